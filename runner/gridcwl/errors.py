@@ -1,0 +1,151 @@
+"""Every error that gridcwl raises on purpose, in one tree.
+
+    GridCWLError                    what happened, and what to do about it
+    ├── DocumentError               the CWL document is wrong: syntax, schema, links, a cycle
+    ├── UnsupportedError            the document is right but asks for what gridcwl does not do (exit code 33)
+    ├── InputError                  the input object is wrong: missing, of the wrong type, a file that is not there
+    ├── ExpressionError             an expression or parameter reference could not be evaluated
+    ├── ConfigError                 an option, environment variable or configuration file is wrong
+    ├── BackendError                where jobs run: the place itself failed, not the tool
+    │   ├── EngineMissing           no container engine answers
+    │   ├── ImageError              an image can be neither found, pulled, loaded nor built
+    │   └── ResourcesExceeded       a job asks for more than the place has
+    ├── StoreError                  where bytes live: missing, damaged, no room
+    │   └── OutputConflict          something is in the way where an output has to go
+    ├── JobFailed                   a tool ran and failed
+    ├── OutputError                 a tool ended well but what it left is not what its document promises
+    └── RunCancelled                the user stopped the run
+
+Errors carry fields (``job_id``, ``step`` ...) and derive the message from them. ``str(error)`` is for people: what
+happened, to what, why if known. ``error.remedy`` says what to do.
+"""
+
+from __future__ import annotations
+
+EXIT_FAILURE = 1
+EXIT_UNSUPPORTED = 33  # cwltool's and cwltest's code for "the document needs what this runner does not support"
+
+
+class GridCWLError(Exception):
+    """Anything that went wrong for a reason that the user can be told.
+
+    Attributes:
+        message: one sentence: what happened, to what.
+        remedy: one sentence: what to do about it, or an empty string.
+    """
+
+    exit_code = EXIT_FAILURE
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class DocumentError(GridCWLError):
+    """The CWL document is wrong; the message names file and line."""
+
+
+class UnsupportedError(GridCWLError):
+    """The document is right, but asks for a feature that gridcwl does not have."""
+
+    exit_code = EXIT_UNSUPPORTED
+
+
+class InputError(GridCWLError):
+    """The input object does not fit the document."""
+
+
+class ExpressionError(GridCWLError):
+    """An expression or a parameter reference could not be evaluated."""
+
+
+class ConfigError(GridCWLError):
+    """An option, an environment variable or a configuration file is wrong."""
+
+
+class BackendError(GridCWLError):
+    """The place where jobs run failed, not the tool."""
+
+
+class EngineMissing(BackendError):
+    """No container engine answers."""
+
+    def __init__(self, engine: str, detail: str) -> None:
+        super().__init__(
+            f"The container engine {engine} does not answer: {detail}",
+            remedy=f"Start {engine}, choose another engine (--podman, --singularity, --udocker), "
+            "or run without containers (--no-container).",
+        )
+        self.engine = engine
+        self.detail = detail
+
+
+class ImageError(BackendError):
+    """A container image can be neither found, pulled, loaded nor built."""
+
+    def __init__(self, image: str, detail: str) -> None:
+        super().__init__(
+            f"The container image {image} cannot be had: {detail}",
+            remedy="Check the name in the tool's DockerRequirement, or build or load the image on this machine first.",
+        )
+        self.image = image
+        self.detail = detail
+
+
+class ResourcesExceeded(BackendError):
+    """A job asks for more than the place has."""
+
+    def __init__(self, job: str, asked: str, available: str) -> None:
+        super().__init__(
+            f"{job} asks for {asked}, but this machine has {available}",
+            remedy="Lower the tool's ResourceRequirement, or run it where there is more.",
+        )
+        self.job = job
+        self.asked = asked
+        self.available = available
+
+
+class StoreError(GridCWLError):
+    """Bytes are missing, damaged, or have no room."""
+
+
+class OutputConflict(StoreError):
+    """Something is in the way where an output has to go."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"The output {path} cannot be put in place: {detail}",
+            remedy="Choose another --outdir, or move away what is there.",
+        )
+        self.path = path
+
+
+class JobFailed(GridCWLError):
+    """A tool ran and failed.
+
+    Attributes:
+        step: the step's name with its scatter indices, as shown to the user.
+        exit_code_of_tool: what the tool returned; None if it never ran or was killed.
+        logs: the folder that holds the job's stdout and stderr.
+    """
+
+    def __init__(self, step: str, reason: str, *, exit_code: int | None, logs: str) -> None:
+        super().__init__(f"{step} failed: {reason}", remedy=f"Its logs are in {logs}." if logs else "")
+        self.step = step
+        self.reason = reason
+        self.exit_code_of_tool = exit_code
+        self.logs = logs
+
+
+class OutputError(GridCWLError):
+    """A tool ended well, but what it left is not what its document promises."""
+
+
+class RunCancelled(GridCWLError):
+    """The user stopped the run."""
+
+    exit_code = 130

@@ -1,0 +1,128 @@
+"""What a job is: one invocation of one CommandLineTool, fully resolved.
+
+A ``Job`` needs no CWL, no cwltool and no JavaScript to be run. Its JSON form (``job.json``) is what the worker reads;
+``job.schema.json`` beside this file is its JSON Schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NewType
+
+JobId = NewType("JobId", str)
+RunId = NewType("RunId", str)
+
+JOB_FORMAT: Literal["gridcwl-job/1"] = "gridcwl-job/1"
+
+StagedKind = Literal["file", "directory", "literal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Where a tool's container image comes from: the fields of CWL's DockerRequirement.
+
+    https://www.commonwl.org/v1.2/CommandLineTool.html#DockerRequirement
+    """
+
+    id: str
+    """The name by which the engine knows the image once it is there (``dockerImageId``, else ``dockerPull``)."""
+    pull: str | None = None
+    load: str | None = None
+    """An archive made by ``docker save`` (``dockerLoad``): a path or URL."""
+    rootfs: str | None = None
+    """The archive of a root file system (``dockerImport``): a path or URL."""
+    file: str | None = None
+    """The text of a Dockerfile (``dockerFile``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDirectories:
+    """The absolute paths of the job's directories as the tool sees them.
+
+    In a container they are mounted there. Without one, the worker replaces these prefixes by real paths in command,
+    environment and literals.
+    """
+
+    out: str = "/gridcwl/out"
+    tmp: str = "/gridcwl/tmp"
+    inputs: str = "/gridcwl/in"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """One file or directory that the tool finds in place when it starts."""
+
+    target: str
+    """Absolute path as the tool sees it; below ``directories.out`` for what InitialWorkDirRequirement asks for."""
+    kind: StagedKind
+    sources: tuple[str, ...] = ()
+    """URLs to try in turn. Empty for a literal and for a directory that is made empty."""
+    contents: str = ""
+    """The text of a literal."""
+    writable: bool = False
+    """The tool may change it: it gets a copy of its own, or with ``Job.in_place`` the original itself."""
+    size: int | None = None
+    checksum: str | None = None
+    """As CWL writes it: ``sha1$`` and the hexadecimal digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRules:
+    """What the worker keeps of what the tool leaves in its output directory."""
+
+    globs: tuple[str, ...] | None = None
+    """Shell patterns (glob(7)) relative to the output directory; None keeps everything."""
+    contents: tuple[str, ...] = ()
+    """Patterns of the files whose first 64 KiB come back in the result (CWL's ``loadContents``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job needs; CWL's ResourceRequirement, ToolTimeLimit, NetworkAccess and cwltool's CUDARequirement."""
+
+    cores: float = 1.0
+    ram_mib: int = 256
+    tmp_mib: int = 1024
+    out_mib: int = 1024
+    time_limit_s: int | None = None
+    """Wall seconds; None is no limit."""
+    network: bool = False
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCodes:
+    """How exit codes are read, beyond 0 for success and all others for failure."""
+
+    success: tuple[int, ...] = ()
+    temporary_failure: tuple[int, ...] = ()
+    permanent_failure: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One invocation of one CommandLineTool, fully resolved."""
+
+    id: JobId
+    """Unique in the world; safe as a file name and as a container name."""
+    run: RunId
+    name: str
+    """The step's path with scatter indices, for people: ``align/sort[3]``."""
+    command: tuple[str, ...]
+    image: Image | None = None
+    """None runs the bare command."""
+    environment: dict[str, str] = field(default_factory=dict)
+    directories: JobDirectories = JobDirectories()
+    staged: tuple[StagedFile, ...] = ()
+    stdin: str | None = None
+    """Absolute path as the tool sees it."""
+    stdout: str | None = None
+    """Relative to the output directory; None keeps the stream as a log only."""
+    stderr: str | None = None
+    outputs: OutputRules = OutputRules()
+    resources: Resources = Resources()
+    exit_codes: ExitCodes = ExitCodes()
+    in_place: bool = False
+    """Writable files are changed where they are (cwltool's InplaceUpdateRequirement)."""
+    attempt: int = 1
+    format: Literal["gridcwl-job/1"] = JOB_FORMAT

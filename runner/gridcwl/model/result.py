@@ -1,0 +1,92 @@
+"""What comes back from a job: its result, and the states that it went through."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Literal
+
+from gridcwl.model.job import JobId
+
+RESULT_FORMAT: Literal["gridcwl-result/1"] = "gridcwl-result/1"
+
+
+class JobState(enum.StrEnum):
+    """Where a job is in its life."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Outcome(enum.StrEnum):
+    """How a job ended."""
+
+    SUCCESS = "success"
+    TEMPORARY_FAILURE = "temporary-failure"
+    """The tool ended with one of its ``temporaryFailCodes``, or the place failed in a way that may pass."""
+    PERMANENT_FAILURE = "permanent-failure"
+    TIME_LIMIT = "time-limit"
+    OUT_OF_MEMORY = "out-of-memory"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedFile:
+    """One entry of the output directory after the tool ended."""
+
+    path: str
+    """Relative to the output directory, ``/`` between its parts. Bytes that are not UTF-8 are surrogate-escaped."""
+    kind: Literal["file", "directory"]
+    location: str
+    """The URL of the bytes."""
+    size: int = 0
+    sha1: str | None = None
+    """Hexadecimal; None for a directory, and for a staged input that was passed through."""
+    adler32: str | None = None
+    contents: str | None = None
+    """Base64 of the first bytes, at most 64 KiB, where the job's rules asked for them; ``cwl.output.json`` whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a job cost."""
+
+    started: str
+    """UTC, ISO 8601."""
+    wall_s: float
+    cpu_s: float | None = None
+    max_rss_mib: float | None = None
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came back from one attempt of a job."""
+
+    id: JobId
+    outcome: Outcome
+    exit_code: int | None = None
+    """What the tool returned; minus the signal's number if a signal ended it; None if it never ran."""
+    reason: str = ""
+    """Why it failed, one sentence, where the exit code does not say it all."""
+    files: tuple[ProducedFile, ...] = ()
+    stdout_log: str | None = None
+    """Where the stream was kept, for people."""
+    stderr_log: str | None = None
+    stderr_tail: str = ""
+    """The last lines of the tool's stderr; filled when the job failed."""
+    usage: Usage | None = None
+    format: Literal["gridcwl-result/1"] = RESULT_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """A job changed its state; the event that ends it brings its result."""
+
+    id: JobId
+    state: JobState
+    result: JobResult | None = None
+    site: str = ""

@@ -1,0 +1,6 @@
+"""What runs a Job on a machine: stage in, container, collect, stage out.
+
+Nothing here imports anything but Python's standard library (3.9 and newer): it is shipped to worker nodes as one
+zipapp, and the local backend runs the very same code. A job comes as the JSON form of ``gridcwl.model.Job``, a result
+goes as that of ``gridcwl.model.JobResult``; the worker never sees CWL.
+"""

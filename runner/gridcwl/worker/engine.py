@@ -1,0 +1,102 @@
+"""The interface between the worker and whatever starts the tool's process: a container engine, or none."""
+
+import dataclasses
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Tuple
+
+
+class EngineError(Exception):
+    """The engine could not do its part: no engine, no image, a container that could not be started.
+
+    Not for a tool that ran and failed.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine, seen by the tool at ``target``."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One process to start, with everything resolved to this machine."""
+
+    name: str
+    """For the container; unique on this machine."""
+    argv: Tuple[str, ...]
+    environment: Mapping[str, str]
+    workdir: str
+    """As the tool sees it."""
+    stdout: str
+    """Path on this machine; the stream is written there."""
+    stderr: str
+    stdin: Optional[str] = None
+    image: Optional[str] = None
+    """What ``prepare`` returned; None for the bare command."""
+    mounts: Tuple[Mount, ...] = ()
+    cores: Optional[float] = None
+    """A limit to hold the tool to; None is no limit."""
+    ram_mib: Optional[int] = None
+    network: bool = False
+    gpus: int = 0
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """For finding what a dead client left behind: run and job id."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exit:
+    """How the process ended."""
+
+    code: int
+    """The exit code; minus the signal's number if a signal ended it."""
+    out_of_memory: bool = False
+    cpu_s: Optional[float] = None
+    max_rss_mib: Optional[float] = None
+
+
+class Running(Protocol):
+    """A started process. ``terminate`` and ``kill`` may be called from other threads, also after the end."""
+
+    def wait(self) -> Exit:
+        """Block until the process has ended and both streams are written; called once."""
+
+    def terminate(self) -> None:
+        """Ask the tool to stop (SIGTERM)."""
+
+    def kill(self) -> None:
+        """Stop the tool now (SIGKILL), with all that it started."""
+
+
+class Engine(Protocol):
+    """Starts tools. One instance serves many jobs from many threads."""
+
+    name: str
+    containers: bool
+    """False for the bare command: then the tool sees this machine's real paths."""
+
+    def prepare(self, image: Mapping[str, Any]) -> str:
+        """Make sure that the image (JSON form of ``gridcwl.model.Image``) is there.
+
+        Looked for first, then pulled, loaded, imported or built; once per image however many jobs ask at the same
+        time. Returns the name or id to start it by.
+
+        Raises:
+            EngineError: it cannot be had.
+        """
+
+    def start(self, call: Call) -> Running:
+        """Start the tool.
+
+        Raises:
+            EngineError: the container could not be started.
+            FileNotFoundError, PermissionError: the bare command's program is not there or may not be run.
+        """
+
+
+Plain = Dict[str, Any]
+"""A JSON object: a job, a result, or a part of one."""
+
+PlainList = List[Plain]
