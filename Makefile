@@ -1,0 +1,96 @@
+# Every target works from a fresh clone, says what it installs or starts, and is quick the second time.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV ?= .venv
+# dependencies on demand: make install EXTRAS="demo dirac rucio docs"
+EXTRAS ?= demo
+UV_VERSION := 0.13.9
+# processes that tests are spread over, and what else to tell pytest: make test PYTEST_ARGS="-k scatter"
+WORKERS ?= $(shell nproc)
+PYTEST_ARGS ?=
+BIN := $(VENV)/bin
+# what a development machine needs beside Python: JavaScript in CWL is evaluated by node
+SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
+
+##@ To use it
+
+.PHONY: install
+install: $(VENV)/.installed ## make .venv with the command .venv/bin/gridcwl
+
+.PHONY: demo
+demo: install images-demo ## telescope and shower data through real containers, ending with a picture
+	@scripts/demo
+
+##@ To work on it
+
+.PHONY: test
+test: install images-test podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: install ## style, types and the layers of the house
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: install ## put the code into the one style
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: install images-test ## what is measured, against whom (BENCH=scatter)
+	@$(BIN)/python benchmarks/$(or $(BENCH),scatter)
+
+.PHONY: lock
+lock: install ## renew requirements.lock (LOCK_ARGS=--upgrade for newer versions)
+	@scripts/lock $(BIN)/uv $(LOCK_ARGS)
+
+##@ Containers
+
+.PHONY: engine
+engine: ## a docker engine that answers: installed and started where there is none
+	@scripts/engine
+
+.PHONY: podman
+podman: images-test ## podman beside docker, with the same images
+	@scripts/podman
+
+.PHONY: images images-test images-demo
+images: images-test images-demo ## every image
+images-test: engine ## the images that tests use
+	@scripts/images test
+images-demo: engine ## the images that the science tools use
+	@scripts/images demo
+
+##@ Housekeeping
+
+.PHONY: clean
+clean: ## remove all that make made in this folder; images and engines stay
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find runner tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: system
+system:
+	@scripts/need $(SYSTEM)
+
+# The extras are part of the stamp: asking for other ones installs again.
+$(VENV)/.installed: pyproject.toml requirements.lock scripts/venv build/extras | system
+	@scripts/venv $(VENV) $(UV_VERSION) $(EXTRAS)
+	@touch $@
+
+.PHONY: FORCE
+build/extras: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "$(EXTRAS)" ] || echo "$(EXTRAS)" > $@
