@@ -1,6 +1,7 @@
 # Every target works from a fresh clone, says what it installs or starts, and is quick the second time.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -13,6 +14,8 @@ UV_VERSION := 0.13.9
 WORKERS ?= $(shell nproc)
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
+# what podman is given of docker's images
+TEST_IMAGES := debian:trixie-slim debian:stable-slim python:3-slim alpine:latest bash:4.4
 # what a development machine needs beside Python: JavaScript in CWL is evaluated by node
 SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
 
@@ -29,7 +32,8 @@ demo: install images-demo ## telescope and shower data through real containers, 
 
 .PHONY: test
 test: install images-test podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: install ## style, types and the layers of the house
@@ -59,7 +63,7 @@ engine: ## a docker engine that answers: installed and started where there is no
 
 .PHONY: podman
 podman: images-test ## podman beside docker, with the same images
-	@scripts/podman
+	@scripts/podman $(TEST_IMAGES)
 
 .PHONY: images images-test images-demo
 images: images-test images-demo ## every image
