@@ -1,0 +1,217 @@
+"""The graph that the engine runs: workflows, steps, sinks and leaves as immutable plain values.
+
+No expression is evaluated and no value is looked at here. Constructing a node checks it, so a graph that exists can be
+run: every source is there, no step waits for itself, every scattered input is one of the step's inputs.
+Names of values in a workflow's scope are ``"name"`` for an input and ``"step/name"`` for an output of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
+
+from gridcwl.errors import DocumentError
+
+LinkMerge: TypeAlias = Literal["merge_nested", "merge_flattened"]
+PickValue: TypeAlias = Literal["first_non_null", "the_only_non_null", "all_non_null"]
+ScatterMethod: TypeAlias = Literal["dotproduct", "nested_crossproduct", "flat_crossproduct"]
+LeafKind: TypeAlias = Literal["tool", "expression"]
+LoopOutput: TypeAlias = Literal["last_iteration", "all_iterations"]
+Values: TypeAlias = Mapping[str, Any]
+"""An input or output object: CWL values by short name. Values go by reference: whoever gets one must not change it."""
+
+
+class Missing(Enum):
+    """The type of MISSING, which says that there is no value, where null would be one."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What the engine does not look into: a CommandLineTool or an ExpressionTool."""
+
+    id: str
+    kind: LeafKind = "tool"
+    handle: object = None
+    """Whatever the maker of the graph needs to run it; the engine only hands it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where links end: an input of a step, an output of a workflow, or an input carried on by a loop.
+
+    https://www.commonwl.org/v1.2/Workflow.html#WorkflowStepInput
+    """
+
+    id: str
+    """The short name."""
+    sources: tuple[str, ...] = ()
+    link_merge: LinkMerge | None = None
+    """None: merge_nested if there are several sources, the value itself if there is one."""
+    pick_value: PickValue | None = None
+    default: object = MISSING
+    """Stands in for a value that is missing or null."""
+    value_from: object | None = None
+    """An expression for the evaluator; None if there is none."""
+    load_contents: bool = False
+    connected: bool = True
+    """False if the process that the step runs has no such input: only the step's expressions see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Run the step again while its ``when`` holds, with inputs taken from the last outputs (CWL v1.3).
+
+    The sources of the sinks are the step's own outputs, by short name.
+    """
+
+    sinks: tuple[Sink, ...] = ()
+    output_method: LoopOutput = "last_iteration"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A process in a workflow, with its links. https://www.commonwl.org/v1.2/Workflow.html#WorkflowStep"""
+
+    id: str
+    run: Leaf | Workflow
+    sinks: tuple[Sink, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """Short names of the outputs that the workflow may use."""
+    scatter: tuple[str, ...] = ()
+    """Short names of scattered inputs, the outermost first."""
+    method: ScatterMethod = "dotproduct"
+    when: object | None = None
+    """An expression for the evaluator; None if the step runs in any case."""
+    loop: Loop | None = None
+    handle: object = None
+
+    def __post_init__(self) -> None:
+        inputs = [sink.id for sink in self.sinks]
+        _refuse_twins(f"The step {self.id}", "input", inputs)
+        for key in self.scatter:
+            if key not in inputs:
+                raise DocumentError(
+                    f"The step {self.id} scatters over {key}, which is not one of its inputs ({_listed(inputs)})"
+                )
+        if isinstance(self.run, Workflow):
+            self._check_outputs([sink.id for sink in self.run.outputs])
+        if self.loop is not None:
+            self._check_loop(self.loop)
+
+    def _check_outputs(self, promised: list[str]) -> None:
+        for name in self.outputs:
+            if name not in promised:
+                raise DocumentError(
+                    f"The step {self.id} names the output {name}, but the workflow it runs has {_listed(promised)}"
+                )
+
+    def _check_loop(self, loop: Loop) -> None:
+        if self.when is None:
+            raise DocumentError(
+                f"The step {self.id} loops without end: it has no 'when'", remedy="Give it a 'when' that turns false."
+            )
+        if self.scatter:
+            raise DocumentError(
+                f"The step {self.id} has both loop and scatter", remedy="Loop inside a sub-workflow and scatter that."
+            )
+        _check_sources(f"The loop of step {self.id}", loop.sinks, set(self.outputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """Steps and the links between them. https://www.commonwl.org/v1.2/Workflow.html#Workflow
+
+    Raises:
+        DocumentError: two things have one name, a source is nowhere, or steps wait for each other in a circle.
+    """
+
+    id: str
+    inputs: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    outputs: tuple[Sink, ...] = ()
+    handle: object = None
+
+    def __post_init__(self) -> None:
+        where = f"The workflow {self.id}"
+        _refuse_twins(where, "input", self.inputs)
+        _refuse_twins(where, "step", [step.id for step in self.steps])
+        _refuse_twins(where, "output", [sink.id for sink in self.outputs])
+        known = set(self.inputs) | set(producers(self))
+        for step in self.steps:
+            _check_sources(f"The step {step.id}", step.sinks, known)
+        _check_sources(where, self.outputs, known)
+        cycle = find_cycle(self)
+        if cycle:
+            raise DocumentError(
+                f"{where} has a cycle: {' -> '.join([*cycle, cycle[0]])}",
+                remedy="Each of these steps waits for the one before it; remove one of the links.",
+            )
+
+
+def producers(workflow: Workflow) -> dict[str, int]:
+    """Which step, by its position, makes each ``step/name`` of this scope."""
+    return {f"{step.id}/{name}": number for number, step in enumerate(workflow.steps) for name in step.outputs}
+
+
+def upstream(workflow: Workflow) -> list[set[int]]:
+    """For each step the positions of the steps that it waits for."""
+    made_by = producers(workflow)
+    return [
+        {made_by[source] for sink in step.sinks for source in sink.sources if source in made_by}
+        for step in workflow.steps
+    ]
+
+
+def find_cycle(workflow: Workflow) -> list[str]:
+    """The names of steps that wait for each other, in the order of the data; empty if there are none."""
+    waits_for = upstream(workflow)
+    feeds: list[list[int]] = [[] for _ in waits_for]
+    for number, sources in enumerate(waits_for):
+        for source in sources:
+            feeds[source].append(number)
+    pending = [len(sources) for sources in waits_for]
+    free = [number for number, count in enumerate(pending) if count == 0]
+    for number in free:  # grows while it is walked: steps become free as those before them go
+        for follower in feeds[number]:
+            pending[follower] -= 1
+            if pending[follower] == 0:
+                free.append(follower)
+    stuck = [number for number, count in enumerate(pending) if count > 0]
+    if not stuck:
+        return []
+    trail: list[int] = []
+    at = stuck[0]
+    while at not in trail:  # against the data, every stuck step has a stuck one before it, so this runs into the circle
+        trail.append(at)
+        at = min(source for source in waits_for[at] if pending[source] > 0)
+    circle = trail[trail.index(at) :]
+    return [workflow.steps[number].id for number in reversed(circle)]
+
+
+def _refuse_twins(where: str, kind: str, names: list[str] | tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DocumentError(f"{where} has more than one {kind} called {name}")
+        seen.add(name)
+
+
+def _check_sources(where: str, sinks: tuple[Sink, ...], known: set[str]) -> None:
+    for sink in sinks:
+        for source in sink.sources:
+            if source not in known:
+                raise DocumentError(f"{where} takes {sink.id} from {source}, which does not exist")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,62 @@
+"""What can be known of a workflow before it runs, computed once and shared by all of its instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridcwl.engine.evaluation import has_expressions
+from gridcwl.engine.graph import Step, Workflow, upstream
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """A step, and what follows from its links."""
+
+    step: Step
+    number: int
+    values: tuple[tuple[str, str], ...]
+    """Each output's short name and its name in the workflow's scope."""
+    followers: tuple[int, ...]
+    """The steps that take a value from this one."""
+    has_expressions: bool
+    passed_on: tuple[str, ...] | None
+    """The inputs that the process has; None if it has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A workflow, and what follows from its links."""
+
+    workflow: Workflow
+    steps: tuple[StepPlan, ...]
+    pending: tuple[int, ...]
+    """For each step, how many others it waits for."""
+    first: tuple[int, ...]
+    """The steps that wait for none."""
+
+
+def plan(workflow: Workflow) -> Plan:
+    """Work out who waits for whom. The graph has been checked when it was made."""
+    waits_for = upstream(workflow)
+    followers: list[list[int]] = [[] for _ in waits_for]
+    for number, sources in enumerate(waits_for):
+        for source in sources:
+            followers[source].append(number)
+    return Plan(
+        workflow,
+        tuple(_planned(step, number, followers[number]) for number, step in enumerate(workflow.steps)),
+        tuple(len(sources) for sources in waits_for),
+        tuple(number for number, sources in enumerate(waits_for) if not sources),
+    )
+
+
+def _planned(step: Step, number: int, followers: list[int]) -> StepPlan:
+    connected = tuple(sink.id for sink in step.sinks if sink.connected)
+    return StepPlan(
+        step,
+        number,
+        tuple((name, f"{step.id}/{name}") for name in step.outputs),
+        tuple(followers),
+        has_expressions(step),
+        None if len(connected) == len(step.sinks) else connected,
+    )

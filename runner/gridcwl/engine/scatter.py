@@ -1,0 +1,93 @@
+"""One step over many values: how many shards there are, what each gets, and the shape of what is gathered.
+
+A shard is a number until it is due; nothing here costs anything for shards that wait.
+https://www.commonwl.org/v1.2/Workflow.html#WorkflowStep (scatter)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+from gridcwl.engine.graph import ScatterMethod, Step, Values
+from gridcwl.errors import InputError
+
+Index: TypeAlias = tuple[int, ...]
+"""Where a shard is in its scatter: one number, or one for each input of a cross product. Empty if not scattered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """The scattered inputs of one run of a step. Positions count the shards, the last input changing fastest."""
+
+    keys: tuple[str, ...]
+    arrays: tuple[Sequence[Any], ...]
+    method: ScatterMethod
+    lengths: tuple[int, ...]
+    """The extent of the index; a dotproduct has one, a cross product one for each input."""
+    total: int
+
+    def index(self, position: int) -> Index:
+        """Where the shard with this number is."""
+        if len(self.lengths) == 1:
+            return (position,)
+        index = []
+        for length in reversed(self.lengths):
+            position, at = divmod(position, length)
+            index.append(at)
+        return tuple(reversed(index))
+
+    def inputs(self, shared: Values, index: Index) -> dict[str, Any]:
+        """The step's inputs with each scattered one replaced by the shard's item."""
+        inputs = dict(shared)
+        if len(index) == 1:
+            at = index[0]
+            for key, array in zip(self.keys, self.arrays, strict=True):
+                inputs[key] = array[at]
+        else:
+            for key, array, at in zip(self.keys, self.arrays, index, strict=True):
+                inputs[key] = array[at]
+        return inputs
+
+    def shaped(self, column: list[Any]) -> list[Any]:
+        """One output of all shards by position, in the shape that the method promises.
+
+        An empty inner array leaves empty lists in its place: 2 x 0 gives ``[[], []]``.
+        """
+        if self.method != "nested_crossproduct":
+            return column
+        for depth in range(len(self.lengths) - 1, 0, -1):
+            length = self.lengths[depth]
+            column = [column[at * length : (at + 1) * length] for at in range(prod(self.lengths[:depth]))]
+        return column
+
+
+def scattered(step: Step, inputs: Values) -> Scatter:
+    """The scatter of a step over its linked inputs.
+
+    Raises:
+        InputError: a scattered input is not an array, or the arrays of a dotproduct differ in length.
+    """
+    arrays = tuple(_array(key, inputs[key]) for key in step.scatter)
+    lengths = tuple(len(array) for array in arrays)
+    if step.method == "dotproduct":
+        if len(set(lengths)) > 1:
+            sizes = ", ".join(f"{key} has {length}" for key, length in zip(step.scatter, lengths, strict=True))
+            raise InputError(
+                f"A dotproduct scatter needs arrays of one length, but {sizes}",
+                remedy="Give arrays of the same length, or scatter with flat_crossproduct or nested_crossproduct.",
+            )
+        lengths = lengths[:1]
+    return Scatter(step.scatter, arrays, step.method, lengths, prod(lengths))
+
+
+def _array(key: str, value: object) -> Sequence[Any]:
+    if isinstance(value, list | tuple):
+        return value
+    found = "null" if value is None else f"a {type(value).__name__}"
+    raise InputError(
+        f"The input {key} is scattered, but its value is {found} and not an array",
+        remedy="Give an array, or take the input out of the step's scatter.",
+    )
