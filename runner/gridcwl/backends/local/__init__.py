@@ -1,0 +1,1 @@
+"""Jobs on this machine: in containers through the Docker SDK or a command-line engine, or as bare commands."""

@@ -1,0 +1,197 @@
+"""The local backend: runs each job with the worker's own code, as many at a time as cores and memory allow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from gridcwl.backends.base import Capabilities
+from gridcwl.backends.local.machine import Ledger, this_machine
+from gridcwl.errors import BackendError
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
+from gridcwl.model.codec import result_from_plain, to_plain
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.engine import Engine
+from gridcwl.worker.control import Control
+from gridcwl.worker.job import run_job
+
+log = logging.getLogger("gridcwl.backends.local")
+
+_LOOK_AHEAD = 64
+"""How many waiting jobs are tried for a free place when the first does not fit."""
+_PATIENCE = 256
+"""How often a job may be overtaken by smaller ones before nothing overtakes it any more."""
+
+_STATES = {Outcome.SUCCESS: JobState.DONE, Outcome.CANCELLED: JobState.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How the local backend runs jobs."""
+
+    folder: Path
+    """Each job gets a folder of its own below."""
+    engine: str = "docker"
+    """The container engine for jobs with an image: docker, podman, apptainer, singularity or udocker."""
+    max_jobs: int | None = None
+    """At most so many at a time; None leaves it to cores and memory."""
+    limit_memory: bool = False
+    limit_cores: bool = False
+    """Hold containers to what they asked for."""
+
+
+class LocalBackend:
+    """Implements ``gridcwl.backends.Backend`` on this machine. The jobs end with the client."""
+
+    def __init__(
+        self, options: LocalOptions, *, ledger: Ledger | None = None, reveal: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            options: see there.
+            ledger: what the machine has; found out if None.
+            reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
+        """
+        self._options = options
+        self._ledger = ledger or this_machine()
+        self._reveal = reveal
+        self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
+        self._waiting: deque[Job] = deque()
+        self._overtaken = 0
+        self._running: dict[JobId, tuple[Job, Control]] = {}
+        self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
+        self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
+        self._bare = BareEngine()
+        self._engine_lock = threading.Lock()
+        self._container_engine: Engine | None = None
+        self._closed = False
+        self.capabilities = Capabilities(
+            containers=True,
+            survives_client=False,
+            batch_size=1,
+            window=2 * self._slots + 4,
+            largest=Resources(cores=self._ledger.cores, ram_mib=self._ledger.ram_mib, gpus=self._ledger.gpus),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    async def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue the jobs; see ``Backend.submit``."""
+        if self._closed:
+            raise BackendError("The local backend is closed")
+        for job in jobs:
+            self._ledger.refuse_giants(job)
+        self._waiting.extend(jobs)
+        self._start_what_fits()
+
+    async def results(self) -> AsyncIterator[JobEvent]:
+        """See ``Backend.results``."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    async def cancel(self, job_ids: Collection[JobId]) -> None:
+        """See ``Backend.cancel``."""
+        wanted = set(job_ids)
+        for job in [job for job in self._waiting if job.id in wanted]:
+            self._waiting.remove(job)
+            result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it began")
+            self._events.put_nowait(JobEvent(job.id, JobState.CANCELLED, result))
+        for job_id in wanted & self._running.keys():
+            self._running[job_id][1].stop("cancelled")
+
+    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:  # noqa: ARG002
+        """Nothing outlives the client here."""
+        return {}
+
+    async def close(self) -> None:
+        """Stop what runs, wait until it has stopped, and remove what is left of it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._waiting.clear()
+        for _, control in list(self._running.values()):
+            control.stop("the run was stopped")
+        await asyncio.to_thread(self._pool.shutdown, wait=True)
+        engine = self._container_engine
+        if engine is not None and (close := getattr(engine, "close", None)):
+            await asyncio.to_thread(close)
+        self._events.put_nowait(None)
+
+    def _start_what_fits(self) -> None:
+        """First come, first served; a job that does not fit now lets smaller ones pass for a while."""
+        passed = 0
+        while passed < len(self._waiting) and passed < _LOOK_AHEAD and len(self._running) < self._slots:
+            job = self._waiting[passed]
+            if not self._ledger.take(job):
+                if self._overtaken >= _PATIENCE:
+                    return
+                passed += 1
+                continue
+            del self._waiting[passed]
+            self._overtaken = self._overtaken + 1 if passed else 0
+            self._start(job)
+
+    def _start(self, job: Job) -> None:
+        control = Control()
+        self._running[job.id] = (job, control)
+        self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            result = self._run(job, control)
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits for this any more
+                loop.call_soon_threadsafe(self._ended, job, result)
+
+        self._pool.submit(run)
+
+    def _ended(self, job: Job, result: JobResult) -> None:
+        del self._running[job.id]
+        self._ledger.give_back(job)
+        state = _STATES.get(result.outcome, JobState.FAILED)
+        self._events.put_nowait(JobEvent(job.id, state, result))
+        if not self._closed:
+            self._start_what_fits()
+
+    def _run(self, job: Job, control: Control) -> JobResult:
+        """In a thread of the pool: all of a job's life."""
+        try:
+            plain = to_plain(job)
+            if self._reveal is not None:
+                plain = self._reveal(plain)
+            engine = self._engine_for(job)
+            return result_from_plain(run_job(plain, str(self._options.folder / job.id), engine, control))
+        except Exception as error:
+            log.exception("the worker failed on %s", job.name)
+            return JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
+
+    def _engine_for(self, job: Job) -> Engine:
+        if job.image is None:
+            return self._bare
+        with self._engine_lock:
+            if self._container_engine is None:
+                self._container_engine = make_engine(self._options.engine)
+            return self._container_engine
+
+
+def make_engine(name: str) -> Engine:
+    """The container engine of this name; imported here, for a run without containers needs none of it."""
+    if name == "docker":
+        from gridcwl.backends.local.docker_engine import DockerEngine
+
+        return DockerEngine()
+    from gridcwl.worker.cli_engines import CommandLineEngine
+
+    return CommandLineEngine(name)

@@ -1,0 +1,185 @@
+"""The command line's options: cwltool's names and meanings wherever cwltool has them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gridcwl import __version__
+
+Engine = Literal["docker", "podman", "singularity", "udocker"]
+Show = Literal["validate", "pack", "dot", "template"]
+
+_EPILOG = """\
+Inputs come from a YAML or JSON file, or from options made from the document's own inputs:
+  gridcwl tool.cwl --help      lists them
+  gridcwl tool.cwl --name value
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    document: str
+    words: tuple[str, ...] = ()
+    """The words behind the document: an input file, or options for its inputs."""
+    outdir: Path = field(default_factory=Path)
+    basedir: str | None = None
+    tmpdir_prefix: str = ""
+    loudness: int = 0
+    """-1 quiet, 0 normal, 1 verbose, 2 debug."""
+    show: Show | None = None
+    containers: bool = True
+    engine: Engine = "docker"
+    max_jobs: int | None = None
+    on_error: Literal["stop", "continue"] = "stop"
+    default_container: str | None = None
+    strict_memory_limit: bool = False
+    strict_cpu_limit: bool = False
+    leave_tmpdir: bool = False
+    strict: bool = True
+    validate: bool = True
+    relax_path_checks: bool = False
+    skip_schemas: bool = False
+    enable_dev: bool = False
+    eval_timeout_s: float = 60.0
+    js_console: bool = False
+    overrides: str | None = None
+    preserve_environment: tuple[str, ...] = ()
+    preserve_entire_environment: bool = False
+    write_summary: str | None = None
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line.
+
+    Raises:
+        SystemExit: ``--help``, ``--version``, or a mistake that argparse has told the user of.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.document is None:
+        parser.error("a CWL document is required (gridcwl --help)")
+    return Options(
+        document=given.document,
+        words=tuple(given.words),
+        outdir=Path(given.outdir),
+        basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
+        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or _default_prefix(),
+        loudness=given.loudness or 0,
+        show=given.show,
+        containers=given.containers,
+        engine=given.engine,
+        max_jobs=given.max_jobs,
+        on_error=given.on_error,
+        default_container=given.default_container,
+        strict_memory_limit=given.strict_memory_limit,
+        strict_cpu_limit=given.strict_cpu_limit,
+        leave_tmpdir=given.leave_tmpdir,
+        strict=given.strict,
+        validate=given.do_validate,
+        relax_path_checks=given.relax_path_checks,
+        skip_schemas=given.skip_schemas,
+        enable_dev=given.enable_dev,
+        eval_timeout_s=given.eval_timeout,
+        js_console=given.js_console,
+        overrides=given.overrides,
+        preserve_environment=tuple(given.preserve_environment or ()),
+        preserve_entire_environment=given.preserve_entire_environment,
+        write_summary=given.write_summary,
+    )
+
+
+def _default_prefix() -> str:
+    return os.path.join(os.environ.get("TMPDIR", "/tmp"), "gridcwl-")  # noqa: PTH118, S108  a prefix, not a path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gridcwl",
+        description="Run a CWL workflow; every step is a job.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("document", nargs="?", metavar="DOCUMENT", help="CWL file, or FILE#process")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="INPUTS", help="inputs.yml, or --NAME VALUE ...")
+    parser.add_argument("--version", action="version", version=f"gridcwl {__version__}")
+    _add_places(parser.add_argument_group("where things go"))
+    _add_display(parser.add_argument_group("what is shown"))
+    _add_instead(parser.add_argument_group("instead of running"))
+    _add_jobs(parser.add_argument_group("how jobs run"))
+    _add_document(parser.add_argument_group("how the document is read"))
+    return parser
+
+
+def _add_places(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--outdir", default=".", help="final outputs go here (default: the current directory)")
+    group.add_argument("--basedir", help="relative paths given as options count from here")
+    group.add_argument("--tmpdir-prefix", help="path prefix of the run's working folder (default: $TMPDIR/gridcwl-)")
+    group.add_argument("--tmp-outdir-prefix", help=argparse.SUPPRESS)
+    group.add_argument("--leave-tmpdir", "--leave-outputs", action="store_true", help="keep the working folder")
+    group.add_argument("--rm-tmpdir", dest="leave_tmpdir", action="store_false", help=argparse.SUPPRESS)
+    group.add_argument("--write-summary", "-w", metavar="FILE", help="write the output object there, not to stdout")
+
+
+def _add_display(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
+    group.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="one line for each job")
+    group.add_argument("--debug", dest="loudness", action="store_const", const=2, help="everything, with tracebacks")
+    group.add_argument("--js-console", action="store_true", help="show console.log of JavaScript expressions")
+    for name in ("--timestamps", "--no-color", "--enable-color", "--disable-color", "--no-warnings"):
+        group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_instead(group: argparse._ArgumentGroup) -> None:
+    ways = group.add_mutually_exclusive_group()
+    for option, value, text in (
+        ("--validate", "validate", "check the document (and the inputs, if given) and stop"),
+        ("--pack", "pack", "print the document with all that it refers to as one file"),
+        ("--print-dot", "dot", "print the workflow as a Graphviz graph"),
+        ("--make-template", "template", "print an input object to fill in"),
+    ):
+        ways.add_argument(option, dest="show", action="store_const", const=value, help=text)
+
+
+def _add_jobs(group: argparse._ArgumentGroup) -> None:
+    ways = group.add_mutually_exclusive_group()
+    ways.add_argument("--no-container", dest="containers", action="store_false", help="run the bare commands")
+    for engine in ("docker", "podman", "singularity", "udocker"):
+        ways.add_argument(
+            f"--{engine}", dest="engine", action="store_const", const=engine, help=f"run containers with {engine}"
+        )
+    group.set_defaults(engine="docker", containers=True)
+    group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
+    group.add_argument("--parallel", action="store_true", help="as cwltool; jobs always run in parallel here")
+    group.add_argument("--max-jobs", "--parallel-max", type=_positive, metavar="N", help="at most N jobs at a time")
+    group.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a job failed")
+    group.add_argument("--strict-memory-limit", action="store_true", help="hold containers to their ramMin")
+    group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
+    group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
+    group.add_argument("--preserve-entire-environment", action="store_true", help="pass on all variables")
+
+
+def _add_document(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--overrides", metavar="FILE", help="requirements that replace those of the document")
+    group.add_argument("--non-strict", dest="strict", action="store_false", help="let unknown fields pass")
+    group.add_argument("--strict", dest="strict", action="store_true", default=True, help=argparse.SUPPRESS)
+    group.add_argument("--skip-schemas", action="store_true", help="do not load $schemas")
+    group.add_argument("--disable-validate", dest="do_validate", action="store_false", help="do not validate")
+    group.add_argument("--relax-path-checks", action="store_true", help="allow any character in file names")
+    group.add_argument("--enable-dev", action="store_true", help="accept development versions of CWL")
+    group.add_argument("--enable-ext", action="store_true", help="as cwltool; extensions are always on here")
+    group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number

@@ -1,0 +1,4 @@
+"""All that touches cwltool: load and validate documents, input object to Job, JobResult to output object.
+
+No other folder imports cwltool. Nothing here starts a process or moves a file.
+"""

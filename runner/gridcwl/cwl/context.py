@@ -1,0 +1,100 @@
+"""cwltool's contexts as gridcwl needs them: fixed directories, no temporary folders, no lock, our own path mapper."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from typing import Any
+
+from cwltool.context import RuntimeContext
+from cwltool.pathmapper import MapperEnt, PathMapper
+from cwltool.secrets import SecretStore
+
+from gridcwl.model import JobDirectories
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """How documents are loaded and expressions evaluated; cwltool's options of the same names."""
+
+    containers: bool = True
+    singularity: bool = False
+    default_container: str | None = None
+    eval_timeout_s: float = 60.0
+    js_console: bool = False
+    debug: bool = False
+    strict: bool = True
+    validate: bool = True
+    relax_path_checks: bool = False
+    skip_schemas: bool = False
+    enable_dev: bool = False
+    preserve_environment: tuple[str, ...] = ()
+    preserve_entire_environment: bool = False
+
+
+class StagePathMapper(PathMapper):  # type: ignore[misc]
+    """Says where the tool will see each input, without looking at the file system.
+
+    cwltool's own mapper follows symbolic links and downloads; here the location stays the location, for the bytes may
+    be on another continent. Stage folders are numbered, not random, so that the same inputs give the same job.
+    """
+
+    def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
+        """Give each file a folder of its own where ``separateDirs`` asks for it."""
+        for number, entry in enumerate(referenced_files):
+            folder = f"{self.stagedir}/{number}" if self.separateDirs else self.stagedir
+            self.visit(entry, folder, basedir, copy=bool(entry.get("writable")), staged=True)
+
+    def visit(self, obj: Any, stagedir: str, basedir: str, copy: bool = False, staged: bool = False) -> None:
+        """Map one File or Directory and what belongs to it. As cwltool's ``PathMapper.visit`` does."""
+        location: str = obj["location"]
+        if location in self._pathmap:
+            return
+        folder = obj.get("dirname") or stagedir
+        target = f"{folder}/{obj['basename']}"
+        if obj["class"] == "Directory":
+            self._pathmap[location] = MapperEnt(location, target, "WritableDirectory" if copy else "Directory", staged)
+            # The children of a real directory come with it; those of a literal one are staged one by one.
+            children_staged = staged and location.startswith("_:")
+            self.visitlisting(obj.get("listing", []), target, basedir, copy=copy, staged=children_staged)
+            return
+        if "contents" in obj and location.startswith("_:"):
+            kind = "CreateWritableFile" if copy else "CreateFile"
+            self._pathmap[location] = MapperEnt(obj["contents"], target, kind, staged)
+        else:
+            self._pathmap[location] = MapperEnt(location, target, "WritableFile" if copy else "File", staged)
+        self.visitlisting(obj.get("secondaryFiles", []), folder, basedir, copy=copy, staged=staged)
+
+
+class JobContext(RuntimeContext):  # type: ignore[misc]
+    """A RuntimeContext whose directories are names, not folders on this machine."""
+
+    def create_tmpdir(self) -> str:
+        """cwltool makes a folder for each container job here (command_line_tool.py, ``job``); none is needed."""
+        return str(self.stagedir)
+
+    create_outdir = create_tmpdir
+
+
+def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
+    """The context in which every tool of a run is resolved."""
+    directories = JobDirectories()
+    context = JobContext()
+    context.use_container = options.containers
+    context.singularity = options.singularity
+    context.default_container = options.default_container
+    context.outdir = context.docker_outdir = directories.out
+    context.tmpdir = directories.tmp
+    context.docker_tmpdir = "/tmp"  # noqa: S108  where programs look for it; the rest of an image is read-only
+    if options.default_container:
+        context.find_default_container = lambda _tool: options.default_container
+    context.stagedir = context.docker_stagedir = directories.inputs
+    context.path_mapper = StagePathMapper
+    context.eval_timeout = options.eval_timeout_s
+    context.js_console = options.js_console
+    context.debug = options.debug
+    context.secret_store = secrets
+    context.preserve_environment = list(options.preserve_environment)
+    context.preserve_entire_environment = options.preserve_entire_environment
+    context.compute_checksum = False  # taken by the worker, where the bytes are
+    return context

@@ -1,0 +1,328 @@
+"""Input objects: read from YAML, JSON or command-line options, checked against the document before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cwltool.process import add_sizes, shortname
+from cwltool.stdfsaccess import StdFsAccess
+from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
+from cwltool.update import ORIGINAL_CWLVERSION
+from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
+from ruamel.yaml.comments import CommentedMap
+from schema_salad.ref_resolver import Loader, file_uri, uri_file_path
+from schema_salad.sourceline import SourceLine
+from schema_salad.utils import yaml_no_ts
+from schema_salad.validate import validate_ex
+
+from gridcwl.cwl.problems import problems, tidy
+from gridcwl.errors import DocumentError, InputError
+
+if TYPE_CHECKING:
+    from cwltool.process import Process
+    from cwltool.secrets import SecretStore
+
+CwlObject = dict[str, Any]
+
+log = logging.getLogger("gridcwl.cwl")
+
+_OVERRIDES = "http://commonwl.org/cwltool#overrides"
+_REQUIREMENTS = "https://w3id.org/cwl/cwl#requirements"
+_SECRETS = "http://commonwl.org/cwltool#Secrets"
+_ID = "id"
+
+
+@dataclass(slots=True)
+class WrittenInputs:
+    """An input object as the user wrote it, before the document is known.
+
+    Attributes:
+        values: with positions in the file, so that mistakes can be shown; None when there is no file.
+        base: the folder that relative paths count from.
+        options: command-line words that are still to be read with the document's own options.
+        overrides: ``cwltool:overrides`` for the document.
+        requirements: ``cwl:requirements``: what the input object asks for beyond the document.
+    """
+
+    values: CommentedMap | None
+    base: str
+    options: list[str] = field(default_factory=list)
+    overrides: list[Any] = field(default_factory=list)
+    requirements: list[Any] = field(default_factory=list)
+
+
+def read(words: Sequence[str], basedir: str | None, document_uri: str) -> WrittenInputs:
+    """Read the words behind the document: one file name, ``-`` for standard input, or options.
+
+    Raises:
+        InputError: the file is not there, is not YAML or JSON, or does not hold an object.
+    """
+    named_file = len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))
+    if not named_file:
+        return WrittenInputs(None, basedir or str(Path.cwd()), list(words))
+    name = words[0]
+    here = str(Path.cwd())
+    base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
+    values = _load(name, base)
+    if not isinstance(values, CommentedMap):
+        what = "is empty" if values is None else f"holds a {type(values).__name__}"
+        raise InputError(
+            f"The input object {_shown(name)} {what}, not a mapping of input names to values",
+            remedy="Write one 'name: value' line for each input, or {} where the document takes none.",
+        )
+    written = WrittenInputs(values, base)
+    if _OVERRIDES in values:
+        written.overrides = _resolve_overrides(values, name, base, document_uri)
+        del values[_OVERRIDES]
+    written.requirements = list(values.pop(_REQUIREMENTS, []))
+    return written
+
+
+def _load(name: str, base: str) -> Any:
+    from cwltool.load_tool import jobloaderctx
+
+    with problems(InputError, f"Cannot read the input object {_shown(name)}"):
+        loader = Loader(jobloaderctx.copy())
+        if name == "-":
+            return loader.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
+        if not Path(name).is_file() and "://" not in name:
+            raise InputError(f"The input object {name} does not exist", remedy="Check its path.")
+        try:
+            return loader.resolve_ref(name, checklinks=False, content_types=CONTENT_TYPES)[0]
+        except StopIteration:
+            return None
+
+
+def _shown(name: str) -> str:
+    return "on standard input" if name == "-" else name
+
+
+def _resolve_overrides(values: CommentedMap, name: str, base: str, document_uri: str) -> list[Any]:
+    from cwltool.load_tool import resolve_overrides
+
+    with problems(InputError, f"The cwltool:overrides in {_shown(name)} are not valid"):
+        return list(resolve_overrides(values, file_uri(base if name == "-" else name), document_uri))
+
+
+def load_overrides(path: str, document_uri: str) -> list[Any]:
+    """The overrides in a file of their own (``--overrides``).
+
+    Raises:
+        InputError: it cannot be read or is not valid.
+    """
+    from cwltool.load_tool import load_overrides as resolve
+
+    with problems(InputError, f"The overrides in {path} are not valid"):
+        return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
+
+
+def option_parser(process: Process, program: str) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
+    """A parser with one option for each input of the document; also the options' input names, and the records."""
+    from cwltool.argparser import generate_parser
+
+    names: dict[str, str] = {}
+    records: list[str] = []
+    parser = argparse.ArgumentParser(prog=program, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    loader = Loader({})
+    generate_parser(parser, process, names, records, True, loader.fetcher.urljoin, file_uri(str(Path.cwd())) + "/")
+    return parser, names, records
+
+
+def from_options(process: Process, words: Sequence[str], program: str) -> CommentedMap:
+    """An input object from command-line options.
+
+    Raises:
+        SystemExit: the options are wrong, or ``--help`` was asked for; argparse has said so.
+        InputError: the file given beside the options cannot be read.
+    """
+    parser, names, records = option_parser(process, program)
+    given = vars(parser.parse_args(list(words)))
+    for record in records:
+        prefix = f"{record}."
+        fields = {key: given.pop(key) for key in list(given) if key.startswith(prefix)}
+        given[record] = {key[len(prefix) :]: value for key, value in fields.items()}
+    file = given.pop("job_order", None)
+    values = _load(file, str(Path(file).absolute().parent)) if file else CommentedMap()
+    values.update({names.get(key, key): value for key, value in given.items() if value is not None})
+    return values
+
+
+def complete(process: Process, written: WrittenInputs, program: str, secrets: SecretStore) -> CwlObject:
+    """The input object, whole: options read, defaults filled in, files found, everything checked.
+
+    Returns:
+        Plain dicts and lists: cwltool deep-copies its inputs for every job, and ruamel's objects make that slow.
+
+    Raises:
+        InputError: something is missing, of the wrong type, or a file that is not there.
+        SystemExit: as :func:`from_options`.
+    """
+    values = written.values
+    if values is None:
+        values = from_options(process, written.options, program)
+    for name in ("cwl:tool", "$namespaces", "$schemas", _ID):
+        values.pop(name, None)
+    _warn_of_strangers(process, values)
+    for parameter in process.tool["inputs"]:
+        name = shortname(parameter["id"])
+        if "default" in parameter and values.get(name) is None:
+            values[name] = parameter["default"]
+    with problems(InputError, "The input object is not valid"):
+        _find_files(values, written.base)
+        _expand_formats(values, process)
+        _check_types(process, values)
+        whole: CwlObject = plain(values)
+        adjustDirObjs(whole, trim_listing)
+        normalizeFilesDirs(whole)
+        access = StdFsAccess("")
+        _each_file(whole, lambda file: add_sizes(access, file))
+        secret, _ = process.get_requirement(_SECRETS)
+        if secret:
+            secrets.store([shortname(name) for name in secret["secrets"]], whole)
+    return whole
+
+
+def check_run_requirements(process: Process, written: WrittenInputs) -> None:
+    """Refuse ``cwl:requirements`` in the input object of a document that is too old for them.
+
+    Raises:
+        InputError: the document is CWL v1.0.
+    """
+    if written.requirements and process.metadata.get(ORIGINAL_CWLVERSION) == "v1.0":
+        raise InputError(
+            "cwl:requirements in the input object is not part of CWL v1.0",
+            remedy="Use cwltool:overrides instead, or raise the document's cwlVersion to v1.1 or newer.",
+        )
+
+
+def _warn_of_strangers(process: Process, values: CommentedMap) -> None:
+    known = {shortname(parameter["id"]) for parameter in process.tool["inputs"]}
+    for name in values:
+        if name not in known and ":" not in name:
+            where = SourceLine(values, name, str).makeError(f"The document has no input named '{name}'; it is ignored.")
+            log.warning("%s", tidy(where))
+
+
+def _find_files(values: Any, base: str) -> None:
+    """Give every File and Directory an absolute location; one that is not there is an error with its line."""
+    if isinstance(values, list):
+        for item in values:
+            _find_files(item, base)
+    elif isinstance(values, dict):
+        if values.get("class") in ("File", "Directory"):
+            _find_one(values, base)
+        for item in values.values():
+            if isinstance(item, dict | list):
+                _find_files(item, base)
+
+
+def _find_one(entry: Any, base: str) -> None:
+    key = "location" if "location" in entry else "path"
+    written = entry.get(key)
+    if written is None:
+        return  # a literal; its fields are checked with the types
+    path_to_loc(entry)
+    location = str(entry["location"])
+    if location.startswith("_:"):
+        return
+    if location.startswith("file://"):
+        path = uri_file_path(location.split("#")[0]) if not Path(uri_file_path(location)).exists() else None
+        path = path or uri_file_path(location)
+    elif "://" in location or location.partition(":")[0] in ("lfn", "rucio"):
+        return
+    else:
+        path = str(Path(base, location))
+    entry["location"] = file_uri(path)
+    wanted = entry["class"]
+    there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
+    if not there:
+        what = f"is not a {wanted}" if Path(path).exists() else "does not exist"
+        message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
+        raise InputError(tidy(message), remedy="Paths in an input object count from the folder that it lies in.")
+
+
+def _expand_formats(values: CommentedMap, process: Process) -> None:
+    namespaces = dict(process.metadata.get("$namespaces", {}))
+    loader = Loader(namespaces)
+
+    def expand(file: Any) -> None:
+        if "format" in file:
+            file["format"] = loader.expand_url(file["format"], "")
+
+    _each_file(values, expand)
+
+
+def _each_file(values: Any, act: Any) -> None:
+    if isinstance(values, list):
+        for item in values:
+            _each_file(item, act)
+    elif isinstance(values, dict):
+        if values.get("class") == "File":
+            act(values)
+        for item in values.values():
+            _each_file(item, act)
+
+
+def _check_types(process: Process, values: CommentedMap) -> None:
+    """Say all that is wrong at once, each with its line."""
+    from cwltool.builder import INPUT_OBJ_VOCAB
+
+    missing = [
+        shortname(parameter["id"])
+        for parameter in process.tool["inputs"]
+        if values.get(shortname(parameter["id"])) is None and not _optional(parameter["type"])
+    ]
+    if missing:
+        listed = ", ".join(f"'{name}'" for name in missing)
+        raise InputError(
+            f"Missing input{'s' if len(missing) > 1 else ''} {listed} of {tidy(process.tool['id'])}",
+            remedy="Give it in the input object or as --NAME VALUE; DOCUMENT --help lists all inputs.",
+        )
+    schema = process.names.get_name("input_record_schema", None)
+    filled = CommentedMap(values)
+    filled.lc.data = getattr(values.lc, "data", None) or {}
+    if hasattr(values.lc, "filename"):
+        filled.lc.filename = values.lc.filename
+    for parameter in process.tool["inputs"]:
+        filled.setdefault(shortname(parameter["id"]), None)
+    try:
+        validate_ex(schema, filled, strict=False, logger=_QUIET, vocab=INPUT_OBJ_VOCAB)
+    except Exception as error:
+        raise InputError(f"The input object does not fit the document:\n{tidy(error)}") from error
+
+
+_QUIET = logging.getLogger("gridcwl.cwl.validation")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+
+def _optional(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(_optional(one) for one in kind)
+    return bool(kind in ("null", "Any"))
+
+
+def plain(value: Any) -> Any:
+    """Without ruamel's containers; scalars stay as they were written (1e-10 is to be printed as such)."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def template(process: Process) -> str:
+    """An input object to fill in, as YAML (``--make-template``)."""
+    from cwltool.main import make_template
+
+    text = io.StringIO()
+    with problems(DocumentError, "No template can be made"):
+        make_template(process, text)
+    return text.getvalue()

@@ -1,0 +1,165 @@
+"""The worker's listing of an output directory, as the file system that cwltool collects outputs from."""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import io
+import re
+from functools import lru_cache
+from typing import IO, Any
+
+from cwltool.stdfsaccess import StdFsAccess
+from schema_salad.ref_resolver import file_uri, uri_file_path
+
+from gridcwl.model import JobResult, ProducedFile
+
+
+class ListingFs(StdFsAccess):  # type: ignore[misc]
+    """Answers from a listing where the path lies in the job's output directory, from this machine elsewhere.
+
+    Bytes are read only where cwltool asks for contents: first from what came with the result, then from the location.
+    """
+
+    def __init__(self, outdir: str, result: JobResult) -> None:
+        super().__init__("")
+        self.outdir = outdir
+        self.entries: dict[str, ProducedFile] = {entry.path: entry for entry in result.files}
+        self.escaped = result.escaped
+        self._children: dict[str, list[str]] = {"": []}
+        for path in self.entries:
+            self._note(path)
+
+    def _note(self, path: str) -> None:
+        """Enter a path below its parent, and its parents below theirs."""
+        parent, _, name = path.rpartition("/")
+        if parent not in self._children:
+            self._children[parent] = []
+            self._note(parent)
+        siblings = self._children[parent]
+        if not siblings or siblings[-1] != name:
+            siblings.append(name)
+
+    def relative(self, path: str) -> str | None:
+        """The path below the output directory, ``""`` for the directory itself, None for what lies elsewhere."""
+        if path.startswith("file://"):
+            path = uri_file_path(path)
+        if path == self.outdir:
+            return ""
+        return path[len(self.outdir) + 1 :].rstrip("/") if path.startswith(self.outdir + "/") else None
+
+    def entry(self, path: str) -> ProducedFile | None:
+        """What the worker said of this path, if it lies in the output directory and is there."""
+        relative = self.relative(path)
+        return None if relative is None else self.entries.get(relative)
+
+    def glob(self, pattern: str) -> list[str]:
+        """As Python's ``glob.glob``, with URIs as cwltool wants them."""
+        relative = self.relative(pattern)
+        if relative is None:
+            return []
+        if not relative:
+            return [file_uri(self.outdir)]
+        found = [""]
+        for part in relative.split("/"):
+            if part in ("", "."):
+                continue
+            found = [path for parent in found for path in self._match(parent, part)]
+        return [file_uri(f"{self.outdir}/{path}") for path in dict.fromkeys(found)]
+
+    def _match(self, parent: str, part: str) -> list[str]:
+        prefix = f"{parent}/" if parent else ""
+        if not _has_magic(part):
+            path = prefix + part
+            return [path] if path in self.entries or path in self._children else []
+        matches = _pattern(part)
+        hidden_too = part.startswith(".")
+        return [
+            prefix + name
+            for name in self._children.get(parent, ())
+            if matches(name) and (hidden_too or not name.startswith("."))
+        ]
+
+    def exists(self, path: str) -> bool:
+        """Whether the path is there."""
+        relative = self.relative(path)
+        if relative is None:
+            return bool(super().exists(path))
+        return relative in self.entries or relative in self._children
+
+    def isfile(self, path: str) -> bool:
+        """Whether the path is a file. What lies outside was checked when it became an input."""
+        if self.relative(path) is None:
+            return not path.startswith("file://") or bool(super().isfile(path))
+        entry = self.entry(path)
+        return entry is not None and entry.kind == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Whether the path is a directory."""
+        relative = self.relative(path)
+        if relative is None:
+            return not path.startswith("file://") or bool(super().isdir(path))
+        entry = self.entries.get(relative)
+        return entry.kind == "directory" if entry else relative in self._children
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        entry = self.entry(path)
+        return entry.size if entry else int(super().size(path))
+
+    def listdir(self, path: str) -> list[str]:
+        """URIs of what a directory holds."""
+        relative = self.relative(path)
+        if relative is None:
+            return list(super().listdir(path))
+        prefix = f"{relative}/" if relative else ""
+        return [file_uri(f"{self.outdir}/{prefix}{name}") for name in sorted(self._children.get(relative, ()))]
+
+    def realpath(self, path: str) -> str:
+        """The path itself: links were resolved by the worker."""
+        return path
+
+    def open(self, path: str, mode: str) -> IO[Any]:
+        """The bytes that came with the result, or those at the location."""
+        entry = self.entry(path)
+        if entry is None:
+            stream: IO[Any] = super().open(path, mode)
+            return stream
+        if entry.contents is not None:
+            held = base64.b64decode(entry.contents)
+            return io.BytesIO(held) if "b" in mode else io.StringIO(held.decode("utf-8"))
+        located: IO[Any] = super().open(entry.location, mode)
+        return located
+
+
+@lru_cache(maxsize=256)
+def _pattern(part: str) -> Any:
+    return re.compile(fnmatch.translate(part)).match
+
+
+def _has_magic(part: str) -> bool:
+    return any(sign in part for sign in "*?[")
+
+
+def settle(value: Any, listing: ListingFs) -> None:
+    """Give every File and Directory of an output object its real location, size and checksum, in place."""
+    if isinstance(value, list):
+        for item in value:
+            settle(item, listing)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            _settle_one(value, listing)
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                settle(item, listing)
+
+
+def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
+    entry = listing.entry(value.get("location", ""))
+    if entry is None:
+        return
+    value["location"] = entry.location
+    if entry.kind == "file":
+        value["size"] = entry.size
+        if entry.sha1:
+            value["checksum"] = f"sha1${entry.sha1}"

@@ -1,0 +1,62 @@
+"""All of cwltool that a run holds on to: one document, its graph, the context and the secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cwltool.secrets import SecretStore
+
+from gridcwl.cwl import inputs as cwl_inputs
+from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
+from gridcwl.cwl.graph import build
+from gridcwl.cwl.load import Document, load, locate
+
+if TYPE_CHECKING:
+    from gridcwl.engine.graph import Leaf, Workflow
+
+@dataclass(slots=True)
+class CwlSession:
+    """A document that is ready to run."""
+
+    document: Document
+    graph: Workflow | Leaf
+    context: JobContext
+    secrets: SecretStore
+    written: cwl_inputs.WrittenInputs
+    program: str
+
+    def inputs(self) -> dict[str, Any]:
+        """The whole input object. Raises as ``gridcwl.cwl.inputs.complete``."""
+        return cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets)
+
+    def reveal(self, value: Any) -> Any:
+        """Put secrets in place of their stand-ins."""
+        return self.secrets.retrieve(value) if self.secrets.secrets else value
+
+
+def open_document(
+    name: str, words: Sequence[str], options: EvaluationOptions, *, basedir: str | None, overrides: str | None
+) -> CwlSession:
+    """Read the input file and the document.
+
+    Args:
+        name: the document as the user wrote it.
+        words: what the user wrote behind it.
+        options: how to load and evaluate.
+        basedir: where relative paths count from, instead of the input file's folder.
+        overrides: a file of requirements.
+
+    Raises:
+        GridCWLError: one of them cannot be read or is not valid.
+    """
+    uri, file_uri = locate(name)
+    written = cwl_inputs.read(words, basedir, file_uri)
+    changes = list(written.overrides)
+    if overrides:
+        changes += cwl_inputs.load_overrides(overrides, file_uri)
+    document = load(uri, options, overrides=changes, run_requirements=written.requirements)
+    cwl_inputs.check_run_requirements(document.process, written)
+    secrets = SecretStore()
+    return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)

@@ -1,0 +1,319 @@
+"""A CommandLineTool and its inputs to a Job; a JobResult to the tool's output object.
+
+cwltool does the understanding: a job runner that runs nothing captures what cwltool resolved, and after the run
+cwltool's own collection evaluates globs, secondaryFiles and outputEval against the listing that the worker sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cwltool.command_line_tool import CommandLineTool
+from cwltool.pathmapper import MapperEnt
+from cwltool.utils import normalizeFilesDirs
+
+from gridcwl.cwl.context import JobContext, StagePathMapper
+from gridcwl.cwl.listing import ListingFs, settle
+from gridcwl.cwl.problems import problems
+from gridcwl.errors import DocumentError, ExpressionError, OutputError
+from gridcwl.model import (
+    ExitCodes,
+    Image,
+    Job,
+    JobDirectories,
+    JobId,
+    JobResult,
+    OutputRules,
+    Resources,
+    RunId,
+    StagedFile,
+)
+
+if TYPE_CHECKING:
+    from cwltool.builder import Builder
+    from cwltool.process import Process
+
+CwlObject = dict[str, Any]
+"""An input or output object, or a part of one: what CWL passes around."""
+
+log = logging.getLogger("gridcwl.cwl")
+
+
+
+class CapturedJob:
+    """Stands where cwltool would put its job runner; keeps what ``CommandLineTool.job`` resolves."""
+
+    def __init__(self, builder: Builder, _joborder: Any, _make_mapper: Any, requirements: Any, hints: Any, name: str):
+        self.builder = builder
+        self.requirements = requirements
+        self.hints = hints
+        self.name = name
+        self.command_line: list[str] = []
+        self.environment: dict[str, str] = {}
+        self.generatefiles: CwlObject = {"class": "Directory", "listing": [], "basename": ""}
+        self.stdin: str | None = None
+        self.stdout: str | None = None
+        self.stderr: str | None = None
+        self.timelimit: int | None = None
+        self.networkaccess = False
+        self.inplace_update = False
+        self.mpi_procs: int | None = None
+        self.successCodes: list[int] = []
+        self.temporaryFailCodes: list[int] = []
+        self.permanentFailCodes: list[int] = []
+
+    def prepare_environment(self, context: JobContext, required: Mapping[str, str]) -> None:
+        """Called by cwltool with the evaluated EnvVarRequirement."""
+        from cwltool.job import JobBase
+
+        self.environment = dict(JobBase.extract_environment(context, required))
+
+
+class GridTool(CommandLineTool):  # type: ignore[misc]
+    """cwltool's CommandLineTool, whose jobs are captured instead of run."""
+
+    def make_job_runner(self, context: JobContext) -> type[CapturedJob]:
+        """Let cwltool check that the tool may run with or without its container; then capture."""
+        super().make_job_runner(context)
+        return CapturedJob
+
+
+def make_process(document: Any, loading: Any) -> Process:
+    """The object for one process of a document; cwltool's ``construct_tool_object``."""
+    from cwltool.workflow import default_make_tool
+
+    if isinstance(document, dict) and document.get("class") == "CommandLineTool":
+        return GridTool(document, loading)
+    return default_make_tool(document, loading)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedJob:
+    """A Job together with what is needed to read its result."""
+
+    job: Job
+    tool: Process
+    builder: Builder
+
+
+def resolve(
+    tool: Process, inputs: CwlObject, context: JobContext, *, job_id: JobId, run: RunId, name: str, toplevel: bool
+) -> ResolvedJob:
+    """The Job that runs this tool on these inputs.
+
+    Args:
+        tool: a loaded CommandLineTool.
+        inputs: plain dicts and lists; not changed.
+        context: of the run.
+        job_id: the id that the job gets.
+        run: the run that it belongs to.
+        name: for people.
+        toplevel: the tool is the document itself, not a step: secondary files are looked for beside its inputs.
+
+    Raises:
+        InputError: the inputs do not fit the tool.
+        UnsupportedError: the tool needs what is not to be had here.
+        ExpressionError: an expression failed.
+    """
+    with problems(DocumentError, f"{name} cannot be started"):
+        own = context.copy()
+        own.name = str(job_id)
+        own.toplevel = toplevel
+        captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
+        builder = captured.builder
+        command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
+        if not command:
+            raise DocumentError(
+                f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
+            )
+        directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
+        staged = tuple(_staged_files(captured))
+        job = Job(
+            id=job_id,
+            run=run,
+            name=name,
+            command=command,
+            image=_image(tool, own),
+            environment=captured.environment,
+            directories=directories,
+            staged=staged,
+            stdin=_stdin(captured.stdin, staged, name),
+            stdout=captured.stdout or None,
+            stderr=captured.stderr or None,
+            outputs=_output_rules(tool, builder),
+            resources=_resources(captured),
+            exit_codes=ExitCodes(
+                tuple(captured.successCodes), tuple(captured.temporaryFailCodes), tuple(captured.permanentFailCodes)
+            ),
+            in_place=captured.inplace_update,
+        )
+    return ResolvedJob(job, tool, builder)
+
+
+def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
+    """The tool's output object, from what the worker found.
+
+    Raises:
+        OutputError: a promised output is not there, or is not of the promised type.
+        ExpressionError: an ``outputEval`` or another output expression failed.
+    """
+    builder = resolved.builder
+    listing = ListingFs(builder.outdir, result)
+    builder.fs_access = listing
+    builder.make_fs_access = lambda _basedir: listing
+    with problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"):
+        outputs: CwlObject = resolved.tool.collect_output_ports(
+            resolved.tool.tool["outputs"],
+            builder,
+            builder.outdir,
+            result.exit_code if result.exit_code is not None else 0,
+            compute_checksum=False,
+            jobname=resolved.job.name,
+        )
+        settle(outputs, listing)
+    return outputs
+
+
+def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str, toplevel: bool) -> CwlObject:
+    """The output object of an ExpressionTool.
+
+    Raises:
+        ExpressionError: the expression failed or did not give an object.
+    """
+    with problems(DocumentError, f"{name} cannot be evaluated"):
+        own = context.copy()
+        own.toplevel = toplevel
+        builder = tool._init_job(inputs, own)
+        normalizeFilesDirs(builder.job)
+        outputs = builder.do_eval(tool.tool["expression"])
+        normalizeFilesDirs(outputs)
+        if not isinstance(outputs, dict):
+            raise ExpressionError(f"{name}: its expression gives {type(outputs).__name__}, not an object")
+        return outputs
+
+
+def _mpi_prefix(captured: CapturedJob, context: JobContext) -> list[str]:
+    """The launcher in front of the command, as cwltool's MPIRequirement has it (cwltool/job.py, ``_execute``)."""
+    if not captured.mpi_procs:
+        return []
+    mpi = context.mpi_config
+    mpi.pass_through_env_vars(captured.environment)
+    mpi.set_env_vars(captured.environment)
+    return [mpi.runner, mpi.nproc_flag, str(captured.mpi_procs), *mpi.extra_flags]
+
+
+def _stdin(path: str | None, staged: tuple[StagedFile, ...], name: str) -> str | None:
+    if not path:
+        return None
+    if not any(entry.target == path for entry in staged):
+        raise DocumentError(f"{name} reads stdin from {path}, which is none of its inputs")
+    return path
+
+
+def _staged_files(captured: CapturedJob) -> Iterator[StagedFile]:
+    """Inputs first, then what InitialWorkDirRequirement puts into the output directory."""
+    builder = captured.builder
+    known = {entry["location"]: entry for entry in builder.files if "location" in entry}
+    targets: dict[str, MapperEnt] = {}
+    initial = StagePathMapper(captured.generatefiles["listing"], "", builder.outdir, separateDirs=False)
+    for mapper in (builder.pathmapper, initial):
+        for location, entry in mapper.items():
+            if not entry.staged:
+                continue
+            earlier = targets.setdefault(entry.target, entry)
+            if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
+                raise DocumentError(
+                    f"{captured.name} has two inputs that want the same place {entry.target}: "
+                    f"{earlier.resolved} and {entry.resolved}"
+                )
+            yield _staged_file(entry, known.get(location, {}))
+
+
+def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
+    writable = "Writable" in entry.type
+    if entry.type.startswith("Create"):
+        return StagedFile(entry.target, "literal", contents=entry.resolved, writable=writable)
+    if entry.type.endswith("Directory"):
+        sources = () if entry.resolved.startswith("_:") else (entry.resolved,)
+        return StagedFile(entry.target, "directory", sources, writable=writable)
+    return StagedFile(
+        entry.target,
+        "file",
+        (entry.resolved,),
+        writable=writable,
+        size=known.get("size"),
+        checksum=known.get("checksum"),
+    )
+
+
+def _image(tool: Process, context: JobContext) -> Image | None:
+    requirement, _ = tool.get_requirement("DockerRequirement")
+    if requirement is None or not context.use_container:
+        return None
+    pull = requirement.get("dockerPull")
+    text = requirement.get("dockerFile")
+    image_id = requirement.get("dockerImageId") or pull
+    if not image_id:
+        origin = text or requirement.get("dockerLoad") or requirement.get("dockerImport")
+        if not origin:
+            raise DocumentError(
+                f"The DockerRequirement of {tool.tool['id']} names no image",
+                remedy="Give it dockerPull, dockerLoad, dockerFile, dockerImport or dockerImageId.",
+            )
+        image_id = f"gridcwl/{hashlib.sha256(str(origin).encode()).hexdigest()[:16]}"
+    return Image(
+        id=image_id,
+        pull=pull,
+        load=requirement.get("dockerLoad"),
+        rootfs=requirement.get("dockerImport"),
+        file=text,
+    )
+
+
+def _resources(captured: CapturedJob) -> Resources:
+    given = captured.builder.resources
+    return Resources(
+        cores=float(given["cores"]),
+        ram_mib=int(given["ram"]),
+        tmp_mib=int(given["tmpdirSize"]),
+        out_mib=int(given["outdirSize"]),
+        time_limit_s=captured.timelimit or None,  # zero is no limit: CWL v1.2, ToolTimeLimit
+        network=captured.networkaccess,
+        gpus=int(given.get("cudaDeviceCount", 0)),
+    )
+
+
+def _output_rules(tool: Process, builder: Builder) -> OutputRules:
+    """What the worker has to keep: the globs, or everything where only an expression can tell."""
+    bindings = list(_output_bindings(tool.tool["outputs"]))
+    if any(field in binding for binding in bindings for field in ("outputEval", "secondaryFiles")):
+        return OutputRules(None, tuple(_globs((b for b in bindings if b.get("loadContents")), builder)))
+    globs = list(_globs(bindings, builder))
+    contents = _globs((b for b in bindings if b.get("loadContents")), builder)
+    return OutputRules(None if "." in globs else tuple(globs), tuple(contents))
+
+
+def _output_bindings(ports: list[CwlObject]) -> Iterator[CwlObject]:
+    """Every output binding, with the fields of records, and with ``secondaryFiles`` where the port has them."""
+    for port in ports:
+        binding = port.get("outputBinding", {})
+        yield {**binding, "secondaryFiles": True} if "secondaryFiles" in port else binding
+        if isinstance(port["type"], dict) and port["type"].get("type") == "record":
+            yield from _output_bindings(port["type"]["fields"])
+
+
+def _globs(bindings: Any, builder: Builder) -> Iterator[str]:
+    for binding in bindings:
+        written = binding.get("glob", ())
+        for pattern in [written] if isinstance(written, str) else written:
+            value = builder.do_eval(pattern)
+            for glob in value if isinstance(value, list) else [value]:
+                if not isinstance(glob, str) or not glob:
+                    continue  # refused with a message when the outputs are collected
+                if glob == builder.outdir:
+                    yield "."
+                yield glob.removeprefix(builder.outdir + "/")
