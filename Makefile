@@ -7,8 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV ?= .venv
-# dependencies on demand: make install EXTRAS="demo dirac rucio docs"
-EXTRAS ?= demo
+# dependencies on demand: make install EXTRAS="demo dirac rucio docs"; kept until others are asked for
+EXTRAS ?= $(or $(shell cat build/extras 2>/dev/null),demo)
 UV_VERSION := 0.13.9
 # processes that tests are spread over, and what else to tell pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
@@ -41,6 +41,8 @@ lint: install ## style, types and the layers of the house
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@scripts/need shellcheck=shellcheck
+	@shellcheck --external-sources --source-path=scripts .ci/run $$(grep -lE '^#!.*\b(ba)?sh$$' scripts/*)
 
 .PHONY: format
 format: install ## put the code into the one style
