@@ -73,6 +73,8 @@ class JobResult:
     reason: str = ""
     """Why it failed, one sentence, where the exit code does not say it all."""
     files: tuple[ProducedFile, ...] = ()
+    escaped: tuple[str, ...] = ()
+    """Paths, as in ``files``, of symbolic links that lead out of the output directory; they were not followed."""
     stdout_log: str | None = None
     """Where the stream was kept, for people."""
     stderr_log: str | None = None

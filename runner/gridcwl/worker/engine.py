@@ -7,8 +7,12 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol, Tuple
 class EngineError(Exception):
     """The engine could not do its part: no engine, no image, a container that could not be started.
 
-    Not for a tool that ran and failed.
+    Not for a tool that ran and failed. ``temporary`` when trying again later may help: then the job's outcome says so.
     """
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 @dataclasses.dataclass(frozen=True)

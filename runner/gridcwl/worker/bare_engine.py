@@ -1,0 +1,107 @@
+"""The engine for no container: the tool is a process of this machine, in a session and process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import threading
+from typing import Any, BinaryIO, Mapping, Optional
+
+from gridcwl.worker.engine import Call, EngineError, Exit
+
+
+class BareEngine:
+    """Starts the bare command."""
+
+    name = "none"
+    containers = False
+
+    def prepare(self, image: Mapping[str, Any]) -> str:
+        """Never called by the worker; there are no images here.
+
+        Raises:
+            EngineError: always.
+        """
+        raise EngineError(f"The image {image.get('id')} needs a container engine, and this is the bare command.")
+
+    def start(self, call: Call) -> "BareProcess":
+        """Start the command.
+
+        Raises:
+            FileNotFoundError, PermissionError: its program is not there or may not be run.
+        """
+        with contextlib.ExitStack() as files:
+            stdin = files.enter_context(open(call.stdin, "rb", buffering=0)) if call.stdin else subprocess.DEVNULL
+            stdout = files.enter_context(_created(call.stdout))
+            # Both streams in one file share one position, or they would overwrite each other.
+            stderr = stdout if call.stderr == call.stdout else files.enter_context(_created(call.stderr))
+            return BareProcess(
+                # Without preexec_fn, so that Python can use vfork: forking a large client costs milliseconds.
+                subprocess.Popen(
+                    call.argv,
+                    cwd=call.workdir,
+                    env=call.environment,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+            )
+
+
+class BareProcess:
+    """A started process and the group that it leads."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.pid = process.pid
+        self._process = process
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def wait(self) -> Exit:
+        """Block until the process has ended, then end what it left running."""
+        # Waiting and reaping are two steps: until it is reaped, nobody else can get its number, so that a signal sent
+        # meanwhile by another thread cannot hit a stranger.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            # As a container would: what the tool left in the background ends with it.
+            self._signal(signal.SIGKILL)
+            _, status, usage = os.wait4(self.pid, 0)
+            self._ended = True
+        code = _exit_code(status)
+        self._process.returncode = code  # else Popen would wait for it as well
+        return Exit(code=code, cpu_s=usage.ru_utime + usage.ru_stime, max_rss_mib=_max_rss_mib(usage.ru_maxrss))
+
+    def terminate(self) -> None:
+        """SIGTERM to the whole group."""
+        with self._lock:
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group."""
+        with self._lock:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if not self._ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+
+def _created(path: str) -> BinaryIO:
+    return open(path, "wb", buffering=0)
+
+
+def _exit_code(status: int) -> int:
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _max_rss_mib(kib: int) -> Optional[float]:
+    # The kernel counts what the process was before exec, too, and that was a copy of ourselves. Below our own peak the
+    # number says nothing about the tool.
+    if kib <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        return None
+    return kib / 1024

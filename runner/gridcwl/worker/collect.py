@@ -1,0 +1,109 @@
+"""What a tool left in its output directory: which entries are kept, and their sizes and checksums."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Callable, List, NamedTuple, Set
+
+from gridcwl.worker import checksum
+from gridcwl.worker.engine import Plain
+from gridcwl.worker.failure import failure_of, printable
+from gridcwl.worker.fetch import file_url, quote_path
+from gridcwl.worker.globs import parse
+from gridcwl.worker.layout import Layout
+from gridcwl.worker.replace import in_json
+from gridcwl.worker.stage import Staging
+from gridcwl.worker.tree import ROOT, Node, Tree
+
+OUTPUT_OBJECT = "cwl.output.json"
+
+
+class Collection(NamedTuple):
+    """What was found."""
+
+    files: List[Plain]
+    """JSON forms of ``gridcwl.model.ProducedFile``, sorted by path."""
+    escaped: List[str]
+    """Paths of the symbolic links that lead out of what is the job's."""
+
+
+def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], None]) -> Collection:
+    """List what the job's rules keep.
+
+    ``cwl.output.json`` at the top is always kept, its contents whole, with the promised paths in place of real ones.
+    Where it is there, everything is kept, as it may speak of any file. ``check`` is called again and again, and may
+    raise to stop.
+
+    Raises:
+        Failure: something cannot be read.
+    """
+    tree = Tree(layout, staging)
+    try:
+        nodes = _kept(job["outputs"], tree, layout)
+    except OSError as error:
+        raise failure_of(error, "listing the output directory") from error
+    wanted = _wanted(job["outputs"], tree, layout)
+    url = file_url(layout.out)
+    files = []
+    for node in sorted(nodes):
+        check()
+        try:
+            files.append(_entry(node, tree.host(node), url, node.path in wanted, check))
+        except OSError as error:
+            raise failure_of(error, f"collecting {printable(node.path)}") from error
+        if node.path == OUTPUT_OBJECT and not node.directory:
+            files[-1]["contents"] = _output_object(tree.host(node), layout)
+    return Collection(files, sorted(tree.escaped))
+
+
+def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[Node]:
+    if rules["globs"] is None or tree.child(ROOT, OUTPUT_OBJECT) is not None:
+        return list(tree.below(ROOT))
+    nodes = {node.path: node for glob in rules["globs"] for node in tree.matched(parse(glob, layout.seen_out))}
+    return list(nodes.values())
+
+
+def _wanted(rules: Plain, tree: Tree, layout: Layout) -> Set[str]:
+    """Paths of the files whose first bytes were asked for."""
+    return {node.path for glob in rules["contents"] for node in tree.expand(parse(glob, layout.seen_out))}
+
+
+def _entry(node: Node, host: str, url: str, wanted: bool, check: Callable[[], None]) -> Plain:
+    original = node.original
+    entry: Plain = {
+        "path": node.path,
+        "kind": "directory" if node.directory else "file",
+        "location": f"{url}/{quote_path(node.real)}" if original is None else original.location,
+        "size": 0,
+        "sha1": None,
+        "adler32": None,
+        "contents": None,
+    }
+    if node.directory:
+        return entry
+    if original is not None and not original.in_place:
+        # Its checksums are known where it came from, and it may be large: no need to read it.
+        entry["size"] = os.stat(host).st_size
+        if wanted:
+            with open(host, "rb") as file:
+                entry["contents"] = _base64(file.read(checksum.FIRST))
+        return entry
+    sums = checksum.take(host, check)
+    entry["size"], entry["sha1"], entry["adler32"] = sums.size, sums.sha1, sums.adler32
+    if wanted:
+        entry["contents"] = _base64(sums.first)
+    return entry
+
+
+def _output_object(host: str, layout: Layout) -> str:
+    with open(host, "rb") as file:
+        data = file.read()
+    if layout.bare:
+        text = data.decode("utf-8", "surrogateescape")
+        data = in_json(text, layout.promised()).encode("utf-8", "surrogateescape")
+    return _base64(data)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

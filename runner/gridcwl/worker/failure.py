@@ -1,0 +1,55 @@
+"""How a job can fail beside its tool: one exception that carries the outcome and the sentence for people."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+PERMANENT = "permanent-failure"
+TEMPORARY = "temporary-failure"
+CANCELLED = "cancelled"
+TIME_LIMIT = "time-limit"
+OUT_OF_MEMORY = "out-of-memory"
+SUCCESS = "success"
+
+_NO_ROOM = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EFBIG: "The file would be larger than is allowed here",
+}
+
+
+class Failure(Exception):
+    """The job cannot go on.
+
+    Attributes:
+        outcome: one of ``gridcwl.model.Outcome``'s values.
+        reason: one sentence: what happened, to what, why.
+    """
+
+    def __init__(self, reason: str, outcome: str = PERMANENT) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.outcome = outcome
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether the error says that there is no room left, by disk, quota or limit."""
+    return error.errno in _NO_ROOM
+
+
+def failure_of(error: OSError, doing: str) -> Failure:
+    """The failure that an error of the operating system means; a full disk may pass, the others stay.
+
+    ``doing`` says what was tried: "staging in data.h5".
+    """
+    where = f" ({printable(str(error.filename))})" if error.filename else ""
+    detail = error.strerror or str(error)
+    if is_no_room(error):
+        return Failure(f"{_NO_ROOM[error.errno or 0]}: {doing} failed{where}: {detail}.", TEMPORARY)
+    return Failure(f"{doing[:1].upper()}{doing[1:]} failed{where}: {detail}.")
+
+
+def printable(name: str) -> str:
+    """A file name that need not be UTF-8, for a sentence."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,88 @@
+"""What the worker is given: the job's JSON form with its defaults filled in, and the options of the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, List, Optional
+
+from gridcwl.worker.engine import Plain
+from gridcwl.worker.failure import Failure
+
+FORMAT = "gridcwl-job/1"
+
+# The defaults of gridcwl.model.Job, which the worker may not import; a test holds the two together.
+_DEFAULTS: Plain = {
+    "image": None,
+    "environment": {},
+    "directories": {},
+    "staged": [],
+    "stdin": None,
+    "stdout": None,
+    "stderr": None,
+    "outputs": {},
+    "resources": {},
+    "exit_codes": {},
+    "in_place": False,
+    "attempt": 1,
+    "format": FORMAT,
+}
+_NESTED: Dict[str, Plain] = {
+    "directories": {"out": "/gridcwl/out", "tmp": "/gridcwl/tmp", "inputs": "/gridcwl/in"},
+    "outputs": {"globs": None, "contents": []},
+    "resources": {
+        "cores": 1.0,
+        "ram_mib": 256,
+        "tmp_mib": 1024,
+        "out_mib": 1024,
+        "time_limit_s": None,
+        "network": False,
+        "gpus": 0,
+    },
+    "exit_codes": {"success": [], "temporary_failure": [], "permanent_failure": []},
+}
+_STAGED: Plain = {"sources": [], "contents": "", "writable": False, "size": None, "checksum": None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How this machine wants its jobs run."""
+
+    base: str = ""
+    """The folder that relative sources are relative to; empty is the current one."""
+    write_files: bool = False
+    """Write ``job.json`` and ``result.json`` into the working directory."""
+    limit_cores: bool = False
+    """Hold the tool to the cores it asked for, where the engine can."""
+    limit_ram: bool = False
+    """Hold the tool to the memory it asked for, where the engine can."""
+    max_mounts: int = 200
+    """With more read-only inputs than this, a container gets their folders mounted instead of each of them."""
+
+
+def complete(job: Plain) -> Plain:
+    """The job with the defaults of all that it does not say.
+
+    Raises:
+        Failure: it is of another format, or a required part is missing.
+    """
+    full: Plain = {**_DEFAULTS, **job}
+    if full["format"] != FORMAT:
+        raise Failure(f"This worker runs jobs of the format {FORMAT}, and this one is {full['format']}.")
+    missing = [key for key in ("id", "run", "name", "command") if key not in full]
+    if missing or not full["command"]:
+        raise Failure(f"The job has no {missing[0] if missing else 'command'}.")
+    for key, defaults in _NESTED.items():
+        full[key] = {**defaults, **full[key]}
+    full["staged"] = [{**_STAGED, **staged} for staged in full["staged"]]
+    return full
+
+
+def asked(job: Any, key: str) -> str:
+    """A text field of something that may not be a job at all; for a result that has to be written all the same."""
+    value: Optional[Any] = job.get(key) if isinstance(job, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def strings(values: Any) -> List[str]:
+    """A list of texts from a JSON array or a tuple."""
+    return [str(value) for value in values]

@@ -1,0 +1,119 @@
+"""The result's JSON form, as gridcwl.model.JobResult describes it, and how exit codes become outcomes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any, List, Optional, Tuple
+
+from gridcwl.worker.engine import Exit, Plain
+from gridcwl.worker.failure import OUT_OF_MEMORY, PERMANENT, SUCCESS, TEMPORARY
+
+FORMAT = "gridcwl-result/1"
+TAIL_BYTES = 8192
+TAIL_LINES = 20
+
+_HOST = os.uname().nodename
+
+
+class Clock:
+    """When a job started and how long it took; the duration does not follow a clock that is set meanwhile."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._from = time.monotonic()
+
+    def usage(self, ended: Optional[Exit]) -> Plain:
+        """The JSON form of ``gridcwl.model.Usage``."""
+        whole, rest = divmod(self._started, 1)
+        return {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int(rest * 1000):03d}Z",
+            "wall_s": round(time.monotonic() - self._from, 6),
+            "cpu_s": None if ended is None else ended.cpu_s,
+            "max_rss_mib": None if ended is None else ended.max_rss_mib,
+            "host": _HOST,
+        }
+
+
+def new(job_id: str, usage: Plain) -> Plain:
+    """A result to be filled in."""
+    return {
+        "id": job_id,
+        "outcome": PERMANENT,
+        "exit_code": None,
+        "reason": "",
+        "files": [],
+        "escaped": [],
+        "stdout_log": None,
+        "stderr_log": None,
+        "stderr_tail": "",
+        "usage": usage,
+        "format": FORMAT,
+    }
+
+
+def outcome_of(ended: Exit, codes: Plain) -> Tuple[str, str]:
+    """Outcome and reason of a tool that ended by itself. What the tool's description says of its codes comes first.
+
+    https://www.commonwl.org/v1.2/CommandLineTool.html#CommandLineTool (successCodes and the fields after it)
+    """
+    code = ended.code
+    if code in codes["success"]:
+        return SUCCESS, ""
+    if ended.out_of_memory:
+        return OUT_OF_MEMORY, "The tool was killed, as it used more memory than it was given."
+    if code in codes["temporary_failure"]:
+        return TEMPORARY, f"The tool ended with exit code {code}, one of its temporaryFailCodes."
+    if code in codes["permanent_failure"]:
+        return PERMANENT, f"The tool ended with exit code {code}, one of its permanentFailCodes."
+    if code == 0:
+        return SUCCESS, ""
+    return PERMANENT, _how(code)
+
+
+def _how(code: int) -> str:
+    # A container's first process that dies by a signal is reported as 128 and the signal's number, as a shell does.
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"The tool ended with exit code {code}."
+    if number == signal.SIGKILL:
+        return "The tool was killed (SIGKILL); often that means that the machine ran out of memory."
+    return f"The tool was ended by {name}." if code < 0 else f"The tool ended with exit code {code} ({name})."
+
+
+def tail(path: str) -> str:
+    """The last lines of a log, at most 20 and 8 KiB, read from its end; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            data = file.read(TAIL_BYTES)
+    except OSError:
+        return ""
+    lines: List[bytes] = data.splitlines(keepends=True)
+    return b"".join(lines[-TAIL_LINES:]).decode("utf-8", "replace")
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        OSError: there is no room.
+    """
+    # Plain ASCII: file names need not be UTF-8, and lone surrogates have to survive.
+    data = json.dumps(value, ensure_ascii=True, indent=1).encode("ascii") + b"\n"
+    temporary = path + ".part"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,244 @@
+"""Stage in: put every input where the tool expects it, copying nothing that need not be copied."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from gridcwl.worker.control import Control
+from gridcwl.worker.copies import copy_writable
+from gridcwl.worker.engine import Mount, Plain
+from gridcwl.worker.failure import Failure, failure_of, printable
+from gridcwl.worker.fetch import Fetched, fetch, file_url
+from gridcwl.worker.given import Options
+from gridcwl.worker.layout import Layout
+from gridcwl.worker.plan import above, plan, shared_folders
+
+
+class Input(NamedTuple):
+    """A staged original that the tool sees: nothing was copied, so its bytes are known by where they came from."""
+
+    location: str
+    host: str
+    """Absolute path on this machine."""
+    link: Optional[str] = None
+    """The text of the symbolic link at the target; None for a mount."""
+    in_place: bool = False
+    """The tool may have changed it."""
+
+
+class Staging:
+    """Stages one job's inputs.
+
+    Attributes:
+        mounts: what a container has to be given, outer ones first.
+        inputs: originals by the path at which the tool sees them.
+        folders: folders of this machine by the path at which the tool sees them.
+    """
+
+    def __init__(self, job: Plain, layout: Layout, options: Options, control: Control) -> None:
+        self.mounts: List[Mount] = []
+        self.inputs: Dict[str, Input] = {}
+        self.folders: Dict[str, str] = dict(layout.folders)
+        self._job = job
+        self._layout = layout
+        self._options = options
+        self._control = control
+        self._made = {layout.out, layout.tmp, layout.inputs}
+        self._extras = 0
+        self._originals: Dict[str, Fetched] = {}
+
+    def run(self) -> None:
+        """Stage everything in.
+
+        Raises:
+            Failure: an input cannot be had, is not what was promised, or has no place.
+        """
+        layout = self._layout
+        if not layout.bare:
+            self.mounts += [
+                Mount(layout.out, layout.seen_out, writable=True),
+                Mount(layout.tmp, layout.seen_tmp, writable=True),
+                Mount(layout.inputs, layout.seen_inputs),
+            ]
+        if not self._job["staged"]:
+            return
+        self._plan = plan(self._job["staged"])
+        self._targets = {item["target"] for item in self._plan.items}
+        for item in self._plan.items:
+            self._control.check()
+            try:
+                self._stage(item)
+            except OSError as error:
+                raise failure_of(error, f"staging in {printable(item['target'])}") from error
+        if self._originals:
+            self._mount_originals()
+        self.mounts.sort(key=lambda mount: mount.target.count("/"))
+
+    def host(self, seen: str) -> Optional[str]:
+        """The path on this machine of what the tool sees at ``seen``; None for what is not ours."""
+        for folder in (seen, *above(seen)):
+            original = self.inputs.get(folder)
+            root = self.folders.get(folder) if original is None else original.host
+            if root is not None:
+                return root + seen[len(folder) :]
+        return None
+
+    def _stage(self, item: Plain) -> None:
+        target, writable = item["target"], item["writable"]
+        if target in self._layout.folders:
+            raise Failure(f"An input's place is {target}, which is one of the job's own directories.")
+        if item["kind"] == "literal":
+            _write(self._place(target, writable=writable), self._layout.real(item["contents"]), writable)
+        elif not item["sources"]:
+            _make_folder(self._place(target, writable=writable, folder=True))
+        else:
+            self._stage_original(item, self._fetched(item))
+
+    def _fetched(self, item: Plain) -> Fetched:
+        got = fetch(item["sources"], self._options.base, self._layout.workdir + "/fetched")
+        name = printable(got.location)
+        if got.directory != (item["kind"] == "directory"):
+            raise Failure(f"The input {name} was to be a {item['kind']}, and is not.")
+        if item["size"] is not None and not got.directory and got.size != item["size"]:
+            raise Failure(f"The input {name} has {got.size} bytes, and not {item['size']} as it should.")
+        return got
+
+    def _stage_original(self, item: Plain, got: Fetched) -> None:
+        target, writable = item["target"], item["writable"]
+        if writable and not self._job["in_place"]:
+            place = self._place(target, writable=True, folder=got.directory)
+            copy_writable(got.path, place, self._control)
+        elif target not in self._plan.ancestors:
+            self._show(target, got, writable)
+        elif writable:
+            raise Failure(f"{target} is changed in place, so nothing else can be put into it.")
+        else:
+            self._take_apart(target, got)
+
+    def _take_apart(self, target: str, got: Fetched) -> None:
+        """Stage a folder by its entries, because others are to be put into it and the original stays untouched."""
+        _make_folder(self._place(target, writable=False, folder=True))
+        with os.scandir(got.path) as entries:
+            for entry in entries:
+                child, below = got.child(entry.name, entry.is_dir()), f"{target}/{entry.name}"
+                if below in self._targets:
+                    continue
+                if below in self._plan.ancestors:
+                    self._take_apart(below, child)
+                else:
+                    self._show(below, child, writable=False)
+
+    def _show(self, target: str, got: Fetched, writable: bool) -> None:
+        """Let the tool see the original."""
+        if self._layout.bare:
+            os.symlink(got.path, self._place(target, writable=writable))
+            self.inputs[target] = Input(got.location, got.path, link=got.path, in_place=writable)
+        elif writable:
+            self._mount(target, got, writable=True)
+        else:
+            self._originals[target] = got
+
+    def _mount_originals(self) -> None:
+        """Read-only originals: each by its own mount, or, when they are very many, by their folders.
+
+        A container with thousands of mounts starts slowly or not at all: the engine's requests, the kernel's table and
+        apptainer's command line each have a limit. So beyond ``max_mounts`` the folders that hold the originals are
+        mounted instead, once each, at a side directory, and symbolic links at the targets lead there. The tool can
+        then read the originals' neighbours as well; that is the price.
+        """
+        if len(self._originals) <= self._options.max_mounts:
+            for target, got in self._originals.items():
+                self._mount(target, got, writable=False)
+            return
+        real = _real_paths(self._originals)
+        sides: Dict[str, str] = {}
+        folders = {os.path.dirname(path) for path in real.values()}
+        for folder in sorted(shared_folders(folders, self._options.max_mounts)):
+            number = f"/.sources/{len(sides)}"
+            _make_folder(self._made_parents(self._layout.inputs + number))
+            sides[folder] = side = self._layout.seen_inputs + number
+            self.mounts.append(Mount(folder, side))
+            self.inputs[side] = Input(file_url(folder), folder)
+        for target, got in self._originals.items():
+            path = real[target]
+            folder = next(folder for folder in above(path) if folder in sides)
+            if self._inside(target) is None:
+                self._mount(target, got, writable=False)
+            else:
+                link = sides[folder] + path[len(folder) :]
+                os.symlink(link, self._place(target, writable=False))
+                self.inputs[target] = Input(got.location, path, link=link)
+
+    def _mount(self, target: str, got: Fetched, writable: bool) -> None:
+        host = os.path.realpath(got.path)
+        inside = self._inside(target)
+        if inside is not None:
+            # The mount point is made here: in a read-only mount the engine cannot, and elsewhere it would be root's.
+            self._made_parents(inside)
+            if got.directory:
+                os.mkdir(inside)
+            else:
+                _write(inside, "", writable=True)
+        self.mounts.append(Mount(host, target, writable))
+        self.inputs[target] = Input(got.location, host, in_place=writable)
+
+    def _inside(self, target: str) -> Optional[str]:
+        for folder in above(target):
+            if folder in self.folders:
+                return self.folders[folder] + target[len(folder) :]
+        return None
+
+    def _place(self, target: str, *, writable: bool, folder: bool = False) -> str:
+        """The path on this machine where something of our own has to lie, its parents made."""
+        inside = self._inside(target)
+        if inside is not None:
+            if writable and not self._layout.bare and inside.startswith(self._layout.inputs + "/"):
+                self.mounts.append(Mount(inside, target, writable=True))
+            return self._made_parents(inside)
+        if self._layout.bare:
+            raise Failure(
+                f"An input's place is {target}, which exists only in a container, and this job runs without one."
+            )
+        self._extras += 1
+        extra = self._made_parents(f"{self._layout.workdir}/extra/{self._extras}")
+        self.mounts.append(Mount(extra, target, writable))
+        if folder:
+            self.folders[target] = extra
+        return extra
+
+    def _made_parents(self, path: str) -> str:
+        parent = path[: path.rindex("/")]
+        if parent not in self._made:
+            os.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
+        return path
+
+
+def _make_folder(path: str) -> None:
+    os.makedirs(path, exist_ok=True)
+
+
+def _write(path: str, text: str, writable: bool) -> None:
+    # Readable by all: in a container the tool may run as another user.
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644 if writable else 0o444)
+    with open(descriptor, "wb", buffering=0) as file:
+        data = memoryview(text.encode("utf-8", "surrogateescape"))
+        while data:
+            data = data[file.write(data) :]
+
+
+def _real_paths(originals: Dict[str, Fetched]) -> Dict[str, str]:
+    """Targets to paths without symbolic links; folders are looked at once, for there are few and files are many."""
+    folders: Dict[str, str] = {}
+    paths: Dict[str, str] = {}
+    for target, got in originals.items():
+        parent, _, name = got.path.rpartition("/")
+        if parent not in folders:
+            folders[parent] = os.path.realpath(parent or "/").rstrip("/")
+        path = f"{folders[parent]}/{name}"
+        paths[target] = os.path.realpath(path) if os.path.islink(path) else path
+    return paths
+
+
+__all__: Sequence[str] = ("Input", "Staging")
