@@ -78,7 +78,7 @@ def _workflow(process: CwlWorkflow) -> graph.Workflow:
 
 
 def _step_name(step: WorkflowStep) -> str:
-    return shortname(step.id)
+    return str(shortname(step.id))
 
 
 def _step(step: WorkflowStep, parent: CwlWorkflow, names: dict[str, str]) -> graph.Step:

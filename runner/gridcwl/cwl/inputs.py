@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
 from cwltool.process import add_sizes, shortname
 from cwltool.stdfsaccess import StdFsAccess
-from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
 from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
 from ruamel.yaml.comments import CommentedMap
@@ -36,7 +36,8 @@ log = logging.getLogger("gridcwl.cwl")
 _OVERRIDES = "http://commonwl.org/cwltool#overrides"
 _REQUIREMENTS = "https://w3id.org/cwl/cwl#requirements"
 _SECRETS = "http://commonwl.org/cwltool#Secrets"
-_ID = "id"
+_ID = "__id"
+"""Where schema-salad leaves the input object's own name (cwltool.load_tool.jobloader_id_name)."""
 
 
 @dataclass(slots=True)
@@ -233,9 +234,8 @@ def _find_one(entry: Any, base: str) -> None:
     if location.startswith("_:"):
         return
     if location.startswith("file://"):
-        path = uri_file_path(location.split("#")[0]) if not Path(uri_file_path(location)).exists() else None
-        path = path or uri_file_path(location)
-    elif "://" in location or location.partition(":")[0] in ("lfn", "rucio"):
+        path = uri_file_path(location)
+    elif "://" in location or location.startswith(("lfn:", "rucio:")):
         return
     else:
         path = str(Path(base, location))

@@ -133,7 +133,7 @@ def load(
             )
         context, uri = resolve_and_validate_document(context, workflow_object, uri, preprocess_only=preprocess_only)
         if preprocess_only:
-            return Document(uri, None, context)  # type: ignore[arg-type]
+            return Document(uri, None, context)
         if run_requirements:
             context.requirements = list(run_requirements)
         process = make_tool(uri, context)

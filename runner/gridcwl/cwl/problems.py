@@ -59,5 +59,5 @@ def route_logging(handler: logging.Handler, level: int) -> None:
     for name in ("cwltool", "salad", "rdflib.term", "rdflib"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler] if name in ("cwltool", "salad") else [logging.NullHandler()]
-        logger.setLevel(level)
+        logger.setLevel(max(level, logging.INFO) if name == "salad" else level)  # its debug is megabytes of vocabulary
         logger.propagate = False

@@ -16,6 +16,7 @@ from gridcwl.cwl.load import Document, load, locate
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
 
+
 @dataclass(slots=True)
 class CwlSession:
     """A document that is ready to run."""

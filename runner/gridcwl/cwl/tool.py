@@ -43,11 +43,12 @@ CwlObject = dict[str, Any]
 log = logging.getLogger("gridcwl.cwl")
 
 
-
 class CapturedJob:
     """Stands where cwltool would put its job runner; keeps what ``CommandLineTool.job`` resolves."""
 
-    def __init__(self, builder: Builder, _joborder: Any, _make_mapper: Any, requirements: Any, hints: Any, name: str):
+    def __init__(
+        self, builder: Builder, _inputs: Any, _make_mapper: Any, requirements: Any, hints: Any, name: str
+    ) -> None:
         self.builder = builder
         self.requirements = requirements
         self.hints = hints
@@ -138,12 +139,12 @@ def resolve(
             name=name,
             command=command,
             image=_image(tool, own),
-            environment=captured.environment,
+            environment={str(name): str(value) for name, value in captured.environment.items()},
             directories=directories,
             staged=staged,
             stdin=_stdin(captured.stdin, staged, name),
-            stdout=captured.stdout or None,
-            stderr=captured.stderr or None,
+            stdout=_word(captured.stdout),
+            stderr=_word(captured.stderr),
             outputs=_output_rules(tool, builder),
             resources=_resources(captured),
             exit_codes=ExitCodes(
@@ -211,7 +212,12 @@ def _stdin(path: str | None, staged: tuple[StagedFile, ...], name: str) -> str |
         return None
     if not any(entry.target == path for entry in staged):
         raise DocumentError(f"{name} reads stdin from {path}, which is none of its inputs")
-    return path
+    return str(path)
+
+
+def _word(value: str | None) -> str | None:
+    """A plain string of what may be one of ruamel's, which no JSON encoder knows; None for an empty one."""
+    return str(value) if value else None
 
 
 def _staged_files(captured: CapturedJob) -> Iterator[StagedFile]:
@@ -235,18 +241,19 @@ def _staged_files(captured: CapturedJob) -> Iterator[StagedFile]:
 
 def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
     writable = "Writable" in entry.type
+    target, resolved = str(entry.target), str(entry.resolved)
     if entry.type.startswith("Create"):
-        return StagedFile(entry.target, "literal", contents=entry.resolved, writable=writable)
+        return StagedFile(target, "literal", contents=resolved, writable=writable)
     if entry.type.endswith("Directory"):
-        sources = () if entry.resolved.startswith("_:") else (entry.resolved,)
-        return StagedFile(entry.target, "directory", sources, writable=writable)
+        sources = () if resolved.startswith("_:") else (resolved,)
+        return StagedFile(target, "directory", sources, writable=writable)
     return StagedFile(
-        entry.target,
+        target,
         "file",
-        (entry.resolved,),
+        (resolved,),
         writable=writable,
         size=known.get("size"),
-        checksum=known.get("checksum"),
+        checksum=_word(known.get("checksum")),
     )
 
 
@@ -254,9 +261,9 @@ def _image(tool: Process, context: JobContext) -> Image | None:
     requirement, _ = tool.get_requirement("DockerRequirement")
     if requirement is None or not context.use_container:
         return None
-    pull = requirement.get("dockerPull")
-    text = requirement.get("dockerFile")
-    image_id = requirement.get("dockerImageId") or pull
+    pull = _word(requirement.get("dockerPull"))
+    text = _word(requirement.get("dockerFile"))
+    image_id = _word(requirement.get("dockerImageId")) or pull
     if not image_id:
         origin = text or requirement.get("dockerLoad") or requirement.get("dockerImport")
         if not origin:
@@ -268,8 +275,8 @@ def _image(tool: Process, context: JobContext) -> Image | None:
     return Image(
         id=image_id,
         pull=pull,
-        load=requirement.get("dockerLoad"),
-        rootfs=requirement.get("dockerImport"),
+        load=_word(requirement.get("dockerLoad")),
+        rootfs=_word(requirement.get("dockerImport")),
         file=text,
     )
 
@@ -316,4 +323,4 @@ def _globs(bindings: Any, builder: Builder) -> Iterator[str]:
                     continue  # refused with a message when the outputs are collected
                 if glob == builder.outdir:
                     yield "."
-                yield glob.removeprefix(builder.outdir + "/")
+                yield str(glob.removeprefix(builder.outdir + "/"))

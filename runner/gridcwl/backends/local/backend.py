@@ -19,8 +19,8 @@ from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.worker.bare_engine import BareEngine
-from gridcwl.worker.engine import Engine
 from gridcwl.worker.control import Control
+from gridcwl.worker.engine import Engine
 from gridcwl.worker.job import run_job
 
 log = logging.getLogger("gridcwl.backends.local")
@@ -191,7 +191,9 @@ def make_engine(name: str) -> Engine:
     if name == "docker":
         from gridcwl.backends.local.docker_engine import DockerEngine
 
-        return DockerEngine()
+        engine: Engine = DockerEngine()
+        return engine
     from gridcwl.worker.cli_engines import CommandLineEngine
 
-    return CommandLineEngine(name)
+    command_line: Engine = CommandLineEngine(name)
+    return command_line
