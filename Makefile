@@ -50,12 +50,15 @@ format: install ## put the code into the one style
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: install images-test ## what is measured, against whom (BENCH=scatter)
-	@$(BIN)/python benchmarks/$(or $(BENCH),scatter)
+bench: install images-test ## what is measured, against whom; BENCH=scatter for one of them
+	@for bench in benchmarks/$(or $(BENCH),*)/bench.py; do
+	  printf '\n== %s\n' "$$bench"
+	  PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python "$$bench"
+	done
 
 .PHONY: lock
-lock: install ## renew requirements.lock (LOCK_ARGS=--upgrade for newer versions)
-	@scripts/lock $(BIN)/uv $(LOCK_ARGS)
+lock: | system ## renew requirements.lock (LOCK_ARGS=--upgrade for newer versions)
+	@scripts/lock $(VENV) $(UV_VERSION) $(LOCK_ARGS)
 
 ##@ Containers
 
@@ -92,7 +95,7 @@ system:
 	@scripts/need $(SYSTEM)
 
 # The extras are part of the stamp: asking for other ones installs again.
-$(VENV)/.installed: pyproject.toml requirements.lock scripts/venv build/extras | system
+$(VENV)/.installed: pyproject.toml requirements.lock scripts/uv scripts/venv build/extras | system
 	@scripts/venv $(VENV) $(UV_VERSION) $(EXTRAS)
 	@touch $@
 
