@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Optional, Tuple
 
+from gridcwl.worker import record
 from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.collect import collect
@@ -14,7 +15,7 @@ from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Runnin
 from gridcwl.worker.failure import SUCCESS, TEMPORARY, Failure, failure_of
 from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
-from gridcwl.worker.layout import Layout
+from gridcwl.worker.layout import Layout, Occupied
 from gridcwl.worker.stage import Staging
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     try:
         attempt.run(complete(job), result)
     except Failure as failure:
+        attempt.occupied = isinstance(failure, Occupied)
         result["outcome"], result["reason"] = failure.outcome, failure.reason
     except EngineError as error:
         result["outcome"] = TEMPORARY if error.temporary else result["outcome"]
@@ -50,7 +52,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     if result["outcome"] != SUCCESS:
         attempt.explain(result)
     result["usage"] = clock.usage(attempt.ended)
-    return result
+    return record.end(result, workdir) if options.write_files and not attempt.occupied else result
 
 
 class _Attempt:
@@ -58,6 +60,7 @@ class _Attempt:
 
     def __init__(self, workdir: str, engine: Engine, control: Control, options: Options) -> None:
         self.ended: Optional[Exit] = None
+        self.occupied = False
         self._workdir = workdir
         self._engine = engine
         self._control = control
@@ -69,10 +72,10 @@ class _Attempt:
         _check_globs(job)
         engine = self._engine if self._engine.containers and job["image"] is not None else _bare(self._engine)
         layout = Layout(self._workdir, job["directories"], bare=not engine.containers)
-        layout.make()
+        layout.make(inputs=bool(job["staged"]) or engine.containers)
         self._layout = layout
         if self._options.write_files:
-            results.write_json(f"{layout.workdir}/job.json", job)
+            record.begin(job, layout.workdir)
         staging = Staging(job, layout, self._options, self._control)
         staging.run()
         call = self._call(job, layout, staging, engine)

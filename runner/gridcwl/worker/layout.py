@@ -46,8 +46,8 @@ class Layout:
         self._link: Optional[str] = None
         self._real: Optional[Prefixes] = None
 
-    def make(self) -> None:
-        """Make the folders.
+    def make(self, *, inputs: bool = True) -> None:
+        """Make the folders; that for inputs only if there will be some.
 
         Raises:
             Occupied: the working directory holds an earlier job.
@@ -60,7 +60,7 @@ class Layout:
         except FileNotFoundError:
             os.makedirs(self.workdir, exist_ok=True)
         try:
-            for folder in (self.out, self.tmp, self.inputs):
+            for folder in (self.out, self.tmp, self.inputs)[: 3 if inputs else 2]:
                 os.mkdir(folder)
         except FileExistsError:
             raise Occupied(f"{self.workdir} holds an earlier job; give each job a directory of its own.") from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from gridcwl.worker.engine import Exit, Plain
 from gridcwl.worker.failure import OUT_OF_MEMORY, PERMANENT, SUCCESS, TEMPORARY
@@ -96,24 +95,3 @@ def tail(path: str) -> str:
         return ""
     lines: List[bytes] = data.splitlines(keepends=True)
     return b"".join(lines[-TAIL_LINES:]).decode("utf-8", "replace")
-
-
-def write_json(path: str, value: Any) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises:
-        OSError: there is no room.
-    """
-    # Plain ASCII: file names need not be UTF-8, and lone surrogates have to survive.
-    data = json.dumps(value, ensure_ascii=True, indent=1).encode("ascii") + b"\n"
-    temporary = path + ".part"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise

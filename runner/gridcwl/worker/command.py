@@ -1,0 +1,105 @@
+"""The worker's command line: ``python gridcwl-worker.pyz job.json``.
+
+Exit codes: 0 when the job succeeded, 1 when it failed, 2 for a wrong command line, and 128 plus the signal's number
+when a signal asked the worker to stop. The result is in ``result.json`` in the working directory, written last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+from typing import List, Optional
+
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.control import Control
+from gridcwl.worker.engine import Engine, EngineError, Plain
+from gridcwl.worker.failure import SUCCESS
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
+
+ENGINES = ("apptainer", "podman", "docker", "udocker")
+"""In the order in which they are looked for: what a shared machine allows to everybody comes first."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run the job that the command line names; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="gridcwl-worker: %(levelname)s: %(message)s", stream=sys.stderr, level=logging.INFO)
+    control = Control(grace_s=options.grace)
+    stopped = _stop_on_signals(control)
+    try:
+        job = _read(options.job)
+        engine = _engine(options.engine, job)
+    except (OSError, ValueError, EngineError) as error:
+        print(f"gridcwl-worker: {options.job} cannot be run: {error}", file=sys.stderr)
+        return 2
+    folder = os.path.dirname(os.path.abspath(options.job))
+    result = run_job(job, options.workdir or folder, engine, control, options=Options(base=folder, write_files=True))
+    if result["outcome"] == SUCCESS:
+        return 0
+    print(f"gridcwl-worker: {result['outcome']}: {result['reason']}", file=sys.stderr)
+    return 128 + stopped[0] if stopped else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gridcwl-worker", description="Run one gridcwl job on this machine.")
+    parser.add_argument("job", help="the job's description, a JSON file")
+    parser.add_argument("--workdir", help="where the job's directories and result.json go (default: beside the job)")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "none", *ENGINES),
+        default="auto",
+        help="what starts the container; none runs the bare command (default: the first one that is installed)",
+    )
+    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from SIGTERM to SIGKILL (10)")
+    return parser
+
+
+def _read(path: str) -> Plain:
+    with open(path, encoding="utf-8") as file:
+        job = json.load(file)
+    if isinstance(job, dict) and isinstance(job.get("id"), str):
+        return job
+    raise ValueError("it is not the JSON form of a job")
+
+
+def _engine(name: str, job: Plain) -> Engine:
+    if name == "none" or job.get("image") is None:
+        return BareEngine()
+    if name == "auto":
+        name = next((engine for engine in ENGINES if shutil.which(engine)), "")
+        if not name:
+            raise EngineError(f"its tool needs a container, and none of {', '.join(ENGINES)} is installed here")
+    from gridcwl.worker.cli_engines import CommandLineEngine
+
+    engine: Engine = CommandLineEngine(name)
+    return engine
+
+
+def _stop_on_signals(control: Control) -> List[int]:
+    """Forward signals to the tool; a second one kills it. The list that is returned fills with what came."""
+    came: List[int] = []
+    signals: "queue.SimpleQueue[int]" = queue.SimpleQueue()
+
+    def forward() -> None:
+        while True:
+            number = signals.get()
+            came.append(number)
+            reason = f"The worker was asked to stop ({signal.Signals(number).name})."
+            (control.stop if len(came) == 1 else control.kill)(reason)
+
+    # A handler interrupts the main thread anywhere, so it may take no lock: it hands over to a thread that may.
+    threading.Thread(target=forward, name="signals", daemon=True).start()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, _frame: signals.put(number))
+    return came

@@ -1,0 +1,84 @@
+"""The worker as one file that any Python 3.9 or newer can run. Not a part of that file itself.
+
+Also loaded by the package's build, by its path: it imports nothing of gridcwl.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Dict
+
+NAME = "gridcwl-worker.pyz"
+_HERE = Path(__file__).resolve().parent
+_MAIN = b"import sys\nfrom gridcwl.worker.command import main\nsys.exit(main())\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
+
+
+def worker_zipapp() -> Path:
+    """The worker's zipapp: the one that came with the package, or from a source tree one that is built and cached.
+
+    Raises:
+        OSError: it has to be built, and neither the user's cache nor the temporary folder can be written.
+    """
+    shipped = _HERE / NAME
+    if shipped.is_file():
+        return shipped
+    data = _bytes()
+    # Named by its content: another version's, or a half-edited one's, is never taken for it.
+    name = f"worker-{hashlib.sha256(data).hexdigest()[:16]}.pyz"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridcwl"
+    try:
+        return _written(cache / name, data)
+    except OSError:
+        return _written(Path(tempfile.gettempdir()) / f"gridcwl-{os.getuid()}" / name, data)
+
+
+def build(target: Path) -> None:
+    """Write the zipapp; the same sources give the same bytes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(_bytes())
+
+
+def _bytes() -> bytes:
+    buffer = io.BytesIO(b"")
+    buffer.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for name, content in sorted(_members().items()):
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.external_attr = 0o644 << 16
+            member.create_system = 3  # Unix, wherever it is built
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, content, compresslevel=9)
+    return buffer.getvalue()
+
+
+def _members() -> Dict[str, bytes]:
+    members = {
+        f"gridcwl/worker/{source.name}": source.read_bytes()
+        for source in _HERE.glob("*.py")
+        if source.name != Path(__file__).name
+    }
+    members["gridcwl/__init__.py"] = (_HERE.parent / "__init__.py").read_bytes()
+    members["__main__.py"] = _MAIN
+    return members
+
+
+def _written(path: Path, data: bytes) -> Path:
+    if path.is_file() and path.stat().st_uid == os.getuid() and path.read_bytes() == data:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    os.chmod(temporary, 0o644)
+    os.rename(temporary, path)
+    return path
