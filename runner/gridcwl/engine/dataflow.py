@@ -87,6 +87,7 @@ class Dataflow:
         self._root: Scope | None = None
         self._outputs: dict[str, Any] | None = None
         self._errors: list[Failure] = []
+        self._status: Status = "success"
         if isinstance(process, Workflow):
             self._counters = counters((), process.steps)
             self._root = self._open(process, inputs, self._counters)
@@ -113,9 +114,7 @@ class Dataflow:
     @property
     def status(self) -> Status:
         """The worst so far: one permanent failure makes the whole permanent."""
-        if not self._errors:
-            return "success"
-        return "temporaryFail" if all(failure.temporary for failure in self._errors) else "permanentFail"
+        return self._status
 
     @property
     def in_flight(self) -> int:
@@ -259,6 +258,8 @@ class Dataflow:
 
     def _record(self, path: Path, error: Exception, temporary: bool = False) -> None:
         self._errors.append(Failure(spelled(path) or self._process.id, path, error, temporary))
+        if self._status != "permanentFail":
+            self._status = "temporaryFail" if temporary else "permanentFail"
 
     def _skip(self, run: Run, position: int) -> None:
         """``when`` is false: the shard's outputs are null, or a loop is over."""
@@ -313,6 +314,7 @@ class Dataflow:
         scope = run.scope
         scope.runs.pop(run.plan.number, None)
         run.publish()
+        scope.release(run.plan)
         ready: list[int] = []
         ended = [(run.plan, run.failed)]
         while ended:

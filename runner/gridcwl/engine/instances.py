@@ -1,7 +1,7 @@
 """What is under way: instances of workflows, and runs of their steps. The only mutable state besides the queues.
 
 A scope is dropped when its last step ends, a run when its last shard ends. What stays of a shard is a reference to each
-of its outputs.
+of its outputs, until the steps that take them have ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ Path: TypeAlias = tuple[tuple[str, Index], ...]
 class Scope:
     """One instance of a workflow: the values that its links carry."""
 
-    __slots__ = ("counters", "failed", "open", "parent", "path", "pending", "plan", "position", "runs", "values")
+    __slots__ = (
+        "counters",
+        "failed",
+        "open",
+        "parent",
+        "path",
+        "pending",
+        "plan",
+        "position",
+        "runs",
+        "users",
+        "values",
+    )
 
     def __init__(
         self, plan: Plan, values: Values, counters: list[Counter], *, parent: Run | None, position: int, path: Path
@@ -36,6 +48,16 @@ class Scope:
         self.open = len(plan.steps)  # steps that have not ended
         self.failed = False
         self.runs: dict[int, Run] = {}  # begun and not ended, by the step's number
+        self.users = [len(step.followers) + step.is_output for step in plan.steps]  # who may still want its outputs
+
+    def release(self, step: StepPlan) -> None:
+        """This step has ended: let go of what it was the last to use, and of its own outputs if nobody takes them."""
+        for number in step.upstream:
+            self.users[number] -= 1
+        for number in (step.number, *step.upstream):
+            if not self.users[number]:
+                for _, name in self.plan.steps[number].values:
+                    self.values.pop(name, None)
 
 
 class Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridcwl.engine.evaluation import has_expressions
-from gridcwl.engine.graph import Step, Workflow, upstream
+from gridcwl.engine.graph import Step, Workflow, producers, upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,12 @@ class StepPlan:
     number: int
     values: tuple[tuple[str, str], ...]
     """Each output's short name and its name in the workflow's scope."""
+    upstream: tuple[int, ...]
+    """The steps that this one takes a value from."""
     followers: tuple[int, ...]
     """The steps that take a value from this one."""
+    is_output: bool
+    """Whether an output of the workflow takes a value from it."""
     has_expressions: bool
     passed_on: tuple[str, ...] | None
     """The inputs that the process has; None if it has them all."""
@@ -42,21 +46,28 @@ def plan(workflow: Workflow) -> Plan:
     for number, sources in enumerate(waits_for):
         for source in sources:
             followers[source].append(number)
+    made_by = producers(workflow)
+    shown = {made_by[source] for sink in workflow.outputs for source in sink.sources if source in made_by}
     return Plan(
         workflow,
-        tuple(_planned(step, number, followers[number]) for number, step in enumerate(workflow.steps)),
+        tuple(
+            _planned(step, number, waits_for[number], followers[number], number in shown)
+            for number, step in enumerate(workflow.steps)
+        ),
         tuple(len(sources) for sources in waits_for),
         tuple(number for number, sources in enumerate(waits_for) if not sources),
     )
 
 
-def _planned(step: Step, number: int, followers: list[int]) -> StepPlan:
+def _planned(step: Step, number: int, waits_for: set[int], followers: list[int], is_output: bool) -> StepPlan:
     connected = tuple(sink.id for sink in step.sinks if sink.connected)
     return StepPlan(
         step,
         number,
         tuple((name, f"{step.id}/{name}") for name in step.outputs),
+        tuple(waits_for),
         tuple(followers),
+        is_output,
         has_expressions(step),
         None if len(connected) == len(step.sinks) else connected,
     )

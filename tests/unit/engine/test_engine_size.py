@@ -1,6 +1,8 @@
 """Large and odd shapes end, and end right. How fast is for benchmarks/engine to say."""
 
+import gc
 import tracemalloc
+import weakref
 
 from engine_builders import Evaluator, outputs, step, workflow
 
@@ -69,3 +71,31 @@ def test_of_scattered_sub_workflows_only_those_under_way_are_held():
     finally:
         tracemalloc.stop()
     assert peak < 20_000 * 8 * 3
+
+
+def test_outputs_are_let_go_when_the_steps_that_take_them_have_ended():
+    class Value:
+        pass
+
+    made = []
+
+    def make(_inputs):
+        value = Value()
+        made.append(weakref.ref(value))
+        return value
+
+    def alive(_inputs):
+        gc.collect()
+        return [ref() is not None for ref in made]
+
+    process = workflow(
+        "x",
+        step("a", make, x="x", scatter=("x",)),
+        step("b", make, x="a/out", scatter=("x",)),
+        step("c", make, x="x"),
+        step("count", alive, x="b/out", y="c/out"),
+        alive="count/out",
+        c="c/out",
+    )
+    # a's two are gone, b's two are inputs of the step that looks, c's is an output of the workflow
+    assert outputs(process, {"x": [1, 2]}, window=1)["alive"].count(True) == 3
