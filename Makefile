@@ -37,12 +37,14 @@ test: install images-test podman ## all tests, with the coverage they reach (PYT
 
 .PHONY: lint
 lint: install ## style, types and the layers of the house
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
 	@scripts/need shellcheck=shellcheck
-	@shellcheck --external-sources --source-path=scripts .ci/run $$(grep -lE '^#!.*\b(ba)?sh$$' scripts/*)
+	failed=0
+	$(BIN)/ruff check || failed=1
+	$(BIN)/ruff format --check || failed=1
+	$(BIN)/mypy || failed=1
+	$(BIN)/lint-imports --no-logo || failed=1
+	shellcheck --external-sources --source-path=scripts .ci/run $$(grep -lE '^#!.*\b(ba)?sh$$' scripts/*) || failed=1
+	exit $$failed
 
 .PHONY: format
 format: install ## put the code into the one style
@@ -95,7 +97,7 @@ system:
 	@scripts/need $(SYSTEM)
 
 # The extras are part of the stamp: asking for other ones installs again.
-$(VENV)/.installed: pyproject.toml requirements.lock scripts/uv scripts/venv build/extras | system
+$(VENV)/.installed: pyproject.toml $(wildcard hatch_build.py) requirements.lock scripts/uv scripts/venv build/extras | system
 	@scripts/venv $(VENV) $(UV_VERSION) $(EXTRAS)
 	@touch $@
 
