@@ -1,0 +1,319 @@
+"""The Docker engine by its API: a container is five short requests, and no process of docker's command line.
+
+Each container is created with AutoRemove, as ``docker run --rm`` does it: the engine removes it by itself when it has
+ended, also when nobody is left to ask for it. Only one with a memory limit stays until it was looked at, for whether
+the kernel ended it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import docker
+import requests
+from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
+from docker.utils import kwargs_from_env
+
+from gridcwl.backends.local.docker_stream import Attachment, Streams
+from gridcwl.backends.local.images import Images
+from gridcwl.worker.engine import Call, EngineError, Exit
+
+RUN_LABEL = "gridcwl.run"
+_CONNECTIONS = 64
+_TIMEOUT_S = 300  # for an answer; an engine under load has been seen to take a minute to create a container
+_SIGNALLED = 128  # docker reports 128 + N for a process that signal N ended, and so does any shell
+
+
+class DockerEngine:
+    """Starts tools in Docker containers. One instance serves many jobs from many threads.
+
+    It connects when it is first used: to ``DOCKER_HOST``, else where docker's own command line would connect to.
+    """
+
+    name = "docker"
+    containers = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
+
+    def prepare(self, image: Mapping[str, Any]) -> str:
+        """See that the image is there; the answer is its id, which stays the same when its name is given to another.
+
+        Raises:
+            EngineError: no engine answers, or the image can neither be found, pulled, loaded nor built.
+        """
+        with _explained("the image"):
+            return self._connect().images.prepare(image)
+
+    def start(self, call: Call) -> Container:
+        """Create a container, listen to its streams, start it.
+
+        A program that is not in the image is no error here: as with ``docker run`` the exit code is 127 (126 if it may
+        not be executed), and stderr says which.
+
+        Raises:
+            EngineError: no engine answers, or the container could not be created or started.
+            OSError: the files for the streams could not be opened.
+        """
+        connection = self._connect()
+        api = connection.api
+        with contextlib.ExitStack() as undo, _explained(f"the container {call.name}"):
+            streams = undo.enter_context(Streams(call.stdin, call.stdout, call.stderr))
+            # As a plain request body, for the SDK's create_host_config has no word for some of what is in it.
+            config = container_config(call, connection.user)
+            created = api.create_container_from_config(config, call.name)  # type: ignore[no-untyped-call]
+            identifier: str = created["Id"]
+            undo.callback(_remove, api, identifier)
+            # Before the start, or a quick tool would have said its piece to nobody.
+            attachment = Attachment(api, identifier, stdin=call.stdin is not None)
+            undo.callback(attachment.close)
+            # Asked before the start as well: should the engine restart while the tool runs, this request breaks, where
+            # one made afterwards would be told the exit code of a container that the restart has killed.
+            end = _request_end(api, identifier)
+            undo.callback(end.close)
+            api.start(identifier)
+            undo.pop_all()
+        return Container(api, identifier, attachment, end, streams, limited=call.ram_mib is not None)
+
+    def cleanup(self, run: str) -> int:
+        """Remove all containers of a run, running or not; returns how many there were.
+
+        Raises:
+            EngineError: no engine answers.
+        """
+        api = self._connect().api
+        with _explained(f"the containers of {run}"):
+            found = api.containers(all=True, filters={"label": f"{RUN_LABEL}={run}"})
+        for container in found:
+            _remove(api, container["Id"])
+        return len(found)
+
+    def close(self) -> None:
+        """Give the connections back; safe to call twice. The engine can be used again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _connect(self) -> _Connection:
+        with self._lock:
+            if self._connection is None:
+                self._connection = _Connection()
+            return self._connection
+
+
+class Container:
+    """A started container."""
+
+    def __init__(
+        self,
+        api: docker.APIClient,
+        identifier: str,
+        attachment: Attachment,
+        end: requests.Response,
+        streams: Streams,
+        *,
+        limited: bool,
+    ) -> None:
+        self.id = identifier
+        self._api = api
+        self._attachment = attachment
+        self._end = end
+        self._streams = streams
+        self._limited = limited
+        self._sent: set[str] = set()
+
+    def wait(self) -> Exit:
+        """Write the streams until the container has ended.
+
+        A code above 128 is given as it is: the tool may have returned it, and only a signal that was sent by
+        ``terminate`` or ``kill`` is known to be one.
+
+        Raises:
+            EngineError: the engine went away while the container ran.
+            OSError: a stream could not be written; the container is stopped.
+        """
+        with contextlib.ExitStack() as done, _explained("the running container", temporary=True):
+            done.enter_context(self._streams)
+            done.callback(self._end.close)
+            done.callback(self._attachment.close)
+            failed = done.enter_context(contextlib.ExitStack())
+            failed.callback(_remove, self._api, self.id)
+            self._attachment.copy(self._streams)
+            code = self._exit_code()
+            out_of_memory = False
+            if self._limited:
+                out_of_memory = bool(self._api.inspect_container(self.id)["State"]["OOMKilled"])
+            else:
+                failed.pop_all()  # it removes itself
+        return Exit(code=self._signed(code), out_of_memory=out_of_memory)
+
+    def terminate(self) -> None:
+        """SIGTERM to the tool, by way of the container's init."""
+        self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        """SIGKILL to the container's init, with which the kernel ends all others in it."""
+        self._signal("SIGKILL")
+
+    def _signal(self, name: str) -> None:
+        self._sent.add(name)
+        # It has ended or is gone: then there is nothing to stop. Nor if the engine is gone; wait says so.
+        with contextlib.suppress(APIError, requests.RequestException):
+            self._api.kill(self.id, name)
+
+    def _exit_code(self) -> int:
+        answer = self._end.json()
+        if answer.get("Error"):
+            raise EngineError(f"Docker lost the container: {answer['Error'].get('Message')}.", temporary=True)
+        return int(answer["StatusCode"])
+
+    def _signed(self, code: int) -> int:
+        for name, number in (("SIGKILL", 9), ("SIGTERM", 15)):
+            if name in self._sent and code == _SIGNALLED + number:
+                return -number
+        return code
+
+
+def container_config(call: Call, user: str) -> dict[str, Any]:
+    """The body of the API's request to create the container.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate
+    What is isolated how follows cwltool's docker.py, DockerCommandLineJob.create_runtime.
+    """
+    host: dict[str, Any] = {
+        "NetworkMode": "default" if call.network else "none",
+        # Hands on signals, and reaps what the tool leaves behind: a tool as process 1 would not be ended by SIGTERM.
+        "Init": True,
+        "ReadonlyRootfs": True,
+        # Docker's log would be a second copy of stdout on this machine's disk.
+        "LogConfig": {"Type": "none"},
+        "AutoRemove": call.ram_mib is None,
+        # Not "Binds": those take colons for separators, and make folders of sources that are not there.
+        "Mounts": [
+            {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": not mount.writable}
+            for mount in call.mounts
+        ],
+    }
+    if call.cores is not None:
+        host["NanoCpus"] = round(call.cores * 1e9)
+    if call.ram_mib is not None:
+        host["Memory"] = host["MemorySwap"] = call.ram_mib * 2**20  # the sum of both: no swap on top
+    if call.gpus:
+        host["DeviceRequests"] = [{"Count": call.gpus, "Capabilities": [["gpu"]]}]  # as docker run --gpus
+    stdin = call.stdin is not None
+    return {
+        "Image": call.image,
+        "Cmd": list(call.argv),  # after the image's ENTRYPOINT, if it has one
+        "Env": [f"{name}={value}" for name, value in call.environment.items()],
+        "WorkingDir": call.workdir,
+        "User": user,
+        "Labels": dict(call.labels),
+        "AttachStdin": stdin,
+        "OpenStdin": stdin,
+        "StdinOnce": stdin,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": host,
+    }
+
+
+class _Connection:
+    """The client of one engine, and what was asked of it once."""
+
+    def __init__(self) -> None:
+        where: Mapping[str, Any] = {}
+        try:
+            # As docker's command line: DOCKER_HOST, else the current context, which may be that of a rootless engine.
+            where = kwargs_from_env()
+            if "base_url" not in where:
+                where = {**where, **ContextAPI.kwargs_from_context()}
+            self.api = _client(where, _TIMEOUT_S)
+            self._patient = _client(where, None)
+            rootless = "name=rootless" in self.api.info().get("SecurityOptions", [])
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise EngineError(
+                f"No Docker engine answers at {where.get('base_url', DEFAULT_UNIX_SOCKET)}: {one_line(error)}."
+            ) from error
+        # In a rootless engine's containers root is the caller, and the caller's own number is nobody.
+        self.user = "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
+        self.images = Images(self._patient)
+
+    def close(self) -> None:
+        self.api.close()
+        self._patient.close()
+
+
+class _OnePool(UnixHTTPAdapter):
+    """All requests share the kept connections.
+
+    The SDK's adapter keeps a pool for each URL, and closes the oldest of 25: a connection made for one container is
+    never used again, and a pool may be closed between being chosen and being used by another thread.
+    """
+
+    def get_connection(self, url: bytes | str, proxies: Any = None) -> UnixHTTPConnectionPool:  # noqa: ARG002
+        return super().get_connection("http+docker://localhost")
+
+
+def _client(where: Mapping[str, Any], timeout_s: int | None) -> docker.APIClient:
+    api = docker.APIClient(
+        version="auto",
+        timeout=timeout_s,  # type: ignore[arg-type]  # None is for ever, as everywhere in requests
+        max_pool_size=_CONNECTIONS,
+        **where,
+    )
+    shared = api.adapters.get("http+docker://")
+    if isinstance(shared, UnixHTTPAdapter):
+        api.mount("http+docker://", _OnePool(shared.socket_path, shared.timeout, max_pool_size=_CONNECTIONS))
+    return api
+
+
+def _request_end(api: docker.APIClient, identifier: str) -> requests.Response:
+    """Ask for the container's end: the headers come now, the answer then. ``APIClient.wait`` would block."""
+    response = api.post(
+        f"{api.base_url}/v{api.api_version}/containers/{identifier}/wait",
+        params={"condition": "next-exit"},
+        stream=True,
+        timeout=None,
+    )
+    response.raise_for_status()
+    return response
+
+
+def _remove(api: docker.APIClient, identifier: str) -> None:
+    """Remove the container, running or not; it may be gone, or going, or the engine may be."""
+    with contextlib.suppress(DockerException, requests.RequestException):
+        api.remove_container(identifier, v=True, force=True)
+
+
+@contextlib.contextmanager
+def _explained(what: str, *, temporary: bool = False) -> Iterator[None]:
+    """Turn the SDK's errors into ours."""
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"Docker refused {what}: {one_line(error)}.", temporary=temporary) from error
+    except (DockerException, requests.RequestException) as error:
+        message = f"The Docker engine went away, and with it {what}: {one_line(error)}."
+        raise EngineError(message, temporary=True) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The engine's own words without the request that they answer, or what the system said of the connection."""
+    if isinstance(error, APIError) and error.explanation:
+        return " ".join(str(error.explanation).split()).rstrip(".")
+    cause: BaseException | None = error
+    while cause is not None:
+        # requests is an OSError too, without a number
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

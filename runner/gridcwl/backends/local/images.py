@@ -1,0 +1,160 @@
+"""How a tool's image comes to the Docker engine: looked for, pulled, loaded, imported or built."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.utils import parse_repository_tag
+
+from gridcwl.worker.engine import EngineError
+from gridcwl.worker.image_source import open_archive
+from gridcwl.worker.once import Once
+
+log = logging.getLogger("gridcwl.images")
+
+DOCKERFILE_LABEL = "gridcwl.dockerfile"
+"""On an image that was built here: the digest of its Dockerfile."""
+
+
+class Images:
+    """The images of one engine."""
+
+    def __init__(self, api: docker.APIClient) -> None:
+        """``api`` must have no time limit: a pull may be silent for long."""
+        self._api: Any = api  # half of its image calls are untyped
+        self._known = Once()
+
+    def prepare(self, image: Mapping[str, Any]) -> str:
+        """The id of the image, which is there afterwards; looked for and made once per image.
+
+        Raises:
+            EngineError: it cannot be had; in the engine's own words.
+        """
+        return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: self._prepare(image))
+
+    def _prepare(self, image: Mapping[str, Any]) -> str:
+        name = image.get("id") or image.get("pull") or ""
+        found = self._look(name)
+        if found is not None and not _outdated(found, image.get("file")):
+            return str(found["Id"])
+        try:
+            made = self._make(image, name)
+        except ImageNotFound as error:
+            raise EngineError(f"The image {name} is not there: {_words(error)}.") from error
+        except (APIError, BuildError) as error:
+            raise EngineError(f"The image {name} cannot be had: {_words(error)}.") from error
+        found = self._look(name or made)
+        if found is None:
+            raise EngineError(f"The image {name} is not there, and its archive holds {made or 'none'} instead.")
+        return str(found["Id"])
+
+    def _look(self, name: str) -> Mapping[str, Any] | None:
+        if not name:
+            return None
+        try:
+            found: Mapping[str, Any] = self._api.inspect_image(name)
+        except NotFound:
+            return None
+        except APIError as error:
+            raise EngineError(f"Docker cannot look for the image {name}: {_words(error)}.") from error
+        return found
+
+    def _make(self, image: Mapping[str, Any], name: str) -> str:
+        """Do what the document says; the answer is what came of it, where only the engine knows."""
+        if image.get("file"):
+            return self._build(image["file"], name)
+        if image.get("pull"):
+            return self._pull(image["pull"], name)
+        if image.get("load"):
+            return self._load(image["load"])
+        if image.get("rootfs"):
+            return self._import(image["rootfs"], name)
+        raise EngineError(f"The image {name} is not on this machine, and the document does not say where to get it.")
+
+    def _pull(self, source: str, name: str) -> str:
+        log.info("pulling %s", source)
+        _follow(source, self._api.pull(source, stream=True, decode=True))
+        if name not in {"", source}:
+            self._tag(source, name)
+        return source
+
+    def _load(self, location: str) -> str:
+        log.info("loading %s", location)
+        with open_archive(location) as archive:
+            said = _follow(location, self._api.load_image(archive))
+        names = [line.split(": ", 1)[1].strip() for line in said if line.startswith("Loaded image")]
+        return names[0] if len(names) == 1 else ", ".join(names)
+
+    def _import(self, location: str, name: str) -> str:
+        log.info("importing %s as %s", location, name)
+        repository, tag = parse_repository_tag(name)
+        with open_archive(location) as archive:
+            answer = self._api.import_image_from_stream(archive, repository=repository, tag=tag or "latest")
+        said = _follow(location, [json.loads(line) for line in answer.splitlines()])
+        return said[-1] if said else ""
+
+    def _build(self, dockerfile: str, name: str) -> str:
+        log.info("building %s", name)
+        context = io.BytesIO(dockerfile.encode())  # nothing else: CWL gives a Dockerfile no files to copy
+        built = self._api.build(
+            fileobj=context,
+            tag=name or None,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            labels={DOCKERFILE_LABEL: _digest(dockerfile)},
+        )
+        said = _follow(name, built)
+        return said[-1].rpartition(" ")[2] if said else ""
+
+    def _tag(self, source: str, name: str) -> None:
+        repository, tag = parse_repository_tag(name)
+        self._api.tag(source, repository, tag)
+
+
+def _outdated(found: Mapping[str, Any], dockerfile: str | None) -> bool:
+    """Whether the image was built here, from another text. One that bears no digest was put there on purpose."""
+    if not dockerfile:
+        return False
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    digest = _digest(dockerfile)
+    return bool(labels.get(DOCKERFILE_LABEL, digest) != digest)
+
+
+def _digest(dockerfile: str) -> str:
+    return hashlib.sha256(dockerfile.encode()).hexdigest()
+
+
+def _follow(what: str, messages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Listen to the engine until it is done; the answer is what it said, in lines.
+
+    Raises:
+        EngineError: it said that it failed. It does so in the middle of an answer that began with success.
+    """
+    said: list[str] = []
+    for message in messages:
+        if "error" in message:
+            # what a command of a Dockerfile said at last, behind what the builder says of itself
+            output = [line for line in said if not line.startswith(("Removing intermediate", "--->", "Step "))]
+            last = f" (after: {output[-1]})" if output else ""
+            raise EngineError(f"The image {what} cannot be had: {_flat(message['error'])}{last}.")
+        text = _flat(str(message.get("stream") or message.get("status") or ""))
+        if text:
+            said.append(text)
+            log.debug("%s: %s", what, text)
+    return said
+
+
+def _words(error: DockerException) -> str:
+    return _flat(str(getattr(error, "explanation", None) or error))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

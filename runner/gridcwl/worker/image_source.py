@@ -1,0 +1,36 @@
+"""Where an image's archive comes from: a file of this machine, or the web."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import IO, cast
+
+from gridcwl.worker.engine import EngineError
+
+_TIMEOUT_S = 60  # as cwltool's docker.py, for the first byte and between any two
+
+
+def open_archive(location: str) -> IO[bytes]:
+    """The bytes of the archive at this path or URL (file, http, https, ftp).
+
+    Raises:
+        EngineError: it cannot be read.
+    """
+    path = local_path(location)
+    try:
+        if path is not None:
+            return open(path, "rb")
+        return cast("IO[bytes]", urllib.request.urlopen(location, timeout=_TIMEOUT_S))  # noqa: S310  no file: see local_path
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else getattr(error, "strerror", None)
+        raise EngineError(f"The image's archive {location} cannot be read: {reason or error}.") from error
+
+
+def local_path(location: str) -> "str | None":
+    """The path that a location names on this machine, or None for one on the web."""
+    parts = urllib.parse.urlsplit(location)
+    if parts.scheme == "file":
+        return urllib.parse.unquote(parts.path)
+    return None if parts.scheme in {"http", "https", "ftp"} else location
