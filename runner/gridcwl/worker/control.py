@@ -51,11 +51,11 @@ class Control:
         with self._lock:
             self._running = running
             ending = self.ending
-            if ending is None and time_limit_s is not None:
+            if ending is None and time_limit_s:  # CWL: zero is no limit
                 over = Ending(TIME_LIMIT, f"The tool ran longer than its limit of {time_limit_s:g} s.")
                 self._time_limit = _timer(time_limit_s, self._end, over)
         if ending is not None:
-            self._terminate(running, self._grace_s)
+            self._terminate(running)
 
     def detach(self) -> None:
         """The tool has ended; for ``run_job``."""
@@ -70,19 +70,21 @@ class Control:
             first = self.ending is None
             if first:
                 self.ending = ending
+            if grace_s is not None:
+                self._grace_s = grace_s  # kept, as the tool may be starting right now and be attached after this
             running = self._running
         if running is not None and (first or grace_s is not None):
-            self._terminate(running, self._grace_s if grace_s is None else grace_s)
+            self._terminate(running)
 
-    def _terminate(self, running: Running, grace_s: float) -> None:
-        if grace_s <= 0:
+    def _terminate(self, running: Running) -> None:
+        if self._grace_s <= 0:
             _quietly(running.kill)
             return
         with self._lock:
             if self._running is not running:
                 return
             # Before the signal: a container engine that does not answer must not keep us from killing.
-            self._grace = _timer(grace_s, _quietly, running.kill)
+            self._grace = _timer(self._grace_s, _quietly, running.kill)
         _quietly(running.terminate)
 
 

@@ -35,6 +35,7 @@ def end(result: Plain, workdir: str) -> Plain:
     path = workdir + "/result.json"
     try:
         try:
+            os.makedirs(workdir, exist_ok=True)
             _write(path, result)
         finally:
             with contextlib.suppress(FileNotFoundError):

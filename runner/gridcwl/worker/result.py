@@ -14,6 +14,12 @@ FORMAT = "gridcwl-result/1"
 TAIL_BYTES = 8192
 TAIL_LINES = 20
 
+_SHELL_CODES = {
+    126: "a program may not be executed",
+    127: "a program was not found",
+}
+"""What shells and container engines mean by them."""
+
 _HOST = os.uname().nodename
 
 
@@ -73,6 +79,8 @@ def outcome_of(ended: Exit, codes: Plain) -> Tuple[str, str]:
 
 
 def _how(code: int) -> str:
+    if code in _SHELL_CODES:
+        return f"The tool ended with exit code {code}: {_SHELL_CODES[code]}."
     # A container's first process that dies by a signal is reported as 128 and the signal's number, as a shell does.
     number = -code if code < 0 else code - 128
     try:
