@@ -1,13 +1,17 @@
-"""Where an image's archive comes from: a file of this machine, or the web."""
+"""Where an image comes from: its archive, here or on the web, or the text of its Dockerfile."""
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import IO, cast
 
 from gridcwl.worker.engine import EngineError
+
+DOCKERFILE_LABEL = "gridcwl.dockerfile"
+"""On an image that was built by us: the digest of its Dockerfile. One that bears none was put there on purpose."""
 
 _TIMEOUT_S = 60  # as cwltool's docker.py, for the first byte and between any two
 
@@ -34,3 +38,8 @@ def local_path(location: str) -> "str | None":
     if parts.scheme == "file":
         return urllib.parse.unquote(parts.path)
     return None if parts.scheme in {"http", "https", "ftp"} else location
+
+
+def digest_of(dockerfile: str) -> str:
+    """What is written to the label of an image built from this text."""
+    return hashlib.sha256(dockerfile.encode()).hexdigest()

@@ -23,12 +23,12 @@ from docker.utils import kwargs_from_env
 
 from gridcwl.backends.local.docker_stream import Attachment, Streams
 from gridcwl.backends.local.images import Images
+from gridcwl.worker.cli_exit import signed
+from gridcwl.worker.cli_vectors import RUN_LABEL
 from gridcwl.worker.engine import Call, EngineError, Exit
 
-RUN_LABEL = "gridcwl.run"
 _CONNECTIONS = 64
 _TIMEOUT_S = 300  # for an answer; an engine under load has been seen to take a minute to create a container
-_SIGNALLED = 128  # docker reports 128 + N for a process that signal N ended, and so does any shell
 
 
 class DockerEngine:
@@ -154,33 +154,27 @@ class Container:
                 out_of_memory = bool(self._api.inspect_container(self.id)["State"]["OOMKilled"])
             else:
                 failed.pop_all()  # it removes itself
-        return Exit(code=self._signed(code), out_of_memory=out_of_memory)
+        return Exit(code=signed(code, self._sent), out_of_memory=out_of_memory)
 
     def terminate(self) -> None:
         """SIGTERM to the tool, by way of the container's init."""
-        self._signal("SIGTERM")
+        self._signal("TERM")
 
     def kill(self) -> None:
         """SIGKILL to the container's init, with which the kernel ends all others in it."""
-        self._signal("SIGKILL")
+        self._signal("KILL")
 
     def _signal(self, name: str) -> None:
         self._sent.add(name)
         # It has ended or is gone: then there is nothing to stop. Nor if the engine is gone; wait says so.
         with contextlib.suppress(APIError, requests.RequestException):
-            self._api.kill(self.id, name)
+            self._api.kill(self.id, f"SIG{name}")
 
     def _exit_code(self) -> int:
         answer = self._end.json()
         if answer.get("Error"):
             raise EngineError(f"Docker lost the container: {answer['Error'].get('Message')}.", temporary=True)
         return int(answer["StatusCode"])
-
-    def _signed(self, code: int) -> int:
-        for name, number in (("SIGKILL", 9), ("SIGTERM", 15)):
-            if name in self._sent and code == _SIGNALLED + number:
-                return -number
-        return code
 
 
 def container_config(call: Call, user: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -14,13 +13,10 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound, 
 from docker.utils import parse_repository_tag
 
 from gridcwl.worker.engine import EngineError
-from gridcwl.worker.image_source import open_archive
+from gridcwl.worker.image_source import DOCKERFILE_LABEL, digest_of, open_archive
 from gridcwl.worker.once import Once
 
 log = logging.getLogger("gridcwl.images")
-
-DOCKERFILE_LABEL = "gridcwl.dockerfile"
-"""On an image that was built here: the digest of its Dockerfile."""
 
 
 class Images:
@@ -109,7 +105,7 @@ class Images:
             rm=True,
             forcerm=True,
             decode=True,
-            labels={DOCKERFILE_LABEL: _digest(dockerfile)},
+            labels={DOCKERFILE_LABEL: digest_of(dockerfile)},
         )
         said = _follow(name, built)
         return said[-1].rpartition(" ")[2] if said else ""
@@ -124,12 +120,8 @@ def _outdated(found: Mapping[str, Any], dockerfile: str | None) -> bool:
     if not dockerfile:
         return False
     labels = (found.get("Config") or {}).get("Labels") or {}
-    digest = _digest(dockerfile)
+    digest = digest_of(dockerfile)
     return bool(labels.get(DOCKERFILE_LABEL, digest) != digest)
-
-
-def _digest(dockerfile: str) -> str:
-    return hashlib.sha256(dockerfile.encode()).hexdigest()
 
 
 def _follow(what: str, messages: Iterable[Mapping[str, Any]]) -> list[str]:
