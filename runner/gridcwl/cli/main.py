@@ -75,7 +75,6 @@ def _evaluation(options: Options) -> Any:
         debug=options.loudness == 2,
         strict=options.strict,
         validate=options.validate,
-        relax_path_checks=options.relax_path_checks,
         skip_schemas=options.skip_schemas,
         enable_dev=options.enable_dev,
         preserve_environment=options.preserve_environment,
@@ -126,10 +125,9 @@ def _run(options: Options) -> int:
     with _watcher(options) as watcher:
         finished = run_locally(session, inputs, how, watcher)
     _print_outputs(finished.outputs, options.write_summary)
-    if not finished.succeeded:
+    if finished.exit_code:
         print("gridcwl: the run failed; what it has is in the output object", file=sys.stderr)
-        return EXIT_FAILURE
-    return 0
+    return finished.exit_code
 
 
 def _watcher(options: Options) -> PlainWatcher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,6 @@ class Options:
     leave_tmpdir: bool = False
     strict: bool = True
     validate: bool = True
-    relax_path_checks: bool = False
     skip_schemas: bool = False
     enable_dev: bool = False
     eval_timeout_s: float = 60.0
@@ -64,7 +64,8 @@ def parse(arguments: Sequence[str]) -> Options:
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.document is None:
-        parser.error("a CWL document is required (gridcwl --help)")
+        parser.print_help(sys.stderr)
+        raise SystemExit(1)
     return Options(
         document=given.document,
         words=tuple(given.words),
@@ -83,7 +84,6 @@ def parse(arguments: Sequence[str]) -> Options:
         leave_tmpdir=given.leave_tmpdir,
         strict=given.strict,
         validate=given.do_validate,
-        relax_path_checks=given.relax_path_checks,
         skip_schemas=given.skip_schemas,
         enable_dev=given.enable_dev,
         eval_timeout_s=given.eval_timeout,
@@ -172,7 +172,7 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--strict", dest="strict", action="store_true", default=True, help=argparse.SUPPRESS)
     group.add_argument("--skip-schemas", action="store_true", help="do not load $schemas")
     group.add_argument("--disable-validate", dest="do_validate", action="store_false", help="do not validate")
-    group.add_argument("--relax-path-checks", action="store_true", help="allow any character in file names")
+    group.add_argument("--relax-path-checks", action="store_true", help="as cwltool; any name is allowed here")
     group.add_argument("--enable-dev", action="store_true", help="accept development versions of CWL")
     group.add_argument("--enable-ext", action="store_true", help="as cwltool; extensions are always on here")
     group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")

@@ -9,6 +9,7 @@ from typing import Any
 from cwltool.context import RuntimeContext
 from cwltool.pathmapper import MapperEnt, PathMapper
 from cwltool.secrets import SecretStore
+from schema_salad.ref_resolver import uri_file_path
 
 from gridcwl.model import JobDirectories
 
@@ -25,7 +26,6 @@ class EvaluationOptions:
     debug: bool = False
     strict: bool = True
     validate: bool = True
-    relax_path_checks: bool = False
     skip_schemas: bool = False
     enable_dev: bool = False
     preserve_environment: tuple[str, ...] = ()
@@ -50,10 +50,12 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         location: str = obj["location"]
         if location in self._pathmap:
             return
+        # A plain path where there is one: cwltool's revmap_file takes it for what an output is passed through from.
+        resolved = uri_file_path(location) if location.startswith("file://") else location
         folder = obj.get("dirname") or stagedir
         target = f"{folder}/{obj['basename']}"
         if obj["class"] == "Directory":
-            self._pathmap[location] = MapperEnt(location, target, "WritableDirectory" if copy else "Directory", staged)
+            self._pathmap[location] = MapperEnt(resolved, target, "WritableDirectory" if copy else "Directory", staged)
             # The children of a real directory come with it; those of a literal one are staged one by one.
             children_staged = staged and location.startswith("_:")
             self.visitlisting(obj.get("listing", []), target, basedir, copy=copy, staged=children_staged)
@@ -62,7 +64,7 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
             kind = "CreateWritableFile" if copy else "CreateFile"
             self._pathmap[location] = MapperEnt(obj["contents"], target, kind, staged)
         else:
-            self._pathmap[location] = MapperEnt(location, target, "WritableFile" if copy else "File", staged)
+            self._pathmap[location] = MapperEnt(resolved, target, "WritableFile" if copy else "File", staged)
         self.visitlisting(obj.get("secondaryFiles", []), folder, basedir, copy=copy, staged=staged)
 
 

@@ -66,15 +66,22 @@ def _name(process: Process) -> str:
 
 def _workflow(process: CwlWorkflow) -> graph.Workflow:
     names = {parameter["id"]: shortname(parameter["id"]) for parameter in process.tool["inputs"]}
-    for step in process.steps:
+    steps = _in_document_order(process)
+    for step in steps:
         names |= {output["id"]: f"{_step_name(step)}/{shortname(output['id'])}" for output in step.tool["outputs"]}
     return graph.Workflow(
         id=_name(process),
         inputs=tuple(shortname(parameter["id"]) for parameter in process.tool["inputs"]),
-        steps=tuple(_step(step, process, names) for step in process.steps),
+        steps=tuple(_step(step, process, names) for step in steps),
         outputs=tuple(_sink(output, "outputSource", names, process) for output in process.tool["outputs"]),
         handle=process,
     )
+
+
+def _in_document_order(process: CwlWorkflow) -> list[WorkflowStep]:
+    """cwltool shuffles its steps (``Workflow.__init__``); people want to see them as they wrote them."""
+    written = {step["id"]: number for number, step in enumerate(process.tool["steps"])}
+    return sorted(process.steps, key=lambda step: written.get(step.id, 0))
 
 
 def _step_name(step: WorkflowStep) -> str:

@@ -182,8 +182,7 @@ def complete(process: Process, written: WrittenInputs, program: str, secrets: Se
         whole: CwlObject = plain(values)
         adjustDirObjs(whole, trim_listing)
         normalizeFilesDirs(whole)
-        access = StdFsAccess("")
-        _each_file(whole, lambda file: add_sizes(access, file))
+        _each_file(whole, _measure)
         secret, _ = process.get_requirement(_SECRETS)
         if secret:
             secrets.store([shortname(name) for name in secret["secrets"]], whole)
@@ -201,6 +200,18 @@ def check_run_requirements(process: Process, written: WrittenInputs) -> None:
             "cwl:requirements in the input object is not part of CWL v1.0",
             remedy="Use cwltool:overrides instead, or raise the document's cwlVersion to v1.1 or newer.",
         )
+
+
+def _measure(file: Any) -> None:
+    """The size that a local file really has; what was written may be old, and jobs are checked against it."""
+    location = file.get("location", "")
+    if location.startswith("file://") and Path(uri_file_path(location)).is_file():
+        size = Path(uri_file_path(location)).stat().st_size
+        if file.get("size", size) != size:
+            log.warning("%s has %d bytes, not %s as the input object says", tidy(location), size, file["size"])
+        file["size"] = size
+    else:
+        add_sizes(StdFsAccess(""), file)
 
 
 def _warn_of_strangers(process: Process, values: CommentedMap) -> None:

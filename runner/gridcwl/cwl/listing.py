@@ -25,6 +25,7 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         super().__init__("")
         self.outdir = outdir
         self.entries: dict[str, ProducedFile] = {entry.path: entry for entry in result.files}
+        self.root = result.outdir
         self.escaped = result.escaped
         self._children: dict[str, list[str]] = {"": []}
         for path in self.entries:
@@ -115,6 +116,10 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         prefix = f"{relative}/" if relative else ""
         return [file_uri(f"{self.outdir}/{prefix}{name}") for name in sorted(self._children.get(relative, ()))]
 
+    def join(self, path: str, *paths: str) -> str:
+        """As usual, but a URL stays a URL: an input that lives elsewhere may be passed through."""
+        return paths[-1] if paths and "://" in paths[-1] else str(super().join(path, *paths))
+
     def realpath(self, path: str) -> str:
         """The path itself: links were resolved by the worker."""
         return path
@@ -155,7 +160,14 @@ def settle(value: Any, listing: ListingFs) -> None:
 
 
 def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
-    entry = listing.entry(value.get("location", ""))
+    location: str = value.get("location", "")
+    if location.startswith("/"):  # an input passed through, as StagePathMapper resolved it
+        value["location"] = file_uri(location)
+        return
+    if listing.relative(location) == "":
+        value["location"] = listing.root
+        return
+    entry = listing.entry(location)
     if entry is None:
         return
     value["location"] = entry.location

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.pathmapper import MapperEnt
 from cwltool.utils import normalizeFilesDirs
+from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.listing import ListingFs, settle
@@ -148,7 +149,9 @@ def resolve(
             outputs=_output_rules(tool, builder),
             resources=_resources(captured),
             exit_codes=ExitCodes(
-                tuple(captured.successCodes), tuple(captured.temporaryFailCodes), tuple(captured.permanentFailCodes)
+                success=tuple(map(int, captured.successCodes)),
+                temporary_failure=tuple(map(int, captured.temporaryFailCodes)),
+                permanent_failure=tuple(map(int, captured.permanentFailCodes)),
             ),
             in_place=captured.inplace_update,
         )
@@ -245,16 +248,20 @@ def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
     if entry.type.startswith("Create"):
         return StagedFile(target, "literal", contents=resolved, writable=writable)
     if entry.type.endswith("Directory"):
-        sources = () if resolved.startswith("_:") else (resolved,)
+        sources = () if resolved.startswith("_:") else (_url(resolved),)
         return StagedFile(target, "directory", sources, writable=writable)
     return StagedFile(
         target,
         "file",
-        (resolved,),
+        (_url(resolved),),
         writable=writable,
         size=known.get("size"),
         checksum=_word(known.get("checksum")),
     )
+
+
+def _url(resolved: str) -> str:
+    return file_uri(resolved) if resolved.startswith("/") else resolved
 
 
 def _image(tool: Process, context: JobContext) -> Image | None:
@@ -288,8 +295,8 @@ def _resources(captured: CapturedJob) -> Resources:
         ram_mib=int(given["ram"]),
         tmp_mib=int(given["tmpdirSize"]),
         out_mib=int(given["outdirSize"]),
-        time_limit_s=captured.timelimit or None,  # zero is no limit: CWL v1.2, ToolTimeLimit
-        network=captured.networkaccess,
+        time_limit_s=int(captured.timelimit) if captured.timelimit else None,  # zero is no limit: CWL v1.2, ToolTimeLimit
+        network=bool(captured.networkaccess),
         gpus=int(given.get("cudaDeviceCount", 0)),
     )
 

@@ -177,7 +177,7 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
 
 
 def _may_be_followed(path: Path, publication: _Publication) -> bool:
-    """Links out of the run's own files and its inputs are not followed: a tool must not publish what it was not given."""
+    """Links out of the run's files and inputs are not followed: a tool must not publish what it was not given."""
     if not path.is_symlink():
         return True
     target = path.resolve()
@@ -236,7 +236,7 @@ def _move_into_place(publication: _Publication) -> None:
         final = publication.outdir / Path(folder).relative_to(publication.staging)
         final.mkdir(exist_ok=True)
         for name in names:
-            os.replace(Path(folder) / name, final / name)
+            (Path(folder) / name).replace(final / name)
 
 
 def _path(location: str) -> Path:

@@ -20,7 +20,7 @@ from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
-from gridcwl.errors import GridCWLError, JobFailed
+from gridcwl.errors import GridCWLError, JobFailed, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 
 
@@ -64,6 +64,8 @@ class Outcomes:
     """After a failure: what there is, null for what is not."""
     failures: int
     failed_jobs: frozenset[JobId]
+    unsupported: bool = False
+    """Something failed because the document asks for what cannot be had here."""
 
 
 @dataclass(slots=True)
@@ -75,8 +77,8 @@ class Run:
     context: JobContext
     backend: Backend
     watcher: Watcher
+    id: RunId
     on_error: OnError = "stop"
-    id: RunId = field(default_factory=lambda: new_run_id())
     _flow: Dataflow = field(init=False)
     _under_way: dict[JobId, tuple[Invocation, ResolvedJob]] = field(init=False, default_factory=dict)
     _told: int = field(init=False, default=0)
@@ -98,7 +100,8 @@ class Run:
             if self._flow.done:
                 break
             self._take_in(await anext(results))
-        return Outcomes(self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs))
+        unsupported = any(isinstance(failure.error, UnsupportedError) for failure in self._flow.errors)
+        return Outcomes(self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs), unsupported)
 
     async def _give_out(self) -> None:
         """Submit ready jobs while the backend has room. What needs no job is evaluated here and now."""

@@ -1,4 +1,4 @@
-"""From a loaded document and its inputs to published outputs: working folder, backend, loop, publishing, cleaning up."""
+"""From a loaded document and its inputs to published outputs: folder, backend, loop, publishing, cleaning up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from gridcwl.backends.local.backend import LocalBackend, LocalOptions
 from gridcwl.cwl.session import CwlSession
-from gridcwl.errors import RunCancelled, StoreError
+from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled, StoreError
 from gridcwl.runs.publish import publish
 from gridcwl.runs.run import Outcomes, Run, Watcher, new_run_id
 
@@ -43,11 +43,11 @@ class Finished:
 
     Attributes:
         outputs: the output object with published locations.
-        succeeded: all of it is there.
+        exit_code: 0 if all of it is there; else cwltool's for what went wrong.
     """
 
     outputs: Any
-    succeeded: bool
+    exit_code: int
 
 
 def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher) -> Finished:
@@ -67,7 +67,13 @@ def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: 
         finally:
             if not options.leave_tmpdir:
                 _clean(folder, kept)
-    return Finished(published, outcomes.status == "success")
+    return Finished(published, _exit_code(outcomes))
+
+
+def _exit_code(outcomes: Outcomes) -> int:
+    if outcomes.status == "success":
+        return 0
+    return EXIT_UNSUPPORTED if outcomes.unsupported else EXIT_FAILURE
 
 
 async def _execute(
@@ -83,7 +89,7 @@ async def _execute(
     with _stopped_by_signals() as stopped:
         try:
             async with LocalBackend(local, reveal=session.reveal) as backend:
-                run = Run(session.graph, inputs, session.context, backend, watcher, options.on_error, run_id)
+                run = Run(session.graph, inputs, session.context, backend, watcher, run_id, options.on_error)
                 return await run.execute()
         except asyncio.CancelledError:
             raise RunCancelled(f"The run was stopped by {stopped[0] if stopped else 'its caller'}") from None
@@ -124,7 +130,8 @@ def working_folder(prefix: str) -> Iterator[Path]:
         folder = tempfile.mkdtemp(prefix=name, dir=parent or ".")
     except OSError as error:
         raise StoreError(
-            f"No working folder can be made in {parent or '.'}: {error.strerror}", remedy="Choose another --tmpdir-prefix."
+            f"No working folder can be made in {parent or '.'}: {error.strerror}",
+            remedy="Choose another --tmpdir-prefix.",
         ) from error
     yield Path(folder).resolve()
 

@@ -13,6 +13,7 @@ from gridcwl.worker.collect import collect
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Running
 from gridcwl.worker.failure import SUCCESS, TEMPORARY, Failure, failure_of
+from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
@@ -88,6 +89,7 @@ class _Attempt:
         outcome, reason = results.outcome_of(ended, job["exit_codes"])
         if outcome != SUCCESS:
             raise Failure(reason, outcome)
+        result["outdir"] = file_url(layout.out)
         collection = collect(job, layout, staging, self._control.check)
         result["files"], result["escaped"] = collection
         result["outcome"] = SUCCESS

@@ -21,6 +21,7 @@ from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Engine
+from gridcwl.worker.given import Options as WorkerOptions
 from gridcwl.worker.job import run_job
 
 log = logging.getLogger("gridcwl.backends.local")
@@ -71,6 +72,7 @@ class LocalBackend:
         self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         self._bare = BareEngine()
+        self._worker_options = WorkerOptions(limit_cores=options.limit_cores, limit_ram=options.limit_memory)
         self._engine_lock = threading.Lock()
         self._container_engine: Engine | None = None
         self._closed = False
@@ -172,7 +174,8 @@ class LocalBackend:
             if self._reveal is not None:
                 plain = self._reveal(plain)
             engine = self._engine_for(job)
-            return result_from_plain(run_job(plain, str(self._options.folder / job.id), engine, control))
+            folder = str(self._options.folder / job.id)
+            return result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
         except Exception as error:
             log.exception("the worker failed on %s", job.name)
             return JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
