@@ -92,7 +92,9 @@ class Images:
         log.info("importing %s as %s", location, name)
         repository, tag = parse_repository_tag(name)
         with open_archive(location) as archive:
-            answer = self._api.import_image_from_stream(archive, repository=repository, tag=tag or "latest")
+            # As an iterator: for a file requests would send a length, where the SDK has announced chunks.
+            chunks = iter(lambda: archive.read(1 << 20), b"")
+            answer = self._api.import_image_from_stream(chunks, repository=repository, tag=tag or "latest")
         said = _follow(location, [json.loads(line) for line in answer.splitlines()])
         return said[-1] if said else ""
 
