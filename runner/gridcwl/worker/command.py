@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -24,8 +23,7 @@ from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
 
-ENGINES = ("apptainer", "podman", "docker", "udocker")
-"""In the order in which they are looked for: what a shared machine allows to everybody comes first."""
+ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -75,14 +73,9 @@ def _read(path: str) -> Plain:
 def _engine(name: str, job: Plain) -> Engine:
     if name == "none" or job.get("image") is None:
         return BareEngine()
-    if name == "auto":
-        name = next((engine for engine in ENGINES if shutil.which(engine)), "")
-        if not name:
-            raise EngineError(f"its tool needs a container, and none of {', '.join(ENGINES)} is installed here")
-    from gridcwl.worker.cli_engines import CommandLineEngine
+    from gridcwl.worker.cli_engines import find_engine
 
-    engine: Engine = CommandLineEngine(name)
-    return engine
+    return find_engine(name)
 
 
 def _stop_on_signals(control: Control) -> List[int]:

@@ -77,9 +77,8 @@ def test_the_link_to_such_a_working_directory_is_removed(tmp_path, monkeypatch):
 def test_an_output_object_speaks_of_promised_paths(tmp_path, folder):
     (tmp_path / folder).mkdir()
     bench = Bench(tmp_path / folder)
-    script = """
-printf '{"a": {"class": "File", "path": "%s/x"}, "b": "file://%s/x", "c": "%s"}' "$HOME" "$HOME" "$(pwd -P)" > cwl.output.json
-"""
+    found = '{"a": {"class": "File", "path": "%s/x"}, "b": "file://%s/x", "c": "%s"}'
+    script = f"""printf '{found}' "$HOME" "$HOME" "$(pwd -P)" > cwl.output.json"""
 
     result = bench.run(job(script, outputs={"globs": [], "contents": []}))
 

@@ -1,5 +1,6 @@
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from worker_builders import PretendContainers, entry, job, literal, paths, staged
@@ -71,8 +72,8 @@ def test_streams_go_to_the_files_that_were_asked_for(bench):
 def test_streams_that_nobody_asked_for_are_kept_as_logs(bench):
     result = bench.run(job("echo out; echo err >&2"))
 
-    assert open(result["stdout_log"]).read() == "out\n"
-    assert open(result["stderr_log"]).read() == "err\n"
+    assert Path(result["stdout_log"]).read_text() == "out\n"
+    assert Path(result["stderr_log"]).read_text() == "err\n"
     assert result["files"] == []
 
 
@@ -185,7 +186,7 @@ def test_what_a_tool_leaves_in_the_background_ends_with_it(bench):
     # The sleeper holds the pipe open for writing: we read its end when the sleeper is gone, and not before.
     result = bench.run_aside(job(f"exec 3> {fifo}; sleep 1000 & exit 0"))
 
-    with open(fifo, "rb") as end:
+    with fifo.open("rb") as end:
         assert end.read() == b""
     assert result()["outcome"] == "success"
 
@@ -209,7 +210,7 @@ def test_a_job_of_another_format_is_refused(bench):
 def test_an_engine_that_cannot_do_its_part_says_why(bench, temporary, outcome):
     engine = PretendContainers()
 
-    def prepare(image):
+    def prepare(_image):
         raise EngineError("No image debian here.", temporary=temporary)
 
     engine.prepare = prepare

@@ -71,7 +71,7 @@ def test_grandchildren_end_as_well(bench):
     fifo = bench.fifo()
     result = bench.run_aside(job(f"trap '' TERM; (sh -c 'trap \"\" TERM; exec sleep 1000' & wait) > {fifo}"))
 
-    with open(fifo, "rb") as held_by_grandchild:
+    with fifo.open("rb") as held_by_grandchild:
         bench.control.kill()
         assert held_by_grandchild.read() == b""  # its end: every process that had it open is gone
     assert result()["outcome"] == "cancelled"

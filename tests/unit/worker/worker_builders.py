@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 
@@ -80,7 +81,7 @@ class PretendContainers:
     name = "pretend"
     containers = True
 
-    def __init__(self, tool=lambda call: None, code=0, out_of_memory=False):
+    def __init__(self, tool=lambda _call: None, code=0, out_of_memory=False):
         self.call = None
         self._tool = tool
         self._exit = Exit(code, out_of_memory=out_of_memory)
@@ -91,8 +92,7 @@ class PretendContainers:
     def start(self, call):
         self.call = call
         for stream in (call.stdout, call.stderr):
-            with open(stream, "wb"):
-                pass
+            Path(stream).touch()
         self._tool(call)
         return self
 
