@@ -50,6 +50,9 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
         log.exception("The worker failed at job %s", result["id"])
         result["reason"] = f"The worker itself failed: {type(error).__name__}: {error}."
     attempt.close()
+    if result["outcome"] != SUCCESS and control.ending is not None:
+        # Whatever else went wrong then, went wrong because of it.
+        result["outcome"], result["reason"] = control.ending
     if result["outcome"] != SUCCESS:
         attempt.explain(result)
     result["usage"] = clock.usage(attempt.ended)

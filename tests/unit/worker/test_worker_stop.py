@@ -2,9 +2,10 @@
 
 import threading
 
-from worker_builders import job
+from worker_builders import PretendContainers, job
 
 from gridcwl.worker import BareEngine, Control
+from gridcwl.worker.engine import EngineError
 
 
 def test_a_stopped_job_ends_as_cancelled(bench):
@@ -75,6 +76,17 @@ def test_grandchildren_end_as_well(bench):
         bench.control.kill()
         assert held_by_grandchild.read() == b""  # its end: every process that had it open is gone
     assert result()["outcome"] == "cancelled"
+
+
+def test_an_engine_that_trips_over_the_stop_does_not_hide_it(bench):
+    class Tripping(PretendContainers):
+        def wait(self):
+            bench.control.stop("Stopped.")
+            raise EngineError("The container is gone.")
+
+    result = bench.run(job("true", image={"id": "debian"}), engine=Tripping())
+
+    assert (result["outcome"], result["reason"]) == ("cancelled", "Stopped.")
 
 
 def test_a_job_that_was_stopped_before_it_began_never_starts(bench):
