@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
-from typing import Any, BinaryIO, Mapping, Optional
+from typing import Any, BinaryIO, Mapping, Optional, Union
 
 from gridcwl.worker.engine import Call, EngineError, Exit
+
+_Stream = Union[int, BinaryIO]
 
 
 class BareEngine:
@@ -38,18 +42,7 @@ class BareEngine:
             stdout = files.enter_context(_created(call.stdout))
             # Both streams in one file share one position, or they would overwrite each other.
             stderr = stdout if call.stderr == call.stdout else files.enter_context(_created(call.stderr))
-            return BareProcess(
-                # Without preexec_fn, so that Python can use vfork: forking a large client costs milliseconds.
-                subprocess.Popen(
-                    call.argv,
-                    cwd=call.workdir,
-                    env=call.environment,
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=stderr,
-                    start_new_session=True,
-                )
-            )
+            return BareProcess(_spawned(call, stdin, stdout, stderr))
 
 
 class BareProcess:
@@ -89,6 +82,39 @@ class BareProcess:
         if not self._ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
+
+
+def _spawned(call: Call, stdin: _Stream, stdout: _Stream, stderr: _Stream) -> "subprocess.Popen[bytes]":
+    program = _found(call.argv[0], call.environment.get("PATH", ""))
+
+    def spawn(executable: Optional[str]) -> "subprocess.Popen[bytes]":
+        # Without preexec_fn, so that Python can use vfork: forking a large client costs milliseconds.
+        return subprocess.Popen(
+            call.argv,
+            executable=executable,
+            cwd=call.workdir,
+            env=call.environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+    if program is None:
+        return spawn(None)
+    try:
+        return spawn(program)
+    except OSError:  # it was moved since we looked
+        _found.cache_clear()
+        return spawn(None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _found(program: str, path: str) -> Optional[str]:
+    """Where the program is. Kept, as otherwise each child tries folder after folder; None where that has to be done."""
+    if "/" in program or not all(folder.startswith("/") for folder in path.split(os.pathsep)):
+        return None
+    return shutil.which(program, path=path)
 
 
 def _created(path: str) -> BinaryIO:

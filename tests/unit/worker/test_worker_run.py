@@ -164,6 +164,20 @@ def test_a_program_that_is_not_there_is_named(bench):
     assert result["reason"] == "The program no-such-program is not in PATH."
 
 
+def test_a_program_that_moved_between_two_jobs_is_found_again(bench):
+    environment = {"PATH": f"{bench.folder}/one:{bench.folder}/two:/usr/bin:/bin"}
+    program = bench.file("one/tool", "#!/bin/sh\n")
+    program.chmod(0o755)
+    first = bench.run(job("tool", "x", environment=environment))
+    (bench.folder / "two").mkdir()
+    program.rename(bench.folder / "two/tool")
+    bench.workdir = bench.folder / "second"
+
+    second = bench.run(job("tool", "x", environment=environment))
+
+    assert (first["outcome"], second["outcome"]) == ("success", "success")
+
+
 def test_a_program_that_may_not_run_is_named(bench):
     program = bench.file("program")
 
