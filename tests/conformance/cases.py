@@ -1,0 +1,82 @@
+"""Where the conformance cases are, what is expected of each, and how one is run in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import cwltest.compare
+from ruamel.yaml import YAML
+
+from gridcwl.cli.main import main
+
+HERE = Path(__file__).parent
+MISSING = """
+======================================================================
+The CWL conformance cases are not here: NONE OF THEM IS RUN.
+Put them beside this checkout as ../shared/conformance, or set
+CWL_CONFORMANCE to a folder that holds conformance_tests.yaml, as from
+  git clone https://github.com/common-workflow-language/cwl-v1.2
+======================================================================
+"""
+
+
+def suite_folder() -> Path | None:
+    """The folder with ``conformance_tests.yaml``; None if it is nowhere."""
+    beside = HERE.parents[1].parent / "shared" / "conformance"
+    for folder in (os.environ.get("CWL_CONFORMANCE"), beside):
+        if folder and (Path(folder) / "conformance_tests.yaml").is_file():
+            return Path(folder)
+    return None
+
+
+def load_cases() -> list[dict[str, Any]]:
+    """All cases, as cwltest reads them."""
+    folder = suite_folder()
+    if folder is None:
+        return []
+    return list(YAML(typ="safe").load((folder / "conformance_tests.yaml").read_text("utf-8")))
+
+
+def expected_failures(way: str) -> dict[str, str]:
+    """Case id -> why it cannot pass this way (``docker``, ``podman`` or ``no-container``)."""
+    entries = YAML(typ="safe").load((HERE / "expected.yaml").read_text("utf-8")) or []
+    return {entry["id"]: entry["reason"] for entry in entries if way in entry["ways"]}
+
+
+class CaseFailed(AssertionError):
+    """A case did not do what it should."""
+
+
+def run_case(case: dict[str, Any], options: list[str], outdir: Path) -> None:
+    """Run a case through the command line's ``main`` in this process; as cwltest does it, without a start for each.
+
+    Raises:
+        CaseFailed: the exit code or the output object is not the expected one.
+    """
+    arguments = [*options, f"--outdir={outdir}", "--quiet", case["tool"], *([case["job"]] if case.get("job") else [])]
+    written, errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    before, sys.stdout = sys.stdout, written
+    try:
+        with redirect_stderr(errors):
+            code = main(arguments)
+    finally:
+        sys.stdout = before
+    said = f"gridcwl {' '.join(arguments)}\n{errors.getvalue()}"
+    if case.get("should_fail"):
+        if code == 0:
+            raise CaseFailed(f"it should fail, but does not: {said}")
+        return
+    if code != 0:
+        raise CaseFailed(f"exit code {code}: {said}")
+    written.flush()
+    outputs = json.loads(written.buffer.getvalue())  # type: ignore[attr-defined]
+    try:
+        cwltest.compare.compare(case.get("output"), outputs)
+    except cwltest.compare.CompareFail as error:
+        raise CaseFailed(f"{error}\n{said}") from error
