@@ -9,7 +9,7 @@ doc: |
   the Hillas ellipses, the array from above with the shower's impact, and the sky with the
   reconstructed direction. Where the file is simulated the truth is drawn beside it.
 
-  Measured on events of up to 15 images: 7 s of processor time, 400 MiB of memory.
+  Measured on events of up to 15 images: 7 s of processor time, 410 MiB of memory.
 
 requirements:
   DockerRequirement:

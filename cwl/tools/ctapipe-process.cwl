@@ -12,7 +12,7 @@ doc: |
   models, which a configuration can name.
 
   Measured on single-event files of 4 LST and 15 to 39 MST: 4.5 s of processor time, of which 2 s
-  to start, and 450 MiB of memory.
+  to start, and 465 MiB of memory.
 
 requirements:
   ResourceRequirement:

@@ -1,0 +1,122 @@
+"""What the science tests share: the command, the data, the engine, and modules that live outside of the package."""
+
+import functools
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CWL = CHECKOUT / "cwl"
+IMAGES = CHECKOUT / "containers" / "images.txt"
+
+
+@functools.cache
+def load(path: str) -> ModuleType:
+    """Import a script of the checkout by its path."""
+    source = CHECKOUT / path
+    spec = importlib.util.spec_from_file_location(source.stem, source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[source.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def fetch() -> ModuleType:
+    return load("cwl/data/fetch.py")
+
+
+@pytest.fixture(scope="session")
+def corsika_check() -> ModuleType:
+    return load("containers/dirac-corsika/corsika_check.py")
+
+
+@pytest.fixture(scope="session")
+def data(fetch: ModuleType) -> Callable[[str], Path]:
+    """The path of a file of the manifest, fetched if need be."""
+    manifest = fetch.read_manifest()
+
+    def find(name: str) -> Path:
+        try:
+            return fetch.find(name, manifest)
+        except fetch.DataError as error:
+            if os.environ.get("GRIDCWL_NO_DATA") == "1":
+                pytest.skip(str(error))
+            pytest.fail(f"{error}\n(GRIDCWL_NO_DATA=1 leaves out what needs it)", pytrace=False)
+
+    return find
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of the command that has ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        assert self.exit_code == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+def local(file: dict[str, Any]) -> Path:
+    """The path of an output File."""
+    return Path(file["location"].removeprefix("file://"))
+
+
+Run = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def gridcwl() -> Run:
+    """The console script beside this Python; GRIDCWL names another runner."""
+    command = shlex.split(os.environ.get("GRIDCWL", str(Path(sys.executable).with_name("gridcwl"))))
+
+    def run(*arguments: object) -> Finished:
+        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def images() -> None:
+    """The engine, with the images that the tools name."""
+    if os.environ.get("GRIDCWL_NO_DOCKER") == "1":
+        pytest.skip("GRIDCWL_NO_DOCKER=1")
+    names = [line.split()[0] for line in IMAGES.read_text().splitlines() if line.strip()]
+    done = subprocess.run(["docker", "image", "inspect", *names], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{done.stderr.strip()}\nRun: make images-demo (GRIDCWL_NO_DOCKER=1 does without)", pytrace=False)
+
+
+@pytest.fixture
+def tool(gridcwl: Run, tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    """Run a document of cwl/ with an input object, into a folder of this test."""
+    request.getfixturevalue("images")
+
+    def run(document: str, inputs: dict[str, Any]) -> Finished:
+        job = tmp_path / "inputs.json"
+        job.write_text(json.dumps(inputs))
+        return gridcwl("--outdir", tmp_path / "out", CWL / document, job)
+
+    return run
+
+
+def file(path: Path) -> dict[str, str]:
+    """An input File."""
+    return {"class": "File", "location": path.resolve().as_uri()}

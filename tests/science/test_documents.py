@@ -1,0 +1,53 @@
+"""Every document is valid, explains itself, and names images that this repository builds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from .conftest import CWL, IMAGES, Run
+
+TOOLS = sorted((CWL / "tools").glob("*.cwl"))
+DOCUMENTS = TOOLS + sorted((CWL / "workflows").glob("*.cwl"))
+
+
+def named(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def read(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_it_validates(gridcwl: Run, document: Path) -> None:
+    checked = gridcwl("--validate", document)
+    assert checked.exit_code == 0, checked.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_it_explains_itself_and_each_input_and_output(document: Path) -> None:
+    content = read(document)
+    assert content["cwlVersion"] == "v1.2"
+    assert content["label"]
+    assert content["doc"]
+    for parameter in [*content["inputs"].values(), *content["outputs"].values()]:
+        assert parameter["label"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_an_example_input_lies_beside_it(document: Path) -> None:
+    assert (document.parent / "tests" / f"{document.stem}.yml").is_file()
+
+
+@pytest.mark.parametrize("document", TOOLS, ids=named)
+def test_a_tool_says_its_image_its_software_and_what_it_needs(document: Path) -> None:
+    content = read(document)
+    both = {**content.get("hints", {}), **content["requirements"]}
+    built = [line.split()[0] for line in IMAGES.read_text().splitlines() if line.strip()]
+    assert both["DockerRequirement"]["dockerPull"] in built
+    assert both["SoftwareRequirement"]["packages"]
+    assert {"coresMin", "ramMin", "outdirMin"} <= both["ResourceRequirement"].keys()
+    assert "ShellCommandRequirement" not in both
+    assert "InlineJavascriptRequirement" not in both
