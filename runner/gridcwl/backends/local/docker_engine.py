@@ -231,7 +231,7 @@ class _Connection:
             if "base_url" not in where:
                 where = {**where, **ContextAPI.kwargs_from_context()}
             self.api = _client(where, _TIMEOUT_S)
-            self._patient = _client(where, None)
+            self._patient = _client(where, None, self.api.api_version)
             rootless = "name=rootless" in self.api.info().get("SecurityOptions", [])
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(
@@ -257,9 +257,9 @@ class _OnePool(UnixHTTPAdapter):
         return super().get_connection("http+docker://localhost")
 
 
-def _client(where: Mapping[str, Any], timeout_s: int | None) -> docker.APIClient:
+def _client(where: Mapping[str, Any], timeout_s: int | None, version: str = "auto") -> docker.APIClient:
     api = docker.APIClient(
-        version="auto",
+        version=version,
         timeout=timeout_s,  # type: ignore[arg-type]  # None is for ever, as everywhere in requests
         max_pool_size=_CONNECTIONS,
         **where,
