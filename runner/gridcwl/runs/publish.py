@@ -37,6 +37,8 @@ class _Publication:
     targets: dict[str, Path] = field(default_factory=dict)
     """Where each location went, relative to the output directory."""
     taken: set[Path] = field(default_factory=set)
+    copies: dict[Path, int] = field(default_factory=dict)
+    """The last number that was given to a name, so that ten thousand of one name do not try each other's."""
     digests: dict[str, tuple[str, int]] = field(default_factory=dict)
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs: a tool may leave symbolic links to them in a directory."""
@@ -138,10 +140,10 @@ def _basename(entry: CwlObject) -> str:
 
 def _free_name(wanted: Path, location: str, publication: _Publication) -> Path:
     """The wanted name, or with ``_2``, ``_3`` ... if another output has it; as cwltool does."""
-    target, number = wanted, 2
+    target = wanted
     while target in publication.taken:
+        publication.copies[wanted] = number = publication.copies.get(wanted, 1) + 1
         target = wanted.with_name(f"{wanted.name}_{number}")
-        number += 1
     publication.taken.add(target)
     if location:
         publication.targets[location] = target
