@@ -142,5 +142,5 @@ def _clean(folder: Path, keep: frozenset[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     for entry in os.scandir(folder):
-        if entry.name not in keep:
+        if entry.name.rpartition("-")[0] not in keep:
             shutil.rmtree(entry.path, ignore_errors=True)

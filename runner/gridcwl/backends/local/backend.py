@@ -53,7 +53,12 @@ class LocalBackend:
     """Implements ``gridcwl.backends.Backend`` on this machine. The jobs end with the client."""
 
     def __init__(
-        self, options: LocalOptions, *, ledger: Ledger | None = None, reveal: Callable[[Any], Any] | None = None
+        self,
+        options: LocalOptions,
+        *,
+        ledger: Ledger | None = None,
+        reveal: Callable[[Any], Any] | None = None,
+        keep: Callable[[Job, JobResult], None] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -61,10 +66,12 @@ class LocalBackend:
             options: see there.
             ledger: what the machine has; found out if None.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
+            keep: told of every result before anybody else, in the job's own thread.
         """
         self._options = options
         self._ledger = ledger or this_machine()
         self._reveal = reveal
+        self._keep = keep
         self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
         self._waiting: deque[Job] = deque()
         self._overtaken = 0
@@ -174,8 +181,11 @@ class LocalBackend:
             if self._reveal is not None:
                 plain = self._reveal(plain)
             engine = self._engine_for(job)
-            folder = str(self._options.folder / job.id)
-            return result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
+            folder = str(self._options.folder / folder_name(job))
+            result = result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
+            if self._keep is not None:
+                self._keep(job, result)
+            return result
         except Exception as error:
             log.exception("the worker failed on %s", job.name)
             return JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
@@ -187,6 +197,11 @@ class LocalBackend:
             if self._container_engine is None:
                 self._container_engine = make_engine(self._options.engine)
             return self._container_engine
+
+
+def folder_name(job: Job) -> str:
+    """The name of the folder of one attempt of a job: the logs of all attempts are kept."""
+    return f"{job.id}-{job.attempt}"
 
 
 def make_engine(name: str) -> Engine:

@@ -1,0 +1,131 @@
+"""What a job is, in words, and the key that is made of them: the same key means that its result can be taken again.
+
+Part of it: image, command, environment, inputs by their contents, the streams, what is kept, and those resources that
+a tool can see. Not part of it: ids, real directories, time and memory limits. Pure functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gridcwl.model import Job, StagedFile
+
+_FORMAT = 1
+"""Goes up when the meaning of a key changes: then no earlier result is taken for the same."""
+
+Masks = Mapping[str, str]
+"""Stand-ins of secrets, new in every session, to words that stay the same and give nothing away."""
+
+Identity = Mapping[str, str]
+"""URLs of staged originals to what says which bytes they have: ``sha1$...``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a job is. Split, because the shards of a step have most of it in common."""
+
+    common: bytes
+    """JSON: image, environment, what is kept, resources."""
+    own: bytes
+    """JSON: command, inputs, streams."""
+
+    @property
+    def key(self) -> bytes:
+        """The digest of the whole."""
+        return hashlib.sha256(b"%d\n%b\n%b" % (_FORMAT, self.common, self.own)).digest()[:20]
+
+
+def describe(job: Job, identity: Identity, masks: Masks) -> Description:
+    """The job in words.
+
+    Args:
+        job: its staged originals with a checksum are known by that, the others by ``identity``.
+        identity: what :func:`unidentified` asks for.
+        masks: see there.
+    """
+    common: dict[str, Any] = {
+        "image": job.image,
+        "environment": dict(sorted(job.environment.items())),
+        "directories": job.directories,
+        "outputs": job.outputs,
+        "resources": {"cores": job.resources.cores, "gpus": job.resources.gpus, "network": job.resources.network},
+        "success codes": job.exit_codes.success,
+        "in place": job.in_place,
+    }
+    own: dict[str, Any] = {
+        "command": job.command,
+        "inputs": {entry.target: _staged(entry, job, identity) for entry in job.staged},
+        "stdin": job.stdin,
+        "stdout": job.stdout,
+        "stderr": job.stderr,
+    }
+    return Description(_encoded(common, masks), _encoded(own, masks))
+
+
+def unidentified(job: Job) -> Iterator[StagedFile]:
+    """The staged originals of which the job does not say which bytes they have."""
+    for entry in job.staged:
+        if entry.sources and not entry.checksum and not _changed_in_place(entry, job):
+            yield entry
+
+
+def parts(description: Description) -> dict[str, str]:
+    """The parts by their names, to be compared one by one: ``command word 2``, ``environment LANG``, ``input /x``."""
+    named: dict[str, str] = {}
+    for half in (description.common, description.own):
+        for name, value in json.loads(half).items():
+            if name == "command":
+                named |= {f"command word {number}": str(word) for number, word in enumerate(value)}
+            elif name in ("environment", "inputs", "resources") and isinstance(value, dict):
+                single = "input" if name == "inputs" else name
+                named |= {f"{single} {key}": _shown(item) for key, item in value.items()}
+            else:
+                named[name] = _shown(value)
+    return named
+
+
+def differences(one: Description, other: Description) -> list[tuple[str, str | None, str | None]]:
+    """The parts that differ: name, what it is in the one, what in the other; None where it is not there."""
+    mine, theirs = parts(one), parts(other)
+    return [
+        (name, mine.get(name), theirs.get(name))
+        for name in dict.fromkeys([*mine, *theirs])
+        if mine.get(name) != theirs.get(name)
+    ]
+
+
+def _staged(entry: StagedFile, job: Job, identity: Identity) -> list[Any]:
+    kind = f"{entry.kind}, writable" if entry.writable else entry.kind
+    if entry.kind == "literal":
+        return [kind, entry.contents]
+    if not entry.sources:
+        return [kind]
+    if _changed_in_place(entry, job):  # what it holds is not what it will hold after the job ran
+        return [kind, entry.sources[0]]
+    if entry.checksum:
+        return [kind, entry.checksum, entry.size] if entry.size is not None else [kind, entry.checksum]
+    return [kind, identity[entry.sources[0]]]
+
+
+def _changed_in_place(entry: StagedFile, job: Job) -> bool:
+    return entry.writable and job.in_place
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _encoded(value: Any, masks: Masks) -> bytes:
+    try:
+        text: bytes = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # file names need not be UTF-8
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    for stand_in, word in masks.items():
+        text = text.replace(stand_in.encode(), word.encode())
+    return text
