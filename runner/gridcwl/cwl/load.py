@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.context import EvaluationOptions
@@ -15,31 +12,6 @@ from gridcwl.errors import DocumentError
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
     from cwltool.process import Process
-
-_SELDOM_USED = ("cwl_utils.parser.cwl_v1_0", "cwl_utils.parser.cwl_v1_1", "cwl_utils.parser.cwl_v1_2")
-_EXTENSIONS = {
-    "v1.0": "extensions.yml",
-    "v1.1": "extensions-v1.1.yml",
-    "v1.2": "extensions-v1.2.yml",
-    "v1.3.0-dev1": "extensions-v1.3.yml",
-}
-
-
-def _import_when_used(names: tuple[str, ...]) -> None:
-    """Put lazy modules in place of large ones that cwltool imports but only its ``--fast-parser`` uses.
-
-    They are three generated parsers of 10,000 lines each: 0.4 s of a start of 0.9 s.
-    """
-    for name in names:
-        if name in sys.modules:
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            continue
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +33,12 @@ def loading_context(options: EvaluationOptions) -> LoadingContext:
     """cwltool's loading context, with cwltool's own extensions to the schema switched on."""
     from cwltool.context import LoadingContext
     from cwltool.load_tool import default_loader
-    from cwltool.process import use_custom_schema
     from cwltool.resolver import tool_resolver
 
+    from gridcwl.cwl.schemas import use_extensions
     from gridcwl.cwl.tool import make_process
 
-    for version, name in _EXTENSIONS.items():
-        text = files("cwltool").joinpath(name).read_text("utf-8")
-        use_custom_schema(version, "http://commonwl.org/cwltool", text)
+    use_extensions()
     context = LoadingContext()
     context.loader = default_loader(None, enable_dev=options.enable_dev)
     context.construct_tool_object = make_process
@@ -121,6 +91,8 @@ def load(
     """
     from cwltool.load_tool import fetch_document, make_tool, resolve_and_validate_document
 
+    from gridcwl.cwl.schemas import load_schema
+
     with problems(DocumentError, f"The document {shown(uri)} is not valid"):
         context = loading_context(options)
         context.overrides_list.extend(overrides or [])
@@ -131,6 +103,7 @@ def load(
                 f"The document {shown(uri)} is not valid: it holds a {type(workflow_object).__name__}, not a mapping",
                 remedy="A CWL document begins with cwlVersion and class.",
             )
+        load_schema(workflow_object.get("cwlVersion"))
         context, uri = resolve_and_validate_document(context, workflow_object, uri, preprocess_only=preprocess_only)
         if preprocess_only:
             return Document(uri, None, context)
@@ -144,6 +117,3 @@ def load(
 def shown(uri: str) -> str:
     """A document's URI as people write it."""
     return uri.removeprefix("file://")
-
-
-_import_when_used(_SELDOM_USED)

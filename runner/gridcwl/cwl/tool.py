@@ -100,6 +100,8 @@ class ResolvedJob:
     job: Job
     tool: Process
     builder: Builder
+    reusable: bool = True
+    """Its result may stand for that of the same job in another run (WorkReuse)."""
 
 
 def resolve(
@@ -155,7 +157,14 @@ def resolve(
             ),
             in_place=captured.inplace_update,
         )
-    return ResolvedJob(job, tool, builder)
+        reusable = _reusable(tool, builder) and not job.in_place
+    return ResolvedJob(job, tool, builder, reusable)
+
+
+def _reusable(tool: Process, builder: Builder) -> bool:
+    """https://www.commonwl.org/v1.2/CommandLineTool.html#WorkReuse"""
+    requirement, _ = tool.get_requirement("WorkReuse")
+    return requirement is None or bool(builder.do_eval(requirement.get("enableReuse", True)))
 
 
 def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
@@ -295,7 +304,9 @@ def _resources(captured: CapturedJob) -> Resources:
         ram_mib=int(given["ram"]),
         tmp_mib=int(given["tmpdirSize"]),
         out_mib=int(given["outdirSize"]),
-        time_limit_s=int(captured.timelimit) if captured.timelimit else None,  # zero is no limit: CWL v1.2, ToolTimeLimit
+        time_limit_s=int(captured.timelimit)
+        if captured.timelimit
+        else None,  # zero is no limit: CWL v1.2, ToolTimeLimit
         network=bool(captured.networkaccess),
         gpus=int(given.get("cudaDeviceCount", 0)),
     )
