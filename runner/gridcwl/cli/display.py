@@ -72,7 +72,8 @@ class PlainWatcher:
 
     def failed(self, where: str, error: Exception) -> None:
         """See ``Watcher``."""
-        print(f"gridcwl: {where}: {error}", file=sys.stderr)
+        text = str(error)
+        print(f"gridcwl: {text if text.startswith(where) else f'{where}: {text}'}", file=sys.stderr)
 
     def tick(self) -> None:
         """See ``Watcher``."""

@@ -22,7 +22,8 @@ from schema_salad.sourceline import SourceLine
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
-from gridcwl.cwl.problems import problems, tidy
+from gridcwl.cwl.messages import explained, tidy
+from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError, InputError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def read(words: Sequence[str], basedir: str | None, document_uri: str) -> Writte
     base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
     values = _load(name, base)
     if not isinstance(values, CommentedMap):
-        what = "is empty" if values is None else f"holds a {type(values).__name__}"
+        what = "is empty" if values is None else f"holds {'a list' if isinstance(values, list) else 'a single value'}"
         raise InputError(
             f"The input object {_shown(name)} {what}, not a mapping of input names to values",
             remedy="Write one 'name: value' line for each input, or {} where the document takes none.",
@@ -94,7 +95,8 @@ def _load(name: str, base: str) -> Any:
         if name == "-":
             return loader.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
         if not Path(name).is_file() and "://" not in name:
-            raise InputError(f"The input object {name} does not exist", remedy="Check its path.")
+            what = "is not a file" if Path(name).exists() else "does not exist"
+            raise InputError(f"The input object {name} {what}", remedy="Check its path.")
         try:
             return loader.resolve_ref(name, checklinks=False, content_types=CONTENT_TYPES)[0]
         except StopIteration:
@@ -124,7 +126,9 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
         return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
 
 
-def option_parser(process: Process, program: str) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
+def option_parser(
+    process: Process, program: str, *, required: bool = True
+) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
     """A parser with one option for each input of the document; also the options' input names, and the records."""
     from cwltool.argparser import generate_parser
 
@@ -132,8 +136,20 @@ def option_parser(process: Process, program: str) -> tuple[argparse.ArgumentPars
     records: list[str] = []
     parser = argparse.ArgumentParser(prog=program, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     loader = Loader({})
-    generate_parser(parser, process, names, records, True, loader.fetcher.urljoin, file_uri(str(Path.cwd())) + "/")
+    base = file_uri(str(Path.cwd())) + "/"
+    generate_parser(parser, process, names, records, required, loader.fetcher.urljoin, base)
+    _give_long_names(parser)
     return parser, names, records
+
+
+def _give_long_names(parser: argparse.ArgumentParser) -> None:
+    """``--x`` beside ``-x``: cwltool gives inputs of one letter the short form only."""
+    for action in parser._actions:
+        for short in [name for name in action.option_strings if len(name) == 2 and name != "-h"]:
+            long = f"-{short}"
+            if long not in parser._option_string_actions:
+                action.option_strings = [*action.option_strings, long]
+                parser._option_string_actions[long] = action
 
 
 def from_options(process: Process, words: Sequence[str], program: str) -> CommentedMap:
@@ -143,7 +159,8 @@ def from_options(process: Process, words: Sequence[str], program: str) -> Commen
         SystemExit: the options are wrong, or ``--help`` was asked for; argparse has said so.
         InputError: the file given beside the options cannot be read.
     """
-    parser, names, records = option_parser(process, program)
+    beside_file = any(word.endswith((".yml", ".yaml", ".json")) and Path(word).is_file() for word in words)
+    parser, names, records = option_parser(process, program, required=not beside_file)
     given = vars(parser.parse_args(list(words)))
     for record in records:
         prefix = f"{record}."
@@ -239,7 +256,8 @@ def _find_one(entry: Any, base: str) -> None:
     key = "location" if "location" in entry else "path"
     written = entry.get(key)
     if written is None:
-        return  # a literal; its fields are checked with the types
+        _check_literal(entry)
+        return
     path_to_loc(entry)
     location = str(entry["location"])
     if location.startswith("_:"):
@@ -254,9 +272,23 @@ def _find_one(entry: Any, base: str) -> None:
     wanted = entry["class"]
     there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
     if not there:
-        what = f"is not a {wanted}" if Path(path).exists() else "does not exist"
+        what = "does not exist"
+        if Path(path).exists():
+            what = f"is a {'directory' if Path(path).is_dir() else 'file'}, not a {wanted}"
         message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
-        raise InputError(tidy(message), remedy="Paths in an input object count from the folder that it lies in.")
+        raise InputError(tidy(message), remedy=f"Relative paths count from {base}.")
+
+
+def _check_literal(entry: Any) -> None:
+    """A File or Directory that is nowhere has to say what is in it."""
+    wanted = entry["class"]
+    needed = ("contents",) if wanted == "File" else ("basename", "listing")
+    lacking = [name for name in needed if name not in entry]
+    if lacking:
+        message = SourceLine(entry, "class", str).makeError(
+            f"The {wanted} has neither a path nor a location, nor {' and '.join(lacking)}"
+        )
+        raise InputError(tidy(message), remedy=f"Write it as {{class: {wanted}, path: ...}}.")
 
 
 def _expand_formats(values: CommentedMap, process: Process) -> None:
@@ -306,7 +338,11 @@ def _check_types(process: Process, values: CommentedMap) -> None:
     try:
         validate_ex(schema, filled, strict=False, logger=_QUIET, vocab=INPUT_OBJ_VOCAB)
     except Exception as error:
-        raise InputError(f"The input object does not fit the document:\n{tidy(error)}") from error
+        plainly = explained(tidy(error))
+        raise InputError(
+            f"The input object does not fit the document:\n{plainly.message if plainly else tidy(error)}",
+            remedy=plainly.remedy if plainly else "",
+        ) from error
 
 
 _QUIET = logging.getLogger("gridcwl.cwl.validation")

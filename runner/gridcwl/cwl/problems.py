@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -11,16 +12,14 @@ from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
-from gridcwl.errors import ExpressionError, GridCWLError, UnsupportedError
+from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, tidy
+from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
 
-_JAVASCRIPT = re.compile(r"(Expression evaluation error|evaluation error|SyntaxError|ReferenceError|TypeError):", re.M)
-_FILE_URI = re.compile(r"file://(?=/)")
+__all__ = ["problems", "route_logging", "tidy"]
 
-
-def tidy(error: BaseException | str) -> str:
-    """The message without repeated blank lines, with paths instead of ``file://`` URLs."""
-    lines = [line.rstrip() for line in _FILE_URI.sub("", str(error)).splitlines()]
-    return "\n".join(line for line in lines if line) or type(error).__name__
+_EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
+_PLACE = re.compile(r"^(?:Error collecting output for parameter '[^']+': ?)?\S+:\d+:\d+: ?")
+_HINT = re.compile(r"(\S+:\d+:\d+:)[\s\S]*Field 'class' contains undefined reference to\s+(?:Warning:\s+)?'([^']+)'")
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
 
     Raises:
         UnsupportedError: the document asks for what cwltool, and so gridcwl, does not support.
-        ExpressionError: JavaScript failed or took too long.
+        ExpressionError: an expression failed or took too long.
         GridCWLError: of the given kind, for everything else that is the document's or the input's fault.
     """
     try:
@@ -37,27 +36,97 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except GridCWLError:
         raise
     except UnsupportedRequirement as error:
-        raise UnsupportedError(f"{what}: {tidy(error)}") from error
+        raise UnsupportedError(f"{what}: {tidy(error)}", remedy=remedy) from error
     except (SchemaSaladException, WorkflowException) as error:
-        message = tidy(error)
-        if _JAVASCRIPT.search(message):
-            raise ExpressionError(f"{what}: {message}", remedy=remedy) from error
-        raise kind(f"{what}: {message}", remedy=remedy) from error
+        raise _translated(error, kind, what, remedy) from error
     except MarkedYAMLError as error:
         raise kind(f"{what}: it is not readable YAML: {tidy(error)}", remedy=remedy) from error
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except StopIteration as error:
+        raise kind(f"{what}: it is empty", remedy=remedy) from error
+    except UnicodeDecodeError as error:
+        text = f"{what}: it is not text (byte {error.object[error.start]:#x} at position {error.start})"
+        raise kind(text, remedy=remedy) from error
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        raise kind(f"{what}: {error.strerror or tidy(error)}{named}", remedy=remedy) from error
+    except json.JSONDecodeError as error:
+        subject = "cwl.output.json" if issubclass(kind, OutputError) else "it"
+        raise kind(f"{what}: {subject} is not valid JSON: {error}", remedy=remedy) from error
+    except RecursionError as error:
+        raise kind(f"{what}: it leads back to itself", remedy="Look for a 'run' or $import in a circle.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         # cwltool meets documents of the wrong shape with these; the chained error keeps the trace for --debug.
         logging.getLogger("gridcwl.cwl").debug("cwltool stumbled", exc_info=True)
         raise kind(f"{what}: {type(error).__name__}: {tidy(error)}", remedy=remedy) from error
 
 
-def route_logging(handler: logging.Handler, level: int) -> None:
-    """Let cwltool's and schema-salad's loggers write through our handler, at this level.
+def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:
+    text = tidy(error)
+    place = _PLACE.match(text)
+    cause = _own_cause(error)
+    if cause is not None:  # wrapped by cwltool into texts of its own, of which only the position says more
+        return ExpressionError(f"{what}: {place[0] if place else ''}{cause.message}", remedy=cause.remedy or remedy)
+    if _EVALUATION.search(text):
+        said = _EVALUATION.sub("", " ".join(text.split()))
+        if "without specifying InlineJavascriptRequirement" in said:
+            said = said.partition(" This could be due")[0].replace("..", ".")
+            remedy = "If it is JavaScript, add 'InlineJavascriptRequirement: {}' to the requirements."
+        return ExpressionError(f"{what}: {said}", remedy=remedy)
+    plainly = explained(text)
+    if plainly is None:
+        return kind(f"{what}: {text}", remedy=remedy)
+    return (UnsupportedError if plainly.unsupported else kind)(f"{what}: {plainly.message}", remedy=plainly.remedy)
 
-    cwltool puts a handler of its own on its logger when it is imported; that one goes.
+
+def _own_cause(error: BaseException | None) -> ExpressionError | None:
+    while error is not None:
+        if isinstance(error, ExpressionError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+class _Readable(logging.Filter):
+    """The libraries' warnings as people can read them; their tracebacks only where everything is shown."""
+
+    def __init__(self, *, everything: bool) -> None:
+        super().__init__()
+        self._everything = everything
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place; False drops it."""
+        if self._everything:
+            return True
+        if record.exc_info:
+            return False  # the same error is raised, and told then
+        record.msg, record.args = _readable(record.getMessage()), ()
+        return True
+
+
+def _readable(text: str) -> str:
+    text = tidy(text)
+    hint = _HINT.search(text)
+    if hint:
+        name = bare_name(hint[2])
+        return f"{hint[1]} the hint {name} is not known and is ignored. {guess(name, REQUIREMENTS)}".rstrip()
+    return text
+
+
+def route_logging(handler: logging.Handler, level: int) -> None:
+    """Let the libraries' loggers write through our handler, at this level.
+
+    cwltool and cwl_utils put handlers of their own on their loggers when they are imported; those go.
     """
-    for name in ("cwltool", "salad", "rdflib.term", "rdflib"):
+    import cwl_utils.loghandler  # noqa: F401  it puts its handler there, later than now otherwise
+
+    readable = _Readable(everything=level <= logging.DEBUG)
+    for name in ("cwltool", "salad", "cwl_utils"):
         logger = logging.getLogger(name)
-        logger.handlers[:] = [handler] if name in ("cwltool", "salad") else [logging.NullHandler()]
+        logger.handlers[:] = [handler]
+        logger.filters[:] = [readable]
         logger.setLevel(max(level, logging.INFO) if name == "salad" else level)  # its debug is megabytes of vocabulary
+        logger.propagate = False
+    for name in ("rdflib.term", "rdflib"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [logging.NullHandler()]
         logger.propagate = False

@@ -11,6 +11,7 @@ from cwltool.secrets import SecretStore
 from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
+from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, load, locate
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def open_document(
     Raises:
         GridCWLError: one of them cannot be read or is not valid.
     """
+    use_node()
     uri, file_uri = locate(name)
     written = cwl_inputs.read(words, basedir, file_uri)
     changes = list(written.overrides)
