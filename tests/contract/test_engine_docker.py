@@ -85,6 +85,11 @@ class _Relay:
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def refuse(self) -> None:
+        """Take no new connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def cut(self) -> None:
         for end in [self._listener, *self._open]:
             with contextlib.suppress(OSError):
@@ -108,21 +113,47 @@ class _Relay:
             sink.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.usefixtures("api")
-def test_a_daemon_that_goes_away_in_mid_run_is_told_and_may_be_tried_again(monkeypatch, tmp_path):
+@pytest.fixture
+def relay(api, monkeypatch, tmp_path):  # noqa: ARG001  skips where there is no engine
     if not Path("/var/run/docker.sock").is_socket():
         pytest.skip("the Docker engine is not at its usual socket")
     relay = _Relay(tmp_path / "relay.sock")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/relay.sock")
-    engine = DockerEngine()
-    place = Place(tmp_path, engine.prepare({"id": IMAGE}))
+    yield relay
+    relay.cut()
+
+
+def sleeper(engine, folder):
+    """A tool that runs until it is stopped."""
+    place = Place(folder, engine.prepare({"id": IMAGE}))
     started = place.pipe("started")
     call = place.shell("echo > started; exec sleep 1000")
     running = engine.start(call)
     started.read_text()
+    return call, running
+
+
+def test_a_daemon_that_goes_away_in_mid_run_is_told_and_may_be_tried_again(relay, monkeypatch, tmp_path):
+    call, running = sleeper(DockerEngine(), tmp_path)
     relay.cut()
     with pytest.raises(EngineError, match="Docker engine went away") as raised:
         running.wait()
     assert raised.value.temporary
     monkeypatch.delenv("DOCKER_HOST")
     assert DockerEngine().cleanup(call.labels["gridcwl.run"]) == 1
+
+
+def test_a_container_that_the_daemon_stops_for_its_own_end_is_told(api, relay, tmp_path):
+    # As dockerd does it at SIGTERM: no new connections, then all containers are stopped, then the old ones are cut.
+    call, running = sleeper(DockerEngine(), tmp_path)
+    relay.refuse()
+    api.kill(call.name, "SIGTERM")
+    with pytest.raises(EngineError, match="Docker engine was stopped") as raised:
+        running.wait()
+    assert raised.value.temporary
+
+
+def test_a_container_that_somebody_else_stops_ends_with_the_code_of_that(api, engine, tmp_path):
+    call, running = sleeper(engine, tmp_path)
+    api.kill(call.name, "SIGTERM")
+    assert running.wait().code == 143

@@ -22,12 +22,14 @@ from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 from docker.utils import kwargs_from_env
 
 from gridcwl.backends.local.docker_stream import Attachment, Streams
+from gridcwl.backends.local.docker_watch import Watch
 from gridcwl.backends.local.images import Images
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.cli_vectors import RUN_LABEL
 from gridcwl.worker.engine import Call, EngineError, Exit
 
 _CONNECTIONS = 64
+_STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
 _TIMEOUT_S = 300  # for an answer; an engine under load has been seen to take a minute to create a container
 
 
@@ -81,7 +83,7 @@ class DockerEngine:
             undo.callback(end.close)
             api.start(identifier)
             undo.pop_all()
-        return Container(api, identifier, attachment, end, streams, limited=call.ram_mib is not None)
+        return Container(connection, identifier, attachment, end, streams, limited=call.ram_mib is not None)
 
     def cleanup(self, run: str) -> int:
         """Remove all containers of a run, running or not; returns how many there were.
@@ -115,7 +117,7 @@ class Container:
 
     def __init__(
         self,
-        api: docker.APIClient,
+        connection: _Connection,
         identifier: str,
         attachment: Attachment,
         end: requests.Response,
@@ -124,7 +126,8 @@ class Container:
         limited: bool,
     ) -> None:
         self.id = identifier
-        self._api = api
+        self._api = connection.api
+        self._watch = connection.watch
         self._attachment = attachment
         self._end = end
         self._streams = streams
@@ -154,6 +157,8 @@ class Container:
                 out_of_memory = bool(self._api.inspect_container(self.id)["State"]["OOMKilled"])
             else:
                 failed.pop_all()  # it removes itself
+            if code in _STOPPED and not self._sent and not out_of_memory and not self._watch.same():
+                raise EngineError("The Docker engine was stopped, and the running container with it.", temporary=True)
         return Exit(code=signed(code, self._sent), out_of_memory=out_of_memory)
 
     def terminate(self) -> None:
@@ -232,6 +237,7 @@ class _Connection:
                 where = {**where, **ContextAPI.kwargs_from_context()}
             self.api = _client(where, _TIMEOUT_S)
             self._patient = _client(where, None, self.api.api_version)
+            self.watch = Watch(self._patient, lambda: _client(where, _TIMEOUT_S, self.api.api_version))
             rootless = "name=rootless" in self.api.info().get("SecurityOptions", [])
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(
@@ -242,6 +248,7 @@ class _Connection:
         self.images = Images(self._patient)
 
     def close(self) -> None:
+        self.watch.close()
         self.api.close()
         self._patient.close()
 
