@@ -1,5 +1,6 @@
 """The plain values that travel through the house: Job, JobResult, JobState, Resources. No I/O, no CWL."""
 
+from gridcwl.model.files import FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.model.job import (
     ExitCodes,
     Image,
@@ -15,6 +16,8 @@ from gridcwl.model.result import JobEvent, JobResult, JobState, Outcome, Produce
 
 __all__ = [
     "ExitCodes",
+    "FileInfo",
+    "FileRef",
     "Image",
     "Job",
     "JobDirectories",
@@ -22,11 +25,14 @@ __all__ = [
     "JobId",
     "JobResult",
     "JobState",
+    "NewFile",
     "Outcome",
     "OutputRules",
     "ProducedFile",
     "Resources",
     "RunId",
+    "Site",
+    "StagePlan",
     "StagedFile",
     "Usage",
 ]

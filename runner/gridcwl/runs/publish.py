@@ -1,29 +1,25 @@
 """Final outputs into the output directory: all of them or none, nothing half-written, nothing overwritten by chance.
 
-Everything is put together in a hidden folder inside the output directory and moved into place by renaming at the end.
+What goes where is decided here; ``stores.local`` moves the bytes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote
 
 from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
 
 CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.runs")
 
-_CHUNK = 1 << 20
 _NOT_PUBLISHED = ("path", "nameroot", "nameext", "dirname", "contents", "writable")
 """Fields that speak of where a tool saw a file; they mean nothing to whoever reads the output object."""
 
@@ -31,7 +27,7 @@ _NOT_PUBLISHED = ("path", "nameroot", "nameext", "dirname", "contents", "writabl
 @dataclass(slots=True)
 class _Publication:
     outdir: Path
-    staging: Path
+    placement: Placement
     scratch: Path
     """Below this folder the run owns the files: they may be linked instead of copied."""
     targets: dict[str, Path] = field(default_factory=dict)
@@ -63,29 +59,39 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
     """
     if not any(True for _ in _entries(outputs)):
         return outputs
-    staging = outdir / f".gridcwl-{run}"
-    was_there = outdir.exists()
-    try:
-        staging.mkdir(parents=True)
-        sources = frozenset(str(_path(e["location"])) for e in _entries(inputs) if _is_local(e))
-        publication = _Publication(outdir.resolve(), staging, scratch.resolve(), inputs=sources)
+    sources = frozenset(str(path_of(e["location"])) for e in _entries(inputs) if _is_local(e))
+    with explained(outdir), Placement(outdir, run) as placement:
+        publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources)
         published = _published(outputs, publication)
-        _move_into_place(publication)
-    except OSError as error:
-        raise _explained(error, outdir) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if not was_there:
-            with contextlib.suppress(OSError):
-                outdir.rmdir()  # goes only if it is empty: then nothing was put there
+        _spare_inputs(publication)
+        placement.commit()
     return published
 
 
-def _explained(error: OSError, outdir: Path) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"There is no room left in {outdir}", remedy="Free some space, or choose another --outdir.")
-    where = error.filename or outdir
-    return StoreError(f"Cannot publish to {outdir}: {error.strerror} ({where})", remedy="Choose another --outdir.")
+def check_outdir(outdir: Path) -> None:
+    """Find out before a run begins whether outputs could go there; makes nothing.
+
+    Raises:
+        OutputConflict: it is a file, or lies below one.
+        StoreError: it may not be written to.
+    """
+    there = next(folder for folder in (outdir.absolute(), *outdir.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise OutputConflict(str(outdir), f"{there} is a file, not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise StoreError(f"{there} may not be written to", remedy="Choose another --outdir.")
+
+
+def _spare_inputs(publication: _Publication) -> None:
+    """An output must not take the place of a file that the run has read.
+
+    Raises:
+        OutputConflict: one would.
+    """
+    for location, target in publication.targets.items():
+        final = publication.outdir / target
+        if str(final) in publication.inputs and location != uri(final):
+            raise OutputConflict(str(final), "one of the run's inputs has that name")
 
 
 def _entries(value: Any) -> Iterator[CwlObject]:
@@ -119,7 +125,7 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication) -> CwlObje
     known = publication.targets.get(location)
     target = known or _free_name(folder / _basename(entry), location, publication)
     described = {key: item for key, item in entry.items() if key not in _NOT_PUBLISHED}
-    described |= {"location": _uri(publication.outdir / target), "path": str(publication.outdir / target)}
+    described |= {"location": uri(publication.outdir / target), "path": str(publication.outdir / target)}
     described["basename"] = target.name
     if entry["class"] == "File":
         if known is None:
@@ -151,29 +157,32 @@ def _free_name(wanted: Path, location: str, publication: _Publication) -> Path:
 
 
 def _stage_file(entry: CwlObject, target: Path, publication: _Publication) -> None:
-    staged = publication.staging / target
-    staged.parent.mkdir(parents=True, exist_ok=True)
     location: str = entry.get("location", "")
+    placement = publication.placement
     if location.startswith("file://"):
-        source = _path(location)
-        checksum = entry.get("checksum")
-        if checksum and _link(source, staged, publication):
-            publication.digests[str(target)] = (checksum, staged.stat().st_size)
+        source, checksum = path_of(location), entry.get("checksum")
+        if checksum and _is_ours(source, publication) and placement.link(source, target):
+            publication.digests[str(target)] = (checksum, source.stat().st_size)
             return
-        publication.digests[str(target)] = _copy(source, staged)
+        in_place = source == publication.outdir / target
+        sums = sums_of(source) if in_place else placement.copy(source, target)
     else:
-        text = str(entry.get("contents", "")).encode("utf-8", "surrogateescape")
-        staged.write_bytes(text)
-        publication.digests[str(target)] = (f"sha1${hashlib.sha1(text).hexdigest()}", len(text))
+        sums = placement.write(str(entry.get("contents", "")).encode("utf-8", "surrogateescape"), target)
+    publication.digests[str(target)] = (f"sha1${sums.sha1}", sums.size)
+
+
+def _is_ours(source: Path, publication: _Publication) -> bool:
+    """A file of the run's own can have a second name: it costs nothing, and the scratch name goes with the run."""
+    return source.is_relative_to(publication.scratch) and not source.is_symlink()
 
 
 def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) -> list[CwlObject]:
-    (publication.staging / target).mkdir(parents=True, exist_ok=True)
+    publication.placement.folder(target)
     location: str = entry.get("location", "")
     children = entry.get("listing")
     if location.startswith("file://"):
         known = {child.get("basename"): child for child in children or ()}
-        paths = [path for path in sorted(_path(location).iterdir()) if _may_be_followed(path, publication)]
+        paths = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
         children = [_child(path, known) for path in paths]
     return [_place(child, target, publication) for child in children or ()]
 
@@ -199,51 +208,4 @@ def _child(path: Path, known: dict[Any, CwlObject]) -> CwlObject:
     if path.name in known and "checksum" in known[path.name]:
         return known[path.name]
     kind = "Directory" if path.is_dir() else "File"
-    return {"class": kind, "location": _uri(path), "basename": path.name}
-
-
-def _link(source: Path, staged: Path, publication: _Publication) -> bool:
-    """A second name for a file of the run's own; it costs nothing, and the scratch name goes with the run."""
-    if source.is_symlink() or not source.is_relative_to(publication.scratch):
-        return False
-    try:
-        os.link(source, staged)
-    except OSError:
-        return False
-    return True
-
-
-def _copy(source: Path, staged: Path) -> tuple[str, int]:
-    """Copy and take the checksum in the same pass."""
-    digest, size = hashlib.sha1(), 0
-    with source.open("rb") as reader, staged.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-            size += len(chunk)
-    shutil.copystat(source, staged)
-    return f"sha1${digest.hexdigest()}", size
-
-
-def _move_into_place(publication: _Publication) -> None:
-    for folder, _, names in os.walk(publication.staging):
-        relative = Path(folder).relative_to(publication.staging)
-        final = publication.outdir / relative
-        if final.exists() and not final.is_dir():
-            raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
-        for name in names:
-            if (final / name).is_dir():
-                raise OutputConflict(str(final / name), "there is a directory of that name")
-    for folder, _, names in os.walk(publication.staging):
-        final = publication.outdir / Path(folder).relative_to(publication.staging)
-        final.mkdir(exist_ok=True)
-        for name in names:
-            (Path(folder) / name).replace(final / name)
-
-
-def _path(location: str) -> Path:
-    return Path(os.fsdecode(unquote(urlsplit(location).path, errors="surrogateescape")))
-
-
-def _uri(path: Path) -> str:
-    return "file://" + quote(os.fsencode(path))
+    return {"class": kind, "location": uri(path), "basename": path.name}

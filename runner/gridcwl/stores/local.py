@@ -1,0 +1,246 @@
+"""Files in folders of this machine: the store of a run that leaves nothing anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
+
+_CHUNK = 1 << 20
+
+
+class Sums(NamedTuple):
+    """What one pass over the bytes gives."""
+
+    size: int
+    sha1: str
+    adler32: str
+
+
+class LocalStore:
+    """Implements ``gridcwl.stores.base.Store``; a dataset is a folder below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def describe(self, refs: Sequence[FileRef]) -> Sequence[FileInfo]:
+        """See ``Store.describe``. Reads the files, for nothing here remembers their checksums."""
+        return await asyncio.to_thread(lambda: [_described(ref) for ref in refs])
+
+    async def fetch(self, refs: Sequence[FileRef], into: Path) -> Sequence[Path]:
+        """See ``Store.fetch``: a second name where the file system allows it, else a copy."""
+        return await asyncio.to_thread(self._fetch, refs, into)
+
+    async def publish(self, files: Sequence[NewFile], dataset: str) -> Sequence[FileRef]:
+        """See ``Store.publish``."""
+        return await asyncio.to_thread(self._publish, files, dataset)
+
+    def access(self, refs: Sequence[FileRef], at: Site = HERE) -> StagePlan:
+        """See ``Store.access``.
+
+        Raises:
+            StoreError: the worker is elsewhere, where it cannot see these files.
+        """
+        if at != HERE:
+            raise StoreError(
+                f"Files of this machine cannot be had at {at}", remedy="Use a store that both can reach (--store)."
+            )
+        return StagePlan(tuple((ref.url,) for ref in refs))
+
+    def _fetch(self, refs: Sequence[FileRef], into: Path) -> list[Path]:
+        names: set[Path] = set()
+        with explained(into), Placement(into) as placement:
+            found = []
+            for ref in refs:
+                source = path_of(ref.url)
+                name = _unused(Path(source.name), names)
+                if not placement.link(source, name):
+                    placement.copy(source, name)
+                found.append(into / name)
+            placement.commit()
+        return found
+
+    def _publish(self, files: Sequence[NewFile], dataset: str) -> list[FileRef]:
+        folder = self._root / dataset
+        with explained(folder), Placement(folder) as placement:
+            for file in files:
+                source, name = Path(file.source), Path(file.name)
+                final = folder / name
+                if final.is_file():
+                    if sums_of(final).sha1 == (file.sha1 or sums_of(source).sha1):
+                        continue
+                    raise OutputConflict(str(final), "other bytes have that name")
+                placement.copy(source, name)
+            placement.commit()
+        return [FileRef(uri(folder / file.name)) for file in files]
+
+
+@dataclass(slots=True)
+class Placement:
+    """Files put together in a hidden folder, and moved to where they belong by renaming: all of them or none.
+
+    Used as a context manager; what was not committed is gone afterwards, and so is a target folder that was made for
+    nothing.
+    """
+
+    target: Path
+    tag: str = ""
+    """For the hidden folder's name. What an earlier, killed placement of the same tag left there goes."""
+    _hidden: Path = field(init=False)
+    _made: list[Path] = field(init=False, default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._hidden = self.target / f".gridcwl-{self.tag or secrets.token_hex(6)}"
+        self._made = [folder for folder in (self.target, *self.target.parents) if not folder.exists()]
+        if self._hidden.exists():
+            shutil.rmtree(self._hidden)
+        self._hidden.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        shutil.rmtree(self._hidden, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()  # goes only if it is empty: then nothing was put there
+
+    def link(self, source: Path, name: Path) -> bool:
+        """Give a file a second name; False where the file system does not allow it."""
+        try:
+            os.link(source, self._prepared(name), follow_symlinks=True)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def copy(self, source: Path, name: Path) -> Sums:
+        """Copy a file and take its checksums in the same pass."""
+        with source.open("rb") as reader, self._prepared(name).open("wb") as writer:
+
+            def write(chunk: bytes) -> None:
+                writer.write(chunk)
+
+            sums = _read(reader.read, write)
+        shutil.copystat(source, self._hidden / name)
+        return sums
+
+    def write(self, text: bytes, name: Path) -> Sums:
+        """Write a small file."""
+        self._prepared(name).write_bytes(text)
+        return Sums(len(text), hashlib.sha1(text).hexdigest(), f"{zlib.adler32(text):08x}")
+
+    def folder(self, name: Path) -> None:
+        """Make a folder."""
+        (self._hidden / name).mkdir(parents=True, exist_ok=True)
+
+    def commit(self) -> None:
+        """Move everything into place; files that are there are replaced.
+
+        Raises:
+            OutputConflict: a file is where a folder has to go, or the other way round; nothing was moved then.
+        """
+        moves = list(self._moves())
+        for _, final, names in moves:
+            if final.exists() and not final.is_dir():
+                raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
+            for name in names:
+                if (final / name).is_dir():
+                    raise OutputConflict(str(final / name), "there is a directory of that name")
+        for folder, final, names in moves:
+            final.mkdir(exist_ok=True)
+            for name in names:
+                (folder / name).replace(final / name)
+
+    def _moves(self) -> Iterator[tuple[Path, Path, list[str]]]:
+        for folder, _, names in os.walk(self._hidden):
+            yield Path(folder), self.target / Path(folder).relative_to(self._hidden), names
+
+    def _prepared(self, name: Path) -> Path:
+        hidden = self._hidden / name
+        if name.parent.parts:
+            hidden.parent.mkdir(parents=True, exist_ok=True)
+        return hidden
+
+
+@contextmanager
+def explained(place: Path) -> Iterator[None]:
+    """Turn what the operating system says into a sentence.
+
+    Raises:
+        StoreError: for every OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message, remedy = f"There is no room left in {place}", "Free some space, or choose another --outdir."
+        elif error.errno in (errno.EACCES, errno.EROFS):
+            message, remedy = f"{place} cannot be written to: {error.strerror}", "Choose another --outdir."
+        else:
+            message = f"Cannot put files into {place}: {error.strerror} ({error.filename or place})"
+            remedy = "Choose another --outdir."
+        raise StoreError(message, remedy=remedy) from error
+
+
+def sums_of(path: Path) -> Sums:
+    """Size and checksums of a file."""
+    with path.open("rb") as reader:
+        return _read(reader.read, None)
+
+
+def _read(read: Callable[[int], bytes], write: Callable[[bytes], None] | None) -> Sums:
+    sha1, adler32, size = hashlib.sha1(), zlib.adler32(b""), 0
+    while chunk := read(_CHUNK):
+        sha1.update(chunk)
+        adler32 = zlib.adler32(chunk, adler32)
+        size += len(chunk)
+        if write is not None:
+            write(chunk)
+    return Sums(size, sha1.hexdigest(), f"{adler32:08x}")
+
+
+def _described(ref: FileRef) -> FileInfo:
+    try:
+        sums = sums_of(path_of(ref.url))
+    except OSError as error:
+        raise StoreError(f"{ref.url} cannot be read: {error.strerror}") from error
+    return FileInfo(ref, sums.size, sums.sha1, sums.adler32, (ref.url,))
+
+
+def _unused(name: Path, taken: set[Path]) -> Path:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = name.with_name(f"{name.name}_{number}")
+    taken.add(free)
+    return free
+
+
+def path_of(url: str) -> Path:
+    """The path in a ``file://`` URL.
+
+    Raises:
+        StoreError: it is a URL of another kind.
+    """
+    if not url.startswith("file://"):
+        raise StoreError(f"{url} is no file of this machine")
+    return Path(os.fsdecode(unquote(urlsplit(url).path, errors="surrogateescape")))
+
+
+def uri(path: Path) -> str:
+    """The ``file://`` URL of an absolute path."""
+    return "file://" + quote(os.fsencode(path))
