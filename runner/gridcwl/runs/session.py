@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.cwl.demands import refuse_giants
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled, StoreError
-from gridcwl.runs.publish import publish
+from gridcwl.runs.publish import check_outdir, publish
 from gridcwl.runs.run import Outcomes, Run, Watcher, new_run_id
 
 log = logging.getLogger("gridcwl.runs")
@@ -57,16 +58,24 @@ def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: 
         RunCancelled: it was stopped.
         GridCWLError: it could not be begun, or its outputs could not be published.
     """
+    check_outdir(options.outdir)
     with working_folder(options.tmpdir_prefix) as folder:
         kept: frozenset[str] = frozenset()
         try:
             run_id = new_run_id()
             outcomes = asyncio.run(_execute(session, inputs, options, watcher, folder, run_id))
             kept = frozenset(outcomes.failed_jobs)
-            published = publish(dict(outcomes.outputs), options.outdir, folder, run_id, inputs)
-        finally:
+            with _terminated_gently():
+                published = publish(dict(outcomes.outputs), options.outdir, folder, run_id, inputs)
+        except StoreError as error:
+            error.remedy += f" What the jobs made is kept in {folder}."
+            raise
+        except BaseException:
             if not options.leave_tmpdir:
                 _clean(folder, kept)
+            raise
+        if not options.leave_tmpdir:
+            _clean(folder, kept)
     return Finished(published, _exit_code(outcomes))
 
 
@@ -89,21 +98,43 @@ async def _execute(
     with _stopped_by_signals() as stopped:
         try:
             async with LocalBackend(local, reveal=session.reveal) as backend:
+                refuse_giants(session.graph, inputs, backend.capabilities.largest)
                 run = Run(session.graph, inputs, session.context, backend, watcher, run_id, options.on_error)
                 return await run.execute()
         except asyncio.CancelledError:
-            raise RunCancelled(f"The run was stopped by {stopped[0] if stopped else 'its caller'}") from None
+            raise _cancelled(stopped[0] if stopped else None) from None
+
+
+def _cancelled(number: signal.Signals | None) -> RunCancelled:
+    error = RunCancelled(f"The run was stopped by {number.name if number else 'its caller'}")
+    if number:
+        error.exit_code = 128 + number  # as shells have it
+    return error
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[list[str]]:
-    """Turn SIGINT and SIGTERM into the cancellation of this task. Yields the names of the signals that came."""
+def _terminated_gently() -> Iterator[None]:
+    """Outside of the event loop: SIGTERM is an exception, like SIGINT, so that what was begun is taken back."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise _cancelled(signal.Signals(number))
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[list[signal.Signals]]:
+    """Turn SIGINT and SIGTERM into the cancellation of this task. Yields the signals that came."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    came: list[str] = []
+    came: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        came.append(number.name)
+        came.append(number)
         if task is not None and len(came) == 1:
             log.warning("%s: stopping the run and its jobs ...", number.name)
             task.cancel()

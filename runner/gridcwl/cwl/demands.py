@@ -1,0 +1,85 @@
+"""What the tools of a document ask of a machine, as far as that is known before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from gridcwl.engine.graph import Leaf, Step, Workflow
+from gridcwl.errors import ResourcesExceeded
+from gridcwl.model import Resources
+
+_CORES = ("coresMin", "coresMax")
+_MEMORY = ("ramMin", "ramMax")
+
+
+def refuse_giants(process: Workflow | Leaf, inputs: Mapping[str, Any], largest: Resources | None) -> None:
+    """Refuse before anything runs what could never run to its end.
+
+    Raises:
+        ResourcesExceeded: a tool asks for more than the place can give to one job.
+    """
+    if largest is None:
+        return
+    for demand in demands(process, inputs):
+        if demand.cores > largest.cores:
+            raise ResourcesExceeded(demand.name, f"{demand.cores:g} cores", f"{largest.cores:g}")
+        if demand.ram_mib > largest.ram_mib:
+            raise ResourcesExceeded(demand.name, f"{demand.ram_mib} MiB of memory", f"{largest.ram_mib} MiB")
+
+
+class Demand(NamedTuple):
+    """The least that one tool asks for."""
+
+    name: str
+    """The step's path, as it is shown while it runs."""
+    cores: float
+    ram_mib: int
+
+
+def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Demand]:
+    """The demands that are plain numbers, of the tools that will run for certain.
+
+    Left out is what may never run: steps under a condition, and scatters that may turn out to be empty.
+    """
+    if isinstance(process, Leaf):
+        yield from _of_tool(process, process.id)
+        return
+    for step in process.steps:
+        if step.when is None and (not step.scatter or _is_filled(step, inputs)):
+            yield from _of_step(step, step.id)
+
+
+def _of_step(step: Step, name: str) -> Iterator[Demand]:
+    if isinstance(step.run, Leaf):
+        yield from _of_tool(step.run, name)
+        return
+    for inner in step.run.steps:
+        if inner.when is None and not inner.scatter:
+            yield from _of_step(inner, f"{name}/{inner.id}")
+
+
+def _is_filled(step: Step, inputs: Mapping[str, Any]) -> bool:
+    """Whether all arrays that the step scatters over are inputs of the run, and hold something."""
+    for sink in step.sinks:
+        if sink.id in step.scatter and (sink.value_from is not None or not all(map(inputs.get, sink.sources))):
+            return False
+    return True
+
+
+def _of_tool(leaf: Leaf, name: str) -> Iterator[Demand]:
+    if leaf.kind != "tool":
+        return
+    process: Any = leaf.handle
+    wanted, _ = process.get_requirement("ResourceRequirement")
+    if wanted:
+        yield Demand(name, float(_number(wanted, _CORES)), int(_number(wanted, _MEMORY)))
+
+
+def _number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:
+    """The minimum, or where only a maximum is given that one; as cwltool's ``Process.evalResources`` has it."""
+    for field in fields:
+        if field in wanted:
+            value = wanted[field]
+            return value if isinstance(value, int | float) else 0
+    return 0
