@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.engine.progress import StepProgress
-from gridcwl.model import Job, JobResult, RunId
+from gridcwl.errors import JobFailed
+from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
 from gridcwl.runs.run import JobFailure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _LONGEST_COMMAND = 2000
+_INDICES = re.compile(r"\[[^\]/]*\]")
+_TAIL_BYTES = 4096
+_TAIL_LINES = 20
+_AROUND_THE_TABLE = 4
+"""Lines of the terminal beside those of the steps: title, head, and a little of what was said before."""
+_NO_ENGINE = re.compile(r"^No Docker engine answers|^The container engine \S+ ")
 _LINES_EVERY_S = 10.0
 
 Progress = Callable[[], Sequence[StepProgress]]
@@ -42,6 +52,7 @@ class PlainWatcher:
         self._progress: Progress = tuple
         self._told: dict[str, tuple[int, ...]] = {}
         self._begun = self._last = time.monotonic()
+        self._running: dict[JobId, str] = {}
 
     def __enter__(self) -> PlainWatcher:
         return self
@@ -57,11 +68,13 @@ class PlainWatcher:
 
     def job_started(self, job: Job) -> None:
         """See ``Watcher``."""
+        self._running[job.id] = _INDICES.sub("", job.name)
         if self._verbose:
             self._say(f"{job.name}: {shown_command(job)}")
 
     def job_ended(self, job: Job, result: JobResult) -> None:
         """See ``Watcher``."""
+        self._running.pop(job.id, None)
         if self._verbose:
             cost = f" in {result.usage.wall_s:.1f} s" if result.usage else ""
             self._say(f"{job.name}: {result.outcome}{cost}")
@@ -84,13 +97,14 @@ class PlainWatcher:
         self._last = time.monotonic()
         if self._quiet:
             return
+        running = Counter(self._running.values())
         for step in self._progress():
-            counts = (step.taken, step.done, step.failed, step.skipped)
+            counts = (running[step.name], step.done, step.failed, step.skipped)
             if step.is_workflow or counts == self._told.get(step.name) or not (any(counts) or force):
                 continue
             self._told[step.name] = counts
             if any(counts):
-                self._say(f"{step.name}: {described(step)}")
+                self._say(f"{step.name}: {described(step, running[step.name])}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -105,8 +119,9 @@ class LiveWatcher(PlainWatcher):
         from rich.console import Console
         from rich.live import Live
 
+        self._console = Console(stderr=True)
         self._live: Live = Live(
-            console=Console(stderr=True), get_renderable=self._table, refresh_per_second=4, redirect_stdout=False
+            console=self._console, get_renderable=self._table, refresh_per_second=4, redirect_stdout=False
         )
 
     def __enter__(self) -> LiveWatcher:
@@ -120,33 +135,58 @@ class LiveWatcher(PlainWatcher):
         """Nothing: the table asks for itself."""
 
     def _table(self) -> Table:
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, title=f"gridcwl  {elapsed(self._begun)}", title_justify="left")
-        table.add_column("step", no_wrap=True)
-        for name, style in (("done", "green"), ("running", "cyan"), ("waiting", "dim"), ("failed", "red")):
-            table.add_column(name, justify="right", style=style)
-        for step in self._progress():
-            waiting = "" if step.total is None else str(step.total - step.taken - step.skipped)
-            table.add_row(
-                "  " * (len(step.path) - 1) + step.path[-1],
-                f"{step.done}" + (f" (+{step.skipped} skipped)" if step.skipped else ""),
-                str(step.running or ""),
-                waiting if waiting != "0" else "",
-                str(step.failed or ""),
-            )
-        return table
+        running = Counter(self._running.values())
+        return table_of(self._progress(), running, elapsed(self._begun), self._console.height - _AROUND_THE_TABLE)
 
 
-def described(step: StepProgress) -> str:
+def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: str, height: int) -> Table:
+    """One line for each step; where there are more than ``height``, those that have something to tell.
+
+    ``running`` counts the jobs that have begun by the names of their steps: a shard that was given out may still wait.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"gridcwl  {time_}", title_justify="left", title_style="bold")
+    table.add_column("step", no_wrap=True)
+    for name, style in (("done", "green"), ("running", "cyan"), ("waiting", "dim"), ("failed", "bold red")):
+        table.add_column(name, justify="right", style=style, no_wrap=True)
+    shown = most_telling(steps, max(height, 1))
+    for step in shown:
+        begun = step.running if step.is_workflow else running.get(step.name, 0)
+        waiting = 0 if step.total is None else step.total - step.done - step.failed - step.skipped - begun
+        table.add_row(
+            "  " * (len(step.path) - 1) + step.path[-1],
+            _done(step),
+            str(begun or ""),
+            str(waiting or ""),
+            str(step.failed or "") or ("not run" if step.blocked and not step.taken else ""),
+            style="" if step.taken or step.skipped else "dim",
+        )
+    if len(shown) < len(steps):
+        table.add_row(f"... and {len(steps) - len(shown)} more steps", style="dim")
+    return table
+
+
+def most_telling(steps: Sequence[StepProgress], height: int) -> list[StepProgress]:
+    """At most so many steps, in their order: first failed, then running, then begun, then the others."""
+    if len(steps) <= height:
+        return list(steps)
+    order = sorted(range(len(steps)), key=lambda at: (not steps[at].failed, not steps[at].running, not steps[at].taken))
+    return [steps[at] for at in sorted(order[:height])]
+
+
+def _done(step: StepProgress) -> str:
+    if step.total is None:
+        return ""
+    skipped = f" (+{step.skipped} skipped)" if step.skipped else ""
+    return f"{step.done} of {step.total}{skipped}"
+
+
+def described(step: StepProgress, running: int) -> str:
     """A step's counts in words."""
     parts = [f"{step.done} of {step.total} done" if step.total != 1 or not step.done else "done"]
-    parts += [f"{number} {word}" for number, word in _counted(step) if number]
-    return ", ".join(parts)
-
-
-def _counted(step: StepProgress) -> list[tuple[int, str]]:
-    return [(step.running, "running"), (step.failed, "failed"), (step.skipped, "skipped")]
+    counted = ((running, "running"), (step.failed, "failed"), (step.skipped, "skipped"))
+    return ", ".join(parts + [f"{number} {word}" for number, word in counted if number])
 
 
 def elapsed(since: float) -> str:
@@ -164,10 +204,12 @@ def shown_command(job: Job) -> str:
 def failure_text(failure: JobFailure) -> str:
     """A failed job as a person wants it: the tool's own words first."""
     job, result = failure.job, failure.result
-    lines = []
-    if result.stderr_tail.strip():
-        lines += [f"---- stderr of {job.name} (its end)", result.stderr_tail.rstrip("\n"), "----"]
-    lines.append(f"gridcwl: {failure.error}")
+    stream, words = last_words(result)
+    lines = [f"---- {stream} of {job.name} (its end)", words, "----"] if words else []
+    lines.append(f"gridcwl: {failure.error.message}")
+    remedy = _remedy(failure)
+    if remedy:
+        lines.append(remedy)
     if result.exit_code is not None:
         lines.append(f"  exit code  {result.exit_code}")
     lines.append(f"  command    {shown_command(job)}")
@@ -176,3 +218,35 @@ def failure_text(failure: JobFailure) -> str:
     if result.stderr_log:
         lines.append(f"  logs       {result.stderr_log}")
     return "\n".join(lines)
+
+
+def last_words(result: JobResult) -> tuple[str, str]:
+    """The end of the tool's stderr, or of its stdout if it said nothing there: many programs complain on stdout."""
+    if result.stderr_tail.strip():
+        return "stderr", result.stderr_tail.rstrip("\n")
+    if result.outcome is Outcome.SUCCESS or not result.stdout_log:
+        return "stderr", ""
+    try:
+        with Path(result.stdout_log).open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
+            text = log.read().decode("utf-8", "replace")
+    except OSError:
+        return "stderr", ""
+    return "stdout", "\n".join(text.rstrip("\n").splitlines()[-_TAIL_LINES:])
+
+
+def _remedy(failure: JobFailure) -> str:
+    """What to do about it. Of the worker's failures there is only the sentence."""
+    if not isinstance(failure.error, JobFailed):
+        return failure.error.remedy
+    reason = failure.result.reason
+    if failure.job.image is None or failure.result.exit_code is not None:
+        return ""
+    if reason.startswith("The image "):
+        return "Check the name in the tool's DockerRequirement, or build or load the image on this machine first."
+    if _NO_ENGINE.search(reason):
+        return (
+            "Install or start it, choose another engine (--docker, --podman, --singularity, --udocker), "
+            "or run without containers (--no-container)."
+        )
+    return ""
