@@ -47,6 +47,8 @@ class PlainWatcher:
     """Lines on stderr: a step that begins or ends, and now and then how far it is."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.hide: Callable[[str], str] = str
+        """Crosses out secrets in what tools say."""
         self._quiet = quiet
         self._verbose = verbose
         self._progress: Progress = tuple
@@ -81,7 +83,7 @@ class PlainWatcher:
 
     def job_failed(self, failure: JobFailure) -> None:
         """See ``Watcher``."""
-        print(failure_text(failure), file=sys.stderr)
+        print(self.hide(failure_text(failure)), file=sys.stderr)
 
     def failed(self, where: str, error: Exception) -> None:
         """See ``Watcher``."""

@@ -71,6 +71,12 @@ def explained(text: str) -> Explanation | None:
     return None
 
 
+def place_of(text: str) -> str:
+    """The ``file:line:column:`` that the text begins with, or nothing."""
+    place = _PLACE.match(text)
+    return place[0] if place else ""
+
+
 def guess(name: str, known: tuple[str, ...]) -> str:
     """``Did you mean X?``, or nothing."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
@@ -166,6 +172,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
             r"(?:\S+:\d+:\d+:\s+)?Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'",
             _requirement,
         ),
+        (rf"{_POSITION} Unsupported requirement (?P<name>\S+?)\.?$", _requirement),
         (rf"{_POSITION}\s+Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'", _class),
         (
             rf"{_POSITION}\s+checking object '(?P<object>[^']+)'\s+(?:\S+:\d+:\d+:\s+)?"

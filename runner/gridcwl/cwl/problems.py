@@ -12,7 +12,7 @@ from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
-from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, tidy
+from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, place_of, tidy
 from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
 
 __all__ = ["problems", "route_logging", "tidy"]
@@ -36,7 +36,7 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except GridCWLError:
         raise
     except UnsupportedRequirement as error:
-        raise UnsupportedError(f"{what}: {tidy(error)}", remedy=remedy) from error
+        raise _translated(error, UnsupportedError, what, remedy) from error
     except (SchemaSaladException, WorkflowException) as error:
         raise _translated(error, kind, what, remedy) from error
     except MarkedYAMLError as error:
@@ -75,6 +75,8 @@ def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: s
     plainly = explained(text)
     if plainly is None:
         return kind(f"{what}: {text}", remedy=remedy)
+    if plainly.unsupported and place_of(plainly.message):  # then "is not valid" would say too much
+        return UnsupportedError(plainly.message, remedy=plainly.remedy)
     return (UnsupportedError if plainly.unsupported else kind)(f"{what}: {plainly.message}", remedy=plainly.remedy)
 
 

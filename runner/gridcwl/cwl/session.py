@@ -17,6 +17,9 @@ from gridcwl.cwl.load import Document, load, locate
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
 
+_SHORTEST_SECRET = 3
+"""To cross out every ``1`` because a secret is ``1`` would make the rest unreadable."""
+
 
 @dataclass(slots=True)
 class CwlSession:
@@ -34,8 +37,21 @@ class CwlSession:
         return cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets)
 
     def reveal(self, value: Any) -> Any:
-        """Put secrets in place of their stand-ins."""
-        return self.secrets.retrieve(value) if self.secrets.secrets else value
+        """Put secrets in place of their stand-ins. cwltool's own ``retrieve`` does not look into tuples."""
+        if not self.secrets.secrets:
+            return value
+        if isinstance(value, dict):
+            return {key: self.reveal(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.reveal(item) for item in value]
+        return self.secrets.retrieve(value)
+
+    def hide(self, text: str) -> str:
+        """Cross out secrets in what is shown: a tool may print them."""
+        for secret in self.secrets.secrets.values():
+            if len(str(secret)) >= _SHORTEST_SECRET:
+                text = text.replace(str(secret), "(secret)")
+        return text
 
 
 def open_document(
