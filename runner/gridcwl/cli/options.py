@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gridcwl import __version__
+from gridcwl.config import Config, from_environment
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
 Show = Literal["validate", "pack", "dot", "template"]
@@ -19,6 +20,9 @@ _EPILOG = """\
 Inputs come from a YAML or JSON file, or from options made from the document's own inputs:
   gridcwl tool.cwl --help      lists them
   gridcwl tool.cwl --name value
+
+Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help says more:
+  gridcwl runs | status RUN | logs RUN [STEP] | resume RUN | cancel RUN | explain RUN STEP | rm RUN
 """
 
 
@@ -53,6 +57,12 @@ class Options:
     preserve_environment: tuple[str, ...] = ()
     preserve_entire_environment: bool = False
     write_summary: str | None = None
+    state_dir: Path = field(default_factory=Path)
+    cache_dir: Path = field(default_factory=Path)
+    cache: bool = False
+    """Keep results for other runs, and take theirs."""
+    retries: int = 0
+    retry_all: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -60,9 +70,11 @@ def parse(arguments: Sequence[str]) -> Options:
 
     Raises:
         SystemExit: ``--help``, ``--version``, or a mistake that argparse has told the user of.
+        ConfigError: in the configuration file or the environment.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
+    config = from_environment()
     if given.document is None:
         parser.print_help(sys.stderr)
         raise SystemExit(1)
@@ -71,13 +83,13 @@ def parse(arguments: Sequence[str]) -> Options:
         words=tuple(given.words),
         outdir=Path(given.outdir),
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
-        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or _default_prefix(),
+        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or _default_prefix(),
         loudness=given.loudness or 0,
         show=given.show,
-        containers=given.containers,
-        engine=given.engine,
-        max_jobs=given.max_jobs,
-        on_error=given.on_error,
+        containers=_containers(given, config),
+        engine=_engine(given, config),
+        max_jobs=given.max_jobs or config.max_jobs,
+        on_error=given.on_error or config.on_error or "stop",
         default_container=given.default_container,
         strict_memory_limit=given.strict_memory_limit,
         strict_cpu_limit=given.strict_cpu_limit,
@@ -92,7 +104,25 @@ def parse(arguments: Sequence[str]) -> Options:
         preserve_environment=tuple(given.preserve_environment or ()),
         preserve_entire_environment=given.preserve_entire_environment,
         write_summary=given.write_summary,
+        state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
+        cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
+        cache=bool(given.cache or given.cachedir or (config.cache and given.cache is None)),
+        retries=given.retries if given.retries is not None else config.retries or 0,
+        retry_all=given.retry_all,
     )
+
+
+def _containers(given: argparse.Namespace, config: Config) -> bool:
+    if not given.containers:
+        return False
+    return given.engine is not None or config.engine != "none"
+
+
+def _engine(given: argparse.Namespace, config: Config) -> Engine:
+    if given.engine is None and config.engine is not None and config.engine != "none":
+        return config.engine
+    engine: Engine = given.engine or "docker"
+    return engine
 
 
 def _default_prefix() -> str:
@@ -123,15 +153,19 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--basedir", help="relative paths given as options count from here")
     group.add_argument("--tmpdir-prefix", help="path prefix of the run's working folder (default: $TMPDIR/gridcwl-)")
     group.add_argument("--tmp-outdir-prefix", help=argparse.SUPPRESS)
+    add_state_dir(group)
+    group.add_argument(
+        "--cache", action="store_true", default=None, help="take results of other runs, keep ours for them"
+    )
+    group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration says so")
+    group.add_argument("--cachedir", metavar="DIR", help="like --cache, with the results in DIR")
     group.add_argument("--leave-tmpdir", "--leave-outputs", action="store_true", help="keep the working folder")
     group.add_argument("--rm-tmpdir", dest="leave_tmpdir", action="store_false", help=argparse.SUPPRESS)
     group.add_argument("--write-summary", "-w", metavar="FILE", help="write the output object there, not to stdout")
 
 
 def _add_display(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
-    group.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="one line for each job")
-    group.add_argument("--debug", dest="loudness", action="store_const", const=2, help="everything, with tracebacks")
+    add_loudness(group)
     group.add_argument("--js-console", action="store_true", help="show console.log of JavaScript expressions")
     for name in ("--timestamps", "--no-color", "--enable-color", "--disable-color", "--no-warnings"):
         group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
@@ -155,11 +189,15 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         ways.add_argument(
             f"--{engine}", dest="engine", action="store_const", const=engine, help=f"run containers with {engine}"
         )
-    group.set_defaults(engine="docker", containers=True)
+    group.set_defaults(containers=True)
     group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
     group.add_argument("--parallel", action="store_true", help="as cwltool; jobs always run in parallel here")
-    group.add_argument("--max-jobs", "--parallel-max", type=_positive, metavar="N", help="at most N jobs at a time")
-    group.add_argument("--on-error", choices=("stop", "continue"), default="stop", help="after a job failed")
+    group.add_argument("--max-jobs", "--parallel-max", type=positive, metavar="N", help="at most N jobs at a time")
+    group.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed (default: stop)")
+    group.add_argument(
+        "--retries", type=_count, metavar="N", help="try N times more what failed temporarily (default 0)"
+    )
+    group.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
     group.add_argument("--strict-memory-limit", action="store_true", help="hold containers to their ramMin")
     group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
     group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
@@ -178,7 +216,33 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
 
 
-def _positive(text: str) -> int:
+def add_state_dir(parser: argparse._ActionsContainer) -> None:
+    """The option that says where runs are kept."""
+    parser.add_argument("--state-dir", metavar="DIR", help="runs are kept here (default: the user's state folder)")
+
+
+def add_loudness(parser: argparse._ActionsContainer) -> None:
+    """The options that say how much is told."""
+    parser.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
+    parser.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="one line for each job")
+    parser.add_argument("--debug", dest="loudness", action="store_const", const=2, help="everything, with tracebacks")
+
+
+def add_retries(parser: argparse._ActionsContainer) -> None:
+    """The options that say which failed jobs are tried again."""
+    parser.add_argument("--retries", type=_count, metavar="N", help="try N times more what failed temporarily")
+    parser.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

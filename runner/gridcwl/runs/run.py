@@ -7,11 +7,13 @@ One direction: engine -> Job -> backend -> JobResult -> output object -> engine.
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gridcwl.backends.base import Backend
 from gridcwl.cwl.context import JobContext
@@ -20,8 +22,12 @@ from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
-from gridcwl.errors import GridCWLError, JobFailed, UnsupportedError
+from gridcwl.errors import BackendError, GridCWLError, JobFailed, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.runs.records import Records
+from gridcwl.runs.retry import Retries, pause
+
+log = logging.getLogger("gridcwl.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,18 @@ class Outcomes:
     """Something failed because the document asks for what cannot be had here."""
 
 
+_Happening: TypeAlias = JobEvent | Callable[[], Awaitable[None]] | Exception
+"""What the loop waits for: an event of the backend, something of our own to go on with, or what broke."""
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A job that has been thought of and has not ended."""
+
+    invocation: Invocation
+    resolved: ResolvedJob
+
+
 @dataclass(slots=True)
 class Run:
     """One run of a process on one backend."""
@@ -77,10 +95,18 @@ class Run:
     context: JobContext
     backend: Backend
     watcher: Watcher
-    id: RunId
+    records: Records
     on_error: OnError = "stop"
+    retries: Retries = field(default_factory=Retries)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits before another attempt; tests have a clock of their own."""
+    chance: Callable[[], float] = random.random
     _flow: Dataflow = field(init=False)
-    _under_way: dict[JobId, tuple[Invocation, ResolvedJob]] = field(init=False, default_factory=dict)
+    _under_way: dict[JobId, _UnderWay] = field(init=False, default_factory=dict)
+    _again: dict[JobId, tuple[asyncio.Task[None], GridCWLError]] = field(init=False, default_factory=dict)
+    """Jobs that wait for another attempt, and why."""
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _inbox: asyncio.Queue[_Happening] = field(init=False)
     _told: int = field(init=False, default=0)
     _failed_jobs: set[JobId] = field(init=False, default_factory=set)
 
@@ -88,20 +114,51 @@ class Run:
         """Run to the end. Leaves the backend open.
 
         Raises:
-            GridCWLError: the inputs do not fit, before anything is started.
+            GridCWLError: the inputs do not fit, before anything is started; or nothing more can be recorded.
             asyncio.CancelledError: the run was stopped; whoever closes the backend stops its jobs.
         """
         self._flow = Dataflow(self.process, self.inputs, CwlEvaluator(self.context), on_error=self.on_error)
-        self.watcher.started(self.id, self._flow.progress)
-        results = self.backend.results()
-        while True:
-            await self._give_out()
-            self._tell()
-            if self._flow.done:
-                break
-            self._take_in(await anext(results))
+        self._inbox = asyncio.Queue()
+        self.watcher.started(self.records.run, self._flow.progress)
+        self._begin(self._listen())
+        try:
+            while True:
+                await self._give_out()
+                self._tell()
+                if self._flow.done:
+                    break
+                if self._inbox.empty() and self.records.journal.flush_now_and_then():
+                    asyncio.get_running_loop().call_later(0.1, self.records.journal.flush_now_and_then)
+                happening = await self._inbox.get()
+                self.records.check()
+                if isinstance(happening, Exception):
+                    raise happening
+                if isinstance(happening, JobEvent):
+                    self._take_in(happening)
+                else:
+                    await happening()
+        finally:
+            self.records.progress(self._flow.progress, now=True)
+            for task in self._tasks:
+                task.cancel()
         unsupported = any(isinstance(failure.error, UnsupportedError) for failure in self._flow.errors)
-        return Outcomes(self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs), unsupported)
+        return Outcomes(
+            self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs), unsupported
+        )
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _listen(self) -> None:
+        try:
+            async for event in self.backend.results():
+                self._inbox.put_nowait(event)
+            self._inbox.put_nowait(BackendError("The backend was closed while the run went on"))
+        except Exception as error:  # noqa: BLE001  raised again where the run waits
+            self._inbox.put_nowait(error)
 
     async def _give_out(self) -> None:
         """Submit ready jobs while the backend has room. What needs no job is evaluated here and now."""
@@ -116,7 +173,7 @@ class Run:
             await asyncio.sleep(0)  # let the backend's threads tell what has ended
 
     def _prepare(self, invocation: Invocation) -> Job | None:
-        """The invocation's Job; None if it has none, or cannot have one."""
+        """The invocation's Job; None if it has none, or cannot have one, or its result is known, or has to be found."""
         tool: Any = invocation.leaf.handle
         toplevel = isinstance(self.process, Leaf)
         inputs = dict(invocation.inputs)
@@ -129,58 +186,132 @@ class Run:
                 tool,
                 inputs,
                 self.context,
-                job_id=JobId(f"{self.id}-{invocation.id}"),
-                run=self.id,
+                job_id=self.records.job_id(invocation.id),
+                run=self.records.run,
                 name=invocation.name,
                 toplevel=toplevel,
             )
         except GridCWLError as error:
             self._flow.fail(invocation.id, error)
             return None
-        self._under_way[resolved.job.id] = (invocation, resolved)
-        return resolved.job
+        job = resolved.job
+        self._under_way[job.id] = _UnderWay(invocation, resolved)
+        if self.records.takes_long(job):
+            self._begin(self._admit_in_thread(invocation, resolved))
+            return None
+        return self._admitted(job, self.records.admit(job, _step(invocation), reusable=resolved.reusable))
+
+    async def _admit_in_thread(self, invocation: Invocation, resolved: ResolvedJob) -> None:
+        job = resolved.job
+        try:
+            known = await asyncio.to_thread(self.records.admit, job, _step(invocation), reusable=resolved.reusable)
+        except Exception as error:  # noqa: BLE001  raised again where the run waits
+            self._inbox.put_nowait(error)
+            return
+
+        async def go_on() -> None:
+            if self._admitted(job, known) is not None:
+                await self._submit([job])
+
+        self._inbox.put_nowait(go_on)
+
+    def _admitted(self, job: Job, known: JobResult | None) -> Job | None:
+        """The job, if it has to be run; otherwise its result is taken in."""
+        if known is None:
+            return job
+        under_way = self._under_way.pop(job.id)
+        log.info("%s: taken from an earlier run of the same job", job.name)
+        self._deliver(under_way, known)
+        return None
 
     async def _submit(self, jobs: Sequence[Job]) -> None:
         try:
             await self.backend.submit(jobs)
         except GridCWLError as error:
             for job in jobs:
-                invocation, _ = self._under_way.pop(job.id)
-                self._flow.fail(invocation.id, error)
+                under_way = self._under_way.pop(job.id)
+                self._flow.fail(under_way.invocation.id, error)
 
     def _take_in(self, event: JobEvent) -> None:
         if event.id not in self._under_way:
             return
-        invocation, resolved = self._under_way[event.id]
+        under_way = self._under_way[event.id]
+        job = under_way.resolved.job
         if event.result is None:
             if event.state is JobState.RUNNING:
-                self.watcher.job_started(resolved.job)
+                self.watcher.job_started(job)
+            return
+        result = event.result
+        self.watcher.job_ended(job, result)
+        if self.retries.wanted(job, result) and not self._stopping:
+            self._try_again(under_way, result)
             return
         del self._under_way[event.id]
-        result = event.result
-        self.watcher.job_ended(resolved.job, result)
+        self._deliver(under_way, result)
+
+    def _deliver(self, under_way: _UnderWay, result: JobResult) -> None:
+        job = under_way.resolved.job
         try:
             if result.outcome is not Outcome.SUCCESS:
-                raise _failure_of(resolved.job, result)
-            self._flow.succeed(invocation.id, collect(resolved, result))
+                raise _failure_of(job, result)
+            self._flow.succeed(under_way.invocation.id, collect(under_way.resolved, result))
         except GridCWLError as error:
             self._told += 1
-            self._failed_jobs.add(resolved.job.id)
-            self.watcher.job_failed(JobFailure(resolved.job, result, error))
+            self._failed_jobs.add(job.id)
+            self.records.journal.event("failed", f"{job.name}: {error.message}")
+            self.watcher.job_failed(JobFailure(job, result, error))
             temporary = result.outcome is Outcome.TEMPORARY_FAILURE
-            self._flow.fail(invocation.id, error, temporary=temporary)
+            self._flow.fail(under_way.invocation.id, error, temporary=temporary)
+
+    @property
+    def _stopping(self) -> bool:
+        return self.on_error == "stop" and bool(self._flow.errors)
+
+    def _try_again(self, under_way: _UnderWay, result: JobResult) -> None:
+        """Give out the job once more, after a pause."""
+        old = under_way.resolved.job
+        job = replace(old, attempt=old.attempt + 1)
+        under_way.resolved = replace(under_way.resolved, job=job)
+        wait = pause(old.attempt, self.chance())
+        failure = _failure_of(old, result)
+        log.warning("%s; attempt %d of %d in %.1f s", failure.message, job.attempt, self.retries.most + 1, wait)
+        self.records.journal.event("retry", f"{failure.message}; attempt {job.attempt}")
+
+        async def later() -> None:
+            await self.sleep(wait)
+            self._again.pop(job.id, None)
+            self._inbox.put_nowait(lambda: self._submit([job]))
+
+        self._again[job.id] = (self._begin(later()), failure)
+
+    def _give_up_waiting(self) -> None:
+        """Another job has failed for good: what waits for its next attempt has failed, too."""
+        for job_id, (task, error) in self._again.items():
+            task.cancel()
+            under_way = self._under_way.pop(job_id)
+            self._failed_jobs.add(job_id)
+            self._flow.fail(under_way.invocation.id, error, temporary=True)
+        self._again.clear()
 
     def _tell(self) -> None:
         """Tell of failures that are not a job's, and of the counts."""
+        if self._again and self._stopping:
+            self._give_up_waiting()
         for failure in self._flow.errors[self._told :]:
             self.watcher.failed(failure.name, failure.error)
         self._told = len(self._flow.errors)
         self.watcher.tick()
+        self.records.progress(self._flow.progress)
 
 
 def new_run_id() -> RunId:
     """A name for a run: sorts by time, is unique, and is safe in file, container and job names."""
     return RunId(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+
+
+def _step(invocation: Invocation) -> str:
+    """The step's name, whatever the shard."""
+    return "/".join(step for step, _ in invocation.path) or invocation.leaf.id
 
 
 def _failure_of(job: Job, result: JobResult) -> JobFailed:

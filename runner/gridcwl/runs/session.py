@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gridcwl.backends.local.backend import LocalBackend, LocalOptions
 from gridcwl.cwl.demands import refuse_giants
 from gridcwl.cwl.session import CwlSession
-from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled, StoreError
+from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
+from gridcwl.runs.keeping import Kept, finish
 from gridcwl.runs.publish import check_outdir, publish
-from gridcwl.runs.run import Outcomes, Run, Watcher, new_run_id
+from gridcwl.runs.records import Records
+from gridcwl.runs.retry import Retries
+from gridcwl.runs.run import Outcomes, Run, Watcher
+from gridcwl.runs.secrecy import masked
+from gridcwl.runs.sums import Sums
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -29,13 +33,17 @@ class RunOptions:
     """How one run is done."""
 
     outdir: Path
-    tmpdir_prefix: str
     engine: str = "docker"
     max_jobs: int | None = None
     on_error: Any = "stop"
     limit_memory: bool = False
     limit_cores: bool = False
     leave_tmpdir: bool = False
+    retries: Retries = field(default_factory=Retries)
+    sums: Path | None = None
+    """Where checksums of input files are remembered."""
+    cache: Path | None = None
+    """Where results are kept for other runs; None keeps and takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +59,41 @@ class Finished:
     exit_code: int
 
 
-def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher) -> Finished:
+def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept) -> Finished:
     """Run to the end on this machine. SIGINT and SIGTERM stop the run and everything it started.
+
+    What jobs made stays until the run has succeeded, so that it can be resumed.
 
     Raises:
         RunCancelled: it was stopped.
         GridCWLError: it could not be begun, or its outputs could not be published.
     """
     check_outdir(options.outdir)
-    with working_folder(options.tmpdir_prefix) as folder:
-        kept: frozenset[str] = frozenset()
-        try:
-            run_id = new_run_id()
-            outcomes = asyncio.run(_execute(session, inputs, options, watcher, folder, run_id))
-            kept = frozenset(outcomes.failed_jobs)
-            with _terminated_gently():
-                published = publish(dict(outcomes.outputs), options.outdir, folder, run_id, inputs)
-        except StoreError as error:
-            error.remedy += f" What the jobs made is kept in {folder}."
-            raise
-        except BaseException:
-            if not options.leave_tmpdir:
-                _clean(folder, kept)
-            raise
-        if not options.leave_tmpdir:
-            _clean(folder, kept)
+    with contextlib.ExitStack() as closing:
+        records = _records(session, options, kept, closing)
+        outcomes = asyncio.run(_execute(session, inputs, options, watcher, kept.working, records))
+    shutil.rmtree(options.outdir / f".gridcwl-{kept.run}", ignore_errors=True)  # of a client that was killed
+    with _terminated_gently():
+        published = publish(dict(outcomes.outputs), options.outdir, kept.working, kept.run, inputs)
+        if outcomes.status == "success":
+            finish(kept, outcomes.outputs, published, leave=options.leave_tmpdir)
+            kept.journal.end("success")
+        else:
+            kept.journal.end("failed", f"{outcomes.failures} failure(s)")
     return Finished(published, _exit_code(outcomes))
+
+
+def _records(session: CwlSession, options: RunOptions, kept: Kept, closing: contextlib.ExitStack) -> Records:
+    sums = Sums(options.sums, by_content=options.cache is not None)
+    closing.callback(sums.close)
+    cache = None
+    if options.cache is not None:
+        from gridcwl.runs.cache import Cache
+
+        cache = Cache(options.cache, kept.working)
+        closing.callback(cache.close)
+    masks = masked(session.secrets.secrets, kept.folder.path.parents[1])
+    return Records(kept.run, kept.journal, sums, kept.history, cache, masks)
 
 
 def _exit_code(outcomes: Outcomes) -> int:
@@ -86,7 +103,7 @@ def _exit_code(outcomes: Outcomes) -> int:
 
 
 async def _execute(
-    session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, folder: Path, run_id: Any
+    session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, folder: Path, records: Records
 ) -> Outcomes:
     local = LocalOptions(
         folder=folder,
@@ -97,9 +114,18 @@ async def _execute(
     )
     with _stopped_by_signals() as stopped:
         try:
-            async with LocalBackend(local, reveal=session.reveal) as backend:
+            async with LocalBackend(local, reveal=session.reveal, keep=records.ended) as backend:
                 refuse_giants(session.graph, inputs, backend.capabilities.largest)
-                run = Run(session.graph, inputs, session.context, backend, watcher, run_id, options.on_error)
+                run = Run(
+                    session.graph,
+                    inputs,
+                    session.context,
+                    backend,
+                    watcher,
+                    records,
+                    on_error=options.on_error,
+                    retries=options.retries,
+                )
                 return await run.execute()
         except asyncio.CancelledError:
             raise _cancelled(stopped[0] if stopped else None) from None
@@ -147,31 +173,3 @@ def _stopped_by_signals() -> Iterator[list[signal.Signals]]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
-
-
-@contextmanager
-def working_folder(prefix: str) -> Iterator[Path]:
-    """A new folder for a run's jobs.
-
-    Raises:
-        StoreError: it cannot be made.
-    """
-    parent, name = os.path.split(prefix)
-    try:
-        folder = tempfile.mkdtemp(prefix=name, dir=parent or ".")
-    except OSError as error:
-        raise StoreError(
-            f"No working folder can be made in {parent or '.'}: {error.strerror}",
-            remedy="Choose another --tmpdir-prefix.",
-        ) from error
-    yield Path(folder).resolve()
-
-
-def _clean(folder: Path, keep: frozenset[str]) -> None:
-    """Remove the working folder, but leave the folders of jobs that failed: their logs are wanted."""
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    for entry in os.scandir(folder):
-        if entry.name.rpartition("-")[0] not in keep:
-            shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""The commands for runs that are kept: ``gridcwl runs``, ``status``, ``logs``, ``resume``, ``cancel`` and so on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gridcwl.cli.options import Options, add_loudness, add_retries, add_state_dir, positive
+from gridcwl.config import from_environment
+from gridcwl.errors import ConfigError, StoreError
+
+_RUN = "its id, the beginning of it, or 'last'"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the first word says; returns the exit code.
+
+    Raises:
+        GridCWLError: there is no such run, or the command cannot be done.
+        SystemExit: ``--help``, or a mistake that argparse has told the user of.
+    """
+    given = _parser().parse_args(arguments)
+    given.state_dir = (Path(given.state_dir) if given.state_dir else from_environment().state()).absolute()
+    result: int = given.act(given)
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    from gridcwl.cli import showing
+
+    parser = argparse.ArgumentParser(prog="gridcwl", allow_abbrev=False)
+    actions = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, act: Any, text: str, *, run: bool = True, json: bool = True) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if run:
+            made.add_argument("run", metavar="RUN", help=_RUN)
+        if json:
+            made.add_argument("--json", action="store_true", help="for machines")
+        add_state_dir(made)
+        made.set_defaults(act=act)
+        return made
+
+    command("runs", showing.runs, "list the runs that are kept, the latest first", run=False)
+    command("status", showing.status, "how a run stands: its steps, attempts and failures")
+    logs = command(
+        "logs", showing.logs, "what the tools of a run wrote to stdout and stderr, failed ones first", json=False
+    )
+    logs.add_argument("step", nargs="?", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
+    explain = command("explain", showing.explain, "why a step's jobs ran again, or where their results came from")
+    explain.add_argument("step", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
+    explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
+    resume = command("resume", _resume, "go on with a run that was stopped, killed, or failed", json=False)
+    resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
+    resume.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed")
+    add_retries(resume)
+    add_loudness(resume)
+    command("cancel", _cancel, "stop a run that goes on in another terminal", json=False)
+    remove = command(
+        "rm", _remove, "remove runs: journals, logs and working folders; never their outputs", run=False, json=False
+    )
+    remove.add_argument("runs", nargs="*", metavar="RUN", help=_RUN)
+    remove.add_argument("--older-than", type=float, metavar="DAYS", help="all runs that ended so many days ago")
+    return parser
+
+
+def _resume(given: argparse.Namespace) -> int:
+    from gridcwl.runs.folder import find
+
+    folder = find(given.state_dir, given.run)
+    from gridcwl.cli.logs import set_up_logging
+    from gridcwl.cli.running import resume, saved_options
+
+    options, cwd, typed = saved_options(folder)
+    options = _changed(options, given)
+    set_up_logging(options.loudness)
+    return resume(folder, options, cwd, typed)
+
+
+def _changed(options: Options, given: argparse.Namespace) -> Options:
+    names = ("max_jobs", "on_error", "retries", "loudness")
+    changes = {name: value for name in names if (value := getattr(given, name)) is not None}
+    return replace(options, state_dir=given.state_dir, retry_all=options.retry_all or given.retry_all, **changes)
+
+
+def _cancel(given: argparse.Namespace) -> int:
+    import socket
+
+    from gridcwl.runs.folder import find
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import Journal
+    from gridcwl.runs.keeping import process_started, stop_leftovers
+
+    folder = find(given.state_dir, given.run)
+    with closing(History(folder.journal)) as history:
+        session = history.sessions()[-1]
+    if folder.alive:
+        if session.host != socket.gethostname():
+            raise ConfigError(f"The run {folder.run} goes on at {session.host}", remedy="Cancel it there.")
+        if process_started(session.pid) == session.pid_started:
+            os.kill(session.pid, signal.SIGTERM)
+        folder.wait()
+        print(f"{folder.run} is stopped", file=sys.stderr)
+        return 0
+    if session.status != "running":
+        print(f"{folder.run} has ended already: {session.status}", file=sys.stderr)
+        return 0
+    with folder.held():
+        stop_leftovers(folder)
+        with closing(Journal(folder.journal)) as journal:
+            journal.mark_last("cancelled")
+    print(f"{folder.run} was killed earlier; what it left running is stopped", file=sys.stderr)
+    return 0
+
+
+def _remove(given: argparse.Namespace) -> int:
+    from gridcwl.runs.folder import all_folders, find
+
+    if not given.runs and given.older_than is None:
+        raise ConfigError("rm needs to know which runs", remedy="Name them, or give --older-than DAYS.")
+    folders = [find(given.state_dir, name) for name in given.runs]
+    if given.older_than is not None:
+        before = time.time() - given.older_than * 86400
+        folders += [folder for folder in all_folders(given.state_dir) if not folder.alive and _ended(folder) < before]
+    for folder in dict.fromkeys(folders):
+        _remove_one(folder)
+    return 0
+
+
+def _remove_one(folder: Any) -> None:
+    from gridcwl.runs.history import History
+    from gridcwl.runs.keeping import stop_leftovers
+
+    with folder.held():
+        try:
+            stop_leftovers(folder)
+            with closing(History(folder.journal)) as history:
+                working = history.meta("working")
+        except StoreError:  # it has no journal that could be read: it ended before it began
+            working = None
+        if working:
+            shutil.rmtree(working, ignore_errors=True)
+        folder.remove()
+    print(f"{folder.run} is removed", file=sys.stderr)
+
+
+def _ended(folder: Any) -> float:
+    from gridcwl.runs.history import History
+
+    try:
+        with closing(History(folder.journal)) as history:
+            sessions = history.sessions()
+    except StoreError:
+        sessions = []
+    if sessions and sessions[-1].ended:
+        return float(sessions[-1].ended)
+    return float(folder.path.stat().st_mtime)

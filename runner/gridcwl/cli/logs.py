@@ -1,0 +1,22 @@
+"""Log records on stderr."""
+
+from __future__ import annotations
+
+import logging
+
+from gridcwl.cli.display import StderrHandler
+
+_LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+
+
+def set_up_logging(loudness: int) -> None:
+    """Log records go to stderr; the louder, the more of them."""
+    handler = StderrHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gridcwl").setLevel(_LEVELS[loudness])
+    from gridcwl.cwl.problems import route_logging
+
+    route_logging(handler, _LEVELS[loudness])

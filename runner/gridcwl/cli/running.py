@@ -1,0 +1,225 @@
+"""Running a document from the command line, and going on with a run that was stopped or failed."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.cli.display import LiveWatcher, PlainWatcher
+from gridcwl.cli.options import Options
+from gridcwl.errors import ConfigError, RunCancelled
+
+if TYPE_CHECKING:
+    from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.folder import RunFolder
+    from gridcwl.runs.keeping import Kept
+
+log = logging.getLogger("gridcwl")
+
+
+def run(options: Options) -> int:
+    """Run the document to its end and print the output object; returns the exit code."""
+    from gridcwl.runs.keeping import new_run
+    from gridcwl.runs.run import new_run_id
+
+    typed = _typed(options)
+    session = _opened(options)
+    inputs = session.inputs()
+    with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
+        _keep(kept, session, inputs, options, typed)
+        return _work(kept, session, inputs, options)
+
+
+def saved_options(folder: RunFolder) -> tuple[Options, Path, str | None]:
+    """A run's options, the folder in which they were typed, and what came on standard input.
+
+    Raises:
+        JournalError: they cannot be read.
+    """
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import JournalError
+
+    with closing(History(folder.journal)) as history:
+        saved, cwd = history.meta("options"), history.meta("cwd")
+        if saved is None:
+            raise JournalError(f"The run {folder.run} ended before it began", remedy="Start it anew.")
+        return _options_from(saved), Path(cwd), history.meta("stdin")
+
+
+def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) -> int:
+    """Go on with a run; prints and returns as :func:`run`.
+
+    Args:
+        folder: of the run.
+        options: its own, or changed ones.
+        cwd: where relative paths count from.
+        typed: what the run was given on standard input.
+    """
+    from gridcwl.runs.keeping import fingerprint, taken_up
+
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise ConfigError(
+            f"The run {folder.run} was started in {cwd}, which cannot be entered: {error.strerror}",
+            remedy="Its document and inputs are looked for from there.",
+        ) from error
+    if typed is not None:
+        sys.stdin = io.StringIO(typed)
+    with taken_up(folder) as kept:
+        session = _opened(options)
+        inputs = session.inputs()
+        history = kept.history
+        if history is not None and (outputs := history.meta("outputs")) is not None:
+            if history.meta("fingerprint") == fingerprint(_documents(session), inputs):
+                log.warning("The run %s has succeeded already; these are its outputs", kept.run)
+                kept.journal.end("success")
+                print_outputs(outputs, options.write_summary)
+                return 0
+            log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
+        _keep(kept, session, inputs, options, typed)
+        return _work(kept, session, inputs, options)
+
+
+def _opened(options: Options) -> CwlSession:
+    from gridcwl.cwl.session import open_document
+
+    return open_document(
+        options.document, options.words, evaluation(options), basedir=options.basedir, overrides=options.overrides
+    )
+
+
+def _typed(options: Options) -> str | None:
+    """The input object that comes on standard input: it comes only once."""
+    if options.words != ("-",):
+        return None
+    text = sys.stdin.read()
+    sys.stdin = io.StringIO(text)
+    return text
+
+
+def _keep(kept: Kept, session: CwlSession, inputs: Any, options: Options, typed: str | None) -> None:
+    from gridcwl.runs.keeping import fingerprint
+
+    documents = _documents(session)
+    for path, text in documents.items():
+        kept.journal.document(path, text)
+    kept.journal.describe(
+        {
+            "document": options.document,
+            "words": options.words,
+            "cwd": str(Path.cwd()),
+            "stdin": typed,
+            "options": _options_to(options),
+            "inputs": inputs,
+            "fingerprint": fingerprint(documents, inputs),
+        }
+    )
+
+
+def _documents(session: CwlSession) -> dict[str, bytes]:
+    """The local files that the document consists of."""
+    from gridcwl.runs.sums import local_path
+
+    loader: Any = getattr(session.document.loading, "loader", None)
+    urls = {*getattr(loader, "idx", ()), *getattr(getattr(loader, "fetcher", None), "cache", ()), session.document.uri}
+    paths = sorted({path for url in urls if (path := local_path(str(url).partition("#")[0]))})
+    return {path: Path(path).read_bytes() for path in paths if Path(path).is_file()}
+
+
+def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int:
+    from gridcwl.runs.retry import Retries
+    from gridcwl.runs.session import RunOptions, run_locally
+
+    how = RunOptions(
+        outdir=options.outdir,
+        engine=options.engine,
+        max_jobs=options.max_jobs,
+        on_error=options.on_error,
+        limit_memory=options.strict_memory_limit,
+        limit_cores=options.strict_cpu_limit,
+        leave_tmpdir=options.leave_tmpdir,
+        retries=Retries(options.retries, options.retry_all),
+        sums=options.cache_dir / "sums.db",
+        cache=options.cache_dir / "results" if options.cache else None,
+    )
+    try:
+        with _watcher(options) as watcher:
+            finished = run_locally(session, inputs, how, watcher, kept)
+    except RunCancelled as error:
+        error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
+        raise
+    print_outputs(finished.outputs, options.write_summary)
+    if finished.exit_code:
+        print("gridcwl: the run failed; what it has is in the output object", file=sys.stderr)
+        print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
+    return finished.exit_code
+
+
+def evaluation(options: Options) -> Any:
+    """How the document is loaded and its expressions are evaluated."""
+    from gridcwl.cwl.context import EvaluationOptions
+
+    return EvaluationOptions(
+        containers=options.containers,
+        singularity=options.engine == "singularity",
+        default_container=options.default_container,
+        eval_timeout_s=options.eval_timeout_s,
+        js_console=options.js_console,
+        debug=options.loudness == 2,
+        strict=options.strict,
+        validate=options.validate,
+        skip_schemas=options.skip_schemas,
+        enable_dev=options.enable_dev,
+        preserve_environment=options.preserve_environment,
+        preserve_entire_environment=options.preserve_entire_environment,
+    )
+
+
+def _watcher(options: Options) -> PlainWatcher:
+    if sys.stderr.isatty() and options.loudness in (0, 1) and os.environ.get("TERM") != "dumb":
+        return LiveWatcher(verbose=options.loudness > 0)
+    return PlainWatcher(quiet=options.loudness < 0, verbose=options.loudness > 0)
+
+
+def print_outputs(outputs: Any, file: str | None) -> None:
+    """The output object on stdout, or in the file that was asked for."""
+    text = json.dumps(outputs, indent=4, ensure_ascii=False, default=_number) + "\n"
+    encoded = text.encode("utf-8", "surrogateescape")
+    if file:
+        Path(file).write_bytes(encoded)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.flush()
+
+
+def _number(value: Any) -> Any:
+    """What json does not know: the numbers that ruamel keeps as they were written."""
+    return float(value) if hasattr(value, "__float__") else str(value)
+
+
+_PATHS = ("outdir", "state_dir", "cache_dir")
+
+
+def _options_to(options: Options) -> dict[str, Any]:
+    values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
+    return {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
+
+
+def _options_from(saved: dict[str, Any]) -> Options:
+    known = {entry.name for entry in fields(Options)}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in known
+    }
+    made: Any = replace(Options(document=""), **values)  # type: ignore[arg-type]
+    paths: Any = {name: Path(str(values[name])) for name in _PATHS}
+    options: Options = replace(made, **paths)
+    return options

@@ -1,0 +1,54 @@
+"""Tables for people: drawn on a terminal, plain columns elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+_STYLES = {"success": "green", "running": "cyan", "failed": "red", "killed": "yellow", "cancelled": "yellow"}
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print a table on stdout."""
+    listed = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(columns, listed, right)
+        return
+    widths = [max(len(row[number]) for row in [list(columns), *listed]) for number in range(len(columns))]
+    for row in [list(columns), *listed]:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column == columns[0])
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(table)
+
+
+def moment(seconds: float | None) -> str:
+    """A time as people write it, in their time zone."""
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def duration(seconds: float | None) -> str:
+    """How long something took."""
+    if seconds is None:
+        return ""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{max(0.0, seconds):.1f} s"
+    days, rest = divmod(whole, 86400)
+    clock = f"{rest // 3600:d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock

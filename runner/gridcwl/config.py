@@ -1,0 +1,195 @@
+"""The user's settings: from a TOML file, the environment and the command line, later ones over earlier ones.
+
+    # ~/.config/gridcwl/config.toml
+    engine = "podman"        # GRIDCWL_ENGINE, --podman
+    max_jobs = 8             # GRIDCWL_MAX_JOBS, --max-jobs 8
+
+The file is ``config.toml`` in the user's configuration folder, or what ``GRIDCWL_CONFIG`` names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from gridcwl.errors import ConfigError
+
+Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker", "none"]
+
+_APP = "gridcwl"
+_PREFIX = "GRIDCWL_"
+_ENGINES = ("docker", "podman", "singularity", "udocker", "none")
+_ON_ERROR = ("stop", "continue")
+_YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings that hold for all runs of a user. None is for: nobody said so."""
+
+    state_dir: Path | None = None
+    """Runs, their journals and logs; by default the user's state folder."""
+    cache_dir: Path | None = None
+    """What may be lost: results for other runs, checksums; by default the user's cache folder."""
+    engine: Engine | None = None
+    """docker, podman, singularity, udocker, or none for bare commands."""
+    max_jobs: int | None = None
+    tmpdir_prefix: str | None = None
+    on_error: Literal["stop", "continue"] | None = None
+    """stop or continue."""
+    retries: int | None = None
+    cache: bool | None = None
+    """Keep results for other runs, and take theirs."""
+
+    def state(self) -> Path:
+        """The folder for runs."""
+        if self.state_dir is not None:
+            return self.state_dir
+        import platformdirs
+
+        return platformdirs.user_state_path(_APP)
+
+    def caches(self) -> Path:
+        """The folder for what may be lost."""
+        if self.cache_dir is not None:
+            return self.cache_dir
+        import platformdirs
+
+        return platformdirs.user_cache_path(_APP)
+
+
+class _Wrong(Exception):
+    """A value that is not what its setting takes; says what it takes."""
+
+
+def load(environment: Mapping[str, str]) -> Config:
+    """The settings of file and environment.
+
+    Raises:
+        ConfigError: naming file and line, or the variable, and what it takes.
+    """
+    config = _from_file(environment)
+    found = {name: environment[_PREFIX + name.upper()] for name in _READERS if environment.get(_PREFIX + name.upper())}
+    values: dict[str, Any] = {}
+    for name, text in found.items():
+        try:
+            values[name] = _READERS[name](text, Path.cwd())
+        except _Wrong as error:
+            variable = _PREFIX + name.upper()
+            raise ConfigError(
+                f"{variable} is {text!r}, but takes {error}", remedy=f"Correct or unset {variable}."
+            ) from None
+    return dataclasses.replace(config, **values)
+
+
+def _from_file(environment: Mapping[str, str]) -> Config:
+    named = environment.get("GRIDCWL_CONFIG")
+    if named:
+        path = Path(named)
+    else:
+        import platformdirs
+
+        path = platformdirs.user_config_path(_APP) / "config.toml"
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if named:
+            raise ConfigError(
+                f"GRIDCWL_CONFIG names {named}, which is not there", remedy="Correct or unset it."
+            ) from None
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"The configuration {path} cannot be read: {why}") from error
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> Config:
+    """The settings of a configuration file's text.
+
+    Raises:
+        ConfigError: naming the line.
+    """
+    import tomllib
+
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not readable TOML: {error}", remedy="Write lines of NAME = VALUE.") from None
+    values: dict[str, Any] = {}
+    for name, value in written.items():
+        where = f"{path}:{_line(text, name)}"
+        reader = _READERS.get(name)
+        if reader is None:
+            raise ConfigError(f"{where}: there is no setting {name!r}", remedy=f"Known are: {', '.join(_READERS)}.")
+        try:
+            values[name] = reader(value, path.parent)
+        except _Wrong as error:
+            raise ConfigError(f"{where}: {name} is {value!r}, but takes {error}", remedy="Correct that line.") from None
+    return Config(**values)
+
+
+def _line(text: str, name: str) -> int:
+    wanted = re.compile(rf"""\s*\[*\s*["']?{re.escape(name)}["']?\s*[]=.]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if wanted.match(line)), 1)
+
+
+def _folder(value: Any, base: Path) -> Path:
+    if not isinstance(value, str) or not value:
+        raise _Wrong("the path of a folder")
+    return base / Path(value).expanduser()
+
+
+def _text(value: Any, _base: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Wrong("a path prefix")
+    return str(Path(value).expanduser()) + ("/" if value.endswith("/") else "")
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[Any, Path], str]:
+    def read(value: Any, _base: Path) -> str:
+        if value not in words:
+            raise _Wrong(f"one of: {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _at_least(least: int) -> Callable[[Any, Path], int]:
+    def read(value: Any, _base: Path) -> int:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise _Wrong(f"a whole number, at least {least}")
+        return value
+
+    return read
+
+
+def _switch(value: Any, _base: Path) -> bool:
+    value = _YES.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(value, bool):
+        raise _Wrong("true or false")
+    return value
+
+
+_READERS: dict[str, Callable[[Any, Path], Any]] = {
+    "state_dir": _folder,
+    "cache_dir": _folder,
+    "engine": _one_of(_ENGINES),
+    "max_jobs": _at_least(1),
+    "tmpdir_prefix": _text,
+    "on_error": _one_of(_ON_ERROR),
+    "retries": _at_least(0),
+    "cache": _switch,
+}
+
+
+def from_environment() -> Config:
+    """The settings as this process finds them; raises as :func:`load`."""
+    return load(os.environ)

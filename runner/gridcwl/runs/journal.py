@@ -1,0 +1,261 @@
+"""The journal of a run: what it is, its jobs, their attempts and results, in SQLite, written while the run goes on.
+
+A result is in the journal before anybody is told of it. All else is written along with the next result, or a little
+later: what would be lost with a kill is only that a job had been thought of. Reading is in ``history.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gridcwl.errors import StoreError
+from gridcwl.model import Job, JobResult
+from gridcwl.model.codec import to_json
+from gridcwl.runs.keys import Description
+
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE sessions (number INTEGER PRIMARY KEY, pid INTEGER, pid_started REAL, host TEXT, version TEXT,
+                       started REAL, ended REAL, status TEXT, message TEXT);
+CREATE TABLE documents (path TEXT PRIMARY KEY, sha256 TEXT, text BLOB) WITHOUT ROWID;
+CREATE TABLE commons (id INTEGER PRIMARY KEY, text BLOB);
+CREATE TABLE jobs (id INTEGER PRIMARY KEY, session INTEGER, step TEXT, name TEXT, key BLOB, common INTEGER, own BLOB,
+                   job TEXT, outcome TEXT, attempt INTEGER, reused TEXT);
+CREATE INDEX jobs_by_key ON jobs (key, name);
+CREATE TABLE attempts (job INTEGER, attempt INTEGER, outcome TEXT, exit_code INTEGER, reason TEXT, folder TEXT,
+                       ended REAL, wall_s REAL, result BLOB, PRIMARY KEY (job, attempt)) WITHOUT ROWID;
+CREATE TABLE moved (old TEXT PRIMARY KEY, new TEXT) WITHOUT ROWID;
+CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
+"""
+
+_PER_SESSION = 1 << 32
+_FLUSH_EVERY_S = 0.1
+
+
+class JournalError(StoreError):
+    """The journal cannot be written or read."""
+
+
+def row_id(session: int, number: int) -> int:
+    """The number of a job in the whole run: those of one session follow those of the session before."""
+    return session * _PER_SESSION + number
+
+
+def session_of(row: int) -> int:
+    """The session that a job's number is of."""
+    return row // _PER_SESSION
+
+
+class Journal:
+    """Writes. May be used by many threads; none waits longer than for what others write at the same time."""
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        """Open it.
+
+        Args:
+            path: the file.
+            new: make it; otherwise it has to be there.
+
+        Raises:
+            JournalError: it cannot be made or opened.
+        """
+        self.path = path
+        self.session = 0
+        self.failure: JournalError | None = None
+        self._lock = threading.Lock()
+        self._pending: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._commons: set[int] = set()
+        self._flushed = 0.0
+        if not new and not path.is_file():
+            raise JournalError(f"The run has no journal: {path} is not there", remedy="gridcwl rm removes the run.")
+        try:
+            if new:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self._db = connect(path)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            # Enough for the death of this process; for that of the machine, all but the last moments.
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            if new:
+                self._db.executescript(_SCHEMA)
+                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        except (sqlite3.Error, OSError) as error:
+            raise explained(error, path) from error
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def describe(self, values: Mapping[str, Any]) -> None:
+        """Keep what the run is, by names; given again, it is replaced."""
+        for name, value in values.items():
+            self._put("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, json.dumps(value, default=_number))
+        self.flush()
+
+    def document(self, path: str, text: bytes) -> None:
+        """Keep a file that the document consists of."""
+        digest = hashlib.sha256(text).hexdigest()
+        self._put("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", path, digest, text)
+
+    def begin(self, *, pid: int, pid_started: float, host: str, version: str) -> int:
+        """A client begins to work on the run; returns the number of its session."""
+        with self._lock:
+            (last,) = self._db.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()
+        self.session = last + 1
+        self._put(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, NULL, 'running', '')",
+            self.session, pid, pid_started, host, version, time.time(),
+        )  # fmt: skip
+        self.flush()
+        return self.session
+
+    def end(self, status: str, message: str = "") -> None:
+        """The client stops working on the run."""
+        self._put(
+            "UPDATE sessions SET ended=?, status=?, message=? WHERE number=?",
+            time.time(),
+            status,
+            message,
+            self.session,
+        )
+        self.flush()
+
+    def mark_last(self, status: str) -> None:
+        """The last session was a client's that has been killed: say how the run is to be seen."""
+        self._put(
+            "UPDATE sessions SET ended=?, status=? WHERE number=(SELECT max(number) FROM sessions)", time.time(), status
+        )
+        self.flush()
+
+    def progress(self, steps: Sequence[Mapping[str, Any]]) -> None:
+        """How far the steps are; written along with the next results."""
+        self._put("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", json.dumps(steps))
+
+    def event(self, kind: str, text: str) -> None:
+        """Something that happened, for people."""
+        self._put("INSERT INTO events VALUES (?, ?, ?, ?)", time.time(), self.session, kind, text)
+
+    def moved(self, places: Mapping[str, str]) -> None:
+        """Files of results are somewhere else now."""
+        for old, new in places.items():
+            self._put("INSERT OR REPLACE INTO moved VALUES (?, ?)", old, new)
+        self.flush()
+
+    # -- its jobs ------------------------------------------------------------------------------------------------------
+
+    def add(self, row: int, step: str, job: Job, what: Description, *, reused: str | None = None) -> None:
+        """A job is to be run, or its result was found elsewhere (``reused`` says where)."""
+        common = int.from_bytes(hashlib.sha256(what.common).digest()[:7])
+        if common not in self._commons:
+            self._commons.add(common)
+            self._put("INSERT OR IGNORE INTO commons VALUES (?, ?)", common, what.common)
+        self._put(
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?)",
+            row, self.session, step, job.name, what.key, common, what.own, job.id, reused,
+        )  # fmt: skip
+
+    def take(self, row: int, step: str, name: str) -> None:
+        """A job of an earlier session is the one that is wanted now, perhaps at another place."""
+        self._put("UPDATE jobs SET session=?, step=?, name=? WHERE id=?", self.session, step, name, row)
+
+    def result(self, row: int, attempt: int, result: JobResult, folder: str) -> None:
+        """An attempt ended. When this returns, that will not be forgotten.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        self._put("UPDATE jobs SET outcome=?, attempt=? WHERE id=?", result.outcome.value, attempt, row)
+        self._put(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row, attempt, result.outcome.value, result.exit_code, result.reason, folder, time.time(),
+            result.usage.wall_s if result.usage else None,
+            _encoded(result),
+        )  # fmt: skip
+        self.flush()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what waits; returns when it is written.
+
+        Raises:
+            JournalError: it could not be written, now or earlier.
+        """
+        # Whoever comes first writes for all who have come meanwhile; they then find that nothing is left to do.
+        with self._lock:
+            if self.failure is None and self._pending:
+                try:
+                    self._write()
+                except sqlite3.Error as error:
+                    self.failure = explained(error, self.path)
+            self._flushed = time.monotonic()
+        if self.failure is not None:
+            raise self.failure
+
+    def flush_now_and_then(self) -> bool:
+        """Write what waits, unless that was done just now; returns whether something is left to write."""
+        if self._pending and time.monotonic() - self._flushed > _FLUSH_EVERY_S:
+            self.flush()
+        return bool(self._pending)
+
+    def close(self) -> None:
+        """Close it; what waits is written if it can be."""
+        with self._lock:
+            try:
+                if self.failure is None and self._pending:
+                    self._write()
+            except sqlite3.Error as error:
+                self.failure = explained(error, self.path)
+            self._db.close()
+
+    def _put(self, statement: str, *values: Any) -> None:
+        self._pending.append((statement, values))
+
+    def _write(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            while self._pending:
+                self._db.execute(*self._pending.popleft())
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that threads may share, with transactions begun and ended by hand."""
+    return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=64)
+
+
+def explained(error: Exception, path: Path) -> JournalError:
+    """What SQLite or the system said, for people."""
+    said = getattr(error, "strerror", None) or str(error)
+    if "full" in said or "No space" in said or "disk I/O" in said:
+        return JournalError(
+            f"The journal {path} cannot be written: {said}",
+            remedy="Free some space there, then go on with gridcwl resume: nothing that was recorded is lost.",
+        )
+    return JournalError(f"The journal {path} cannot be used: {said}", remedy="Is it damaged, or not yours to write?")
+
+
+def _encoded(result: JobResult) -> bytes:
+    try:
+        return msgspec.json.encode(result)
+    except UnicodeEncodeError:  # file names need not be UTF-8
+        return to_json(result).encode("ascii")
+
+
+def _number(value: Any) -> Any:
+    """What json does not know: the numbers that ruamel keeps as they were written."""
+    return float(value) if hasattr(value, "__float__") else str(value)

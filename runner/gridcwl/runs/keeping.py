@@ -1,0 +1,206 @@
+"""A run's life on disk: begun with a folder, a journal and a working folder; taken up again after a client's death."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gridcwl
+from gridcwl.errors import GridCWLError, RunCancelled, StoreError
+from gridcwl.model import RunId
+from gridcwl.runs import orphans
+from gridcwl.runs.folder import RunFolder, new_folder
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import Journal
+
+log = logging.getLogger("gridcwl.runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run that this process holds: nobody else works on it."""
+
+    folder: RunFolder
+    working: Path
+    """Jobs have their folders below; it stays until the run has succeeded."""
+    journal: Journal
+    history: History | None = None
+    """What earlier sessions recorded; None for a new run."""
+
+    @property
+    def run(self) -> RunId:
+        """The run's id."""
+        return self.folder.run
+
+
+@contextmanager
+def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
+    """Begin a run: its folder, its journal and its working folder are there.
+
+    Raises:
+        StoreError: one of them cannot be made.
+    """
+    working = working_folder(tmpdir_prefix)
+    try:
+        folder = new_folder(state_dir, run)
+    except StoreError:
+        working.rmdir()
+        raise
+    with folder.held():
+        journal = Journal(folder.journal, new=True)
+        journal.describe({"working": str(working)})
+        with _session(journal):
+            yield Kept(folder, working, journal)
+
+
+@contextmanager
+def taken_up(folder: RunFolder) -> Iterator[Kept]:
+    """Take up a run whose client has ended: what it left running is stopped first.
+
+    Raises:
+        ConfigError: another client works on it.
+        JournalError: it has no journal.
+        GridCWLError: what runs cannot be stopped.
+    """
+    history = History(folder.journal)
+    with contextlib.closing(history), folder.held():
+        working = Path(str(history.meta("working")))
+        _stop_orphans(folder.run, working, history)
+        journal = Journal(folder.journal)
+        with _session(journal):
+            _clear(working, history)
+            yield Kept(folder, _made(working, journal, history), journal, history)
+
+
+def stop_leftovers(folder: RunFolder) -> None:
+    """Stop what a dead client left running; raises as :func:`taken_up`."""
+    with contextlib.closing(History(folder.journal)) as history:
+        _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
+
+
+def process_started(pid: int) -> float | None:
+    """When a process of this machine started, in the kernel's ticks since it booted; None if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else float(fields[19])
+
+
+def working_folder(prefix: str) -> Path:
+    """A new folder for a run's jobs.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    parent, name = os.path.split(prefix)
+    try:
+        return Path(tempfile.mkdtemp(prefix=name, dir=parent or ".")).resolve()
+    except OSError as error:
+        raise StoreError(
+            f"No working folder can be made in {parent or '.'}: {error.strerror}",
+            remedy="Choose another --tmpdir-prefix.",
+        ) from error
+
+
+def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
+    """What a run was made from: another one means that something was edited."""
+    digest = hashlib.sha256(
+        json.dumps(sorted((name, hashlib.sha256(text).hexdigest()) for name, text in documents.items())).encode()
+    )
+    digest.update(json.dumps(inputs, default=str, sort_keys=True).encode())
+    for path in sorted(_local_files(inputs)):
+        with contextlib.suppress(OSError):
+            about = os.stat(path)  # noqa: PTH116
+            digest.update(os.fsencode(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0"))
+    return digest.hexdigest()
+
+
+def finish(kept: Kept, outputs: Any, published: Any, *, leave: bool) -> None:
+    """The run succeeded and its outputs are published: its working copies go, the journal and what tools said stay."""
+    from gridcwl.runs.tidy import keep_logs, moved
+
+    kept.journal.moved(moved(outputs, published))
+    kept.journal.describe({"outputs": published})
+    if not leave:
+        keep_logs(kept.working, kept.folder.logs)
+
+
+@contextmanager
+def _session(journal: Journal) -> Iterator[None]:
+    pid = os.getpid()
+    journal.begin(
+        pid=pid, pid_started=process_started(pid) or 0.0, host=socket.gethostname(), version=gridcwl.__version__
+    )
+    status, message = "failed", ""
+    try:
+        yield
+        status = ""
+    except (RunCancelled, KeyboardInterrupt) as error:
+        status, message = "cancelled", str(error)
+        raise
+    except GridCWLError as error:
+        message = error.message
+        raise
+    except BaseException as error:
+        message = repr(error)
+        raise
+    finally:
+        with contextlib.suppress(StoreError):
+            if status:
+                journal.end(status, message)
+            with contextlib.closing(History(journal.path)) as history:
+                summary = history.summary(anew=True)
+            journal.describe({"summary": summary})
+        journal.close()
+
+
+def _stop_orphans(run: RunId, working: Path, history: History) -> None:
+    stopped = orphans.stop_processes(working)
+    options = history.meta("options") or {}
+    if history.containers() and any(session.status == "running" for session in history.sessions()):
+        stopped += orphans.stop_containers(str(options.get("engine", "docker")), run)
+    if stopped:
+        log.warning("stopped %d process(es) or container(s) that the killed client had left running", stopped)
+
+
+def _clear(working: Path, history: History) -> None:
+    """Remove what unfinished jobs left: they are begun anew, in folders of their own."""
+    for job in history.lost():
+        shutil.rmtree(working / f"{job}-1", ignore_errors=True)
+
+
+def _made(working: Path, journal: Journal, history: History) -> Path:
+    """The working folder, made again if it was removed meanwhile."""
+    if working.is_dir():
+        return working
+    options = history.meta("options") or {}
+    prefix = str(options.get("tmpdir_prefix") or f"{tempfile.gettempdir()}/gridcwl-")
+    made = working_folder(prefix)
+    journal.describe({"working": str(made)})
+    return made
+
+
+def _local_files(value: Any) -> Iterator[str]:
+    from gridcwl.runs.sums import local_path
+
+    if isinstance(value, list):
+        for item in value:
+            yield from _local_files(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File" and (path := local_path(str(value.get("location", "")))):
+            yield path
+        for item in value.values():
+            if isinstance(item, dict | list):
+                yield from _local_files(item)

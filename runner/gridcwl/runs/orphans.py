@@ -1,0 +1,85 @@
+"""What a killed client left running: found and stopped before any of its jobs is started again.
+
+Processes are known by what the worker gave each of them: a working directory below the run's folder, and the same in
+HOME. So nothing has to be written down for each job, and a number that now is another's is never hit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from gridcwl.errors import StoreError
+from gridcwl.model import RunId
+
+_PATIENCE_S = 30.0
+
+
+def stop_processes(folder: Path) -> int:
+    """Kill every process of ours that runs below a folder, and wait until none is left; returns how many there were.
+
+    Raises:
+        StoreError: one cannot be killed.
+    """
+    stopped: set[int] = set()
+    until = time.monotonic() + _PATIENCE_S
+    while found := _running_below(os.fsencode(folder)):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        stopped.update(found)
+        if time.monotonic() > until:
+            listed = ", ".join(map(str, found))
+            raise StoreError(
+                f"Processes of the killed client still run in {folder} and cannot be stopped: {listed}",
+                remedy="Stop them first, or their jobs would run twice.",
+            )
+        time.sleep(0.01)
+    return len(stopped)
+
+
+def stop_containers(engine: str, run: RunId) -> int:
+    """Remove the run's containers, running or not; returns how many there were.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    from gridcwl.backends.local.backend import make_engine
+
+    made = make_engine(engine)
+    try:
+        return int(made.cleanup(run))  # type: ignore[attr-defined]
+    finally:
+        made.close()  # type: ignore[attr-defined]
+
+
+def _running_below(folder: bytes) -> list[int]:
+    own = os.getpid()
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if pid != own and _belongs(pid, folder)]
+
+
+def _belongs(pid: int, folder: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            if file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X"):
+                return False  # it has ended; whoever is its parent now has not noticed yet
+        with contextlib.suppress(FileNotFoundError):
+            if _below(os.fsencode(Path(f"/proc/{pid}/cwd").readlink()), folder):
+                return True
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            variables = file.read().split(b"\0")
+    except OSError:  # gone, or another user's
+        return False
+    return any(
+        _below(value, folder)
+        for name, _, value in (variable.partition(b"=") for variable in variables)
+        if name in (b"HOME", b"TMPDIR")
+    )
+
+
+def _below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/")

@@ -1,0 +1,153 @@
+"""Between a run and what is kept of it: which jobs need not be run again, and the recording of those that are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gridcwl.backends.local.backend import folder_name
+from gridcwl.engine.progress import StepProgress
+from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import Journal, JournalError, row_id
+from gridcwl.runs.keys import Description, Masks, describe, unidentified
+from gridcwl.runs.sums import Sums, local_path
+
+if TYPE_CHECKING:
+    from gridcwl.runs.cache import Cache
+
+log = logging.getLogger("gridcwl.runs")
+
+_PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(slots=True)
+class Records:
+    """Keeps the journal of one session of a run. Knows nothing of CWL, nor of how jobs are run."""
+
+    run: RunId
+    journal: Journal
+    sums: Sums
+    earlier: History | None = None
+    """The same journal, where an earlier session may have left results."""
+    cache: Cache | None = None
+    """Where results of other runs are."""
+    masks: Masks = field(default_factory=dict)
+    _progressed: float = field(init=False, default=0.0)
+    _taken: set[int] = field(init=False, default_factory=set)
+    _descriptions: dict[JobId, tuple[str, Description, bool]] = field(init=False, default_factory=dict)
+    """Of jobs under way: step, description, whether other runs may use the result."""
+
+    def job_id(self, number: int) -> JobId:
+        """The id of a job of this session."""
+        return JobId(f"{self.run}-{self.journal.session}-{number}")
+
+    def takes_long(self, job: Job) -> bool:
+        """Whether :meth:`admit` has to read so much that a thread should do it."""
+        return self.cache is not None or self.sums.takes_long(unidentified(job))
+
+    def admit(self, job: Job, step: str, *, reusable: bool) -> JobResult | None:
+        """A job is due. Returns its result if that is known; otherwise it has to be run.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        what = describe(job, self.sums.identify(unidentified(job)), self.masks)
+        row = self._row(job.id)
+        if (found := self._of_earlier_session(what.key, job, step)) is not None:
+            return found
+        if self.cache is not None and reusable and (cached := self.cache.take(what.key, job)) is not None:
+            self.journal.add(row, step, job, what, reused=f"run {cached.run}, {cached.name}")
+            self.journal.result(row, 1, cached.result, folder_name(job))
+            return cached.result
+        self.journal.add(row, step, job, what)
+        if self.cache is not None:
+            self._descriptions[job.id] = (step, what, reusable)
+        return None
+
+    def ended(self, job: Job, result: JobResult) -> None:
+        """An attempt ended. Called in the job's thread, before anybody else is told.
+
+        Does not raise: what goes wrong here stops the run (:meth:`check`), and is not the job's fault.
+        """
+        try:
+            self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
+        except JournalError:
+            return  # kept in the journal's failure
+        if self.cache is None or result.outcome is not Outcome.SUCCESS:
+            return
+        step, what, reusable = self._descriptions.pop(job.id)
+        if reusable:
+            self.cache.put(what, job, step, result)
+
+    def progress(self, steps: Callable[[], Sequence[StepProgress]], *, now: bool = False) -> None:
+        """How far the steps are is kept every few seconds, for those who ask from elsewhere."""
+        if now or time.monotonic() - self._progressed > _PROGRESS_EVERY_S:
+            self._progressed = time.monotonic()
+            self.journal.progress(
+                [{"step": step.name, "total": step.total} for step in steps() if not step.is_workflow]
+            )
+
+    def check(self) -> None:
+        """See that all was recorded so far.
+
+        Raises:
+            JournalError: something could not be.
+        """
+        if self.journal.failure is not None:
+            raise self.journal.failure
+
+    def _row(self, job_id: JobId) -> int:
+        return row_id(self.journal.session, int(job_id.rpartition("-")[2]))
+
+    def _of_earlier_session(self, key: bytes, job: Job, step: str) -> JobResult | None:
+        if self.earlier is None:
+            return None
+        found = self.earlier.find(key, job.name, row_id(self.journal.session, 0), self._taken)
+        if found is None:
+            return None
+        places = self._places(found.result)
+        if places is None:
+            log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
+            return None
+        self._taken.add(found.row)
+        self.journal.take(found.row, step, job.name)
+        return with_places(replace(found.result, id=job.id), places)
+
+    def _places(self, result: JobResult) -> dict[str, str] | None:
+        """Where files are that are not where they were; None if one of them is nowhere, or is not what it was."""
+        places: dict[str, str] = {}
+        for file in result.files:
+            if is_there(file, file.location):
+                continue
+            now = self.earlier.moved(file.location) if self.earlier is not None else None
+            if now is None or not is_there(file, now):
+                return None
+            places[file.location] = now
+        return places
+
+
+def is_there(file: ProducedFile, url: str) -> bool:
+    """Whether an entry of a result is at this place, and has the size that it had. What is not here cannot be seen."""
+    path = local_path(url)
+    if path is None:
+        return True
+    if file.kind == "directory":
+        return os.path.isdir(path)  # noqa: PTH112  called for every file of a run
+    try:
+        return os.stat(path).st_size == file.size  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def with_places(result: JobResult, places: Mapping[str, str]) -> JobResult:
+    """The result with its files at other places."""
+    if not places:
+        return result
+    return replace(
+        result, files=tuple(replace(file, location=places.get(file.location, file.location)) for file in result.files)
+    )
