@@ -39,8 +39,8 @@ class Expression:
         return str(self.text)
 
 
-def build(process: Process) -> graph.Workflow | graph.Leaf:
-    """The engine's graph of a process.
+def build(process: Process, where: str = "") -> graph.Workflow | graph.Leaf:
+    """The engine's graph of a process; ``where`` names it in errors, if it has no name of its own.
 
     Raises:
         DocumentError: links do not fit, steps wait for each other, or an abstract Operation is to be run.
@@ -52,7 +52,7 @@ def build(process: Process) -> graph.Workflow | graph.Leaf:
         return graph.Leaf(_name(process), "tool", process)
     if isinstance(process, ExpressionTool):
         return graph.Leaf(_name(process), "expression", process)
-    where = tidy(str(process.tool.get("id", "the document")))
+    where = where or tidy(str(process.tool.get("id", "the document")))
     if isinstance(process, AbstractOperation):
         raise DocumentError(
             f"{where} is an abstract Operation, which cannot be run", remedy="Put a tool or a workflow in its place."
@@ -92,7 +92,7 @@ def _step(step: WorkflowStep, parent: CwlWorkflow, names: dict[str, str]) -> gra
     tool = step.tool
     return graph.Step(
         id=_step_name(step),
-        run=build(step.embedded_tool),
+        run=build(step.embedded_tool, f"The step {tidy(step.id)}"),
         sinks=tuple(_sink(parameter, "source", names, parent) for parameter in tool["inputs"]),
         outputs=tuple(shortname(output["id"]) for output in tool["outputs"]),
         scatter=tuple(shortname(key) for key in aslist(tool.get("scatter", []))),

@@ -100,7 +100,7 @@ def load(
         context, workflow_object, uri = fetch_document(uri, context)
         if not isinstance(workflow_object, dict):
             raise DocumentError(
-                f"The document {shown(uri)} is not valid: it holds a {type(workflow_object).__name__}, not a mapping",
+                f"The document {shown(uri)} is not valid: it is not a mapping",
                 remedy="A CWL document begins with cwlVersion and class.",
             )
         load_schema(workflow_object.get("cwlVersion"))

@@ -19,6 +19,7 @@ from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.listing import ListingFs, settle
+from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError, ExpressionError, OutputError
 from gridcwl.model import (
@@ -135,7 +136,7 @@ def resolve(
                 f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
             )
         directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
-        staged = tuple(_staged_files(captured))
+        staged = tuple(_staged_files(captured, name))
         job = Job(
             id=job_id,
             run=run,
@@ -178,7 +179,8 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
     listing = ListingFs(builder.outdir, result)
     builder.fs_access = listing
     builder.make_fs_access = lambda _basedir: listing
-    with problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"):
+    remedy = f"What leads out of its directory is not taken: {', '.join(result.escaped)}." if result.escaped else ""
+    with problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected", remedy=remedy):
         outputs: CwlObject = resolved.tool.collect_output_ports(
             resolved.tool.tool["outputs"],
             builder,
@@ -232,7 +234,7 @@ def _word(value: str | None) -> str | None:
     return str(value) if value else None
 
 
-def _staged_files(captured: CapturedJob) -> Iterator[StagedFile]:
+def _staged_files(captured: CapturedJob, name: str) -> Iterator[StagedFile]:
     """Inputs first, then what InitialWorkDirRequirement puts into the output directory."""
     builder = captured.builder
     known = {entry["location"]: entry for entry in builder.files if "location" in entry}
@@ -245,7 +247,7 @@ def _staged_files(captured: CapturedJob) -> Iterator[StagedFile]:
             earlier = targets.setdefault(entry.target, entry)
             if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
                 raise DocumentError(
-                    f"{captured.name} has two inputs that want the same place {entry.target}: "
+                    f"{name} has two inputs that want the same place {entry.target.replace('//', '/')}: "
                     f"{earlier.resolved} and {entry.resolved}"
                 )
             yield _staged_file(entry, known.get(location, {}))
@@ -284,7 +286,7 @@ def _image(tool: Process, context: JobContext) -> Image | None:
         origin = text or requirement.get("dockerLoad") or requirement.get("dockerImport")
         if not origin:
             raise DocumentError(
-                f"The DockerRequirement of {tool.tool['id']} names no image",
+                f"The DockerRequirement of {tidy(str(tool.tool['id']))} names no image",
                 remedy="Give it dockerPull, dockerLoad, dockerFile, dockerImport or dockerImageId.",
             )
         image_id = f"gridcwl/{hashlib.sha256(str(origin).encode()).hexdigest()[:16]}"
