@@ -1,0 +1,48 @@
+"""The command line in this process: what it was told, and what it said."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from typing import Any
+
+from gridcwl.cli.main import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def outputs(self) -> Any:
+        """The output object: all that stdout may hold."""
+        return json.loads(self.stdout)
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines on stderr but for those that count steps."""
+        return [line for line in self.stderr.splitlines() if not line.startswith("[0:")]
+
+
+def gridcwl(*arguments: str, stdin: str = "") -> Said:
+    """Run ``gridcwl`` with these arguments."""
+    written, errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    before = sys.stdout, sys.stdin
+    sys.stdout, sys.stdin = written, io.StringIO(stdin)
+    try:
+        with redirect_stderr(errors):
+            try:
+                code = main([str(argument) for argument in arguments])
+            except SystemExit as end:  # argparse
+                code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout, sys.stdin = before
+    written.flush()
+    return Said(code, written.buffer.getvalue().decode(), errors.getvalue())  # type: ignore[attr-defined]

@@ -1,0 +1,162 @@
+"""A document that is wrong: one error that names file, line and remedy; 1, or 33 for the unsupported."""
+
+from __future__ import annotations
+
+import pytest
+from commandline import gridcwl
+from documents import ECHO, Desk, glob, shell, step, tool, workflow
+
+HEAD = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: echo\ninputs: []\noutputs: []\n"
+STEPS = """\
+cwlVersion: v1.2
+class: Workflow
+inputs: {text: string}
+outputs: []
+steps:
+"""
+
+# what is wrong: (document, exit code, words of the message)
+WRONG = {
+    "an empty file": ("", 1, ["doc.cwl", "it is empty"]),
+    "a binary file": (bytes(range(256)), 1, ["doc.cwl", "not text"]),
+    "a list": ("- a\n", 1, ["doc.cwl", "not a mapping", "begins with cwlVersion and class"]),
+    "not CWL": ("name: x\nversion: 3\n", 1, ["doc.cwl", "no cwlVersion", "begin it with 'cwlVersion: v1.2'"]),
+    "an open bracket": ("cwlVersion: v1.2\nclass: [Workflow\ninputs: []\n", 1, ["doc.cwl:3:", "expected ',' or ']'"]),
+    "a tab": ("cwlVersion: v1.2\ninputs:\n\ta: string\n", 1, ["doc.cwl:3:1:", "'\\t'"]),
+    "a key twice": (HEAD + "inputs: []\n", 1, ["doc.cwl:6:1:", "duplicate key"]),
+    "a misspelt field": (HEAD + "stdot: x\n", 1, ["doc.cwl:6:1:", "'stdot'", "'stdout'"]),
+    "a misspelt class": (HEAD.replace("Tool", "Tol"), 1, ["doc.cwl:2:1:", "Did you mean CommandLineTool?"]),
+    "an unknown version": (HEAD.replace("v1.2", "v9.9"), 33, ["doc.cwl", "v1.0, v1.1, v1.2"]),
+    "a version that is a number": (HEAD.replace("v1.2", "1.2"), 1, ["doc.cwl:1:1:", "Write 'cwlVersion: v1.2'"]),
+    "an unknown requirement": (
+        HEAD + "requirements:\n  FooRequirement: {}\n",
+        33,
+        ["doc.cwl:7:3:", "FooRequirement is not supported", "'hints'"],
+    ),
+    "a misspelt requirement": (
+        HEAD + "requirements:\n  - class: ResourceRequirment\n",
+        33,
+        ["doc.cwl:7:5:", "Did you mean ResourceRequirement?"],
+    ),
+    "an unknown requirement of another vocabulary": (
+        "$namespaces: {foo: 'http://foo.org/#'}\n" + HEAD + "requirements:\n  foo:Bar: {}\n",
+        33,
+        ["doc.cwl:8:3:", "http://foo.org/#Bar is not supported"],
+    ),
+    "a step that runs a file that is not there": (
+        STEPS + "  one: {run: gone.cwl, in: {}, out: []}\n",
+        1,
+        ["doc.cwl:6:", "gone.cwl, which does not exist"],
+    ),
+    "a link to nothing": (
+        STEPS + "  one: {run: echo.cwl, in: {text: nothing}, out: [said]}\n",
+        1,
+        ["doc.cwl:6:", "one/text is linked to 'nothing'", "STEP/OUTPUT"],
+    ),
+    "a step without an input that its tool needs": (
+        STEPS + "  one: {run: echo.cwl, in: {}, out: [said]}\n",
+        1,
+        ["doc.cwl:6:", "missing required parameter 'text'"],
+    ),
+    "a step that promises what its tool has not": (
+        STEPS + "  one: {run: echo.cwl, in: {text: text}, out: [sung]}\n",
+        1,
+        ["doc.cwl:6:", "'sung'", "'said'"],
+    ),
+    "a link between types that do not fit": (
+        STEPS.replace("string", "int") + "  one: {run: echo.cwl, in: {text: text}, out: [said]}\n",
+        1,
+        ["doc.cwl:3:", "incompatible"],
+    ),
+    "a workflow that runs itself": (
+        STEPS + "  one: {run: doc.cwl, in: {text: text}, out: []}\n",
+        1,
+        ["doc.cwl", "leads back to itself"],
+    ),
+    "an abstract Operation": (
+        "cwlVersion: v1.2\nclass: Operation\ninputs: []\noutputs: []\n",
+        1,
+        ["doc.cwl", "abstract Operation", "Put a tool or a workflow in its place"],
+    ),
+    "a ProcessGenerator": (
+        "cwlVersion: v1.2\n$namespaces: {cwltool: 'http://commonwl.org/cwltool#'}\n"
+        "class: cwltool:ProcessGenerator\ninputs: []\noutputs: []\nrun: echo.cwl\n",
+        33,
+        ["doc.cwl", "ProcessGenerator"],
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_document_is_one_error(desk: Desk, wrong: str) -> None:
+    content, code, words = WRONG[wrong]
+    desk.write("echo.cwl", ECHO)
+    desk.write("in.yml", "text: hello\n")
+    said = gridcwl("--outdir=outputs", desk.write("doc.cwl", content), "in.yml")
+    assert said.code == code, said.stderr
+    assert said.stdout == ""
+    assert said.stderr.count("gridcwl:") == 1
+    assert [word for word in words if word not in said.stderr] == []
+    for noise in ("Traceback", "ruamel", "Commented", "[Errno", "file://", "mistake in gridcwl"):
+        assert noise not in said.stderr
+    assert not desk.outdir.exists()
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_document_that_is_not_there_is_named() -> None:
+    said = gridcwl("gone.cwl")
+    assert said.code == 1
+    assert said.stderr == "gridcwl: Cannot read gone.cwl: Not found: 'gone.cwl'\nCheck the path of the document.\n"
+
+
+def test_a_folder_is_no_document(desk: Desk) -> None:
+    said = gridcwl(str(desk.folder))
+    assert said.code == 1
+    assert "Is a directory" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_steps_that_wait_for_each_other_are_named(desk: Desk) -> None:
+    copy = tool("cat", inputs={"f": "File"}, outputs={"g": "stdout"})
+    circle = workflow({}, {}, one=step(copy, "g", f="two/g"), two=step(copy, "g", f="one/g"))
+    said = gridcwl(desk.write("circle.cwl", circle))
+    assert said.code == 1
+    assert "circle.cwl is not valid: the steps one, two wait for each other" in said.stderr
+
+
+def test_an_unknown_hint_is_mentioned_and_the_tool_runs(desk: Desk) -> None:
+    said = gridcwl("--outdir=outputs", desk.write("t.cwl", ECHO | {"hints": {"ToolTimeLimt": {}}}), "--text=x")
+    assert said.code == 0
+    assert "the hint ToolTimeLimt is not known and is ignored. Did you mean ToolTimeLimit?" in said.stderr
+    assert said.outputs["said"]["size"] == 2
+
+
+def test_a_tool_larger_than_the_machine_is_refused_before_anything_runs(desk: Desk) -> None:
+    small = shell("touch ran; touch " + str(desk.folder / "ran"), inputs={}, outputs={"ran": glob("ran")})
+    giant = tool("true", inputs={"f": "File"}, requirements={"ResourceRequirement": {"ramMin": 10**9}})
+    flow = workflow({}, {}, small=step(small, "ran"), giant=step(giant, f="small/ran"))
+    said = gridcwl("--no-container", desk.write("giant.cwl", flow))
+    assert said.code == 1
+    assert "giant asks for 1000000000 MiB of memory, but this machine has" in said.stderr
+    assert "Lower the tool's ResourceRequirement" in said.stderr
+    assert not (desk.folder / "ran").exists()
+
+
+def test_a_giant_that_never_runs_harms_nobody(desk: Desk) -> None:
+    giant = tool("true", inputs={"n": "int"}, requirements={"ResourceRequirement": {"coresMin": 10**6}})
+    flow = workflow(
+        {"ns": "int[]"},
+        {},
+        giant=step(giant, scatter="n", n="ns"),
+        never=step(giant, when="$(false)", n={"default": 1}),
+    )
+    said = gridcwl(desk.write("giant.cwl", flow), desk.write("none.yml", "ns: []\n"))
+    assert said.code == 0, said.stderr
+
+
+def test_a_scattered_giant_is_refused_at_once(desk: Desk) -> None:
+    giant = tool("true", inputs={"n": "int"}, requirements={"ResourceRequirement": {"coresMin": 10**6}})
+    flow = workflow({"ns": "int[]"}, {}, giant=step(giant, scatter="n", n="ns"))
+    said = gridcwl(desk.write("giant.cwl", flow), desk.write("some.yml", "ns: [1, 2]\n"))
+    assert said.code == 1
+    assert said.stderr.count("giant asks for 1e+06 cores") == 1
