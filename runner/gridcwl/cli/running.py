@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.options import Options
-from gridcwl.errors import ConfigError, RunCancelled
+from gridcwl.errors import ConfigError, RunCancelled, StoreError
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
@@ -152,9 +152,13 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int
     )
     try:
         with _watcher(options) as watcher:
+            watcher.hide = session.hide
             finished = run_locally(session, inputs, how, watcher, kept)
     except RunCancelled as error:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
+        raise
+    except StoreError as error:
+        error.remedy = f"{error.remedy} Then gridcwl resume {kept.run} goes on: what the jobs made is kept.".strip()
         raise
     print_outputs(finished.outputs, options.write_summary)
     if finished.exit_code:
@@ -194,11 +198,15 @@ def print_outputs(outputs: Any, file: str | None) -> None:
     text = json.dumps(outputs, indent=4, ensure_ascii=False, default=_number) + "\n"
     encoded = text.encode("utf-8", "surrogateescape")
     if file:
-        Path(file).write_bytes(encoded)
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(encoded)
-        sys.stdout.flush()
+        try:
+            Path(file).write_bytes(encoded)
+        except OSError as error:
+            log.error("The output object cannot be written to %s: %s; here it is", file, error.strerror)  # noqa: TRY400
+        else:
+            return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encoded)
+    sys.stdout.flush()
 
 
 def _number(value: Any) -> Any:
