@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import Description, Masks, describe, unidentified
+from gridcwl.runs.keys import Masks, describe, unidentified
 from gridcwl.runs.sums import Sums, local_path
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ class Records:
     masks: Masks = field(default_factory=dict)
     _progressed: float = field(init=False, default=0.0)
     _taken: set[int] = field(init=False, default_factory=set)
-    _descriptions: dict[JobId, tuple[str, Description, bool]] = field(init=False, default_factory=dict)
-    """Of jobs under way: step, description, whether other runs may use the result."""
+    _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
+    """Of jobs under way whose results other runs may take."""
+    _finding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def job_id(self, number: int) -> JobId:
         """The id of a job of this session."""
@@ -65,8 +67,8 @@ class Records:
             self.journal.result(row, 1, cached.result, folder_name(job))
             return cached.result
         self.journal.add(row, step, job, what)
-        if self.cache is not None:
-            self._descriptions[job.id] = (step, what, reusable)
+        if self.cache is not None and reusable:
+            self._keys[job.id] = what.key
         return None
 
     def ended(self, job: Job, result: JobResult) -> None:
@@ -80,9 +82,9 @@ class Records:
             return  # kept in the journal's failure
         if self.cache is None or result.outcome is not Outcome.SUCCESS:
             return
-        step, what, reusable = self._descriptions.pop(job.id)
-        if reusable:
-            self.cache.put(what, job, step, result)
+        key = self._keys.pop(job.id, None)
+        if key is not None:
+            self.cache.put(key, job, result)
 
     def progress(self, steps: Callable[[], Sequence[StepProgress]], *, now: bool = False) -> None:
         """How far the steps are is kept every few seconds, for those who ask from elsewhere."""
@@ -107,14 +109,15 @@ class Records:
     def _of_earlier_session(self, key: bytes, job: Job, step: str) -> JobResult | None:
         if self.earlier is None:
             return None
-        found = self.earlier.find(key, job.name, row_id(self.journal.session, 0), self._taken)
-        if found is None:
-            return None
+        with self._finding:
+            found = self.earlier.find(key, job.name, row_id(self.journal.session, 0), self._taken)
+            if found is None:
+                return None
+            self._taken.add(found.row)
         places = self._places(found.result)
         if places is None:
             log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
             return None
-        self._taken.add(found.row)
         self.journal.take(found.row, step, job.name)
         return with_places(replace(found.result, id=job.id), places)
 
