@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
+from gridcwl.worker.recycle import Recycler
 
 FORMAT = "gridcwl-job/1"
 
@@ -55,6 +56,8 @@ class Options:
     """Hold the tool to the cores it asked for, where the engine can."""
     limit_ram: bool = False
     """Hold the tool to the memory it asked for, where the engine can."""
+    recycler: Optional[Recycler] = None
+    """Where jobs that succeeded leave their folders for others, and their outputs; None leaves all in its place."""
     max_mounts: int = 200
     """With more read-only inputs than this, a container gets their folders mounted instead of each of them."""
 

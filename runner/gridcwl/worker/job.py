@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import Optional, Tuple
@@ -17,6 +18,7 @@ from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
+from gridcwl.worker.recycle import can_be_shelved
 from gridcwl.worker.stage import Staging
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,9 @@ class _Attempt:
         _check_globs(job)
         engine = self._engine if self._engine.containers and job["image"] is not None else _bare(self._engine)
         layout = Layout(self._workdir, job["directories"], bare=not engine.containers)
-        layout.make(inputs=bool(job["staged"]) or engine.containers)
+        recycler = self._options.recycler
+        make_folder = recycler.make_folder if recycler else os.mkdir
+        layout.make(make_folder, inputs=bool(job["staged"]) or engine.containers)
         self._layout = layout
         if self._options.write_files:
             record.begin(job, layout.workdir)
@@ -96,6 +100,9 @@ class _Attempt:
         collection = collect(job, layout, staging, self._control.check)
         result["files"], result["escaped"] = collection
         result["outcome"] = SUCCESS
+        if recycler and not job["in_place"] and can_be_shelved(result, layout):
+            with contextlib.suppress(OSError):
+                recycler.take_back(result, layout, job["outputs"]["globs"] is not None)
 
     def close(self) -> None:
         if self._layout is not None:
@@ -116,6 +123,9 @@ class _Attempt:
     def _call(self, job: Plain, layout: Layout, staging: Staging, engine: Engine) -> Call:
         stdout = _stream(job["stdout"], f"{layout.workdir}/stdout.log", layout, staging)
         stderr = _stream(job["stderr"], f"{layout.workdir}/stderr.log", layout, staging)
+        if self._options.recycler:
+            for log_file in {stdout, stderr}:
+                self._options.recycler.make_file(log_file)
         resources = job["resources"]
         return Call(
             name=f"gridcwl-{job['id']}-{job['attempt']}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from typing import Dict, Mapping, Optional
+from typing import Callable, Dict, Mapping, Optional
 
 from gridcwl.worker.failure import Failure
 from gridcwl.worker.replace import Prefixes
@@ -46,22 +46,22 @@ class Layout:
         self._link: Optional[str] = None
         self._real: Optional[Prefixes] = None
 
-    def make(self, *, inputs: bool = True) -> None:
-        """Make the folders; that for inputs only if there will be some.
+    def make(self, make_folder: Callable[[str], None], *, inputs: bool = True) -> None:
+        """Make the folders, as ``os.mkdir`` would; that for inputs only if there will be some.
 
         Raises:
             Occupied: the working directory holds an earlier job.
             OSError: there is no room, or no permission.
         """
         try:
-            os.mkdir(self.workdir)
+            make_folder(self.workdir)
         except FileExistsError:
             pass
         except FileNotFoundError:
             os.makedirs(self.workdir, exist_ok=True)
         try:
             for folder in (self.out, self.tmp, self.inputs)[: 3 if inputs else 2]:
-                os.mkdir(folder)
+                make_folder(folder)
         except FileExistsError:
             raise Occupied(f"{self.workdir} holds an earlier job; give each job a directory of its own.") from None
 

@@ -15,14 +15,15 @@ from typing import Any, Self
 
 from gridcwl.backends.base import Capabilities
 from gridcwl.backends.local.machine import Ledger, this_machine
+from gridcwl.backends.local.process import WorkerProcesses
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
-from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Engine
 from gridcwl.worker.given import Options as WorkerOptions
 from gridcwl.worker.job import run_job
+from gridcwl.worker.recycle import Recycler
 
 log = logging.getLogger("gridcwl.backends.local")
 
@@ -75,11 +76,17 @@ class LocalBackend:
         self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
         self._waiting: deque[Job] = deque()
         self._overtaken = 0
-        self._running: dict[JobId, tuple[Job, Control]] = {}
+        self._running: dict[JobId, tuple[Job, Control | None]] = {}
+        """With the stop button of those that run in a thread here; None for those of the worker process."""
         self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
-        self._bare = BareEngine()
-        self._worker_options = WorkerOptions(limit_cores=options.limit_cores, limit_ram=options.limit_memory)
+        limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
+        recycled = str(options.folder / "recycled")
+        processes = max(1, min(int(self._ledger.cores), self._slots))
+        shared = {**limits, "recycle": recycled}
+        self._processes = WorkerProcesses(processes, self._slots, shared, self._bare_ended, reveal)
+        self._handing_over: set[asyncio.Task[None]] = set()
+        self._worker_options = WorkerOptions(recycler=Recycler(recycled), **limits)
         self._engine_lock = threading.Lock()
         self._container_engine: Engine | None = None
         self._closed = False
@@ -119,7 +126,7 @@ class LocalBackend:
             result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it began")
             self._events.put_nowait(JobEvent(job.id, JobState.CANCELLED, result))
         for job_id in wanted & self._running.keys():
-            self._running[job_id][1].stop("cancelled")
+            self._stop(job_id, "cancelled")
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:  # noqa: ARG002
         """Nothing outlives the client here."""
@@ -131,8 +138,9 @@ class LocalBackend:
             return
         self._closed = True
         self._waiting.clear()
-        for _, control in list(self._running.values()):
-            control.stop("the run was stopped")
+        for job_id in list(self._running):
+            self._stop(job_id, "the run was stopped")
+        await self._processes.close()
         await asyncio.to_thread(self._pool.shutdown, wait=True)
         engine = self._container_engine
         if engine is not None and (close := getattr(engine, "close", None)):
@@ -153,7 +161,22 @@ class LocalBackend:
             self._overtaken = self._overtaken + 1 if passed else 0
             self._start(job)
 
+    def _stop(self, job_id: JobId, reason: str) -> None:
+        control = self._running[job_id][1]
+        if control is None:
+            self._processes.stop(job_id, reason)
+        else:
+            control.stop(reason)
+
     def _start(self, job: Job) -> None:
+        """Bare commands in the worker process; containers in a thread, where the engine's client is."""
+        if job.image is None:
+            self._running[job.id] = (job, None)
+            self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
+            task = asyncio.get_running_loop().create_task(self._hand_over(job))
+            self._handing_over.add(task)
+            task.add_done_callback(self._handing_over.discard)
+            return
         control = Control()
         self._running[job.id] = (job, control)
         self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
@@ -165,6 +188,17 @@ class LocalBackend:
                 loop.call_soon_threadsafe(self._ended, job, result)
 
         self._pool.submit(run)
+
+    async def _hand_over(self, job: Job) -> None:
+        try:
+            await self._processes.run(job, str(self._options.folder / folder_name(job)))
+        except BackendError as error:
+            self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=str(error)))
+
+    def _bare_ended(self, job: Job, result: JobResult) -> None:
+        if self._keep is not None:
+            self._keep(job, result)
+        self._ended(job, result)
 
     def _ended(self, job: Job, result: JobResult) -> None:
         del self._running[job.id]
@@ -180,19 +214,17 @@ class LocalBackend:
             plain = to_plain(job)
             if self._reveal is not None:
                 plain = self._reveal(plain)
-            engine = self._engine_for(job)
+            engine = self._engine()
             folder = str(self._options.folder / folder_name(job))
             result = result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
-            if self._keep is not None:
-                self._keep(job, result)
-            return result
         except Exception as error:
             log.exception("the worker failed on %s", job.name)
-            return JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
+            result = JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
+        if self._keep is not None:
+            self._keep(job, result)
+        return result
 
-    def _engine_for(self, job: Job) -> Engine:
-        if job.image is None:
-            return self._bare
+    def _engine(self) -> Engine:
         with self._engine_lock:
             if self._container_engine is None:
                 self._container_engine = make_engine(self._options.engine)

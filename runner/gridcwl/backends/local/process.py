@@ -1,0 +1,133 @@
+"""The client's end of the worker processes, which run bare commands: see ``gridcwl.worker.server``.
+
+There are as many as cores: Python holds its global lock while it starts a process, so one alone could start only one at
+a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gridcwl.errors import BackendError
+from gridcwl.model import Job, JobId, JobResult, Outcome
+from gridcwl.model.codec import result_from_json, to_plain
+
+_LONGEST_LINE = 1 << 30  # bytes: a result lists every file, and cwl.output.json whole
+
+Ended = Callable[[Job, JobResult], None]
+
+
+class WorkerProcesses:
+    """Gives each job to the worker process that has least to do."""
+
+    def __init__(
+        self, count: int, slots: int, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None
+    ) -> None:
+        """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
+        each = -(-slots // count)
+        self._processes = [WorkerProcess(each, options, ended, reveal) for _ in range(count)]
+
+    async def run(self, job: Job, workdir: str) -> None:
+        """Hand over a job; see :meth:`WorkerProcess.run`."""
+        await min(self._processes, key=lambda process: len(process.running)).run(job, workdir)
+
+    def stop(self, job_id: JobId, reason: str) -> None:
+        """Stop a job, wherever it runs."""
+        for process in self._processes:
+            if job_id in process.running:
+                process.stop(job_id, reason)
+
+    async def close(self) -> None:
+        """Stop everything and wait until the processes have gone."""
+        await asyncio.gather(*(process.close() for process in self._processes))
+
+
+class WorkerProcess:
+    """Starts a worker process when the first job comes, and another one should it die."""
+
+    def __init__(self, slots: int, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            slots: how many jobs it runs at a time.
+            options: fields of ``gridcwl.worker.given.Options``, and ``recycle``: the folder of its recycler.
+            ended: told of each result, in the event loop.
+            reveal: puts secrets in place of their stand-ins.
+        """
+        self._slots = slots
+        self._options = options
+        self._ended = ended
+        self._reveal = reveal
+        self.running: dict[JobId, Job] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def run(self, job: Job, workdir: str) -> None:
+        """Hand over a job; returns when it is handed over.
+
+        Raises:
+            BackendError: no worker process can be started.
+        """
+        self.running[job.id] = job
+        try:
+            process = await self._started()
+        except BackendError:
+            del self.running[job.id]
+            raise
+        plain = to_plain(job)
+        if self._reveal is not None:
+            plain = self._reveal(plain)
+        self._send(process, {"job": plain, "workdir": workdir, "options": self._options})
+
+    def stop(self, job_id: JobId, reason: str) -> None:
+        """Stop a job; it ends with a result as any other."""
+        if self._process is not None:
+            self._send(self._process, {"stop": job_id, "reason": reason})
+
+    async def close(self) -> None:
+        """Stop everything and wait until the process has gone."""
+        if self._process is None or self._reader is None:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._reader
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        async with self._starting:
+            if self._process is None:
+                try:
+                    self._process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        *("-m", "gridcwl.worker.server", str(self._slots)),
+                        stdin=asyncio.subprocess.PIPE,
+                        stdout=asyncio.subprocess.PIPE,
+                        start_new_session=True,  # Ctrl-C is the client's business
+                        limit=_LONGEST_LINE,
+                    )
+                except OSError as error:
+                    raise BackendError(f"The worker process cannot be started: {error}") from error
+                self._reader = asyncio.create_task(self._read(self._process))
+            return self._process
+
+    def _send(self, process: asyncio.subprocess.Process, request: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n")
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            result = result_from_json(line)
+            job = self.running.pop(result.id, None)
+            if job is not None:
+                self._ended(job, result)
+        self._process = None
+        code = await process.wait()
+        lost, self.running = list(self.running.values()), {}
+        for job in lost:
+            reason = f"The worker process was lost while the job ran (it ended with {code})."
+            self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))

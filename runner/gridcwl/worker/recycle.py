@@ -1,0 +1,147 @@
+"""Folders and logs of jobs that have ended, for those that come.
+
+On ext4 a new inode costs 0.4 to 0.7 ms of CPU, and a rename 0.03: for jobs of a few milliseconds most of what a runner
+costs is making three folders and two logs for each. Where the machine runs many jobs with one after the other, what a
+job left empty is renamed to where the next one needs it, and what it left to be kept is renamed onto a shelf.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import List, Optional
+
+from gridcwl.worker.engine import Plain
+from gridcwl.worker.fetch import file_url, quote_path
+from gridcwl.worker.layout import Layout
+
+_MOST = 128  # of each kind
+
+
+class Recycler:
+    """Keeps empty folders and files, and a shelf for outputs. Every method may be called from any thread."""
+
+    def __init__(self, folder: str) -> None:
+        """Keep things in this folder, which is made when it is first needed; it has to be on the jobs' file system."""
+        self._empty = folder + "/empty"
+        self._shelf = folder + "/outputs"
+        self._folders: List[str] = []
+        self._files: List[str] = []
+        self._numbers = iter(range(1 << 62)).__next__
+        self._made = False
+
+    def make_folder(self, path: str) -> None:
+        """As ``os.mkdir``, but an empty folder is moved there if one is kept.
+
+        Raises:
+            FileExistsError: something is there already.
+            OSError: as ``os.mkdir``.
+        """
+        old = _popped(self._folders)
+        if old is None:
+            os.mkdir(path)
+        elif os.path.lexists(path):
+            self._folders.append(old)
+            raise FileExistsError(path)
+        else:
+            os.rename(old, path)
+
+    def make_file(self, path: str) -> None:
+        """Put an empty file there, if one is kept; else leave it to whoever opens it."""
+        old = _popped(self._files)
+        if old is not None:
+            os.rename(old, path)
+
+    def take_back(self, result: Plain, layout: Layout, patterns: bool) -> None:
+        """Clear away a job that succeeded: what it keeps goes onto the shelf, and what is empty is kept for others.
+
+        Changes the locations in the result. ``patterns``: the job keeps what they match, not its whole directory.
+
+        Raises:
+            OSError: the disk does not let us; then everything is where the result says.
+        """
+        self._make()
+        name = f"{self._shelf}/{os.path.basename(layout.workdir)}"
+        if patterns:
+            self._shelve_each(result, layout, name)
+        else:
+            os.rename(layout.out, name)
+            _moved(result["files"], layout.out, name)
+            result["outdir"] = file_url(name)
+        for key in ("stdout_log", "stderr_log"):
+            self._shelve_log(result, key, layout, name)
+        for folder in (layout.out, layout.tmp, layout.inputs, layout.workdir):
+            self._keep_folder(folder)
+
+    def _make(self) -> None:
+        if not self._made:
+            os.makedirs(self._empty, exist_ok=True)
+            os.makedirs(self._shelf, exist_ok=True)
+            self._made = True
+
+    def _shelve_each(self, result: Plain, layout: Layout, name: str) -> None:
+        ours = file_url(layout.out) + "/"
+        tops = {entry["path"].partition("/")[0] for entry in result["files"] if entry["location"].startswith(ours)}
+        for number, top in enumerate(sorted(tops)):
+            target = f"{name}.{number}"
+            os.rename(f"{layout.out}/{top}", target)
+            _moved(result["files"], f"{layout.out}/{top}", target)
+        result["outdir"] = ""
+
+    def _shelve_log(self, result: Plain, key: str, layout: Layout, name: str) -> None:
+        """A log that says something is kept; an empty one is not, and a stream that is an output has been moved."""
+        path: Optional[str] = result[key]
+        if path is None or os.path.dirname(path) != layout.workdir:
+            result[key] = None
+            return
+        if os.lstat(path).st_size:
+            result[key] = f"{name}.{key}"
+            os.rename(path, result[key])
+            return
+        result[key] = None
+        if len(self._files) < _MOST:
+            kept = f"{self._empty}/{self._numbers()}"
+            os.rename(path, kept)
+            self._files.append(kept)
+        else:
+            os.unlink(path)
+
+    def _keep_folder(self, path: str) -> None:
+        try:
+            state = os.lstat(path)
+        except FileNotFoundError:
+            return
+        if os.listdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif len(self._folders) >= _MOST or stat.S_IMODE(state.st_mode) & 0o700 != 0o700:
+            os.rmdir(path)
+        else:
+            kept = f"{self._empty}/{self._numbers()}"
+            os.rename(path, kept)
+            self._folders.append(kept)
+
+
+def can_be_shelved(result: Plain, layout: Layout) -> bool:
+    """Whether every file that is kept lies where its path says, not behind a link that moving would break."""
+    url = file_url(layout.out)
+    for entry in result["files"]:
+        location = entry["location"]
+        if location.startswith(url) and location != f"{url}/{quote_path(entry['path'])}":
+            return False
+    return not result["escaped"]
+
+
+def _moved(files: List[Plain], old: str, new: str) -> None:
+    before, after = file_url(old), file_url(new)
+    for entry in files:
+        location = entry["location"]
+        if location == before or location.startswith(before + "/"):
+            entry["location"] = after + location[len(before) :]
+
+
+def _popped(kept: List[str]) -> Optional[str]:
+    try:
+        return kept.pop()
+    except IndexError:
+        return None

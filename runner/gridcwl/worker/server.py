@@ -1,0 +1,81 @@
+"""The worker as a process that runs job after job for a client on the other end of a pipe.
+
+A client that computes and workers that start processes are in each other's way in one Python process; and a client
+that is killed cannot stop its tools. So bare commands are run here: once the client is gone, everything is stopped.
+
+Each line on stdin is a JSON object: ``{"job": ..., "workdir": ..., "options": {...}}`` runs a job, and
+``{"stop": ID, "reason": ...}`` stops one. Each line on stdout is a result. ``python -m gridcwl.worker.server SLOTS``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Dict
+
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.control import Control
+from gridcwl.worker.engine import Plain
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
+from gridcwl.worker.recycle import Recycler
+
+GONE = "The client that wanted this job is gone."
+
+
+class Server:
+    """Runs what is asked for, at most ``slots`` jobs at a time."""
+
+    def __init__(self, slots: int, results: BinaryIO) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=slots)
+        self._results = results
+        self._writing = threading.Lock()
+        self._controls: Dict[str, Control] = {}
+        self._recyclers: Dict[str, Recycler] = {}
+        self._engine = BareEngine()
+
+    def serve(self, requests: BinaryIO) -> None:
+        """Read requests until there are no more; then stop what runs, and wait for it."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in requests:
+                self._accept(json.loads(line))
+        for control in list(self._controls.values()):
+            control.stop(GONE)
+        self._pool.shutdown(wait=True)
+
+    def _accept(self, request: Plain) -> None:
+        if "job" in request:
+            self._controls[request["job"]["id"]] = Control()
+            self._pool.submit(self._run, request)
+            return
+        control = self._controls.get(request["stop"])
+        if control is not None:
+            control.stop(request["reason"])
+
+    def _run(self, request: Plain) -> None:
+        job = request["job"]
+        given = dict(request["options"])
+        folder = given.pop("recycle", "")
+        recycler = self._recyclers.setdefault(folder, Recycler(f"{folder}-{os.getpid()}")) if folder else None
+        options = Options(recycler=recycler, **given)
+        control = self._controls[job["id"]]
+        result = run_job(job, request["workdir"], self._engine, control, options=options)
+        del self._controls[job["id"]]
+        line = json.dumps(result, ensure_ascii=True).encode("ascii") + b"\n"
+        # Nobody reads any more where the client is gone, and that is what it is.
+        with self._writing, contextlib.suppress(OSError):
+            self._results.write(line)
+            self._results.flush()
+
+
+def main() -> None:
+    """Serve on stdin and stdout."""
+    Server(int(sys.argv[1]), sys.stdout.buffer).serve(sys.stdin.buffer)
+
+
+if __name__ == "__main__":
+    main()
