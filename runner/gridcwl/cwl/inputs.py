@@ -127,7 +127,7 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
 
 
 def option_parser(
-    process: Process, program: str, *, required: bool = True
+    process: Process, program: str, base: str, *, required: bool = True
 ) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
     """A parser with one option for each input of the document; also the options' input names, and the records."""
     from cwltool.argparser import generate_parser
@@ -136,8 +136,7 @@ def option_parser(
     records: list[str] = []
     parser = argparse.ArgumentParser(prog=program, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     loader = Loader({})
-    base = file_uri(str(Path.cwd())) + "/"
-    generate_parser(parser, process, names, records, required, loader.fetcher.urljoin, base)
+    generate_parser(parser, process, names, records, required, loader.fetcher.urljoin, file_uri(base) + "/")
     _give_long_names(parser)
     return parser, names, records
 
@@ -152,20 +151,21 @@ def _give_long_names(parser: argparse.ArgumentParser) -> None:
                 parser._option_string_actions[long] = action
 
 
-def from_options(process: Process, words: Sequence[str], program: str) -> CommentedMap:
-    """An input object from command-line options.
+def from_options(process: Process, words: Sequence[str], program: str, base: str) -> CommentedMap:
+    """An input object from command-line options; relative paths in them count from ``base``.
 
     Raises:
         SystemExit: the options are wrong, or ``--help`` was asked for; argparse has said so.
         InputError: the file given beside the options cannot be read.
     """
     beside_file = any(word.endswith((".yml", ".yaml", ".json")) and Path(word).is_file() for word in words)
-    parser, names, records = option_parser(process, program, required=not beside_file)
+    parser, names, records = option_parser(process, program, base, required=not beside_file)
     given = vars(parser.parse_args(list(words)))
     for record in records:
         prefix = f"{record}."
-        fields = {key: given.pop(key) for key in list(given) if key.startswith(prefix)}
-        given[record] = {key[len(prefix) :]: value for key, value in fields.items()}
+        fields = {key[len(prefix) :]: given.pop(key) for key in list(given) if key.startswith(prefix)}
+        filled = {key: value for key, value in fields.items() if value is not None}
+        given[record] = filled or None
     file = given.pop("job_order", None)
     values = _load(file, str(Path(file).absolute().parent)) if file else CommentedMap()
     values.update({names.get(key, key): value for key, value in given.items() if value is not None})
@@ -184,7 +184,7 @@ def complete(process: Process, written: WrittenInputs, program: str, secrets: Se
     """
     values = written.values
     if values is None:
-        values = from_options(process, written.options, program)
+        values = from_options(process, written.options, program, written.base)
     for name in ("cwl:tool", "$namespaces", "$schemas", _ID):
         values.pop(name, None)
     _warn_of_strangers(process, values)

@@ -126,7 +126,7 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication) -> CwlObje
     target = known or _free_name(folder / _basename(entry), location, publication)
     described = {key: item for key, item in entry.items() if key not in _NOT_PUBLISHED}
     described |= {"location": uri(publication.outdir / target), "path": str(publication.outdir / target)}
-    described["basename"] = target.name
+    described["basename"] = _basename(entry)  # not the numbered name: tools that take the file see this one
     if entry["class"] == "File":
         if known is None:
             _stage_file(entry, target, publication)

@@ -111,6 +111,7 @@ async def _execute(
         max_jobs=options.max_jobs,
         limit_memory=options.limit_memory,
         limit_cores=options.limit_cores,
+        recycle=not options.leave_tmpdir,
     )
     with _stopped_by_signals() as stopped:
         try:

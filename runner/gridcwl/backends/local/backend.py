@@ -48,6 +48,8 @@ class LocalOptions:
     limit_memory: bool = False
     limit_cores: bool = False
     """Hold containers to what they asked for."""
+    recycle: bool = True
+    """Use the folders of jobs that have ended again; False leaves each as its tool left it."""
 
 
 class LocalBackend:
@@ -81,12 +83,12 @@ class LocalBackend:
         self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
-        recycled = str(options.folder / "recycled")
+        recycled = str(options.folder / "recycled") if options.recycle else ""
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
-        self._processes = WorkerProcesses(processes, self._slots, shared, self._bare_ended, reveal)
+        self._processes = WorkerProcesses(processes, self._slots, str(options.folder), shared, self._bare_ended, reveal)
         self._handing_over: set[asyncio.Task[None]] = set()
-        self._worker_options = WorkerOptions(recycler=Recycler(recycled), **limits)
+        self._worker_options = WorkerOptions(recycler=Recycler(recycled) if recycled else None, **limits)
         self._engine_lock = threading.Lock()
         self._container_engine: Engine | None = None
         self._closed = False
