@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,7 +229,7 @@ def _print_logs(folder: RunFolder, history: History, row: JobRow) -> int:
         streams = [
             (name, path)
             for name, log in (("stdout", result.stdout_log), ("stderr", result.stderr_log))
-            if log is not None and (path := _found(Path(log), folder.logs / attempt.folder)) is not None
+            if log is not None and (path := _found(Path(log), folder.logs / attempt.folder / f"{name}.log")) is not None
         ]
         if not streams and attempt.outcome == "success":
             continue
@@ -249,8 +248,8 @@ def _print_logs(folder: RunFolder, history: History, row: JobRow) -> int:
 
 
 def _found(log: Path, kept: Path) -> Path | None:
-    candidates: Iterator[Path] = iter((log, kept / log.name))
-    return next((path for path in candidates if path.is_file() and path.stat().st_size), None)
+    """A log that says something, where it was or where it is kept."""
+    return next((path for path in (log, kept) if path.is_file() and path.stat().st_size), None)
 
 
 def _of(done: int, shards: int) -> str:

@@ -117,13 +117,13 @@ class Cache:
 
     def _kept(self, job: Job, result: JobResult) -> Iterator[ProducedFile]:
         for file in result.files:
-            if result.outdir and file.location.startswith(result.outdir + "/"):
-                if file.kind == "directory":
-                    yield replace(file, location=_HERE)
-                else:
-                    yield replace(file, location=_HERE + self._store(file))
+            seen = _seen_at(file.location, job)
+            if seen is not None:
+                yield replace(file, location=_INPUT + seen)
+            elif file.kind == "directory":
+                yield replace(file, location=_HERE)
             else:
-                yield replace(file, location=_INPUT + _seen_at(file.location, job))
+                yield replace(file, location=_HERE + self._store(file))
 
     def _store(self, file: ProducedFile) -> str:
         if file.sha1 is None:
@@ -199,13 +199,13 @@ def _sources(job: Job) -> Mapping[str, str]:
     return {entry.target: entry.sources[0] for entry in job.staged if entry.sources}
 
 
-def _seen_at(location: str, job: Job) -> str:
-    """Where the tool saw what it passed through: an input, or something in a directory that is one."""
+def _seen_at(location: str, job: Job) -> str | None:
+    """Where the tool saw what it passed through: an input, or something in a directory that is one; None if neither."""
     for target, source in _sources(job).items():
         whole = source.rstrip("/")
         if location == source or location.startswith(whole + "/"):
             return f"{target}|{location[len(whole) :]}"
-    raise _NotOurs(f"{location} is none of the job's inputs")
+    return None
 
 
 def _given_as(seen: str, job: Job) -> str:

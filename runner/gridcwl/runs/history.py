@@ -260,6 +260,6 @@ class History:
         ).fetchone()
         return Description(common, own)
 
-    def lost(self) -> Iterator[str]:
-        """The ids of jobs that no result is known of."""
-        return (row[0] for row in self._db.execute("SELECT job FROM jobs WHERE outcome IS NULL"))
+    def lost(self) -> list[tuple[int, str]]:
+        """Rows and ids of the jobs that no result is known of."""
+        return self._db.execute("SELECT id, job FROM jobs WHERE outcome IS NULL").fetchall()

@@ -42,7 +42,7 @@ CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
 """
 
 _PER_SESSION = 1 << 32
-_FLUSH_EVERY_S = 0.1
+_FLUSH_EVERY_S = 0.005
 
 
 class JournalError(StoreError):
@@ -83,14 +83,10 @@ class Journal:
             raise JournalError(f"The run has no journal: {path} is not there", remedy="gridcwl rm removes the run.")
         try:
             if new:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                _make(path)
             self._db = connect(path)
-            self._db.execute("PRAGMA journal_mode=WAL")
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
-            if new:
-                self._db.executescript(_SCHEMA)
-                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
         except (sqlite3.Error, OSError) as error:
             raise explained(error, path) from error
 
@@ -231,6 +227,21 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _make(path: Path) -> None:
+    """An empty journal, which is there whole or not at all."""
+    unfinished = path.with_suffix(".new")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    made = connect(unfinished)
+    try:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("PRAGMA synchronous=OFF")
+        made.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        made.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+    finally:
+        made.close()
+    unfinished.rename(path)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -18,7 +18,8 @@ from typing import Any
 
 import gridcwl
 from gridcwl.errors import GridCWLError, RunCancelled, StoreError
-from gridcwl.model import RunId
+from gridcwl.model import JobResult, Outcome, RunId
+from gridcwl.model.codec import result_from_json
 from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
@@ -79,7 +80,7 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         _stop_orphans(folder.run, working, history)
         journal = Journal(folder.journal)
         with _session(journal):
-            _clear(working, history)
+            _find_results(working, journal, history)
             yield Kept(folder, _made(working, journal, history), journal, history)
 
 
@@ -175,10 +176,22 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
         log.warning("stopped %d process(es) or container(s) that the killed client had left running", stopped)
 
 
-def _clear(working: Path, history: History) -> None:
-    """Remove what unfinished jobs left: they are begun anew, in folders of their own."""
-    for job in history.lost():
-        shutil.rmtree(working / f"{job}-1", ignore_errors=True)
+def _find_results(working: Path, journal: Journal, history: History) -> None:
+    """Take what the worker left of jobs that ended while nobody listened; clear away those that did not end."""
+    for row, job in history.lost():
+        for folder in working.glob(f"{job}-*"):
+            if (result := _success(folder / "result.json")) is not None:
+                journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)  # it is begun anew, in a folder of its own
+
+
+def _success(file: Path) -> JobResult | None:
+    try:
+        result = result_from_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return result if result.outcome is Outcome.SUCCESS else None
 
 
 def _made(working: Path, journal: Journal, history: History) -> Path:

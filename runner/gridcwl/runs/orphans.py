@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gridcwl.errors import StoreError
@@ -19,14 +20,21 @@ _PATIENCE_S = 30.0
 
 
 def stop_processes(folder: Path) -> int:
-    """Kill every process of ours that runs below a folder, and wait until none is left; returns how many there were.
+    """See that nothing of ours runs below a folder any more; returns how many processes had to be killed.
+
+    Worker processes, which are in the folder itself, notice that their client is gone. They are waited for: they stop
+    their tools, and leave the results of those that had ended.
 
     Raises:
         StoreError: one cannot be killed.
     """
     stopped: set[int] = set()
+    wanted = os.fsencode(folder)
     until = time.monotonic() + _PATIENCE_S
-    while found := _running_below(os.fsencode(folder)):
+    while time.monotonic() < until and _running(wanted, _is_in):
+        time.sleep(0.01)
+    until = time.monotonic() + _PATIENCE_S
+    while found := _running(wanted, _belongs):
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -56,10 +64,18 @@ def stop_containers(engine: str, run: RunId) -> int:
         made.close()  # type: ignore[attr-defined]
 
 
-def _running_below(folder: bytes) -> list[int]:
+def _running(folder: bytes, condition: Callable[[int, bytes], bool]) -> list[int]:
     own = os.getpid()
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in pids if pid != own and _belongs(pid, folder)]
+    return [pid for pid in pids if pid != own and condition(pid, folder)]
+
+
+def _is_in(pid: int, folder: bytes) -> bool:
+    """Whether the folder itself is the process's working directory."""
+    try:
+        return os.fsencode(Path(f"/proc/{pid}/cwd").readlink()) == folder  # a zombie has none
+    except OSError:
+        return False
 
 
 def _belongs(pid: int, folder: bytes) -> bool:

@@ -16,7 +16,7 @@ from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Masks, describe, unidentified
-from gridcwl.runs.sums import Sums, local_path
+from gridcwl.runs.sums import Sums, local_path, sha1_of
 
 if TYPE_CHECKING:
     from gridcwl.runs.cache import Cache
@@ -128,7 +128,7 @@ class Records:
             if is_there(file, file.location):
                 continue
             now = self.earlier.moved(file.location) if self.earlier is not None else None
-            if now is None or not is_there(file, now):
+            if now is None or not is_there(file, now) or not _is_same(file, now):
                 return None
             places[file.location] = now
         return places
@@ -145,6 +145,12 @@ def is_there(file: ProducedFile, url: str) -> bool:
         return os.stat(path).st_size == file.size  # noqa: PTH116
     except OSError:
         return False
+
+
+def _is_same(file: ProducedFile, url: str) -> bool:
+    """Whether a published file still has its bytes: there it is the user's, to do with as they like."""
+    path = local_path(url)
+    return path is None or file.kind == "directory" or file.sha1 is None or sha1_of(path) == file.sha1
 
 
 def with_places(result: JobResult, places: Mapping[str, str]) -> JobResult:

@@ -128,7 +128,7 @@ class Run:
                 if self._flow.done:
                     break
                 if self._inbox.empty() and self.records.journal.flush_now_and_then():
-                    asyncio.get_running_loop().call_later(0.1, self.records.journal.flush_now_and_then)
+                    asyncio.get_running_loop().call_later(0.006, self.records.journal.flush_now_and_then)
                 happening = await self._inbox.get()
                 self.records.check()
                 if isinstance(happening, Exception):

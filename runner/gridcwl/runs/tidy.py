@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_LOGS = ("stdout.log", "stderr.log")
+_STREAMS = ("stdout", "stderr")
 
 
 def keep_logs(working: Path, logs: Path) -> None:
     """Remove a working folder; what tools said goes to ``logs``, in folders of the jobs' names."""
-    for entry in os.scandir(working):
-        for name in _LOGS:
-            _keep(Path(entry.path, name), logs / entry.name / name)
-        shutil.rmtree(entry.path, ignore_errors=True)
+    for entry in working.iterdir():
+        for stream in _STREAMS:
+            _keep(entry / f"{stream}.log", logs / entry.name / f"{stream}.log")
+            for shelved in entry.glob(f"outputs/*.{stream}_log"):  # of a job whose folders others have got since
+                _keep(shelved, logs / shelved.name.removesuffix(f".{stream}_log") / f"{stream}.log")
     shutil.rmtree(working, ignore_errors=True)
 
 

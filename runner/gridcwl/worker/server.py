@@ -15,11 +15,13 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Dict
+from typing import BinaryIO, Dict, Tuple
 
+from gridcwl.worker import record
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Plain
+from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
 from gridcwl.worker.recycle import Recycler
@@ -36,6 +38,7 @@ class Server:
         self._writing = threading.Lock()
         self._controls: Dict[str, Control] = {}
         self._recyclers: Dict[str, Recycler] = {}
+        self._not_kept: Dict[str, Tuple[Plain, str]] = {}
         self._engine = BareEngine()
 
     def serve(self, requests: BinaryIO) -> None:
@@ -46,13 +49,17 @@ class Server:
         for control in list(self._controls.values()):
             control.stop(GONE)
         self._pool.shutdown(wait=True)
+        for result, workdir in self._not_kept.values():
+            record.end(result, workdir)
 
     def _accept(self, request: Plain) -> None:
+        for job_id in request.get("kept", ()):
+            self._not_kept.pop(job_id, None)
         if "job" in request:
             self._controls[request["job"]["id"]] = Control()
             self._pool.submit(self._run, request)
             return
-        control = self._controls.get(request["stop"])
+        control = self._controls.get(request.get("stop", ""))
         if control is not None:
             control.stop(request["reason"])
 
@@ -65,6 +72,8 @@ class Server:
         control = self._controls[job["id"]]
         result = run_job(job, request["workdir"], self._engine, control, options=options)
         del self._controls[job["id"]]
+        if result["outcome"] == SUCCESS:
+            self._not_kept[job["id"]] = (result, request["workdir"])
         line = json.dumps(result, ensure_ascii=True).encode("ascii") + b"\n"
         # Nobody reads any more where the client is gone, and that is what it is.
         with self._writing, contextlib.suppress(OSError):

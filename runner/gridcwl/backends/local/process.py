@@ -25,11 +25,17 @@ class WorkerProcesses:
     """Gives each job to the worker process that has least to do."""
 
     def __init__(
-        self, count: int, slots: int, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None
+        self,
+        count: int,
+        slots: int,
+        folder: str,
+        options: dict[str, Any],
+        ended: Ended,
+        reveal: Callable[[Any], Any] | None,
     ) -> None:
         """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
         each = -(-slots // count)
-        self._processes = [WorkerProcess(each, options, ended, reveal) for _ in range(count)]
+        self._processes = [WorkerProcess(each, folder, options, ended, reveal) for _ in range(count)]
 
     async def run(self, job: Job, workdir: str) -> None:
         """Hand over a job; see :meth:`WorkerProcess.run`."""
@@ -49,20 +55,25 @@ class WorkerProcesses:
 class WorkerProcess:
     """Starts a worker process when the first job comes, and another one should it die."""
 
-    def __init__(self, slots: int, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, slots: int, folder: str, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             slots: how many jobs it runs at a time.
+            folder: below which all jobs have their working directories.
             options: fields of ``gridcwl.worker.given.Options``, and ``recycle``: the folder of its recycler.
             ended: told of each result, in the event loop.
             reveal: puts secrets in place of their stand-ins.
         """
         self._slots = slots
+        self._folder = folder
         self._options = options
         self._ended = ended
         self._reveal = reveal
         self.running: dict[JobId, Job] = {}
+        self._kept: list[JobId] = []
         self._process: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
@@ -93,6 +104,7 @@ class WorkerProcess:
         """Stop everything and wait until the process has gone."""
         if self._process is None or self._reader is None:
             return
+        self._send(self._process, {})
         assert self._process.stdin is not None
         self._process.stdin.close()
         await self._reader
@@ -107,6 +119,7 @@ class WorkerProcess:
                         stdin=asyncio.subprocess.PIPE,
                         stdout=asyncio.subprocess.PIPE,
                         start_new_session=True,  # Ctrl-C is the client's business
+                        cwd=self._folder,  # by which it is known to whoever looks for what a killed client left
                         limit=_LONGEST_LINE,
                     )
                 except OSError as error:
@@ -116,6 +129,7 @@ class WorkerProcess:
 
     def _send(self, process: asyncio.subprocess.Process, request: dict[str, Any]) -> None:
         assert process.stdin is not None
+        request["kept"], self._kept = self._kept, []
         process.stdin.write(json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -125,6 +139,7 @@ class WorkerProcess:
             job = self.running.pop(result.id, None)
             if job is not None:
                 self._ended(job, result)
+            self._kept.append(result.id)
         self._process = None
         code = await process.wait()
         lost, self.running = list(self.running.values()), {}
