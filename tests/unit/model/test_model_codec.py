@@ -1,0 +1,117 @@
+"""Jobs and results: their JSON form, and the schema that holds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gridcwl.model
+from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId, Usage
+from gridcwl.model.codec import (
+    SCHEMA_FILES,
+    job_from_json,
+    result_from_json,
+    result_from_plain,
+    schemas,
+    to_json,
+    to_plain,
+    write_schemas,
+)
+from gridcwl.model.job import ExitCodes, Image, OutputRules, Resources, StagedFile
+
+FOLDER = Path(gridcwl.model.__file__).parent
+
+# File names are bytes; those that are not UTF-8 travel as lone surrogates.
+texts = st.text(st.characters(exclude_categories=()), max_size=12)
+numbers = st.floats(0, 1e6, allow_nan=False)
+counts = st.integers(0, 2**40)
+staged = st.builds(
+    StagedFile, texts, st.sampled_from(["file", "directory", "literal"]), st.lists(texts, max_size=2).map(tuple),
+    texts, st.booleans(), st.none() | counts, st.none() | texts,
+)  # fmt: skip
+jobs = st.builds(
+    Job,
+    id=texts.map(JobId),
+    run=texts.map(RunId),
+    name=texts,
+    command=st.lists(texts, min_size=1, max_size=3).map(tuple),
+    image=st.none() | st.builds(Image, texts, *[st.none() | texts] * 4),
+    environment=st.dictionaries(texts, texts, max_size=2),
+    staged=st.lists(staged, max_size=2).map(tuple),
+    stdin=st.none() | texts,
+    stdout=st.none() | texts,
+    outputs=st.builds(OutputRules, st.none() | st.lists(texts, max_size=2).map(tuple), st.just(())),
+    resources=st.builds(Resources, numbers, counts, counts, counts, st.none() | counts, st.booleans(), counts),
+    exit_codes=st.builds(ExitCodes, st.lists(st.integers(0, 255), max_size=2).map(tuple)),
+    in_place=st.booleans(),
+    attempt=st.integers(1, 9),
+)  # fmt: skip
+produced = st.builds(
+    ProducedFile, texts, st.sampled_from(["file", "directory"]), texts, counts, st.none() | texts, st.none() | texts
+)
+results = st.builds(
+    JobResult,
+    id=texts.map(JobId),
+    outcome=st.sampled_from(Outcome),
+    exit_code=st.none() | st.integers(-64, 255),
+    reason=texts,
+    files=st.lists(produced, max_size=2).map(tuple),
+    escaped=st.lists(texts, max_size=2).map(tuple),
+    stderr_tail=texts,
+    usage=st.none() | st.builds(Usage, texts, numbers, st.none() | numbers),
+)
+
+
+def schema(name: str) -> Any:
+    return json.loads((FOLDER / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", SCHEMA_FILES)
+def test_the_schema_files_are_what_the_code_says(name: str) -> None:
+    assert (FOLDER / name).read_text("utf-8") == schemas()[name], "run python -m gridcwl.model.codec"
+
+
+def test_writing_the_schemas_gives_those_files(tmp_path: Path) -> None:
+    write_schemas(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(SCHEMA_FILES)
+
+
+@given(jobs)
+def test_a_job_survives_its_json_form(job: Job) -> None:
+    assert job_from_json(to_json(job)) == job
+
+
+@given(results)
+def test_a_result_survives_its_json_form(result: JobResult) -> None:
+    assert result_from_json(to_json(result)) == result
+    assert result_from_plain(to_plain(result)) == result
+
+
+@given(jobs)
+def test_the_json_form_of_a_job_is_plain_ascii_and_fits_the_schema(job: Job) -> None:
+    text = to_json(job)
+    assert text.isascii()
+    jsonschema.validate(json.loads(text), schema("job.schema.json"))
+
+
+@given(results)
+def test_the_json_form_of_a_result_fits_the_schema(result: JobResult) -> None:
+    jsonschema.validate(json.loads(to_json(result)), schema("result.schema.json"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"command": "echo"}, {"format": "gridcwl-job/2"}, {"resources": {"cores": "many"}}, {"id": None}]
+)
+def test_what_is_no_job_is_refused_by_code_and_schema(change: dict[str, Any]) -> None:
+    plain = json.loads(to_json(Job(JobId("1"), RunId("r"), "n", ("true",)))) | change
+    with pytest.raises(msgspec.ValidationError):
+        job_from_json(json.dumps(plain))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(plain, schema("job.schema.json"))
