@@ -52,7 +52,9 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
             return
         # A plain path where there is one: cwltool's revmap_file takes it for what an output is passed through from.
         resolved = uri_file_path(location) if location.startswith("file://") else location
-        folder = obj.get("dirname") or stagedir
+        folder = str(obj.get("dirname") or stagedir).rstrip(
+            "/"
+        )  # cwltool gives literals "/out/": one name for one place
         target = f"{folder}/{obj['basename']}"
         if obj["class"] == "Directory":
             self._pathmap[location] = MapperEnt(resolved, target, "WritableDirectory" if copy else "Directory", staged)
