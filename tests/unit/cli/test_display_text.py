@@ -1,0 +1,133 @@
+"""What is shown, as text: counts, commands, failures."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from gridcwl.cli.display import PlainWatcher, described, failure_text, most_telling, shown_command, table_of
+from gridcwl.engine.progress import StepProgress
+from gridcwl.errors import JobFailed, OutputError
+from gridcwl.model import Image, Job, JobId, JobResult, Outcome, RunId
+from gridcwl.runs.run import JobFailure
+
+JOB = Job(JobId("1"), RunId("r"), "align/sort[3]", ("sort", "-n", "a b"))
+
+
+def progress(name, total=10, **counts):
+    known = {"taken": 0, "done": 0, "failed": 0, "skipped": 0, "blocked": 0} | counts
+    return StepProgress(tuple(name.split("/")), is_workflow=False, total=total, **known)
+
+
+def failed(reason="The tool ended with exit code 3.", job=JOB, **fields):
+    known = {"outcome": Outcome.PERMANENT_FAILURE, "exit_code": 3, "reason": reason} | fields
+    result = JobResult(job.id, **known)
+    return JobFailure(job, result, JobFailed(job.name, reason, exit_code=result.exit_code, logs=""))
+
+
+def drawn(steps, running=None, height=20):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table_of(steps, running or {}, "0:01:02", height))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("step", "running", "words"),
+    [
+        (progress("s", 1, done=1), 0, "done"),
+        (progress("s", 7, done=2), 3, "2 of 7 done, 3 running"),
+        (progress("s", 7, done=2, failed=1, skipped=4), 0, "2 of 7 done, 1 failed, 4 skipped"),
+    ],
+)
+def test_counts_in_words(step, running, words):
+    assert described(step, running) == words
+
+
+def test_the_table_has_a_line_for_each_step_and_those_inside_are_indented():
+    lines = drawn(
+        [progress("align", 2, taken=2, done=1), progress("align/sort", 9, taken=8, done=3, failed=1)], {"align/sort": 2}
+    )
+    assert lines[0] == "gridcwl  0:01:02"
+    assert lines[2].split() == ["align", "1", "of", "2", "1"]
+    assert lines[3].startswith("  sort")
+    assert lines[3].split() == ["sort", "3", "of", "9", "2", "3", "1"]
+
+
+def test_a_step_that_failed_before_is_not_run():
+    assert drawn([progress("late", None, blocked=1)])[2].split() == ["late", "not", "run"]
+
+
+def test_a_table_larger_than_the_terminal_shows_what_matters():
+    steps = [progress(f"s{number}") for number in range(50)]
+    steps[40] = progress("s40", taken=1, failed=1)
+    assert [step.name for step in most_telling(steps, 3)] == ["s0", "s1", "s40"]
+    assert drawn(steps, height=3)[-1] == "... and 47 more steps"
+
+
+def test_a_command_is_shown_as_one_could_type_it():
+    assert shown_command(JOB) == "sort -n 'a b'"
+
+
+def test_a_very_long_command_is_cut():
+    text = shown_command(replace(JOB, command=("echo", *["word"] * 10_000)))
+    assert len(text) < 2100
+    assert text.endswith("... (10001 words)")
+
+
+def test_the_tool_s_own_words_come_first():
+    text = failure_text(failed(stderr_tail="no disk\n", stderr_log="/logs/stderr.log"))
+    assert text.splitlines() == [
+        "---- stderr of align/sort[3] (its end)",
+        "no disk",
+        "----",
+        "gridcwl: align/sort[3] failed: The tool ended with exit code 3.",
+        "  exit code  3",
+        "  command    sort -n 'a b'",
+        "  logs       /logs/stderr.log",
+    ]
+
+
+def test_stdout_is_heard_where_stderr_is_silent(tmp_path):
+    (tmp_path / "stdout.log").write_text("".join(f"line {number}\n" for number in range(1000)))
+    lines = failure_text(failed(stdout_log=str(tmp_path / "stdout.log"))).splitlines()
+    assert lines[0] == "---- stdout of align/sort[3] (its end)"
+    assert lines[1:21] == [f"line {number}" for number in range(980, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("The image a:1 cannot be had: no such host.", "Check the name in the tool's DockerRequirement"),
+        ("No Docker engine answers at unix:///x: gone.", "choose another engine"),
+        ("The container engine podman is not installed on this machine.", "run without containers"),
+    ],
+)
+def test_what_lacks_in_a_place_has_a_remedy(reason, remedy):
+    in_container = replace(JOB, image=Image("a:1"))
+    assert remedy in failure_text(failed(reason, in_container, exit_code=None))
+
+
+def test_an_output_that_is_missing_is_no_failed_command():
+    failure = replace(
+        failed(exit_code=0, outcome=Outcome.SUCCESS, reason=""), error=OutputError("sort left nothing", remedy="Look.")
+    )
+    assert failure_text(failure).splitlines()[:2] == ["gridcwl: sort left nothing", "Look."]
+
+
+def test_secrets_are_crossed_out_of_failures(capsys):
+    watcher = PlainWatcher()
+    watcher.hide = lambda text: text.replace("sesame", "(secret)")
+    watcher.job_failed(failed(stderr_tail="open sesame"))
+    assert "open (secret)" in capsys.readouterr().err
+
+
+def test_a_place_is_not_named_twice(capsys):
+    PlainWatcher().failed("align", OutputError("align cannot be started"))
+    PlainWatcher().failed("align", OutputError("it cannot be started"))
+    assert capsys.readouterr().err.splitlines() == [
+        "gridcwl: align cannot be started",
+        "gridcwl: align: it cannot be started",
+    ]
