@@ -31,7 +31,7 @@ demo: install images-demo ## telescope and shower data through real containers, 
 ##@ To work on it
 
 .PHONY: test
-test: install images-test podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+test: install images-test images-demo podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
 	@if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
