@@ -130,7 +130,7 @@ def _version_number(found: re.Match[str]) -> Explanation:
 
 
 def _cycle(found: re.Match[str]) -> Explanation:
-    steps = [name.rpartition("#")[2] for name in re.findall(r"'([^']+)'", found["steps"])]
+    steps = sorted(name.rpartition("#")[2] for name in re.findall(r"'([^']+)'", found["steps"]))  # cwltool shuffles
     return Explanation(
         f"the steps {', '.join(steps)} wait for each other", "Take one of the links between them out of the circle."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gridcwl.model
@@ -94,6 +94,7 @@ def test_a_result_survives_its_json_form(result: JobResult) -> None:
     assert result_from_plain(to_plain(result)) == result
 
 
+@settings(max_examples=30)  # jsonschema is slow
 @given(jobs)
 def test_the_json_form_of_a_job_is_plain_ascii_and_fits_the_schema(job: Job) -> None:
     text = to_json(job)
@@ -101,6 +102,7 @@ def test_the_json_form_of_a_job_is_plain_ascii_and_fits_the_schema(job: Job) -> 
     jsonschema.validate(json.loads(text), schema("job.schema.json"))
 
 
+@settings(max_examples=30)
 @given(results)
 def test_the_json_form_of_a_result_fits_the_schema(result: JobResult) -> None:
     jsonschema.validate(json.loads(to_json(result)), schema("result.schema.json"))
