@@ -22,6 +22,7 @@ from schema_salad.sourceline import SourceLine
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
+from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.messages import explained, tidy
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError, InputError
@@ -58,6 +59,8 @@ class WrittenInputs:
     options: list[str] = field(default_factory=list)
     overrides: list[Any] = field(default_factory=list)
     requirements: list[Any] = field(default_factory=list)
+    hurried: str | None = None
+    """The file that was read without positions, to be read again if something is wrong in it."""
 
 
 def read(words: Sequence[str], basedir: str | None, document_uri: str) -> WrittenInputs:
@@ -72,6 +75,9 @@ def read(words: Sequence[str], basedir: str | None, document_uri: str) -> Writte
     name = words[0]
     here = str(Path.cwd())
     base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
+    quick = read_quickly(name)
+    if quick is not None:
+        return WrittenInputs(quick, base, hurried=name)
     values = _load(name, base)
     if not isinstance(values, CommentedMap):
         what = "is empty" if values is None else f"holds {'a list' if isinstance(values, list) else 'a single value'}"
@@ -185,6 +191,15 @@ def complete(process: Process, written: WrittenInputs, program: str, secrets: Se
     values = written.values
     if values is None:
         values = from_options(process, written.options, program, written.base)
+    try:
+        return _completed(process, values, written.base, secrets)
+    except InputError:
+        if written.hurried is None:
+            raise
+        return _completed(process, _load(written.hurried, written.base), written.base, secrets)
+
+
+def _completed(process: Process, values: CommentedMap, base: str, secrets: SecretStore) -> CwlObject:
     for name in ("cwl:tool", "$namespaces", "$schemas", _ID):
         values.pop(name, None)
     _warn_of_strangers(process, values)
@@ -193,7 +208,7 @@ def complete(process: Process, written: WrittenInputs, program: str, secrets: Se
         if "default" in parameter and values.get(name) is None:
             values[name] = parameter["default"]
     with problems(InputError, "The input object is not valid"):
-        _find_files(values, written.base)
+        _find_files(values, base)
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)

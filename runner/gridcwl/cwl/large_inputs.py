@@ -1,0 +1,49 @@
+"""Large JSON input objects, read without the positions that ruamel keeps of every value.
+
+A list of a hundred thousand files costs ruamel and schema-salad a minute; json a tenth of a second. Where such an
+object turns out to be wrong it is read again the long way, so that the mistake is told with its line.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from ruamel.yaml.comments import CommentedMap
+from schema_salad.ref_resolver import file_uri
+
+_LARGE = 32 * 1024  # bytes
+_MEANS_MORE = ('"$', '"cwl:', '"cwltool:', '"@id"')
+"""Keys that schema-salad gives a meaning to: ``$import``, ``$namespaces``, ``cwl:requirements`` and the like."""
+
+
+def read_quickly(name: str) -> CommentedMap | None:
+    """The object in a large plain JSON file, with URLs for locations; None for whatever needs the long way."""
+    path = Path(name)
+    try:
+        if path.stat().st_size < _LARGE:
+            return None
+        text = path.read_text(encoding="utf-8")
+        if not text.lstrip().startswith("{") or any(sign in text for sign in _MEANS_MORE):
+            return None
+        values = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    _resolve(values, file_uri(str(path.absolute().parent)) + "/")
+    return CommentedMap(values)
+
+
+def _resolve(value: Any, base: str) -> None:
+    """As schema-salad resolves ``location`` and ``path``: as references that count from the file."""
+    ahead = [value]
+    while ahead:
+        item = ahead.pop()
+        if isinstance(item, list):
+            ahead.extend(child for child in item if isinstance(child, dict | list))
+        elif isinstance(item, dict):
+            for key in ("location", "path"):
+                if isinstance(item.get(key), str) and not item[key].startswith("_:"):
+                    item[key] = urljoin(base, item[key])
+            ahead.extend(child for child in item.values() if isinstance(child, dict | list))
