@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from gridcwl.backends.local.backend import folder_name
 from gridcwl.errors import StoreError
@@ -123,7 +123,7 @@ class Cache:
             elif file.kind == "directory":
                 yield replace(file, location=_HERE)
             else:
-                yield replace(file, location=_HERE + self._store(file))
+                yield replace(file, location=f"{_HERE}{self._store(file)}|{_place_of(file, result.outdir)}")
 
     def _store(self, file: ProducedFile) -> str:
         if file.sha1 is None:
@@ -150,18 +150,23 @@ class Cache:
     def _place(self, file: ProducedFile, job: Job, out: Path) -> ProducedFile:
         if file.location.startswith(_INPUT):
             return replace(file, location=_given_as(file.location.removeprefix(_INPUT), job))
-        target = out / file.path
         if file.kind == "directory":
+            target = out / file.path
             target.mkdir(parents=True, exist_ok=True)
-        else:
-            kept = self._path(file.location.removeprefix(_HERE))
-            if not kept.is_file() or kept.stat().st_size != file.size or sha1_of(str(kept)) != file.sha1:
-                # Published outputs are links to the same bytes: whoever changes one in its place changes it here.
-                kept.unlink(missing_ok=True)
-                raise _Damaged(f"{file.path} is not what it was")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(str(kept), target)
+            return replace(file, location=_uri(target))
+        sha1, _, place = file.location.removeprefix(_HERE).partition("|")
+        target = out / place
+        if not target.exists():
+            self._bring(self._path(sha1), target, file)
         return replace(file, location=_uri(target))
+
+    def _bring(self, kept: Path, target: Path, file: ProducedFile) -> None:
+        if not kept.is_file() or kept.stat().st_size != file.size or sha1_of(str(kept)) != file.sha1:
+            # Published outputs are links to the same bytes: whoever changes one in its place changes it here.
+            kept.unlink(missing_ok=True)
+            raise _Damaged(f"{file.path} is not what it was")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy(str(kept), target)
 
 
 class _NotOurs(Exception):
@@ -193,6 +198,13 @@ def _link_or_copy(source: str, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _place_of(file: ProducedFile, outdir: str) -> str:
+    """Where a file lies in the output directory; elsewhere than its path says if that is a link."""
+    if outdir and file.location.startswith(outdir + "/"):
+        return os.fsdecode(unquote(file.location[len(outdir) + 1 :], errors="surrogateescape"))
+    return file.path
 
 
 def _sources(job: Job) -> Mapping[str, str]:

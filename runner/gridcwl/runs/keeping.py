@@ -61,7 +61,7 @@ def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
     with folder.held():
         journal = Journal(folder.journal, new=True)
         journal.describe({"working": str(working)})
-        with _session(journal):
+        with _session(journal), _gone_if_empty(working):
             yield Kept(folder, working, journal)
 
 
@@ -81,7 +81,9 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         journal = Journal(folder.journal)
         with _session(journal):
             _find_results(working, journal, history)
-            yield Kept(folder, _made(working, journal, history), journal, history)
+            working = _made(working, journal, history)
+            with _gone_if_empty(working):
+                yield Kept(folder, working, journal, history)
 
 
 def stop_leftovers(folder: RunFolder) -> None:
@@ -165,6 +167,16 @@ def _session(journal: Journal) -> Iterator[None]:
                 summary = history.summary(anew=True)
             journal.describe({"summary": summary})
         journal.close()
+
+
+@contextmanager
+def _gone_if_empty(working: Path) -> Iterator[None]:
+    """A working folder that nothing was put into is not worth keeping."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            working.rmdir()
 
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
