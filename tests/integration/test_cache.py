@@ -125,7 +125,7 @@ def test_directories_links_and_inputs_passed_through_come_back_as_they_were(desk
         "class": "CommandLineTool",
         "baseCommand": ["sh", "-c"],
         "arguments": [
-            f"echo start tool >> {desk.marks}; mkdir -p d/e d/none; echo x > d/e/f; echo y > 'd/a b#%'; ln -s d/e/f link"
+            f"echo start tool >> {desk.marks}; mkdir -p d/e d/none; echo x > d/e/f; echo > 'd/a b#%'; ln -s d/e/f link"
         ],
         "requirements": {"InitialWorkDirRequirement": {"listing": ["$(inputs.word)"]}},
         "inputs": {"word": "File"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gridcwl.runs")
 
 _PROGRESS_EVERY_S = 2.0
+_SOON_S = 0.006
 
 
 @dataclass(slots=True)
@@ -93,6 +96,16 @@ class Records:
             self.journal.progress(
                 [{"step": step.name, "total": step.total} for step in steps() if not step.is_workflow]
             )
+
+    def write_soon(self) -> None:
+        """Have what is known of jobs written now, or in a few milliseconds if that was done just now."""
+        with contextlib.suppress(JournalError):  # ``check`` tells
+            if self.journal.flush_now_and_then():
+                asyncio.get_running_loop().call_later(_SOON_S, self._write)
+
+    def _write(self) -> None:
+        with contextlib.suppress(JournalError):
+            self.journal.flush()
 
     def check(self) -> None:
         """See that all was recorded so far.

@@ -127,8 +127,7 @@ class Run:
                 self._tell()
                 if self._flow.done:
                     break
-                if self._inbox.empty() and self.records.journal.flush_now_and_then():
-                    asyncio.get_running_loop().call_later(0.006, self.records.journal.flush_now_and_then)
+                self.records.write_soon()
                 happening = await self._inbox.get()
                 self.records.check()
                 if isinstance(happening, Exception):
