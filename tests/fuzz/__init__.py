@@ -1,0 +1,1 @@
+"""gridcwl beside cwltool on generated documents."""

@@ -1,0 +1,108 @@
+"""Output objects, comparable: Files and Directories by what is in them, not by where they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_SHOWN = 1500
+_UNNAMED = re.compile(r"\b[0-9a-f]{40}\b")
+"""What cwltool calls the file for the standard output of a tool that gives it no name."""
+_NUMBER = re.compile(r"_\d+(?=/|$)")
+"""What tells outputs of one name apart. cwltool puts literal directories of one name all into one place."""
+_OUTDIR = re.compile(r"\boutdir-\w{8}\b")
+"""What cwltool calls the output directory itself, where it is an output; gridcwl calls it ``out``."""
+
+
+class Misdescribed(AssertionError):
+    """An output object does not say what is on disk."""
+
+
+def described(value: Any) -> None:
+    """Every File and Directory is on disk what the output object says.
+
+    Raises:
+        Misdescribed: one is not.
+    """
+    if isinstance(value, list):
+        for item in value:
+            described(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File":
+            _check_file(value)
+        elif value.get("class") == "Directory":
+            _check_directory(value)
+        for item in value.values():
+            described(item)
+
+
+def _check_file(value: dict[str, Any]) -> None:
+    data = _path(value).read_bytes()
+    if (value["size"], value["checksum"]) != (len(data), f"sha1${hashlib.sha1(data).hexdigest()}"):
+        raise Misdescribed(f"size or checksum are not those of the file: {value}")
+
+
+def _check_directory(value: dict[str, Any]) -> None:
+    path = _path(value)
+    for entry in value["listing"]:
+        if _path(entry).parent != path:
+            raise Misdescribed(f"the listing of a Directory speaks of a file elsewhere: {value}")
+    listed = sorted(_path(entry).name for entry in value["listing"])
+    there = sorted(entry.name for entry in path.iterdir())
+    if listed != there:
+        raise Misdescribed(f"the listing of a Directory is not what is there, {there}: {value}")
+
+
+def comparable(value: Any, outdir: Path) -> Any:
+    """The value with every File and Directory read from disk; the order of arrays stays, that of listings does not."""
+    if isinstance(value, list):
+        return [comparable(item, outdir) for item in value]
+    if isinstance(value, dict):
+        if value.get("class") == "File":
+            return _file(value, outdir)
+        if value.get("class") == "Directory":
+            return _directory(value, outdir)
+        return {key: comparable(item, outdir) for key, item in value.items()}
+    return (type(value).__name__, value) if isinstance(value, int | float | bool) else value
+
+
+def _path(value: dict[str, Any]) -> Path:
+    return Path(unquote(urlsplit(value["location"]).path))
+
+
+def _place(path: Path, outdir: Path) -> str:
+    if not path.is_relative_to(outdir):
+        return f"OUTSIDE {path}"
+    place = _NUMBER.sub("", str(path.relative_to(outdir)))
+    return _OUTDIR.sub("out", _UNNAMED.sub("(unnamed)", place))
+
+
+def _file(value: dict[str, Any], outdir: Path) -> dict[str, Any]:
+    path = _path(value)
+    data = path.read_bytes()
+    found: dict[str, Any] = {
+        "class": "File",
+        "place": _place(path, outdir),
+        "content": data[:_SHOWN].decode("utf-8", "backslashreplace"),
+        "sha1": hashlib.sha1(data).hexdigest(),
+    }
+    if value.get("secondaryFiles"):
+        found["secondaryFiles"] = [comparable(other, outdir) for other in value["secondaryFiles"]]
+    if "format" in value:
+        found["format"] = value["format"]
+    return found
+
+
+def _directory(value: dict[str, Any], outdir: Path) -> dict[str, Any]:
+    path = _path(value)
+    return {"class": "Directory", "place": _place(path, outdir), "tree": _tree(path)}
+
+
+def _tree(path: Path) -> dict[str, Any]:
+    return {
+        entry.name: _tree(entry) if entry.is_dir() else entry.read_text("utf-8", "backslashreplace")[:_SHOWN]
+        for entry in sorted(path.iterdir())
+    }

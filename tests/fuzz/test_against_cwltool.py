@@ -1,0 +1,88 @@
+"""Generated documents through gridcwl and through cwltool: the same output object, or both refuse.
+
+    GRIDCWL_FUZZ=5000 GRIDCWL_FUZZ_SEED=7 pytest tests/fuzz
+
+A failure prints the smallest document that hypothesis finds, with inputs and files, to be pasted.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from .compare import Misdescribed, comparable, described
+from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, OPEN, known
+from .report import features, text
+from .runners import Ended, by_cwltool, by_gridcwl, written
+from .workflows import Case, cases
+
+EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "500"))
+SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
+PARTS = 4
+"""Tests that the examples are spread over, for both cores."""
+MOST_REFUSED = 0.3
+_SAID = 3000
+
+
+def verdict(theirs: Ended, ours: Ended) -> str:
+    """How the two compare, in a word, or the reason of a known difference.
+
+    Raises:
+        AssertionError: they differ.
+    """
+    assert not ours.crashed, f"gridcwl stumbled:\n{ours.said[-_SAID:]}"
+    if theirs.refused and ours.refused:
+        return "both refused"
+    if ours.refused:
+        difference = known(ours.said, (*GRIDCWL_REFUSES, *OPEN))
+        assert difference, f"gridcwl alone refuses:\n{ours.said[-_SAID:]}"
+        return difference.reason
+    try:
+        described(ours.outputs)
+    except Misdescribed as error:
+        difference = known(str(error), OPEN)
+        if difference is None:
+            raise
+        return difference.reason
+    if theirs.refused:
+        difference = known(theirs.said, CWLTOOL_REFUSES)
+        assert difference, f"cwltool alone refuses:\n{theirs.said[-_SAID:]}\ngridcwl gives {ours.outputs}"
+        return difference.reason
+    found, expected = comparable(ours.outputs, ours.outdir), comparable(theirs.outputs, theirs.outdir)
+    assert found == expected, "the outputs differ"
+    return "the same"
+
+
+@pytest.mark.node
+@pytest.mark.timeout(300 + EXAMPLES * 2)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_gridcwl_gives_what_cwltool_gives(part: int, tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+    differences: Counter[str] = Counter()
+
+    @seed(SEED * PARTS + part)
+    @settings(max_examples=-(-EXAMPLES // PARTS), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(cases())
+    def agree(case: Case) -> None:
+        with written(case.document, case.inputs, case.files, tmp_path / "case"):
+            theirs, ours = by_cwltool(tmp_path / "case"), by_gridcwl(tmp_path / "case")
+        word = verdict(theirs, ours)
+        counts["run"] += 1
+        if word == "the same":
+            used.update(features(case))
+        if word in ("the same", "both refused"):
+            counts[word] += 1
+        else:
+            counts["known differences"] += 1
+            differences[word] += 1
+
+    agree()
+    # a warning, for pytest shows these at the end, whatever process ran the test
+    warnings.warn(text(SEED * PARTS + part, counts, used, differences), stacklevel=1)
+    assert counts["both refused"] + counts["known differences"] < MOST_REFUSED * counts["run"], f"too many: {counts}"
