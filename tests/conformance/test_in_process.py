@@ -14,7 +14,7 @@ from .cases import MISSING, CaseFailed, expected_failures, load_cases, run_case,
 CASES = load_cases()
 
 
-@pytest.fixture()
+@pytest.fixture
 def in_suite(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cases' paths count from their own folder."""
     folder = suite_folder()
@@ -45,7 +45,8 @@ def test_the_cases_are_here() -> None:
 @pytest.mark.conformance
 @pytest.mark.node
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_without_containers(case: dict[str, Any], in_suite: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_suite")
+def test_without_containers(case: dict[str, Any], tmp_path: Path) -> None:
     check(case, "no-container", ["--no-container"], tmp_path)
 
 
@@ -53,7 +54,8 @@ def test_without_containers(case: dict[str, Any], in_suite: Path, tmp_path: Path
 @pytest.mark.podman
 @pytest.mark.node
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_with_podman(case: dict[str, Any], in_suite: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_suite")
+def test_with_podman(case: dict[str, Any], tmp_path: Path) -> None:
     assert shutil.which("podman"), "podman is not installed: make podman"
     check(case, "podman", ["--podman"], tmp_path)
 
@@ -62,5 +64,6 @@ def test_with_podman(case: dict[str, Any], in_suite: Path, tmp_path: Path) -> No
 @pytest.mark.docker
 @pytest.mark.node
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_with_docker(case: dict[str, Any], in_suite: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_suite")
+def test_with_docker(case: dict[str, Any], tmp_path: Path) -> None:
     check(case, "docker", ["--docker"], tmp_path)
