@@ -1,0 +1,40 @@
+"""The disk that holds the journal is full."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kept_runs import Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "desk", [f"{number}" for number in range(40)])
+    made.open("all")
+    made.state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(made.state)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root's rights")
+    try:
+        yield made
+    finally:
+        made.leave()
+        subprocess.run(["umount", "--lazy", str(made.state)], check=True)
+
+
+def test_the_run_stops_with_the_reason_and_goes_on_when_there_is_room(desk):
+    stopped = desk.run()
+    assert stopped.code == 1
+    assert "journal.db cannot be written" in stopped.stderr
+    assert "gridcwl resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    recorded = desk.recorded()
+    before = desk.starts()
+    subprocess.run(["mount", "-o", "remount,size=50m", str(desk.state)], check=True)
+    ended = desk.gridcwl("resume", "last")
+    assert ended.code == 0, ended.stderr
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert {shard: desk.starts()[shard] for shard in recorded} == {shard: before[shard] for shard in recorded}
