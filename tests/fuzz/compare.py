@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-_SHOWN = 1500
 _UNNAMED = re.compile(r"\b[0-9a-f]{40}\b")
 """What cwltool calls the file for the standard output of a tool that gives it no name."""
 _NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -66,7 +65,14 @@ def comparable(value: Any, outdir: Path) -> Any:
         if value.get("class") == "Directory":
             return _directory(value, outdir)
         return {key: comparable(item, outdir) for key, item in value.items()}
+    if isinstance(value, str):
+        return _UNNAMED.sub("(unnamed)", value)
     return (type(value).__name__, value) if isinstance(value, int | float | bool) else value
+
+
+def _text(data: bytes) -> str:
+    """All of a file, but for names that are random in both."""
+    return _UNNAMED.sub("(unnamed)", data.decode("utf-8", "backslashreplace"))
 
 
 def _path(value: dict[str, Any]) -> Path:
@@ -82,12 +88,10 @@ def _place(path: Path, outdir: Path) -> str:
 
 def _file(value: dict[str, Any], outdir: Path) -> dict[str, Any]:
     path = _path(value)
-    data = path.read_bytes()
     found: dict[str, Any] = {
         "class": "File",
         "place": _place(path, outdir),
-        "content": data[:_SHOWN].decode("utf-8", "backslashreplace"),
-        "sha1": hashlib.sha1(data).hexdigest(),
+        "content": _text(path.read_bytes()),
     }
     if value.get("secondaryFiles"):
         found["secondaryFiles"] = [comparable(other, outdir) for other in value["secondaryFiles"]]
@@ -103,6 +107,16 @@ def _directory(value: dict[str, Any], outdir: Path) -> dict[str, Any]:
 
 def _tree(path: Path) -> dict[str, Any]:
     return {
-        entry.name: _tree(entry) if entry.is_dir() else entry.read_text("utf-8", "backslashreplace")[:_SHOWN]
-        for entry in sorted(path.iterdir())
+        entry.name: _tree(entry) if entry.is_dir() else _text(entry.read_bytes()) for entry in sorted(path.iterdir())
     }
+
+
+def directories(value: Any) -> set[str]:
+    """The locations of the outermost Directories."""
+    if isinstance(value, list):
+        return set().union(*map(directories, value))
+    if isinstance(value, dict):
+        if value.get("class") == "Directory":
+            return {value["location"]}
+        return set().union(*map(directories, value.values()))
+    return set()

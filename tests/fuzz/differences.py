@@ -49,6 +49,8 @@ CWLTOOL_REFUSES = (
 )
 
 
+MERGED = "cwltool puts all Directories of one name into one place, where their files mix; gridcwl numbers them"
+
 GRIDCWL_REFUSES = (
     Difference(
         "gridcwl does not let a tool write its standard output through the link to an input of the same name",

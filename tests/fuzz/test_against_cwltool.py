@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from .compare import Misdescribed, comparable, described
-from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, OPEN, known
+from .compare import Misdescribed, comparable, described, directories
+from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, MERGED, OPEN, known
 from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
 from .workflows import Case, cases
@@ -26,6 +26,7 @@ SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
 PARTS = 4
 """Tests that the examples are spread over, for both cores."""
 MOST_REFUSED = 0.3
+MOST_KNOWN = 0.2
 _SAID = 3000
 
 
@@ -54,7 +55,9 @@ def verdict(theirs: Ended, ours: Ended) -> str:
         assert difference, f"cwltool alone refuses:\n{theirs.said[-_SAID:]}\ngridcwl gives {ours.outputs}"
         return difference.reason
     found, expected = comparable(ours.outputs, ours.outdir), comparable(theirs.outputs, theirs.outdir)
-    assert found == expected, "the outputs differ"
+    if found != expected and len(directories(theirs.outputs)) < len(directories(ours.outputs)):
+        return MERGED
+    assert found == expected, f"the outputs differ:\ncwltool {expected}\ngridcwl {found}"
     return "the same"
 
 
@@ -85,4 +88,5 @@ def test_gridcwl_gives_what_cwltool_gives(part: int, tmp_path: Path) -> None:
     agree()
     # a warning, for pytest shows these at the end, whatever process ran the test
     warnings.warn(text(SEED * PARTS + part, counts, used, differences), stacklevel=1)
-    assert counts["both refused"] + counts["known differences"] < MOST_REFUSED * counts["run"], f"too many: {counts}"
+    assert counts["both refused"] < MOST_REFUSED * counts["run"], f"too many refusals: {counts}"
+    assert counts["known differences"] < MOST_KNOWN * counts["run"], f"too many known differences: {differences}"
