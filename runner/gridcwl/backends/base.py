@@ -41,8 +41,13 @@ class Backend(Protocol):
     def results(self) -> AsyncIterator[JobEvent]:
         """State changes and results as they happen, in any order; ends when the backend is closed."""
 
-    async def cancel(self, job_ids: Collection[JobId]) -> None:
-        """Stop these jobs; each still ends with an event. Jobs that have ended are ignored."""
+    async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
+        """Stop these jobs; each still ends with an event. Jobs that have ended are ignored.
+
+        Args:
+            job_ids: which.
+            running: those that run, too; if False, only those that have not begun.
+        """
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
         """After a restart: the run's jobs that are already out there."""

@@ -164,6 +164,19 @@ class Dataflow:
         self._deliver(run, position, outputs or {}, failed=True)
         self._settle()
 
+    def withdraw(self, invocation_id: int) -> None:
+        """An invocation that was given out was not begun and will not be, as the run stops: no failure of its own."""
+        run, position = self._flying.pop(invocation_id)
+        if run is None:
+            self._outputs = {}
+            return
+        run.counter.taken -= 1
+        run.failed = True
+        run.open -= 1
+        if not run.open:
+            self._climb(run)
+        self._settle()
+
     # -- giving out ----------------------------------------------------------------------------------------------------
 
     @property

@@ -84,6 +84,8 @@ class _UnderWay:
 
     invocation: Invocation
     resolved: ResolvedJob
+    withdrawn: bool = False
+    """Told not to begin, as the run stops."""
 
 
 @dataclass(slots=True)
@@ -125,6 +127,8 @@ class Run:
             while True:
                 await self._give_out()
                 self._tell()
+                if self._stopping:
+                    await self._withdraw_waiting()
                 if self._flow.done:
                     break
                 self.records.write_soon()
@@ -241,6 +245,10 @@ class Run:
                 self.watcher.job_started(job)
             return
         result = event.result
+        if under_way.withdrawn and result.outcome is Outcome.CANCELLED:
+            del self._under_way[event.id]
+            self._flow.withdraw(under_way.invocation.id)
+            return
         self.watcher.job_ended(job, result)
         if self.retries.wanted(job, result) and not self._stopping:
             self._try_again(under_way, result)
@@ -265,6 +273,14 @@ class Run:
     @property
     def _stopping(self) -> bool:
         return self.on_error == "stop" and bool(self._flow.errors)
+
+    async def _withdraw_waiting(self) -> None:
+        """Something failed for good: what the backend has not begun is not to begin any more."""
+        waiting = [job_id for job_id, under_way in self._under_way.items() if not under_way.withdrawn]
+        if waiting:
+            for job_id in waiting:
+                self._under_way[job_id].withdrawn = True
+            await self.backend.cancel(waiting, running=False)
 
     def _try_again(self, under_way: _UnderWay, result: JobResult) -> None:
         """Give out the job once more, after a pause."""

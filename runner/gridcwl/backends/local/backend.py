@@ -120,14 +120,14 @@ class LocalBackend:
         while (event := await self._events.get()) is not None:
             yield event
 
-    async def cancel(self, job_ids: Collection[JobId]) -> None:
+    async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """See ``Backend.cancel``."""
         wanted = set(job_ids)
         for job in [job for job in self._waiting if job.id in wanted]:
             self._waiting.remove(job)
             result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it began")
             self._events.put_nowait(JobEvent(job.id, JobState.CANCELLED, result))
-        for job_id in wanted & self._running.keys():
+        for job_id in wanted & self._running.keys() if running else ():
             self._stop(job_id, "cancelled")
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:  # noqa: ARG002

@@ -1,0 +1,21 @@
+"""For all tests: runs are recorded in a place of their own, not among the user's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state_folder() -> Iterator[None]:
+    """What tests run does not show in ``gridcwl runs``, and goes when they end; set for what they start, too."""
+    if "GRIDCWL_STATE_DIR" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="gridcwl-test-state-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRIDCWL_STATE_DIR"] = folder
+        yield
+        del os.environ["GRIDCWL_STATE_DIR"]
