@@ -166,7 +166,7 @@ class Dataflow:
 
     def withdraw(self, invocation_id: int) -> None:
         """An invocation that was given out was not begun and will not be, as the run stops: no failure of its own."""
-        run, position = self._flying.pop(invocation_id)
+        run, _ = self._flying.pop(invocation_id)
         if run is None:
             self._outputs = {}
             return
