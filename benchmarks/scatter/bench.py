@@ -1,11 +1,12 @@
 """A scatter over echo: gridcwl, cwltool and the bare limit, in one run.
 
     make bench BENCH=scatter
-    python benchmarks/scatter/bench.py [--sizes 100 1000 2000] [--docker 40] [--skip-cwltool-above 2000]
+    python benchmarks/scatter/bench.py [--sizes 100 1000 2000] [--docker 40] [--repeat 3] [--cwltool-up-to 2000]
 
-The limit is ``xargs -P2`` starting the same commands: no runner can start processes faster than that. Wall seconds
-are those of the whole process; CPU seconds are its own and its children's. Ratios are to the limit; growth is
-the time of the largest size by that of the size before.
+The limit is ``xargs -P2`` starting the same commands, each in a folder of its own and with its output in a file, as CWL
+asks of a job: no runner can be faster than that. ``xargs -P2 echo`` alone is printed beside it. Wall seconds are those
+of the whole process; CPU seconds are its own and its children's. Ratios are to the limit; growth is the time of a size
+by that of the size before.
 """
 
 from __future__ import annotations
@@ -89,8 +90,9 @@ def bare(folder: Path, sizes: list[int], repeat: int, cwltool_up_to: int) -> Non
         inputs.write_text(json.dumps({"numbers": list(range(size))}))
         numbers = folder / f"{size}.txt"
         numbers.write_text("".join(f"{number}\n" for number in range(size)))
-        limit = best(["xargs", f"-P{PARALLEL}", "-n1", "echo"], repeat, stdin=numbers)
-        row("limit: xargs -P2 echo", size, limit, None)
+        row("xargs -P2 echo", size, best(["xargs", f"-P{PARALLEL}", "-n1", "echo"], repeat, stdin=numbers), None)
+        limit = min((measure_limit(folder, numbers) for _ in range(repeat)), key=lambda cost: cost.wall_s)
+        row("limit: in folder, to file", size, limit, None)
         document = str(HERE / "scatter.cwl")
         runners = {"gridcwl": ["--quiet", "--no-container"]}
         if size <= cwltool_up_to:
@@ -103,6 +105,13 @@ def bare(folder: Path, sizes: list[int], repeat: int, cwltool_up_to: int) -> Non
     for name, by_size in walls.items():
         for smaller, larger in zip(list(by_size), list(by_size)[1:], strict=False):
             print(f"{name}: {larger} shards take {by_size[larger] / by_size[smaller]:.2f} times what {smaller} take")
+
+
+def measure_limit(folder: Path, numbers: Path) -> Cost:
+    """What the jobs are without a runner: each makes its folder and writes its file there, two at a time."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        script = f'mkdir "{place}/$0" && cd "{place}/$0" && exec echo "$0" > out.txt'
+        return measure(["xargs", f"-P{PARALLEL}", "-n1", "sh", "-c", script], stdin=numbers)
 
 
 def containers(folder: Path, size: int, repeat: int) -> None:

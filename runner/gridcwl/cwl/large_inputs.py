@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 from ruamel.yaml.comments import CommentedMap
 from schema_salad.ref_resolver import file_uri
 
-_LARGE = 32 * 1024  # bytes
+_LARGE = 8 * 1024  # bytes
 _MEANS_MORE = ('"$', '"cwl:', '"cwltool:', '"@id"')
 """Keys that schema-salad gives a meaning to: ``$import``, ``$namespaces``, ``cwl:requirements`` and the like."""
 
