@@ -49,7 +49,8 @@ def _check_directory(value: dict[str, Any]) -> None:
     for entry in value["listing"]:
         if _path(entry).parent != path:
             raise Misdescribed(f"the listing of a Directory speaks of a file elsewhere: {value}")
-    listed = sorted(_path(entry).name for entry in value["listing"])
+    beside = [other for entry in value["listing"] for other in entry.get("secondaryFiles", ())]
+    listed = sorted({_path(entry).name for entry in [*value["listing"], *beside]})
     there = sorted(entry.name for entry in path.iterdir())
     if listed != there:
         raise Misdescribed(f"the listing of a Directory is not what is there, {there}: {value}")
@@ -71,8 +72,8 @@ def comparable(value: Any, outdir: Path) -> Any:
 
 
 def _text(data: bytes) -> str:
-    """All of a file, but for names that are random in both."""
-    return _UNNAMED.sub("(unnamed)", data.decode("utf-8", "backslashreplace"))
+    """All of a file, but for names that are random."""
+    return _OUTDIR.sub("out", _UNNAMED.sub("(unnamed)", data.decode("utf-8", "backslashreplace")))
 
 
 def _path(value: dict[str, Any]) -> Path:
