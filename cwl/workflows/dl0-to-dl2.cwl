@@ -84,7 +84,8 @@ outputs:
   event_pictures:
     type: File[]
     label: Event displays
-    outputSource: draw/picture
+    outputSource: [draw/picture]
+    linkMerge: merge_flattened
     pickValue: all_non_null
   provenance:
     type: File[]

@@ -99,10 +99,10 @@ class ImageError(BackendError):
 class ResourcesExceeded(BackendError):
     """A job asks for more than the place has."""
 
-    def __init__(self, job: str, asked: str, available: str) -> None:
+    def __init__(self, job: str, asked: str, available: str, requirement: str = "ResourceRequirement") -> None:
         super().__init__(
             f"{job} asks for {asked}, but this machine has {available}",
-            remedy="Lower the tool's ResourceRequirement, or run it where there is more.",
+            remedy=f"Lower the tool's {requirement}, or run it where there is more.",
         )
         self.job = job
         self.asked = asked

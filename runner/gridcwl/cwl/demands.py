@@ -11,6 +11,8 @@ from gridcwl.model import Resources
 
 _CORES = ("coresMin", "coresMax")
 _MEMORY = ("ramMin", "ramMax")
+_GPUS = ("cudaDeviceCountMin", "cudaDeviceCountMax")
+_CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 
 
 def refuse_giants(process: Workflow | Leaf, inputs: Mapping[str, Any], largest: Resources | None) -> None:
@@ -26,6 +28,8 @@ def refuse_giants(process: Workflow | Leaf, inputs: Mapping[str, Any], largest: 
             raise ResourcesExceeded(demand.name, f"{demand.cores:g} cores", f"{largest.cores:g}")
         if demand.ram_mib > largest.ram_mib:
             raise ResourcesExceeded(demand.name, f"{demand.ram_mib} MiB of memory", f"{largest.ram_mib} MiB")
+        if demand.gpus > largest.gpus:
+            raise ResourcesExceeded(demand.name, f"{demand.gpus} GPU(s)", str(largest.gpus), "CUDARequirement")
 
 
 class Demand(NamedTuple):
@@ -33,8 +37,9 @@ class Demand(NamedTuple):
 
     name: str
     """The step's path, as it is shown while it runs."""
-    cores: float
-    ram_mib: int
+    cores: float = 0.0
+    ram_mib: int = 0
+    gpus: int = 0
 
 
 def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Demand]:
@@ -74,6 +79,9 @@ def _of_tool(leaf: Leaf, name: str) -> Iterator[Demand]:
     wanted, _ = process.get_requirement("ResourceRequirement")
     if wanted:
         yield Demand(name, float(_number(wanted, _CORES)), int(_number(wanted, _MEMORY)))
+    graphics, _ = process.get_requirement(_CUDA)
+    if graphics:
+        yield Demand(name, gpus=max(1, int(_number(graphics, _GPUS))))
 
 
 def _number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:

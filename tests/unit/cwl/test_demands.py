@@ -15,7 +15,7 @@ def asks(**wanted):
 
 
 def found(bench, document, **inputs):
-    return [tuple(demand) for demand in demands(bench.open(document).graph, inputs)]
+    return [tuple(demand)[:3] for demand in demands(bench.open(document).graph, inputs)]
 
 
 def test_plain_numbers_are_known(bench):
@@ -47,6 +47,17 @@ def test_a_scatter_counts_where_there_is_something_to_scatter(bench, numbers, co
 def test_what_is_too_large_is_refused_by_name(bench, wanted, words):
     with pytest.raises(ResourcesExceeded, match=f"doc.cwl asks for {words}"):
         refuse_giants(bench.open(asks(**wanted)).graph, {}, Resources(cores=4, ram_mib=1000))
+
+
+def test_gpus_that_are_not_there_are_refused_with_their_own_remedy(bench):
+    cuda = {"cudaVersionMin": "11.0", "cudaComputeCapability": "5.0", "cudaDeviceCountMin": 2}
+    document = tool("true", requirements={"cwltool:CUDARequirement": cuda})
+    document["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
+
+    with pytest.raises(
+        ResourcesExceeded, match=r"2 GPU\(s\), but this machine has 1\nLower the tool's CUDARequirement"
+    ):
+        refuse_giants(bench.open(document).graph, {}, Resources(cores=4, ram_mib=1000, gpus=1))
 
 
 def test_where_only_the_server_knows_nothing_is_refused(bench):

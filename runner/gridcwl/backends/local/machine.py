@@ -40,7 +40,7 @@ class Ledger:
         if need.ram_mib > self.ram_mib:
             raise ResourcesExceeded(job.name, f"{need.ram_mib} MiB of memory", f"{self.ram_mib} MiB")
         if need.gpus > self.gpus:
-            raise ResourcesExceeded(job.name, f"{need.gpus} GPU(s)", f"{self.gpus}")
+            raise ResourcesExceeded(job.name, f"{need.gpus} GPU(s)", f"{self.gpus}", "CUDARequirement")
 
     def take(self, job: Job) -> bool:
         """Give the job what it needs, if it is free."""
