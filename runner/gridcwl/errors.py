@@ -7,8 +7,6 @@
     ├── ExpressionError             an expression or parameter reference could not be evaluated
     ├── ConfigError                 an option, environment variable or configuration file is wrong
     ├── BackendError                where jobs run: the place itself failed, not the tool
-    │   ├── EngineMissing           no container engine answers
-    │   ├── ImageError              an image can be neither found, pulled, loaded nor built
     │   └── ResourcesExceeded       a job asks for more than the place has
     ├── StoreError                  where bytes live: missing, damaged, no room
     │   └── OutputConflict          something is in the way where an output has to go
@@ -69,31 +67,6 @@ class ConfigError(GridCWLError):
 
 class BackendError(GridCWLError):
     """The place where jobs run failed, not the tool."""
-
-
-class EngineMissing(BackendError):
-    """No container engine answers."""
-
-    def __init__(self, engine: str, detail: str) -> None:
-        super().__init__(
-            f"The container engine {engine} does not answer: {detail}",
-            remedy=f"Start {engine}, choose another engine (--podman, --singularity, --udocker), "
-            "or run without containers (--no-container).",
-        )
-        self.engine = engine
-        self.detail = detail
-
-
-class ImageError(BackendError):
-    """A container image can be neither found, pulled, loaded nor built."""
-
-    def __init__(self, image: str, detail: str) -> None:
-        super().__init__(
-            f"The container image {image} cannot be had: {detail}",
-            remedy="Check the name in the tool's DockerRequirement, or build or load the image on this machine first.",
-        )
-        self.image = image
-        self.detail = detail
 
 
 class ResourcesExceeded(BackendError):

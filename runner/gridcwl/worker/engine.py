@@ -1,7 +1,7 @@
 """The interface between the worker and whatever starts the tool's process: a container engine, or none."""
 
 import dataclasses
-from typing import Any, Dict, List, Mapping, Optional, Protocol, Tuple
+from typing import Any, Dict, Mapping, Optional, Protocol, Tuple
 
 
 class EngineError(Exception):
@@ -102,5 +102,3 @@ class Engine(Protocol):
 
 Plain = Dict[str, Any]
 """A JSON object: a job, a result, or a part of one."""
-
-PlainList = List[Plain]

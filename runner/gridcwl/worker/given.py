@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
@@ -84,8 +84,3 @@ def asked(job: Any, key: str) -> str:
     """A text field of something that may not be a job at all; for a result that has to be written all the same."""
     value: Optional[Any] = job.get(key) if isinstance(job, dict) else None
     return value if isinstance(value, str) else ""
-
-
-def strings(values: Any) -> List[str]:
-    """A list of texts from a JSON array or a tuple."""
-    return [str(value) for value in values]
