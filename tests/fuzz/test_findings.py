@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .compare import comparable, described
 from .runners import by_cwltool, by_gridcwl, written
 
@@ -36,7 +34,6 @@ def check(folder: Path, document: dict[str, Any], inputs: dict[str, Any], files:
     return ours.outputs
 
 
-@pytest.mark.xfail(strict=True, reason="cwl/inputs.py measures Files after normalizeFilesDirs gave literals a location")
 def test_a_literal_file_in_the_input_object_has_a_size(tmp_path: Path) -> None:
     document = tool(
         baseCommand="echo", inputs={"f": "File"}, arguments=["$(inputs.f.size)"], outputs={"o": "stdout"}, stdout="o"
@@ -44,7 +41,6 @@ def test_a_literal_file_in_the_input_object_has_a_size(tmp_path: Path) -> None:
     check(tmp_path, document, {"f": {"class": "File", "basename": "l.txt", "contents": "abc"}})
 
 
-@pytest.mark.xfail(strict=True, reason="runs/publish.py knows a file by its location as written, quoted or not")
 def test_secondary_files_of_an_output_that_is_given_twice_are_published_once(tmp_path: Path) -> None:
     document = {
         "cwlVersion": "v1.2",
@@ -58,7 +54,6 @@ def test_secondary_files_of_an_output_that_is_given_twice_are_published_once(tmp
     assert found["a"]["secondaryFiles"] == found["b"]["secondaryFiles"]
 
 
-@pytest.mark.xfail(strict=True, reason="runs/publish.py puts no second copy of a published file into its Directory")
 def test_a_directory_is_whole_although_a_file_in_it_is_an_output_of_its_own(tmp_path: Path) -> None:
     document = tool(
         baseCommand=["sh", "-c", "mkdir d; echo x > d/x.txt"],

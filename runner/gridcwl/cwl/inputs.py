@@ -212,9 +212,9 @@ def _completed(process: Process, values: CommentedMap, base: str, secrets: Secre
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)
+        _each_file(whole, _measure)  # before literals are given a location
         adjustDirObjs(whole, trim_listing)
         normalizeFilesDirs(whole)
-        _each_file(whole, _measure)
         secret, _ = process.get_requirement(_SECRETS)
         if secret:
             secrets.store([shortname(name) for name in secret["secrets"]], whole)

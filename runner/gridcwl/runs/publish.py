@@ -32,10 +32,13 @@ class _Publication:
     """Below this folder the run owns the files: they may be linked instead of copied."""
     targets: dict[str, Path] = field(default_factory=dict)
     """Where each location went, relative to the output directory."""
-    taken: set[Path] = field(default_factory=set)
+    placed: dict[Path, str] = field(default_factory=dict)
+    """What each name in the output directory was given to."""
     copies: dict[Path, int] = field(default_factory=dict)
     """The last number that was given to a name, so that ten thousand of one name do not try each other's."""
     digests: dict[str, tuple[str, int]] = field(default_factory=dict)
+    listings: dict[Path, list[CwlObject]] = field(default_factory=dict)
+    """What is in each published Directory."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs: a tool may leave symbolic links to them in a directory."""
 
@@ -88,9 +91,9 @@ def _spare_inputs(publication: _Publication) -> None:
     Raises:
         OutputConflict: one would.
     """
-    for location, target in publication.targets.items():
+    for target, source in publication.placed.items():
         final = publication.outdir / target
-        if str(final) in publication.inputs and location != uri(final):
+        if str(final) in publication.inputs and source != str(final):
             raise OutputConflict(str(final), "one of the run's inputs has that name")
 
 
@@ -117,12 +120,16 @@ def _published(value: Any, publication: _Publication) -> Any:
     return value
 
 
-def _place(entry: CwlObject, folder: Path, publication: _Publication) -> CwlObject:
-    """Stage one entry below ``folder`` and say where it will be."""
+def _place(entry: CwlObject, folder: Path, publication: _Publication, *, inside: bool = False) -> CwlObject:
+    """Stage one entry below ``folder`` and say where it will be.
+
+    What is an output twice is published once; but what is ``inside`` a Directory is there in any case, or the Directory
+    would not be whole.
+    """
     location: str = entry.get("location", "")
     if location and not location.startswith(("_:", "file://")):
         return entry  # it lives elsewhere and stays there
-    known = publication.targets.get(location)
+    known = None if inside else publication.targets.get(_key(location))
     target = known or _free_name(folder / _basename(entry), location, publication)
     described = {key: item for key, item in entry.items() if key not in _NOT_PUBLISHED}
     described |= {"location": uri(publication.outdir / target), "path": str(publication.outdir / target)}
@@ -133,10 +140,20 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication) -> CwlObje
         checksum, size = publication.digests[str(target)]
         described |= {"checksum": checksum, "size": size}
         if entry.get("secondaryFiles"):
-            described["secondaryFiles"] = [_place(f, target.parent, publication) for f in entry["secondaryFiles"]]
+            described["secondaryFiles"] = [
+                _place(file, target.parent, publication, inside=inside and not _is_beside(file, target, publication))
+                for file in entry["secondaryFiles"]
+            ]
     else:
-        described["listing"] = _stage_directory(entry, target, publication)
+        if known is None:
+            publication.listings[target] = _stage_directory(entry, target, publication)
+        described["listing"] = publication.listings[target]
     return described
+
+
+def _is_beside(entry: CwlObject, target: Path, publication: _Publication) -> bool:
+    known = publication.targets.get(_key(entry.get("location", "")))
+    return known is not None and known.parent == target.parent
 
 
 def _basename(entry: CwlObject) -> str:
@@ -147,13 +164,18 @@ def _basename(entry: CwlObject) -> str:
 def _free_name(wanted: Path, location: str, publication: _Publication) -> Path:
     """The wanted name, or with ``_2``, ``_3`` ... if another output has it; as cwltool does."""
     target = wanted
-    while target in publication.taken:
+    while target in publication.placed:
         publication.copies[wanted] = number = publication.copies.get(wanted, 1) + 1
         target = wanted.with_name(f"{wanted.name}_{number}")
-    publication.taken.add(target)
+    publication.placed[target] = _key(location)
     if location:
-        publication.targets[location] = target
+        publication.targets.setdefault(_key(location), target)
     return target
+
+
+def _key(location: str) -> str:
+    """One name for a file, however its URL is quoted."""
+    return str(path_of(location)) if location.startswith("file://") else location
 
 
 def _stage_file(entry: CwlObject, target: Path, publication: _Publication) -> None:
@@ -184,7 +206,7 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
         known = {child.get("basename"): child for child in children or ()}
         paths = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
         children = [_child(path, known) for path in paths]
-    return [_place(child, target, publication) for child in children or ()]
+    return [_place(child, target, publication, inside=True) for child in children or ()]
 
 
 def _may_be_followed(path: Path, publication: _Publication) -> bool:
