@@ -56,11 +56,25 @@ def vector(cli: Cli, call: Call) -> List[str]:
 
 def environment(cli: Cli, call: Call) -> Dict[str, str]:
     """What the command's own environment must hold for the tool to get its own; empty where options do it."""
+    if cli.daemonlike:
+        return {name: value for name, value in call.environment.items() if not _is_the_engines(name)}
     if cli.kind not in {"apptainer", "singularity"}:
         return {}
     prefix = f"{cli.kind.upper()}ENV_"  # --env would take a comma for the next variable
     # HOME cannot be given so; it comes by --home
     return {prefix + name: value for name, value in call.environment.items() if name != "HOME"}
+
+
+_ENGINES_OWN = re.compile(
+    r"(HOME|TMPDIR|PATH|USER|SHELL|LANG|LC_.*|LD_.*|XDG_.*|.*_PROXY|(DOCKER|CONTAINERS?|PODMAN|BUILDAH|"
+    r"BUILDKIT|STORAGE|REGISTRY|DBUS|SSL|NOTIFY|GO).*)\Z",
+    re.IGNORECASE,
+)
+
+
+def _is_the_engines(name: str) -> bool:
+    """Whether the engine's command reads this variable itself, so that the tool's value must not be in its way."""
+    return _ENGINES_OWN.match(name) is not None
 
 
 def signal_vector(cli: Cli, name: str, signal: str) -> List[str]:
@@ -114,7 +128,9 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
             words.append("--userns=keep-id")  # rootless; root may not ask for it
     words += [f"--user={cli.uid}:{cli.gid}", f"--workdir={call.workdir}"]
     words += [f"--mount={_mount(mount, 'target', 'readonly')}" for mount in call.mounts]
-    words += [f"--env={name}={value}" for name, value in call.environment.items()]
+    for name, value in call.environment.items():
+        # By name only, the engine takes the value from its own environment: a secret is not for the process list.
+        words.append(f"--env={name}={value}" if _is_the_engines(name) else f"--env={name}")
     words += [f"--label={name}={value}" for name, value in call.labels.items()]
     if call.cores is not None:
         words.append(f"--cpus={call.cores:g}")
