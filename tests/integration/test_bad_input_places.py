@@ -12,6 +12,8 @@ import pytest
 from commandline import Said, gridcwl
 from documents import ECHO, Desk, expression, glob, shell, tool
 
+from gridcwl.cwl.javascript import NodeEngine
+
 IN_DEBIAN = tool("true", requirements={"DockerRequirement": {"dockerPull": "debian:trixie-slim"}})
 
 
@@ -25,7 +27,8 @@ def one_error(said: Said, *words: str) -> None:
 
 @pytest.fixture
 def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PATH with nothing but sh and echo: no node, no container engine."""
+    """A PATH with nothing but sh and echo: no node, also none that is still there, and no container engine."""
+    NodeEngine().forget()
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "echo"):

@@ -46,18 +46,19 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
             reason = _reason(complained, many_lines="\n" in scan.strip())
             raise ExpressionError(f"{what} failed: {reason}")
         # It said nothing at all. The exit code does not tell: a process just killed may still seem to run.
-        self._forget()
+        self.forget()
         raise ExpressionError(
             f"{what} was stopped after {timeout:g} s",
             remedy="Look for an endless loop, or give it longer with --eval-timeout.",
         )
 
-    def _forget(self) -> None:
-        """Make sure that the next expression is not given to a process that is just going."""
-        for process in self.localdata.procs.values():
+    def forget(self) -> None:
+        """End the process that is kept, so that the next expression is not given to one that is just going."""
+        kept = getattr(self.localdata, "procs", {})
+        for process in kept.values():
             process.kill()
             process.wait()
-        self.localdata.procs.clear()
+        kept.clear()
 
     def new_js_proc(self, js_text: str, **_rest: Any) -> subprocess.Popen[str]:
         """A node process that waits for expressions.
