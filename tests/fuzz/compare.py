@@ -83,8 +83,8 @@ def _path(value: dict[str, Any]) -> Path:
 def _place(path: Path, outdir: Path) -> str:
     if not path.is_relative_to(outdir):
         return f"OUTSIDE {path}"
-    place = _NUMBER.sub("", str(path.relative_to(outdir)))
-    return _OUTDIR.sub("out", _UNNAMED.sub("(unnamed)", place))
+    named = _OUTDIR.sub("out", str(path.relative_to(outdir)))  # first: a random name may end as a number does
+    return _UNNAMED.sub("(unnamed)", _NUMBER.sub("", named))
 
 
 def _file(value: dict[str, Any], outdir: Path) -> dict[str, Any]:

@@ -65,6 +65,10 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
     sources = frozenset(str(path_of(e["location"])) for e in _entries(inputs) if _is_local(e))
     with explained(outdir), Placement(outdir, run) as placement:
         publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources)
+        # Directories first, as cwltool has it: a file that is an output and lies in one is published in it, once.
+        for entry in _entries(outputs):
+            if entry["class"] == "Directory" and entry.get("location"):
+                _place(entry, Path(), publication)
         published = _published(outputs, publication)
         _spare_inputs(publication)
         placement.commit()
