@@ -21,7 +21,7 @@ from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
 from .workflows import Case, cases
 
-EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "500"))
+EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "100"))
 SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
 PARTS = 4
 """Tests that the examples are spread over, for both cores."""
