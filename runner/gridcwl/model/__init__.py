@@ -11,6 +11,8 @@ from gridcwl.model.job import (
     Resources,
     RunId,
     StagedFile,
+    Storage,
+    StorageElement,
 )
 from gridcwl.model.result import JobEvent, JobResult, JobState, Outcome, ProducedFile, Usage
 
@@ -34,5 +36,7 @@ __all__ = [
     "Site",
     "StagePlan",
     "StagedFile",
+    "Storage",
+    "StorageElement",
     "Usage",
 ]

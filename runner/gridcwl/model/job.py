@@ -63,7 +63,7 @@ class StagedFile:
     """The tool may change it: it gets a copy of its own, or with ``Job.in_place`` the original itself."""
     size: int | None = None
     checksum: str | None = None
-    """As CWL writes it: ``sha1$`` and the hexadecimal digest."""
+    """As CWL writes it: ``sha1$`` or ``adler32$`` and the hexadecimal digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,35 @@ class OutputRules:
     """Shell patterns (glob(7)) relative to the output directory; None keeps everything."""
     contents: tuple[str, ...] = ()
     """Patterns of the files whose first 64 KiB come back in the result (CWL's ``loadContents``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageElement:
+    """A place where outputs can be left, and the ways to it."""
+
+    name: str
+    """As Rucio has it: the name of the RSE."""
+    urls: tuple[str, ...]
+    """Prefixes that end with ``/``, one for each protocol, the preferred one first: ``davs://host:1094/rucio/``."""
+    sites: tuple[str, ...] = ()
+    """Workers at these sites use it first."""
+    naming: Literal["hash", "identity"] = "hash"
+    """How a file's path below the prefix comes from scope and name (Rucio's ``lfn2pfn`` algorithms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the worker leaves what a job made, where outputs do not stay on the worker's own disk.
+
+    The worker puts each file at ``<url><path of scope:prefix+mangled relative path>`` of one element; the URL that it
+    reports is ``rucio://scope/name``. Whoever submitted the job registers it.
+    """
+
+    scope: str
+    prefix: str
+    """The names of the job's outputs begin with this; unique for each attempt of a job."""
+    elements: tuple[StorageElement, ...]
+    """Those of the worker's site come first, then the others in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +154,6 @@ class Job:
     in_place: bool = False
     """Writable files are changed where they are (cwltool's InplaceUpdateRequirement)."""
     attempt: int = 1
+    storage: Storage | None = None
+    """Where outputs go; None leaves them in the job's own folder."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT

@@ -83,6 +83,10 @@ class JobResult:
     stderr_tail: str = ""
     """The last lines of the tool's stderr; filled when the job failed."""
     usage: Usage | None = None
+    element: str = ""
+    """The storage element that holds the files whose location is ``rucio://``; empty if nothing was put into one."""
+    fetched: tuple[str, ...] = ()
+    """The URLs that inputs were in fact read from, where a job had a choice."""
     format: Literal["gridcwl-result/1"] = RESULT_FORMAT
 
 

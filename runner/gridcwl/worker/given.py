@@ -25,6 +25,7 @@ _DEFAULTS: Plain = {
     "exit_codes": {},
     "in_place": False,
     "attempt": 1,
+    "storage": None,
     "format": FORMAT,
 }
 _NESTED: Dict[str, Plain] = {
