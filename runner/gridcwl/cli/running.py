@@ -135,16 +135,20 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
 
 
 def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int:
+    from gridcwl.runs.places import LocalChoice
     from gridcwl.runs.retry import Retries
-    from gridcwl.runs.session import RunOptions, run_locally
+    from gridcwl.runs.session import RunOptions, run_to_end
 
     how = RunOptions(
         outdir=options.outdir,
-        engine=options.engine,
-        max_jobs=options.max_jobs,
+        backend=LocalChoice(
+            engine=options.engine,
+            max_jobs=options.max_jobs,
+            limit_memory=options.strict_memory_limit,
+            limit_cores=options.strict_cpu_limit,
+            leave_tmpdir=options.leave_tmpdir,
+        ),
         on_error=options.on_error,
-        limit_memory=options.strict_memory_limit,
-        limit_cores=options.strict_cpu_limit,
         leave_tmpdir=options.leave_tmpdir,
         retries=Retries(options.retries, options.retry_all),
         sums=options.cache_dir / "sums.db",
@@ -153,7 +157,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int
     try:
         with _watcher(options) as watcher:
             watcher.hide = session.hide
-            finished = run_locally(session, inputs, how, watcher, kept)
+            finished = run_to_end(session, inputs, how, watcher, kept)
     except RunCancelled as error:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
         raise

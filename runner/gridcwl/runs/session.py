@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gridcwl.backends.local.backend import LocalBackend, LocalOptions
 from gridcwl.cwl.demands import refuse_giants
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
 from gridcwl.runs.keeping import Kept, finish
+from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
 from gridcwl.runs.publish import check_outdir, publish
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries
@@ -33,11 +33,8 @@ class RunOptions:
     """How one run is done."""
 
     outdir: Path
-    engine: str = "docker"
-    max_jobs: int | None = None
+    backend: BackendChoice = field(default_factory=LocalChoice)
     on_error: Any = "stop"
-    limit_memory: bool = False
-    limit_cores: bool = False
     leave_tmpdir: bool = False
     retries: Retries = field(default_factory=Retries)
     sums: Path | None = None
@@ -59,8 +56,8 @@ class Finished:
     exit_code: int
 
 
-def run_locally(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept) -> Finished:
-    """Run to the end on this machine. SIGINT and SIGTERM stop the run and everything it started.
+def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept) -> Finished:
+    """Run to the end. SIGINT and SIGTERM stop the run and everything it started.
 
     What jobs made stays until the run has succeeded, so that it can be resumed.
 
@@ -105,17 +102,10 @@ def _exit_code(outcomes: Outcomes) -> int:
 async def _execute(
     session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, folder: Path, records: Records
 ) -> Outcomes:
-    local = LocalOptions(
-        folder=folder,
-        engine=options.engine,
-        max_jobs=options.max_jobs,
-        limit_memory=options.limit_memory,
-        limit_cores=options.limit_cores,
-        recycle=not options.leave_tmpdir,
-    )
+    place = Session(records.run, folder, session.reveal, records.ended)
     with _stopped_by_signals() as stopped:
         try:
-            async with LocalBackend(local, reveal=session.reveal, keep=records.ended) as backend:
+            async with open_backend(options.backend, place) as backend:
                 refuse_giants(session.graph, inputs, backend.capabilities.largest)
                 run = Run(
                     session.graph,
