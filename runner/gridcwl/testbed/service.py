@@ -1,0 +1,68 @@
+"""What a server of the testbed offers, and what may be asked of a testbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, Protocol, TypeAlias
+
+Say: TypeAlias = Callable[[str], None]
+"""Tells the person what is done now: one line."""
+
+State: TypeAlias = Literal["up", "down", "dead", "paused"]
+"""dead: it was started, was not stopped, and does not run."""
+
+DEFAULT_SERVICES = ("oidc", "xrootd", "rucio", "dirac")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How one server stands."""
+
+    name: str
+    state: State
+    detail: str = ""
+    pid: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a testbed is to be; kept in its folder, so that ``up`` again means the same."""
+
+    services: tuple[str, ...] = DEFAULT_SERVICES
+    database: Literal["postgresql", "sqlite"] = "postgresql"
+    """Rucio's."""
+    policy: Literal["generic", "escape", "ctao"] = "generic"
+    """Rucio's: who may do what, and what names look like."""
+    pilots: int = 1
+    """Pilots that run at each site that is not banned."""
+    certificate_lifetime: timedelta = timedelta(days=30)
+    proxy_lifetime: timedelta = timedelta(days=7)
+    token_lifetime: timedelta = timedelta(hours=1)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Ports that are to be these; others are chosen."""
+
+
+class Service(Protocol):
+    """One server, or a group of servers that make no sense without each other."""
+
+    name: str
+
+    def install(self, say: Say) -> None:
+        """Make available what it needs: an environment, Debian's packages. Quick when it is there."""
+
+    def up(self, say: Say) -> None:
+        """Make it answer. Does nothing when it does, and mends what is half dead."""
+
+    def down(self) -> None:
+        """Stop it; what it stored stays."""
+
+    def status(self) -> list[Status]:
+        """How its servers stand, without waiting for any."""
+        ...
+
+    def exports(self) -> dict[str, str]:
+        """The environment of a shell that is to use it."""
+        ...
