@@ -70,7 +70,7 @@ def _show(options: Options) -> int:
 
     how = evaluation(options)
     if options.show == "pack":
-        print(show.packed(load.load(load.locate(options.document)[0], how, preprocess_only=True)))
+        print(show.packed(load.read(load.locate(options.document)[0], how, preprocess_only=True)))
         return 0
     if options.show == "validate":
         session = open_document(
@@ -80,6 +80,6 @@ def _show(options: Options) -> int:
             session.inputs()
         print(f"{options.document} is valid CWL.")
         return 0
-    document = load.load(load.locate(options.document)[0], how)
+    document = load.read(load.locate(options.document)[0], how)
     print(show.drawn(document) if options.show == "dot" else inputs.template(document.process), end="")
     return 0

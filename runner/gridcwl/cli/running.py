@@ -126,12 +126,7 @@ def _keep(kept: Kept, session: CwlSession, inputs: Any, options: Options, typed:
 
 def _documents(session: CwlSession) -> dict[str, bytes]:
     """The local files that the document consists of."""
-    from gridcwl.runs.sums import local_path
-
-    loader: Any = getattr(session.document.loading, "loader", None)
-    urls = {*getattr(loader, "idx", ()), *getattr(getattr(loader, "fetcher", None), "cache", ()), session.document.uri}
-    paths = sorted({path for url in urls if (path := local_path(str(url).partition("#")[0]))})
-    return {path: Path(path).read_bytes() for path in paths if Path(path).is_file()}
+    return {path: Path(path).read_bytes() for path in session.document.files if Path(path).is_file()}
 
 
 def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int:

@@ -11,6 +11,7 @@ from cwltool.pathmapper import MapperEnt, PathMapper
 from cwltool.secrets import SecretStore
 from schema_salad.ref_resolver import uri_file_path
 
+from gridcwl.cwl.access import InputFs, mend_secondary_files
 from gridcwl.model import JobDirectories
 
 
@@ -42,6 +43,7 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
     def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
         """Give each file a folder of its own where ``separateDirs`` asks for it."""
         for number, entry in enumerate(referenced_files):
+            mend_secondary_files(entry)
             folder = f"{self.stagedir}/{number}" if self.separateDirs else self.stagedir
             self.visit(entry, folder, basedir, copy=bool(entry.get("writable")), staged=True)
 
@@ -69,6 +71,16 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
             self._pathmap[location] = MapperEnt(resolved, target, "WritableFile" if copy else "File", staged)
         self.visitlisting(obj.get("secondaryFiles", []), folder, basedir, copy=copy, staged=staged)
 
+    def mapper(self, src: str) -> MapperEnt:
+        """Where this location is staged. A ``#`` in it is part of its name: cwltool cuts it off as a fragment."""
+        found = self._pathmap.get(src)
+        return found if found is not None else super().mapper(src)
+
+    def reversemap(self, target: str) -> tuple[str, str] | None:
+        """What lies at a place. Of a literal cwltool gives the contents for its location; here it keeps its own."""
+        found: tuple[str, str] | None = super().reversemap(target)
+        return (found[0], found[0]) if found and found[0].startswith("_:") else found
+
 
 class JobContext(RuntimeContext):  # type: ignore[misc]
     """A RuntimeContext whose directories are names, not folders on this machine."""
@@ -94,6 +106,7 @@ def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
         context.find_default_container = lambda _tool: options.default_container
     context.stagedir = context.docker_stagedir = directories.inputs
     context.path_mapper = StagePathMapper
+    context.make_fs_access = InputFs
     context.eval_timeout = options.eval_timeout_s
     context.js_console = options.js_console
     context.debug = options.debug

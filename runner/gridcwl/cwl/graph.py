@@ -16,6 +16,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import adjustDirObjs, aslist, get_listing
 from cwltool.workflow import Workflow as CwlWorkflow
 
+from gridcwl.cwl.access import mend_all
 from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.problems import problems, tidy
 from gridcwl.engine import graph
@@ -157,6 +158,7 @@ class CwlEvaluator:
         process: Any = workflow.handle
         with problems(InputError, f"The inputs of {workflow.id} are not valid"):
             entered: Mapping[str, Any] = process._init_job(dict(inputs), context).job
+            mend_all(entered)
         return entered
 
     def load_contents(self, step: graph.Step, value: Any) -> Any:

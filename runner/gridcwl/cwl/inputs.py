@@ -17,12 +17,14 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
 from ruamel.yaml.comments import CommentedMap
-from schema_salad.ref_resolver import Loader, file_uri, uri_file_path
+from schema_salad.ref_resolver import file_uri, uri_file_path
 from schema_salad.sourceline import SourceLine
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
 from gridcwl.cwl.large_inputs import read_quickly
+from gridcwl.cwl.lean import import_argparser
+from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import explained, tidy
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError, InputError
@@ -97,14 +99,14 @@ def _load(name: str, base: str) -> Any:
     from cwltool.load_tool import jobloaderctx
 
     with problems(InputError, f"Cannot read the input object {_shown(name)}"):
-        loader = Loader(jobloaderctx.copy())
+        loading = loader(jobloaderctx.copy())
         if name == "-":
-            return loader.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
+            return loading.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
         if not Path(name).is_file() and "://" not in name:
             what = "is not a file" if Path(name).exists() else "does not exist"
             raise InputError(f"The input object {name} {what}", remedy="Check its path.")
         try:
-            return loader.resolve_ref(name, checklinks=False, content_types=CONTENT_TYPES)[0]
+            return loading.resolve_ref(name, checklinks=False, content_types=CONTENT_TYPES)[0]
         except StopIteration:
             return None
 
@@ -136,13 +138,11 @@ def option_parser(
     process: Process, program: str, base: str, *, required: bool = True
 ) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
     """A parser with one option for each input of the document; also the options' input names, and the records."""
-    from cwltool.argparser import generate_parser
-
     names: dict[str, str] = {}
     records: list[str] = []
     parser = argparse.ArgumentParser(prog=program, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    loader = Loader({})
-    generate_parser(parser, process, names, records, required, loader.fetcher.urljoin, file_uri(base) + "/")
+    urljoin = loader({}).fetcher.urljoin
+    import_argparser().generate_parser(parser, process, names, records, required, urljoin, file_uri(base) + "/")
     _give_long_names(parser)
     return parser, names, records
 
@@ -308,11 +308,11 @@ def _check_literal(entry: Any) -> None:
 
 def _expand_formats(values: CommentedMap, process: Process) -> None:
     namespaces = dict(process.metadata.get("$namespaces", {}))
-    loader = Loader(namespaces)
+    loading = loader(namespaces)
 
     def expand(file: Any) -> None:
         if "format" in file:
-            file["format"] = loader.expand_url(file["format"], "")
+            file["format"] = loading.expand_url(file["format"], "")
 
     _each_file(values, expand)
 

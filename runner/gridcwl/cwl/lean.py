@@ -1,29 +1,74 @@
-"""Importing cwltool without the half of it that gridcwl never uses.
+"""Importing cwltool without the half of it that most runs never use.
 
-cwltool imports ``cwl_utils.parser``: three generated parsers of ten thousand lines, half a second at every start, which
-only its ``--fast-parser`` uses. While cwltool is imported, names stand in for them; afterwards the stand-ins are gone,
-so that whoever else in this process imports ``cwl_utils.parser`` gets the real one.
+cwltool imports ``cwl_utils.parser``, generated parsers of ten thousand lines that only its ``--fast-parser`` uses, and
+libraries for what few documents ask for: HTTP, RDF, provenance, colours. They take longer than all the rest. While
+cwltool is imported, names stand in for them. What stands in for a library gives way to the real one as soon as it is
+used; and as the stand-ins are no longer among the modules afterwards, whoever else imports one gets the real one.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import pkgutil
 import sys
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
-_PARSERS = (
-    "cwl_utils.parser",
-    *(f"cwl_utils.parser.cwl_{v}{s}" for v in ("v1_0", "v1_1", "v1_2") for s in ("", "_utils")),
-)
+_PARSERS = "cwl_utils.parser"
+_SELDOM = ("cachecontrol", "coloredlogs", "prov", "psutil", "rdflib", "requests", "rich", "rich_argparse")
+_USERS = ("cwl_utils", "cwltool", "schema_salad")
+"""The packages whose modules hold stand-ins."""
+
+
+class _Name(type):
+    """The type of what stands in for a class, function or object of a library."""
+
+    def __call__(cls, *given: Any, **named: Any) -> Any:
+        """Make the real one; while cwltool is imported, only remember that it is to be made."""
+        if _Finder.active:
+            return _Made(cls, given, named)
+        return _real(cls)(*given, **named)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if _Finder.active:
+            return _Name(name, (), {"__module__": f"{cls.__module__}.{cls.__name__}"})
+        return getattr(_real(cls), name)
+
+    def __getitem__(cls, key: Any) -> Any:
+        return _real(cls)[key]
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, _real(cls)) if _of(cls).partition(".")[0] in sys.modules else False
 
 
 class _LeftOut(type):
-    """The type of a class that is only ever named, in annotations and ``isinstance``."""
+    """The type of what stands in for a class of the parsers: only ever named, in annotations and ``isinstance``."""
 
     def __call__(cls, *_arguments: Any, **_named: Any) -> NoReturn:
         """Using one is a mistake of ours: cwltool has begun to need what we leave out."""
         raise ImportError(f"cwl_utils.parser's {cls.__name__} is left out by gridcwl.cwl.lean, but is needed")
+
+
+class _Made:
+    """An object of a library that cwltool makes while it is imported, made when it is used."""
+
+    def __init__(self, kind: _Name, given: Sequence[Any], named: dict[str, Any]) -> None:
+        self.kind, self.given, self.named = kind, given, named
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_real(self), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _real(self)[key]
 
 
 class _StandIn(ModuleType):
@@ -34,20 +79,104 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        value = sys.modules.get(f"{self.__name__}.{name}") or _LeftOut(name, (), {})
+        if not _Finder.active:
+            return getattr(_real(self), name)
+        kind = _LeftOut if self.__name__.startswith(_PARSERS) else _Name
+        value = sys.modules.get(f"{self.__name__}.{name}") or kind(name, (), {"__module__": self.__name__})
         setattr(self, name, value)
         return value
 
 
+class _Finder(MetaPathFinder, Loader):
+    """Finds stand-ins for the libraries that are not there yet."""
+
+    active = False
+
+    def __init__(self) -> None:
+        self._tops = {name for name in _SELDOM if name not in sys.modules}
+        self.stand_ins: list[str] = []
+
+    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
+        """A stand-in for a module of a library that is seldom needed; None for all else."""
+        if fullname.partition(".")[0] in self._tops or f"{fullname}.".startswith(f"{_PARSERS}."):
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A stand-in."""
+        self.stand_ins.append(spec.name)
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: it has every name already."""
+
+
+def _of(value: Any) -> str:
+    """The module that a stand-in is, or belongs to."""
+    if isinstance(value, _StandIn):
+        return value.__name__
+    return str((value.kind if isinstance(value, _Made) else value).__module__)
+
+
+def _real(value: Any) -> Any:
+    """What this stands in for. All stand-ins of that library give way to the real things."""
+    library = _of(value).partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _USERS:
+            for key, held in list(vars(module).items()):
+                if isinstance(held, _StandIn | _Name | _Made) and _of(held).partition(".")[0] == library:
+                    setattr(module, key, _found(held))
+    return _found(value)
+
+
+def _found(value: Any) -> Any:
+    if isinstance(value, _Made):
+        return _found(value.kind)(*value.given, **value.named)
+    if isinstance(value, _StandIn):
+        return importlib.import_module(value.__name__)
+    return pkgutil.resolve_name(f"{value.__module__}.{value.__name__}")
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    _Finder.active = True
+    try:
+        yield
+    finally:
+        _Finder.active = False
+        sys.meta_path.remove(finder)
+        for name in finder.stand_ins:
+            sys.modules.pop(name, None)
+        vars(importlib.import_module("cwl_utils")).pop("parser", None)
+
+
 def import_cwltool() -> None:
     """Import the parts of cwltool that every run uses."""
-    if "cwltool.load_tool" in sys.modules or "cwl_utils.parser" in sys.modules:
+    if "cwltool.load_tool" in sys.modules or _PARSERS in sys.modules:
         return
-    for name in _PARSERS:
-        sys.modules[name] = _StandIn(name)
-    try:
+    with _lean():
         importlib.import_module("cwltool.workflow")
-    finally:
-        for name in _PARSERS:
-            del sys.modules[name]
-        vars(importlib.import_module("cwl_utils")).pop("parser", None)
+
+
+def import_argparser() -> ModuleType:
+    """cwltool's maker of options, for help that is plain text: nothing to escape, and no picture of it."""
+    known = sys.modules.get("cwltool.argparser")
+    if known is not None:
+        return known
+    with _lean():
+        module = importlib.import_module("cwltool.argparser")
+    vars(module).update(rich=SimpleNamespace(markup=SimpleNamespace(escape=str)), HelpPreviewAction=_NoPreview)
+    return module
+
+
+class _NoPreview(argparse.Action):
+    """In place of rich_argparse's ``HelpPreviewAction``, an option that draws the help."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, path: str) -> None:  # noqa: ARG002
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any) -> None:
+        """Refuse."""
+        parser.error("the help is not drawn here; DOCUMENT --help prints it")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.context import EvaluationOptions
+from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError
 
@@ -21,26 +22,32 @@ class Document:
     Attributes:
         uri: where it came from, with the fragment of the process in it.
         process: cwltool's object of the process that runs.
-        loading: cwltool's loading context, for packing and drawing.
+        files: the local files that it consists of.
+        loading: cwltool's loading context, for packing and drawing; None where the document was kept from before.
     """
 
     uri: str
     process: Process
-    loading: LoadingContext
+    files: tuple[str, ...]
+    loading: LoadingContext | None = None
 
 
-def loading_context(options: EvaluationOptions) -> LoadingContext:
-    """cwltool's loading context, with cwltool's own extensions to the schema switched on."""
+def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingContext:
+    """cwltool's loading context that notes what it reads, with cwltool's own extensions to the schema switched on."""
     from cwltool.context import LoadingContext
-    from cwltool.load_tool import default_loader
+    from cwltool.load_tool import docloaderctx
     from cwltool.resolver import tool_resolver
 
+    from gridcwl.cwl.loaders import loader
     from gridcwl.cwl.schemas import use_extensions
     from gridcwl.cwl.tool import make_process
 
     use_extensions()
     context = LoadingContext()
-    context.loader = default_loader(None, enable_dev=options.enable_dev)
+    context.fetcher_constructor = fetcher(reading)
+    context.loader = loader(
+        docloaderctx, fetcher_constructor=context.fetcher_constructor, allow_attachments=lambda _: options.enable_dev
+    )
     context.construct_tool_object = make_process
     context.resolver = tool_resolver
     context.strict = options.strict
@@ -60,11 +67,13 @@ def locate(name: str) -> tuple[str, str]:
     Raises:
         DocumentError: there is no such file.
     """
-    from cwltool.load_tool import resolve_tool_uri
+    from cwltool.load_tool import docloaderctx, resolve_tool_uri
     from cwltool.resolver import tool_resolver
 
+    from gridcwl.cwl.loaders import loader
+
     with problems(DocumentError, f"Cannot read {name}", remedy="Check the path of the document."):
-        uri, file_uri = resolve_tool_uri(name, resolver=tool_resolver)
+        uri, file_uri = resolve_tool_uri(name, resolver=tool_resolver, document_loader=loader(docloaderctx))
         return uri, file_uri
 
 
@@ -74,28 +83,54 @@ def load(
     *,
     overrides: list[Any] | None = None,
     run_requirements: list[Any] | None = None,
-    preprocess_only: bool = False,
 ) -> Document:
-    """Read, resolve, update and validate a document.
+    """Read, resolve, update and validate a document, or take what was kept of it when that was done before.
 
     Args:
         uri: as :func:`locate` gives it.
         options: how to load.
         overrides: resolved ``cwltool:overrides``.
         run_requirements: the input object's ``cwl:requirements``, which go before those of the document.
-        preprocess_only: stop before validation and construction, as ``--pack`` needs it; ``process`` is then None.
 
     Raises:
         DocumentError: it cannot be read or is not valid.
         UnsupportedError: it asks for a requirement that is not supported.
     """
+    where = place(uri, options, [overrides or [], run_requirements or []])
+    known = take(where)
+    if known is not None:
+        process, reading = known
+        return Document(uri, process, reading.files)
+    document, reading = _read(uri, options, overrides or [], run_requirements or [], preprocess_only=False)
+    keep(where, document.process, reading)
+    return document
+
+
+def read(uri: str, options: EvaluationOptions, *, preprocess_only: bool = False) -> Document:
+    """Read a document from its files, with the ``loading`` that packing and drawing need.
+
+    Args:
+        uri: as :func:`locate` gives it.
+        options: how to load.
+        preprocess_only: stop before validation and construction, as ``--pack`` needs it; ``process`` is then None.
+
+    Raises:
+        DocumentError, UnsupportedError: as :func:`load`.
+    """
+    return _read(uri, options, [], [], preprocess_only=preprocess_only)[0]
+
+
+def _read(
+    uri: str, options: EvaluationOptions, overrides: list[Any], requirements: list[Any], *, preprocess_only: bool
+) -> tuple[Document, Reading]:
     from cwltool.load_tool import fetch_document, make_tool, resolve_and_validate_document
 
     from gridcwl.cwl.schemas import load_schema
 
-    with problems(DocumentError, f"The document {shown(uri)} is not valid"):
-        context = loading_context(options)
-        context.overrides_list.extend(overrides or [])
+    reading = Reading()
+    with problems(DocumentError, f"The document {shown(uri)} is not valid"), listening(reading):
+        context = loading_context(options, reading)
+        context.overrides_list.extend(overrides)
         context.do_update = not preprocess_only
         context, workflow_object, uri = fetch_document(uri, context)
         if not isinstance(workflow_object, dict):
@@ -105,13 +140,13 @@ def load(
             )
         load_schema(workflow_object.get("cwlVersion"))
         context, uri = resolve_and_validate_document(context, workflow_object, uri, preprocess_only=preprocess_only)
-        if preprocess_only:
-            return Document(uri, None, context)
-        if run_requirements:
-            context.requirements = list(run_requirements)
-        process = make_tool(uri, context)
-        process.requirements.extend(run_requirements or [])
-        return Document(uri, process, context)
+        process = None
+        if not preprocess_only:
+            if requirements:
+                context.requirements = list(requirements)
+            process = make_tool(uri, context)
+            process.requirements.extend(requirements)
+        return Document(uri, process, reading.files, context), reading
 
 
 def shown(uri: str) -> str:

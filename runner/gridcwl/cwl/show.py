@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def packed(document: Document) -> str:
-    """The document and all that it refers to as one JSON text (``--pack``); it must be loaded with preprocess_only.
+    """The document and all that it refers to as one JSON text (``--pack``); it must be read with preprocess_only.
 
     Raises:
         DocumentError: a part of it cannot be read.
@@ -33,6 +33,7 @@ def drawn(document: Document) -> str:
     from cwltool.cwlrdf import printdot
 
     text = io.StringIO()
+    assert document.loading is not None
     with problems(DocumentError, f"Cannot draw {document.uri}"):
         printdot(document.process, document.loading.loader.ctx, text)
     return text.getvalue()

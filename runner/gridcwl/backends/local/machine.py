@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from gridcwl.errors import ResourcesExceeded
 from gridcwl.model import Job
 
@@ -70,7 +68,7 @@ def this_machine() -> Ledger:
 
 def _memory_limit() -> int:
     """Physical memory, or less where a control group says so, as in a batch job or a container."""
-    total = int(psutil.virtual_memory().total)
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             total = min(total, int(Path(name).read_text(encoding="ascii")))

@@ -1,0 +1,78 @@
+"""The files of this machine as cwltool looks at them while it resolves a job: with literals, and under any name.
+
+cwltool finds a secondary file by putting its name, as it is, behind the location of its File's folder. Where the name
+holds ``#``, ``%`` or ``?`` that is no URL of any file; here it is found all the same, and gets the URL that it has.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from cwltool.stdfsaccess import StdFsAccess
+from schema_salad.ref_resolver import file_uri, uri_file_path
+
+_MISLEADING = frozenset("#%?")
+"""What means something else in a URL than in a file name, and is not taken for itself where it stands unquoted."""
+
+
+class InputFs(StdFsAccess):  # type: ignore[misc]
+    """What lies on this machine, and what the inputs hold themselves."""
+
+    def __init__(self, basedir: str, inputs: Any = None) -> None:
+        super().__init__(basedir)
+        self._inputs = inputs
+
+    def open(self, path: str, mode: str) -> IO[Any]:
+        """The bytes of a file, or those of a literal among the inputs."""
+        if path.startswith("_:"):
+            for file in _files(self._inputs):
+                if file.get("location") == path and isinstance(file.get("contents"), str):
+                    text: str = file["contents"]
+                    return io.BytesIO(text.encode()) if "b" in mode else io.StringIO(text)
+        stream: IO[Any] = super().open(path, mode)
+        return stream
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is there: also one whose name was put behind its folder's URL without being quoted."""
+        return as_it_stands(path) is not None or bool(super().exists(path))
+
+
+def as_it_stands(location: str) -> str | None:
+    """The file of this machine that a location means if its last part is taken as it stands; None if there is none."""
+    folder, _, name = location.rpartition("/")
+    if not folder.startswith("file://") or not name or _MISLEADING.isdisjoint(name):
+        return None
+    path = f"{uri_file_path(folder + '/').rstrip('/')}/{name}"
+    return path if Path(path).exists() else None
+
+
+def mend_secondary_files(file: Any) -> None:
+    """Give the secondary files that cwltool found the URLs that they have, in place."""
+    for other in file.get("secondaryFiles") or ():
+        location = str(other.get("location", ""))
+        name = location.rpartition("/")[2]
+        # Of a proper URL the base name is not the last part itself, if that holds something to be quoted.
+        if name == other.get("basename") != quote(name) and (path := as_it_stands(location)) is not None:
+            other["location"] = file_uri(path)
+
+
+def mend_all(value: Any) -> None:
+    """:func:`mend_secondary_files` for every File in a value."""
+    for file in _files(value):
+        mend_secondary_files(file)
+
+
+def _files(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _files(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File":
+            yield value
+        for item in value.values():
+            if isinstance(item, dict | list):
+                yield from _files(item)

@@ -1,0 +1,157 @@
+"""Documents that were read and found valid, kept by what they consist of: the second run need not read them again.
+
+What is kept is cwltool's process, ready to run. It is taken again only if every file that was read for it holds the
+same text, every file that was looked for is still there or still missing, and it is loaded in the same way by the same
+versions. Documents that are wrong are never kept, so that their mistakes are told with their lines; nor are documents
+of which a part came from the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cwltool.process import SCHEMA_CACHE
+from schema_salad.fetcher import DefaultFetcher
+from schema_salad.ref_resolver import Loader, uri_file_path
+
+from gridcwl.cwl import pickles
+from gridcwl.cwl.context import EvaluationOptions
+
+if TYPE_CHECKING:
+    from cwltool.process import Process
+
+_LOGGERS = ("cwltool", "salad", "cwl_utils")
+_MOST = 500
+"""How many documents are kept."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read and looked for while a document was loaded, and what was said of it."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    """Digests by URL."""
+    exists: dict[str, bool] = field(default_factory=dict)
+    warnings: list[tuple[str, int, str]] = field(default_factory=list)
+    """Logger, level, message."""
+    ontologies: bool = False
+    """It may name ``$schemas``."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The local files, as paths."""
+        return tuple(sorted(uri_file_path(url) for url in self.texts if url.startswith("file://")))
+
+    @property
+    def local(self) -> bool:
+        """Nothing came from elsewhere, where it may change at any time."""
+        return all(url.startswith("file://") for url in (*self.texts, *self.exists))
+
+    def still_true(self) -> bool:
+        """Whether the files are as they were."""
+        try:
+            return all(_digest(_text(url)) == digest for url, digest in self.texts.items()) and all(
+                Path(uri_file_path(url)).exists() == there for url, there in self.exists.items()
+            )
+        except (OSError, ValueError):
+            return False
+
+    def repeat(self) -> None:
+        """Say again what was said of the document."""
+        for name, level, message in self.warnings:
+            logging.getLogger(name).log(level, "%s", message)
+
+
+def _text(url: str) -> str:
+    return Path(uri_file_path(url)).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def fetcher(reading: Reading) -> type[DefaultFetcher]:
+    """The class of a fetcher that notes what it is asked for."""
+
+    class Noting(DefaultFetcher):  # type: ignore[misc]
+        """schema-salad's own, with notes."""
+
+        def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
+            known = url in self.cache
+            text: str = super().fetch_text(url, content_types)
+            if not known:  # what is known are CWL's own schemas
+                reading.texts[url.partition("#")[0]] = _digest(text)
+                reading.ontologies = reading.ontologies or "$schemas" in text
+            return text
+
+        def check_exists(self, url: str) -> bool:
+            known = url in self.cache
+            there: bool = super().check_exists(url)
+            if not known:
+                reading.exists[url.partition("#")[0]] = there
+            return there
+
+    return Noting
+
+
+@contextmanager
+def listening(reading: Reading) -> Iterator[None]:
+    """Note the libraries' warnings."""
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reading.warnings.append((record.name, record.levelno, record.getMessage()))
+
+    ear = Ear(logging.WARNING)
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(ear)
+    try:
+        yield
+    finally:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(ear)
+
+
+def place(uri: str, options: EvaluationOptions, changes: Sequence[Any]) -> Path:
+    """Where a document is kept that is loaded like this; ``changes`` are overrides and requirements."""
+    heard = [logging.getLogger(name).getEffectiveLevel() <= logging.WARNING for name in _LOGGERS]
+    written = json.dumps([changes, heard], default=str, sort_keys=True)
+    return pickles.cache_file("documents", "document", uri, repr(options), written)
+
+
+def take(path: Path) -> tuple[Process, Reading] | None:
+    """The document that is kept there, if it still is what its files say; warns as it did when it was read."""
+    kept = pickles.read(path)
+    if not isinstance(kept, tuple) or len(kept) != 2:
+        return None
+    reading, pickled = kept
+    if not isinstance(reading, Reading) or not reading.still_true():
+        return None
+    process: Process | None = pickles.loads(pickled)
+    if process is not None:
+        reading.repeat()
+    return (process, reading) if process is not None else None
+
+
+def keep(path: Path, process: Process, reading: Reading) -> None:
+    """Keep a document for :func:`take`: all but what cwltool needs only to read it."""
+    if not reading.local:
+        return
+    schemas = {id(known[1]) for known in SCHEMA_CACHE.values()}
+
+    def left_out(value: Any) -> bool:
+        if isinstance(value, Loader) or id(value) in schemas:
+            return True
+        return type(value).__name__ == "Graph" and not reading.ontologies
+
+    pickled = pickles.dumps(process, left_out)
+    if pickled is not None:
+        pickles.write(path, (reading, pickled))
+        pickles.clear_out(path.parent, _MOST)
