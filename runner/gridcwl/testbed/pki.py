@@ -31,6 +31,8 @@ _SKEW = timedelta(minutes=5)
 # RFC 3820: ProxyCertInfo, with the policy language "inherits all"
 _PROXY_CERT_INFO = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14")
 _INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
+# DIRAC/Core/Security/m2crypto/__init__.py: DIRAC_GROUP_OID, an IA5String
+_DIRAC_GROUP = x509.ObjectIdentifier("1.2.42.42")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +98,20 @@ class Authority:
                 self._issue(made, subject, life, host=host)
             return made
 
-    def proxy(self, credential: Credential, path: Path, lifetime: timedelta) -> Path:
+    def proxy(self, credential: Credential, path: Path, lifetime: timedelta, *, group: str | None = None) -> Path:
         """Write an RFC 3820 proxy for a credential: certificate, key and chain in one file, for its owner alone.
 
         Args:
             lifetime: negative for one that has expired.
+            group: the group that its bearer acts in at DIRAC.
         """
         issuer = x509.load_pem_x509_certificate(credential.certificate.read_bytes())
         key = _new_key()
         serial = x509.random_serial_number()
         proxy_name = x509.NameAttribute(NameOID.COMMON_NAME, str(serial % 2**31))
         builder = _builder(x509.Name([*issuer.subject, proxy_name]), issuer.subject, key, lifetime, serial)
+        if group is not None:
+            builder = builder.add_extension(x509.UnrecognizedExtension(_DIRAC_GROUP, _ia5(group)), critical=False)
         # it cannot live longer than what it stands for
         made = (
             builder.add_extension(x509.UnrecognizedExtension(_PROXY_CERT_INFO, _INHERIT_ALL), critical=True)
@@ -210,6 +215,12 @@ def _builder(
         .not_valid_before(min(now, until) - _SKEW)
         .not_valid_after(until)
     )
+
+
+def _ia5(value: str) -> bytes:
+    encoded = value.encode("ascii")
+    assert len(encoded) < 128, "a length of one byte"
+    return bytes([0x16, len(encoded)]) + encoded
 
 
 def _usage(**given: bool) -> x509.KeyUsage:

@@ -38,6 +38,10 @@ class Options:
     """Rucio's: who may do what, and what names look like."""
     pilots: int = 1
     """Pilots that run at each site that is not banned."""
+    light_pilots: int = 0
+    """Slots of DIRAC's light pilot, which runs many short jobs where a real one runs few."""
+    max_parametric_jobs: int = 1000
+    """How many jobs DIRAC makes of one parametric submission."""
     certificate_lifetime: timedelta = timedelta(days=30)
     proxy_lifetime: timedelta = timedelta(days=7)
     token_lifetime: timedelta = timedelta(hours=1)
