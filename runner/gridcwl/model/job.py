@@ -64,6 +64,8 @@ class StagedFile:
     size: int | None = None
     checksum: str | None = None
     """As CWL writes it: ``sha1$`` or ``adler32$`` and the hexadecimal digest."""
+    location: str = ""
+    """The URL by which the world knows it, where the sources are copies of that; empty if it is the source itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class OutputRules:
     """Shell patterns (glob(7)) relative to the output directory; None keeps everything."""
     contents: tuple[str, ...] = ()
     """Patterns of the files whose first 64 KiB come back in the result (CWL's ``loadContents``)."""
+    ports: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tool's outputs with the patterns of each, for who files them by output; the worker has no use for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,9 @@ class StorageElement:
     """Prefixes that end with ``/``, one for each protocol, the preferred one first: ``davs://host:1094/rucio/``."""
     sites: tuple[str, ...] = ()
     """Workers at these sites use it first."""
-    naming: Literal["hash", "identity"] = "hash"
-    """How a file's path below the prefix comes from scope and name (Rucio's ``lfn2pfn`` algorithms)."""
+    naming: Literal["hash", "identity", "name"] = "hash"
+    """How a file's path below the prefix comes from scope and name: Rucio's ``lfn2pfn`` algorithms of these names, and
+    CTAO's, whose names are paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,25 @@ class Resources:
     """Wall seconds; None is no limit."""
     network: bool = False
     gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a job is to run and how it is treated there: the hint ``gridcwl:Placement``, or CTAO's ``dirac:Scheduling``.
+
+    For places that have a choice; this machine has none.
+    """
+
+    sites: tuple[str, ...] = ()
+    """Only these; empty is any."""
+    banned: tuple[str, ...] = ()
+    """None of these."""
+    tags: tuple[str, ...] = ()
+    """What a site has to offer beside processors and memory, as its administrators call it."""
+    platform: str | None = None
+    priority: int | None = None
+    """The higher, the earlier among the user's own jobs."""
+    job_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +180,6 @@ class Job:
     attempt: int = 1
     storage: Storage | None = None
     """Where outputs go; None leaves them in the job's own folder."""
+    placement: Placement | None = None
+    """Where the document wants it to run; None if it does not say."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT

@@ -98,3 +98,5 @@ class JobEvent:
     state: JobState
     result: JobResult | None = None
     site: str = ""
+    detail: str = ""
+    """What the place itself says of the state: ``Waiting: Pilot Agent Submission``."""

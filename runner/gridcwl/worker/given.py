@@ -26,11 +26,12 @@ _DEFAULTS: Plain = {
     "in_place": False,
     "attempt": 1,
     "storage": None,
+    "placement": None,
     "format": FORMAT,
 }
 _NESTED: Dict[str, Plain] = {
     "directories": {"out": "/gridcwl/out", "tmp": "/gridcwl/tmp", "inputs": "/gridcwl/in"},
-    "outputs": {"globs": None, "contents": []},
+    "outputs": {"globs": None, "contents": [], "ports": {}},
     "resources": {
         "cores": 1.0,
         "ram_mib": 256,
@@ -42,7 +43,14 @@ _NESTED: Dict[str, Plain] = {
     },
     "exit_codes": {"success": [], "temporary_failure": [], "permanent_failure": []},
 }
-_STAGED: Plain = {"sources": [], "contents": "", "writable": False, "size": None, "checksum": None}
+_STAGED: Plain = {
+    "sources": [],
+    "contents": "",
+    "writable": False,
+    "size": None,
+    "checksum": None,
+    "location": "",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Options:
     """Hold the tool to the memory it asked for, where the engine can."""
     recycler: Optional[Recycler] = None
     """Where jobs that succeeded leave their folders for others, and their outputs; None leaves all in its place."""
+    site: str = ""
+    """Where this machine is, as storage elements name their sites; empty if it is at none."""
     max_mounts: int = 200
     """With more read-only inputs than this, a container gets their folders mounted instead of each of them."""
 
