@@ -20,6 +20,7 @@ from schema_salad.ref_resolver import file_uri
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.listing import ListingFs, settle
 from gridcwl.cwl.messages import tidy
+from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError, ExpressionError, OutputError
 from gridcwl.model import (
@@ -157,6 +158,7 @@ def resolve(
                 permanent_failure=tuple(map(int, captured.permanentFailCodes)),
             ),
             in_place=captured.inplace_update,
+            placement=placement_of(tool, builder.do_eval, name),
         )
         reusable = _reusable(tool, builder) and not job.in_place
     return ResolvedJob(job, tool, builder, reusable)
