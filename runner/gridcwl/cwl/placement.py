@@ -10,10 +10,10 @@ Whatever a prefix stands for, a class is known by it: ``dirac:`` leads to anothe
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.cwl.hints import kind_of
 from gridcwl.errors import DocumentError
 from gridcwl.model import Placement
 
@@ -41,7 +41,7 @@ def placement_of(tool: Process, evaluate: Callable[[Any], Any], name: str) -> Pl
         DocumentError: the hint has a field or a value that means nothing.
     """
     for hint in _nearest_first(tool):
-        kind = _kind(str(hint.get("class", "")))
+        kind = kind_of(str(hint.get("class", "")))
         if kind is not None:
             known = _OURS if kind == "gridcwl:Placement" else _THEIRS
             return _read({key: evaluate(value) for key, value in hint.items() if key != "class"}, kind, known, name)
@@ -51,15 +51,6 @@ def placement_of(tool: Process, evaluate: Callable[[Any], Any], name: str) -> Pl
 def _nearest_first(tool: Process) -> Iterator[Mapping[str, Any]]:
     for listed in (tool.requirements, tool.hints):
         yield from reversed(listed or ())
-
-
-def _kind(name: str) -> str | None:
-    *before, last = re.split(r"[#/:]", name)
-    if last == "Placement" and any("gridcwl" in part for part in before):
-        return "gridcwl:Placement"
-    if last in ("Scheduling", "SchedulingHint") and any("dirac" in part for part in before):
-        return "dirac:Scheduling"
-    return None
 
 
 def _read(values: Mapping[str, Any], kind: str, known: set[str], name: str) -> Placement:

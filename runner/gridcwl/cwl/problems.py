@@ -12,6 +12,7 @@ from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
+from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, place_of, tidy
 from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
 
@@ -101,7 +102,11 @@ class _Readable(logging.Filter):
             return True
         if record.exc_info:
             return False  # the same error is raised, and told then
-        record.msg, record.args = _readable(record.getMessage()), ()
+        text = record.getMessage()
+        hint = _HINT.search(tidy(text))
+        if hint and kind_of(hint[2]):
+            return False  # cwltool does not know it, but we do
+        record.msg, record.args = _readable(text), ()
         return True
 
 
