@@ -91,7 +91,8 @@ def _file(value: dict[str, Any], outdir: Path) -> dict[str, Any]:
     path = _path(value)
     found: dict[str, Any] = {
         "class": "File",
-        "place": _place(path, outdir),
+        # cwltool may say of a file that it is where a link to it is
+        "place": _place(path.resolve(), outdir.resolve()) if path.is_relative_to(outdir) else _place(path, outdir),
         "content": _text(path.read_bytes()),
     }
     if value.get("secondaryFiles"):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
@@ -50,8 +51,13 @@ def as_it_stands(location: str) -> str | None:
     return path if Path(path).exists() else None
 
 
-def mend_secondary_files(file: Any) -> None:
+def mend_all(value: Any) -> None:
     """Give the secondary files that cwltool found the URLs that they have, in place."""
+    for file in _files(value):
+        _mend_secondary_files(file)
+
+
+def _mend_secondary_files(file: Any) -> None:
     for other in file.get("secondaryFiles") or ():
         location = str(other.get("location", ""))
         name = location.rpartition("/")[2]
@@ -60,10 +66,18 @@ def mend_secondary_files(file: Any) -> None:
             other["location"] = file_uri(path)
 
 
-def mend_all(value: Any) -> None:
-    """:func:`mend_secondary_files` for every File in a value."""
-    for file in _files(value):
-        mend_secondary_files(file)
+def name_literals(value: Any) -> None:
+    """Give every File and Directory that is nowhere, but says what is in it, a name as cwltool has it, in place."""
+    if isinstance(value, list):
+        for item in value:
+            name_literals(item)
+    elif isinstance(value, dict):
+        holds = {"File": "contents", "Directory": "listing"}.get(value.get("class", ""))
+        if holds in value and "location" not in value and "path" not in value:
+            value["location"] = f"_:{uuid4()}"
+            value.setdefault("basename", value["location"][2:])
+        for item in value.values():
+            name_literals(item)
 
 
 def _files(value: Any) -> Iterator[Any]:

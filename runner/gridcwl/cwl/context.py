@@ -11,7 +11,7 @@ from cwltool.pathmapper import MapperEnt, PathMapper
 from cwltool.secrets import SecretStore
 from schema_salad.ref_resolver import uri_file_path
 
-from gridcwl.cwl.access import InputFs, mend_secondary_files
+from gridcwl.cwl.access import InputFs
 from gridcwl.model import JobDirectories
 
 
@@ -43,7 +43,6 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
     def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
         """Give each file a folder of its own where ``separateDirs`` asks for it."""
         for number, entry in enumerate(referenced_files):
-            mend_secondary_files(entry)
             folder = f"{self.stagedir}/{number}" if self.separateDirs else self.stagedir
             self.visit(entry, folder, basedir, copy=bool(entry.get("writable")), staged=True)
 

@@ -13,7 +13,7 @@ from cwltool.builder import content_limit_respected_read
 from cwltool.command_line_tool import AbstractOperation, CommandLineTool, ExpressionTool
 from cwltool.process import shortname
 from cwltool.stdfsaccess import StdFsAccess
-from cwltool.utils import adjustDirObjs, aslist, get_listing
+from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
 
 from gridcwl.cwl.access import mend_all
@@ -158,7 +158,8 @@ class CwlEvaluator:
         process: Any = workflow.handle
         with problems(InputError, f"The inputs of {workflow.id} are not valid"):
             entered: Mapping[str, Any] = process._init_job(dict(inputs), context).job
-            mend_all(entered)
+            if context.toplevel:
+                mend_all(entered)
         return entered
 
     def load_contents(self, step: graph.Step, value: Any) -> Any:
@@ -179,7 +180,7 @@ class CwlEvaluator:
             if _holds_directory(self_value):
                 self_value = copy.deepcopy(self_value)
                 adjustDirObjs(self_value, partial(get_listing, self._access, recursive=True))
-            return expression.do_eval(
+            value = expression.do_eval(
                 expression_.text,
                 dict(inputs),
                 expression_.requirements,
@@ -191,6 +192,9 @@ class CwlEvaluator:
                 js_console=self._context.js_console,
                 timeout=self._context.eval_timeout,
             )
+            if isinstance(value, dict | list):
+                normalizeFilesDirs(value)  # a literal gets its name here, where it is made
+            return value
 
 
 def _holds_directory(value: Any) -> bool:

@@ -22,6 +22,7 @@ from schema_salad.sourceline import SourceLine
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
+from gridcwl.cwl.access import as_it_stands
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.lean import import_argparser
 from gridcwl.cwl.loaders import loader
@@ -278,7 +279,7 @@ def _find_one(entry: Any, base: str) -> None:
     if location.startswith("_:"):
         return
     if location.startswith("file://"):
-        path = uri_file_path(location)
+        path = _meant(location, base, is_path=key == "path")
     elif "://" in location or location.startswith(("lfn:", "rucio:")):
         return
     else:
@@ -292,6 +293,22 @@ def _find_one(entry: Any, base: str) -> None:
             what = f"is a {'directory' if Path(path).is_dir() else 'file'}, not a {wanted}"
         message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
         raise InputError(tidy(message), remedy=f"Relative paths count from {base}.")
+
+
+def _meant(location: str, base: str, *, is_path: bool) -> str:
+    """The path of a file that salad has made a URL of, without quoting what it held.
+
+    A ``path`` means its characters as they are, a ``location`` is a URL; the other reading counts if that is not there.
+    """
+    unquoted = uri_file_path(location)
+    above = file_uri(base) + "/"
+    plain_words = [location.removeprefix("file://"), as_it_stands(location)]
+    if location.startswith(above):
+        plain_words.append(str(Path(base, location.removeprefix(above))))
+    literally = next((path for path in plain_words if path and Path(path).exists()), None)
+    if literally is None or (not is_path and Path(unquoted).exists()):
+        return unquoted
+    return literally
 
 
 def _check_literal(entry: Any) -> None:

@@ -118,7 +118,11 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
 
     def join(self, path: str, *paths: str) -> str:
         """As usual, but a URL stays a URL, and a literal's name its name: inputs may be passed through."""
-        return paths[-1] if paths and ("://" in paths[-1] or paths[-1].startswith("_:")) else str(super().join(path, *paths))
+        return (
+            paths[-1]
+            if paths and ("://" in paths[-1] or paths[-1].startswith("_:"))
+            else str(super().join(path, *paths))
+        )
 
     def realpath(self, path: str) -> str:
         """The path itself: links were resolved by the worker."""

@@ -13,6 +13,7 @@ from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, load, locate
+from gridcwl.cwl.unions import accept_known_names
 
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
@@ -70,6 +71,7 @@ def open_document(
         GridCWLError: one of them cannot be read or is not valid.
     """
     use_node()
+    accept_known_names()
     uri, file_uri = locate(name)
     written = cwl_inputs.read(words, basedir, file_uri)
     changes = list(written.overrides)

@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cwltool.command_line_tool import CommandLineTool
@@ -17,6 +18,7 @@ from cwltool.pathmapper import MapperEnt
 from cwltool.utils import normalizeFilesDirs
 from schema_salad.ref_resolver import file_uri
 
+from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.listing import ListingFs, settle
 from gridcwl.cwl.messages import tidy
@@ -85,6 +87,27 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
         super().make_job_runner(context)
         return CapturedJob
 
+    def _init_job(self, joborder: CwlObject, context: JobContext) -> Builder:
+        """As cwltool's; the secondary files that it found get their proper URLs before they are staged."""
+        builder = super()._init_job(joborder, context)
+        mend_all([builder.files, *(binding.get("datum") for binding in builder.bindings)])
+        return builder
+
+    def collect_output(self, schema: Any, builder: Builder, *rest: Any, **named: Any) -> Any:
+        """As cwltool's, but an ``outputEval`` may give literals: they are named before cwltool asks where they lie."""
+        evaluate = builder.do_eval
+
+        def named_literals(expression: Any, *arguments: Any, **more: Any) -> Any:
+            value = evaluate(expression, *arguments, **more)
+            name_literals(value)
+            return value
+
+        builder.do_eval = named_literals
+        try:
+            return super().collect_output(schema, builder, *rest, **named)
+        finally:
+            builder.do_eval = evaluate
+
 
 def make_process(document: Any, loading: Any) -> Process:
     """The object for one process of a document; cwltool's ``construct_tool_object``."""
@@ -129,6 +152,7 @@ def resolve(
         own = context.copy()
         own.name = str(job_id)
         own.toplevel = toplevel
+        own.make_fs_access = partial(InputFs, inputs=inputs)
         captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
         builder = captured.builder
         command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
@@ -204,6 +228,7 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
     with problems(DocumentError, f"{name} cannot be evaluated"):
         own = context.copy()
         own.toplevel = toplevel
+        own.make_fs_access = partial(InputFs, inputs=inputs)
         builder = tool._init_job(inputs, own)
         normalizeFilesDirs(builder.job)
         outputs = builder.do_eval(tool.tool["expression"])

@@ -65,10 +65,11 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
     sources = frozenset(str(path_of(e["location"])) for e in _entries(inputs) if _is_local(e))
     with explained(outdir), Placement(outdir, run) as placement:
         publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources)
-        # Directories first, as cwltool has it: a file that is an output and lies in one is published in it, once.
-        for entry in _entries(outputs):
-            if entry["class"] == "Directory" and entry.get("location"):
-                _place(entry, Path(), publication)
+        # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
+        for entry in _outermost_first(
+            [e for e in _entries(outputs) if e["class"] == "Directory" and e.get("location")]
+        ):
+            _place(entry, Path(), publication)
         published = _published(outputs, publication)
         _spare_inputs(publication)
         placement.commit()
@@ -112,6 +113,14 @@ def _entries(value: Any) -> Iterator[CwlObject]:
         else:
             for item in value.values():
                 yield from _entries(item)
+
+
+def _outermost_first(directories: list[CwlObject]) -> list[CwlObject]:
+    """In their order, but those that lie in another one behind all that do not."""
+    paths = {path_of(entry["location"]) for entry in directories if _is_local(entry)}
+    return sorted(
+        directories, key=lambda entry: _is_local(entry) and not paths.isdisjoint(path_of(entry["location"]).parents)
+    )
 
 
 def _published(value: Any, publication: _Publication) -> Any:
