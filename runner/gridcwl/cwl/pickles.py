@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import ChainMap
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,16 @@ _LIBRARIES = ("cwltool", "schema-salad", "cwl-utils", "ruamel.yaml")
 
 def cache_file(kind: str, name: str, *parts: str) -> Path:
     """Where to keep what depends on these parts, and on the versions of Python, the libraries and gridcwl."""
-    versions = (__version__, sys.version, *(f"{library} {installed(library)}" for library in _LIBRARIES))
+    versions = (__version__, _own_state(), sys.version, *(f"{library} {installed(library)}" for library in _LIBRARIES))
     digest = hashlib.sha256("\n".join((*versions, *parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return user_cache_path("gridcwl") / kind / f"{name}-{digest}.pickle"
+
+
+@cache
+def _own_state() -> str:
+    """What tells this source from another of the same version: they are edited while they are developed."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return ",".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in modules)
 
 
 def read(path: Path) -> Any:
