@@ -53,7 +53,7 @@ def describe(job: Job, identity: Identity, masks: Masks) -> Description:
         "image": job.image,
         "environment": dict(sorted(job.environment.items())),
         "directories": job.directories,
-        "outputs": job.outputs,
+        "outputs": {"globs": job.outputs.globs, "contents": job.outputs.contents},
         "resources": {"cores": job.resources.cores, "gpus": job.resources.gpus, "network": job.resources.network},
         "success codes": job.exit_codes.success,
         "in place": job.in_place,

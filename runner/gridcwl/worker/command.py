@@ -14,7 +14,7 @@ import queue
 import signal
 import sys
 import threading
-from typing import List, Optional
+from typing import List, Optional, Protocol
 
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
@@ -28,12 +28,22 @@ ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+class Stoppable(Protocol):
+    """What a signal stops: one job's ``Control``, or those of several."""
+
+    def stop(self, reason: str) -> None:
+        """End it, with grace."""
+
+    def kill(self, reason: str) -> None:
+        """End it now."""
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run the job that the command line names; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="gridcwl-worker: %(levelname)s: %(message)s", stream=sys.stderr, level=logging.INFO)
     control = Control(grace_s=options.grace)
-    stopped = _stop_on_signals(control)
+    stopped = stop_on_signals(control)
     try:
         job = _read(options.job)
         engine = _engine(options.engine, job)
@@ -41,7 +51,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         print(f"gridcwl-worker: {options.job} cannot be run: {error}", file=sys.stderr)
         return 2
     folder = os.path.dirname(os.path.abspath(options.job))
-    result = run_job(job, options.workdir or folder, engine, control, options=Options(base=folder, write_files=True))
+    given = Options(base=folder, write_files=True, site=options.site)
+    result = run_job(job, options.workdir or folder, engine, control, options=given)
     if result["outcome"] == SUCCESS:
         return 0
     print(f"gridcwl-worker: {result['outcome']}: {result['reason']}", file=sys.stderr)
@@ -57,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "none", *ENGINES),
         default="auto",
         help="what starts the container; none runs the bare command (default: the first one that is installed)",
+    )
+    parser.add_argument(
+        "--site",
+        default=os.environ.get("DIRACSITE", ""),
+        help="where this machine is: storage elements of that site are used first (default: $DIRACSITE)",
     )
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from SIGTERM to SIGKILL (10)")
     return parser
@@ -78,7 +94,7 @@ def _engine(name: str, job: Plain) -> Engine:
     return find_engine(name)
 
 
-def _stop_on_signals(control: Control) -> List[int]:
+def stop_on_signals(control: Stoppable) -> List[int]:
     """Forward signals to the tool; a second one kills it. The list that is returned fills with what came."""
     came: List[int] = []
     signals: "queue.SimpleQueue[int]" = queue.SimpleQueue()

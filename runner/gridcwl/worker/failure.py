@@ -33,6 +33,10 @@ class Failure(Exception):
         self.outcome = outcome
 
 
+class Unavailable(Exception):
+    """This way to the bytes is closed; another may be open. The message is part of a sentence."""
+
+
 def is_no_room(error: OSError) -> bool:
     """Whether the error says that there is no room left, by disk, quota or limit."""
     return error.errno in _NO_ROOM

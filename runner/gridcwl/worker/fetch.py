@@ -1,17 +1,18 @@
-"""Getting the bytes of an input to this machine: one function per URL scheme, in a table."""
+"""Getting the bytes of an input to this machine: the replicas one after the other, those nearby first, each checked."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import stat
-from typing import Callable, Dict, Iterable, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import Iterable, List, NamedTuple, Sequence
+from urllib.parse import quote, unquote
 
-from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, printable
-
-
-class Unavailable(Exception):
-    """This source does not have the bytes; the next one may. The message is part of a sentence."""
+from gridcwl.worker.engine import Plain
+from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, Unavailable, is_no_room, printable
+from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
+from gridcwl.worker.web import shown
 
 
 class Fetched(NamedTuple):
@@ -23,56 +24,109 @@ class Fetched(NamedTuple):
     """The URL by which others know it."""
     size: int
     directory: bool
+    source: str = ""
+    """The URL that it was read from, where there was a choice or a transfer."""
 
     def child(self, name: str, directory: bool) -> "Fetched":
         """An entry of this directory."""
         return Fetched(f"{self.path}/{name}", f"{self.location}/{quote_path(name)}", 0, directory)
 
 
-Fetch = Callable[[str, str], str]
-"""Takes a URL and a folder that downloads go to; returns the absolute local path of the file or directory.
+class Wanted(NamedTuple):
+    """What is to be fetched."""
 
-Raises ``Unavailable``, or OSError.
-"""
-
-
-def _from_file(url: str, _folder: str) -> str:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise Unavailable(f"{url} is on another machine")
-    # Not parts.path alone: in a file name, a ? or # that nobody quoted is more likely than a query.
-    return unquote(url.split("://", 1)[1][len(parts.netloc) :], errors="surrogateescape")
+    sources: Sequence[str]
+    """To try in turn. Relative paths are relative to ``base``."""
+    known: Known = Known()
+    location: str = ""
+    """The URL by which it is known, if the sources are copies of that: then each is checked before it is taken."""
 
 
-FETCHERS: Dict[str, Fetch] = {"file": _from_file}
-"""By scheme. Remote ones (davs, root, rucio) download into the folder they are given."""
-
-
-def fetch(sources: Iterable[str], base: str, folder: str) -> Fetched:
-    """The first of the sources that can be had. Relative paths are relative to ``base``.
+def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
+    """The first of the sources that can be had. Downloads go to ``folder``.
 
     Raises:
         Failure: none can; temporary when one of them is remote.
     """
     problems = []
-    remote = False
-    for source in sources:
+    remote = bool(wanted.location)
+    for source in wanted.sources:
         scheme = scheme_of(source)
         remote = remote or scheme not in ("", "file")
         try:
-            path = FETCHERS[scheme](source, folder) if scheme else os.path.join(base or os.getcwd(), source)
-            path = path.rstrip("/") or "/"
-            status = os.stat(path)
-        except KeyError:
-            problems.append(f"{source}: this worker cannot read {scheme}:// URLs")
+            if scheme in ("", "file"):
+                return _here(wanted, source, scheme, base, check)
+            return _brought(wanted, source, folder, check)
         except Unavailable as error:
             problems.append(str(error))
         except OSError as error:
-            problems.append(f"{printable(source)}: {error.strerror}")
-        else:
-            location = source.rstrip("/") if scheme else file_url(os.path.normpath(path))
-            return Fetched(path, location, status.st_size, stat.S_ISDIR(status.st_mode))
-    raise Failure("An input cannot be had: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT)
+            if is_no_room(error):
+                raise
+            problems.append(f"{printable(shown(source))}: {error.strerror}")
+    name = f" {printable(wanted.location)}" if wanted.location else ""
+    if not problems:
+        problems = ["no replica of it is available"]
+    raise Failure(f"An input{name} cannot be had: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT)
+
+
+def nearest_first(sources: Sequence[str], elements: Iterable[Plain], site: str) -> List[str]:
+    """The sources on storage elements of this site, then the others; otherwise in their order."""
+    near = tuple(url for element in elements if site in element.get("sites", ()) for url in element["urls"])
+    if not site or not near or len(sources) < 2:
+        return list(sources)
+    return sorted(sources, key=lambda source: not source.startswith(near))
+
+
+def known_of(item: Plain) -> Known:
+    """What a staged entry says of its bytes."""
+    kind, _, digest = (item["checksum"] or "").partition("$")
+    return Known(
+        item["size"], digest if kind == "adler32" and digest else None, digest if kind == "sha1" and digest else None
+    )
+
+
+def _here(wanted: Wanted, source: str, scheme: str, base: str, check: Check) -> Fetched:
+    path = path_of(source) if scheme else os.path.join(base or os.getcwd(), source)
+    path = path.rstrip("/") or "/"
+    status = os.stat(path)
+    directory = stat.S_ISDIR(status.st_mode)
+    if wanted.location:
+        if not directory:
+            _compare(wanted, source, sums(path, check) if _has_sum(wanted.known) else Known(status.st_size))
+        return Fetched(path, wanted.location, status.st_size, directory, source)
+    location = source.rstrip("/") if scheme else file_url(os.path.normpath(path))
+    return Fetched(path, location, status.st_size, directory)
+
+
+def _brought(wanted: Wanted, source: str, folder: str, check: Check) -> Fetched:
+    way = way_to(source)
+    place = f"{folder}/{hashlib.sha1(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"  # noqa: S324
+    os.makedirs(place, exist_ok=True)
+    path = f"{place}/{_name_in(wanted.location or shown(source))}"
+    try:
+        got = way.get(source, path + ".part", check)
+        _compare(wanted, source, got)
+        os.replace(path + ".part", path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".part")
+        raise
+    return Fetched(path, wanted.location or source, got.size or 0, False, source)
+
+
+def _compare(wanted: Wanted, source: str, got: Known) -> None:
+    mismatch = wanted.known.mismatch(got)
+    if mismatch:
+        raise Unavailable(f"{printable(shown(source))} {mismatch}")
+
+
+def _has_sum(known: Known) -> bool:
+    return known.adler32 is not None or known.sha1 is not None
+
+
+def _name_in(url: str) -> str:
+    name = unquote(url.rstrip("/").rpartition("/")[2]).replace("/", "_")[-200:]
+    return name if name not in ("", ".", "..") else "file"
 
 
 def scheme_of(source: str) -> str:
@@ -89,3 +143,15 @@ def file_url(path: str) -> str:
 def quote_path(path: str) -> str:
     """A path as a part of a URL."""
     return quote(os.fsencode(path))
+
+
+__all__: Sequence[str] = (
+    "Fetched",
+    "Wanted",
+    "fetch",
+    "file_url",
+    "known_of",
+    "nearest_first",
+    "quote_path",
+    "scheme_of",
+)

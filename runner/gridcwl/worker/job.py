@@ -1,10 +1,11 @@
-"""One job from its JSON form to its result: stage in, run, collect. Whatever happens, a result comes back."""
+"""One job from its JSON form to its result: stage in, run, collect, stage out. Whatever happens, there is a result."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import shutil
 from typing import Optional, Tuple
 
 from gridcwl.worker import record
@@ -18,6 +19,7 @@ from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
+from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
 from gridcwl.worker.stage import Staging
 
@@ -85,7 +87,10 @@ class _Attempt:
         if self._options.write_files:
             record.begin(job, layout.workdir)
         staging = Staging(job, layout, self._options, self._control)
-        staging.run()
+        try:
+            staging.run()
+        finally:
+            result["fetched"] = staging.fetched
         call = self._call(job, layout, staging, engine)
         result["stdout_log"], result["stderr_log"] = call.stdout, call.stderr
         self._stderr = call.stderr
@@ -99,8 +104,12 @@ class _Attempt:
         result["outdir"] = file_url(layout.out)
         collection = collect(job, layout, staging, self._control.check)
         result["files"], result["escaped"] = collection
+        if job["storage"] is not None:
+            put_away(result, job, layout.workdir, self._options.site, self._control.check)
+            if recycler:
+                shutil.rmtree(layout.out, ignore_errors=True)
         result["outcome"] = SUCCESS
-        if recycler and not job["in_place"] and can_be_shelved(result, layout):
+        if recycler and job["storage"] is None and not job["in_place"] and can_be_shelved(result, layout):
             with contextlib.suppress(OSError):
                 recycler.take_back(result, layout, job["outputs"]["globs"] is not None)
 

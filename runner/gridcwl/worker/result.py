@@ -56,6 +56,8 @@ def new(job_id: str, usage: Plain) -> Plain:
         "stderr_log": None,
         "stderr_tail": "",
         "usage": usage,
+        "element": "",
+        "fetched": [],
         "format": FORMAT,
     }
 

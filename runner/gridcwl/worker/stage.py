@@ -9,7 +9,7 @@ from gridcwl.worker.control import Control
 from gridcwl.worker.copies import copy_writable
 from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
-from gridcwl.worker.fetch import Fetched, fetch, file_url
+from gridcwl.worker.fetch import Fetched, Wanted, fetch, file_url, known_of, nearest_first
 from gridcwl.worker.given import Options
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.plan import above, plan, shared_folders
@@ -34,12 +34,14 @@ class Staging:
         mounts: what a container has to be given, outer ones first.
         inputs: originals by the path at which the tool sees them.
         folders: folders of this machine by the path at which the tool sees them.
+        fetched: the URLs that were read, of inputs for which there was a choice or a transfer.
     """
 
     def __init__(self, job: Plain, layout: Layout, options: Options, control: Control) -> None:
         self.mounts: List[Mount] = []
         self.inputs: Dict[str, Input] = {}
         self.folders: Dict[str, str] = dict(layout.folders)
+        self.fetched: List[str] = []
         self._job = job
         self._layout = layout
         self._options = options
@@ -96,7 +98,12 @@ class Staging:
             self._stage_original(item, self._fetched(item))
 
     def _fetched(self, item: Plain) -> Fetched:
-        got = fetch(item["sources"], self._options.base, self._layout.workdir + "/fetched")
+        elements = (self._job["storage"] or {}).get("elements", ())
+        sources = nearest_first(item["sources"], elements, self._options.site)
+        wanted = Wanted(sources, known_of(item), item["location"])
+        got = fetch(wanted, self._options.base, self._layout.workdir + "/fetched", self._control.check)
+        if got.source:
+            self.fetched.append(got.source)
         name = printable(got.location)
         if got.directory != (item["kind"] == "directory"):
             raise Failure(f"The input {name} was to be a {item['kind']}, and is not.")
@@ -106,7 +113,8 @@ class Staging:
 
     def _stage_original(self, item: Plain, got: Fetched) -> None:
         target, writable = item["target"], item["writable"]
-        if writable and not self._job["in_place"]:
+        # What came from elsewhere cannot be changed there: then the tool changes a copy.
+        if writable and (got.source or not self._job["in_place"]):
             place = self._place(target, writable=True, folder=got.directory)
             copy_writable(got.path, place, self._control)
         elif target not in self._plan.ancestors:

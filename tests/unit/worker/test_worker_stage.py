@@ -46,13 +46,13 @@ def test_sources_are_tried_in_turn(bench):
 
 
 def test_an_input_that_no_source_has_is_told_with_every_reason(bench):
-    described = job("true", staged=[{**staged("/gridcwl/in/x"), "sources": ["/not/there", "davs://se/x"]}])
+    described = job("true", staged=[{**staged("/gridcwl/in/x"), "sources": ["/not/there", "srm://se/x"]}])
 
     result = bench.run(described)
 
     assert result["outcome"] == "temporary-failure"
     assert "/not/there: No such file or directory" in result["reason"]
-    assert "davs://se/x: this worker cannot read davs:// URLs" in result["reason"]
+    assert "srm://se/x: this worker cannot reach srm:// URLs" in result["reason"]
 
 
 def test_an_input_of_the_wrong_size_is_refused(bench):

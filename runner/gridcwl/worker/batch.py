@@ -1,0 +1,215 @@
+"""Part of a batch of jobs on a worker node: ``python -m gridcwl.worker.batch 17``, in the folder of the sandbox.
+
+``gridcwl-jobs.jsonl.gz`` has a line for each part, which is one job or several that share the node's cores. What came
+of them goes into ``gridcwl-results.tar.gz``: for each job its result and the ends of its logs, and, where outputs have
+nowhere else to go, the outputs. That file is always left, as long as this program can write at all.
+
+Exit codes: 0 when all jobs succeeded, 1 when one failed, 2 when there is no such part, 128 plus the number of the
+signal that stopped it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import logging
+import os
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import Dict, List, Optional
+from urllib.parse import unquote, urlsplit
+
+from gridcwl.worker.command import stop_on_signals
+from gridcwl.worker.control import Control
+from gridcwl.worker.engine import Engine, EngineError, Plain
+from gridcwl.worker.failure import PERMANENT, SUCCESS
+from gridcwl.worker.fetch import file_url
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
+from gridcwl.worker.site import engine_of, settings_of
+
+JOBS = "gridcwl-jobs.jsonl.gz"
+SETTINGS = "gridcwl-sites.json"
+FILES = "gridcwl-files.tar"
+RESULTS = "gridcwl-results.tar.gz"
+IN_SANDBOX = "sandbox:"
+"""How the location of an output begins that is in the results' archive."""
+
+_LOG_HEAD, _LOG_TAIL = 64 * 1024, 192 * 1024  # bytes of a log that are kept
+_MOST_OUTPUT = 8 * 1024 * 1024  # bytes: DIRAC's output sandboxes hold 10 MiB
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run the part that the command line names; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    os.environ.pop("PYTHONPATH", None)  # it was for us, and is not for the tools
+    logging.basicConfig(format="gridcwl-worker: %(levelname)s: %(message)s", stream=sys.stderr, level=logging.INFO)
+    try:
+        (span,) = words
+        part = _part(span)
+        settings = settings_of(_json(SETTINGS), os.environ.get("DIRACSITE", ""))
+    except (OSError, ValueError) as error:
+        print(f"gridcwl-worker: the part {' '.join(words)} of {JOBS} cannot be run: {error}", file=sys.stderr)
+        return 2
+    return Part(part, settings, os.getcwd()).run()
+
+
+class Part:
+    """The jobs of one part of a batch, run side by side."""
+
+    def __init__(self, part: Plain, settings: Plain, folder: str) -> None:
+        self._jobs: List[Plain] = part["jobs"]
+        self._width: int = max(1, int(part.get("width", 1)))
+        self._carried: Dict[str, str] = part.get("carried") or {}
+        self._settings = settings
+        self._folder = folder
+        self._control = _Controls(len(self._jobs))
+        self._room = _MOST_OUTPUT
+
+    def run(self) -> int:
+        """Run all; leave the archive; returns the exit code."""
+        stopped = stop_on_signals(self._control)
+        if self._carried:
+            with tarfile.open(FILES) as archive:
+                archive.extractall(self._folder)  # noqa: S202  made by whoever submitted the jobs
+        with ThreadPoolExecutor(max_workers=self._width) as pool:
+            results = list(pool.map(self._one, range(len(self._jobs))))
+        with tarfile.open(RESULTS, "w:gz", compresslevel=6) as archive:
+            for job, result in zip(self._jobs, results):
+                self._add(archive, job, result)
+        for job, result in zip(self._jobs, results):
+            if result["outcome"] != SUCCESS:
+                print(f"gridcwl-worker: {job['name']}: {result['outcome']}: {result['reason']}", file=sys.stderr)
+                sys.stderr.write(result["stderr_tail"])
+        if stopped:
+            return 128 + stopped[0]
+        return 0 if all(result["outcome"] == SUCCESS for result in results) else 1
+
+    def _one(self, number: int) -> Plain:
+        job = self._jobs[number]
+        workdir = f"{self._folder}/gridcwl-{number}"
+        options = Options(base=self._folder)
+        return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
+
+    def _engine(self, job: Plain) -> Engine:
+        from gridcwl.worker.bare_engine import BareEngine
+
+        if job.get("image") is None:
+            return BareEngine()
+        try:
+            return engine_of(self._settings)
+        except EngineError as error:
+            return _NoEngine(error)
+
+    def _add(self, archive: tarfile.TarFile, job: Plain, result: Plain) -> None:
+        name = str(job["id"])
+        for stream in ("stdout", "stderr"):
+            path = result[f"{stream}_log"]
+            result[f"{stream}_log"] = None
+            # Where the tool's stream is one of its outputs, it is data, and goes where data go.
+            if path and os.path.basename(path) == f"{stream}.log" and (said := _ends(path)):
+                result[f"{stream}_log"] = f"{stream}.log"
+                _put(archive, f"{name}/{stream}.log", said)
+        if job.get("storage") is None and result["outcome"] == SUCCESS:
+            self._take_outputs(archive, name, result)
+        _put(archive, f"{name}/result.json", json.dumps(result, ensure_ascii=True).encode("ascii"))
+
+    def _take_outputs(self, archive: tarfile.TarFile, name: str, result: Plain) -> None:
+        result["outdir"] = IN_SANDBOX if result["outdir"] else ""
+        origins = {file_url(f"{self._folder}/{path}"): url for path, url in self._carried.items()}
+        size = sum(entry["size"] for entry in result["files"])
+        if size > self._room:
+            result["outcome"], result["files"] = PERMANENT, []
+            result["reason"] = (
+                f"The outputs have {size} bytes, more than come back in DIRAC's output sandbox ({self._room} bytes); "
+                "choose a store for them, such as --store rucio."
+            )
+            return
+        self._room -= size
+        for entry in result["files"]:
+            location = entry["location"]
+            if location in origins:
+                entry["location"] = origins[location]
+            elif location.startswith(file_url(self._folder) + "/"):
+                path = unquote(urlsplit(location).path, errors="surrogateescape")
+                entry["location"] = IN_SANDBOX + entry["path"]
+                if entry["kind"] == "file" or not os.listdir(path):
+                    archive.add(os.path.realpath(path), f"{name}/out/{entry['path']}", recursive=False)
+
+
+class _NoEngine:
+    """Stands for an engine that is not there; says so for each job that wants it."""
+
+    name = "none"
+    containers = True
+
+    def __init__(self, error: EngineError) -> None:
+        self._error = error
+
+    def prepare(self, image: object) -> str:
+        raise self._error
+
+    def start(self, call: object) -> "object":
+        raise self._error
+
+
+class _Controls:
+    """The stop buttons of all jobs as one."""
+
+    def __init__(self, number: int) -> None:
+        self.of = [Control() for _ in range(number)]
+
+    def stop(self, reason: str) -> None:
+        for control in self.of:
+            control.stop(reason)
+
+    def kill(self, reason: str) -> None:
+        for control in self.of:
+            control.kill(reason)
+
+
+def _part(span: str) -> Plain:
+    """The line of the jobs' file that describes this part."""
+    beginning = json.dumps({"span": span})[:-1] + ","
+    with gzip.open(JOBS, "rt", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith(beginning):
+                part: Plain = json.loads(line)
+                return part
+    raise ValueError("there is no such part")
+
+
+def _json(path: str) -> Plain:
+    with open(path, encoding="utf-8") as file:
+        value: Plain = json.load(file)
+    return value
+
+
+def _ends(path: str) -> bytes:
+    """The beginning and the end of a log, all of it where it is short."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if size <= _LOG_HEAD + _LOG_TAIL:
+                return file.read()
+            head = file.read(_LOG_HEAD)
+            file.seek(size - _LOG_TAIL)
+            left_out = size - _LOG_HEAD - _LOG_TAIL
+            return head + f"\n... {left_out} bytes left out ...\n".encode() + file.read(_LOG_TAIL)
+    except OSError:
+        return b""
+
+
+def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())

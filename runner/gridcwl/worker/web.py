@@ -1,0 +1,197 @@
+"""Requests to storage elements over HTTP and WebDAV, with a bearer token or a proxy certificate.
+
+Connections are kept open, one for each thread and server. What may be sent again after a connection was lost is.
+"""
+
+from __future__ import annotations
+
+import email.message
+import http.client
+import os
+import ssl
+import threading
+from typing import BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import urljoin, urlsplit
+
+from gridcwl.worker.failure import Unavailable
+
+_TIMEOUT_S = 60.0  # of silence
+_HOPS = 5
+_LOST = (http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError, ConnectionResetError)
+_SECURE = {"https": True, "davs": True, "http": False, "dav": False}
+
+_connections = threading.local()
+
+
+class Answer(NamedTuple):
+    """What a server said; the body has to be read, or closed with its connection."""
+
+    status: int
+    reason: str
+    headers: email.message.Message
+    body: http.client.HTTPResponse
+
+
+def shown(url: str) -> str:
+    """A URL for a sentence: what comes behind ``?`` may be a password."""
+    return url.partition("?")[0]
+
+
+def request(
+    method: str,
+    url: str,
+    headers: Optional[Mapping[str, str]] = None,
+    body: Optional[Callable[[], BinaryIO]] = None,
+    size: Optional[int] = None,
+) -> Answer:
+    """Send a request and follow redirections with the same method.
+
+    Args:
+        method: as HTTP has it.
+        url: ``https``, ``davs``, ``http`` or ``dav``.
+        headers: beside those for access and length.
+        body: opens what is sent, from its beginning.
+        size: bytes of the body.
+
+    Raises:
+        Unavailable: the server cannot be reached, or sends us round in circles.
+    """
+    trusted = urlsplit(url).netloc
+    for _ in range(_HOPS):
+        parts = urlsplit(url)
+        if parts.scheme not in _SECURE:
+            raise Unavailable(f"{shown(url)}: not a URL for HTTP")
+        sent = dict(headers or {})
+        if parts.netloc == trusted and _SECURE[parts.scheme] and (token := bearer_token()):
+            sent["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            sent["Content-Length"] = str(size)
+        answer = _sent(method, url, sent, body)
+        if answer.status not in (301, 302, 303, 307, 308) or "Location" not in answer.headers:
+            return answer
+        drained(answer)
+        url = urljoin(url, answer.headers["Location"])
+    raise Unavailable(f"{shown(url)}: the server redirects without end")
+
+
+def drained(answer: Answer) -> None:
+    """Read what is left of a body, so that its connection can be used again."""
+    if (answer.body.length or 0) > 1 << 20:
+        answer.body.close()
+        _forget()
+    else:
+        answer.body.read()
+
+
+def explained(answer: Answer, url: str) -> Unavailable:
+    """What a refusal means."""
+    drained(answer)
+    hint = {
+        401: " (is there a valid token or proxy?)",
+        403: " (the token or proxy does not allow it)",
+        507: " (it is full)",
+    }.get(answer.status, "")
+    return Unavailable(f"{shown(url)}: HTTP {answer.status} {answer.reason}{hint}")
+
+
+def bearer_token() -> str:
+    """The token that WLCG's rules find; empty if there is none.
+
+    https://doi.org/10.5281/zenodo.3937438 (WLCG Bearer Token Discovery)
+    """
+    given = os.environ.get("BEARER_TOKEN", "").strip()
+    if given:
+        return given
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    uid = os.getuid()
+    named = os.environ.get("BEARER_TOKEN_FILE")
+    places = [named] if named else [f"{runtime}/bt_u{uid}"] if runtime else []
+    for place in [*places, f"/tmp/bt_u{uid}"]:  # noqa: S108  where the rules say that it is
+        try:
+            if os.stat(place).st_uid not in (uid, 0):
+                continue
+            with open(place, encoding="ascii") as file:
+                return file.read().strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+    return ""
+
+
+def _sent(method: str, url: str, headers: Dict[str, str], body: Optional[Callable[[], BinaryIO]]) -> Answer:
+    for last in (False, True):
+        connection, old = _connection(url)
+        try:
+            return _exchanged(connection, method, url, headers, body)
+        except _LOST as error:
+            _forget(url)
+            if last or not old:
+                raise Unavailable(f"{shown(url)}: the connection was lost") from error
+        except ssl.SSLError as error:
+            _forget(url)
+            raise Unavailable(f"{shown(url)}: {error.reason or error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            _forget(url)
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Unavailable(f"{shown(url)}: {said}") from error
+    raise AssertionError("not reached")
+
+
+def _exchanged(
+    connection: http.client.HTTPConnection,
+    method: str,
+    url: str,
+    headers: Dict[str, str],
+    body: Optional[Callable[[], BinaryIO]],
+) -> Answer:
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if body is None:
+        connection.request(method, target, headers=headers)
+    else:
+        with body() as stream:
+            connection.request(method, target, body=stream, headers=headers)
+    response = connection.getresponse()
+    return Answer(response.status, response.reason, response.headers, response)
+
+
+def _connection(url: str) -> Tuple[http.client.HTTPConnection, bool]:
+    """The connection to a server, and whether it was open before."""
+    known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
+    parts = urlsplit(url)
+    key = f"{parts.scheme}://{parts.netloc}"
+    if key in known:
+        return known[key], known[key].sock is not None
+    host = parts.hostname or "localhost"
+    if _SECURE[parts.scheme]:
+        made: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, parts.port or 443, timeout=_TIMEOUT_S, context=_context()
+        )
+    else:
+        made = http.client.HTTPConnection(host, parts.port or 80, timeout=_TIMEOUT_S)
+    made.blocksize = 1 << 18
+    known[key] = made
+    return made, False
+
+
+def _forget(url: str = "") -> None:
+    known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.get("open", {})
+    parts = urlsplit(url)
+    for key in [f"{parts.scheme}://{parts.netloc}"] if url else list(known):
+        connection = known.pop(key, None)
+        if connection is not None:
+            connection.close()
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)  # grid authorities are older than its rules
+    folder = os.environ.get("X509_CERT_DIR") or "/etc/grid-security/certificates"
+    if os.path.isdir(folder):
+        context.load_verify_locations(capath=folder)
+    proxy = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"  # noqa: S108  where it is by custom
+    if os.path.isfile(proxy):
+        try:
+            context.load_cert_chain(proxy)
+        except (ssl.SSLError, OSError) as error:
+            raise Unavailable(f"the proxy {proxy} cannot be used: {error}") from error
+    return context
