@@ -16,6 +16,7 @@ from gridcwl.errors import EXIT_FAILURE, GridCWLError
 log = logging.getLogger("gridcwl")
 
 COMMANDS = ("runs", "status", "logs", "resume", "cancel", "explain", "rm")
+TESTBED = "testbed"
 
 
 def entry() -> None:
@@ -51,6 +52,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.commands import main as command
 
         return command(arguments)
+    if arguments and arguments[0] == TESTBED and not os.path.exists(TESTBED):  # noqa: PTH110
+        from gridcwl.cli.testbed import main as testbed
+
+        return testbed(arguments[1:])
     options = parse(arguments)
     from gridcwl.cli.logs import set_up_logging
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -84,9 +85,12 @@ def _run(command: Sequence[str], log: int, path: Path) -> None:
 
 
 def find_program(program: str) -> str | None:
-    """Where a program is, also among those for root, which an ordinary user's PATH leaves out."""
+    """Where a program is, also among those for root, which an ordinary user's PATH leaves out.
+
+    An absolute path may hold wildcards; the last of those that are there is it.
+    """
     if program.startswith("/"):
-        return program if Path(program).exists() else None
+        return max(glob.glob(program), default=None)  # noqa: PTH207 - Path.glob takes no absolute pattern
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_ROOT_PATH}")
 
 
@@ -95,7 +99,7 @@ def _beside_this_python(program: str) -> str | None:
 
 
 def system_packages(programs: Mapping[str, str], *, say: Say) -> None:
-    """Have these programs or files (absolute paths) from Debian's packages.
+    """Have these programs or files (absolute paths, with wildcards) from Debian's packages.
 
     Args:
         programs: what is needed, and the package that has it; several packages are separated by blanks.

@@ -107,7 +107,7 @@ class Place:
         written.replace(self.root / "ports.json")
 
     def _free(self, taken: set[int]) -> int:
-        """A free port; every testbed begins to look in a block of its own, so that two do not meet while one is down."""
+        """A free port; every testbed looks in a block of its own first, so that two do not meet while one is down."""
         count = (_LAST_PORT - _FIRST_PORT + 1) // _BLOCK * _BLOCK
         block = int.from_bytes(hashlib.sha256(os.fsencode(self.root)).digest()[:4]) % (count // _BLOCK)
         for number in range(count):

@@ -17,6 +17,7 @@ import psutil
 
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.place import Place
+from gridcwl.testbed.service import Status
 from gridcwl.testbed.waiting import wait_for
 
 MARK = "GRIDCWL_TESTBED_PROCESS"
@@ -93,6 +94,18 @@ class Processes:
         """The pid, if it is alive."""
         known = self._known(name)
         return known.pid if known is not None and self._is_ours(known) else None
+
+    def status(self, name: str, detail: str = "", port: int | None = None) -> Status:
+        """How the process of this name stands."""
+        known = self._known(name)
+        if known is None:
+            return Status(name, "down", detail, None, port)
+        if not self._is_ours(known):
+            return Status(name, "dead", f"see {self._place.root / 'log' / name}.log", None, port)
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(known.pid).status() == psutil.STATUS_STOPPED:
+                return Status(name, "paused", detail, known.pid, port)
+        return Status(name, "up", detail, known.pid, port)
 
     def stop(self, name: str, *, patience_s: float = 10) -> None:
         """End the process and all of its group: asked first, killed when it does not go in time.

@@ -1,0 +1,1 @@
+"""An OpenID Connect issuer on loopback: IAM's stand-in."""

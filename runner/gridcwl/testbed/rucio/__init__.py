@@ -1,0 +1,1 @@
+"""A real Rucio server with its database, contents and daemons. ``server/`` runs in Rucio's own environment."""

@@ -1,0 +1,89 @@
+"""What the testbed's Rucio gives to those who use it: configuration, proxy and password of each account."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from gridcwl.testbed.pki import Authority, Credential
+from gridcwl.testbed.place import Place
+from gridcwl.testbed.rucio.configuration import ClientSettings, client_text
+from gridcwl.testbed.secrets import secret
+from gridcwl.testbed.service import Options
+
+
+class Clients:
+    """The accounts' own folders, ``rucio/clients/<account>``."""
+
+    def __init__(self, place: Place, authority: Authority, options: Options) -> None:
+        self._place = place
+        self._authority = authority
+        self._options = options
+
+    @property
+    def url(self) -> str:
+        """The server."""
+        return f"https://{self._place.hostname}:{self._place.port('rucio')}"
+
+    def exports(self, account: str) -> dict[str, str]:
+        """The environment of a shell that is to be this account."""
+        return {
+            "RUCIO_CONFIG": str(self.configuration(account)),
+            "RUCIO_HOME": str(self._folder(account)),
+            "X509_CERT_DIR": str(self._authority.ca_dir),
+            "X509_USER_PROXY": str(self.proxy(account)),
+        }
+
+    def configuration(self, account: str, *, url: str | None = None, auth: Mapping[str, str] | None = None) -> Path:
+        """The rucio.cfg of this account.
+
+        Args:
+            url: where the server is, if not where it really is: for something in between.
+            auth: ``auth_type`` and what goes with it; by default the account's password.
+        """
+        password = {"auth_type": "userpass", "username": account}
+        password["password"] = secret(self._place, f"rucio-{account}")
+        folder = self._folder(account)
+        settings = ClientSettings(
+            url=url or self.url,
+            account=account,
+            ca=self._authority.ca_certificate,
+            folder=folder,
+            policy=self._options.policy,
+            auth=auth or password,
+        )
+        name = "rucio.cfg" if url is None and auth is None else f"rucio-{abs(hash((url, str(auth))))}.cfg"
+        path = folder / name
+        text = client_text(settings)
+        if not path.exists() or path.read_text() != text:
+            path.touch(mode=0o600)
+            path.write_text(text)
+        return path
+
+    def credential(self, account: str) -> Credential:
+        """The account's certificate."""
+        return self._authority.certificate(account, account)
+
+    def proxy(self, account: str, lifetime: timedelta | None = None) -> Path:
+        """The account's proxy; made anew when half of its life is over, or a lifetime is asked for.
+
+        Args:
+            lifetime: negative for one that has expired.
+        """
+        path = self._folder(account) / "proxy.pem"
+        life = lifetime or self._options.proxy_lifetime
+        with self._place.lock(f"proxy-{account}"):
+            fresh = path.exists() and time.time() - path.stat().st_mtime < life.total_seconds() / 2
+            if lifetime is not None or not fresh or _older(path, self.credential(account).certificate):
+                self._authority.proxy(self.credential(account), path, life)
+        return path
+
+    def _folder(self, account: str) -> Path:
+        return self._place.folder("rucio", "clients", account)
+
+
+def _older(one: Path, other: Path) -> bool:
+    return os.stat(one).st_mtime < os.stat(other).st_mtime  # noqa: PTH116
