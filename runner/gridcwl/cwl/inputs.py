@@ -300,7 +300,7 @@ def _meant(location: str, base: str, *, is_path: bool) -> str:
 
     A ``path`` means its characters as they are, a ``location`` is a URL; the other reading counts if that is not there.
     """
-    unquoted = uri_file_path(location)
+    unquoted = str(uri_file_path(location))
     above = file_uri(base) + "/"
     plain_words = [location.removeprefix("file://"), as_it_stands(location)]
     if location.startswith(above):

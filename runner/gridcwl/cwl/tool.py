@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ CwlObject = dict[str, Any]
 """An input or output object, or a part of one: what CWL passes around."""
 
 log = logging.getLogger("gridcwl.cwl")
+
+_NOT_FOUND = "Did not find output file with glob pattern"
 
 
 class CapturedJob:
@@ -205,8 +208,7 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
     listing = ListingFs(builder.outdir, result)
     builder.fs_access = listing
     builder.make_fs_access = lambda _basedir: listing
-    remedy = f"What leads out of its directory is not taken: {', '.join(result.escaped)}." if result.escaped else ""
-    with problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected", remedy=remedy):
+    with _lacking(result), problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"):
         outputs: CwlObject = resolved.tool.collect_output_ports(
             resolved.tool.tool["outputs"],
             builder,
@@ -217,6 +219,23 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
         )
         settle(outputs, listing)
     return outputs
+
+
+@contextmanager
+def _lacking(result: JobResult) -> Iterator[None]:
+    """Say of an output that is not there what is there instead, and of all what was not followed."""
+    try:
+        yield
+    except OutputError as error:
+        if _NOT_FOUND in error.message:
+            tops = {entry.path: entry.kind == "directory" for entry in result.files if "/" not in entry.path}
+            left = result.left or [f"{path}/" if folder else path for path, folder in tops.items()]
+            nothing = "" if result.escaped else "The tool left nothing."
+            error.remedy = f"The tool left: {', '.join(left)}." if left else nothing
+        if result.escaped:
+            escaped = f"What leads out of its directory is not taken: {', '.join(result.escaped)}."
+            error.remedy = f"{error.remedy} {escaped}".strip()
+        raise
 
 
 def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str, toplevel: bool) -> CwlObject:

@@ -75,6 +75,8 @@ class JobResult:
     files: tuple[ProducedFile, ...] = ()
     escaped: tuple[str, ...] = ()
     """Paths, as in ``files``, of symbolic links that lead out of the output directory; they were not followed."""
+    left: tuple[str, ...] = ()
+    """What is in the output directory, folders with ``/``, if one of the job's globs matched nothing; cut if long."""
     outdir: str = ""
     """The URL of the output directory itself; empty if it is kept nowhere as a whole."""
     stdout_log: str | None = None

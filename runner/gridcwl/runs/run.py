@@ -268,7 +268,8 @@ class Run:
             self.records.journal.event("failed", f"{job.name}: {error.message}")
             self.watcher.job_failed(JobFailure(job, result, error))
             temporary = result.outcome is Outcome.TEMPORARY_FAILURE
-            self._flow.fail(under_way.invocation.id, error, temporary=temporary)
+            left = _left_by(under_way.resolved, result)
+            self._flow.fail(under_way.invocation.id, error, temporary=temporary, outputs=left)
 
     @property
     def _stopping(self) -> bool:
@@ -327,6 +328,16 @@ def new_run_id() -> RunId:
 def _step(invocation: Invocation) -> str:
     """The step's name, whatever the shard."""
     return "/".join(step for step, _ in invocation.path) or invocation.leaf.id
+
+
+def _left_by(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | None:
+    """What a tool that failed has left of its outputs; as with cwltool, all that it promised or nothing."""
+    if result.outcome is Outcome.SUCCESS or not result.outdir:
+        return None
+    try:
+        return collect(resolved, result)
+    except GridCWLError:
+        return None
 
 
 def _failure_of(job: Job, result: JobResult) -> JobFailed:

@@ -17,6 +17,7 @@ from gridcwl.worker.stage import Staging
 from gridcwl.worker.tree import ROOT, Node, Tree
 
 OUTPUT_OBJECT = "cwl.output.json"
+_MOST_LEFT = 20
 
 
 class Collection(NamedTuple):
@@ -26,6 +27,8 @@ class Collection(NamedTuple):
     """JSON forms of ``gridcwl.model.ProducedFile``, sorted by path."""
     escaped: List[str]
     """Paths of the symbolic links that lead out of what is the job's."""
+    left: List[str]
+    """The names at the top, if a pattern matched nothing; at most 20, and ``...`` for more."""
 
 
 def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], None]) -> Collection:
@@ -54,7 +57,7 @@ def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], No
             raise failure_of(error, f"collecting {printable(node.path)}") from error
         if node.path == OUTPUT_OBJECT and not node.directory:
             files[-1]["contents"] = _output_object(tree.host(node), layout)
-    return Collection(files, sorted(tree.escaped))
+    return Collection(files, sorted(tree.escaped), _left(job["outputs"], tree, layout))
 
 
 def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[Node]:
@@ -62,6 +65,14 @@ def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[Node]:
         return list(tree.below(ROOT))
     nodes = {node.path: node for glob in rules["globs"] for node in tree.matched(parse(glob, layout.seen_out))}
     return list(nodes.values())
+
+
+def _left(rules: Plain, tree: Tree, layout: Layout) -> List[str]:
+    """What is there, for whoever looks in vain for what was promised."""
+    if rules["globs"] is None or all(tree.expand(parse(glob, layout.seen_out)) for glob in rules["globs"]):
+        return []
+    names = tree.names()
+    return [*names[:_MOST_LEFT], *(["..."] if len(names) > _MOST_LEFT else [])]
 
 
 def _wanted(rules: Plain, tree: Tree, layout: Layout) -> Set[str]:

@@ -65,6 +65,8 @@ class Options:
     """Hold the tool to the cores it asked for, where the engine can."""
     limit_ram: bool = False
     """Hold the tool to the memory it asked for, where the engine can."""
+    collect_failed: bool = False
+    """List also what a tool left that ended with an exit code that means failure."""
     recycler: Optional[Recycler] = None
     """Where jobs that succeeded leave their folders for others, and their outputs; None leaves all in its place."""
     site: str = ""

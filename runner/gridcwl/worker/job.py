@@ -34,7 +34,8 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     """Run one job (JSON form of ``gridcwl.model.Job``) in a working directory of its own.
 
     Safe to call from many threads. Never raises for what a job, a tool, an engine or a disk can do wrong: the result
-    (JSON form of ``gridcwl.model.JobResult``) says it. Files are listed only when the tool succeeded.
+    (JSON form of ``gridcwl.model.JobResult``) says it. Files are listed only when the tool succeeded, or with
+    ``collect_failed``.
     """
     clock = results.Clock()
     attempt = _Attempt(workdir, engine, control, options)
@@ -100,10 +101,11 @@ class _Attempt:
         self._control.check()
         outcome, reason = results.outcome_of(ended, job["exit_codes"])
         if outcome != SUCCESS:
+            if self._options.collect_failed and job["storage"] is None:
+                with contextlib.suppress(Failure, OSError):  # it has failed already
+                    self._collect(job, layout, staging, result)
             raise Failure(reason, outcome)
-        result["outdir"] = file_url(layout.out)
-        collection = collect(job, layout, staging, self._control.check)
-        result["files"], result["escaped"] = collection
+        self._collect(job, layout, staging, result)
         if job["storage"] is not None:
             put_away(result, job, layout.workdir, self._options.site, self._control.check)
             if recycler:
@@ -112,6 +114,10 @@ class _Attempt:
         if recycler and job["storage"] is None and not job["in_place"] and can_be_shelved(result, layout):
             with contextlib.suppress(OSError):
                 recycler.take_back(result, layout, job["outputs"]["globs"] is not None)
+
+    def _collect(self, job: Plain, layout: Layout, staging: Staging, result: Plain) -> None:
+        result["outdir"] = file_url(layout.out)
+        result["files"], result["escaped"], result["left"] = collect(job, layout, staging, self._control.check)
 
     def close(self) -> None:
         if self._layout is not None:

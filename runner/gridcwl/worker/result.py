@@ -51,6 +51,7 @@ def new(job_id: str, usage: Plain) -> Plain:
         "reason": "",
         "files": [],
         "escaped": [],
+        "left": [],
         "outdir": "",
         "stdout_log": None,
         "stderr_log": None,

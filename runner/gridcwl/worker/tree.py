@@ -85,6 +85,10 @@ class Tree:
                     self._count_linked()
                 yield child
 
+    def names(self) -> List[str]:
+        """What is at the top, sorted; folders end in ``/``."""
+        return sorted(f"{name}/" if kind == _FOLDER else name for name, kind in self._listed(ROOT))
+
     def child(self, folder: Node, name: str) -> Optional[Node]:
         """The entry of that name; None if it is not there."""
         try:

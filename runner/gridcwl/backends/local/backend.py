@@ -83,6 +83,7 @@ class LocalBackend:
         self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
+        limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
         recycled = str(options.folder / "recycled") if options.recycle else ""
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
