@@ -1,0 +1,286 @@
+"""A light pilot: many slots in one process, for short jobs by the thousand where a real pilot runs one in two seconds.
+
+    python -m gridcwl.testbed.dirac.inside.light_pilot SLOTS.json
+
+The Matcher, the SandboxStore, the ProxyManager and JobStateUpdate are asked as a JobAgent and its JobWrapper ask them,
+and a payload sees what it sees there: its input sandbox in its working directory, the same variables, its owner's
+proxy. What is left out is the process between pilot and payload, and with it job parameters, accounting, the watchdog's
+limits, InputData and OutputData. SLOTS.json is a list: for each slot, how the section LocalSite of a pilot's
+configuration describes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+_IDLE_S = 0.5
+_HEARTBEAT_S = 1.0
+_KILL_AFTER_S = 5.0
+_SANDBOX_LIMIT = 10 * 2**20
+_PROXY_LIFETIME_S = 86400
+_PROXY_KEPT_S = 600
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a payload ended: its exit code, or why there is none."""
+
+    exit_code: int
+    killed: bool = False
+
+
+class Owners:
+    """Proxies of the users whose jobs run here, fetched once in ten minutes each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def proxy(self, owner: str, group: str) -> str:
+        """The text of a proxy of this owner in this group."""
+        from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getDNForUsername
+        from DIRAC.FrameworkSystem.Client.ProxyManagerClient import gProxyManager
+
+        with self._lock:
+            until, text = self._known.get((owner, group), (0.0, ""))
+            if time.monotonic() > until:
+                subject = _value(getDNForUsername(owner))[0]
+                chain = _value(gProxyManager.getPayloadProxyFromDIRACGroup(subject, group, _PROXY_LIFETIME_S))
+                text = _value(chain.dumpAllToString())
+                text = text if isinstance(text, str) else text.decode()
+                self._known[owner, group] = (time.monotonic() + _PROXY_KEPT_S, text)
+            return text
+
+
+class Slot(threading.Thread):
+    """One slot: asks for a job, runs it, asks for the next."""
+
+    def __init__(self, local_site: dict[str, Any], owners: Owners, folder: Path, ending: threading.Event) -> None:
+        super().__init__(name=local_site["PilotReference"])
+        self._site = local_site["Site"]
+        self._offer = _offer(local_site)
+        self._owners = owners
+        self._folder = folder
+        self._ending = ending
+
+    def run(self) -> None:
+        """Until the pilot ends."""
+        from DIRAC.WorkloadManagementSystem.Client.MatcherClient import MatcherClient
+
+        matcher = MatcherClient()
+        while not self._ending.is_set():
+            matched = matcher.requestJob(dict(self._offer))
+            if not matched["OK"]:
+                self._ending.wait(_IDLE_S)
+                continue
+            try:
+                self._run_job(matched["Value"])
+            except Exception as error:  # noqa: BLE001  a slot outlives its jobs
+                print(f"{self.name}: job {matched['Value'].get('JobID')}: {error}", flush=True)
+
+    def _run_job(self, matched: dict[str, Any]) -> None:
+        from DIRAC.WorkloadManagementSystem.Client.JobReport import JobReport
+
+        job = int(matched["JobID"])
+        description = _description(matched["JDL"])
+        report = JobReport(job, "JobWrapper")
+        report.setJobStatus("Running", "Job Initialization", sendFlag=False)
+        folder = self._folder / str(job)
+        folder.mkdir()
+        # beside the working directory: its contents are the user's
+        proxy = self._folder / f"{job}.proxy"
+        proxy.touch(mode=0o600)
+        try:
+            proxy.write_text(self._owners.proxy(matched["Owner"], matched["Group"]))
+            _fetch_input(description.get("InputSandbox", []), folder, proxy)
+            report.setJobStatus("Running", "Application", sendFlag=False)
+            _value(report.commit())
+            outcome = self._run_payload(job, description, folder, proxy)
+            _deliver_output(job, description.get("OutputSandbox", []), folder, proxy)
+            _tell_outcome(report, outcome)
+        except Failed as failure:
+            report.setJobStatus("Failed", str(failure), sendFlag=False)
+        finally:
+            report.commit()
+            shutil.rmtree(folder, ignore_errors=True)
+            proxy.unlink(missing_ok=True)
+
+    def _run_payload(self, job: int, description: dict[str, Any], folder: Path, proxy: Path) -> Outcome:
+        environment = {
+            **os.environ,
+            "JOBID": str(job),
+            "DIRACSITE": self._site,
+            "DIRAC_PROCESSORS": "1",  # what a JobWrapper says whatever the job asked for
+            "DIRAC_WHOLENODE": "False",
+            "DIRAC_JOB_PROCESSORS": str(_processors(description)),
+            "X509_USER_PROXY": str(proxy),
+            **_variables(description.get("ExecutionEnvironment", [])),
+        }
+        command = _command(description, folder)
+        with (
+            (folder / description.get("StdOutput", "std.out")).open("wb") as out,
+            (folder / description.get("StdError", "std.err")).open("wb") as err,
+        ):
+            payload = subprocess.Popen(  # noqa: S602  a shell, as in the JobWrapper
+                command,
+                shell=True,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            return self._attend(job, payload)
+
+    def _attend(self, job: int, payload: subprocess.Popen[bytes]) -> Outcome:
+        """Signs of life until it ends; a kill comes as the answer to one."""
+        from DIRAC.WorkloadManagementSystem.Client.JobStateUpdateClient import JobStateUpdateClient
+
+        update = JobStateUpdateClient()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return Outcome(payload.wait(_HEARTBEAT_S))
+            answer = update.sendHeartBeat(job, {}, {})
+            if self._ending.is_set() or "Kill" in (answer.get("Value") or {}):
+                _end(payload)
+                return Outcome(payload.returncode, killed=True)
+
+
+class Failed(Exception):
+    """A job cannot be run; says its minor status."""
+
+
+def _offer(local_site: dict[str, Any]) -> dict[str, Any]:
+    """What a JobAgent would ask the Matcher with."""
+    named = ("Site", "GridCE", "PilotReference", "NumberOfProcessors", "MaxRAM")
+    offer = {name: local_site[name] for name in named}
+    offer |= {"CPUTime": local_site["CPUTimeLeft"], "PilotBenchmark": 1.0, "PilotInfoReportedFlag": False}
+    if local_site.get("Tag"):
+        offer["Tag"] = list(local_site["Tag"])
+    return offer
+
+
+def _description(jdl: str) -> dict[str, Any]:
+    """A job's JDL as text and lists of text."""
+    from DIRAC.Core.Utilities.ClassAd.ClassAdLight import ClassAd
+
+    job = ClassAd(jdl)
+    described: dict[str, Any] = {}
+    for name in job.getAttributes():
+        is_list = job.lookupAttribute(name) and job.get_expression(name).strip().startswith("{")
+        described[name] = job.getListFromExpression(name) if is_list else job.getAttributeString(name)
+    for name in ("InputSandbox", "OutputSandbox", "ExecutionEnvironment"):
+        if isinstance(described.get(name), str):
+            described[name] = [described[name]] if described[name] else []
+    return described
+
+
+def _processors(description: dict[str, Any]) -> int:
+    return int(description.get("NumberOfProcessors") or description.get("MinNumberOfProcessors") or 1)
+
+
+def _variables(assignments: list[str]) -> dict[str, str]:
+    named = (assignment.partition("=") for assignment in assignments)
+    return {name: unquote(value) for name, _, value in named}
+
+
+def _command(description: dict[str, Any], folder: Path) -> str:
+    """As JobWrapper.__prepareCommand has it."""
+    named = os.path.expandvars(description.get("Executable", "").strip())
+    executable = folder / (named if "/" in named else shutil.which(named) or named)
+    if not executable.is_file():
+        raise Failed("Application not found")
+    if not os.access(executable, os.X_OK):
+        executable.chmod(0o775)
+    return f"{shlex.quote(str(executable))} {description.get('Arguments', '')}".strip()
+
+
+def _fetch_input(sandbox: list[str], folder: Path, proxy: Path) -> None:
+    """As the owner: a pilot may not see a user's sandboxes."""
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+
+    for each in sandbox:
+        if each.startswith("SB:"):
+            fetched = SandboxStoreClient(proxyLocation=str(proxy)).downloadSandbox(each, str(folder))
+            if not fetched["OK"]:
+                raise Failed("Input Sandbox Download Failed")
+
+
+def _deliver_output(job: int, sandbox: list[str], folder: Path, proxy: Path) -> None:
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+
+    files = sorted({str(path) for pattern in sandbox for path in folder.glob(pattern)})
+    if not files:
+        return
+    store = SandboxStoreClient(proxyLocation=str(proxy))
+    delivered = store.uploadFilesAsSandbox(files, _SANDBOX_LIMIT, {f"Job:{job}": "Output"})
+    if not delivered["OK"]:
+        raise Failed("Failed to upload output sandbox")
+
+
+def _tell_outcome(report: Any, outcome: Outcome) -> None:
+    if outcome.killed:
+        report.setJobStatus("Failed", "Received Kill signal", sendFlag=False)
+        return
+    failed = outcome.exit_code != 0
+    application = "Application Finished With Errors" if failed else "Application Finished Successfully"
+    report.setJobStatus("Completing", application, sendFlag=False)
+    if failed:
+        report.setJobStatus("Failed", application, sendFlag=False)
+    else:
+        report.setJobStatus("Done", "Execution Complete", sendFlag=False)
+
+
+def _end(payload: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(payload.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            payload.wait(_KILL_AFTER_S)
+            return
+
+
+def _value(result: Any) -> Any:
+    if not result["OK"]:
+        raise Failed(result["Message"])
+    return result.get("Value")
+
+
+def main() -> None:
+    """Run all slots until asked to end."""
+    slots = json.loads(Path(sys.argv[1]).read_text())
+    os.environ.pop("PYTHONPATH", None)  # payloads are to see the environment of a machine on the grid
+    from DIRAC.Core.Base.Script import Script
+
+    sys.argv = ["light-pilot", "-o", "LogLevel=ERROR"]
+    Script.parseCommandLine()
+    folder = Path.cwd() / "jobs"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    owners = Owners(folder)
+    threads = [Slot(slot, owners, folder, ending) for slot in slots]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What is changed in the stock DIRAC of a testbed, while it runs: nothing of its installation is touched.
+
+Every patch says why, and quotes what it is about as it stands in DIRAC 9.1.22. A test looks the quotation up in the
+installed package, so that it fails once DIRAC says something else there, and another that the patch does what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Role = Literal["service", "agent", "job wrapper"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One change.
+
+    Attributes:
+        roles: in which processes it is made.
+        file: the file of DIRAC's package that it is about.
+        line: where that stood in 9.1.22.
+        quotation: what stands there: one or more whole lines, without the indent of the first.
+        apply: makes the change; DIRAC is imported no sooner.
+    """
+
+    name: str
+    reason: str
+    roles: tuple[Role, ...]
+    file: str
+    line: int
+    quotation: str
+    apply: Callable[[], None]
+
+
+def apply(role: Role) -> None:
+    """Make the changes for a process of this role; before it does anything else with DIRAC."""
+    for patch in PATCHES:
+        if role in patch.roles:
+            patch.apply()
+
+
+def _accept_every_connection() -> None:
+    from DIRAC.Core.DISET.ServiceReactor import ServiceReactor
+
+    def accept(self: Any, service: str | bool = False) -> None:
+        mangled = "_ServiceReactor__"
+        selector = getattr(self, mangled + "getListeningSelector")(service)
+        listening = getattr(self, mangled + "listeningConnections")
+        services = getattr(self, mangled + "services")
+        while getattr(self, mangled + "alive"):
+            try:
+                ready = [key.data for key, _ in selector.select(timeout=10)]
+                for name in ready:
+                    accepted = listening[name]["transport"].acceptConnection()
+                    if accepted["OK"]:
+                        services[name].handleConnection(accepted["Value"])
+            except OSError:
+                return  # as upstream: the caller comes back with a new selector
+
+    ServiceReactor._ServiceReactor__acceptIncomingConnection = accept
+
+
+def _listen_on_loopback() -> None:
+    import socket
+
+    from DIRAC.Core.DISET.private.Transports.M2SSLTransport import SSLTransport
+
+    listen = SSLTransport.initAsServer
+
+    def on_loopback(self: Any) -> Any:
+        # DIRAC makes its listening socket one for IPv6 where it can: there, this is the name of 127.0.0.1
+        loopback = "::ffff:127.0.0.1" if socket.has_ipv6 else "127.0.0.1"
+        self.stServerAddress = (loopback, *self.stServerAddress[1:])
+        return listen(self)
+
+    SSLTransport.initAsServer = on_loopback
+
+
+def _schedule_often() -> None:
+    from DIRAC.Core.Utilities.ThreadScheduler import gThreadScheduler
+
+    gThreadScheduler.setMinValidPeriod(1)
+
+
+def _cycle_often() -> None:
+    from DIRAC.Core.Base import AgentReactor
+    from DIRAC.Core.Utilities.ThreadScheduler import ThreadScheduler
+
+    class QuickScheduler(ThreadScheduler):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **{**named, "minPeriod": 1})
+
+    class Module:
+        """What AgentReactor takes for the module ThreadScheduler."""
+
+        ThreadScheduler = QuickScheduler
+
+    AgentReactor.ThreadScheduler = Module
+
+
+def _look_for_jobs_steadily() -> None:
+    from DIRAC.WorkloadManagementSystem.Agent.JobAgent import JobAgent
+
+    check = JobAgent._checkMatchingIssues
+
+    def forget(self: Any, request: Any) -> Any:
+        checked = check(self, request)
+        self.matchFailedCount = -1  # the sleep is a multiple of this plus one
+        return checked
+
+    JobAgent._checkMatchingIssues = forget
+
+
+def _see_the_payload_at_once() -> None:
+    from DIRAC.WorkloadManagementSystem.JobWrapper import JobWrapper
+
+    # 0.05, 0.1, 0.2 ... 25.6 s: as patient as before in the end
+    JobWrapper.CHILD_PID_POLL_INTERVALS = [0.05 * 2**attempt for attempt in range(10)]
+
+
+PATCHES = (
+    Patch(
+        "accept every connection",
+        "Several services in one process: of the connections that arrive together, upstream accepts all and handles "
+        "the last; the others see 'Connection reset by peer'.",
+        ("service",),
+        "Core/DISET/ServiceReactor.py",
+        217,
+        'clientTransport = retVal["Value"]\n            except OSError:\n                return\n'
+        "            self.__maxFD = max(self.__maxFD, clientTransport.oSocket.fileno())",
+        _accept_every_connection,
+    ),
+    Patch(
+        "listen on loopback",
+        "Services listen on all of the machine's addresses, and have no option for that; the testbed is nobody else's.",
+        ("service",),
+        "Core/DISET/ServiceReactor.py",
+        112,
+        'transport = gProtocolDict[protocol]["transport"](("", port), bServerMode=True, **transportArgs)',
+        _listen_on_loopback,
+    ),
+    Patch(
+        "schedule often",
+        "Periodic tasks come no more often than once a minute, whatever their options say: LoadJobPeriod, by which "
+        "OptimizationMind finds jobs that it was not told of.",
+        ("service",),
+        "Core/Utilities/ThreadScheduler.py",
+        14,
+        "def __init__(self, enableReactorThread=True, minPeriod=60):",
+        _schedule_often,
+    ),
+    Patch(
+        "cycle often",
+        "An agent's cycles are ten seconds apart at least, whatever its PollingTime: that long, a pilot would rest "
+        "between two jobs.",
+        ("agent",),
+        "Core/Base/AgentReactor.py",
+        63,
+        "self.__scheduler = ThreadScheduler.ThreadScheduler(enableReactorThread=False, minPeriod=10)",
+        _cycle_often,
+    ),
+    Patch(
+        "look for jobs steadily",
+        "A JobAgent that finds no job waits ever longer. After a minute of idleness, a test would wait half a minute "
+        "for its job to be seen.",
+        ("agent",),
+        "WorkloadManagementSystem/Agent/JobAgent.py",
+        211,
+        'time.sleep(int(self.am_getOption("PollingTime")) * (self.matchFailedCount + 1) * 2)',
+        _look_for_jobs_steadily,
+    ),
+    Patch(
+        "see the payload at once",
+        "The JobWrapper looks for its payload's pid after five seconds, and only then whether it has ended: no job "
+        "took less than that.",
+        ("job wrapper",),
+        "WorkloadManagementSystem/JobWrapper/JobWrapper.py",
+        58,
+        "CHILD_PID_POLL_INTERVALS = list(range(5, 40, 5))",
+        _see_the_payload_at_once,
+    ),
+)
+
+WRAPPER_ANCHOR = "from DIRAC import gLogger\n"
+"""The line of the JobWrapper's template after which its patches are made: the configuration has been read by then."""
+
+
+def wrapper_template(stock: str, library: str) -> str:
+    """DIRAC's template of a JobWrapper, which also makes the patches for it.
+
+    Args:
+        stock: the template as installed.
+        library: the folder that holds the package gridcwl.
+
+    Raises:
+        ValueError: the template is not the one that this was written for.
+    """
+    if stock.count(WRAPPER_ANCHOR) != 1:
+        raise ValueError(f"the template has not one line {WRAPPER_ANCHOR!r}")
+    lines = (
+        f"sys.path.append({library!r})\n"
+        "from gridcwl.testbed.dirac.inside import patches\n"
+        "patches.apply('job wrapper')\n"
+        "sys.path.pop()\n"
+    )
+    return stock.replace(WRAPPER_ANCHOR, WRAPPER_ANCHOR + lines)
