@@ -15,6 +15,7 @@ from gridcwl.errors import EXIT_FAILURE, GridCWLError
 
 log = logging.getLogger("gridcwl")
 
+LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = ("runs", "status", "logs", "resume", "cancel", "explain", "rm")
 TESTBED = "testbed"
 
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    # A document may be called like a command.
-    if arguments and arguments[0] in COMMANDS and not os.path.exists(arguments[0]):  # noqa: PTH110
+    words = _command(arguments)
+    if words:
         from gridcwl.cli.commands import main as command
 
-        return command(arguments)
+        return command(words)
     if arguments and arguments[0] == TESTBED and not os.path.exists(TESTBED):  # noqa: PTH110
         from gridcwl.cli.testbed import main as testbed
 
@@ -65,6 +66,23 @@ def _dispatch(arguments: Sequence[str]) -> int:
     from gridcwl.cli.running import run
 
     return run(options)
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """The words of a command, itself first, whatever options that hold for all stood before it; else none."""
+    before: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in COMMANDS and not os.path.exists(word):  # noqa: PTH110  a document may be called like a command
+            # only resume runs anything that could be told more or less of
+            kept = [name for name in before if name not in LOUDNESS or word == "resume"]
+            return [word, *kept, *words]
+        if word not in LOUDNESS and word.partition("=")[0] != "--state-dir":
+            return []
+        before.append(word)
+        if word == "--state-dir":
+            before.append(next(words, ""))
+    return []
 
 
 def _show(options: Options) -> int:

@@ -85,20 +85,16 @@ def _why_not(history: History) -> str:
 def _candidates(
     history: History, others: list[tuple[str, History]], row: JobRow
 ) -> Iterator[tuple[str, str, Description]]:
-    """Earlier jobs of the same step that ended well, the same shard's first."""
+    """Earlier jobs of the same step that ended well: the latest run's first, and in each the same shard's."""
     for where, journal in [("this run before", history), *others]:
         only = f"outcome = 'success' AND step = {_quoted(row.step)}"
         if journal is history:
             only += f" AND (id >> 32) < {row.made_in}"
-        seen = 0
         for found in (
             *journal.jobs(step=row.name, where=only, newest_first=True),
             *_first(journal.jobs(where=only, newest_first=True), _CANDIDATES),
         ):
             yield where, found.name, journal.description(found.row)
-            seen += 1
-        if seen and journal is not history:
-            return
 
 
 def _first(rows: Iterator[JobRow], most: int) -> Iterator[JobRow]:

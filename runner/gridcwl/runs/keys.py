@@ -10,6 +10,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -75,7 +77,8 @@ def unidentified(job: Job) -> Iterator[StagedFile]:
             yield entry
 
 
-def parts(description: Description) -> dict[str, str]:
+@lru_cache(maxsize=4096)
+def parts(description: Description) -> Mapping[str, str]:
     """The parts by their names, to be compared one by one: ``command word 2``, ``environment LANG``, ``input /x``."""
     named: dict[str, str] = {}
     for half in (description.common, description.own):
@@ -87,7 +90,7 @@ def parts(description: Description) -> dict[str, str]:
                 named |= {f"{single} {key}": _shown(item) for key, item in value.items()}
             else:
                 named[name] = _shown(value)
-    return named
+    return MappingProxyType(named)
 
 
 def differences(one: Description, other: Description) -> list[tuple[str, str | None, str | None]]:
