@@ -19,12 +19,12 @@ import os
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import unquote, urlsplit
 
 from gridcwl.worker.command import stop_on_signals
 from gridcwl.worker.control import Control
-from gridcwl.worker.engine import Engine, EngineError, Plain
+from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
 from gridcwl.worker.failure import PERMANENT, SUCCESS
 from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options
@@ -50,22 +50,24 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         (span,) = words
         part = _part(span)
-        settings = settings_of(_json(SETTINGS), os.environ.get("DIRACSITE", ""))
+        site = os.environ.get("DIRACSITE", "")
+        settings = settings_of(_json(SETTINGS), site)
     except (OSError, ValueError) as error:
         print(f"gridcwl-worker: the part {' '.join(words)} of {JOBS} cannot be run: {error}", file=sys.stderr)
         return 2
-    return Part(part, settings, os.getcwd()).run()
+    return Part(part, settings, os.getcwd(), site).run()
 
 
 class Part:
     """The jobs of one part of a batch, run side by side."""
 
-    def __init__(self, part: Plain, settings: Plain, folder: str) -> None:
+    def __init__(self, part: Plain, settings: Plain, folder: str, site: str) -> None:
         self._jobs: List[Plain] = part["jobs"]
-        self._width: int = max(1, int(part.get("width", 1)))
+        self._width = _width(part)
         self._carried: Dict[str, str] = part.get("carried") or {}
         self._settings = settings
         self._folder = folder
+        self._site = site
         self._control = _Controls(len(self._jobs))
         self._room = _MOST_OUTPUT
 
@@ -78,9 +80,9 @@ class Part:
         with ThreadPoolExecutor(max_workers=self._width) as pool:
             results = list(pool.map(self._one, range(len(self._jobs))))
         with tarfile.open(RESULTS, "w:gz", compresslevel=6) as archive:
-            for job, result in zip(self._jobs, results):
+            for job, result in zip(self._jobs, results):  # noqa: B905  Python 3.9
                 self._add(archive, job, result)
-        for job, result in zip(self._jobs, results):
+        for job, result in zip(self._jobs, results):  # noqa: B905  Python 3.9
             if result["outcome"] != SUCCESS:
                 print(f"gridcwl-worker: {job['name']}: {result['outcome']}: {result['reason']}", file=sys.stderr)
                 sys.stderr.write(result["stderr_tail"])
@@ -91,7 +93,7 @@ class Part:
     def _one(self, number: int) -> Plain:
         job = self._jobs[number]
         workdir = f"{self._folder}/gridcwl-{number}"
-        options = Options(base=self._folder)
+        options = Options(base=self._folder, site=self._site)
         return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
 
     def _engine(self, job: Plain) -> Engine:
@@ -119,7 +121,6 @@ class Part:
 
     def _take_outputs(self, archive: tarfile.TarFile, name: str, result: Plain) -> None:
         result["outdir"] = IN_SANDBOX if result["outdir"] else ""
-        origins = {file_url(f"{self._folder}/{path}"): url for path, url in self._carried.items()}
         size = sum(entry["size"] for entry in result["files"])
         if size > self._room:
             result["outcome"], result["files"] = PERMANENT, []
@@ -131,13 +132,22 @@ class Part:
         self._room -= size
         for entry in result["files"]:
             location = entry["location"]
-            if location in origins:
-                entry["location"] = origins[location]
+            origin = self._origin(location)
+            if origin is not None:
+                entry["location"] = origin
             elif location.startswith(file_url(self._folder) + "/"):
                 path = unquote(urlsplit(location).path, errors="surrogateescape")
                 entry["location"] = IN_SANDBOX + entry["path"]
                 if entry["kind"] == "file" or not os.listdir(path):
                     archive.add(os.path.realpath(path), f"{name}/out/{entry['path']}", recursive=False)
+
+    def _origin(self, location: str) -> Optional[str]:
+        """What an input that came along in the sandbox was called where it came from."""
+        for path, url in self._carried.items():
+            here = file_url(f"{self._folder}/{path}")
+            if location == here or location.startswith(here + "/"):
+                return url + location[len(here) :]
+        return None
 
 
 class _NoEngine:
@@ -149,10 +159,10 @@ class _NoEngine:
     def __init__(self, error: EngineError) -> None:
         self._error = error
 
-    def prepare(self, image: object) -> str:
+    def prepare(self, image: Mapping[str, Any]) -> str:  # noqa: ARG002
         raise self._error
 
-    def start(self, call: object) -> "object":
+    def start(self, call: Call) -> Running:  # noqa: ARG002
         raise self._error
 
 
@@ -169,6 +179,14 @@ class _Controls:
     def kill(self, reason: str) -> None:
         for control in self.of:
             control.kill(reason)
+
+
+def _width(part: Plain) -> int:
+    """How many jobs run at a time: as many as the processors that DIRAC gives us have room for."""
+    cores = max(job.get("resources", {}).get("cores", 1) for job in part["jobs"])
+    given = os.environ.get("DIRAC_PROCESSORS", "")
+    processors = int(given) if given.isdigit() else int(part.get("processors", 1))
+    return max(1, int(processors // max(cores, 1)))
 
 
 def _part(span: str) -> Plain:

@@ -1,0 +1,12 @@
+"""Every job a DIRAC job, on whatever site fits.
+
+names       what jobs are called at DIRAC, and back
+matching    what a job needs -> what DIRAC matches on; which sites can run it
+sites       what each site offers, from DIRAC's configuration
+jdl         job descriptions in DIRAC's language
+sandbox     what travels with a batch of jobs: the worker, their descriptions
+results     what comes back: output sandboxes -> results
+following   which states mean what, and when to ask again
+client      DIRAC's own client, and nothing else: the thin edge
+backend     all of it together, as a ``gridcwl.backends.Backend``
+"""

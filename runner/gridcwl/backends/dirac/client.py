@@ -1,0 +1,248 @@
+"""DIRAC's own client, and nothing else: the thin edge where its return values become ours or our errors.
+
+Importing DIRAC costs a second and a half of CPU, so it is done in the background while the document is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import re
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from gridcwl.backends.dirac.matching import Limits
+from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
+from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.server import Credential, Found, State
+from gridcwl.backends.dirac.sites import Offer, offers
+from gridcwl.errors import ConfigError
+
+log = logging.getLogger("gridcwl.backends.dirac")
+
+_LIMIT = re.compile(r"exceeds the limit of (\d+)")
+_PARAMETRIC = "/Systems/WorkloadManagement/Services/JobManager/MaxParametricJobs"
+_AT_A_TIME = 1000
+"""Jobs in a call that does something to each of them."""
+
+_loading: Future[Any] | None = None
+_lock = threading.Lock()
+
+
+def preload() -> None:
+    """Begin to load DIRAC's client in the background; returns at once."""
+    global _loading  # noqa: PLW0603  DIRAC's client is one for a process
+    with _lock:
+        if _loading is None:
+            _loading = Future()
+            threading.Thread(target=_load, args=(_loading,), name="load-dirac", daemon=True).start()
+
+
+def _load(loading: Future[Any]) -> None:
+    try:
+        loading.set_result(_Modules())
+    except BaseException as error:  # noqa: BLE001  raised again, by result()
+        loading.set_exception(error)
+
+
+class _Modules:
+    """DIRAC's client, imported and initialised."""
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("DIRAC") is None:
+            raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
+        import DIRAC
+        from DIRAC.Core.Utilities.exceptions import DIRACInitError
+
+        try:
+            # Not Script.parseCommandLine, which reads our command line; the proxy is looked at when it is needed.
+            DIRAC.initialize(require_auth=False)
+        except (DIRACInitError, RuntimeError) as error:
+            raise problem("reading its configuration", str(error)) from error
+        _silence()
+        from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
+        from DIRAC.Core.Security.ProxyInfo import getProxyInfo
+        from DIRAC.ResourceStatusSystem.Client.SiteStatus import SiteStatus
+        from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
+        from DIRAC.WorkloadManagementSystem.Client.JobMonitoringClient import JobMonitoringClient
+        from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+
+        self.config = DIRAC.gConfig
+        self.operations = Operations
+        self.proxy_info = getProxyInfo
+        self.site_status = SiteStatus
+        self.manager = JobManagerClient
+        self.monitoring = JobMonitoringClient
+        self.sandboxes = SandboxStoreClient
+
+
+def _silence() -> None:
+    """DIRAC logs to stdout, which is the output object's; what matters comes back as errors anyway."""
+    logger = logging.getLogger("dirac")
+    logger.handlers[:] = [logging.NullHandler()]
+    logger.propagate = False
+
+
+class DiracClient:
+    """Implements ``gridcwl.backends.dirac.server.Server`` with DIRAC's Python client. For many threads."""
+
+    def __init__(self, timeout_s: int = 120) -> None:
+        """Begin to load the client; nothing is asked yet.
+
+        Args:
+            timeout_s: for one call.
+        """
+        preload()
+        self._timeout_s = timeout_s
+
+    @property
+    def _dirac(self) -> Any:
+        assert _loading is not None
+        return _loading.result()
+
+    def most_jobs(self) -> int | None:
+        """See ``Server``."""
+        said = self._dirac.manager(timeout=self._timeout_s).getMaxParametricJobs()
+        if said["OK"]:
+            return int(said["Value"])
+        if "Unknown method" not in said["Message"]:
+            raise problem("asking how many jobs it takes at a time", said["Message"])
+        # Not every version can be asked; then its configuration may say it, and else its first refusal does.
+        configured = self._dirac.config.getValue(_PARAMETRIC, 0)
+        return int(configured) or None
+
+    def limits(self) -> Limits:
+        """See ``Server``."""
+        ours, value = Limits(), self._dirac.operations().getValue
+        types = value("JobDescription/AllowedJobTypes", list(ours.job_types))
+        return Limits(
+            cpu_time_s=(
+                value("JobDescription/MinCPUTime", ours.cpu_time_s[0]),
+                value("JobDescription/MaxCPUTime", ours.cpu_time_s[1]),
+            ),
+            priority=(
+                value("JobDescription/MinPriority", ours.priority[0]),
+                value("JobDescription/MaxPriority", ours.priority[1]),
+            ),
+            processors=value("JobDescription/MaxNumberOfProcessors", ours.processors),
+            job_types=(*types, *value("Transformations/DataProcessing", [])),
+            platforms=tuple(self._sections("/Resources/Computing/OSCompatibility")),
+        )
+
+    def _sections(self, path: str) -> list[str]:
+        listed = self._dirac.config.getOptions(path)
+        return list(listed["Value"]) if listed["OK"] else []
+
+    def offers(self) -> Sequence[Offer]:
+        """See ``Server``."""
+        tree = self._dirac.config.getConfigurationTree("/Resources/Sites")
+        if not tree["OK"]:
+            return ()
+        usable = self._call("asking which sites are usable", self._dirac.site_status().getUsableSites)
+        return offers(tree["Value"], usable)
+
+    def credential(self) -> Credential:
+        """See ``Server``."""
+        info = self._call("looking at the proxy", self._dirac.proxy_info)
+        ends = datetime.now(UTC) + timedelta(seconds=info["secondsLeft"])
+        if info["secondsLeft"] <= 0:
+            raise problem("looking at the proxy", f"the proxy {info.get('path', '')} has expired")
+        return Credential(info.get("username", info.get("identity", "")), info.get("group", ""), ends)
+
+    def put_sandbox(self, files: Sequence[Path]) -> str:
+        """See ``Server``."""
+        store = self._dirac.sandboxes(timeout=self._timeout_s)
+        return str(self._call("leaving an input sandbox", store.uploadFilesAsSandbox, [str(file) for file in files]))
+
+    def submit(self, jdl: str) -> list[int]:
+        """See ``Server``."""
+        said = self._raw("submitting jobs", self._manager().submitJob, jdl)
+        if said["OK"]:
+            value = said["Value"]
+            return [int(job) for job in value] if isinstance(value, list) else [int(value)]
+        limit = _LIMIT.search(said["Message"])
+        raise TooManyJobs(int(limit[1])) if limit else problem("submitting jobs", said["Message"])
+
+    def confirm(self, jobs: Sequence[int]) -> None:
+        """See ``Server``."""
+        self._call("confirming jobs", self._manager().confirmBulkSubmission, list(jobs))
+
+    def states(self, jobs: Collection[int]) -> Mapping[int, State]:
+        """See ``Server``."""
+        said = self._call("asking for the states of jobs", self._monitoring().getJobsStates, list(jobs))
+        return {
+            int(job): (state["Status"], state.get("MinorStatus", ""), state.get("ApplicationStatus", ""))
+            for job, state in said.items()
+        }
+
+    def sites(self, jobs: Collection[int]) -> Mapping[int, str]:
+        """See ``Server``."""
+        said = self._call("asking where jobs run", self._monitoring().getJobsSites, list(jobs))
+        return {int(job): about["Site"] for job, about in said.items()}
+
+    def find(self, group: str) -> Sequence[Found]:
+        """See ``Server``."""
+        numbers = self._call("looking for jobs", self._monitoring().getJobs, {"JobGroup": group})
+        found: list[Found] = []
+        for some in _pages([int(number) for number in numbers]):
+            said = self._call("looking at jobs", self._monitoring().getJobsSummary, some)
+            for number, about in said.items():
+                state = (about["Status"], about["MinorStatus"], about["ApplicationStatus"])
+                found.append(Found(Place(int(number), *state, about["Site"]), about["JobName"]))
+        return sorted(found, key=lambda one: one.place.number)
+
+    def sandbox(self, job: int) -> bytes | None:
+        """See ``Server``."""
+        store = self._dirac.sandboxes(timeout=self._timeout_s)
+        said = self._raw("fetching an output sandbox", store.downloadSandboxForJob, job, "Output", "", True)
+        if said["OK"]:
+            content: bytes = said["Value"]
+            return content
+        if "sandbox found for job" in said["Message"]:
+            return None
+        raise problem(f"fetching the output sandbox of job {job}", said["Message"])
+
+    def kill(self, jobs: Iterable[int]) -> None:
+        """See ``Server``."""
+        for some in _pages(list(jobs)):
+            self._call("killing jobs", self._manager().killJob, some)
+
+    def said(self, job: int) -> Mapping[str, str]:
+        """See ``Server``."""
+        said = self._call("asking about a job", self._monitoring().getJobParameters, job)
+        return {str(name): str(value) for name, value in said.get(job, {}).items()}
+
+    def _manager(self) -> Any:
+        return self._dirac.manager(timeout=self._timeout_s)
+
+    def _monitoring(self) -> Any:
+        return self._dirac.monitoring(timeout=self._timeout_s)
+
+    def _call(self, doing: str, function: Any, *arguments: Any) -> Any:
+        said = self._raw(doing, function, *arguments)
+        if said["OK"]:
+            return said["Value"]
+        raise problem(doing, said["Message"])
+
+    @staticmethod
+    def _raw(doing: str, function: Any, *arguments: Any) -> Any:
+        try:
+            said = function(*arguments)
+        except Exception as error:
+            # DIRAC's own network code raises now and then, where it promises to return.
+            raise DiracUnreachable(f"DIRAC's client failed ({doing}): {type(error).__name__}: {error}") from error
+        leftover = said.get("SandboxFileName")
+        if leftover and not said["OK"]:
+            with contextlib.suppress(OSError):
+                os.unlink(leftover)  # noqa: PTH108
+        return said
+
+
+def _pages(jobs: list[int]) -> Iterable[list[int]]:
+    return (jobs[first : first + _AT_A_TIME] for first in range(0, len(jobs), _AT_A_TIME))

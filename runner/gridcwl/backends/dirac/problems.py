@@ -1,0 +1,71 @@
+"""What goes wrong between us and DIRAC, told apart by what can be done about it."""
+
+from __future__ import annotations
+
+import re
+
+from gridcwl.errors import BackendError
+
+
+class DiracUnreachable(BackendError):
+    """A service does not answer, or not now: the same call may work in a moment."""
+
+
+class DiracCredential(BackendError):
+    """There is no proxy, or it has ended: nothing works until it is renewed."""
+
+
+class DiracRefused(BackendError):
+    """DIRAC understood, and says no."""
+
+
+class TooManyJobs(DiracRefused):
+    """One submission had more jobs than the server takes.
+
+    Attributes:
+        limit: how many it takes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"DIRAC takes at most {limit} jobs in one submission")
+        self.limit = limit
+
+
+_CREDENTIAL = re.compile(
+    r"no proxy found|proxy file|can't find.*proxy|(pem file|proxy|certificate).*(has )?expired|"
+    r"not valid after|no certificate|token.*expired|EPROXY",
+    re.IGNORECASE,
+)
+_UNREACHABLE = re.compile(
+    r"refused|DNS lookup failed|time[d ]?-?out|reset by peer|unreachable|no route to host|can't connect|"
+    r"connection|broken pipe|peer (closed|did not)|temporarily|not responding|unexpected eof|ssl ?error|"
+    r"MySQL|deadlock|lock wait|server has gone away|is not available|try again|\[Errno \d+\]|HTTP 50[0234]",
+    re.IGNORECASE,
+)
+_LONGEST = 400
+
+
+def problem(doing: str, message: str) -> BackendError:
+    """The error that DIRAC's message means.
+
+    Args:
+        doing: what was tried, as it ends the sentence "DIRAC ... ": "submitting 20 jobs".
+        message: what DIRAC said; it may hold half of a database.
+    """
+    said = " ".join(message.split())
+    said = said if len(said) <= _LONGEST else said[:_LONGEST] + " ..."
+    if _CREDENTIAL.search(said):
+        return DiracCredential(
+            f"DIRAC cannot be asked ({doing}): {said}",
+            remedy="Make or renew the proxy: dirac-proxy-init; X509_USER_PROXY names another file.",
+        )
+    if "URL for service" in said or "No CFG" in said:
+        return DiracRefused(
+            f"DIRAC's client is not configured ({doing}): {said}",
+            remedy="Run dirac-configure, or name a configuration in DIRACSYSCONFIG.",
+        )
+    if _UNREACHABLE.search(said):
+        return DiracUnreachable(
+            f"DIRAC does not answer ({doing}): {said}", remedy="Is the service up, and the network? Then try again."
+        )
+    return DiracRefused(f"DIRAC refuses ({doing}): {said}")
