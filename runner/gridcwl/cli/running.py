@@ -31,10 +31,17 @@ def run(options: Options) -> int:
 
     typed = _typed(options)
     session = _opened(options)
-    inputs = session.inputs()
+    inputs = _inputs(session, options)
     with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
         _keep(kept, session, inputs, options, typed)
         return _work(kept, session, inputs, options)
+
+
+def _inputs(session: CwlSession, options: Options) -> Any:
+    """The whole input object, what it names by http(s) on this machine."""
+    from gridcwl.runs.downloads import with_downloads
+
+    return with_downloads(session.inputs(), options.cache_dir / "downloads")
 
 
 def saved_options(folder: RunFolder) -> tuple[Options, Path, str | None]:
@@ -75,7 +82,7 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         sys.stdin = io.StringIO(typed)
     with taken_up(folder) as kept:
         session = _opened(options)
-        inputs = session.inputs()
+        inputs = _inputs(session, options)
         history = kept.history
         if history is not None and (outputs := history.meta("outputs")) is not None:
             if history.meta("fingerprint") == fingerprint(_documents(session), inputs):
@@ -138,6 +145,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int
         outdir=options.outdir,
         backend=LocalChoice(
             engine=options.engine,
+            reuse_containers=options.reuse_containers,
             max_jobs=options.max_jobs,
             limit_memory=options.strict_memory_limit,
             limit_cores=options.strict_cpu_limit,

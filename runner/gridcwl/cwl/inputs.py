@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
-from cwltool.process import add_sizes, shortname
+from cwltool.process import add_sizes, shortname, supportedProcessRequirements
 from cwltool.stdfsaccess import StdFsAccess
 from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarfloat import ScalarFloat
 from schema_salad.ref_resolver import file_uri, uri_file_path
-from schema_salad.sourceline import SourceLine
+from schema_salad.sourceline import SourceLine, cmap
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
@@ -26,9 +28,9 @@ from gridcwl.cwl.access import as_it_stands
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.lean import import_argparser
 from gridcwl.cwl.loaders import loader
-from gridcwl.cwl.messages import explained, tidy
+from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, tidy
 from gridcwl.cwl.problems import problems
-from gridcwl.errors import DocumentError, InputError
+from gridcwl.errors import DocumentError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -92,7 +94,8 @@ def read(words: Sequence[str], basedir: str | None, document_uri: str) -> Writte
     if _OVERRIDES in values:
         written.overrides = _resolve_overrides(values, name, base, document_uri)
         del values[_OVERRIDES]
-    written.requirements = list(values.pop(_REQUIREMENTS, []))
+    if _REQUIREMENTS in values:
+        written.requirements = _resolve_requirements(values.pop(_REQUIREMENTS), name, base, document_uri)
     return written
 
 
@@ -116,11 +119,27 @@ def _shown(name: str) -> str:
     return "on standard input" if name == "-" else name
 
 
-def _resolve_overrides(values: CommentedMap, name: str, base: str, document_uri: str) -> list[Any]:
+def _resolve_overrides(
+    values: CommentedMap, name: str, base: str, document_uri: str, *, what: str = "cwltool:overrides"
+) -> list[Any]:
     from cwltool.load_tool import resolve_overrides
 
-    with problems(InputError, f"The cwltool:overrides in {_shown(name)} are not valid"):
+    with problems(InputError, f"The {what} in {_shown(name)} are not valid"):
         return list(resolve_overrides(values, file_uri(base if name == "-" else name), document_uri))
+
+
+def _resolve_requirements(written: Any, name: str, base: str, document_uri: str) -> list[Any]:
+    """``cwl:requirements`` as a list, whether written as one or as a map by class; as overrides are."""
+    if not isinstance(written, dict | list) or (
+        isinstance(written, list) and not all(isinstance(one, dict) for one in written)
+    ):
+        raise InputError(
+            f"The cwl:requirements in {_shown(name)} are not requirements",
+            remedy="Write them as in a document: a list of {class: ..., ...}, or a map by class.",
+        )
+    wrapped = cmap({_OVERRIDES: {document_uri: {"requirements": written}}})
+    (resolved,) = _resolve_overrides(wrapped, name, base, document_uri, what="cwl:requirements")
+    return list(resolved["requirements"])
 
 
 def load_overrides(path: str, document_uri: str) -> list[Any]:
@@ -223,16 +242,25 @@ def _completed(process: Process, values: CommentedMap, base: str, secrets: Secre
 
 
 def check_run_requirements(process: Process, written: WrittenInputs) -> None:
-    """Refuse ``cwl:requirements`` in the input object of a document that is too old for them.
+    """Refuse ``cwl:requirements`` of a document that is too old for them, and classes that nobody knows.
 
     Raises:
         InputError: the document is CWL v1.0.
+        UnsupportedError: a class is not supported.
     """
     if written.requirements and process.metadata.get(ORIGINAL_CWLVERSION) == "v1.0":
         raise InputError(
             "cwl:requirements in the input object is not part of CWL v1.0",
             remedy="Use cwltool:overrides instead, or raise the document's cwlVersion to v1.1 or newer.",
         )
+    overriding = [one for override in written.overrides for one in override.get("requirements", ())]
+    for requirement in [*written.requirements, *overriding]:
+        kind = str(requirement.get("class", "")).replace("cwltool:", "http://commonwl.org/cwltool#")
+        if kind not in (*supportedProcessRequirements, _SECRETS):
+            raise UnsupportedError(
+                f"The requirement {kind or 'without a class'} of the input object is not supported",
+                remedy=guess(bare_name(kind), REQUIREMENTS),
+            )
 
 
 def _measure(file: Any) -> None:
@@ -389,11 +417,20 @@ def _optional(kind: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Without ruamel's containers; scalars stay as they were written (1e-10 is to be printed as such)."""
+    """Without ruamel's containers; scalars stay as they were written (1e-10 is to be printed as such).
+
+    Raises:
+        InputError: a number is larger than any number can be.
+    """
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
+    if isinstance(value, ScalarFloat) and math.isinf(value):
+        raise InputError(
+            "A number is too large to be one: the largest is about 1.8e308",
+            remedy="Give it as a string, if the tool understands it; infinity is written .inf.",
+        )
     return value
 
 

@@ -1,0 +1,181 @@
+"""Inputs that are named by http(s) URLs: fetched before anything runs, and kept in the user's cache by their content.
+
+A URL is asked again in every run, with the ETag and date of what is kept: the bytes come again only if they changed.
+What is kept has its content's digest in its path, so that a run under way never sees its inputs change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from gridcwl.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    import requests
+
+log = logging.getLogger("gridcwl.runs")
+
+_CHUNK = 1 << 20
+_PATIENCE_S = (15, 120)
+"""To be connected, and between two pieces of the answer."""
+_VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+
+
+def is_remote(location: Any) -> bool:
+    """Whether this is a URL that is fetched here."""
+    return isinstance(location, str) and location.startswith(("http://", "https://"))
+
+
+def with_downloads(inputs: Any, folder: Path) -> Any:
+    """The input object with every http(s) File on this machine; itself if there is none.
+
+    Args:
+        inputs: plain dicts and lists; not changed.
+        folder: where downloads are kept for this and other runs.
+
+    Raises:
+        InputError: one cannot be fetched, or is a Directory, which the web does not have.
+        StoreError: the folder cannot be written.
+    """
+    if not any(is_remote(entry.get("location")) for entry in _entries(inputs)):
+        return inputs
+    try:
+        return _replaced(inputs, Downloads(folder))
+    except OSError as error:
+        raise StoreError(
+            f"Inputs cannot be downloaded to {folder}: {error.strerror or error}",
+            remedy="Make room there, or choose another folder with XDG_CACHE_HOME.",
+        ) from error
+
+
+def _entries(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _entries(item)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            yield value
+        for item in value.values():
+            if isinstance(item, dict | list):
+                yield from _entries(item)
+
+
+def _replaced(value: Any, downloads: Downloads) -> Any:
+    if isinstance(value, list):
+        return [_replaced(item, downloads) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _replaced(item, downloads) for key, item in value.items()}
+    if value.get("class") in ("File", "Directory") and is_remote(value.get("location")):
+        url = str(value["location"])
+        if value["class"] == "Directory":
+            raise InputError(
+                f"{_shown(url)} is given as a Directory, and the web has no directories",
+                remedy="Name its files, as a File[] or as the listing of a Directory without a location.",
+            )
+        kept = downloads.fetch(url)
+        made |= {"location": kept.as_uri(), "size": kept.stat().st_size}
+        made.setdefault("basename", _name(url))
+    return made
+
+
+@dataclass(slots=True)
+class Downloads:
+    """A folder of downloaded files. Several processes may use it at a time."""
+
+    folder: Path
+
+    def fetch(self, url: str) -> Path:
+        """The file of a URL, as it is now.
+
+        Raises:
+            InputError: the server does not give it.
+            OSError: it cannot be kept.
+        """
+        import requests
+
+        note = self.folder / "urls" / f"{hashlib.sha256(url.encode()).hexdigest()[:40]}.json"
+        known = _read(note)
+        headers = {_VALIDATORS[name]: value for name, value in known.get("validators", {}).items()}
+        try:
+            with requests.get(url.partition("#")[0], headers=headers, stream=True, timeout=_PATIENCE_S) as answer:
+                if answer.status_code == requests.codes.not_modified:
+                    return Path(known["path"])
+                if not answer.ok:
+                    raise _refused(url, f"the server says {answer.status_code} {answer.reason}")
+                return self._keep(url, answer, note)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            if "path" not in known:
+                raise _refused(url, _reason(error)) from error
+            log.warning(
+                "%s cannot be asked for (%s); what was downloaded earlier is taken", _shown(url), _reason(error)
+            )
+            return Path(known["path"])
+        except requests.RequestException as error:
+            raise _refused(url, _reason(error)) from error
+
+    def _keep(self, url: str, answer: requests.Response, note: Path) -> Path:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
+            partial = Path(file.name)
+            try:
+                for chunk in answer.iter_content(_CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                file.flush()
+                target = self.folder / "files" / digest.hexdigest()[:40] / _name(url)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                partial.replace(target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        validators = {name: answer.headers[name] for name in _VALIDATORS if name in answer.headers}
+        _write(note, {"url": _shown(url), "path": str(target), "validators": validators})
+        return target
+
+
+def _read(note: Path) -> dict[str, Any]:
+    """What is known of an earlier download; nothing if its file is gone."""
+    try:
+        known = json.loads(note.read_text("utf-8"))
+        return known if isinstance(known, dict) and Path(known["path"]).is_file() else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _write(note: Path, known: dict[str, Any]) -> None:
+    partial = note.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(known), "utf-8")
+    partial.replace(note)
+
+
+def _name(url: str) -> str:
+    return unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]).replace("/", "_") or "download"
+
+
+def _shown(url: str) -> str:
+    """Without a password, and without what may be a token."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _reason(error: Exception) -> str:
+    """The innermost sentence of what requests and urllib3 put around each other, without addresses of objects."""
+    inner: BaseException = error
+    while (next_ := inner.__cause__ or inner.__context__) is not None:
+        inner = next_
+    return str(getattr(inner, "strerror", None) or inner) or type(error).__name__
+
+
+def _refused(url: str, why: str) -> InputError:
+    return InputError(f"The File {_shown(url)} cannot be downloaded: {why}", remedy="Check its URL, and the network.")
