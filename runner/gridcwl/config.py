@@ -39,6 +39,8 @@ class Config:
     engine: Engine | None = None
     """docker, podman, singularity, udocker, or none for bare commands."""
     max_jobs: int | None = None
+    reuse_containers: bool | None = None
+    """Start job after job in the same container, with docker."""
     tmpdir_prefix: str | None = None
     on_error: Literal["stop", "continue"] | None = None
     """stop or continue."""
@@ -183,6 +185,7 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "cache_dir": _folder,
     "engine": _one_of(_ENGINES),
     "max_jobs": _at_least(1),
+    "reuse_containers": _switch,
     "tmpdir_prefix": _text,
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),

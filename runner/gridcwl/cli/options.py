@@ -41,6 +41,8 @@ class Options:
     show: Show | None = None
     containers: bool = True
     engine: Engine = "docker"
+    reuse_containers: bool = False
+    """Start job after job in the same container."""
     max_jobs: int | None = None
     on_error: Literal["stop", "continue"] = "stop"
     default_container: str | None = None
@@ -88,6 +90,7 @@ def parse(arguments: Sequence[str]) -> Options:
         show=given.show,
         containers=_containers(given, config),
         engine=_engine(given, config),
+        reuse_containers=_reuse_containers(parser, given, config),
         max_jobs=given.max_jobs or config.max_jobs,
         on_error=given.on_error or config.on_error or "stop",
         default_container=given.default_container,
@@ -123,6 +126,14 @@ def _engine(given: argparse.Namespace, config: Config) -> Engine:
         return config.engine
     engine: Engine = given.engine or "docker"
     return engine
+
+
+def _reuse_containers(parser: argparse.ArgumentParser, given: argparse.Namespace, config: Config) -> bool:
+    engine = _engine(given, config)
+    if given.reuse_containers and engine != "docker":
+        parser.error(f"--reuse-containers works with docker only, not with {engine}")
+    wanted = given.reuse_containers if given.reuse_containers is not None else config.reuse_containers
+    return bool(wanted) and engine == "docker"
 
 
 def _default_prefix() -> str:
@@ -191,6 +202,12 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         )
     group.set_defaults(containers=True)
     group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
+    group.add_argument(
+        "--reuse-containers", action="store_true", default=None, help="run job after job in one container (docker)"
+    )
+    group.add_argument(
+        "--no-reuse-containers", dest="reuse_containers", action="store_false", help="even if the configuration says so"
+    )
     group.add_argument("--parallel", action="store_true", help="as cwltool; jobs always run in parallel here")
     group.add_argument("--max-jobs", "--parallel-max", type=positive, metavar="N", help="at most N jobs at a time")
     group.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed (default: stop)")

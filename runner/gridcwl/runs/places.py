@@ -36,6 +36,7 @@ class LocalChoice:
     """Jobs run on this machine."""
 
     engine: str = "docker"
+    reuse_containers: bool = False
     max_jobs: int | None = None
     limit_memory: bool = False
     limit_cores: bool = False
@@ -56,6 +57,7 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
     options = LocalOptions(
         folder=session.working,
         engine=choice.engine,
+        reuse_containers=choice.reuse_containers,
         max_jobs=choice.max_jobs,
         limit_memory=choice.limit_memory,
         limit_cores=choice.limit_cores,

@@ -43,6 +43,8 @@ class LocalOptions:
     """Each job gets a folder of its own below."""
     engine: str = "docker"
     """The container engine for jobs with an image: docker, podman, apptainer, singularity or udocker."""
+    reuse_containers: bool = False
+    """Start job after job in the same container, with docker."""
     max_jobs: int | None = None
     """At most so many at a time; None leaves it to cores and memory."""
     limit_memory: bool = False
@@ -230,7 +232,8 @@ class LocalBackend:
     def _engine(self) -> Engine:
         with self._engine_lock:
             if self._container_engine is None:
-                self._container_engine = make_engine(self._options.engine)
+                reused = self._options.folder if self._options.reuse_containers else None
+                self._container_engine = make_engine(self._options.engine, reused)
             return self._container_engine
 
 
@@ -239,8 +242,18 @@ def folder_name(job: Job) -> str:
     return f"{job.id}-{job.attempt}"
 
 
-def make_engine(name: str) -> Engine:
-    """The container engine of this name; imported here, for a run without containers needs none of it."""
+def make_engine(name: str, reused: Path | None = None) -> Engine:
+    """The container engine of this name; imported here, for a run without containers needs none of it.
+
+    Args:
+        name: docker, podman, apptainer, singularity or udocker.
+        reused: the folder of the run whose jobs are to share docker's containers; None gives each one of its own.
+    """
+    if name == "docker" and reused is not None:
+        from gridcwl.backends.local.docker_reuse import ReusingDockerEngine
+
+        reusing: Engine = ReusingDockerEngine(reused)
+        return reusing
     if name == "docker":
         from gridcwl.backends.local.docker_engine import DockerEngine
 

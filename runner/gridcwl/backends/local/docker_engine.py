@@ -29,7 +29,7 @@ from gridcwl.worker.cli_vectors import RUN_LABEL
 from gridcwl.worker.engine import Call, EngineError, Exit
 
 _CONNECTIONS = 64
-_STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
+STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
 _TIMEOUT_S = 300  # for an answer; an engine under load has been seen to take a minute to create a container
 
 
@@ -44,7 +44,7 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
 
     def prepare(self, image: Mapping[str, Any]) -> str:
         """See that the image is there; the answer is its id, which stays the same when its name is given to another.
@@ -52,7 +52,7 @@ class DockerEngine:
         Raises:
             EngineError: no engine answers, or the image can neither be found, pulled, loaded nor built.
         """
-        with _explained("the image"):
+        with explained("the image"):
             return self._connect().images.prepare(image)
 
     def start(self, call: Call) -> Container:
@@ -67,13 +67,13 @@ class DockerEngine:
         """
         connection = self._connect()
         api = connection.api
-        with contextlib.ExitStack() as undo, _explained(f"the container {call.name}"):
+        with contextlib.ExitStack() as undo, explained(f"the container {call.name}"):
             streams = undo.enter_context(Streams(call.stdin, call.stdout, call.stderr))
             # As a plain request body, for the SDK's create_host_config has no word for some of what is in it.
             config = container_config(call, connection.user)
             created = api.create_container_from_config(config, call.name)  # type: ignore[no-untyped-call]
             identifier: str = created["Id"]
-            undo.callback(_remove, api, identifier)
+            undo.callback(remove, api, identifier)
             # Before the start, or a quick tool would have said its piece to nobody.
             attachment = Attachment(api, identifier, stdin=call.stdin is not None)
             undo.callback(attachment.close)
@@ -92,10 +92,10 @@ class DockerEngine:
             EngineError: no engine answers.
         """
         api = self._connect().api
-        with _explained(f"the containers of {run}"):
+        with explained(f"the containers of {run}"):
             found = api.containers(all=True, filters={"label": f"{RUN_LABEL}={run}"})
         for container in found:
-            _remove(api, container["Id"])
+            remove(api, container["Id"])
         return len(found)
 
     def close(self) -> None:
@@ -105,10 +105,10 @@ class DockerEngine:
                 self._connection.close()
                 self._connection = None
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         with self._lock:
             if self._connection is None:
-                self._connection = _Connection()
+                self._connection = Connection()
             return self._connection
 
 
@@ -117,7 +117,7 @@ class Container:
 
     def __init__(
         self,
-        connection: _Connection,
+        connection: Connection,
         identifier: str,
         attachment: Attachment,
         end: requests.Response,
@@ -144,12 +144,12 @@ class Container:
             EngineError: the engine went away while the container ran.
             OSError: a stream could not be written; the container is stopped.
         """
-        with contextlib.ExitStack() as done, _explained("the running container", temporary=True):
+        with contextlib.ExitStack() as done, explained("the running container", temporary=True):
             done.enter_context(self._streams)
             done.callback(self._end.close)
             done.callback(self._attachment.close)
             failed = done.enter_context(contextlib.ExitStack())
-            failed.callback(_remove, self._api, self.id)
+            failed.callback(remove, self._api, self.id)
             self._attachment.copy(self._streams)
             code = self._exit_code()
             out_of_memory = False
@@ -157,7 +157,7 @@ class Container:
                 out_of_memory = bool(self._api.inspect_container(self.id)["State"]["OOMKilled"])
             else:
                 failed.pop_all()  # it removes itself
-            if code in _STOPPED and not self._sent and not out_of_memory and not self._watch.same():
+            if code in STOPPED and not self._sent and not out_of_memory and not self._watch.same():
                 raise EngineError("The Docker engine was stopped, and the running container with it.", temporary=True)
         return Exit(code=signed(code, self._sent), out_of_memory=out_of_memory)
 
@@ -225,7 +225,7 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
     }
 
 
-class _Connection:
+class Connection:
     """The client of one engine, and what was asked of it once."""
 
     def __init__(self) -> None:
@@ -248,6 +248,7 @@ class _Connection:
         self.images = Images(self._patient)
 
     def close(self) -> None:
+        """Close all connections."""
         self.watch.close()
         self.api.close()
         self._patient.close()
@@ -289,14 +290,14 @@ def _request_end(api: docker.APIClient, identifier: str) -> requests.Response:
     return response
 
 
-def _remove(api: docker.APIClient, identifier: str) -> None:
+def remove(api: docker.APIClient, identifier: str) -> None:
     """Remove the container, running or not; it may be gone, or going, or the engine may be."""
     with contextlib.suppress(DockerException, requests.RequestException):
         api.remove_container(identifier, v=True, force=True)
 
 
 @contextlib.contextmanager
-def _explained(what: str, *, temporary: bool = False) -> Iterator[None]:
+def explained(what: str, *, temporary: bool = False) -> Iterator[None]:
     """Turn the SDK's errors into ours."""
     try:
         yield

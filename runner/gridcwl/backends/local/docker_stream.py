@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -18,6 +18,7 @@ from gridcwl.worker.engine import EngineError
 _CHUNK = 256 * 1024
 _HEADER = struct.Struct(">BxxxL")
 _STDOUT, _STDERR = 1, 2
+_SILENCE_S = 1.0
 
 
 class Streams:
@@ -97,20 +98,22 @@ class Attachment:
         self._socket: socket.socket = getattr(self._raw, "_sock", self._raw)
         self._socket.settimeout(None)
 
-    def copy(self, streams: Streams) -> None:
+    def copy(self, streams: Streams) -> bool:
         """Feed stdin, and write the other two, until the container closes them.
+
+        Returns:
+            False if they are still open, but the tool has ended.
 
         Raises:
             EngineError: the connection broke.
             OSError: a file could not be written.
         """
         if streams.stdin is None:
-            self._drain(streams)
-            return
+            return self._drain(streams)
         feeder = threading.Thread(target=self._feed, args=(streams.stdin,), name="stdin", daemon=True)
         feeder.start()
         try:
-            self._drain(streams)
+            return self._drain(streams)
         finally:
             # A tool that has not read all of its stdin leaves the feeder waiting for room.
             with contextlib.suppress(OSError):
@@ -126,12 +129,20 @@ class Attachment:
                 with contextlib.suppress(OSError, ValueError):
                     closeable.close()
 
-    def _drain(self, streams: Streams) -> None:
+    def _over(self) -> bool:
+        """Whether the tool has ended although its streams are open; asked where there is a limit to silence."""
+        return False
+
+    def _drain(self, streams: Streams) -> bool:
         frames = Demultiplexer(streams.sinks)
         buffer = memoryview(bytearray(_CHUNK))
         while True:
             try:
                 size = self._socket.recv_into(buffer)
+            except TimeoutError:
+                if self._over():
+                    return False
+                continue
             except OSError as error:
                 raise EngineError(f"The connection to the running container broke: {error}.", temporary=True) from error
             if not size:
@@ -143,6 +154,7 @@ class Attachment:
             raise EngineError(
                 "The connection to the running container broke in the middle of its output.", temporary=True
             )
+        return True
 
     def _feed(self, source: IO[bytes]) -> None:
         # The tool may end before it has read all; that is its own affair.
@@ -151,3 +163,21 @@ class Attachment:
                 self._socket.sendall(chunk)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+
+class ExecAttachment(Attachment):
+    """The connection to the streams of a process that was started in a container that goes on.
+
+    Its end is not that of the streams: what it left in the background may hold them open for ever.
+    """
+
+    def __init__(self, api: docker.APIClient, identifier: str, runs: Callable[[], bool]) -> None:
+        """Start the process and listen to it. ``runs`` asks the engine whether it still does."""
+        self._raw = api.exec_start(identifier, socket=True)
+        self._socket = getattr(self._raw, "_sock", self._raw)
+        self._socket.settimeout(_SILENCE_S)
+        self._runs = runs
+
+    def _over(self) -> bool:
+        """Asked when nothing came for a while."""
+        return not self._runs()

@@ -1,0 +1,195 @@
+"""Docker containers that are used again keep the contract of those that are not, and leave nothing between two jobs."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException, ImageNotFound, NotFound
+from engine_place import IMAGE, Place
+from engine_suite import EngineContract
+
+from gridcwl.backends.local.docker_reuse import ReusingDockerEngine
+from gridcwl.worker.engine import Mount
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def api():
+    try:
+        client = docker.APIClient(version="auto")
+    except DockerException as error:
+        pytest.skip(f"no Docker engine answers: {error}")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def engine(api, tmp_path_factory):  # noqa: ARG001  skips where there is none
+    engine = ReusingDockerEngine(tmp_path_factory.getbasetemp())
+    yield engine
+    engine.close()
+
+
+class TestReusingDockerEngine(EngineContract):
+    @pytest.fixture(autouse=True)
+    def _through(self, api):
+        self.api = api
+
+    def forget_image(self, name):
+        with contextlib.suppress(ImageNotFound):
+            self.api.remove_image(name, force=True)
+
+    def is_gone(self, name):
+        with contextlib.suppress(NotFound):
+            self.api.wait(name, condition="removed", timeout=60)
+        return not self.api.containers(all=True, filters={"name": name})
+
+
+@pytest.fixture
+def own(api, tmp_path):
+    """An engine with containers of its own; none of them is there afterwards."""
+    run = {"gridcwl.run": f"reuse-{os.getpid()}-{tmp_path.name}"}
+    engine = ReusingDockerEngine(tmp_path)
+    yield Own(engine, api, tmp_path, run)
+    engine.close()
+    assert Own(engine, api, tmp_path, run).warm() == []
+    assert not (tmp_path / "slots").exists() or not list((tmp_path / "slots").iterdir())
+
+
+class Own:
+    def __init__(self, engine, api, folder, labels):
+        self.engine, self.api, self.folder, self.labels = engine, api, folder, labels
+        self.number = 0
+
+    def warm(self):
+        (label,) = self.labels.items()
+        found = self.api.containers(filters={"label": "=".join(label)})
+        return sorted(one["Id"] for one in found if "gridcwl.warm" in one["Labels"])
+
+    def place(self):
+        self.number += 1
+        folder = self.folder / f"job {self.number}"
+        folder.mkdir()
+        place = Place(folder, self.engine.prepare({"id": IMAGE}))
+        for name in ("in", "tmp"):
+            (folder / name).mkdir()
+        return place
+
+    def mounts(self, place):
+        return [Mount(str(place.folder / "in"), "/job/in"), Mount(str(place.folder / "tmp"), "/tmp", writable=True)]
+
+    def run(self, script, *, mounts=(), **fields):
+        place = self.place()
+        call = place.shell(script, labels=self.labels, mounts=[*self.mounts(place), *mounts], **fields)
+        return place, self.engine.start(call).wait()
+
+
+def test_job_after_job_runs_in_one_container(own):
+    for number in range(3):
+        place, ended = own.run(f"echo {number} > left; echo said")
+        assert (ended.code, (place.out / "left").read_text(), place.said) == (0, f"{number}\n", "said\n")
+        assert len(own.warm()) == 1
+    (first,) = own.warm()
+    own.run("true")
+    assert own.warm() == [first]
+
+
+def test_nothing_of_one_job_is_seen_by_the_next(own):
+    own.run("echo x > left; echo x > /tmp/left; export LEFT=1")
+    place, _ = own.run('ls /out /tmp | grep left; echo "[$LEFT]"', environment={})
+    assert place.said == "[]\n"
+    assert list(place.out.iterdir()) == []
+
+
+def test_what_a_job_left_running_ends_with_it(own):
+    place, ended = own.run("sleep 1000 & echo started")
+    assert (ended.code, place.said) == (0, "started\n")
+    assert own.warm() == [], "the container is not used again"
+    place, _ = own.run("cat /proc/[0-9]*/comm")
+    assert "sleep" not in place.said
+
+
+def test_what_was_staged_is_there_and_what_was_made_comes_back(own):
+    place = own.place()
+    (place.out / "given").write_text("staged")
+    (place.out / "folder").mkdir()
+    call = place.shell("cat given; echo made > folder/made", labels=own.labels, mounts=own.mounts(place))
+    assert own.engine.start(call).wait().code == 0
+    assert place.said == "staged"
+    assert (place.out / "folder" / "made").read_text() == "made\n"
+    assert not place.out.is_symlink()
+    assert sorted(path.name for path in place.folder.iterdir()) == ["in", "out", "stderr", "stdout", "tmp"]
+
+
+def test_inputs_of_any_folder_are_seen_and_cannot_be_changed(own, tmp_path_factory):
+    for number in range(3):
+        given = tmp_path_factory.mktemp(f"elsewhere {number}") / "input ä"
+        given.write_text(f"as it was {number}")
+        place = own.place()
+        (place.folder / "in" / "0").mkdir()
+        (place.folder / "in" / "0" / "x").touch()
+        mounts = [*own.mounts(place), Mount(str(given), "/job/in/0/x")]
+        call = place.shell("cat /job/in/0/x; echo changed > /job/in/0/x", labels=own.labels, mounts=mounts)
+        assert own.engine.start(call).wait().code != 0
+        assert (place.said, given.read_text()) == (f"as it was {number}",) * 2
+        assert len(own.warm()) == 1
+
+
+def test_a_job_cannot_write_into_the_folder_of_another(own):
+    first, _ = own.run("true")
+    path = f"/.gridcwl/0/{first.folder.name}/out/x"
+    place, ended = own.run(f"ls '{os.path.dirname(path)}' && echo x > '{path}'")  # noqa: PTH120
+    assert ended.code != 0
+    assert "Read-only file system" in place.stderr.read_text()
+
+
+@pytest.mark.parametrize("field", [{"network": True}, {"ram_mib": 64}])
+def test_what_a_warm_container_cannot_give_is_given_by_one_of_its_own(own, field):
+    place, ended = own.run("echo ran", **field)
+    assert (ended.code, place.said) == (0, "ran\n")
+    assert own.warm() == []
+
+
+def test_a_killed_job_takes_its_container_along(own):
+    place = own.place()
+    started = place.pipe("started")
+    script = "trap '' TERM; (trap '' TERM; sleep 1000) & echo > started; while :; do wait; done"
+    running = own.engine.start(place.shell(script, labels=own.labels, mounts=own.mounts(place)))
+    started.read_text()
+    (container,) = own.warm()
+    running.terminate()
+    running.kill()
+    assert running.wait().code == -signal.SIGKILL
+    with contextlib.suppress(NotFound):
+        own.api.wait(container, condition="removed", timeout=60)
+    assert own.warm() == []
+    assert own.run("echo next")[1].code == 0
+
+
+def test_a_client_that_is_killed_leaves_no_container(api, tmp_path):
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from engine_place import IMAGE, Place
+from gridcwl.backends.local.docker_reuse import ReusingDockerEngine
+engine = ReusingDockerEngine(Path({str(tmp_path)!r}))
+place = Place(Path({str(tmp_path)!r}), engine.prepare({{"id": IMAGE}}))
+engine.start(place.shell("trap '' TERM HUP; echo started; sleep 1000", labels={{"gridcwl.run": {tmp_path.name!r}}}))
+print("ready", flush=True)
+import time; time.sleep(1000)
+"""
+    client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert client.stdout.readline() == "ready\n"
+    found = api.containers(filters={"label": f"gridcwl.run={tmp_path.name}"})
+    assert len(found) == 1
+    client.kill()
+    client.wait()
+    with contextlib.suppress(NotFound):
+        api.wait(found[0]["Id"], condition="removed", timeout=60)
+    assert not api.containers(all=True, filters={"label": f"gridcwl.run={tmp_path.name}"})
