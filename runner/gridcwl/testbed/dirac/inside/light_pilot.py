@@ -29,6 +29,7 @@ from urllib.parse import unquote
 _IDLE_S = 0.5
 _HEARTBEAT_S = 1.0
 _KILL_AFTER_S = 5.0
+_SANDBOX_STORE = "WorkloadManagement/SandboxStore"
 _SANDBOX_LIMIT = 10 * 2**20
 _PROXY_LIFETIME_S = 86400
 _PROXY_KEPT_S = 600
@@ -211,14 +212,25 @@ def _command(description: dict[str, Any], folder: Path) -> str:
 
 
 def _fetch_input(sandbox: list[str], folder: Path, proxy: Path) -> None:
-    """As the owner: a pilot may not see a user's sandboxes."""
-    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+    """As the owner: a pilot may not see a user's sandboxes.
+
+    SandboxStoreClient.downloadSandbox acts as whoever X509_USER_PROXY says, which is one for all slots.
+    """
+    from DIRAC.Core.DISET.TransferClient import TransferClient
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import ZstdCompatibleTarFile
 
     for each in sandbox:
-        if each.startswith("SB:"):
-            fetched = SandboxStoreClient(proxyLocation=str(proxy)).downloadSandbox(each, str(folder))
-            if not fetched["OK"]:
-                raise Failed("Input Sandbox Download Failed")
+        if not each.startswith("SB:"):
+            continue  # a file's name, for the user to read: its bytes are in an archive
+        archive = proxy.with_suffix(".tar")
+        client = TransferClient(_SANDBOX_STORE, proxyLocation=str(proxy))
+        if not client.receiveFile(str(archive), _SANDBOX_STORE + each.partition("|")[2])["OK"]:
+            raise Failed("Input Sandbox Download Failed")
+        try:
+            with ZstdCompatibleTarFile(str(archive), mode="r") as tar:
+                tar.extractall(folder, filter="data")
+        finally:
+            archive.unlink()
 
 
 def _deliver_output(job: int, sandbox: list[str], folder: Path, proxy: Path) -> None:
