@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ["gridcwl.testbed.pytest"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state_folder() -> Iterator[None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -107,6 +107,22 @@ class Testbed:
                 service.install(say)
             for service in services:
                 service.up(say)
+
+    def ensure(self, names: Iterable[str], say: Say) -> None:
+        """Have these services up, beside those that this testbed has; several processes may ask at once.
+
+        Raises:
+            TestbedError: a server cannot be installed or does not come up.
+        """
+        with self.place.lock("ensure"):
+            known = _kept(self.place.root) or replace(self.options, services=())
+            self._take(replace(known, services=tuple(dict.fromkeys([*known.services, *names]))))
+            self.up(say)
+
+    def _take(self, options: Options) -> None:
+        if options != self.options:
+            self.options = options
+            self._made.clear()
 
     def seed(self, say: Say) -> None:
         """Put missing contents in place again; the servers have to be up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ class Clients:
         """The server."""
         return f"https://{self._place.hostname}:{self._place.port('rucio')}"
 
+    @property
+    def ca(self) -> Path:
+        """The certificate authority to trust."""
+        return self._authority.ca_certificate
+
     def exports(self, account: str) -> dict[str, str]:
         """The environment of a shell that is to be this account."""
         return {
@@ -44,20 +50,26 @@ class Clients:
             url: where the server is, if not where it really is: for something in between.
             auth: ``auth_type`` and what goes with it; by default the account's password.
         """
+        folder = self._folder(account)
+        if url is not None or auth is not None:
+            # with a token of its own: the client logs in nowhere while it has one
+            folder = self._folder(account, _digest(f"{url} {auth}"))
         password = {"auth_type": "userpass", "username": account}
         password["password"] = secret(self._place, f"rucio-{account}")
-        folder = self._folder(account)
+        return self._write(folder, account, auth or password, url)
+
+    def with_token(self, account: str, token: str) -> Path:
+        """The rucio.cfg of this account with a token of the issuer in place of the password."""
+        folder = self._folder(account, _digest(token))
+        (folder / "token").touch(mode=0o600)
+        (folder / "token").write_text(token)
+        return self._write(folder, account, {"auth_type": "oidc"})
+
+    def _write(self, folder: Path, account: str, auth: Mapping[str, str], url: str | None = None) -> Path:
         settings = ClientSettings(
-            url=url or self.url,
-            account=account,
-            ca=self._authority.ca_certificate,
-            folder=folder,
-            policy=self._options.policy,
-            auth=auth or password,
+            url=url or self.url, account=account, ca=self.ca, folder=folder, policy=self._options.policy, auth=auth
         )
-        name = "rucio.cfg" if url is None and auth is None else f"rucio-{abs(hash((url, str(auth))))}.cfg"
-        path = folder / name
-        text = client_text(settings)
+        path, text = folder / "rucio.cfg", client_text(settings)
         if not path.exists() or path.read_text() != text:
             path.touch(mode=0o600)
             path.write_text(text)
@@ -81,8 +93,12 @@ class Clients:
                 self._authority.proxy(self.credential(account), path, life)
         return path
 
-    def _folder(self, account: str) -> Path:
-        return self._place.folder("rucio", "clients", account)
+    def _folder(self, account: str, *beside: str) -> Path:
+        return self._place.folder("rucio", "clients", account, *beside)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _older(one: Path, other: Path) -> bool:

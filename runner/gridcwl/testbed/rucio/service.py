@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import ssl
@@ -74,6 +75,14 @@ class RucioService:
         if self._xrootd and any(site.storage == name and site.protocol == "davs" for site in SITES):
             return self._xrootd.storage
         return self._place.root / "storage" / name
+
+    def path(self, storage: str, scope: str, name: str) -> Path:
+        """Where a file's bytes are, or would be, on this storage element, with the policy's default algorithm ``hash``.
+
+        rucio/rse/translation.py: the scope with its dots as folders, and two levels of the MD5 of the DID.
+        """
+        digest = hashlib.md5(f"{scope}:{name}".encode(), usedforsecurity=False).hexdigest()
+        return self.storage(storage).joinpath(*scope.split("."), digest[:2], digest[2:4], name)
 
     def install(self, say: Say) -> None:
         """Its environment; PostgreSQL and memcached by Debian's packages."""
@@ -231,7 +240,6 @@ class RucioService:
             "X509_USER_CERT": str(host.certificate),
             "X509_USER_KEY": str(host.key),
             "X509_USER_PROXY": str(self.clients.proxy("runner")),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def _start_memcached(self, say: Say) -> None:
