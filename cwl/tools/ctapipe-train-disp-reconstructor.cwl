@@ -1,0 +1,62 @@
+#!/usr/bin/env cwl-runner
+cwlVersion: v1.2
+class: CommandLineTool
+$namespaces:
+  edam: http://edamontology.org/
+label: "ctapipe-train-disp-reconstructor: directions from single images"
+doc: |
+  Trains a pair of models for each type of telescope that tell how far, and on which side, a gamma
+  ray's direction lies from the centre of its image, on simulated gamma rays of DL2.
+
+  Measured on 0.9 MB of events, 30 trees: @M@
+
+requirements:
+  ResourceRequirement:
+    coresMin: 1
+    ramMin: 768
+    outdirMin: 64
+hints:
+  DockerRequirement:
+    dockerPull: gridcwl/ctapipe:0.32.0
+  SoftwareRequirement:
+    packages:
+      ctapipe:
+        version: ["0.32.0"]
+        specs: [https://doi.org/10.5281/zenodo.3372210, https://pypi.org/project/ctapipe/]
+
+baseCommand: ctapipe-train-disp-reconstructor
+
+inputs:
+  config:
+    type: File
+    label: Configuration (YAML, JSON, TOML)
+    inputBinding: {prefix: --config}
+  gammas:
+    type: File
+    label: Simulated gamma rays, DL2 (HDF5)
+    inputBinding: {prefix: --input}
+  output_name:
+    type: string
+    default: disp.pkl
+    label: Name of the model
+    inputBinding: {prefix: --output}
+
+arguments:
+  - {prefix: --cv-output, valueFrom: $(inputs.output_name).cv.h5}
+  - {prefix: --provenance-log, valueFrom: ctapipe-train-disp-reconstructor.provenance.json}
+
+outputs:
+  model:
+    type: File
+    label: Trained model (pickle of scikit-learn)
+    outputBinding: {glob: $(inputs.output_name)}
+  cross_validation:
+    type: File
+    format: edam:format_3590
+    label: How it did on events that it was not trained with (HDF5)
+    outputBinding: {glob: $(inputs.output_name).cv.h5}
+  provenance:
+    type: File
+    format: edam:format_3464
+    label: What ctapipe did with what (JSON)
+    outputBinding: {glob: ctapipe-train-disp-reconstructor.provenance.json}
