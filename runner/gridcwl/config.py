@@ -29,6 +29,34 @@ _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": F
 
 
 @dataclass(frozen=True, slots=True)
+class DiracConfig:
+    """The table ``[dirac]``: what holds for all jobs at DIRAC. None and empty are for: nobody said so."""
+
+    sites: tuple[str, ...] = ()
+    banned: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    platform: str | None = None
+    priority: int | None = None
+    job_type: str | None = None
+    cpu_time: int | None = None
+    """Seconds, for tools without a time limit."""
+    locality: Literal["prefer", "strict", "off"] | None = None
+    local_mib: int | None = None
+    """With less to move than this, ``prefer`` lets a job run anywhere."""
+    pack: int | Literal["auto"] | None = None
+    window: int | None = None
+    """Jobs under way at a time."""
+    longest_pause: int | None = None
+    """Seconds between two questions how jobs stand, where nothing happens."""
+    stalled_after: int | None = None
+    """Seconds after which a job that gives no sign of life is given up."""
+    engines: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """By site, or ``*`` for all: container engines in the order in which they are looked for."""
+    images: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """By site, or ``*``: where images lie, as ``gridcwl.worker.site.located`` reads it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Settings that hold for all runs of a user. None is for: nobody said so."""
 
@@ -47,6 +75,9 @@ class Config:
     retries: int | None = None
     cache: bool | None = None
     """Keep results for other runs, and take theirs."""
+    backend: Literal["local", "dirac", "diracx"] | None = None
+    """Where jobs run."""
+    dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
 
     def state(self) -> Path:
         """The folder for runs."""
@@ -180,6 +211,60 @@ def _switch(value: Any, _base: Path) -> bool:
     return value
 
 
+def _name(value: Any, _base: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Wrong("a word")
+    return value
+
+
+def _names(value: Any, _base: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _Wrong("a list of words")
+    return tuple(value)
+
+
+def _lists_by_site(value: Any, base: Path) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise _Wrong("a table: SITE = [WORD, ...]")
+    return {site: _names(words, base) for site, words in value.items()}
+
+
+def _pack(value: Any, base: Path) -> int | str:
+    return "auto" if value == "auto" else _at_least(1)(value, base)
+
+
+def _dirac(value: Any, base: Path) -> DiracConfig:
+    if not isinstance(value, dict):
+        raise _Wrong("a table of settings: [dirac]")
+    values: dict[str, Any] = {}
+    for name, setting in value.items():
+        if name not in _DIRAC_READERS:
+            raise _Wrong(f"only {', '.join(_DIRAC_READERS)}")
+        try:
+            values[name] = _DIRAC_READERS[name](setting, base)
+        except _Wrong as error:
+            raise _Wrong(f"as {name} {error}") from None
+    return DiracConfig(**values)
+
+
+_DIRAC_READERS: dict[str, Callable[[Any, Path], Any]] = {
+    "sites": _names,
+    "banned": _names,
+    "tags": _names,
+    "platform": _name,
+    "priority": _at_least(0),
+    "job_type": _name,
+    "cpu_time": _at_least(1),
+    "locality": _one_of(("prefer", "strict", "off")),
+    "local_mib": _at_least(0),
+    "pack": _pack,
+    "window": _at_least(1),
+    "longest_pause": _at_least(1),
+    "stalled_after": _at_least(1),
+    "engines": _lists_by_site,
+    "images": _lists_by_site,
+}
+
 _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "state_dir": _folder,
     "cache_dir": _folder,
@@ -190,6 +275,8 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),
     "cache": _switch,
+    "backend": _one_of(("local", "dirac", "diracx")),
+    "dirac": _dirac,
 }
 
 

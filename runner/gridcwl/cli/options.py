@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from gridcwl import __version__
+from gridcwl.cli import grid_options
+from gridcwl.cli.grid_options import GridOptions
 from gridcwl.config import Config, from_environment
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
@@ -65,6 +67,7 @@ class Options:
     """Keep results for other runs, and take theirs."""
     retries: int = 0
     retry_all: bool = False
+    grid: GridOptions = field(default_factory=GridOptions)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -75,11 +78,12 @@ def parse(arguments: Sequence[str]) -> Options:
         ConfigError: in the configuration file or the environment.
     """
     parser = _parser()
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(grid_options.with_pack(arguments))
     config = from_environment()
     if given.document is None:
         parser.print_help(sys.stderr)
         raise SystemExit(1)
+    grid = grid_options.read(given, config)
     return Options(
         document=given.document,
         words=tuple(given.words),
@@ -110,9 +114,17 @@ def parse(arguments: Sequence[str]) -> Options:
         state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
         cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
         cache=bool(given.cache or given.cachedir or (config.cache and given.cache is None)),
-        retries=given.retries if given.retries is not None else config.retries or 0,
+        retries=_retries(given, config, grid),
         retry_all=given.retry_all,
+        grid=grid,
     )
+
+
+def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> int:
+    asked = given.retries if given.retries is not None else config.retries
+    if asked is not None:
+        return int(asked)
+    return grid_options.RETRIES if grid.backend != "local" else 0
 
 
 def _containers(given: argparse.Namespace, config: Config) -> bool:
@@ -155,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_display(parser.add_argument_group("what is shown"))
     _add_instead(parser.add_argument_group("instead of running"))
     _add_jobs(parser.add_argument_group("how jobs run"))
+    grid_options.add_grid(parser.add_argument_group("where jobs run"))
     _add_document(parser.add_argument_group("how the document is read"))
     return parser
 

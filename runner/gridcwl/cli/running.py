@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
+from gridcwl.cli.grid_options import choice, from_plain
 from gridcwl.cli.options import Options
 from gridcwl.errors import ConfigError, RunCancelled, StoreError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.keeping import Kept
+    from gridcwl.runs.places import BackendChoice
 
 log = logging.getLogger("gridcwl")
 
@@ -42,6 +44,14 @@ def _inputs(session: CwlSession, options: Options) -> Any:
     from gridcwl.runs.downloads import with_downloads
 
     return with_downloads(session.inputs(), options.cache_dir / "downloads")
+
+
+def _preload(options: Options) -> None:
+    """DIRAC's client takes its time to load: meanwhile the document is read."""
+    if options.grid.backend == "dirac":
+        from gridcwl.backends.dirac.client import preload
+
+        preload()
 
 
 def saved_options(folder: RunFolder) -> tuple[Options, Path, str | None]:
@@ -80,6 +90,7 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         ) from error
     if typed is not None:
         sys.stdin = io.StringIO(typed)
+    _preload(options)
     with taken_up(folder) as kept:
         session = _opened(options)
         inputs = _inputs(session, options)
@@ -137,20 +148,12 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
 
 
 def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int:
-    from gridcwl.runs.places import LocalChoice
     from gridcwl.runs.retry import Retries
     from gridcwl.runs.session import RunOptions, run_to_end
 
     how = RunOptions(
         outdir=options.outdir,
-        backend=LocalChoice(
-            engine=options.engine,
-            reuse_containers=options.reuse_containers,
-            max_jobs=options.max_jobs,
-            limit_memory=options.strict_memory_limit,
-            limit_cores=options.strict_cpu_limit,
-            leave_tmpdir=options.leave_tmpdir,
-        ),
+        backend=_backend(options),
         on_error=options.on_error,
         leave_tmpdir=options.leave_tmpdir,
         retries=Retries(options.retries, options.retry_all),
@@ -172,6 +175,21 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int
         print("gridcwl: the run failed; what it has is in the output object", file=sys.stderr)
         print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
     return finished.exit_code
+
+
+def _backend(options: Options) -> BackendChoice:
+    from gridcwl.runs.places import LocalChoice
+
+    if options.grid.backend != "local":
+        return choice(options.grid)
+    return LocalChoice(
+        engine=options.engine,
+        reuse_containers=options.reuse_containers,
+        max_jobs=options.max_jobs,
+        limit_memory=options.strict_memory_limit,
+        limit_cores=options.strict_cpu_limit,
+        leave_tmpdir=options.leave_tmpdir,
+    )
 
 
 def evaluation(options: Options) -> Any:
@@ -226,7 +244,8 @@ _PATHS = ("outdir", "state_dir", "cache_dir")
 
 def _options_to(options: Options) -> dict[str, Any]:
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
-    return {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
+    plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
+    return plain | {"grid": options.grid.plain()}
 
 
 def _options_from(saved: dict[str, Any]) -> Options:
@@ -235,6 +254,7 @@ def _options_from(saved: dict[str, Any]) -> Options:
         name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in known
     }
     made: Any = replace(Options(document=""), **values)  # type: ignore[arg-type]
+    grid: Any = from_plain(saved.get("grid") or {})
     paths: Any = {name: Path(str(values[name])) for name in _PATHS}
-    options: Options = replace(made, **paths)
+    options: Options = replace(made, grid=grid, **paths)
     return options

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gridcwl.backends.base import Backend
+from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.model import Job, JobResult, RunId
 
 BackendName: TypeAlias = Literal["local", "dirac", "diracx"]
@@ -43,7 +44,23 @@ class LocalChoice:
     leave_tmpdir: bool = False
 
 
-BackendChoice: TypeAlias = LocalChoice
+@dataclass(frozen=True, slots=True)
+class DiracChoice:
+    """Jobs are DIRAC jobs."""
+
+    server: Literal["dirac", "local", "diracx"] = "dirac"
+    """``local`` is DIRAC's own way to run jobs on this machine."""
+    wishes: Wishes = field(default_factory=Wishes)
+    pack: int | Literal["auto"] = 1
+    sites: Mapping[str, Any] = field(default_factory=dict)
+    """Container engines and image places by site."""
+    poll_top_s: float = 30.0
+    stalled_s: float = 3600.0
+    window: int = 2000
+    leave: bool = False
+
+
+BackendChoice: TypeAlias = LocalChoice | DiracChoice
 
 
 def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContextManager[Backend]:
@@ -52,6 +69,8 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
     Raises:
         ConfigError: what it needs is not installed or not configured; saying what to do.
     """
+    if isinstance(choice, DiracChoice):
+        return _dirac_backend(choice, session)
     from gridcwl.backends.local.backend import LocalBackend, LocalOptions
 
     options = LocalOptions(
@@ -64,3 +83,20 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
         recycle=not choice.leave_tmpdir,
     )
     return LocalBackend(options, reveal=session.reveal, keep=session.keep)
+
+
+def _dirac_backend(choice: DiracChoice, session: Session) -> AbstractAsyncContextManager[Backend]:
+    from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
+    from gridcwl.backends.dirac.client import DiracClient
+
+    options = DiracOptions(
+        folder=session.working,
+        wishes=choice.wishes,
+        pack=choice.pack,
+        sites=choice.sites,
+        poll_top_s=choice.poll_top_s,
+        stalled_s=choice.stalled_s,
+        window=choice.window,
+        leave=choice.leave,
+    )
+    return DiracBackend(DiracClient(), options, run=session.run, reveal=session.reveal, keep=session.keep)
