@@ -247,8 +247,8 @@ def _complete_workload(workload: Section, box: Description) -> None:
     workload["Databases"]["JobParametersDB"] = {"DBName": "JobParametersDB", "Host": "127.0.0.1"}
     workload["Executors"] = {
         "Optimizers": {"Load": ("JobPath", "JobSanity", "InputData", "JobScheduling")},
-        # a rescheduled job is held for 60, 180, 300, 600 s, one whose sites are all banned for 300 s
-        "JobScheduling": {"RescheduleDelays": (1, 1), "HoldTime": 5},
+        # a job whose sites are all banned is looked at again after 300 s
+        "JobScheduling": {"HoldTime": 5},
     }
     workload["JobWrapper"] = {
         "StopMargin": 0,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Role = Literal["service", "agent", "job wrapper"]
+Role = Literal["service", "executor", "agent", "job wrapper"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -79,6 +79,32 @@ def _listen_on_loopback() -> None:
     SSLTransport.initAsServer = on_loopback
 
 
+def _send_one_message_at_a_time() -> None:
+    import threading
+
+    from DIRAC.Core.DISET.private.Transports.BaseTransport import BaseTransport
+
+    send = BaseTransport.sendData
+
+    def alone(self: Any, *arguments: Any, **named: Any) -> Any:
+        # setdefault is atomic: all threads get one and the same lock
+        with self.__dict__.setdefault("_testbed_sending", threading.Lock()):
+            return send(self, *arguments, **named)
+
+    BaseTransport.sendData = alone
+
+
+def _schedule_again_at_once() -> None:
+    from DIRAC.WorkloadManagementSystem.Executor.JobScheduling import JobScheduling
+
+    option = JobScheduling.ex_getOption.__func__
+
+    def without_delay(cls: Any, name: str, default: Any = None) -> Any:
+        return [0] if name == "RescheduleDelays" else option(cls, name, default)
+
+    JobScheduling.ex_getOption = classmethod(without_delay)
+
+
 def _schedule_often() -> None:
     from DIRAC.Core.Utilities.ThreadScheduler import gThreadScheduler
 
@@ -141,6 +167,26 @@ PATCHES = (
         112,
         'transport = gProtocolDict[protocol]["transport"](("", port), bServerMode=True, **transportArgs)',
         _listen_on_loopback,
+    ),
+    Patch(
+        "send one message at a time",
+        "OptimizationMind talks to the optimizers over one connection from many threads. Two that write at once end it "
+        "('bad write retry'); jobs then rest until LoadJobPeriod is over.",
+        ("service", "executor"),
+        "Core/DISET/private/Transports/M2SSLTransport.py",
+        506,
+        "wrote = self.oSocket.write(buf)",
+        _send_one_message_at_a_time,
+    ),
+    Patch(
+        "schedule again at once",
+        "A rescheduled job is held for one, three, five, ten minutes. The option is there, but what it is set to stays "
+        "text and is compared with a number: the optimizer fails, and again and again with the same job.",
+        ("executor",),
+        "WorkloadManagementSystem/Executor/JobScheduling.py",
+        61,
+        'delays = self.ex_getOption("RescheduleDelays", [60, 180, 300, 600])',
+        _schedule_again_at_once,
     ),
     Patch(
         "schedule often",
