@@ -247,7 +247,7 @@ class DiracBackend:
                     f"{job.name} has a secret among its inputs, and secrets do not leave this machine",
                     remedy="Run it here (--backend local), or let the tool take the secret from where it runs.",
                 )
-        needs = matching.needs_of(job, self._options.wishes, self._limits)
+        needs = matching.needs_of(job, self._options.wishes, self._limits, self._offers)
         matching.refuse_homeless(job, needs, self._offers)
         needs = matching.near(job, needs, self._options.wishes, self._offers)
         needs = matching.elsewhere(needs, self._failed_at.get(job.id, ()), self._offers)

@@ -13,6 +13,8 @@ from gridcwl.model import Job, Placement
 
 Locality: TypeAlias = Literal["prefer", "strict", "off"]
 _GPU = "GPU"
+_SLOT_MIB = 2048
+"""Memory that any site gives a job. More is asked for; less is not, for not every pilot tells DIRAC what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,14 @@ def step_of(name: str) -> str:
     return "/".join(part.partition("[")[0] for part in name.split("/"))
 
 
-def needs_of(job: Job, wishes: Wishes, limits: Limits) -> Needs:
+def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> Needs:
     """What DIRAC is told of the job, locality aside.
+
+    Args:
+        job: with what it asks for.
+        wishes: of the user.
+        limits: of the server.
+        offers: of the sites; memory that all of them have need not be asked for.
 
     Raises:
         BackendError: DIRAC takes no such job, whatever the site.
@@ -112,7 +120,7 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits) -> Needs:
     tags = (*place.tags, *([_GPU] if wanted.gpus else []))
     return Needs(
         processors=processors,
-        ram_mib=wanted.ram_mib or None,
+        ram_mib=wanted.ram_mib if wanted.ram_mib > _least_ram(offers) else None,
         cpu_time_s=None if time_s is None else _within(time_s, limits.cpu_time_s),
         tags=tuple(dict.fromkeys(tags)),
         sites=tuple(site for site in place.sites if site not in place.banned),
@@ -121,6 +129,10 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits) -> Needs:
         priority=None if place.priority is None else _within(place.priority, limits.priority),
         job_type=place.job_type,
     )
+
+
+def _least_ram(offers: Iterable[Offer]) -> int:
+    return min((queue.ram_mib or _SLOT_MIB for offer in offers for queue in offer.queues), default=_SLOT_MIB)
 
 
 def not_honoured(job: Job, wishes: Wishes, limits: Limits) -> list[str]:
