@@ -57,6 +57,28 @@ class DiracConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RucioConfig:
+    """The table ``[rucio]``: how Rucio is used; where it is and who we are is in rucio.cfg."""
+
+    scope: str | None = None
+    name: str | None = None
+    """How names begin."""
+    rse: str | None = None
+    """An RSE expression: where jobs leave their outputs."""
+    site: str | None = None
+    """Where this machine is."""
+    sites: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """By site: storage elements that its workers use first, beside those whose attribute ``site`` says so."""
+    keep_days: float | None = None
+    """How long what lies between the steps is kept after a run."""
+    lifetime: float | None = None
+    """Days that final outputs are kept."""
+    copies: int | None = None
+    rse_expression: str | None = None
+    download: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Settings that hold for all runs of a user. None is for: nobody said so."""
 
@@ -78,6 +100,9 @@ class Config:
     backend: Literal["local", "dirac", "diracx"] | None = None
     """Where jobs run."""
     dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
+    store: Literal["local", "rucio"] | None = None
+    """Where files live between jobs."""
+    rucio: RucioConfig = dataclasses.field(default_factory=RucioConfig)
 
     def state(self) -> Path:
         """The folder for runs."""
@@ -265,6 +290,56 @@ _DIRAC_READERS: dict[str, Callable[[Any, Path], Any]] = {
     "images": _lists_by_site,
 }
 
+
+def _rucio(value: Any, base: Path) -> RucioConfig:
+    if not isinstance(value, dict):
+        raise _Wrong("a table of settings: [rucio]")
+    values: dict[str, Any] = {}
+    for name, setting in value.items():
+        if name not in _RUCIO_READERS:
+            raise _Wrong(f"only {', '.join(_RUCIO_READERS)}")
+        try:
+            values[name] = _RUCIO_READERS[name](setting, base)
+        except _Wrong as error:
+            raise _Wrong(f"as {name} {error}") from None
+    return RucioConfig(**values)
+
+
+def _plain_word(value: Any, _base: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Wrong("a text")
+    return value
+
+
+def _positive(value: Any, _base: Path) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise _Wrong("a number greater than 0")
+    return float(value)
+
+
+def _names_by_site(value: Any, _base: Path) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise _Wrong('a table of lists: "LCG.CNAF.it" = ["CNAF-DISK"]')
+    lists = {site: [names] if isinstance(names, str) else names for site, names in value.items()}
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists.values()):
+        raise _Wrong('a table of lists: "LCG.CNAF.it" = ["CNAF-DISK"]')
+    return {site: tuple(names) for site, names in lists.items()}
+
+
+_RUCIO_READERS: dict[str, Callable[[Any, Path], Any]] = {
+    "scope": _plain_word,
+    "name": _plain_word,
+    "rse": _plain_word,
+    "site": _plain_word,
+    "sites": _names_by_site,
+    "keep_days": _positive,
+    "lifetime": _positive,
+    "copies": _at_least(1),
+    "rse_expression": _plain_word,
+    "download": _switch,
+}
+
+
 _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "state_dir": _folder,
     "cache_dir": _folder,
@@ -277,6 +352,8 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "cache": _switch,
     "backend": _one_of(("local", "dirac", "diracx")),
     "dirac": _dirac,
+    "store": _one_of(("local", "rucio")),
+    "rucio": _rucio,
 }
 
 

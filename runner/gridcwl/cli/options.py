@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from gridcwl import __version__
-from gridcwl.cli import grid_options
+from gridcwl.cli import grid_options, store_options
 from gridcwl.cli.grid_options import GridOptions
+from gridcwl.cli.store_options import StoreOptions
 from gridcwl.config import Config, from_environment
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
@@ -68,6 +69,7 @@ class Options:
     retries: int = 0
     retry_all: bool = False
     grid: GridOptions = field(default_factory=GridOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -78,7 +80,7 @@ def parse(arguments: Sequence[str]) -> Options:
         ConfigError: in the configuration file or the environment.
     """
     parser = _parser()
-    given = parser.parse_args(grid_options.with_pack(arguments))
+    given = parser.parse_args(store_options.with_cache(grid_options.with_pack(arguments)))
     config = from_environment()
     if given.document is None:
         parser.print_help(sys.stderr)
@@ -117,6 +119,7 @@ def parse(arguments: Sequence[str]) -> Options:
         retries=_retries(given, config, grid),
         retry_all=given.retry_all,
         grid=grid,
+        store=store_options.read(given, config),
     )
 
 
@@ -168,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_instead(parser.add_argument_group("instead of running"))
     _add_jobs(parser.add_argument_group("how jobs run"))
     grid_options.add_grid(parser.add_argument_group("where jobs run"))
+    store_options.add_store(parser.add_argument_group("where files live"))
     _add_document(parser.add_argument_group("how the document is read"))
     return parser
 

@@ -7,18 +7,22 @@ import json
 import logging
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.cli import store_options
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.grid_options import choice, from_plain
 from gridcwl.cli.options import Options
+from gridcwl.cli.store_options import open_place
 from gridcwl.errors import ConfigError, RunCancelled, StoreError
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.carriage import RucioPlace
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.keeping import Kept
     from gridcwl.runs.places import BackendChoice
@@ -33,10 +37,23 @@ def run(options: Options) -> int:
 
     typed = _typed(options)
     session = _opened(options)
-    inputs = _inputs(session, options)
-    with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
-        _keep(kept, session, inputs, options, typed)
-        return _work(kept, session, inputs, options)
+    with _place(options, session) as place:
+        inputs = _inputs(session, options)
+        with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
+            _keep(kept, session, inputs, options, typed, place)
+            return _work(kept, session, inputs, options, place)
+
+
+@contextmanager
+def _place(options: Options, session: CwlSession, known: Any = None) -> Iterator[RucioPlace | None]:
+    """Rucio, if files live there: then the session's may be there, too. ``known`` is what an earlier session found."""
+    place = open_place(options.store, known)
+    if place is None:
+        yield None
+        return
+    with closing(place):
+        session.reach(place.asking)
+        yield place
 
 
 def _inputs(session: CwlSession, options: Options) -> Any:
@@ -91,10 +108,12 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
     if typed is not None:
         sys.stdin = io.StringIO(typed)
     _preload(options)
-    with taken_up(folder) as kept:
+    with taken_up(folder) as kept, ExitStack() as leaving:
         session = _opened(options)
-        inputs = _inputs(session, options)
         history = kept.history
+        known = history.meta("found") if history is not None else None
+        place = leaving.enter_context(_place(options, session, known))
+        inputs = _inputs(session, options)
         if history is not None and (outputs := history.meta("outputs")) is not None:
             if history.meta("fingerprint") == fingerprint(_documents(session), inputs):
                 log.warning("The run %s has succeeded already; these are its outputs", kept.run)
@@ -102,8 +121,8 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
                 print_outputs(outputs, options.write_summary)
                 return 0
             log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
-        _keep(kept, session, inputs, options, typed)
-        return _work(kept, session, inputs, options)
+        _keep(kept, session, inputs, options, typed, place)
+        return _work(kept, session, inputs, options, place)
 
 
 def _opened(options: Options) -> CwlSession:
@@ -123,7 +142,9 @@ def _typed(options: Options) -> str | None:
     return text
 
 
-def _keep(kept: Kept, session: CwlSession, inputs: Any, options: Options, typed: str | None) -> None:
+def _keep(
+    kept: Kept, session: CwlSession, inputs: Any, options: Options, typed: str | None, place: RucioPlace | None
+) -> None:
     from gridcwl.runs.keeping import fingerprint
 
     documents = _documents(session)
@@ -137,6 +158,7 @@ def _keep(kept: Kept, session: CwlSession, inputs: Any, options: Options, typed:
             "stdin": typed,
             "options": _options_to(options),
             "inputs": inputs,
+            "found": place.asking.known if place is not None else {},
             "fingerprint": fingerprint(documents, inputs),
         }
     )
@@ -147,7 +169,7 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
     return {path: Path(path).read_bytes() for path in session.document.files if Path(path).is_file()}
 
 
-def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int:
+def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place: RucioPlace | None) -> int:
     from gridcwl.runs.retry import Retries
     from gridcwl.runs.session import RunOptions, run_to_end
 
@@ -159,6 +181,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options) -> int
         retries=Retries(options.retries, options.retry_all),
         sums=options.cache_dir / "sums.db",
         cache=options.cache_dir / "results" if options.cache else None,
+        rucio=place,
     )
     try:
         with _watcher(options) as watcher:
@@ -245,7 +268,7 @@ _PATHS = ("outdir", "state_dir", "cache_dir")
 def _options_to(options: Options) -> dict[str, Any]:
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
-    return plain | {"grid": options.grid.plain()}
+    return plain | {"grid": options.grid.plain(), "store": options.store.plain()}
 
 
 def _options_from(saved: dict[str, Any]) -> Options:
@@ -256,5 +279,6 @@ def _options_from(saved: dict[str, Any]) -> Options:
     made: Any = replace(Options(document=""), **values)  # type: ignore[arg-type]
     grid: Any = from_plain(saved.get("grid") or {})
     paths: Any = {name: Path(str(values[name])) for name in _PATHS}
-    options: Options = replace(made, grid=grid, **paths)
+    store: Any = store_options.from_plain(saved.get("store") or {})
+    options: Options = replace(made, grid=grid, store=store, **paths)
     return options

@@ -16,6 +16,8 @@ from uuid import uuid4
 from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
+from gridcwl.cwl.remote import Remote
+
 _MISLEADING = frozenset("#%?")
 """What means something else in a URL than in a file name, and is not taken for itself where it stands unquoted."""
 
@@ -23,9 +25,10 @@ _MISLEADING = frozenset("#%?")
 class InputFs(StdFsAccess):  # type: ignore[misc]
     """What lies on this machine, and what the inputs hold themselves."""
 
-    def __init__(self, basedir: str, inputs: Any = None) -> None:
+    def __init__(self, basedir: str, inputs: Any = None, remote: Remote | None = None) -> None:
         super().__init__(basedir)
         self._inputs = inputs
+        self._remote = remote
 
     def open(self, path: str, mode: str) -> IO[Any]:
         """The bytes of a file, or those of a literal among the inputs."""
@@ -34,11 +37,26 @@ class InputFs(StdFsAccess):  # type: ignore[misc]
                 if file.get("location") == path and isinstance(file.get("contents"), str):
                     text: str = file["contents"]
                     return io.BytesIO(text.encode()) if "b" in mode else io.StringIO(text)
+        if self._remote is not None and self._remote.knows(path):
+            return self._remote.open(path, mode)
         stream: IO[Any] = super().open(path, mode)
         return stream
 
+    def isdir(self, path: str) -> bool:
+        """Whether the path is a directory."""
+        if self._remote is not None and self._remote.knows(path):
+            return self._remote.isdir(path)
+        return bool(super().isdir(path))
+
+    def listdir(self, path: str) -> list[str]:
+        """URLs of what a directory holds."""
+        listing = None if self._remote is None else self._remote.listing(path)
+        return [entry["location"] for entry in listing] if listing is not None else list(super().listdir(path))
+
     def exists(self, path: str) -> bool:
         """Whether a file is there: also one whose name was put behind its folder's URL without being quoted."""
+        if self._remote is not None and self._remote.knows(path):
+            return self._remote.exists(path)
         return as_it_stands(path) is not None or bool(super().exists(path))
 
 

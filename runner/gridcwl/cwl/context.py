@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cwltool.context import RuntimeContext
@@ -12,6 +13,7 @@ from cwltool.secrets import SecretStore
 from schema_salad.ref_resolver import uri_file_path
 
 from gridcwl.cwl.access import InputFs
+from gridcwl.cwl.remote import Remote
 from gridcwl.model import JobDirectories
 
 
@@ -40,6 +42,17 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
     be on another continent. Stage folders are numbered, not random, so that the same inputs give the same job.
     """
 
+    def __init__(
+        self,
+        referenced_files: MutableSequence[Any],
+        basedir: str,
+        stagedir: str,
+        separateDirs: bool = True,  # noqa: N803  cwltool's name
+        remote: Remote | None = None,
+    ) -> None:
+        self._remote = remote
+        super().__init__(referenced_files, basedir, stagedir, separateDirs)
+
     def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
         """Give each file a folder of its own where ``separateDirs`` asks for it."""
         for number, entry in enumerate(referenced_files):
@@ -52,13 +65,16 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         if location in self._pathmap:
             return
         # A plain path where there is one: cwltool's revmap_file takes it for what an output is passed through from.
-        resolved = uri_file_path(location) if location.startswith("file://") else location
+        resolved = uri_file_path(location) if location.startswith("file://") else self._real(location)
         folder = str(obj.get("dirname") or stagedir).rstrip(
             "/"
         )  # cwltool gives literals "/out/": one name for one place
         target = f"{folder}/{obj['basename']}"
         if obj["class"] == "Directory":
             self._pathmap[location] = MapperEnt(resolved, target, "WritableDirectory" if copy else "Directory", staged)
+            if (elsewhere := self._elsewhere(location)) is not None:
+                self.visitlisting(elsewhere, target, basedir, copy=copy, staged=staged)
+                return
             # The children of a real directory come with it; those of a literal one are staged one by one.
             children_staged = staged and location.startswith("_:")
             self.visitlisting(obj.get("listing", []), target, basedir, copy=copy, staged=children_staged)
@@ -80,9 +96,27 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         found: tuple[str, str] | None = super().reversemap(target)
         return (found[0], found[0]) if found and found[0].startswith("_:") else found
 
+    def _real(self, location: str) -> str:
+        return location if self._remote is None else self._remote.real(location)
+
+    def _elsewhere(self, location: str) -> list[Any] | None:
+        """What is in a directory that is not on this machine: its files are staged one by one."""
+        return None if self._remote is None else self._remote.listing(location)
+
 
 class JobContext(RuntimeContext):  # type: ignore[misc]
     """A RuntimeContext whose directories are names, not folders on this machine."""
+
+    path_mapper: Any
+    make_fs_access: Any
+    remote: Remote | None = None
+    """What is known of files elsewhere; see :meth:`reach`."""
+
+    def reach(self, remote: Remote) -> None:
+        """From now on inputs may be elsewhere."""
+        self.remote = remote
+        self.path_mapper = partial(StagePathMapper, remote=remote)
+        self.make_fs_access = partial(InputFs, remote=remote)
 
     def create_tmpdir(self) -> str:
         """cwltool makes a folder for each container job here (command_line_tool.py, ``job``); none is needed."""

@@ -30,6 +30,8 @@ from gridcwl.cwl.lean import import_argparser
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, tidy
 from gridcwl.cwl.problems import problems
+from gridcwl.cwl.remote import Remote
+from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.errors import DocumentError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -198,7 +200,9 @@ def from_options(process: Process, words: Sequence[str], program: str, base: str
     return values
 
 
-def complete(process: Process, written: WrittenInputs, program: str, secrets: SecretStore) -> CwlObject:
+def complete(
+    process: Process, written: WrittenInputs, program: str, secrets: SecretStore, remote: Remote | None = None
+) -> CwlObject:
     """The input object, whole: options read, defaults filled in, files found, everything checked.
 
     Returns:
@@ -212,14 +216,16 @@ def complete(process: Process, written: WrittenInputs, program: str, secrets: Se
     if values is None:
         values = from_options(process, written.options, program, written.base)
     try:
-        return _completed(process, values, written.base, secrets)
+        return _completed(process, values, written.base, secrets, remote)
     except InputError:
         if written.hurried is None:
             raise
-        return _completed(process, _load(written.hurried, written.base), written.base, secrets)
+        return _completed(process, _load(written.hurried, written.base), written.base, secrets, remote)
 
 
-def _completed(process: Process, values: CommentedMap, base: str, secrets: SecretStore) -> CwlObject:
+def _completed(
+    process: Process, values: CommentedMap, base: str, secrets: SecretStore, remote: Remote | None
+) -> CwlObject:
     for name in ("cwl:tool", "$namespaces", "$schemas", _ID):
         values.pop(name, None)
     _warn_of_strangers(process, values)
@@ -229,6 +235,8 @@ def _completed(process: Process, values: CommentedMap, base: str, secrets: Secre
             values[name] = parameter["default"]
     with problems(InputError, "The input object is not valid"):
         _find_files(values, base)
+        if remote is not None:
+            put_in_place(process, values, remote)
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)

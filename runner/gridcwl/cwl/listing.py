@@ -12,6 +12,7 @@ from typing import IO, Any
 from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
+from gridcwl.cwl.remote import Remote
 from gridcwl.model import JobResult, ProducedFile
 
 
@@ -27,6 +28,7 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         self.entries: dict[str, ProducedFile] = {entry.path: entry for entry in result.files}
         self.root = result.outdir
         self.escaped = result.escaped
+        self._places: dict[str, str] | None = None
         self._children: dict[str, list[str]] = {"": []}
         for path in self.entries:
             self._note(path)
@@ -116,6 +118,32 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         prefix = f"{relative}/" if relative else ""
         return [file_uri(f"{self.outdir}/{prefix}{name}") for name in sorted(self._children.get(relative, ()))]
 
+    def path_of(self, location: str) -> str | None:
+        """The path of the directory that has this location; None if none has."""
+        if location == self.root:
+            return ""
+        if self._places is None:
+            self._places = {entry.location: entry.path for entry in self.entries.values() if entry.kind == "directory"}
+        return self._places.get(location)
+
+    def objects(self, path: str) -> list[dict[str, Any]]:
+        """What is in a directory, as File and Directory objects, those with all that is in them."""
+        prefix = f"{path}/" if path else ""
+        found: list[dict[str, Any]] = []
+        for name in sorted(self._children.get(path, ())):
+            entry = self.entries.get(prefix + name)
+            if entry is not None and entry.kind == "file":
+                file: dict[str, Any] = {"class": "File", "basename": name, "location": entry.location}
+                file["size"] = entry.size
+                if entry.sha1:
+                    file["checksum"] = f"sha1${entry.sha1}"
+                found.append(file)
+            else:
+                location = entry.location if entry is not None else f"{self.root}/{prefix}{name}"
+                listing = self.objects(prefix + name)
+                found.append({"class": "Directory", "basename": name, "location": location, "listing": listing})
+        return found
+
     def join(self, path: str, *paths: str) -> str:
         """As usual, but a URL stays a URL, and a literal's name its name: inputs may be passed through."""
         return (
@@ -148,6 +176,22 @@ def _pattern(part: str) -> Any:
 
 def _has_magic(part: str) -> bool:
     return any(sign in part for sign in "*?[")
+
+
+def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
+    """Tell ``remote`` what is in the Directories of an output object that are not on this machine."""
+    if isinstance(value, list):
+        for item in value:
+            note_directories(item, listing, remote)
+    elif isinstance(value, dict):
+        location = str(value.get("location", ""))
+        if value.get("class") == "Directory" and location.startswith("rucio://"):
+            path = listing.path_of(location)
+            if path is not None:
+                remote.enter(location, listing.objects(path))
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                note_directories(item, listing, remote)
 
 
 def settle(value: Any, listing: ListingFs) -> None:

@@ -13,6 +13,7 @@ from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, load, locate
+from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.unions import accept_known_names
 
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ class CwlSession:
 
     def inputs(self) -> dict[str, Any]:
         """The whole input object. Raises as ``gridcwl.cwl.inputs.complete``."""
-        return cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets)
+        remote = self.context.remote
+        return cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets, remote)
+
+    def reach(self, files: RemoteFiles) -> None:
+        """From now on files may be where these know them."""
+        self.context.reach(Remote(files))
 
     def reveal(self, value: Any) -> Any:
         """Put secrets in place of their stand-ins. cwltool's own ``retrieve`` does not look into tuples."""

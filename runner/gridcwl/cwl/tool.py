@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.pathmapper import MapperEnt
+from cwltool.process import shortname
 from cwltool.utils import normalizeFilesDirs
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
-from gridcwl.cwl.listing import ListingFs, settle
+from gridcwl.cwl.listing import ListingFs, note_directories, settle
 from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
+from gridcwl.cwl.remote import Remote
 from gridcwl.errors import DocumentError, ExpressionError, OutputError
 from gridcwl.model import (
     ExitCodes,
@@ -130,6 +132,8 @@ class ResolvedJob:
     builder: Builder
     reusable: bool = True
     """Its result may stand for that of the same job in another run (WorkReuse)."""
+    remote: Remote | None = None
+    """Is told of the directories that the job made elsewhere."""
 
 
 def resolve(
@@ -155,7 +159,7 @@ def resolve(
         own = context.copy()
         own.name = str(job_id)
         own.toplevel = toplevel
-        own.make_fs_access = partial(InputFs, inputs=inputs)
+        own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
         captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
         builder = captured.builder
         command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
@@ -164,7 +168,7 @@ def resolve(
                 f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
             )
         directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
-        staged = tuple(_staged_files(captured, name))
+        staged = tuple(_staged_files(captured, name, context.remote))
         job = Job(
             id=job_id,
             run=run,
@@ -177,7 +181,7 @@ def resolve(
             stdin=_stdin(captured.stdin, staged, name),
             stdout=_word(captured.stdout),
             stderr=_word(captured.stderr),
-            outputs=_output_rules(tool, builder),
+            outputs=_output_rules(tool, builder, by_port=context.remote is not None),
             resources=_resources(captured),
             exit_codes=ExitCodes(
                 success=tuple(map(int, captured.successCodes)),
@@ -188,7 +192,7 @@ def resolve(
             placement=placement_of(tool, builder.do_eval, name),
         )
         reusable = _reusable(tool, builder) and not job.in_place
-    return ResolvedJob(job, tool, builder, reusable)
+    return ResolvedJob(job, tool, builder, reusable, context.remote)
 
 
 def _reusable(tool: Process, builder: Builder) -> bool:
@@ -218,6 +222,9 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
             jobname=resolved.job.name,
         )
         settle(outputs, listing)
+        if resolved.remote is not None:
+            note_directories(outputs, listing, resolved.remote)
+            resolved.remote.settle(outputs)
     return outputs
 
 
@@ -247,13 +254,15 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
     with problems(DocumentError, f"{name} cannot be evaluated"):
         own = context.copy()
         own.toplevel = toplevel
-        own.make_fs_access = partial(InputFs, inputs=inputs)
+        own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
         builder = tool._init_job(inputs, own)
         normalizeFilesDirs(builder.job)
         outputs = builder.do_eval(tool.tool["expression"])
         normalizeFilesDirs(outputs)
         if not isinstance(outputs, dict):
             raise ExpressionError(f"{name}: its expression gives {type(outputs).__name__}, not an object")
+        if context.remote is not None:
+            context.remote.settle(outputs)
         return outputs
 
 
@@ -280,12 +289,12 @@ def _word(value: str | None) -> str | None:
     return str(value) if value else None
 
 
-def _staged_files(captured: CapturedJob, name: str) -> Iterator[StagedFile]:
+def _staged_files(captured: CapturedJob, name: str, remote: Remote | None) -> Iterator[StagedFile]:
     """Inputs first, then what InitialWorkDirRequirement puts into the output directory."""
     builder = captured.builder
     known = {entry["location"]: entry for entry in builder.files if "location" in entry}
     targets: dict[str, MapperEnt] = {}
-    initial = StagePathMapper(captured.generatefiles["listing"], "", builder.outdir, separateDirs=False)
+    initial = StagePathMapper(captured.generatefiles["listing"], "", builder.outdir, separateDirs=False, remote=remote)
     for mapper in (builder.pathmapper, initial):
         for location, entry in mapper.items():
             if not entry.staged:
@@ -296,7 +305,8 @@ def _staged_files(captured: CapturedJob, name: str) -> Iterator[StagedFile]:
                     f"{name} has two inputs that want the same place {entry.target.replace('//', '/')}: "
                     f"{earlier.resolved} and {entry.resolved}"
                 )
-            yield _staged_file(entry, known.get(location, {}))
+            about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}
+            yield _staged_file(entry, about)
 
 
 def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
@@ -305,7 +315,8 @@ def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
     if entry.type.startswith("Create"):
         return StagedFile(target, "literal", contents=resolved, writable=writable)
     if entry.type.endswith("Directory"):
-        sources = () if resolved.startswith("_:") else (_url(resolved),)
+        # One that is elsewhere is put together here, as a literal one is: its files are staged one by one.
+        sources = () if resolved.startswith(("_:", "rucio://")) else (_url(resolved),)
         return StagedFile(target, "directory", sources, writable=writable)
     return StagedFile(
         target,
@@ -360,14 +371,20 @@ def _resources(captured: CapturedJob) -> Resources:
     )
 
 
-def _output_rules(tool: Process, builder: Builder) -> OutputRules:
+def _output_rules(tool: Process, builder: Builder, *, by_port: bool) -> OutputRules:
     """What the worker has to keep: the globs, or everything where only an expression can tell."""
     bindings = list(_output_bindings(tool.tool["outputs"]))
+    ports = _ports(tool.tool["outputs"], builder) if by_port else {}
     if any(field in binding for binding in bindings for field in ("outputEval", "secondaryFiles")):
-        return OutputRules(None, tuple(_globs((b for b in bindings if b.get("loadContents")), builder)))
+        return OutputRules(None, tuple(_globs((b for b in bindings if b.get("loadContents")), builder)), ports)
     globs = list(_globs(bindings, builder))
     contents = _globs((b for b in bindings if b.get("loadContents")), builder)
-    return OutputRules(None if "." in globs else tuple(globs), tuple(contents))
+    return OutputRules(None if "." in globs else tuple(globs), tuple(contents), ports)
+
+
+def _ports(ports: list[CwlObject], builder: Builder) -> dict[str, tuple[str, ...]]:
+    """The patterns of each output, by its name."""
+    return {shortname(port["id"]): tuple(_globs(_output_bindings([port]), builder)) for port in ports}
 
 
 def _output_bindings(ports: list[CwlObject]) -> Iterator[CwlObject]:

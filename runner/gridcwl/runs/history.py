@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,11 +159,48 @@ class History:
                 return Earlier(row, found, job, result_from_json(text))
         return None
 
+    def find_left(
+        self, key: bytes, name: str, before: int, left: Container[str], taken: set[int]
+    ) -> tuple[int, str] | None:
+        """A job with this key that has not ended well and is still somewhere: its row and its id; the same job's first.
+
+        Args:
+            key: of the job.
+            name: of the job.
+            before: only rows below this number: those of earlier sessions.
+            left: ids of jobs that are still somewhere.
+            taken: rows that stand for other jobs already.
+        """
+        rows = self._db.execute(
+            "SELECT id, job FROM jobs WHERE key=? AND id<? AND outcome IS NOT 'success' ORDER BY name<>?, id DESC",
+            (key, before, name),
+        )
+        return next(((row, job) for row, job in rows if job in left and row not in taken), None)
+
     def _rows(self, where: str, *values: Any) -> list[Any]:
         return self._db.execute(
             f"SELECT j.id, j.name, j.job, a.result FROM jobs j JOIN attempts a ON a.job=j.id {where}",  # noqa: S608
             values,
         ).fetchall()
+
+    def is_registered(self, prefix: str) -> bool:
+        """Whether the files whose names begin so are known to Rucio."""
+        return self._db.execute("SELECT 1 FROM registered WHERE prefix=?", (prefix,)).fetchone() is not None
+
+    def successes(self) -> Iterator[JobResult]:
+        """The results of all jobs that ended well, page by page."""
+        at = (-1, -1)
+        while True:
+            rows = self._db.execute(
+                "SELECT job, attempt, result FROM attempts WHERE (job, attempt) > (?, ?) AND outcome='success' "
+                "ORDER BY job, attempt LIMIT ?",
+                (*at, _PAGE),
+            ).fetchall()
+            for row in rows:
+                yield result_from_json(row[2])
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][:2]
 
     def moved(self, url: str) -> str | None:
         """Where a file of a result is now, if it was moved."""
@@ -229,6 +266,10 @@ class History:
             (most,),
         ).fetchall()
         return (JobRow(*row[:-1]) for row in rows[::-1])
+
+    def failed_folders(self) -> list[str]:
+        """The names of the folders of all attempts that did not succeed."""
+        return [row[0] for row in self._db.execute("SELECT folder FROM attempts WHERE outcome <> 'success'")]
 
     def attempts(self, row: int) -> list[Attempt]:
         """The attempts of a job."""

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ CREATE TABLE attempts (job INTEGER, attempt INTEGER, outcome TEXT, exit_code INT
 CREATE TABLE moved (old TEXT PRIMARY KEY, new TEXT) WITHOUT ROWID;
 CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
 """
+_LATER = """
+CREATE TABLE IF NOT EXISTS registered (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+"""What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin."""
 
 _PER_SESSION = 1 << 32
 _FLUSH_EVERY_S = 0.005
@@ -85,6 +89,7 @@ class Journal:
             if new:
                 _make(path)
             self._db = connect(path)
+            self._db.execute(_LATER)
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
         except (sqlite3.Error, OSError) as error:
@@ -177,6 +182,16 @@ class Journal:
             result.usage.wall_s if result.usage else None,
             _encoded(result),
         )  # fmt: skip
+        self.flush()
+
+    def registered(self, prefixes: Iterable[str]) -> None:
+        """The files whose names begin so are known to Rucio.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        for prefix in prefixes:
+            self._put("INSERT OR IGNORE INTO registered VALUES (?)", prefix)
         self.flush()
 
     # -- writing -------------------------------------------------------------------------------------------------------

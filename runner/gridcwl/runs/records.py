@@ -8,13 +8,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gridcwl.backends.local.backend import folder_name
 from gridcwl.engine.progress import StepProgress
-from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
+from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Masks, describe, unidentified
@@ -41,6 +41,12 @@ class Records:
     cache: Cache | None = None
     """Where results of other runs are."""
     masks: Masks = field(default_factory=dict)
+    left: Mapping[JobId, JobState] = field(default_factory=dict)
+    """Jobs of earlier sessions that are still where jobs run: under way, or ended and not looked at."""
+    gone: Container[str] = frozenset()
+    """URLs of files elsewhere that are not there any more."""
+    taken: Callable[[Job, JobResult], None] | None = None
+    """Told of each result of an earlier session that is taken."""
     _progressed: float = field(init=False, default=0.0)
     _taken: set[int] = field(init=False, default_factory=set)
     _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
@@ -55,8 +61,10 @@ class Records:
         """Whether :meth:`admit` has to read so much that a thread should do it."""
         return self.cache is not None or self.sums.takes_long(unidentified(job))
 
-    def admit(self, job: Job, step: str, *, reusable: bool) -> JobResult | None:
+    def admit(self, job: Job, step: str, *, reusable: bool) -> JobResult | JobId | None:
         """A job is due. Returns its result if that is known; otherwise it has to be run.
+
+        What an earlier session has submitted, and what goes on since, comes back as that job's id: it is the same job.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -69,10 +77,12 @@ class Records:
             self.journal.add(row, step, job, what, reused=f"run {cached.run}, {cached.name}")
             self.journal.result(row, 1, cached.result, folder_name(job))
             return cached.result
-        self.journal.add(row, step, job, what)
+        left = self._left_by_earlier_session(what.key, job, step)
+        if left is None:
+            self.journal.add(row, step, job, what)
         if self.cache is not None and reusable:
-            self._keys[job.id] = what.key
-        return None
+            self._keys[left or job.id] = what.key
+        return left
 
     def ended(self, job: Job, result: JobResult) -> None:
         """An attempt ended. Called in the job's thread, before anybody else is told.
@@ -117,7 +127,20 @@ class Records:
             raise self.journal.failure
 
     def _row(self, job_id: JobId) -> int:
-        return row_id(self.journal.session, int(job_id.rpartition("-")[2]))
+        _, session, number = job_id.rsplit("-", 2)
+        return row_id(int(session), int(number))
+
+    def _left_by_earlier_session(self, key: bytes, job: Job, step: str) -> JobId | None:
+        if self.earlier is None or not self.left:
+            return None
+        with self._finding:
+            found = self.earlier.find_left(key, job.name, row_id(self.journal.session, 0), self.left, self._taken)
+            if found is None:
+                return None
+            row, left = found
+            self._taken.add(row)
+        self.journal.take(row, step, job.name)
+        return JobId(left)
 
     def _of_earlier_session(self, key: bytes, job: Job, step: str) -> JobResult | None:
         if self.earlier is None:
@@ -132,12 +155,17 @@ class Records:
             log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
             return None
         self.journal.take(found.row, step, job.name)
-        return with_places(replace(found.result, id=job.id), places)
+        result = with_places(replace(found.result, id=job.id), places)
+        if self.taken is not None:
+            self.taken(job, result)
+        return result
 
     def _places(self, result: JobResult) -> dict[str, str] | None:
         """Where files are that are not where they were; None if one of them is nowhere, or is not what it was."""
         places: dict[str, str] = {}
         for file in result.files:
+            if file.location in self.gone:
+                return None
             if is_there(file, file.location):
                 continue
             now = self.earlier.moved(file.location) if self.earlier is not None else None

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.demands import refuse_giants
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
+from gridcwl.runs.carrying import Carried
 from gridcwl.runs.keeping import Kept, finish
 from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
 from gridcwl.runs.publish import check_outdir, publish
@@ -24,6 +25,9 @@ from gridcwl.runs.retry import Retries
 from gridcwl.runs.run import Outcomes, Run, Watcher
 from gridcwl.runs.secrecy import masked
 from gridcwl.runs.sums import Sums
+
+if TYPE_CHECKING:
+    from gridcwl.runs.carriage import Carriage, RucioPlace
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -37,10 +41,13 @@ class RunOptions:
     on_error: Any = "stop"
     leave_tmpdir: bool = False
     retries: Retries = field(default_factory=Retries)
+    detach: bool = False
     sums: Path | None = None
     """Where checksums of input files are remembered."""
     cache: Path | None = None
     """Where results are kept for other runs; None keeps and takes none."""
+    rucio: RucioPlace | None = None
+    """Carries files from job to job; None where they stay on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +75,31 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
     check_outdir(options.outdir)
     with contextlib.ExitStack() as closing:
         records = _records(session, options, kept, closing)
-        outcomes = asyncio.run(_execute(session, inputs, options, watcher, kept.working, records))
+        outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
     shutil.rmtree(options.outdir / f".gridcwl-{kept.run}", ignore_errors=True)  # of a client that was killed
     with _terminated_gently():
-        published = publish(dict(outcomes.outputs), options.outdir, kept.working, kept.run, inputs)
+        published = _published(session, dict(outcomes.outputs), inputs, options, kept, carriage)
         if outcomes.status == "success":
             finish(kept, outcomes.outputs, published, leave=options.leave_tmpdir)
             kept.journal.end("success")
         else:
             kept.journal.end("failed", f"{outcomes.failures} failure(s)")
     return Finished(published, _exit_code(outcomes))
+
+
+def _published(
+    session: CwlSession, outputs: Any, inputs: Any, options: RunOptions, kept: Kept, carriage: Carriage | None
+) -> Any:
+    """The output object, its files kept in Rucio or in the output directory, or both."""
+    if carriage is None or session.context.remote is None:
+        return publish(outputs, options.outdir, kept.working, kept.run, inputs)
+    from gridcwl.runs.carriage import merged
+
+    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote))
+    if not carriage.wire.settings.download:
+        return publish(elsewhere, options.outdir, kept.working, kept.run, inputs)
+    here = asyncio.run(carriage.brought(elsewhere, kept.working / "downloaded"))
+    return merged(elsewhere, publish(here, options.outdir, kept.working, kept.run, inputs))
 
 
 def _records(session: CwlSession, options: RunOptions, kept: Kept, closing: contextlib.ExitStack) -> Records:
@@ -100,12 +122,14 @@ def _exit_code(outcomes: Outcomes) -> int:
 
 
 async def _execute(
-    session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, folder: Path, records: Records
-) -> Outcomes:
-    place = Session(records.run, folder, session.reveal, records.ended)
+    session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept, records: Records
+) -> tuple[Outcomes, Carriage | None]:
+    place = Session(records.run, kept.working, session.reveal, records.ended)
     with _stopped_by_signals() as stopped:
         try:
-            async with open_backend(options.backend, place) as backend:
+            opening = open_backend(options.backend, place)
+            carriage = await _carriage(session, options, kept, records)
+            async with opening if carriage is None else carriage.around(opening) as backend:
                 refuse_giants(session.graph, inputs, backend.capabilities.largest)
                 run = Run(
                     session.graph,
@@ -116,10 +140,24 @@ async def _execute(
                     records,
                     on_error=options.on_error,
                     retries=options.retries,
+                    detach=options.detach,
                 )
-                return await run.execute()
+                outcomes = await run.execute()
+                if isinstance(backend, Carried):
+                    await backend.catch_up()
+                return outcomes, carriage
         except asyncio.CancelledError:
             raise _cancelled(stopped[0] if stopped else None) from None
+
+
+async def _carriage(session: CwlSession, options: RunOptions, kept: Kept, records: Records) -> Carriage | None:
+    if options.rucio is None:
+        return None
+    from gridcwl.runs.carriage import Carriage
+
+    carriage = await Carriage.opened(options.rucio, kept, Path(session.program).stem)
+    records.gone, records.taken = carriage.gone, carriage.taken
+    return carriage
 
 
 def _cancelled(number: signal.Signals | None) -> RunCancelled:

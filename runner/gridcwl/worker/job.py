@@ -107,7 +107,11 @@ class _Attempt:
             raise Failure(reason, outcome)
         self._collect(job, layout, staging, result)
         if job["storage"] is not None:
-            put_away(result, job, layout.workdir, self._options.site, self._control.check)
+            try:
+                put_away(result, job, layout.workdir, self._options.site, self._control.check)
+            except BaseException:
+                result["files"], result["outdir"] = [], ""  # nobody could reach them
+                raise
             if recycler:
                 shutil.rmtree(layout.out, ignore_errors=True)
         result["outcome"] = SUCCESS

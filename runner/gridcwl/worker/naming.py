@@ -17,7 +17,7 @@ LONGEST = 250
 
 _OTHER = re.compile(rb"[^A-Za-z0-9._-]|-(?=_)")
 _ESCAPED = re.compile(rb"-_([0-9a-f]{2})")
-_MARK = re.compile(r"(?:^|[./])(?:j\d+-\d+-\d+|s[0-9a-f]{40})[./](?P<path>.+)", re.DOTALL)
+MARK = re.compile(r"(?:^|[./])(?:j\d+-\d+-\d+|s[0-9a-f]{40}|d0)[./](?P<path>.+)", re.DOTALL)
 
 
 def escaped(path: str) -> str:
@@ -42,7 +42,7 @@ def name_of(prefix: str, path: str) -> str:
 
 def path_in(name: str) -> str:
     """The path that a tool gave to the file of this name; of one that gridcwl did not name, the name's last part."""
-    found = _MARK.search(name)
+    found = MARK.search(name)
     return unescaped(found.group("path")) if found else name.rstrip("/").rpartition("/")[2]
 
 

@@ -53,6 +53,10 @@ class Way:
         """Bring a file to ``path``, and say what came."""
         raise NotImplementedError
 
+    def first(self, url: str, count: int) -> bytes:
+        """The first bytes of a file, at most ``count``."""
+        raise NotImplementedError
+
     def put(self, path: str, url: str, check: Check) -> Known:
         """Put a file there, making the folders that it needs, and say what has arrived."""
         raise NotImplementedError
@@ -82,6 +86,11 @@ class FileWay(Way):
     def get(self, url: str, path: str, check: Check) -> Known:
         """See ``Way.get``."""
         return _copied(path_of(url), path, check)
+
+    def first(self, url: str, count: int) -> bytes:
+        """See ``Way.first``."""
+        with open(path_of(url), "rb") as file:
+            return file.read(count)
 
     def put(self, path: str, url: str, check: Check) -> Known:
         """See ``Way.put``. What arrived is what was read: in one pass over the bytes."""
@@ -136,6 +145,18 @@ class WebWay(Way):
         if length is not None and got.size != length:
             raise Unavailable(f"{web.shown(url)}: the connection was lost after {got.size} of {length} bytes")
         return got
+
+    def first(self, url: str, count: int) -> bytes:
+        """See ``Way.first``."""
+        answer = web.request("GET", url, {"Range": f"bytes=0-{count - 1}"})
+        if answer.status == 416:  # there are no bytes at all
+            web.drained(answer)
+            return b""
+        if answer.status not in (200, 206):
+            raise web.explained(answer, url)
+        data = answer.body.read(count)
+        web.drained(answer)
+        return data
 
     def put(self, path: str, url: str, check: Check) -> Known:
         """See ``Way.put``."""
@@ -208,6 +229,19 @@ class ToolWay(Way):
         else:
             self._run(["xrdcp", "-f", "-s", url, path])
         return sums(path, check)
+
+    def first(self, url: str, count: int) -> bytes:
+        """See ``Way.first``."""
+        command = ["gfal-cat", url] if self._gfal() else ["xrdcp", "-s", "-f", url, "-"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as got:
+            assert got.stdout is not None and got.stderr is not None  # noqa: PT018
+            data = got.stdout.read(count)
+            if len(data) == count:
+                got.kill()
+            elif got.wait():
+                said = got.stderr.read().decode("utf-8", "replace").strip().splitlines() or ["it failed"]
+                raise Unavailable(f"{command[0]}: {said[-1]}")
+            return data
 
     def put(self, path: str, url: str, check: Check) -> Known:
         """See ``Way.put``."""

@@ -1,0 +1,139 @@
+"""The options that say where files live between jobs, and how Rucio is used."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from gridcwl.config import Config
+
+if TYPE_CHECKING:
+    from gridcwl.runs.carriage import RucioPlace
+
+Store = Literal["local", "rucio"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What the user asked for, with what is configured."""
+
+    store: Store = "local"
+    scope: str = ""
+    name: str = "{run}/{step}"
+    elements: str = ""
+    sites: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    site: str = ""
+    keep_days: float = 14
+    lifetime_days: float | None = None
+    copies: int = 1
+    rse_expression: str = ""
+    output_dataset: str = ""
+    download: bool = True
+    cache: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+
+def from_plain(saved: Mapping[str, Any]) -> StoreOptions:
+    """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
+    known = {entry.name for entry in fields(StoreOptions)}
+    return StoreOptions(**{name: value for name, value in saved.items() if name in known})
+
+
+def add_store(group: argparse._ArgumentGroup) -> None:
+    """Add the options."""
+    group.add_argument("--store", choices=("local", "rucio"), help="where files live between jobs (default: local)")
+    group.add_argument("--rucio-scope", metavar="SCOPE", help="outputs go there (default: user.ACCOUNT)")
+    group.add_argument("--rucio-name", metavar="TEMPLATE", help="how names begin (default: {run}/{step})")
+    group.add_argument("--rucio-rse", metavar="EXPRESSION", help="jobs leave outputs on these storage elements")
+    group.add_argument("--lifetime", type=_days, metavar="DAYS", help="how long final outputs are kept (default: ever)")
+    group.add_argument("--copies", type=_copies, metavar="N", help="of final outputs (default: 1)")
+    group.add_argument("--rse-expression", metavar="EXPRESSION", help="where final outputs are kept (default: there)")
+    group.add_argument("--output-dataset", metavar="SCOPE:NAME", help="one dataset for all final files")
+    group.add_argument(
+        "--no-download", dest="download", action="store_false", default=None, help="leave final outputs in Rucio only"
+    )
+    group.add_argument("--cache-in-rucio", action="store_true", help=argparse.SUPPRESS)
+
+
+def with_cache(arguments: Sequence[str]) -> list[str]:
+    """The command line with ``--cache rucio`` by its other name: ``--cache`` alone takes no word."""
+    changed: list[str] = []
+    for number, word in enumerate(arguments):
+        if word == "rucio" and number and arguments[number - 1] == "--cache":
+            changed[-1] = "--cache-in-rucio"
+        else:
+            changed.append("--cache-in-rucio" if word == "--cache=rucio" else word)
+    return changed
+
+
+def read(given: argparse.Namespace, config: Config) -> StoreOptions:
+    """The options of a command line, over those of the configuration."""
+    ours, rucio = StoreOptions(), config.rucio
+    return StoreOptions(
+        store=given.store or config.store or "local",
+        scope=given.rucio_scope or rucio.scope or "",
+        name=given.rucio_name or rucio.name or ours.name,
+        elements=given.rucio_rse or rucio.rse or "",
+        sites=rucio.sites,
+        site=rucio.site or "",
+        keep_days=_first(rucio.keep_days, ours.keep_days),
+        lifetime_days=_first(given.lifetime, rucio.lifetime, None),
+        copies=_first(given.copies, rucio.copies, ours.copies),
+        rse_expression=given.rse_expression or rucio.rse_expression or "",
+        output_dataset=given.output_dataset or "",
+        download=_first(given.download, rucio.download, ours.download),
+        cache=given.cache_in_rucio,
+    )
+
+
+def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RucioPlace | None:
+    """Rucio, if it is what was chosen. Nothing is asked yet.
+
+    Args:
+        options: the user's.
+        known: what an earlier session of the run found.
+
+    Raises:
+        ConfigError: the options do not fit each other.
+    """
+    if options.store != "rucio":
+        return None
+    from gridcwl.runs.carriage import RucioPlace
+    from gridcwl.stores.rucio.asking import Asking
+    from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.stores.rucio.names import check_template
+    from gridcwl.stores.rucio.outputs import chosen_dataset
+    from gridcwl.stores.rucio.settings import RucioSettings
+
+    check_template(options.name)
+    if options.output_dataset:
+        chosen_dataset(options.output_dataset)
+    values = options.plain()
+    del values["store"]
+    values["sites"] = {site: tuple(names) for site, names in options.sites.items()}
+    settings = RucioSettings(**values)
+    client = RucioClient()
+    return RucioPlace(client, settings, Asking(client, settings.scope, known))
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not days > 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return days
+
+
+def _copies(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number

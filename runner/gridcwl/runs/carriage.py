@@ -1,0 +1,229 @@
+"""One run's dealings with Rucio, from its first job to its published outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.backends.base import Backend
+from gridcwl.errors import StoreError
+from gridcwl.model import Job, JobResult
+from gridcwl.runs.carrying import Carried
+from gridcwl.stores.rucio.asking import Asking
+from gridcwl.stores.rucio.client import CHUNK, RucioClient
+from gridcwl.stores.rucio.names import Did, did_of
+from gridcwl.stores.rucio.outputs import Outputs
+from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
+from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.stores.rucio.wire import URL, Wire, open_wire
+
+if TYPE_CHECKING:
+    from gridcwl.cwl.remote import Remote
+    from gridcwl.runs.keeping import Kept
+
+log = logging.getLogger("gridcwl.runs")
+
+
+@dataclass(frozen=True, slots=True)
+class RucioPlace:
+    """Rucio as a run's store: the client, how it is used, and what it has been asked so far."""
+
+    client: RucioClient
+    settings: RucioSettings
+    asking: Asking
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self.client.close()
+
+
+@dataclass(slots=True)
+class Carriage:
+    """Made by :meth:`opened` for one session of a run."""
+
+    wire: Wire
+    kept: Kept
+    gone: set[str] = field(default_factory=set)
+    """Locations of recorded results that are not in Rucio any more."""
+    _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
+
+    @classmethod
+    async def opened(cls, place: RucioPlace, kept: Kept, document: str) -> Carriage:
+        """Find out where things are, and whether what was recorded is still there.
+
+        Raises:
+            ConfigError: the settings do not fit what is there.
+            RucioProblem: Rucio does not answer.
+        """
+        wire = await open_wire(place.settings, kept.run, document, client=place.client)
+        wire.book.note(place.asking.replicas)
+        carriage = cls(wire, kept)
+        kept.journal.describe({"rucio": {"scope": wire.naming.scope, "container": str(wire.naming.container)}})
+        if kept.history is not None:
+            await carriage._look_for_recorded()
+        return carriage
+
+    def around(self, inner: AbstractAsyncContextManager[Backend]) -> Carried:
+        """A backend whose jobs use Rucio."""
+        return Carried(inner, self.wire, self.registered, self._taken_so_far)
+
+    def taken(self, job: Job, result: JobResult) -> None:
+        """A result of an earlier session is taken: if its client did not live to register it, that is to be done."""
+        history = self.kept.history
+        if result.element and history is not None and not history.is_registered(_prefix(result)):
+            self._waiting.append((job, result))
+
+    def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
+        """These are known to Rucio now."""
+        self.kept.journal.registered(prefix for _, result in made if (prefix := _prefix(result)))
+
+    def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    async def _look_for_recorded(self) -> None:
+        assert self.kept.history is not None
+        page: dict[Did, str] = {}
+        for result in self.kept.history.successes():
+            if result.element and self.kept.history.is_registered(_prefix(result)):
+                files = [
+                    file.location for file in result.files if file.kind == "file" and file.location.startswith(URL)
+                ]
+                page |= {did_of(url): url for url in files}
+            if len(page) >= CHUNK:
+                await self._look(page)
+                page = {}
+        await self._look(page)
+
+    async def _look(self, page: dict[Did, str]) -> None:
+        found = await find_replicas(self.wire.client, list(page))
+        self.gone |= {url for did, url in page.items() if did not in found}
+
+    # -- outputs -------------------------------------------------------------------------------------------------------
+
+    async def keep(self, outputs: Any, remote: Remote) -> Any:
+        """Put final outputs into datasets that rules keep. Returns the output object, Directories with what is in them.
+
+        Raises:
+            RucioProblem: Rucio does not answer, or allows no rule.
+        """
+        whole = listed(copy.deepcopy(outputs), remote)
+        made = Outputs(self.wire)
+        await made.keep(whole)
+        rule = await self.wire.rule.make() if made.contents or self.wire.registrar.used else ""
+        about = {
+            "scope": self.wire.naming.scope,
+            "container": str(self.wire.naming.container),
+            "rule": rule,
+            "outputs": [str(did) for did in made.contents],
+        }
+        self.kept.journal.describe({"rucio": about})
+        return whole
+
+    async def brought(self, outputs: Any, folder: Path) -> Any:
+        """The output object with files of this machine in place of those in Rucio; downloads go to ``folder``.
+
+        Raises:
+            StoreError: one cannot be had.
+        """
+        urls = list(dict.fromkeys(_locations(outputs)))
+        await self.wire.book.learn([did_of(url) for url in urls])
+        checks = {str(file["location"]): file for file in _remote_files(outputs)}
+        paths = await asyncio.to_thread(self._fetched, urls, checks, folder)
+        return _here(outputs, paths)
+
+    def _fetched(self, urls: Sequence[str], about: dict[str, Any], folder: Path) -> dict[str, str]:
+        from gridcwl.worker.failure import Failure
+        from gridcwl.worker.fetch import Wanted, fetch, file_url
+        from gridcwl.worker.storage import Known
+
+        found = {}
+        for number, url in enumerate(urls):
+            file = about[url]
+            kind, _, digest = str(file.get("checksum", "")).partition("$")
+            sums = {kind: digest} if kind in ("sha1", "adler32") else {}
+            wanted = Wanted(self.wire.book.sources(did_of(url)), Known(file.get("size"), **sums), url)
+            try:
+                got = fetch(wanted, "", str(folder / str(number)), lambda: None)
+            except Failure as failure:
+                raise StoreError(failure.reason.rstrip("."), remedy="--no-download leaves outputs in Rucio.") from None
+            found[url] = file_url(got.path)
+        return found
+
+
+def listed(value: Any, remote: Remote) -> Any:
+    """Give every Directory that is elsewhere what is in it, in place; returns the value."""
+    if isinstance(value, list):
+        for item in value:
+            listed(item, remote)
+    elif isinstance(value, dict):
+        if value.get("class") == "Directory" and str(value.get("location", "")).startswith(URL):
+            value["listing"] = remote.listing(value["location"]) or []
+            remote.settle(value["listing"])
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                listed(item, remote)
+    return value
+
+
+def merged(elsewhere: Any, here: Any) -> Any:
+    """The published output object with the locations that things have in Rucio."""
+    if isinstance(elsewhere, list) and isinstance(here, list):
+        return [merged(one, other) for one, other in zip(elsewhere, here, strict=True)]
+    if not isinstance(elsewhere, dict) or not isinstance(here, dict):
+        return here
+    if here.get("class") not in ("File", "Directory"):
+        return {key: merged(elsewhere.get(key), item) for key, item in here.items()}
+    whole = dict(here)
+    if str(elsewhere.get("location", "")).startswith(URL):
+        whole["location"] = elsewhere["location"]
+    for key in ("secondaryFiles", "listing"):
+        if key in whole and key in elsewhere:
+            known = {one.get("basename"): one for one in elsewhere[key]}
+            whole[key] = [merged(known.get(one.get("basename"), {}), one) for one in whole[key]]
+    return whole
+
+
+def _prefix(result: JobResult) -> str:
+    for file in result.files:
+        if file.kind == "file" and file.adler32 is not None and file.location.startswith(URL):
+            return prefix_in(did_of(file.location).name)
+    return ""
+
+
+def _remote_files(value: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if isinstance(value, list):
+        for item in value:
+            found += _remote_files(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File" and str(value.get("location", "")).startswith(URL):
+            found.append(value)
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                found += _remote_files(item)
+    return found
+
+
+def _locations(value: Any) -> list[str]:
+    return [str(file["location"]) for file in _remote_files(value)]
+
+
+def _here(value: Any, paths: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_here(item, paths) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _here(item, paths) if isinstance(item, dict | list) else item for key, item in value.items()}
+    location = str(value.get("location", ""))
+    if value.get("class") == "File" and location in paths:
+        made["location"] = paths[location]
+    elif value.get("class") == "Directory" and location.startswith(URL):
+        made["location"] = f"_:{location}"
+    return made

@@ -1,0 +1,184 @@
+"""A backend whose jobs find their inputs in Rucio and leave their outputs there, whatever backend runs them.
+
+The run's loop hears nothing of it: a job goes in with ``rucio://`` names, and its result comes out when its files are
+known to Rucio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from gridcwl.backends.base import Backend
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+
+if TYPE_CHECKING:
+    from gridcwl.stores.rucio.wire import Wire
+
+log = logging.getLogger("gridcwl.runs")
+
+_MOST = 500
+"""Results that are registered together; what comes meanwhile waits for the next time."""
+
+_Arrived = JobEvent | Exception | None
+
+
+class Carried:
+    """Implements ``gridcwl.backends.Backend`` around another one."""
+
+    def __init__(
+        self,
+        inner: AbstractAsyncContextManager[Backend],
+        wire: Wire,
+        registered: Callable[[Sequence[tuple[Job, JobResult]]], None] | None = None,
+        earlier: Callable[[], Sequence[tuple[Job, JobResult]]] | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            inner: runs the jobs.
+            wire: of the run.
+            registered: told of the results that are known to Rucio now.
+            earlier: gives results of an earlier session that have been taken and are not known to Rucio yet.
+        """
+        self._opening = inner
+        self._inner: Backend
+        self._wire = wire
+        self._registered = registered or (lambda _made: None)
+        self._earlier = earlier or (lambda: ())
+        self._jobs: dict[JobId, Job] = {}
+        self._own: asyncio.Queue[JobEvent] = asyncio.Queue()
+        """Events of jobs that never reached the backend."""
+        self._extending: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._inner = await self._opening.__aenter__()
+        self.capabilities = self._inner.capabilities
+        if self.capabilities.batch_size < _MOST:  # where jobs are handed over one by one, where inputs are is asked so
+            self.capabilities = replace(self.capabilities, batch_size=min(_MOST, self.capabilities.window))
+        self._extending = asyncio.create_task(self._wire.keep_alive())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._extending is not None:
+            self._extending.cancel()
+        await self._opening.__aexit__(*error)  # type: ignore[arg-type]
+
+    async def submit(self, jobs: Sequence[Job]) -> None:
+        """See ``Backend.submit``. Of a job that has an input without a replica the result is that.
+
+        Raises:
+            RucioProblem: Rucio does not answer.
+        """
+        await self.catch_up()
+        await self._wire.learn(jobs)
+        ready = []
+        for job in jobs:
+            equipped = self._wire.equipped(job)
+            if lacking := self._wire.lacking(equipped):
+                self._own.put_nowait(_without(job, lacking))
+            else:
+                self._jobs[job.id] = equipped
+                ready.append(equipped)
+        if ready:
+            await self._inner.submit(ready)
+
+    def adopt(self, jobs: Sequence[Job]) -> None:
+        """These jobs run already, submitted by a client that has died; their results are registered as any other's."""
+        self._jobs.update((job.id, self._wire.equipped(job)) for job in jobs)
+
+    async def catch_up(self) -> None:
+        """Register what an earlier session had recorded, and its client had not lived to register.
+
+        Raises:
+            RucioProblem: Rucio does not answer.
+        """
+        made = list(self._earlier())
+        if made:
+            refused = await self._wire.register(made)
+            for reason in refused.values():
+                log.warning("What an earlier session made is not taken by Rucio: %s", reason)
+            self._registered([(job, result) for job, result in made if job.id not in refused])
+
+    async def results(self) -> AsyncIterator[JobEvent]:
+        """See ``Backend.results``. Results come when their files are registered, as many as there are at a time."""
+        arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
+        pumps = [asyncio.create_task(self._pump(arrived)), asyncio.create_task(self._pump_own(arrived))]
+        try:
+            open_ = True
+            while open_:
+                batch = [await arrived.get()]
+                while len(batch) < _MOST and not arrived.empty():
+                    batch.append(arrived.get_nowait())
+                events = [event for event in batch if isinstance(event, JobEvent)]
+                for event in await self._made_known(events):
+                    yield event
+                for error in batch:
+                    if isinstance(error, Exception):
+                        raise error
+                open_ = None not in batch
+        finally:
+            for pump in pumps:
+                pump.cancel()
+
+    async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
+        """See ``Backend.cancel``."""
+        await self._inner.cancel(job_ids, running=running)
+
+    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
+        """See ``Backend.recover``."""
+        return await self._inner.recover(run)
+
+    async def settled(self) -> None:
+        """See ``Backend.settled``."""
+        await self._inner.settled()
+
+    async def close(self) -> None:
+        """See ``Backend.close``."""
+        await self._inner.close()
+
+    async def _pump(self, arrived: asyncio.Queue[_Arrived]) -> None:
+        try:
+            async for event in self._inner.results():
+                arrived.put_nowait(event)
+            arrived.put_nowait(None)
+        except Exception as error:  # noqa: BLE001  raised again where results are waited for
+            arrived.put_nowait(error)
+
+    async def _pump_own(self, arrived: asyncio.Queue[_Arrived]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                arrived.put_nowait(await self._own.get())
+
+    async def _made_known(self, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
+        """The events, after what jobs have made is registered; what Rucio does not take is a failure of its job."""
+        made = []
+        for event in events:
+            if (
+                event.result is not None
+                and (job := self._jobs.pop(event.id, None)) is not None
+                and event.result.element
+            ):
+                made.append((job, event.result))
+        if not made:
+            return events
+        refused = await self._wire.register(made)
+        self._registered([(job, result) for job, result in made if job.id not in refused])
+        return [_refused(event, refused[event.id]) if event.id in refused else event for event in events]
+
+
+def _without(job: Job, lacking: Sequence[str]) -> JobEvent:
+    more = f", and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    reason = f"Rucio knows no replica of the input {lacking[0]}{more} that could be read."
+    return JobEvent(job.id, JobState.FAILED, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+
+
+def _refused(event: JobEvent, reason: str) -> JobEvent:
+    assert event.result is not None
+    result = replace(event.result, outcome=Outcome.PERMANENT_FAILURE, files=(), reason=f"Its output {reason}")
+    return replace(event, state=JobState.FAILED, result=result)

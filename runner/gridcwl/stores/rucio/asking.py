@@ -1,0 +1,205 @@
+"""What DIDs in an input object mean: files with size and checksum, datasets and containers with what is in them.
+
+Asked in bulk and answered once: what was found is kept with the run, so that a resumed run sees the same files even
+where a pattern would find more of them now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gridcwl.errors import InputError, StoreError
+from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
+from gridcwl.stores.rucio.names import Did, Query, did_of, read
+from gridcwl.stores.rucio.replicas import Replicas, find_replicas
+from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.naming import path_in
+from gridcwl.worker.storage import way_to
+
+Found = dict[str, Any]
+"""A CWL File, or ``{"class": "Collection", "files": [...], "collections": [...]}``."""
+
+_DEEPEST = 16
+"""Containers within containers."""
+
+
+class Asking:
+    """Implements ``gridcwl.cwl.remote.RemoteFiles`` with Rucio."""
+
+    def __init__(self, client: RucioClient, scope: str = "", known: Mapping[str, Found] | None = None) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            client: to ask.
+            scope: of names that say none.
+            known: what an earlier session found.
+        """
+        self._client = client
+        self._scope = scope
+        self.known: dict[str, Found] = dict(known or {})
+        self.replicas: dict[Did, Replicas] = {}
+        """Where the files are that were looked for."""
+
+    def understands(self, location: str) -> bool:
+        """See ``RemoteFiles.understands``."""
+        return location.startswith("rucio:") or location[:4].lower() == "lfn:"
+
+    def find(self, locations: Sequence[str]) -> Mapping[str, Found]:
+        """See ``RemoteFiles.find``."""
+        wanted = {location: self._read(location) for location in dict.fromkeys(locations)}
+        new = {location: query for location, query in wanted.items() if location not in self.known}
+        singles = {location: query.did for location, query in new.items() if not query.is_search}
+        found = self._named(list(dict.fromkeys(singles.values())))
+        self.known |= {location: found[did] for location, did in singles.items() if did in found}
+        missing = [location for location, did in singles.items() if did not in found]
+        if missing:
+            more = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise InputError(
+                f"{missing[0]} is not in Rucio{more}",
+                remedy=f"rucio did list '{singles[missing[0]].scope}:*' shows what is.",
+            )
+        for location, query in new.items():
+            if query.is_search:
+                self.known[location] = self._searched(location, query)
+        return {location: self.known[location] for location in wanted}
+
+    def present(self, urls: Sequence[str]) -> Mapping[str, Found]:
+        """See ``RemoteFiles.present``."""
+        dids = {url: did_of(url) for url in urls if url.startswith("rucio://")}
+        about = self._files(list(dict.fromkeys(dids.values())))
+        return {url: about[did] for url, did in dids.items() if did in about}
+
+    def first_bytes(self, url: str, count: int) -> bytes:
+        """See ``RemoteFiles.first_bytes``."""
+        did = did_of(url)
+        if did not in self.replicas:
+            self._files([did])
+        problems = []
+        for pfn in self.replicas[did].pfns if did in self.replicas else ():
+            try:
+                return way_to(pfn).first(pfn, count)
+            except (Unavailable, OSError) as error:
+                problems.append(str(error))
+        raise StoreError(
+            f"{url} cannot be read: {'; '.join(problems) or 'Rucio knows no replica of it'}",
+            remedy="rucio replica list file shows where it should be.",
+        )
+
+    def _read(self, location: str) -> Query:
+        query = read(location, self._scope)
+        if query is None:
+            raise InputError(f"{location} is no DID", remedy="Write rucio://SCOPE/NAME.")
+        return query
+
+    def _now(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return self._client.call_now(method, *arguments, **named)
+
+    def _named(self, dids: Sequence[Did]) -> dict[Did, Found]:
+        """Files, datasets and containers by their names."""
+        found = self._files(dids)
+        kinds = self._metadata([did for did in dids if did not in found])
+        for did, meta in kinds.items():
+            if meta["did_type"] == "FILE":
+                raise InputError(
+                    f"{did.url} is known to Rucio, but has no replica that could be read",
+                    remedy=f"rucio replica list file {did} shows where it was.",
+                )
+        collections = {did: str(meta["did_type"]) for did, meta in kinds.items()}
+        return found | {did: self._collection(did, kind) for did, kind in collections.items()}
+
+    def _files(self, dids: Sequence[Did]) -> dict[Did, Found]:
+        """Those of the DIDs that are files with a replica."""
+        unknown = [did for did in dids if did not in self.replicas]
+        wanted = set(unknown)
+        for start in range(0, len(unknown), CHUNK):
+            asked = self._listed(unknown[start : start + CHUNK])
+            self.replicas |= {did: about for did, about in asked.items() if did in wanted}
+        return {did: _file(did, self.replicas[did]) for did in dids if did in self.replicas}
+
+    def _listed(self, dids: Sequence[Did]) -> dict[Did, Replicas]:
+        found: dict[Did, Replicas] = _run(find_replicas(self._client, dids))
+        return found
+
+    def _metadata(self, dids: Sequence[Did]) -> dict[Did, Mapping[str, Any]]:
+        answers: list[Mapping[str, Any]] = []
+        for start in range(0, len(dids), CHUNK):
+            asked = [{"scope": did.scope, "name": did.name} for did in dids[start : start + CHUNK]]
+            answers += self._now("get_metadata_bulk", asked)
+        return {Did(meta["scope"], meta["name"]): meta for meta in answers}
+
+    def _collection(self, did: Did, kind: str, depth: int = 0) -> Found:
+        made: Found = {"class": "Collection", "location": did.url, "basename": basename(did)}
+        if kind == "DATASET":
+            files = self._now("list_files", did.scope, did.name)
+            return made | {"files": _entries(files), "collections": []}
+        if depth > _DEEPEST:
+            raise InputError(f"{did.url} has containers within containers without end")
+        inside = self._now("list_content", did.scope, did.name)
+        ordered = sorted(inside, key=lambda one: (str(one["scope"]), str(one["name"])))
+        collections = [self._collection(Did(one["scope"], one["name"]), one["type"], depth + 1) for one in ordered]
+        return made | {"files": [], "collections": collections}
+
+    def _searched(self, location: str, query: Query) -> Found:
+        filters = {"name": query.did.name, **dict(query.filters)}
+        names = sorted(str(name) for name in self._search(location, query, filters))
+        if not names:
+            raise InputError(
+                f"{location} finds nothing in Rucio", remedy="rucio did list SCOPE:PATTERN tries patterns."
+            )
+        found = self._named([Did(query.did.scope, name) for name in names])
+        made: Found = {"class": "Collection", "location": location, "basename": "found"}
+        ordered = [found[did] for did in sorted(found)]
+        return made | {
+            "files": [one for one in ordered if one["class"] == "File"],
+            "collections": [one for one in ordered if one["class"] == "Collection"],
+        }
+
+    def _search(self, location: str, query: Query, filters: Mapping[str, str]) -> Iterable[str]:
+        try:
+            names: list[str] = self._now("list_dids", query.did.scope, [filters], did_type=query.kind)
+        except RucioProblem as problem:
+            if problem.kind in ("KeyNotFound", "DIDFilterSyntaxError", "ValueError", "InvalidMetadata"):
+                raise InputError(f"{location} cannot be searched for: {problem.message}") from None
+            raise
+        return names
+
+
+def basename(did: Did) -> str:
+    """What a tool shall see a DID called."""
+    return path_in(did.name).rpartition("/")[2]
+
+
+def _file(did: Did, about: Replicas) -> Found:
+    made: Found = {"class": "File", "location": did.url, "basename": basename(did), "size": about.size}
+    return made | ({"checksum": f"adler32${about.adler32}"} if about.adler32 else {})
+
+
+def _entries(files: Iterable[Mapping[str, Any]]) -> list[Found]:
+    found = []
+    for file in sorted(files, key=lambda one: (str(one["scope"]), str(one["name"]))):
+        did = Did(file["scope"], file["name"])
+        found.append(_file(did, Replicas(int(file["bytes"] or 0), file.get("adler32"), (), ())))
+    return found
+
+
+def _run(question: Any) -> Any:
+    """The answer of a coroutine that only waits for the client's thread, for those who cannot await."""
+    import asyncio
+    import threading
+
+    answer: list[Any] = []
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            answer.append(asyncio.run(question))
+        except BaseException as error:  # noqa: BLE001  raised again below
+            failed.append(error)
+
+    thread = threading.Thread(target=ask, name="rucio-question")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return answer[0]

@@ -1,0 +1,117 @@
+"""Final outputs: put into datasets of their own and kept by rules; Directories become datasets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridcwl.errors import ConfigError
+from gridcwl.stores.rucio.client import CHUNK, RucioProblem
+from gridcwl.stores.rucio.names import Did, did_of, read
+from gridcwl.stores.rucio.rules import add_rule
+from gridcwl.stores.rucio.wire import URL, Wire
+
+log = logging.getLogger("gridcwl.stores.rucio")
+
+CwlObject = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Outputs:
+    """The datasets that the outputs of one run go to."""
+
+    wire: Wire
+    contents: dict[Did, dict[Did, None]] = field(default_factory=dict)
+    """Each dataset's files."""
+
+    async def keep(self, outputs: CwlObject) -> None:
+        """Make the datasets, and the rules that keep them. May be done again.
+
+        Args:
+            outputs: the output object, Directories with their listings. Literal Directories of files in Rucio get the
+                location of the dataset that they become, in place.
+
+        Raises:
+            RucioProblem: Rucio does not answer, or a rule cannot be made.
+        """
+        for name, value in outputs.items():
+            for number, entry in enumerate(_outermost(value)):
+                self._sort_in(entry, name, number)
+        if not self.contents:
+            return
+        await self._attach()
+        await self._make_rules()
+
+    def _sort_in(self, entry: CwlObject, output: str, number: int) -> None:
+        files = [did_of(file["location"]) for file in _files(entry) if str(file.get("location", "")).startswith(URL)]
+        if not files:
+            return
+        if entry["class"] == "Directory":
+            if str(entry.get("location", "_:")).startswith("_:"):
+                entry["location"] = self.wire.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
+            self._put(did_of(entry["location"]), files)
+        chosen = self.wire.settings.output_dataset
+        self._put(chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output), files)
+
+    def _put(self, dataset: Did, files: Iterable[Did]) -> None:
+        self.contents.setdefault(dataset, {}).update(dict.fromkeys(files))
+
+    async def _attach(self) -> None:
+        registrar = self.wire.registrar
+        await registrar.make(self.contents)
+        pairs = [(dataset, file) for dataset, files in self.contents.items() for file in files]
+        for start in range(0, len(pairs), CHUNK):
+            grouped: dict[Did, list[dict[str, str]]] = {}
+            for dataset, file in pairs[start : start + CHUNK]:
+                grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
+            attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
+            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+
+    async def _make_rules(self) -> None:
+        settings = self.wire.settings
+        expression = settings.rse_expression or "|".join(sorted(self.wire.rule.elements))
+        grouping = "DATASET" if settings.rse_expression else "NONE"
+        for dataset in self.contents:
+            try:
+                await add_rule(
+                    self.wire.client, dataset, expression, settings.copies, settings.lifetime_days, grouping=grouping
+                )
+            except RucioProblem as problem:
+                problem.message = f"The outputs {dataset} cannot be kept on {expression}: {problem.message}"
+                raise
+
+
+def chosen_dataset(text: str) -> Did:
+    """The dataset that a user names.
+
+    Raises:
+        ConfigError: it is no DID.
+    """
+    query = read(text)
+    if query is None or query.is_search:
+        raise ConfigError(f"{text} is no name of a dataset", remedy="Write --output-dataset SCOPE:NAME.")
+    return query.did
+
+
+def _outermost(value: Any) -> Iterator[CwlObject]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _outermost(item)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            yield value
+        else:
+            for item in value.values():
+                yield from _outermost(item)
+
+
+def _files(entry: CwlObject) -> Iterator[CwlObject]:
+    if entry["class"] == "File":
+        yield entry
+        for other in entry.get("secondaryFiles") or ():
+            yield from _files(other)
+    else:
+        for child in entry.get("listing") or ():
+            yield from _files(child)

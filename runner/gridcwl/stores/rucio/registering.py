@@ -1,0 +1,139 @@
+"""Making known what jobs have put into storage: DID, replica and place in a dataset in one call for hundreds of files.
+
+Everything here may be done again: what is registered already stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
+from gridcwl.stores.rucio.names import Did
+
+log = logging.getLogger("gridcwl.stores.rucio")
+
+_THERE = ("DataIdentifierAlreadyExists", "Duplicate", "DuplicateContent")
+_AGAINST = ("FileConsistencyMismatch", "FileAlreadyExists", "InvalidObject", "UnsupportedOperation", "InvalidMetadata")
+"""What speaks against a file and not against the whole call."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewReplica:
+    """A file that lies whole in a storage element."""
+
+    did: Did
+    size: int
+    adler32: str
+    element: str
+    dataset: Did
+
+    def plain(self) -> dict[str, Any]:
+        """As Rucio takes it."""
+        return {"scope": self.did.scope, "name": self.did.name, "bytes": self.size, "adler32": self.adler32}
+
+
+@dataclass(slots=True)
+class Registrar:
+    """Registers files, in datasets that it makes, in one container."""
+
+    client: RucioClient
+    container: Did | None = None
+    """Holds the datasets; None for none."""
+    describe: Mapping[Did, Mapping[str, str]] = field(default_factory=dict)
+    """Metadata that new datasets get."""
+    _made: set[Did] = field(init=False, default_factory=set)
+    _held: set[Did] = field(init=False, default_factory=set)
+    _plain: bool = field(init=False, default=False)
+    """The server keeps no metadata of our own."""
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was registered or made."""
+        return bool(self._made)
+
+    async def register(self, replicas: Sequence[NewReplica]) -> dict[Did, str]:
+        """Register; returns those that Rucio does not take, and why.
+
+        Raises:
+            RucioProblem: Rucio cannot be reached, or forbids it altogether.
+        """
+        await self.make(dict.fromkeys(replica.dataset for replica in replicas))
+        refused: dict[Did, str] = {}
+        for start in range(0, len(replicas), CHUNK):
+            refused |= await self._attach(replicas[start : start + CHUNK])
+        return refused
+
+    async def _attach(self, chunk: Sequence[NewReplica]) -> dict[Did, str]:
+        attachments = [*attachments_of(chunk), *self._holding(chunk)]
+        try:
+            await self.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+        except RucioProblem as problem:
+            if problem.kind not in _AGAINST:
+                raise
+            if len(chunk) == 1:
+                return {chunk[0].did: f"{chunk[0].did} at {chunk[0].element}: {problem.message}"}
+            half = len(chunk) // 2  # find out which of them it is
+            return await self._attach(chunk[:half]) | await self._attach(chunk[half:])
+        self._held |= {replica.dataset for replica in chunk}
+        return {}
+
+    def _holding(self, chunk: Sequence[NewReplica]) -> Iterator[dict[str, Any]]:
+        """The datasets that the container does not hold yet."""
+        new = [did for did in dict.fromkeys(replica.dataset for replica in chunk) if did not in self._held]
+        if self.container is not None and new:
+            dids = [{"scope": did.scope, "name": did.name} for did in new]
+            yield {"scope": self.container.scope, "name": self.container.name, "dids": dids}
+
+    async def make(self, datasets: Iterable[Did]) -> None:
+        """Make what is not there yet, in one call where nothing is in the way."""
+        wanted = [(did, "DATASET") for did in datasets]
+        if self.container is not None and wanted:
+            wanted.insert(0, (self.container, "CONTAINER"))
+        new = [(did, kind) for did, kind in wanted if did not in self._made]
+        if new:
+            await self._add([self._described(did, kind) for did, kind in new])
+            self._made |= {did for did, _ in new}
+
+    def _described(self, did: Did, kind: str) -> dict[str, Any]:
+        made: dict[str, Any] = {"scope": did.scope, "name": did.name, "type": kind}
+        meta = self.describe.get(did)
+        return made if self._plain or not meta else made | {"meta": dict(meta)}
+
+    async def _add(self, dids: list[dict[str, Any]]) -> None:
+        for start in range(0, len(dids), CHUNK):
+            chunk = dids[start : start + CHUNK]
+            try:
+                await self.client.call("add_dids", chunk)
+            except RucioProblem as problem:
+                if problem.kind in _THERE:
+                    await self._add_each(chunk)
+                elif any("meta" in did for did in chunk) and problem.kind not in ("AccessDenied", "ScopeNotFound"):
+                    log.info("Rucio keeps no metadata of ours: %s", problem.message)
+                    self._plain = True
+                    await self._add([{name: did[name] for name in ("scope", "name", "type")} for did in chunk])
+                else:
+                    raise
+
+    async def _add_each(self, dids: list[dict[str, Any]]) -> None:
+        if len(dids) == 1:
+            return
+        for did in dids:
+            try:
+                await self.client.call("add_dids", [did])
+            except RucioProblem as problem:
+                if problem.kind not in _THERE:
+                    raise
+
+
+def attachments_of(chunk: Sequence[NewReplica]) -> list[dict[str, Any]]:
+    """One attachment for each dataset and element."""
+    grouped: dict[tuple[Did, str], dict[Did, dict[str, Any]]] = {}
+    for replica in chunk:
+        grouped.setdefault((replica.dataset, replica.element), {})[replica.did] = replica.plain()
+    return [
+        {"scope": dataset.scope, "name": dataset.name, "rse": element, "dids": list(files.values())}
+        for (dataset, element), files in grouped.items()
+    ]

@@ -1,0 +1,211 @@
+"""What one run needs of Rucio: its names, its storage elements, where its files are, and how new ones become known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from gridcwl.errors import ConfigError
+from gridcwl.model import Job, JobResult, StagedFile, Storage
+from gridcwl.stores.rucio.client import RucioClient
+from gridcwl.stores.rucio.elements import Elements, find_elements
+from gridcwl.stores.rucio.names import SCOPE, Did, Naming, did_of, mark_of
+from gridcwl.stores.rucio.registering import NewReplica, Registrar
+from gridcwl.stores.rucio.replicas import ReplicaBook, prefix_in
+from gridcwl.stores.rucio.rules import RunRule
+from gridcwl.stores.rucio.settings import RucioSettings
+
+log = logging.getLogger("gridcwl.stores.rucio")
+
+_SHARD = re.compile(r"\[\d+\]")
+URL = "rucio://"
+
+
+@dataclass(slots=True)
+class Wire:
+    """Between the steps of one run. Made by :func:`open_wire`."""
+
+    client: RucioClient
+    settings: RucioSettings
+    naming: Naming
+    elements: Elements
+    book: ReplicaBook
+    registrar: Registrar
+    rule: RunRule
+    _described: dict[Did, Mapping[str, str]] = field(default_factory=dict)
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    async def learn(self, jobs: Sequence[Job]) -> None:
+        """Find out where the inputs of jobs are, in as few calls as can be.
+
+        Raises:
+            RucioProblem: Rucio does not answer.
+        """
+        await self.book.learn([did_of(url) for job in jobs if job.attempt == 1 for url in _asked(job)])
+        # Where the last attempt failed, a replica may have been lost since.
+        await self.book.learn([did_of(url) for job in jobs if job.attempt > 1 for url in _asked(job)], anew=True)
+
+    def equipped(self, job: Job) -> Job:
+        """The job with URLs that a worker can read from, and a place for its outputs. Asks nobody."""
+        staged = tuple(self._sourced(entry) for entry in job.staged)
+        prefix = self.naming.prefix(step_of(job), mark_of(job.id, job.attempt))
+        return replace(job, staged=staged, storage=Storage(self.naming.scope, prefix, self.elements.usable))
+
+    def lacking(self, job: Job) -> list[str]:
+        """The inputs that have no replica; of a job that is equipped."""
+        return [entry.location for entry in job.staged if entry.location.startswith(URL) and not entry.sources]
+
+    def _sourced(self, entry: StagedFile) -> StagedFile:
+        if entry.kind != "file" or not entry.sources or not entry.sources[0].startswith(URL):
+            return entry
+        url = entry.sources[0]
+        did = did_of(url)
+        about = self.book.about(did)
+        size, checksum = entry.size, entry.checksum
+        if about is not None:
+            size = about.size if size is None else size
+            checksum = checksum or (f"adler32${about.adler32}" if about.adler32 else None)
+        return replace(entry, sources=self.book.sources(did), location=url, size=size, checksum=checksum)
+
+    # -- back ----------------------------------------------------------------------------------------------------------
+
+    async def register(self, made: Sequence[tuple[Job, JobResult]]) -> dict[str, str]:
+        """Make known what jobs have put away. May be done again.
+
+        Returns:
+            Ids of the jobs whose files Rucio does not take, and why.
+
+        Raises:
+            RucioProblem: Rucio cannot be reached, or forbids it altogether.
+        """
+        replicas: list[NewReplica] = []
+        owners: dict[Did, str] = {}
+        for job, result in made:
+            for replica in self.replicas_of(job, result):
+                replicas.append(replica)
+                owners[replica.did] = job.id
+                self.book.put_by(replica.did.scope, prefix_in(replica.did.name), result.element)
+        if not replicas:
+            return {}
+        refused = await self.registrar.register(replicas)
+        await self.rule.make()
+        return {owners[did]: reason for did, reason in refused.items()}
+
+    def replicas_of(self, job: Job, result: JobResult) -> Iterable[NewReplica]:
+        """The files of a result that the job itself has put away, each once in each dataset that it belongs to."""
+        if not result.element:
+            return
+        step = step_of(job)
+        own: set[tuple[str, Did]] = set()
+        for file in result.files:
+            # What a job passed through was registered by who made it, and has no checksum here.
+            if file.kind != "file" or not file.location.startswith(URL) or file.adler32 is None:
+                continue
+            for dataset in self._datasets(job, step, file.path):
+                if (file.location, dataset) not in own:
+                    own.add((file.location, dataset))
+                    yield NewReplica(did_of(file.location), file.size, file.adler32, result.element, dataset)
+
+    def _datasets(self, job: Job, step: str, path: str) -> list[Did]:
+        ports = [name for name, globs in job.outputs.ports.items() if any(_matches(path, glob) for glob in globs)]
+        found = [self.naming.dataset(step, port) for port in ports or [""]]
+        for did, port in zip(found, ports or [""], strict=True):
+            if did not in self._described:
+                self._described[did] = described(job, step, port)
+        return found
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def keep_alive(self) -> None:
+        """Extend the rule as long as the run lives."""
+        while True:
+            await asyncio.sleep(self.rule.every_s)
+            await self.rule.extend()
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self.client.close()
+
+
+async def open_wire(
+    settings: RucioSettings, run: str, document: str = "", *, client: RucioClient | None = None
+) -> Wire:
+    """Find out what a run needs to know of Rucio.
+
+    Raises:
+        ConfigError: the settings do not fit what is there.
+        RucioProblem: Rucio cannot be reached, or does not let us in.
+    """
+    client = client or RucioClient()
+    with contextlib.ExitStack() as undo:
+        undo.callback(client.close)
+        scope = settings.scope or await own_scope(client)
+        if not SCOPE.fullmatch(scope):
+            raise ConfigError(f"{scope!r} cannot be a scope", remedy="At most 25 letters, digits and . _ -")
+        elements = await find_elements(client, settings)
+        naming = Naming(scope, settings.name, run, document)
+        described: dict[Did, Mapping[str, str]] = {}
+        registrar = Registrar(client, naming.container, described)
+        rule = RunRule(client, naming.container, [element.name for element in elements.usable], settings.keep_days)
+        book = ReplicaBook(client, elements)
+        undo.pop_all()
+    return Wire(client, settings, naming, elements, book, registrar, rule, described)
+
+
+async def own_scope(client: RucioClient) -> str:
+    """The scope that is taken if nobody names one: ``user.ACCOUNT``, or the only one that the account has.
+
+    Raises:
+        ConfigError: there is no such scope.
+    """
+    account = await client.account()
+    scopes = [str(scope) for scope in await client.call("list_scopes_for_account", account)]
+    for scope in (f"user.{account}", account):
+        if scope in scopes:
+            return scope
+    if len(scopes) == 1:
+        return scopes[0]
+    listed = f"it has {', '.join(sorted(scopes)[:8])}" if scopes else "it has none"
+    raise ConfigError(
+        f"Which scope of the account {account} shall outputs go to? {listed[:1].upper()}{listed[1:]}",
+        remedy="Say it with --rucio-scope.",
+    )
+
+
+def step_of(job: Job) -> str:
+    """The step's name, whatever the shard."""
+    return _SHARD.sub("", job.name)
+
+
+def described(job: Job, step: str, port: str) -> dict[str, str]:
+    """What a dataset's metadata say."""
+    said = {
+        "gridcwl_run": job.run,
+        "gridcwl_step": step,
+        "gridcwl_output": port,
+        "gridcwl_tool": " ".join(job.command)[:200],
+        "gridcwl_image": job.image.id if job.image else "",
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _asked(job: Job) -> list[str]:
+    return [entry.sources[0] for entry in job.staged if entry.sources and entry.sources[0].startswith(URL)]
+
+
+def _matches(path: str, glob: str) -> bool:
+    """Whether a path is what a pattern means, or lies in a directory that is."""
+    wanted = [part for part in glob.split("/") if part not in ("", ".")]
+    parts = path.split("/")
+    return len(parts) >= len(wanted) and all(
+        fnmatchcase(part, pattern) for part, pattern in zip(parts, wanted, strict=False)
+    )
+
+
+__all__ = ["URL", "Wire", "open_wire", "own_scope", "step_of"]
