@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cwltool.process import SCHEMA_CACHE
+from schema_salad.avro.schema import Names
 from schema_salad.fetcher import DefaultFetcher
 from schema_salad.ref_resolver import Loader, uri_file_path
 
@@ -146,11 +147,11 @@ def keep(path: Path, process: Process, reading: Reading) -> None:
         return
     schemas = {id(known[1]) for known in SCHEMA_CACHE.values()}
 
-    def left_out(value: Any) -> bool:
-        if isinstance(value, Loader) or id(value) in schemas:
-            return True
-        return type(value).__name__ == "Graph" and not reading.ontologies
-
+    left_out: dict[type, Callable[[Any], bool]] = {
+        Loader: lambda _loader: True,
+        Names: lambda names: id(names) in schemas,
+        type(process.formatgraph): lambda _graph: not reading.ontologies,
+    }
     pickled = pickles.dumps(process, left_out)
     if pickled is not None:
         pickles.write(path, (reading, pickled))

@@ -23,6 +23,8 @@ _PARSERS = "cwl_utils.parser"
 _SELDOM = ("cachecontrol", "coloredlogs", "prov", "psutil", "rdflib", "requests", "rich", "rich_argparse")
 _USERS = ("cwl_utils", "cwltool", "schema_salad")
 """The packages whose modules hold stand-ins."""
+_KNOWN: dict[int, tuple[Any, Any]] = {}
+"""What stand-ins that were used stand for, by their identity."""
 
 
 class _Name(type):
@@ -119,14 +121,21 @@ def _of(value: Any) -> str:
 
 
 def _real(value: Any) -> Any:
-    """What this stands in for. All stand-ins of that library give way to the real things."""
+    """What this stands in for. All stand-ins of that library give way to the real things, but for those that compiled
+    modules hold on to.
+    """
+    known = _KNOWN.get(id(value))
+    if known is not None:
+        return known[1]
     library = _of(value).partition(".")[0]
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in _USERS:
             for key, held in list(vars(module).items()):
                 if isinstance(held, _StandIn | _Name | _Made) and _of(held).partition(".")[0] == library:
                     setattr(module, key, _found(held))
-    return _found(value)
+    real = _found(value)
+    _KNOWN[id(value)] = value, real
+    return real
 
 
 def _found(value: Any) -> Any:

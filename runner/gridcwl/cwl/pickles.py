@@ -11,8 +11,8 @@ import pickle
 import sys
 import tempfile
 from collections import ChainMap
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,18 @@ def clear_out(folder: Path, most: int) -> None:
         log.debug("%s cannot be cleared out: %s", folder, error)
 
 
-def dumps(value: Any, left_out: Callable[[Any], bool] | None = None) -> bytes | None:
-    """A value as bytes; what is left out will be None. None if something in it cannot be pickled."""
+def dumps(value: Any, left_out: Mapping[type, Callable[[Any], bool]] | None = None) -> bytes | None:
+    """A value as bytes; None if something in it cannot be pickled.
+
+    Args:
+        value: anything.
+        left_out: types, and which objects of them will be None.
+    """
     stream = io.BytesIO()
-    pickler = _Pickler(stream, left_out) if left_out else pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = _TABLE
+    pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
+    # By type, not by persistent_id: that would be asked for each of a million strings.
+    omitting: dict[type, Any] = {kind: partial(_reduce_unless, omit) for kind, omit in (left_out or {}).items()}
+    pickler.dispatch_table = ChainMap(omitting, _TABLE)
     try:
         pickler.dump(value)
     except Exception as error:  # noqa: BLE001  as many kinds as there are objects
@@ -99,25 +106,18 @@ def dumps(value: Any, left_out: Callable[[Any], bool] | None = None) -> bytes | 
 def loads(pickled: bytes) -> Any:
     """What :func:`dumps` made into bytes; None if it cannot be read."""
     try:
-        return _Unpickler(io.BytesIO(pickled)).load()
+        return pickle.loads(pickled)  # noqa: S301  of a file that read() has found to be ours
     except Exception as error:  # noqa: BLE001  a damaged file raises anything
         log.debug("what is kept cannot be read: %s", error)
         return None
 
 
-class _Pickler(pickle.Pickler):
-    def __init__(self, stream: io.BytesIO, left_out: Callable[[Any], bool]) -> None:
-        super().__init__(stream, pickle.HIGHEST_PROTOCOL)
-        self._left_out = left_out
-
-    def persistent_id(self, value: Any) -> str | None:
-        """Names what is not pickled with the rest."""
-        return "left out" if self._left_out(value) else None
+def _reduce_unless(omit: Callable[[Any], bool], value: Any) -> Any:
+    return (_nothing, ()) if omit(value) else value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 
-class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, _name: Any) -> None:
-        """In place of what was left out."""
+def _nothing() -> None:
+    """In place of what was left out."""
 
 
 def _reduce_norm_dict(value: Any) -> Any:
