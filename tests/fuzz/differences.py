@@ -43,6 +43,14 @@ CWLTOOL_REFUSES = (
         r"Unhandled error, try again with --debug for more information:\s+'[^']*/ha'",
     ),
     Difference(
+        "cwltool takes the place where it staged a literal File for one that stays",
+        r"No such file or directory:\s+'[^']*/stg[-0-9a-f]{36}/",
+    ),
+    Difference(
+        "cwltool cannot load the contents of a literal File",
+        r"Reading _:[-0-9a-f]{36}",
+    ),
+    Difference(
         "cwltool cannot hand a literal Directory through a tool",
         r"Does not exist or is not a Directory: '_:",
     ),

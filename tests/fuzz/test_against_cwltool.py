@@ -21,9 +21,9 @@ from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
 from .workflows import Case, cases
 
-EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "100"))
+EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "500"))
 SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
-PARTS = 4
+PARTS = 8
 """Tests that the examples are spread over, for both cores."""
 MOST_REFUSED = 0.3
 MOST_KNOWN = 0.2

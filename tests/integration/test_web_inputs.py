@@ -32,7 +32,7 @@ def site() -> Iterator[Site]:
     made = Site()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             made.asked[self.path] += 1
             content = made.files.get(self.path)
             if content is None:

@@ -147,6 +147,8 @@ class Run:
                 self.scope.values[name] = self.scatter.shaped(column)
             elif _keeps_all(self.step):
                 self.scope.values[name] = column
+            elif self.step.loop is not None and self.failed:
+                self.scope.values[name] = None  # what an iteration before gave is not what the loop was to give
             elif column[0] is not MISSING:
                 self.scope.values[name] = column[0]
 

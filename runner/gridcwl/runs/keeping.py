@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import gridcwl
-from gridcwl.errors import GridCWLError, RunCancelled, StoreError
+from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal
+from gridcwl.runs.tidy import drop_failed, keep_logs, moved
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -61,7 +62,7 @@ def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
     with folder.held():
         journal = Journal(folder.journal, new=True)
         journal.describe({"working": str(working)})
-        with _session(journal), _gone_if_empty(working):
+        with _gone_if_empty(working), _session(journal, working):
             yield Kept(folder, working, journal)
 
 
@@ -79,11 +80,10 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         working = Path(str(history.meta("working")))
         _stop_orphans(folder.run, working, history)
         journal = Journal(folder.journal)
-        with _session(journal):
+        working = _made(working, journal, history)
+        with _gone_if_empty(working), _session(journal, working):
             _find_results(working, journal, history)
-            working = _made(working, journal, history)
-            with _gone_if_empty(working):
-                yield Kept(folder, working, journal, history)
+            yield Kept(folder, working, journal, history)
 
 
 def stop_leftovers(folder: RunFolder) -> None:
@@ -132,8 +132,6 @@ def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
 
 def finish(kept: Kept, outputs: Any, published: Any, *, leave: bool) -> None:
     """The run succeeded and its outputs are published: its working copies go, the journal and what tools said stay."""
-    from gridcwl.runs.tidy import keep_logs, moved
-
     kept.journal.moved(moved(outputs, published))
     kept.journal.describe({"outputs": published})
     if not leave:
@@ -141,7 +139,7 @@ def finish(kept: Kept, outputs: Any, published: Any, *, leave: bool) -> None:
 
 
 @contextmanager
-def _session(journal: Journal) -> Iterator[None]:
+def _session(journal: Journal, working: Path) -> Iterator[None]:
     pid = os.getpid()
     journal.begin(
         pid=pid, pid_started=process_started(pid) or 0.0, host=socket.gethostname(), version=gridcwl.__version__
@@ -150,6 +148,9 @@ def _session(journal: Journal) -> Iterator[None]:
     try:
         yield
         status = ""
+    except RunDetached as error:
+        status, message = "detached", error.message
+        raise
     except (RunCancelled, KeyboardInterrupt) as error:
         status, message = "cancelled", str(error)
         raise
@@ -165,6 +166,8 @@ def _session(journal: Journal) -> Iterator[None]:
                 journal.end(status, message)
             with contextlib.closing(History(journal.path)) as history:
                 summary = history.summary(anew=True)
+                if not (history.meta("options") or {}).get("leave_tmpdir"):
+                    drop_failed(working, history.failed_folders(), journal.path.parent / "logs")
             journal.describe({"summary": summary})
         journal.close()
 
@@ -182,7 +185,8 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     stopped = orphans.stop_processes(working)
     options = history.meta("options") or {}
-    if history.containers() and any(session.status == "running" for session in history.sessions()):
+    here = (options.get("grid") or {}).get("backend", "local") == "local"
+    if here and history.containers() and any(session.status == "running" for session in history.sessions()):
         stopped += orphans.stop_containers(str(options.get("engine", "docker")), run)
     if stopped:
         log.warning("stopped %d process(es) or container(s) that the killed client had left running", stopped)

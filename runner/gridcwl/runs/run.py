@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 from gridcwl.backends.base import Backend
+from gridcwl.backends.local.backend import folder_name
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
@@ -26,6 +27,7 @@ from gridcwl.errors import BackendError, GridCWLError, JobFailed, UnsupportedErr
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries, pause
+from gridcwl.runs.tidy import keep_words
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -258,6 +260,8 @@ class Run:
 
     def _deliver(self, under_way: _UnderWay, result: JobResult) -> None:
         job = under_way.resolved.job
+        if result.outcome is not Outcome.SUCCESS:
+            result = keep_words(result, self.records.journal.path.parent / "logs" / folder_name(job))
         try:
             if result.outcome is not Outcome.SUCCESS:
                 raise _failure_of(job, result)

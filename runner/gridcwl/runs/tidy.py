@@ -1,13 +1,18 @@
-"""After a run succeeded: what is taken away, what stays, and where published files went."""
+"""After a run: what is taken away, what stays, and where published files went."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gridcwl.model import JobResult
+
 _STREAMS = ("stdout", "stderr")
+_END_BYTES = 64 << 20
 
 
 def keep_logs(working: Path, logs: Path) -> None:
@@ -18,6 +23,50 @@ def keep_logs(working: Path, logs: Path) -> None:
             for shelved in entry.glob(f"outputs/*.{stream}_log"):  # of a job whose folders others have got since
                 _keep(shelved, logs / shelved.name.removesuffix(f".{stream}_log") / f"{stream}.log")
     shutil.rmtree(working, ignore_errors=True)
+
+
+def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
+    """Remove the folders of attempts that did not succeed; what tools said goes to ``logs`` as well.
+
+    What has succeeded stays: a run that is resumed takes it from there.
+    """
+    for name in folders:
+        for stream in _STREAMS:
+            _keep(working / name / f"{stream}.log", logs / name / f"{stream}.log")
+        shutil.rmtree(working / name, ignore_errors=True)
+    for recycled in working.glob("recycled*"):  # gridcwl.worker.recycle: what waits there for other jobs
+        shutil.rmtree(recycled / "empty", ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (recycled / "outputs").rmdir()
+        with contextlib.suppress(OSError):
+            recycled.rmdir()
+
+
+def keep_words(result: JobResult, logs: Path) -> JobResult:
+    """A failed attempt's words where they stay, before anybody is told where to look for them.
+
+    The log in the job's folder stays; of a large one on another disk only the end gets a second place.
+    """
+    kept: dict[str, Any] = {}
+    for stream in _STREAMS:
+        log = getattr(result, f"{stream}_log")
+        target = logs / f"{stream}.log"
+        with contextlib.suppress(OSError):
+            if log and Path(log).stat().st_size:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _second_name(Path(log), target)
+                kept[f"{stream}_log"] = str(target)
+    return replace(result, **kept)
+
+
+def _second_name(log: Path, target: Path) -> None:
+    try:
+        target.unlink(missing_ok=True)
+        target.hardlink_to(log)
+    except OSError:  # on another disk
+        with log.open("rb") as whole, target.open("wb") as end:
+            whole.seek(max(0, log.stat().st_size - _END_BYTES))
+            shutil.copyfileobj(whole, end)
 
 
 def _keep(log: Path, kept: Path) -> None:
