@@ -23,6 +23,8 @@ class Capabilities:
     """How many jobs may be under way or waiting in the backend before the run holds back the rest."""
     largest: Resources | None = None
     """The most that one job can be given; None where only the server knows."""
+    sees_files: bool = True
+    """Jobs can read the files of this machine."""
 
 
 class Backend(Protocol):
@@ -50,7 +52,13 @@ class Backend(Protocol):
         """
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
-        """After a restart: the run's jobs that are already out there."""
+        """After a restart: the run's jobs that are already out there.
+
+        One of these that is submitted again is not started again: its result comes as if it had just been submitted.
+        """
+
+    async def settled(self) -> None:
+        """Wait until all jobs that were submitted are where they can outlive us, if they can."""
 
     async def close(self) -> None:
         """Stop everything that runs and release what is held; safe to call twice."""

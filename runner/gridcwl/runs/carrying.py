@@ -76,6 +76,8 @@ class Carried:
             RucioProblem: Rucio does not answer.
         """
         await self.catch_up()
+        if not self._inner.capabilities.sees_files:
+            jobs = await self._wire.with_uploads(jobs)
         await self._wire.learn(jobs)
         ready = []
         for job in jobs:

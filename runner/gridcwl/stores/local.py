@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,6 +143,10 @@ class Placement:
         """Write a small file."""
         self._prepared(name).write_bytes(text)
         return Sums(len(text), hashlib.sha1(text).hexdigest(), f"{zlib.adler32(text):08x}")
+
+    def scratch(self) -> Path:
+        """A folder on the target's file system, for what is not to be placed; whoever asks for it removes it."""
+        return Path(tempfile.mkdtemp(prefix=".gridcwl-scratch-", dir=self.target))
 
     def folder(self, name: Path) -> None:
         """Make a folder."""

@@ -45,7 +45,7 @@ def put_away(result: Plain, job: Plain, workdir: str, site: str, check: Callable
             name = name_of(storage["prefix"], entry["path"])
             uploads[entry["location"]] = Upload(path, name, Known(entry["size"], entry["adler32"], entry["sha1"]))
     if uploads:
-        result["element"] = _put(list(uploads.values()), storage, site, check)
+        result["element"] = put_files(list(uploads.values()), storage["scope"], storage["elements"], site, check)
     for entry in result["files"]:
         if entry["kind"] == "directory" and mine.has(entry["location"]):
             entry["location"] = url_of(storage["scope"], name_of(storage["prefix"], entry["path"]))
@@ -64,13 +64,19 @@ class _Mine:
         return location.startswith("file://") and path_of(location).startswith(self._roots)
 
 
-def _put(uploads: List[Upload], storage: Plain, site: str, check: Callable[[], None]) -> str:
-    """The name of the element that took them all."""
+def put_files(
+    uploads: List[Upload], scope: str, elements: Sequence[Plain], site: str, check: Callable[[], None]
+) -> str:
+    """Put files into the first element that takes them all, those of the site before others. Returns its name.
+
+    Raises:
+        Failure: none does; it may pass.
+    """
     problems = []
-    for element in _preferred(storage["elements"], site):
+    for element in _preferred(elements, site):
         for url in element["urls"]:
             try:
-                _put_below(url, uploads, storage["scope"], element.get("naming", "hash"), check)
+                _put_below(url, uploads, scope, element.get("naming", "hash"), check)
             except Unavailable as error:
                 problems.append(f"{element['name']}: {error}")
             except OSError as error:

@@ -135,8 +135,13 @@ class Naming:
 
     def prefix(self, step: str, mark: str) -> str:
         """How the names of what one attempt of a job makes begin. ``mark`` is ``session-number-attempt``."""
+        return self.prefix_of(self._filled(step), f"j{mark}")
+
+    def prefix_of(self, path: str, mark: str) -> str:
+        """How the names of what belongs to ``path`` begin; the mark says where the path of each file begins."""
         sign = "/" if self.slashes else "."
-        return f"{self._joined(self._filled(step), LONGEST - _ROOM - len(mark) - 3)}{sign}j{mark}{sign}"
+        begin = self._joined(path, LONGEST - _ROOM - len(mark) - 2)
+        return f"{begin}{sign}{mark}{sign}" if mark else f"{begin}{sign}"
 
     def upload(self, sha1: str, basename: str) -> Did:
         """Of an input that is uploaded: the same for the same bytes, whatever the run."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import Job, JobResult, StagedFile, Storage
+from gridcwl.stores.local import path_of
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.elements import Elements, find_elements
 from gridcwl.stores.rucio.names import SCOPE, Did, Naming, did_of, mark_of
@@ -19,6 +22,7 @@ from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, prefix_in
 from gridcwl.stores.rucio.rules import RunRule
 from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.stores.rucio.store import RucioStore, Uploaded
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
@@ -38,6 +42,7 @@ class Wire:
     registrar: Registrar
     rule: RunRule
     _described: dict[Did, Mapping[str, str]] = field(default_factory=dict)
+    _sent: dict[Path, Uploaded] = field(default_factory=dict)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
@@ -50,6 +55,42 @@ class Wire:
         await self.book.learn([did_of(url) for job in jobs if job.attempt == 1 for url in _asked(job)])
         # Where the last attempt failed, a replica may have been lost since.
         await self.book.learn([did_of(url) for job in jobs if job.attempt > 1 for url in _asked(job)], anew=True)
+
+    async def with_uploads(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """The jobs with DIDs in place of files of this machine, which are put into Rucio if they are not there.
+
+        Raises:
+            StoreError: one cannot be read, or no element takes it.
+        """
+        wanted = [
+            path for job in jobs for entry in job.staged for path in _local_files(entry) if path not in self._sent
+        ]
+        if wanted:
+            self._sent |= await self.store.upload_inputs(wanted, f"{self.naming.run}/inputs")
+        return [replace(job, staged=tuple(self._elsewhere(job.staged))) for job in jobs]
+
+    @property
+    def store(self) -> RucioStore:
+        """The same Rucio as a store."""
+        return RucioStore(self.client, self.elements, self.naming, book=self.book, site=self.settings.site)
+
+    def _elsewhere(self, staged: Sequence[StagedFile]) -> Iterable[StagedFile]:
+        for entry in staged:
+            files = list(_local_files(entry))
+            if not files:
+                yield entry
+                continue
+            if entry.kind == "directory":
+                yield replace(entry, sources=())
+            root = path_of(entry.sources[0])
+            for path in files:
+                sent = self._sent[path]
+                below = "" if entry.kind == "file" else f"/{path.relative_to(root)}"
+                checksum = entry.checksum or f"sha1${sent.sha1}"
+                yield replace(
+                    entry, target=entry.target + below, kind="file", sources=(sent.did.url,), size=sent.size,
+                    checksum=checksum if entry.kind == "file" else f"sha1${sent.sha1}",
+                )  # fmt: skip
 
     def equipped(self, job: Job) -> Job:
         """The job with URLs that a worker can read from, and a place for its outputs. Asks nobody."""
@@ -193,6 +234,19 @@ def described(job: Job, step: str, port: str) -> dict[str, str]:
         "gridcwl_image": job.image.id if job.image else "",
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _local_files(entry: StagedFile) -> Iterator[Path]:
+    """The files of this machine that a staged entry consists of."""
+    if not entry.sources or not entry.sources[0].startswith("file://"):
+        return
+    path = path_of(entry.sources[0])
+    if entry.kind == "file":
+        yield path
+    elif entry.kind == "directory":
+        for folder, folders, names in os.walk(path, followlinks=True):
+            folders.sort()
+            yield from (Path(folder, name) for name in sorted(names))
 
 
 def _asked(job: Job) -> list[str]:
