@@ -255,13 +255,14 @@ class RucioService:
     def _start(self, say: Say) -> None:
         say(f"{self.name}: starting Rucio {environment.VERSION}, {self.url}")
         host = self._authority.host
-        # SQLite has one writer at a time, and tells the others that it is locked
-        size = ["--workers", "2", "--threads", "4"] if self._postgres else ["--workers", "1", "--threads", "1"]
+        # One process: a second costs as long a start again, and two forks of one that is loaded would share connections.
+        # SQLite has one writer at a time, and tells the others that it is locked.
+        size = ["--workers", "1", "--threads", "8" if self._postgres else "1"]
         command = [
             str(self.python), "-m", "gunicorn", "wsgi:application", "--pythonpath", str(_SERVER),
             "--config", str(_SERVER / "gunicorn_conf.py"), "--bind", f"127.0.0.1:{self._place.port('rucio')}", *size,
             "--worker-class", "gthread", "--keep-alive", "30", "--timeout", "300", "--limit-request-line", "8190",
-            "--preload", "--no-control-socket", "--certfile", str(host.certificate), "--keyfile", str(host.key),
+            "--no-control-socket", "--certfile", str(host.certificate), "--keyfile", str(host.key),
             "--ca-certs", str(self._authority.ca_certificate), "--cert-reqs", str(int(ssl.CERT_OPTIONAL)),
         ]  # fmt: skip
         self._processes.start(self.name, command, env=self._env())
