@@ -12,7 +12,8 @@
     │   └── OutputConflict          something is in the way where an output has to go
     ├── JobFailed                   a tool ran and failed
     ├── OutputError                 a tool ended well but what it left is not what its document promises
-    └── RunCancelled                the user stopped the run
+    ├── RunCancelled                the user stopped the run
+    └── RunDetached                 the user left, and the jobs go on (exit code 0)
 
 Errors carry fields (``job_id``, ``step`` ...) and derive the message from them. ``str(error)`` is for people: what
 happened, to what, why if known. ``error.remedy`` says what to do.
@@ -122,3 +123,16 @@ class RunCancelled(GridCWLError):
     """The user stopped the run."""
 
     exit_code = 130
+
+
+class RunDetached(GridCWLError):
+    """The user left while the run's jobs go on where they are."""
+
+    exit_code = 0
+
+    def __init__(self, run: str, jobs: int) -> None:
+        super().__init__(
+            f"The run {run} goes on without this terminal, with {jobs} job(s) submitted",
+            remedy=f"gridcwl attach {run} goes on with it; gridcwl cancel {run} stops it.",
+        )
+        self.run = run

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.cli.whereabouts import Whereabouts
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
-from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, RunId
 from gridcwl.runs.run import JobFailure
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 _LONGEST_COMMAND = 2000
@@ -55,6 +57,8 @@ class PlainWatcher:
         self._told: dict[str, tuple[int, ...]] = {}
         self._begun = self._last = time.monotonic()
         self._running: dict[JobId, str] = {}
+        self._whereabouts = Whereabouts()
+        self._said_where = ""
 
     def __enter__(self) -> PlainWatcher:
         return self
@@ -74,8 +78,15 @@ class PlainWatcher:
         if self._verbose:
             self._say(f"{job.name}: {shown_command(job)}")
 
+    def job_moved(self, job: Job, event: JobEvent) -> None:
+        """See ``Watcher``."""
+        self._whereabouts.moved(event)
+        if self._verbose:
+            self._say(f"{job.name}: {event.detail}" + (f", at {event.site}" if event.site else ""))
+
     def job_ended(self, job: Job, result: JobResult) -> None:
         """See ``Watcher``."""
+        self._whereabouts.ended(job.id)
         self._running.pop(job.id, None)
         if self._verbose:
             cost = f" in {result.usage.wall_s:.1f} s" if result.usage else ""
@@ -108,6 +119,11 @@ class PlainWatcher:
             if any(counts):
                 self._say(f"{step.name}: {described(step, running[step.name])}")
 
+        where = self._whereabouts.line()
+        if where and where != self._said_where:
+            self._said_where = where
+            self._say(where)
+
     def _say(self, text: str) -> None:
         if not self._quiet:
             print(f"[{elapsed(self._begun)}] {text}", file=sys.stderr)
@@ -136,9 +152,16 @@ class LiveWatcher(PlainWatcher):
     def tick(self) -> None:
         """Nothing: the table asks for itself."""
 
-    def _table(self) -> Table:
+    def _table(self) -> RenderableType:
         running = Counter(self._running.values())
-        return table_of(self._progress(), running, elapsed(self._begun), self._console.height - _AROUND_THE_TABLE)
+        where = self._whereabouts.rows()
+        height = self._console.height - _AROUND_THE_TABLE - (len(where) + 2 if where else 0)
+        steps = table_of(self._progress(), running, elapsed(self._begun), height)
+        if not where:
+            return steps
+        from rich.console import Group
+
+        return Group(steps, places_of(where))
 
 
 def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: str, height: int) -> Table:
@@ -166,6 +189,19 @@ def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: s
         )
     if len(shown) < len(steps):
         table.add_row(f"... and {len(steps) - len(shown)} more steps", style="dim")
+    return table
+
+
+def places_of(rows: Sequence[tuple[str, str, int]]) -> Table:
+    """Where jobs are, and how they stand there."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("site", no_wrap=True)
+    table.add_column("state", style="dim", no_wrap=True)
+    table.add_column("jobs", justify="right", no_wrap=True)
+    for site, detail, number in rows:
+        table.add_row(site, detail, str(number))
     return table
 
 

@@ -23,7 +23,7 @@ from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
-from gridcwl.errors import BackendError, GridCWLError, JobFailed, UnsupportedError
+from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries, pause
@@ -49,6 +49,9 @@ class Watcher(Protocol):
 
     def job_started(self, job: Job) -> None:
         """A job runs now."""
+
+    def job_moved(self, job: Job, event: JobEvent) -> None:
+        """A place that has a choice says where a job is, and how it stands there."""
 
     def job_ended(self, job: Job, result: JobResult) -> None:
         """A job ended, well or not."""
@@ -86,6 +89,7 @@ class _UnderWay:
 
     invocation: Invocation
     resolved: ResolvedJob
+    begun: bool = False
     withdrawn: bool = False
     """Told not to begin, as the run stops."""
 
@@ -102,6 +106,8 @@ class Run:
     records: Records
     on_error: OnError = "stop"
     retries: Retries = field(default_factory=Retries)
+    detach: bool = False
+    """Leave as soon as all that is ready is submitted."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """Waits before another attempt; tests have a clock of their own."""
     chance: Callable[[], float] = random.random
@@ -113,6 +119,8 @@ class Run:
     _inbox: asyncio.Queue[_Happening] = field(init=False)
     _told: int = field(init=False, default=0)
     _failed_jobs: set[JobId] = field(init=False, default_factory=set)
+    _admitting: int = field(init=False, default=0)
+    """Jobs that a thread looks for in earlier results."""
 
     async def execute(self) -> Outcomes:
         """Run to the end. Leaves the backend open.
@@ -124,6 +132,8 @@ class Run:
         self._flow = Dataflow(self.process, self.inputs, CwlEvaluator(self.context), on_error=self.on_error)
         self._inbox = asyncio.Queue()
         self.watcher.started(self.records.run, self._flow.progress)
+        if self.records.earlier is not None:
+            self.records.left = await self.backend.recover(self.records.run)
         self._begin(self._listen())
         try:
             while True:
@@ -133,6 +143,9 @@ class Run:
                     await self._withdraw_waiting()
                 if self._flow.done:
                     break
+                if self.detach and not self._admitting:
+                    await self.backend.settled()
+                    raise RunDetached(self.records.run, len(self._under_way))
                 self.records.write_soon()
                 happening = await self._inbox.get()
                 self.records.check()
@@ -202,6 +215,7 @@ class Run:
         job = resolved.job
         self._under_way[job.id] = _UnderWay(invocation, resolved)
         if self.records.takes_long(job):
+            self._admitting += 1
             self._begin(self._admit_in_thread(invocation, resolved))
             return None
         return self._admitted(job, self.records.admit(job, _step(invocation), reusable=resolved.reusable))
@@ -215,16 +229,23 @@ class Run:
             return
 
         async def go_on() -> None:
-            if self._admitted(job, known) is not None:
-                await self._submit([job])
+            self._admitting -= 1
+            if (admitted := self._admitted(job, known)) is not None:
+                await self._submit([admitted])
 
         self._inbox.put_nowait(go_on)
 
-    def _admitted(self, job: Job, known: JobResult | None) -> Job | None:
-        """The job, if it has to be run; otherwise its result is taken in."""
+    def _admitted(self, job: Job, known: JobResult | JobId | None) -> Job | None:
+        """The job, if it has to be run, or goes on by an earlier id; otherwise its result is taken in."""
         if known is None:
             return job
         under_way = self._under_way.pop(job.id)
+        if isinstance(known, str):
+            log.info("%s: goes on since an earlier session, as %s", job.name, known)
+            job = replace(job, id=known)
+            under_way.resolved = replace(under_way.resolved, job=job)
+            self._under_way[job.id] = under_way
+            return job
         log.info("%s: taken from an earlier run of the same job", job.name)
         self._deliver(under_way, known)
         return None
@@ -243,7 +264,10 @@ class Run:
         under_way = self._under_way[event.id]
         job = under_way.resolved.job
         if event.result is None:
-            if event.state is JobState.RUNNING:
+            if event.detail:
+                self.watcher.job_moved(job, event)
+            if event.state is JobState.RUNNING and not under_way.begun:
+                under_way.begun = True
                 self.watcher.job_started(job)
             return
         result = event.result
@@ -291,6 +315,7 @@ class Run:
         """Give out the job once more, after a pause."""
         old = under_way.resolved.job
         job = replace(old, attempt=old.attempt + 1)
+        under_way.begun = False
         under_way.resolved = replace(under_way.resolved, job=job)
         wait = pause(old.attempt, self.chance())
         failure = _failure_of(old, result)

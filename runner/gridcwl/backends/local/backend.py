@@ -137,6 +137,9 @@ class LocalBackend:
         """Nothing outlives the client here."""
         return {}
 
+    async def settled(self) -> None:
+        """Nothing outlives the client here."""
+
     async def close(self) -> None:
         """Stop what runs, wait until it has stopped, and remove what is left of it."""
         if self._closed:

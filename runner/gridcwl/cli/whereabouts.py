@@ -1,0 +1,40 @@
+"""Where the jobs of a run are and how they stand there, counted: for places that have a choice of sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from gridcwl.model import JobEvent, JobId
+
+_MOST = 12
+
+
+@dataclass(slots=True)
+class Whereabouts:
+    """Jobs by site and by what the site says of them."""
+
+    _jobs: dict[JobId, tuple[str, str]] = field(default_factory=dict)
+
+    def moved(self, event: JobEvent) -> None:
+        """A place says how a job stands."""
+        self._jobs[event.id] = (event.site, event.detail)
+
+    def ended(self, job: JobId) -> None:
+        """A job is nowhere any more."""
+        self._jobs.pop(job, None)
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """Site, state and number of jobs; those without a site first; at most so many as can be read."""
+        counted = Counter(self._jobs.values())
+        rows = [(site, detail, number) for (site, detail), number in sorted(counted.items())]
+        if len(rows) <= _MOST:
+            return rows
+        rest = sum(number for _, _, number in rows[_MOST - 1 :])
+        return [*rows[: _MOST - 1], ("...", "", rest)]
+
+    def line(self) -> str:
+        """The same in one line; empty if there is nothing to say."""
+        return "; ".join(
+            f"{number} {detail}" + (f" at {site}" if site else "") for site, detail, number in self.rows() if number
+        )
