@@ -114,11 +114,14 @@ def pilot(box: Description, pilot: Pilot) -> Section:
     return everything
 
 
-def local_site(site: Site, reference: str) -> Section:
-    """How a pilot describes the machine that it runs on: what the Matcher compares with what jobs ask for."""
+def local_site(site: Site, reference: str, *, light: bool = False) -> Section:
+    """How a pilot describes the machine that it runs on: what the Matcher compares with what jobs ask for.
+
+    A job that wants one kind of pilot can ask for its GridCE.
+    """
     described: Section = {
         "Site": site.name,
-        "GridCE": _computing_element(site),
+        "GridCE": f"light.{_computing_element(site)}" if light else _computing_element(site),
         "CEQueue": "testbed",
         "PilotReference": reference,
         # Pool runs as many jobs at once as there are processors to give to them, InProcess one

@@ -12,8 +12,8 @@ VERSION = "9.1.22"
 
 VO = "gridcwl"
 USER_GROUP, ADMIN_GROUP, PILOT_GROUP = "gridcwl_user", "gridcwl_admin", "gridcwl_pilot"
-USER, PILOT = "tester", "pilot"
-"""Users as DIRAC's registry names them."""
+USER, PILOT = "runner", "pilot"
+"""Users as DIRAC's registry and their certificates name them; Rucio knows the first, too."""
 
 SANDBOX_STORAGE = "ProductionSandboxSE"
 CONFIGURATION_NAME = "testbed"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gridcwl.testbed.dirac.layout import ADMIN_GROUP, PILOT_GROUP, USER_GROUP, Subjects
+from gridcwl.testbed.dirac.layout import ADMIN_GROUP, PILOT, PILOT_GROUP, USER, USER_GROUP, Subjects
 from gridcwl.testbed.pki import Authority, Credential
 from gridcwl.testbed.place import Place
 
@@ -33,7 +33,7 @@ class Proxies:
     @property
     def user_certificate(self) -> Credential:
         """What the user's proxies are made from."""
-        return self._authority.certificate("user", "Testbed User")
+        return self._authority.certificate(USER, USER)
 
     @property
     def subjects(self) -> Subjects:
@@ -51,9 +51,12 @@ class Proxies:
         self._authority.proxy(self.user_certificate, self.admin, life, group=ADMIN_GROUP)
 
     def renew_if_old(self) -> None:
-        """Write them anew if there are none, or half of their life is over."""
-        if remaining(self.user) < self._lifetime / 2 or not self.admin.exists():
-            self.renew()
+        """Write them anew if there are none, half of their life is over, or their certificate is a newer one."""
+        certificate = self.user_certificate.certificate.stat().st_mtime
+        for proxy in (self.user, self.admin):
+            if remaining(proxy) < self._lifetime / 2 or proxy.stat().st_mtime < certificate:
+                self.renew()
+                return
 
     def for_pilot(self, path: Path) -> Path:
         """A pilot's proxy, which may ask for any user's job."""
@@ -61,7 +64,7 @@ class Proxies:
 
     @property
     def _pilot(self) -> Credential:
-        return self._authority.certificate("pilot", "Testbed Pilot")
+        return self._authority.certificate(PILOT, PILOT)
 
     @property
     def _authority_lifetime(self) -> timedelta:

@@ -272,7 +272,7 @@ class DiracService:
         settings["DIRAC"]["Security"] = {"UseServerCertificate": False, "CALocation": box.ca_dir}
         path = write(folder / "pilot.cfg", configuration.text(settings))
         slots = [
-            configuration.local_site(sites[slot % len(sites)], light_reference(slot))
+            configuration.local_site(sites[slot % len(sites)], light_reference(slot), light=True)
             for slot in range(self._options.light_pilots)
         ]
         described = write(folder / "slots.json", json.dumps(slots))

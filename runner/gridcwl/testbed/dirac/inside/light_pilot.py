@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-_IDLE_S = 0.5
+_IDLE_S = 1.0
 _HEARTBEAT_S = 1.0
 _KILL_AFTER_S = 5.0
 _SANDBOX_STORE = "WorkloadManagement/SandboxStore"
@@ -43,11 +43,18 @@ class Outcome:
     killed: bool = False
 
 
+@dataclass(frozen=True)
+class Pilot:
+    """What all slots share: where jobs have their folders, and whether it ends."""
+
+    folder: Path
+    ending: threading.Event
+
+
 class Owners:
     """Proxies of the users whose jobs run here, fetched once in ten minutes each."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -70,13 +77,14 @@ class Owners:
 class Slot(threading.Thread):
     """One slot: asks for a job, runs it, asks for the next."""
 
-    def __init__(self, local_site: dict[str, Any], owners: Owners, folder: Path, ending: threading.Event) -> None:
+    def __init__(self, local_site: dict[str, Any], asking: threading.Lock, owners: Owners, pilot: Pilot) -> None:
         super().__init__(name=local_site["PilotReference"])
+        self._asking = asking
         self._site = local_site["Site"]
         self._offer = _offer(local_site)
         self._owners = owners
-        self._folder = folder
-        self._ending = ending
+        self._folder = pilot.folder
+        self._ending = pilot.ending
 
     def run(self) -> None:
         """Until the pilot ends."""
@@ -84,10 +92,13 @@ class Slot(threading.Thread):
 
         matcher = MatcherClient()
         while not self._ending.is_set():
-            matched = matcher.requestJob(dict(self._offer))
-            if not matched["OK"]:
-                self._ending.wait(_IDLE_S)
-                continue
+            with self._asking:  # one of a site's idle slots asks, and rests, for all
+                matched = matcher.requestJob(dict(self._offer))
+                if not matched["OK"]:
+                    if "No match found" not in matched["Message"]:
+                        print(f"{self.name}: the Matcher gives no job: {matched['Message']}", flush=True)
+                    self._ending.wait(_IDLE_S)
+                    continue
             try:
                 self._run_job(matched["Value"])
             except Exception as error:  # noqa: BLE001  a slot outlives its jobs
@@ -286,8 +297,9 @@ def main() -> None:
     folder.mkdir()
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
-    owners = Owners(folder)
-    threads = [Slot(slot, owners, folder, ending) for slot in slots]
+    owners = Owners()
+    asking = {slot["Site"]: threading.Lock() for slot in slots}
+    threads = [Slot(slot, asking[slot["Site"]], owners, Pilot(folder, ending)) for slot in slots]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -128,13 +128,17 @@ def _cycle_often() -> None:
 
 
 def _look_for_jobs_steadily() -> None:
+    from DIRAC.Core.Utilities.DErrno import EWMSNOMATCH
     from DIRAC.WorkloadManagementSystem.Agent.JobAgent import JobAgent
 
     check = JobAgent._checkMatchingIssues
 
     def forget(self: Any, request: Any) -> Any:
         checked = check(self, request)
-        self.matchFailedCount = -1  # the sleep is a multiple of this plus one
+        # the sleep is PollingTime times twice this plus one: a second, and another one until the next cycle
+        self.matchFailedCount = -0.5
+        if request.get("Errno") != EWMSNOMATCH:
+            self.log.error(f"The Matcher gives no job: {request['Message']}")  # lesser words are not logged
         return checked
 
     JobAgent._checkMatchingIssues = forget
