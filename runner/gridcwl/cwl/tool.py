@@ -100,7 +100,7 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
 
     def collect_output(self, schema: Any, builder: Builder, *rest: Any, **named: Any) -> Any:
         """As cwltool's, but an ``outputEval`` may give literals: they are named before cwltool asks where they lie."""
-        evaluate = builder.do_eval
+        outer, evaluate = vars(builder).get("do_eval"), builder.do_eval
 
         def named_literals(expression: Any, *arguments: Any, **more: Any) -> Any:
             value = evaluate(expression, *arguments, **more)
@@ -111,7 +111,9 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
         try:
             return super().collect_output(schema, builder, *rest, **named)
         finally:
-            builder.do_eval = evaluate
+            del builder.do_eval  # restored as an attribute, it would tie the builder to itself
+            if outer is not None:
+                builder.do_eval = outer
 
 
 def make_process(document: Any, loading: Any) -> Process:
