@@ -35,9 +35,11 @@ class CwlSession:
     program: str
 
     def inputs(self) -> dict[str, Any]:
-        """The whole input object. Raises as ``gridcwl.cwl.inputs.complete``."""
+        """The whole input object; asked for once. Raises as ``gridcwl.cwl.inputs.complete``."""
         remote = self.context.remote
-        return cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets, remote)
+        whole = cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets, remote)
+        self.written.values = None  # a hundred thousand Files need not be held twice
+        return whole
 
     def reach(self, files: RemoteFiles) -> None:
         """From now on files may be where these know them."""
