@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gridcwl.cli import store_options
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gridcwl.runs.places import BackendChoice
 
 log = logging.getLogger("gridcwl")
+
+_PIECES = 10_000
 
 
 def run(options: Options) -> int:
@@ -243,18 +246,25 @@ def _watcher(options: Options) -> PlainWatcher:
 
 def print_outputs(outputs: Any, file: str | None) -> None:
     """The output object on stdout, or in the file that was asked for."""
-    text = json.dumps(outputs, indent=4, ensure_ascii=False, default=_number) + "\n"
-    encoded = text.encode("utf-8", "surrogateescape")
     if file:
         try:
-            Path(file).write_bytes(encoded)
+            with Path(file).open("wb") as stream:
+                _write_json(outputs, stream)
         except OSError as error:
             log.error("The output object cannot be written to %s: %s; here it is", file, error.strerror)  # noqa: TRY400
         else:
             return
     sys.stdout.flush()
-    sys.stdout.buffer.write(encoded)
+    _write_json(outputs, sys.stdout.buffer)
     sys.stdout.flush()
+
+
+def _write_json(value: Any, stream: BinaryIO) -> None:
+    """Piece by piece: the text of a hundred thousand Files, and its parts, would need more memory than the run."""
+    pieces = json.JSONEncoder(indent=4, ensure_ascii=False, default=_number).iterencode(value)
+    while part := "".join(itertools.islice(pieces, _PIECES)):
+        stream.write(part.encode("utf-8", "surrogateescape"))
+    stream.write(b"\n")
 
 
 def _number(value: Any) -> Any:
