@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
+import weakref
 
 import pytest
 from documents import glob, tool
@@ -29,6 +31,18 @@ def test_a_file_has_its_real_location_size_and_checksum(bench):
     found = collected(bench, {"o": glob("*.txt")}, left(file("a.txt")))["o"]
     assert (found["class"], found["location"], found["basename"]) == ("File", "file:///real/a.txt", "a.txt")
     assert (found["size"], found["checksum"]) == (3, "sha1$abc")
+
+
+def test_what_a_job_was_made_with_is_freed_with_it(bench):
+    resolved = bench.resolve(tool("true", outputs={"o": glob("*.txt")}))
+    builder = weakref.ref(resolved.builder)
+    gc.disable()
+    try:
+        collect(resolved, left(file("a.txt")))
+        del resolved
+        assert builder() is None, "a hundred thousand of them must not wait for a collection"
+    finally:
+        gc.enable()
 
 
 def test_an_array_has_all_files_in_order(bench):
