@@ -1,7 +1,8 @@
 """A scatter over echo: gridcwl, cwltool and the bare limit, in one run.
 
     make bench BENCH=scatter
-    python benchmarks/scatter/bench.py [--sizes 100 1000 2000] [--docker 40] [--repeat 3] [--cwltool-up-to 2000]
+    python benchmarks/scatter/bench.py [--sizes 100 1000 2000 20000] [--docker 40] [--repeat 3]
+                                       [--cwltool-up-to 2000]
 
 The limit is ``xargs -P2`` starting the same commands, each in a folder of its own and with its output in a file, as CWL
 asks of a job: no runner can be faster than that. ``xargs -P2 echo`` alone is printed beside it. Wall seconds are those
@@ -25,6 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 IMAGE = "docker.io/debian:stable-slim"
 PARALLEL = 2
+MANY = 10_000
+"""From so many shards on, once is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,13 @@ def bare(folder: Path, sizes: list[int], repeat: int, cwltool_up_to: int) -> Non
     heading()
     walls: dict[str, dict[int, float]] = {}
     for size in sizes:
+        times = repeat if size < MANY else 1
         inputs = folder / f"{size}.json"
         inputs.write_text(json.dumps({"numbers": list(range(size))}))
         numbers = folder / f"{size}.txt"
         numbers.write_text("".join(f"{number}\n" for number in range(size)))
-        row("xargs -P2 echo", size, best(["xargs", f"-P{PARALLEL}", "-n1", "echo"], repeat, stdin=numbers), None)
-        limit = min((measure_limit(folder, numbers) for _ in range(repeat)), key=lambda cost: cost.wall_s)
+        row("xargs -P2 echo", size, best(["xargs", f"-P{PARALLEL}", "-n1", "echo"], times, stdin=numbers), None)
+        limit = min((measure_limit(folder, numbers) for _ in range(times)), key=lambda cost: cost.wall_s)
         row("limit: in folder, to file", size, limit, None)
         document = str(HERE / "scatter.cwl")
         runners = {"gridcwl": ["--quiet", "--no-container"]}
@@ -99,12 +103,14 @@ def bare(folder: Path, sizes: list[int], repeat: int, cwltool_up_to: int) -> Non
             runners["cwltool"] = ["--quiet", "--no-container", "--parallel"]
         for name, options in runners.items():
             command = [program(name), *options, "--outdir", str(folder / f"{name}-{size}"), document, str(inputs)]
-            cost = best(command, repeat if name == "gridcwl" else 1)
+            cost = best(command, times if name == "gridcwl" else 1)
             row(f"{name} --no-container", size, cost, limit)
             walls.setdefault(name, {})[size] = cost.wall_s
     for name, by_size in walls.items():
         for smaller, larger in zip(list(by_size), list(by_size)[1:], strict=False):
-            print(f"{name}: {larger} shards take {by_size[larger] / by_size[smaller]:.2f} times what {smaller} take")
+            times = by_size[larger] / by_size[smaller]
+            each = times * smaller / larger
+            print(f"{name}: {larger} shards take {times:.2f} times what {smaller} take, {each:.2f} times for each")
 
 
 def measure_limit(folder: Path, numbers: Path) -> Cost:
@@ -127,10 +133,12 @@ def containers(folder: Path, size: int, repeat: int) -> None:
     limit = best(limit_command, repeat, stdin=numbers)
     row("limit: xargs -P2 docker run", size, limit, None)
     document = str(HERE / "scatter.cwl")
-    for name, options in (("gridcwl", []), ("cwltool", ["--parallel"])):
-        outdir = str(folder / f"{name}-docker")
+    runners = (("gridcwl", []), ("gridcwl", ["--reuse-containers"]), ("cwltool", ["--parallel"]))
+    for name, options in runners:
+        outdir = str(folder / "".join([name, "-docker", *options]))
         command = [program(name), "--quiet", "--default-container", IMAGE, *options, "--outdir", outdir, document]
-        row(f"{name} --docker", size, best([*command, str(inputs)], repeat if name == "gridcwl" else 1), limit)
+        what = " ".join([name, *(option for option in options if "reuse" in option)])
+        row(what, size, best([*command, str(inputs)], repeat if name == "gridcwl" else 1), limit)
 
 
 def start(folder: Path, repeat: int) -> None:
@@ -145,7 +153,7 @@ def start(folder: Path, repeat: int) -> None:
 def main() -> None:
     """Read the options and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1000, 2000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1000, 2000, 20000])
     parser.add_argument("--docker", type=int, default=40, help="shards in containers; 0 leaves them out")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--cwltool-up-to", type=int, default=2000, help="cwltool's time grows with the square")
