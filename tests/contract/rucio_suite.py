@@ -197,7 +197,7 @@ class RucioContract:
         assert pfn == f"file://localhost{server.path('LYON-DISK', SCOPE, f'a-{tag}')}"
         assert found[f"a-{tag}"]["rses"] == {"LYON-DISK": [pfn]}
 
-    def test_replicas_that_speak_no_asked_scheme_have_no_address(self, client, tag, dataset):
+    def test_replicas_that_speak_no_asked_scheme_have_no_address(self, client, dataset):
         assert [each["pfns"] for each in client.list_replicas([did(dataset)], schemes=["root"])] == [{}, {}]
 
     @pytest.mark.usefixtures("dataset")

@@ -16,6 +16,7 @@ _POLICY_PACKAGES = {
     "escape": ("escape-rucio-policy-package==0.2.2",),
     "ctao": ("ctao-bdms-rucio-policy==0.6.0",),
 }
+_ESCAPE_VERSIONS = 'SUPPORTED_VERSION = [ "1.28", "1.29", "1.30", "1.31", "32" "33", "34", "35"]'
 # Debian's module is built for Debian's Python
 _GFAL = "/usr/lib/python3/dist-packages"
 _GFAL_PACKAGES = "python3-gfal2 gfal2-plugin-http gfal2-plugin-file"
@@ -29,9 +30,23 @@ def server_environment(policy: str, *, davs: bool, say: Say) -> Path:
         davs: whether gfal2 is wanted, which Rucio speaks davs with; https does where it cannot be had.
     """
     made = environment("rucio", [*_REQUIREMENTS, *_POLICY_PACKAGES[policy]], say=say)
+    if policy == "escape":
+        mend_escape_policy(made, say)
     if davs:
         link_gfal(made, say)
     return made
+
+
+def mend_escape_policy(made: Path, say: Say) -> None:
+    """Let ESCAPE's policy package be loaded, which is right in all but the Rucio versions that it names.
+
+    escape_rucio_policy_package/__init__.py, 0.2.2: SUPPORTED_VERSION = [ "1.28", ... ] is no list of version
+    specifiers, which is what Rucio takes it for since 37 (rucio/common/plugins.py, check_policy_module_version).
+    """
+    file = package_folder(made) / "escape_rucio_policy_package" / "__init__.py"
+    if file.read_text().strip() == _ESCAPE_VERSIONS:
+        say("rucio: ESCAPE's policy package does not say that it is good for this Rucio; it is told to")
+        file.write_text('SUPPORTED_VERSION = ">=28,<42"  # gridcwl testbed: it was a list of numbers\n')
 
 
 def link_gfal(made: Path, say: Say) -> bool:

@@ -18,21 +18,19 @@ from rucio.client import Client
 from rucio.client.downloadclient import DownloadClient
 from rucio.client.uploadclient import UploadClient
 name, element, scheme = sys.argv[1:]
-scheme = scheme or None
 logging.basicConfig(level=logging.WARNING)
 client, data = Client(), os.urandom(100_000)
 with tempfile.TemporaryDirectory() as folder:
-    path = os.path.join(folder, name)
+    path = os.path.join(folder, "file")
     with open(path, "wb") as stream:
         stream.write(data)
-    item = {"path": path, "rse": element, "did_scope": "user.runner", "register_after_upload": True,
+    item = {"path": path, "rse": element, "did_scope": "user.runner", "did_name": name, "register_after_upload": True,
             "force_scheme": scheme}
     UploadClient(client, logger=logging.getLogger()).upload([item])
-    wanted = {"did": f"user.runner:{name}", "base_dir": folder + "/back", "rse": element, "no_subdir": True}
-    if scheme:
-        wanted["force_scheme"] = scheme
-    DownloadClient(client, logger=logging.getLogger()).download_dids([wanted])
-    with open(os.path.join(folder, "back", name), "rb") as stream:
+    wanted = {"did": f"user.runner:{name}", "base_dir": folder + "/back", "rse": element, "no_subdir": True,
+              "force_scheme": scheme}
+    [back] = DownloadClient(client, logger=logging.getLogger()).download_dids([wanted])
+    with open(back["dest_file_paths"][0], "rb") as stream:
         assert stream.read() == data, "what came back is not what was sent"
 """
 _WHO = "import sys; from rucio.client import Client; assert Client().whoami()['account'] == sys.argv[1]"
@@ -51,7 +49,7 @@ def _acts(rucio: RucioService) -> Iterator[tuple[str, Callable[[], object]]]:
         if site.protocol == "davs" and not rucio.has_davs:
             continue
         scheme = "file" if site.protocol == "posix" else rucio.davs_scheme
-        name = f"selftest-{uuid.uuid4().hex}"
+        name = rucio.valid_name(f"selftest-{uuid.uuid4().hex}")
         yield (
             f"a file to {site.storage} and back, by {scheme}",
             lambda name=name, element=site.storage, scheme=scheme: rucio.run_client(  # type: ignore[misc]

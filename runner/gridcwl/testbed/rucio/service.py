@@ -59,6 +59,10 @@ class RucioService:
         """The interpreter of Rucio's own environment, where its client's modules are, too."""
         return self._environment(lambda _text: None) / "bin" / "python"
 
+    def valid_name(self, name: str) -> str:
+        """A name that the policy takes, made of a plain one."""
+        return f"/{name}" if self._options.policy == "ctao" else name
+
     @property
     def has_davs(self) -> bool:
         """There is an XRootD."""
@@ -77,10 +81,13 @@ class RucioService:
         return self._place.root / "storage" / name
 
     def path(self, storage: str, scope: str, name: str) -> Path:
-        """Where a file's bytes are, or would be, on this storage element, with the policy's default algorithm ``hash``.
+        """Where a file's bytes are, or would be, on this storage element.
 
-        rucio/rse/translation.py: the scope with its dots as folders, and two levels of the MD5 of the DID.
+        With the algorithm ``hash`` (rucio/rse/translation.py), below the scope with its dots as folders and two levels
+        of the DID's MD5; with CTAO's policy, where the name says.
         """
+        if self._options.policy == "ctao":
+            return self.storage(storage) / name.lstrip("/")
         digest = hashlib.md5(f"{scope}:{name}".encode(), usedforsecurity=False).hexdigest()
         return self.storage(storage).joinpath(*scope.split("."), digest[:2], digest[2:4], name)
 
@@ -255,7 +262,7 @@ class RucioService:
     def _start(self, say: Say) -> None:
         say(f"{self.name}: starting Rucio {environment.VERSION}, {self.url}")
         host = self._authority.host
-        # One process: a second costs as long a start again, and two forks of one that is loaded would share connections.
+        # One process: a second costs as long a start again, and forks of one that is loaded would share connections.
         # SQLite has one writer at a time, and tells the others that it is locked.
         size = ["--workers", "1", "--threads", "8" if self._postgres else "1"]
         command = [
