@@ -45,4 +45,4 @@ def gridcwl(*arguments: str, stdin: str = "") -> Said:
     finally:
         sys.stdout, sys.stdin = before
     written.flush()
-    return Said(code, written.buffer.getvalue().decode(), errors.getvalue())  # type: ignore[attr-defined]
+    return Said(code, written.buffer.getvalue().decode("utf-8", "surrogateescape"), errors.getvalue())  # type: ignore[attr-defined]

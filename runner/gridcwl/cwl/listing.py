@@ -15,6 +15,11 @@ from schema_salad.ref_resolver import file_uri, uri_file_path
 from gridcwl.cwl.remote import Remote
 from gridcwl.model import JobResult, ProducedFile
 
+_ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
+"""Bytes of names that are not UTF-8, and characters of Unicode's private area that stand for them while cwltool, which
+cannot put them into URLs, has them in its hands."""
+_REAL = {alias: byte for byte, alias in _ALIASES.items()}
+
 
 class ListingFs(StdFsAccess):  # type: ignore[misc]
     """Answers from a listing where the path lies in the job's output directory, from this machine elsewhere.
@@ -22,10 +27,11 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
     Bytes are read only where cwltool asks for contents: first from what came with the result, then from the location.
     """
 
-    def __init__(self, outdir: str, result: JobResult) -> None:
+    def __init__(self, outdir: str, result: JobResult, remote: Remote | None = None) -> None:
         super().__init__("")
+        self._remote = remote
         self.outdir = outdir
-        self.entries: dict[str, ProducedFile] = {entry.path: entry for entry in result.files}
+        self.entries: dict[str, ProducedFile] = {entry.path.translate(_ALIASES): entry for entry in result.files}
         self.root = result.outdir
         self.escaped = result.escaped
         self._places: dict[str, str] | None = None
@@ -160,13 +166,17 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         """The bytes that came with the result, or those at the location."""
         entry = self.entry(path)
         if entry is None:
-            stream: IO[Any] = super().open(path, mode)
-            return stream
+            return self._open(path, mode)
         if entry.contents is not None:
             held = base64.b64decode(entry.contents)
             return io.BytesIO(held) if "b" in mode else io.StringIO(held.decode("utf-8"))
-        located: IO[Any] = super().open(entry.location, mode)
-        return located
+        return self._open(entry.location, mode)
+
+    def _open(self, location: str, mode: str) -> IO[Any]:
+        if self._remote is not None and self._remote.knows(location):
+            return self._remote.open(location, mode)
+        stream: IO[Any] = super().open(location, mode)
+        return stream
 
 
 @lru_cache(maxsize=256)
@@ -194,6 +204,15 @@ def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
                 note_directories(item, listing, remote)
 
 
+def add_checksums(found: Any, listing: ListingFs) -> None:
+    """Give the Files that a glob has found the checksums that the worker took, in place."""
+    for file in found if isinstance(found, list) else ():
+        if isinstance(file, dict) and "checksum" not in file and "location" in file:
+            entry = listing.entry(file["location"])
+            if entry is not None and entry.sha1:
+                file["checksum"] = f"sha1${entry.sha1}"
+
+
 def settle(value: Any, listing: ListingFs) -> None:
     """Give every File and Directory of an output object its real location, size and checksum, in place."""
     if isinstance(value, list):
@@ -219,6 +238,9 @@ def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
     if entry is None:
         return
     value["location"] = entry.location
+    for name in ("basename", "nameroot", "nameext"):
+        if name in value:
+            value[name] = value[name].translate(_REAL)
     if entry.kind == "file":
         value["size"] = entry.size
         if entry.sha1:

@@ -22,7 +22,7 @@ from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
-from gridcwl.cwl.listing import ListingFs, note_directories, settle
+from gridcwl.cwl.listing import ListingFs, add_checksums, note_directories, settle
 from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
@@ -99,10 +99,15 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
         return builder
 
     def collect_output(self, schema: Any, builder: Builder, *rest: Any, **named: Any) -> Any:
-        """As cwltool's, but an ``outputEval`` may give literals: they are named before cwltool asks where they lie."""
+        """As cwltool's, but for ``outputEval``: it sees the checksums that the worker took, and may give literals.
+
+        Those are named before cwltool asks where they lie.
+        """
         outer, evaluate = vars(builder).get("do_eval"), builder.do_eval
 
         def named_literals(expression: Any, *arguments: Any, **more: Any) -> Any:
+            if isinstance(builder.fs_access, ListingFs):
+                add_checksums(more.get("context"), builder.fs_access)
             value = evaluate(expression, *arguments, **more)
             name_literals(value)
             return value
@@ -211,7 +216,7 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
         ExpressionError: an ``outputEval`` or another output expression failed.
     """
     builder = resolved.builder
-    listing = ListingFs(builder.outdir, result)
+    listing = ListingFs(builder.outdir, result, resolved.remote)
     builder.fs_access = listing
     builder.make_fs_access = lambda _basedir: listing
     with _lacking(result), problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"):

@@ -1,18 +1,12 @@
-"""What a killed client left running: found and stopped before any of its jobs is started again.
-
-Processes are known by what the worker gave each of them: a working directory below the run's folder, and the same in
-HOME. So nothing has to be written down for each job, and a number that now is another's is never hit.
-"""
+"""What a killed client left running: found and stopped before any of its jobs is started again."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from gridcwl.backends.local.leftovers import is_in, kill_below, running
 from gridcwl.errors import StoreError
 from gridcwl.model import RunId
 
@@ -28,24 +22,16 @@ def stop_processes(folder: Path) -> int:
     Raises:
         StoreError: one cannot be killed.
     """
-    stopped: set[int] = set()
     wanted = os.fsencode(folder)
     until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until and _running(wanted, _is_in):
+    while time.monotonic() < until and running(lambda pid: is_in(pid, wanted)):
         time.sleep(0.01)
-    until = time.monotonic() + _PATIENCE_S
-    while found := _running(wanted, _belongs):
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        stopped.update(found)
-        if time.monotonic() > until:
-            listed = ", ".join(map(str, found))
-            raise StoreError(
-                f"Processes of the killed client still run in {folder} and cannot be stopped: {listed}",
-                remedy="Stop them first, or their jobs would run twice.",
-            )
-        time.sleep(0.01)
+    stopped, left = kill_below([str(folder)], _PATIENCE_S)
+    if left:
+        raise StoreError(
+            f"Processes of the killed client still run in {folder} and cannot be stopped: {', '.join(map(str, left))}",
+            remedy="Stop them first, or their jobs would run twice.",
+        )
     return len(stopped)
 
 
@@ -62,40 +48,3 @@ def stop_containers(engine: str, run: RunId) -> int:
         return int(made.cleanup(run))  # type: ignore[attr-defined]
     finally:
         made.close()  # type: ignore[attr-defined]
-
-
-def _running(folder: bytes, condition: Callable[[int, bytes], bool]) -> list[int]:
-    own = os.getpid()
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in pids if pid != own and condition(pid, folder)]
-
-
-def _is_in(pid: int, folder: bytes) -> bool:
-    """Whether the folder itself is the process's working directory."""
-    try:
-        return os.fsencode(Path(f"/proc/{pid}/cwd").readlink()) == folder  # a zombie has none
-    except OSError:
-        return False
-
-
-def _belongs(pid: int, folder: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            if file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X"):
-                return False  # it has ended; whoever is its parent now has not noticed yet
-        with contextlib.suppress(FileNotFoundError):
-            if _below(os.fsencode(Path(f"/proc/{pid}/cwd").readlink()), folder):
-                return True
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-            variables = file.read().split(b"\0")
-    except OSError:  # gone, or another user's
-        return False
-    return any(
-        _below(value, folder)
-        for name, _, value in (variable.partition(b"=") for variable in variables)
-        if name in (b"HOME", b"TMPDIR")
-    )
-
-
-def _below(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder + b"/")

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gridcwl.backends.local.leftovers import kill_below
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.codec import result_from_json, to_plain
 
+_PATIENCE_S = 30.0  # for what was killed to go
 _LONGEST_LINE = 1 << 30  # bytes: a result lists every file, and cwl.output.json whole
 
 Ended = Callable[[Job, JobResult], None]
@@ -73,6 +75,7 @@ class WorkerProcess:
         self._ended = ended
         self._reveal = reveal
         self.running: dict[JobId, Job] = {}
+        self._workdirs: dict[JobId, str] = {}
         self._kept: list[JobId] = []
         self._process: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
@@ -85,10 +88,11 @@ class WorkerProcess:
             BackendError: no worker process can be started.
         """
         self.running[job.id] = job
+        self._workdirs[job.id] = workdir
         try:
             process = await self._started()
         except BackendError:
-            del self.running[job.id]
+            del self.running[job.id], self._workdirs[job.id]
             raise
         plain = to_plain(job)
         if self._reveal is not None:
@@ -137,12 +141,16 @@ class WorkerProcess:
         while line := await process.stdout.readline():
             result = result_from_json(line)
             job = self.running.pop(result.id, None)
+            self._workdirs.pop(result.id, None)
             if job is not None:
                 self._ended(job, result)
             self._kept.append(result.id)
         self._process = None
         code = await process.wait()
         lost, self.running = list(self.running.values()), {}
+        workdirs, self._workdirs = list(self._workdirs.values()), {}
+        if lost:  # nobody else stops its tools, and they must not run beside the next attempt
+            await asyncio.to_thread(kill_below, workdirs, _PATIENCE_S)
         for job in lost:
             reason = f"The worker process was lost while the job ran (it ended with {code})."
             self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))

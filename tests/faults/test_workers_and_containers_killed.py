@@ -1,0 +1,93 @@
+"""The worker process or a job's container is killed by somebody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kept_runs import SAY, Desk, running_below
+
+IMAGE = "debian:trixie-slim"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "desk", list("abcd"))
+    yield made
+    made.leave()
+
+
+def working(desk: Desk) -> Path:
+    with closing(desk.history()) as history:
+        return Path(history.meta("working"))
+
+
+def workers(desk: Desk) -> list[int]:
+    """The worker processes of the run."""
+    return [
+        pid
+        for pid in running_below(working(desk))
+        if b"gridcwl.worker.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def test_a_killed_worker_is_told_its_tools_are_stopped_and_the_run_goes_on(desk: Desk) -> None:
+    client = desk.start(*desk.words("--max-jobs", "1"))
+    desk.open("a")
+    client.until(lambda: desk.begun() and "b" in desk.starts())
+    (worker,) = workers(desk)
+    os.kill(worker, signal.SIGKILL)
+    desk.open("c", "d")  # one of them may have begun before the failure is known
+    ended = client.end()
+    assert ended.code == 1
+    assert "The worker process was lost" in ended.stderr
+    assert "gridcwl resume" in ended.stderr
+    assert list(running_below(working(desk))) == []
+    desk.open("all")
+    again = desk.gridcwl("resume", "last")
+    assert again.code == 0, again.stderr
+    assert Path(again.outputs["all"]["path"]).read_text() == desk.said()
+    assert desk.starts()["a"] == 1
+
+
+def test_with_retries_a_killed_worker_is_a_thing_of_the_past(desk: Desk) -> None:
+    client = desk.start(*desk.words("--max-jobs", "1", "--retries", "1"))
+    client.until(lambda: desk.begun() and "a" in desk.starts())
+    (worker,) = workers(desk)
+    os.kill(worker, signal.SIGKILL)
+    desk.open("all")
+    ended = client.end()
+    assert ended.code == 0, ended.stderr
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 1, "join": 1}
+
+
+@pytest.mark.docker
+def test_a_killed_container_is_told_and_nothing_of_it_stays(desk: Desk) -> None:
+    import docker
+
+    # A container sees neither marks nor gate: shard a waits, the others end.
+    waits = SAY.replace('echo "start $n" >> "$marks"', ":").replace('echo "end $n" >> "$marks"', ":")
+    waits = waits.replace('while [ ! -e "$gate/$n" ] && [ ! -e "$gate/all" ]; do', 'while [ "$n" = a ]; do')
+    (desk.folder / "say.cwl").write_text(f"{waits}requirements: {{DockerRequirement: {{dockerPull: '{IMAGE}'}}}}\n")
+    client = desk.start("--quiet", "--outdir", "out", "--max-jobs", "1", "wf.cwl", "in.json")
+    engine = docker.from_env()
+
+    def containers() -> list[object]:
+        if not desk.begun():
+            return []
+        with closing(desk.history()) as history:
+            run = history.sessions() and next(desk.state.glob("runs/*")).name
+        return engine.containers.list(filters={"label": f"gridcwl.run={run}"})
+
+    client.until(lambda: bool(containers()))
+    for container in containers():
+        container.kill()  # type: ignore[attr-defined]
+    ended = client.end()
+    assert ended.code == 1
+    assert "SIGKILL" in ended.stderr
+    assert containers() == []
