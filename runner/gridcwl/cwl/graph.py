@@ -12,7 +12,6 @@ from cwl_utils import expression
 from cwltool.builder import content_limit_respected_read
 from cwltool.command_line_tool import AbstractOperation, CommandLineTool, ExpressionTool
 from cwltool.process import shortname
-from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
 
@@ -147,7 +146,7 @@ class CwlEvaluator:
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
-        self._access = StdFsAccess("")
+        self._access = context.make_fs_access("")
         self._entered = False
 
     def enter(self, workflow: graph.Workflow, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
