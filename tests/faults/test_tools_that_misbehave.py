@@ -41,7 +41,10 @@ def test_a_tool_that_ignores_sigterm_is_killed_when_its_time_is_over(place: Desk
 def test_of_ten_megabytes_on_stderr_the_end_is_shown_and_all_is_kept(place: Desk) -> None:
     said = run(place, shell("yes 'an unhappy line' | head -c 10485760 >&2; echo the last words >&2; exit 3"))
     failed(said, "the last words", "ended with exit code 3")
-    assert [log.stat().st_size for log in kept_logs(place, "stderr")] == [10 * MIB + len("the last words\n")]
+    (log,) = kept_logs(place, "stderr")
+    assert log.stat().st_size == 10 * MIB + len("the last words\n")
+    assert str(log) in said.stderr
+    assert list((place.folder / "tmp").rglob("*.log")) == []  # nothing stays there that nobody needs
 
 
 def test_sixty_four_megabytes_in_one_line_of_stdout_are_an_output_as_any(place: Desk) -> None:

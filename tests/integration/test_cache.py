@@ -145,3 +145,16 @@ def test_directories_links_and_inputs_passed_through_come_back_as_they_were(desk
     names = sorted(str(path.relative_to(desk.folder / "one")) for path in (desk.folder / "one").rglob("*"))
     assert sorted(str(path.relative_to(desk.folder / "two")) for path in (desk.folder / "two").rglob("*")) == names
     assert (desk.folder / "two" / "d" / "e" / "f").read_text() == "x\n"
+
+
+def test_explain_compares_with_the_nearest_earlier_run_not_only_with_the_newest(desk):
+    desk.run("--cache")
+    text = (desk.folder / "say.cwl").read_text()
+    (desk.folder / "say.cwl").write_text(text.replace("- say\n", "- told\n  - more\n"))
+    desk.write("b", "one word\n")
+    desk.run("--cache")
+    (desk.folder / "say.cwl").write_text(text)
+    desk.write("b", "another word\n")
+    desk.run("--cache")
+    (part,) = explained(desk, "say[1]")["say[1]"]["differences"]
+    assert part["part"].endswith("/b.word")
