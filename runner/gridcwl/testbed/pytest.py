@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from gridcwl.testbed.dirac.clients import DiracClients
+    from gridcwl.testbed.dirac.service import DiracService
     from gridcwl.testbed.faults import Faults
     from gridcwl.testbed.rucio.service import RucioService
     from gridcwl.testbed.testbed import Testbed
 
 # fixture -> the marker that its tests get, so that -m "not rucio" leaves them out
 _MARKERS = {"rucio": "rucio", "dirac": "dirac"}
-_FIXTURES = {"testbed", "rucio", "dirac", "faults"}
+_FIXTURES = {"testbed", "rucio", "dirac", "dirac_clients", "faults"}
 """A test with one of these has its turn."""
 
 
@@ -52,12 +54,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def testbed() -> Iterator[Testbed]:
     """The session's testbed; nothing of it is up before ``rucio`` or ``dirac`` ask for it."""
+    from gridcwl.testbed.service import Options
     from gridcwl.testbed.testbed import Testbed
 
-    testbed = Testbed(_root())
     if "GRIDCWL_TESTBED_DIR" in os.environ:
-        yield testbed
+        yield Testbed(_root())
         return
+    # tests have many short jobs: some go to real pilots, most to the light one
+    testbed = Testbed(_root(), Options(light_pilots=6))
     with _registered(testbed):
         yield testbed
 
@@ -92,10 +96,25 @@ def log_in(rucio: RucioService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
 
 
 @pytest.fixture(scope="session")
-def dirac(testbed: Testbed) -> Any:
+def dirac(testbed: Testbed) -> DiracService:
     """DIRAC, with pilots at its sites."""
+    from gridcwl.testbed.dirac.service import DiracService
+
     testbed.ensure(("dirac",), _say)
-    return testbed.service("dirac")
+    service = testbed.service("dirac")
+    assert isinstance(service, DiracService)
+    return service
+
+
+@pytest.fixture(scope="session")
+def dirac_clients(dirac: DiracService) -> Iterator[DiracClients]:
+    """DIRAC's own clients in this process, as the testbed's user."""
+    from gridcwl.testbed.dirac.clients import DiracClients
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in dirac.exports().items():
+            patch.setenv(name, value)
+        yield DiracClients(dirac.exports())
 
 
 @pytest.fixture
