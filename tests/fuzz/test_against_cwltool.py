@@ -23,8 +23,10 @@ from .workflows import Case, cases
 
 EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "500"))
 SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
-PARTS = 8
+PARTS = 4
 """Tests that the examples are spread over, for both cores."""
+ENOUGH = 100
+"""Of fewer than these, shares say nothing."""
 MOST_REFUSED = 0.3
 MOST_KNOWN = 0.2
 _SAID = 3000
@@ -88,5 +90,7 @@ def test_gridcwl_gives_what_cwltool_gives(part: int, tmp_path: Path) -> None:
     agree()
     # a warning, for pytest shows these at the end, whatever process ran the test
     warnings.warn(text(SEED * PARTS + part, counts, used, differences), stacklevel=1)
+    if counts["run"] < ENOUGH:
+        return
     assert counts["both refused"] < MOST_REFUSED * counts["run"], f"too many refusals: {counts}"
     assert counts["known differences"] < MOST_KNOWN * counts["run"], f"too many known differences: {differences}"
