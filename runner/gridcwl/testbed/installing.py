@@ -56,10 +56,11 @@ def _make(folder: Path, requirements: Sequence[str], overrides: Sequence[str]) -
     shutil.rmtree(folder, ignore_errors=True)
     log = folder.with_suffix(".log")
     with log.open("wb") as stream:
-        # --copies: a program that resolves sys.executable must find its way back here
-        _run([sys.executable, "-m", "venv", "--copies", str(folder)], stream.fileno(), log)
-        python = str(folder / "bin" / "python")
         uv = shutil.which("uv") or _beside_this_python("uv")
+        # --copies: a program that resolves sys.executable must find its way back here
+        make = [sys.executable, "-m", "venv", "--copies", *(["--without-pip"] if uv else []), str(folder)]
+        _run(make, stream.fileno(), log)
+        python = str(folder / "bin" / "python")
         if uv is None:
             _run([python, "-m", "pip", "install", "--quiet", "uv"], stream.fileno(), log)
             uv = str(folder / "bin" / "uv")

@@ -87,10 +87,15 @@ class Testbed:
 
     def services(self) -> Iterator[Service]:
         """Those that this testbed has, in the order in which they come up."""
+        wanted = self._wanted()
+        return (self.service(name) for name in _SERVICES if name in wanted)
+
+    def _wanted(self) -> set[str]:
+        """The names of the services; raises as :meth:`service`."""
         wanted = {*self.options.services, *(need for each in self.options.services for need in _NEEDS.get(each, ()))}
         if unknown := wanted - set(_SERVICES):
             self.service(min(unknown))
-        return (self.service(name) for name in _SERVICES if name in wanted)
+        return wanted
 
     def up(self, say: Say) -> None:
         """Install what is missing, start what does not answer, mend what is half dead.
@@ -98,6 +103,7 @@ class Testbed:
         Raises:
             TestbedError: a server cannot be installed or does not come up.
         """
+        self._wanted()
         with self.place.lock("testbed"):
             self._keep()
             for name, port in self.options.ports.items():

@@ -10,6 +10,7 @@ import zlib
 from datetime import timedelta
 
 import pytest
+import requests
 from rucio.common import exception
 from rucio.common.config import clean_cached_config
 
@@ -77,6 +78,27 @@ def test_a_token_of_another_issuer_is_refused(rucio, testbed, tmp_path):
     forged = issuer(testbed.service("oidc").url, tmp_path / "other.key").access_token("alice", timedelta(hours=1))
     with pytest.raises(urllib.error.HTTPError, match="401"):
         _ask(rucio, forged)
+
+
+def test_a_session_by_browser_is_refreshed_without_the_user(rucio, testbed):
+    """What Rucio's client does with auth_type oidc and polling, with the browser's part, which nobody here clicks."""
+    asked = {
+        "X-Rucio-Account": "alice",
+        "X-Rucio-Client-Authorize-Polling": "True",
+        "X-Rucio-Client-Authorize-Scope": "openid profile offline_access",
+        "X-Rucio-Client-Authorize-Refresh-Lifetime": "1",
+    }
+    ca = str(rucio.clients.ca)
+    page = requests.get(f"{rucio.url}/auth/oidc", headers=asked, verify=ca).headers["X-Rucio-OIDC-Auth-URL"]
+    visited = requests.get(page, verify=ca)
+    assert visited.history[1].url.startswith(testbed.service("oidc").url)
+    got = requests.get(page, headers=asked | {"X-Rucio-Client-Fetch-Token": "True"}, verify=ca)
+    session = got.headers["X-Rucio-Auth-Token"]
+    assert '"alice"' in _ask(rucio, session)
+    renewing = {"X-Rucio-Auth-Token": session, "X-Rucio-Account": "alice"}
+    answer = requests.get(f"{rucio.url}/auth/oidc_refresh", headers=renewing, verify=ca)
+    assert answer.ok, answer.text
+    assert '"alice"' in _ask(rucio, answer.headers["X-Rucio-Auth-Token"])
 
 
 def test_every_site_has_its_storage_element(log_in):
