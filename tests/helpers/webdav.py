@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         digest = {"Digest": f"adler32={zlib.adler32(data):08x}"} if self.server_dav.digests else {}
         return {"Content-Length": str(len(data)), **digest}
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         if not self._noted():
             path = self._path()
             if path.is_file():
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(404)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self._noted():
             return
         path, dav = self._path(), self.server_dav
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, data)
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         if self._noted():
             return
         path, dav = self._path(), self.server_dav
@@ -153,12 +153,12 @@ class _Handler(BaseHTTPRequestHandler):
         path.write_bytes(data)
         self._answer(201)
 
-    def do_MKCOL(self) -> None:  # noqa: N802
+    def do_MKCOL(self) -> None:
         if not self._noted():
             self._path().mkdir(exist_ok=True)
             self._answer(201)
 
-    def do_MOVE(self) -> None:  # noqa: N802
+    def do_MOVE(self) -> None:
         if self._noted():
             return
         target = self._path(self.headers["Destination"])
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._path().replace(target)
         self._answer(201)
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         if not self._noted():
             path = self._path()
             self._answer(204 if path.exists() else 404)

@@ -171,7 +171,9 @@ class Carried:
             return events
         refused = await self._wire.register(made)
         self._registered([(job, result) for job, result in made if job.id not in refused])
-        return [_refused(event, refused[event.id]) if event.id in refused else event for event in events]
+        return [
+            _refused(event, refused[event.id]) if event.result and event.id in refused else event for event in events
+        ]
 
 
 def _without(job: Job, lacking: Sequence[str]) -> JobEvent:

@@ -162,7 +162,7 @@ def test_what_arrives_damaged_is_removed_and_the_next_way_is_tried(bench, dav: D
     assert [path for path in dav.folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_server_that_says_no_checksums_is_read_back(bench, dav: Dav, mounted):
+def test_a_server_that_says_no_checksums_is_read_back(bench, dav: Dav):
     dav.digests = False
     assert bench.run(made(storage=storage(element("SE", dav.url))))["element"] == "SE"
     assert "GET" in [method for method, _ in dav.requests]

@@ -27,6 +27,8 @@ _LONGEST = 300
 """Characters of a message that are shown: Rucio's hold whole payloads."""
 _SERVER_PATIENCE_S = 300.0
 _DATABASE_PATIENCE_S = 90.0
+_SILENCE_S = (15.0, 100.0)
+"""To be connected, and of a server that has a question: its own client waits ten minutes."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _TOKEN_RESERVE_S = 120.0
 _FOR_GOOD = ("violates", "duplicate", "UNIQUE", "FOREIGN KEY", "foreign key", "IntegrityError")
@@ -205,7 +207,7 @@ def _real_client() -> Any:
     for noisy in ("rucio", "baseclient", "dogpile"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what it says is in its exceptions
     try:
-        return Client(logger=_silent())
+        return Client(logger=_silent(), timeout=_SILENCE_S)
     except EOFError:
         raise
     except Exception as error:
