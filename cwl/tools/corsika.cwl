@@ -42,7 +42,7 @@ outputs:
     type: stdout
     label: Standard output of the run
   data:
-    type: File?
+    type: File
     label: DAT file of particles
     outputBinding: {glob: "DAT[0-9][0-9][0-9][0-9][0-9][0-9]"}
   run:

@@ -78,9 +78,7 @@ def parse(text: str, name: str = "the card") -> Card:
     if not 0 < low <= high:
         raise SimpipeError(f"{name}: ERANGE {low:g} {high:g} is no range of energies")
     if not 0 <= zenith <= 60:
-        raise SimpipeError(
-            f"{name}: THETAP {zenith:g} is not between 0 and 60 degrees, where the parametrisations hold"
-        )
+        raise SimpipeError(f"{name}: THETAP {zenith:g} is not from 0 to 60 degrees, where the formulae hold")
     inner, outer = at.numbers("VIEWCONE", 2, (0.0, 0.0))
     if inner != 0 or not 0 <= outer <= 20:
         raise SimpipeError(f"{name}: VIEWCONE {inner:g} {outer:g} is not a full cone of at most 20 degrees")

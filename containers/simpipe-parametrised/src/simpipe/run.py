@@ -58,7 +58,7 @@ def emission(rng: Generator, card: Card, gev: float, axis: Floats) -> tuple[Emis
         parts, slant = shower.hadronic(rng, gev, axis, level, band)
     else:
         slant = shower.photon_start(rng) if card.primary == PHOTON else shower.electron_start(rng)
-        made = shower.electromagnetic(rng, gev, slant, axis, level, band)
+        made = shower.electromagnetic(gev, slant, axis, level, band)
         parts = [] if made is None else [made]
     return shower.joined(parts), float(atmosphere.height(slant * axis[2]))
 

@@ -5,7 +5,7 @@ Directions are unit vectors in CORSIKA's frame: x to the north, y to the west, z
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ Generator = np.random.Generator
 RADIATION_LENGTH: Final = 36.7  # g/cm2, in air
 CRITICAL_ENERGY: Final = 0.0842  # GeV, of electrons in air
 ELECTRON_MASS: Final = 0.511e-3  # GeV
+LATERAL: Final = 0.05  # of the Moliere radius
 FIRST_PAIR: Final = 9 / 7  # radiation lengths to a photon's first pair (B. Rossi, High-Energy Particles, 1952)
 MOLIERE: Final = 9.6  # g/cm2
 FINE_STRUCTURE: Final = 1 / 137.036
@@ -43,6 +44,8 @@ class Emission:
     ring: Floats
     """Cherenkov angle, rad: below it the distribution is flat."""
     age: Floats
+    lateral: Floats
+    """Mean distance of the emitting electrons from the axis, m."""
 
     @property
     def height(self) -> Floats:
@@ -71,7 +74,7 @@ def photons_per_depth(age: Floats, height: Floats, wavelengths: tuple[float, flo
 
     Frank and Tamm's yield, 2 pi alpha (1/l1 - 1/l2) 2 delta (1 - (Et/E)^2) per length, over the electrons' spectrum
     f(E, s) = a0 E / ((E + a1) (E + a2)^s) per ln E, E in MeV. Source: F. Nerling et al., Astropart. Phys. 24 (2006)
-    421, equations 5 to 8; normalised to electrons above 1 MeV.
+    421; normalised to electrons above 1 MeV.
     """
     s, energy = age[:, None], np.exp(_LN_ENERGY)[None, :]
     a0 = 1.45098e-1 * np.exp(6.20114 * s - 0.596851 * s**2)
@@ -90,9 +93,7 @@ def threshold(height: Floats) -> Floats:
 
 
 def angular_scale(height: Floats) -> Floats:
-    """theta_c = 0.62694 (Et / MeV)^-0.60590 rad: how the light spreads around the axis (Nerling et al., equation
-    12).
-    """
+    """How the light spreads around the axis: theta_c = 0.62694 (Et / MeV)^-0.60590 rad (Nerling et al.)."""
     return 0.62694 * (threshold(height) * 1e3) ** -0.60590
 
 
@@ -114,8 +115,17 @@ def angular_density(angle: Floats, scale: Floats, ring: Floats, age: Floats) -> 
     return shape / norm / (2 * np.pi * np.sin(np.clip(theta, 1e-4, np.pi / 2)))
 
 
+def lateral_scale(height: Floats, age: Floats) -> Floats:
+    """Mean distance in m from the axis of the electrons that emit light: part of the Moliere radius, growing with age.
+
+    The Moliere radius is 9.6 g/cm2 (J. Nishimura and K. Kamata, Prog. Theor. Phys. Suppl. 6 (1958) 93). Electrons above
+    threshold are much nearer to the axis than all electrons are: the part is such that images are as wide as CORSIKA's.
+    """
+    return LATERAL * MOLIERE * 10.0 / atmosphere.density(height) * np.clip(age, 0.3, 2.0)
+
+
 def electromagnetic(
-    rng: Generator, energy: float, start: float, axis: Floats, level: float, wavelengths: tuple[float, float]
+    energy: float, start: float, axis: Floats, level: float, wavelengths: tuple[float, float]
 ) -> Emission | None:
     """Light of one electromagnetic (sub-)shower whose first pair is at a slant depth in g/cm2; None below threshold.
 
@@ -134,13 +144,11 @@ def electromagnetic(
     height = atmosphere.height(slant * cos_zenith)
     age = shower_age(energy, t)
     photons = greisen(energy, t) * photons_per_depth(age, height, wavelengths) * step
-    radius = 0.2 * MOLIERE * 10.0 / atmosphere.density(height) * rng.exponential(size=STEPS) * np.clip(age, 0.3, 2.0)
-    turn = rng.uniform(0, 2 * np.pi, STEPS)
     position = axis * ((height - level) / cos_zenith)[:, None]
-    position[:, 0] += radius * np.cos(turn)
-    position[:, 1] += radius * np.sin(turn)
     ring = np.sqrt(2 * atmosphere.refractivity(height))
-    return Emission(position, np.broadcast_to(axis, position.shape), photons, angular_scale(height), ring, age)
+    lateral = lateral_scale(height, age)
+    axes = np.broadcast_to(axis, position.shape)
+    return Emission(position, axes, photons, angular_scale(height), ring, age, lateral)
 
 
 def proton_interaction_length(energy: float) -> float:
@@ -200,7 +208,7 @@ def _sub_shower(
     if energy < LEAST_ENERGY:
         return None
     own = tilted(axis, min(rng.gamma(2.0, 0.2) / energy, 0.05), rng.uniform(0, 2 * np.pi))
-    made = electromagnetic(rng, energy, slant + photon_start(rng), own, level, wavelengths)
+    made = electromagnetic(energy, slant + photon_start(rng), own, level, wavelengths)
     if made is None:
         return None
     above = float(atmosphere.height(slant * axis[2])) - level
@@ -222,5 +230,5 @@ def joined(parts: list[Emission]) -> Emission | None:
     """All points of all sub-showers as one; None where there is none."""
     if not parts:
         return None
-    columns = ("position", "axis", "photons", "angle", "ring", "age")
+    columns = [field.name for field in fields(Emission)]
     return Emission(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))

@@ -1,0 +1,302 @@
+#!/usr/bin/env cwl-runner
+cwlVersion: v1.2
+class: Workflow
+label: "From showers to an instrument response function, and a spectrum measured with it"
+doc: |
+  The whole of it: simulates gamma rays, protons and electrons, reconstructs them, trains models for
+  energies and particle kinds, optimises cuts, makes an instrument response function (IRF), draws it,
+  and simulates a spectrum measured with it.
+
+  Three sets of events have no run in common: one to train with, one to optimise cuts with, and one to
+  make the IRF of.
+
+  With the generator `parametrised` every product says that it has no scientific validity.
+
+requirements:
+  InlineJavascriptRequirement: {}
+  MultipleInputFeatureRequirement: {}
+  StepInputExpressionRequirement: {}
+  SubworkflowFeatureRequirement: {}
+
+inputs:
+  generator:
+    type:
+      type: enum
+      symbols: [corsika, parametrised]
+    default: parametrised
+    label: Which programs simulate
+  array:
+    type: File
+    label: Description of the array (YAML)
+  seed:
+    type: int
+    default: 1
+    label: Seed of everything
+  runs:
+    type: int
+    default: 1
+    label: Runs of each sample
+  gammas:
+    type: int
+    default: 250
+    label: Gamma rays in a run
+  protons:
+    type: int
+    default: 300
+    label: Protons in a run
+  electrons:
+    type: int
+    default: 100
+    label: Electrons in a run
+  radius:
+    type: float
+    default: 300.0
+    label: Radius of the circle of gamma rays' core positions, m
+  background_radius:
+    type: float
+    default: 400.0
+    label: Radius of the circle of the background's core positions, m
+  viewcone:
+    type: float
+    default: 3.0
+    label: Half angle of the cone that protons and electrons come from, degrees
+  process_config:
+    type: File[]
+    label: Configuration of ctapipe-process
+  train_config:
+    type: File
+    label: Configuration of the training
+  irf_config:
+    type: File
+    label: Configuration of cuts and IRF
+
+steps:
+  train_gammas:
+    label: Gammas to train with
+    run: simulated-sample.cwl
+    in:
+      name: {default: train-gamma}
+      first_run: {default: 1}
+      primary: {default: gamma}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: gammas
+      radius: radius
+      config: process_config
+    out: [dl2, record]
+  train_protons:
+    label: Protons to train with
+    run: simulated-sample.cwl
+    in:
+      name: {default: train-proton}
+      first_run: {default: 100001}
+      primary: {default: proton}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: protons
+      radius: background_radius
+      viewcone: viewcone
+      config: process_config
+    out: [dl2, record]
+  cuts_gammas:
+    label: Gammas to optimise cuts with
+    run: simulated-sample.cwl
+    in:
+      name: {default: cuts-gamma}
+      first_run: {default: 300001}
+      primary: {default: gamma}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: gammas
+      radius: radius
+      config: process_config
+    out: [dl2, record]
+  cuts_protons:
+    label: Protons to optimise cuts with
+    run: simulated-sample.cwl
+    in:
+      name: {default: cuts-proton}
+      first_run: {default: 400001}
+      primary: {default: proton}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: protons
+      radius: background_radius
+      viewcone: viewcone
+      config: process_config
+    out: [dl2, record]
+  cuts_electrons:
+    label: Electrons to optimise cuts with
+    run: simulated-sample.cwl
+    in:
+      name: {default: cuts-electron}
+      first_run: {default: 500001}
+      primary: {default: electron}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: electrons
+      radius: background_radius
+      viewcone: viewcone
+      config: process_config
+    out: [dl2, record]
+  irf_gammas:
+    label: Gammas to make the IRF of
+    run: simulated-sample.cwl
+    in:
+      name: {default: irf-gamma}
+      first_run: {default: 600001}
+      primary: {default: gamma}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: gammas
+      radius: radius
+      config: process_config
+    out: [dl2, record]
+  irf_protons:
+    label: Protons to make the IRF of
+    run: simulated-sample.cwl
+    in:
+      name: {default: irf-proton}
+      first_run: {default: 700001}
+      primary: {default: proton}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: protons
+      radius: background_radius
+      viewcone: viewcone
+      config: process_config
+    out: [dl2, record]
+  irf_electrons:
+    label: Electrons to make the IRF of
+    run: simulated-sample.cwl
+    in:
+      name: {default: irf-electron}
+      first_run: {default: 800001}
+      primary: {default: electron}
+      generator: generator
+      array: array
+      seed: seed
+      runs: runs
+      showers: electrons
+      radius: background_radius
+      viewcone: viewcone
+      config: process_config
+    out: [dl2, record]
+  train:
+    label: Models
+    run: train-models.cwl
+    in:
+      gammas: train_gammas/dl2
+      protons: train_protons/dl2
+      config: train_config
+    out: [energy, classifier, cross_validation]
+  response:
+    label: Cuts and IRF
+    run: irf.cwl
+    in:
+      cuts_gammas: cuts_gammas/dl2
+      cuts_protons: cuts_protons/dl2
+      cuts_electrons: cuts_electrons/dl2
+      irf_gammas: irf_gammas/dl2
+      irf_protons: irf_protons/dl2
+      irf_electrons: irf_electrons/dl2
+      models: {source: [train/energy, train/classifier]}
+      config: irf_config
+    out: [irf, benchmarks, cuts, events]
+  label:
+    label: What it is not
+    run: ../tools/irf-label.cwl
+    in:
+      irf: response/irf
+      generator: generator
+      notice: &notice
+        valueFrom: |
+          $(inputs.generator === "parametrised" ? "Parametrised simulation: not CORSIKA, not sim_telarray, no scientific validity." : "")
+    out: [labelled]
+  draw:
+    label: Area, energies, angles, sensitivity
+    run: ../tools/irf-performance.cwl
+    in:
+      irf: label/labelled
+      benchmarks: response/benchmarks
+      generator: generator
+      notice: *notice
+    out: [numbers, effective_area, energy_dispersion, angular_resolution, sensitivity]
+  measure:
+    label: A spectrum
+    run: ../tools/gammapy-spectrum.cwl
+    in:
+      irf: label/labelled
+      offset: {default: 0.0}
+      seed: seed
+      generator: generator
+      notice: *notice
+    out: [numbers, picture]
+
+outputs:
+  irf:
+    type: File
+    label: The IRF (FITS)
+    outputSource: label/labelled
+  benchmarks:
+    type: File
+    label: Energy bias, resolutions and sensitivity (FITS)
+    outputSource: response/benchmarks
+  cuts:
+    type: File
+    label: The cuts (FITS)
+    outputSource: response/cuts
+  performance:
+    type: File
+    label: Values at 1 TeV (JSON)
+    outputSource: draw/numbers
+  spectrum:
+    type: File
+    label: What was fitted to the spectrum (JSON)
+    outputSource: measure/numbers
+  pictures:
+    type: File[]
+    label: Effective area, energy dispersion, angular resolution, sensitivity, spectrum (PNG)
+    outputSource:
+      - draw/effective_area
+      - draw/energy_dispersion
+      - draw/angular_resolution
+      - draw/sensitivity
+      - measure/picture
+    linkMerge: merge_flattened
+  models:
+    type: File[]
+    label: Models for energies and particle kinds
+    outputSource: [train/energy, train/classifier]
+    linkMerge: merge_flattened
+  events:
+    type: File[]
+    label: All events with energies and particle kinds, those for cuts first, gamma, proton, electron (HDF5)
+    outputSource: response/events
+  records:
+    type: File[]
+    label: Runs and seeds of the samples (JSON)
+    outputSource:
+      - train_gammas/record
+      - train_protons/record
+      - cuts_gammas/record
+      - cuts_protons/record
+      - cuts_electrons/record
+      - irf_gammas/record
+      - irf_protons/record
+      - irf_electrons/record
+    linkMerge: merge_flattened
