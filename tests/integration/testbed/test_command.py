@@ -88,7 +88,7 @@ def test_an_unknown_service_is_refused_before_anything_is_done(tmp_path, capsys)
 
 
 def test_a_dead_server_is_seen_and_mended(at, testbed, faults, capsys):
-    faults.kill("memcached")
+    faults.kill("memcached")  # undone by mending
     pid = testbed.processes.pid("oidc")
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not testbed.processes.alive("oidc"), "its death", 10)

@@ -103,7 +103,9 @@ class RucioService:
         """Start what does not answer; the contents are looked after when they were never or the options changed."""
         if self._postgres:
             self._postgres.up(say)
-        self._start_memcached(say)
+        if self._start_memcached(say):
+            # its threads have connections to the one that was there before, and each would fail once
+            self._processes.stop(self.name)
         wanted = json.dumps(self._contents(), sort_keys=True)
         kept = self._home / "contents.json"
         if not kept.exists() or kept.read_text() != wanted:
@@ -249,15 +251,16 @@ class RucioService:
             "X509_USER_PROXY": str(self.clients.proxy("runner")),
         }
 
-    def _start_memcached(self, say: Say) -> None:
-        """Optional; without it every replica that is listed costs the database a query."""
+    def _start_memcached(self, say: Say) -> bool:
+        """Optional; without it every replica that is listed costs the database a query. Whether it was started now."""
         program = find_program(_MEMCACHED)
         if program is None or self._processes.alive(_MEMCACHED):
-            return
+            return False
         say(f"{_MEMCACHED}: starting")
         command = [program, "-l", "127.0.0.1", "-p", str(self._place.port(_MEMCACHED)), "-m", "64"]
         env = {"PATH": os.environ.get("PATH", os.defpath)}
         self._processes.start(_MEMCACHED, command, env=env, user="nobody", cwd=Path("/"))
+        return True
 
     def _start(self, say: Say) -> None:
         say(f"{self.name}: starting Rucio {environment.VERSION}, {self.url}")
