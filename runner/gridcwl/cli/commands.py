@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import showing
+    from gridcwl.cli import grid_commands, showing
 
     parser = argparse.ArgumentParser(prog="gridcwl", allow_abbrev=False)
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -59,18 +59,32 @@ def _parser() -> argparse.ArgumentParser:
     explain = command("explain", showing.explain, "why a step's jobs ran again, or where their results came from")
     explain.add_argument("step", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
     explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
-    resume = command("resume", _resume, "go on with a run that was stopped, killed, or failed", json=False)
-    resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
-    resume.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed")
-    add_retries(resume)
-    add_loudness(resume)
-    command("cancel", _cancel, "stop a run that goes on in another terminal", json=False)
+    for name, text in (
+        ("resume", "go on with a run that was stopped, killed, or failed"),
+        ("attach", "go on with a run that was detached: its jobs are at DIRAC"),
+    ):
+        resume = command(name, _resume, text, json=False)
+        resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
+        resume.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed")
+        add_retries(resume)
+        add_loudness(resume)
+    command("cancel", _cancel, "stop a run that goes on in another terminal, or was detached", json=False)
+    command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
+    data = command("data", _data, "what a run has in Rucio: datasets, sizes, replicas, rules")
+    data.add_argument("--files", action="store_true", help="each file, too")
     remove = command(
         "rm", _remove, "remove runs: journals, logs and working folders; never their outputs", run=False, json=False
     )
     remove.add_argument("runs", nargs="*", metavar="RUN", help=_RUN)
+    remove.add_argument("--data", action="store_true", help="in Rucio, too: what lies between the steps, not outputs")
     remove.add_argument("--older-than", type=float, metavar="DAYS", help="all runs that ended so many days ago")
     return parser
+
+
+def _data(given: argparse.Namespace) -> int:
+    from gridcwl.cli.data import data
+
+    return data(given)
 
 
 def _resume(given: argparse.Namespace) -> int:
@@ -89,7 +103,9 @@ def _resume(given: argparse.Namespace) -> int:
 def _changed(options: Options, given: argparse.Namespace) -> Options:
     names = ("max_jobs", "on_error", "retries", "loudness")
     changes = {name: value for name in names if (value := getattr(given, name)) is not None}
-    return replace(options, state_dir=given.state_dir, retry_all=options.retry_all or given.retry_all, **changes)
+    grid = replace(options.grid, detach=False)
+    retry_all = options.retry_all or given.retry_all
+    return replace(options, state_dir=given.state_dir, retry_all=retry_all, grid=grid, **changes)
 
 
 def _cancel(given: argparse.Namespace) -> int:
@@ -111,14 +127,15 @@ def _cancel(given: argparse.Namespace) -> int:
         folder.wait()
         print(f"{folder.run} is stopped", file=sys.stderr)
         return 0
-    if session.status != "running":
+    if session.status not in ("running", "detached"):
         print(f"{folder.run} has ended already: {session.status}", file=sys.stderr)
         return 0
     with folder.held():
         stop_leftovers(folder)
         with closing(Journal(folder.journal)) as journal:
             journal.mark_last("cancelled")
-    print(f"{folder.run} was killed earlier; what it left running is stopped", file=sys.stderr)
+    before = "was detached" if session.status == "detached" else "was killed earlier"
+    print(f"{folder.run} {before}; what it left running is stopped", file=sys.stderr)
     return 0
 
 
@@ -132,6 +149,10 @@ def _remove(given: argparse.Namespace) -> int:
         before = time.time() - given.older_than * 86400
         folders += [folder for folder in all_folders(given.state_dir) if not folder.alive and _ended(folder) < before]
     for folder in dict.fromkeys(folders):
+        if given.data:
+            from gridcwl.cli.data import let_go
+
+            let_go(folder)
         _remove_one(folder)
     return 0
 

@@ -16,7 +16,7 @@ from gridcwl.errors import EXIT_FAILURE, GridCWLError
 log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
-COMMANDS = ("runs", "status", "logs", "resume", "cancel", "explain", "rm")
+COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data")
 TESTBED = "testbed"
 
 

@@ -182,6 +182,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
         on_error=options.on_error,
         leave_tmpdir=options.leave_tmpdir,
         retries=Retries(options.retries, options.retry_all),
+        detach=options.grid.detach,
         sums=options.cache_dir / "sums.db",
         cache=options.cache_dir / "results" if options.cache else None,
         rucio=place,

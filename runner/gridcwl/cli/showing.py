@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.cli.grid_commands import is_at_dirac, print_pending
 from gridcwl.cli.tables import duration, moment, show
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.explain import Answer, explained
@@ -90,6 +91,8 @@ def status(given: argparse.Namespace) -> int:
         ]
         show(heads, rows, right=heads[1:3])
         print(f"\nWhat they said: gridcwl logs {about['run']}")
+    if about["state"] == "detached":
+        print(f"\nTo go on: gridcwl attach {about['run']}")
     if about["state"] in ("failed", "killed", "cancelled"):
         print(f"\nTo go on: gridcwl resume {about['run']}")
     return 0
@@ -105,6 +108,8 @@ def logs(given: argparse.Namespace) -> int:
         for where in (failed, f"NOT ({failed})"):
             for row in history.jobs(step=given.step, where=where):
                 said += _print_logs(folder, history, row)
+        if is_at_dirac(history.meta("options")):
+            said += print_pending(folder, history.jobs(step=given.step, where="outcome IS NULL"))
     if not said:
         print("gridcwl: none of them wrote anything", file=sys.stderr)
     return 0

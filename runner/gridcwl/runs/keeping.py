@@ -90,6 +90,17 @@ def stop_leftovers(folder: RunFolder) -> None:
     """Stop what a dead client left running; raises as :func:`taken_up`."""
     with contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
+        if _backend_of(history) != "local" and history.sessions()[-1].status in ("running", "detached"):
+            from gridcwl.runs.places import stop_elsewhere
+
+            stopped = stop_elsewhere(_backend_of(history), folder.run)
+            if stopped:
+                log.warning("stopped %d job(s) that the run had left at DIRAC", stopped)
+
+
+def _backend_of(history: History) -> str:
+    options = history.meta("options") or {}
+    return str((options.get("grid") or {}).get("backend", "local"))
 
 
 def process_started(pid: int) -> float | None:
@@ -185,8 +196,11 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     stopped = orphans.stop_processes(working)
     options = history.meta("options") or {}
-    here = (options.get("grid") or {}).get("backend", "local") == "local"
-    if here and history.containers() and any(session.status == "running" for session in history.sessions()):
+    if (
+        _backend_of(history) == "local"
+        and history.containers()
+        and any(session.status == "running" for session in history.sessions())
+    ):
         stopped += orphans.stop_containers(str(options.get("engine", "docker")), run)
     if stopped:
         log.warning("stopped %d process(es) or container(s) that the killed client had left running", stopped)

@@ -100,3 +100,17 @@ def _dirac_backend(choice: DiracChoice, session: Session) -> AbstractAsyncContex
         leave=choice.leave,
     )
     return DiracBackend(DiracClient(), options, run=session.run, reveal=session.reveal, keep=session.keep)
+
+
+def stop_elsewhere(backend: str, run: RunId) -> int:
+    """Stop all jobs of a run that nobody follows any more; returns how many there were.
+
+    Raises:
+        BackendError: the place does not answer.
+    """
+    if backend != "dirac":
+        return 0
+    from gridcwl.backends.dirac.client import DiracClient
+    from gridcwl.backends.dirac.leftovers import stop
+
+    return stop(DiracClient(), run)

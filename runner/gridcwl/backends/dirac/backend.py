@@ -21,6 +21,7 @@ from gridcwl.backends.base import Capabilities
 from gridcwl.backends.dirac import jdl, matching, names, packing, results, sandbox
 from gridcwl.backends.dirac.asking import Asking
 from gridcwl.backends.dirac.following import Pace, Phase, Watched, phase
+from gridcwl.backends.dirac.leftovers import alive
 from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
 from gridcwl.backends.dirac.server import Found, Server
@@ -135,7 +136,7 @@ class DiracBackend:
         self._closed = False
         self._warned_of_end = False
         self.capabilities = Capabilities(
-            containers=True, survives_client=True, batch_size=_SUBMISSION, window=options.window
+            containers=True, survives_client=True, batch_size=_SUBMISSION, window=options.window, sees_files=False
         )
 
     async def __aenter__(self) -> Self:
@@ -341,6 +342,7 @@ class DiracBackend:
     def _refused(self, parts: Sequence[sandbox.Part], error: GridCWLError) -> None:
         for part in parts:
             for job in part.jobs:
+                self._out.pop(self._number_of.get(job.id, 0), None)
                 reason = f"{error.message}. {error.remedy}".strip()
                 self._ended(job, JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=reason), "")
 
@@ -472,7 +474,7 @@ class DiracBackend:
         try:
             while True:
                 numbers = [
-                    found.place.number for found in await self._ask(self._server.find, self._run) if _alive(found)
+                    found.place.number for found in await self._ask(self._server.find, self._run) if alive(found)
                 ]
                 if not numbers:
                     return
@@ -506,20 +508,16 @@ def sorted_out(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], 
         if one.place.status == "Submitting":
             superfluous.append(one.place.number)
             continue
-        if not _alive(one) and one.place.status != "Done":
+        if not alive(one) and one.place.status != "Done":
             continue
         taken = False
         for job_id in kept.jobs:
             if job_id not in best or best[job_id][0] < kept.attempt:
                 best[job_id] = (kept.attempt, one)
                 taken = True
-        if not taken and _alive(one):
+        if not taken and alive(one):
             superfluous.append(one.place.number)
     return {job_id: one for job_id, (_, one) in best.items()}, superfluous
-
-
-def _alive(found: Found) -> bool:
-    return phase(found.place.status) in (Phase.WAITING, Phase.RUNNING, Phase.STALLED)
 
 
 def _state_of(found: Found) -> JobState:
