@@ -93,6 +93,8 @@ class DiracService:
             self.database.up()
             self.database.load(self._schemas())
             self._start_servers(box, say)
+        elif not self._is_seeded(box):
+            self.seed(say)
         self._start_pilots(box)
 
     def down(self) -> None:
@@ -139,10 +141,8 @@ class DiracService:
         )
 
     def is_whole(self) -> bool:
-        """Database, services and optimizers all run, and were filled."""
-        return self._seeded().exists() and all(
-            self._processes.alive(name) for name in (DATABASE, PARAMETERS, *PROCESSES, OPTIMIZERS)
-        )
+        """Database, services and optimizers all run."""
+        return all(self._processes.alive(name) for name in (DATABASE, PARAMETERS, *PROCESSES, OPTIMIZERS))
 
     def start(self, name: str) -> None:
         """Start a process of services again, and wait until all of them listen.
@@ -188,12 +188,12 @@ class DiracService:
     @contextmanager
     def _seeding(self, box: Description) -> Iterator[None]:
         """Begins to fill the databases, is left alone from the moment that their tables are made, and is waited for."""
-        stamp = self._seeded()
-        stamp.unlink(missing_ok=True)
+        seed = self._seed(box)
+        self._seeded.unlink(missing_ok=True)
         log = self._place.log("dirac-seed")
         with log.open("wb") as stream:
             seeding = subprocess.Popen(
-                self.surroundings.module("seed", str(self._write_seed(box))),
+                self.surroundings.module("seed", str(write(self.surroundings.root / "seed.json", seed))),
                 env=self.surroundings.of_server() | {"X509_USER_PROXY": str(self.proxies.user)},
                 cwd=self._place.folder("work", "dirac-seed"),
                 stdin=subprocess.DEVNULL,
@@ -211,14 +211,18 @@ class DiracService:
         finally:
             seeding.kill()
             seeding.communicate()
-        stamp.touch()
+        write(self._seeded, seed)
 
     def _seed_failed(self, log: Path) -> None:
         from gridcwl.testbed.errors import tail
 
         raise TestbedError(f"DIRAC's databases could not be filled; the end of {log}:\n{tail(log)}")
 
-    def _write_seed(self, box: Description) -> Path:
+    def _is_seeded(self, box: Description) -> bool:
+        return self._seeded.exists() and self._seeded.read_text() == self._seed(box)
+
+    def _seed(self, box: Description) -> str:
+        """What is to be in the databases: see ``inside/seed.py``."""
         references = [pilot.reference for pilot in self._wanted_pilots()]
         references += [light_reference(slot) for slot in range(self._options.light_pilots)]
         user = self.proxies.user_certificate
@@ -232,7 +236,7 @@ class DiracService:
             "port": box.ports["Framework/ProxyManager"],
             "patience_s": _UP_WITHIN_S,
         }
-        return write(self.surroundings.root / "seed.json", json.dumps(seed, indent=1))
+        return json.dumps(seed, indent=1)
 
     def _start_pilots(self, box: Description) -> None:
         wanted = {pilot.name: pilot for pilot in self._wanted_pilots()}
@@ -241,10 +245,7 @@ class DiracService:
                 self._processes.stop(name)
         for pilot in wanted.values():
             self._start_pilot(box, pilot)
-        if not self._options.light_pilots:
-            self._processes.stop(LIGHT_PILOT)
-        elif not self._processes.alive(LIGHT_PILOT):
-            self._start_light_pilot(box)
+        self._start_light_pilot(box)
 
     def _start_pilot(self, box: Description, pilot: Pilot) -> None:
         """A JobAgent in a folder of its own, as a pilot leaves it on a worker node."""
@@ -266,6 +267,7 @@ class DiracService:
         )
 
     def _start_light_pilot(self, box: Description) -> None:
+        """With as many slots as are asked for; it ends when there are none."""
         folder = self._place.folder("work", LIGHT_PILOT)
         sites = [site for site in box.sites if not site.banned]
         settings = configuration.shared(box) | {"LocalSite": {"Site": sites[0].name}}
@@ -275,7 +277,12 @@ class DiracService:
             configuration.local_site(sites[slot % len(sites)], light_reference(slot), light=True)
             for slot in range(self._options.light_pilots)
         ]
-        described = write(folder / "slots.json", json.dumps(slots))
+        described = folder / "slots.json"
+        if not slots or not described.exists() or described.read_text() != json.dumps(slots):
+            self._processes.stop(LIGHT_PILOT)
+        if not slots or self._processes.alive(LIGHT_PILOT):
+            return
+        write(described, json.dumps(slots))
         self._processes.start(
             LIGHT_PILOT,
             self.surroundings.module("light_pilot", str(described)),
@@ -304,17 +311,19 @@ class DiracService:
         """The servers that run were started for another description."""
         parts = [configuration.text(configuration.server(box)).encode(), box.host_cert.read_bytes()]
         parts.append(self.proxies.user_certificate.certificate.read_bytes())
-        parts.append(repr((self._options.pilots, self._options.light_pilots, self.surroundings.environment)).encode())
+        parts.append(repr(self.surroundings.environment).encode())
         digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
         path = self.surroundings.root / "started-for"
         known = path.read_text() if path.exists() else None
         write(path, digest)
         if known == digest:
             return False
-        self._seeded().unlink(missing_ok=True)
+        self._seeded.unlink(missing_ok=True)
         return True
 
+    @property
     def _seeded(self) -> Path:
+        """What was put into the databases."""
         return self.surroundings.root / "seeded"
 
     def _write(self, box: Description) -> None:
