@@ -32,6 +32,16 @@ class Backend(Protocol):
 
     capabilities: Capabilities
 
+    async def check(self, samples: Sequence[Job]) -> None:
+        """Refuse what could never run here, before anything is submitted.
+
+        Args:
+            samples: stand for jobs that will come for certain; of them only resources and placement are to be looked at.
+
+        Raises:
+            BackendError: one of them cannot run; naming the requirement.
+        """
+
     async def submit(self, jobs: Sequence[Job]) -> None:
         """Take the jobs; returns when they are accepted, not when they ran.
 

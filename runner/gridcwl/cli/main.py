@@ -18,6 +18,7 @@ log = logging.getLogger("gridcwl")
 LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data")
 TESTBED = "testbed"
+PLAN = "plan"
 
 
 def entry() -> None:
@@ -57,10 +58,15 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.testbed import main as testbed
 
         return testbed(arguments[1:])
-    options = parse(arguments)
+    planning = bool(arguments) and arguments[0] == PLAN and not os.path.exists(PLAN)  # noqa: PTH110
+    options = parse(arguments[1:] if planning else arguments)
     from gridcwl.cli.logs import set_up_logging
 
     set_up_logging(options.loudness)
+    if planning:
+        from gridcwl.cli.planning import plan
+
+        return plan(options)
     if options.show:
         return _show(options)
     from gridcwl.cli.running import run
@@ -74,8 +80,8 @@ def _command(arguments: Sequence[str]) -> list[str]:
     words = iter(arguments)
     for word in words:
         if word in COMMANDS and not os.path.exists(word):  # noqa: PTH110  a document may be called like a command
-            # only resume runs anything that could be told more or less of
-            kept = [name for name in before if name not in LOUDNESS or word == "resume"]
+            # only these run anything that could be told more or less of
+            kept = [name for name in before if name not in LOUDNESS or word in ("resume", "attach")]
             return [word, *kept, *words]
         if word not in LOUDNESS and word.partition("=")[0] != "--state-dir":
             return []

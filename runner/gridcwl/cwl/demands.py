@@ -55,6 +55,17 @@ def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Dem
             yield from _of_step(step, step.id)
 
 
+def demand_of(leaf: Leaf, name: str) -> Demand:
+    """All that one tool asks for in plain numbers; 0 for what it does not say, or says by an expression."""
+    asked = list(_of_tool(leaf, name))
+    return Demand(
+        name,
+        cores=max((demand.cores for demand in asked), default=0.0),
+        ram_mib=max((demand.ram_mib for demand in asked), default=0),
+        gpus=max((demand.gpus for demand in asked), default=0),
+    )
+
+
 def _of_step(step: Step, name: str) -> Iterator[Demand]:
     if isinstance(step.run, Leaf):
         yield from _of_tool(step.run, name)

@@ -69,6 +69,10 @@ class Carried:
             self._extending.cancel()
         await self._opening.__aexit__(*error)  # type: ignore[arg-type]
 
+    async def check(self, samples: Sequence[Job]) -> None:
+        """See ``Backend.check``."""
+        await self._inner.check(samples)
+
     async def submit(self, jobs: Sequence[Job]) -> None:
         """See ``Backend.submit``. Of a job that has an input without a replica the result is that.
 

@@ -19,6 +19,7 @@ from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.keeping import Kept, finish
 from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
+from gridcwl.runs.planning import certain
 from gridcwl.runs.publish import check_outdir, publish
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries
@@ -131,6 +132,7 @@ async def _execute(
             carriage = await _carriage(session, options, kept, records)
             async with opening if carriage is None else carriage.around(opening) as backend:
                 refuse_giants(session.graph, inputs, backend.capabilities.largest)
+                await backend.check(certain(session.graph, inputs, records.run))
                 run = Run(
                     session.graph,
                     inputs,

@@ -27,7 +27,7 @@ from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, Dirac
 from gridcwl.backends.dirac.server import Found, Server
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.errors import BackendError, ConfigError, GridCWLError, UnsupportedError
-from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain
 
 log = logging.getLogger("gridcwl.backends.dirac")
@@ -151,7 +151,6 @@ class DiracBackend:
             self._ask.close()
             raise
         self._ask.patience_s = None
-        self.capabilities = replace(self.capabilities, largest=_largest(self._offers))
         self._begin(self._submit_what_is_due())
         self._begin(self._follow())
         return self
@@ -160,6 +159,12 @@ class DiracBackend:
         await self.close()
 
     # -- Backend -------------------------------------------------------------------------------------------------------
+
+    async def check(self, samples: Sequence[Job]) -> None:
+        """See ``Backend.check``."""
+        for job in samples:
+            needs = matching.needs_of(job, self._options.wishes, self._limits, self._offers)
+            matching.refuse_homeless(job, needs, self._offers)
 
     async def submit(self, jobs: Sequence[Job]) -> None:
         """Check the jobs, and queue them for the next submission; see ``Backend.submit``.
@@ -524,15 +529,3 @@ def _state_of(found: Found) -> JobState:
     if found.place.status == "Done":
         return JobState.DONE
     return _SEEN.get(phase(found.place.status), JobState.FAILED)
-
-
-def _largest(offers: Sequence[Offer]) -> Resources | None:
-    """The most that one job can be given anywhere; None if that is not known."""
-    queues = [queue for offer in offers for queue in offer.queues]
-    if not queues or any(queue.processors is None or queue.ram_mib is None for queue in queues):
-        return None
-    return Resources(
-        cores=max(queue.processors or 0 for queue in queues),
-        ram_mib=max(queue.ram_mib or 0 for queue in queues),
-        gpus=1024 if any("GPU" in queue.tags for queue in queues) else 0,
-    )

@@ -109,6 +109,11 @@ class LocalBackend:
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
+    async def check(self, samples: Sequence[Job]) -> None:
+        """See ``Backend.check``."""
+        for job in samples:
+            self._ledger.refuse_giants(job)
+
     async def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the jobs; see ``Backend.submit``."""
         if self._closed:

@@ -1,0 +1,109 @@
+"""``gridcwl plan DOCUMENT INPUTS``: what a run at DIRAC would do, step by step; it runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gridcwl.cli.grid_options import choice
+from gridcwl.cli.options import Options
+from gridcwl.errors import BackendError, GridCWLError
+
+if TYPE_CHECKING:
+    from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
+    from gridcwl.backends.dirac.sites import Offer
+    from gridcwl.model import Job
+    from gridcwl.runs.planning import PlannedStep
+
+
+def plan(options: Options) -> int:
+    """Print the plan; returns 0, or 1 if some step could run nowhere.
+
+    Raises:
+        GridCWLError: document, inputs or DIRAC's answers are not as they should be.
+    """
+    from gridcwl.backends.dirac.client import DiracClient
+    from gridcwl.cli.running import evaluation
+    from gridcwl.cwl.session import open_document
+    from gridcwl.runs.planning import planned
+    from gridcwl.runs.run import new_run_id
+
+    server = DiracClient()
+    session = open_document(
+        options.document, options.words, evaluation(options), basedir=options.basedir, overrides=options.overrides
+    )
+    steps = planned(session, session.inputs(), new_run_id())
+    offers, limits, most = server.offers(), server.limits(), server.most_jobs()
+    wishes = choice(options.grid).wishes
+    homeless = False
+    for step in steps:
+        lines = list(_step(step, wishes, limits, offers, most))
+        homeless = homeless or any(line.startswith("  sites      none") for line in lines)
+        print("\n".join(lines), end="\n\n")
+    print(f"outputs      {_outputs(options)}")
+    try:
+        credential = server.credential()
+        print(f"credential   {credential.user}, group {credential.group}, ends {credential.ends:%Y-%m-%d %H:%M} UTC")
+    except BackendError as error:
+        print(f"credential   {error.message}")
+    return 1 if homeless else 0
+
+
+def _step(
+    step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[Offer], most: int | None
+) -> Iterator[str]:
+    from gridcwl.backends.dirac import matching
+
+    number = "as many as other steps give" if step.number is None else str(step.number)
+    yield f"{step.name}: jobs {number}" + (", if its condition holds" if step.conditional else "")
+    if step.problem:
+        yield f"  problem    {step.problem}"
+    job = step.sample
+    if not step.jobs:
+        yield "  known      only what the tool says itself: its inputs come from other steps"
+    if step.jobs:
+        moved = [matching.input_bytes(each) for each in step.jobs]
+        yield f"  input      {sum(moved)} bytes in all, at most {max(moved)} for one job"
+    try:
+        needs = matching.near(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
+    except GridCWLError as error:
+        yield f"  sites      none: {error.message}"
+        return
+    yield f"  asks for   {_asked(needs)}"
+    fitting = matching.fitting(needs, offers)
+    if fitting or not offers:
+        yield f"  sites      {', '.join(fitting) or 'any'}"
+    for offer in offers:
+        if offer.site not in fitting:
+            yield f"  {'not at' if fitting else 'sites      none: not at'}     {offer.site}: " + str(
+                matching.why_not(needs, offer)
+            )
+    for sentence in matching.not_honoured(job, wishes, limits):
+        yield f"  not so     {sentence}"
+    if step.number is not None:
+        yield f"  calls      {-(-step.number // min(most or 1000, 1000))} submission(s)"
+    yield from _jdl(job, needs)
+
+
+def _asked(needs: Needs) -> str:
+    parts = [f"{needs.processors} processor(s)"]
+    parts += [f"{needs.ram_mib} MiB"] if needs.ram_mib else []
+    parts += [f"{needs.cpu_time_s} s"] if needs.cpu_time_s else []
+    parts += [f"tags {', '.join(needs.tags)}"] if needs.tags else []
+    parts += [f"priority {needs.priority}"] if needs.priority is not None else []
+    return ", ".join(parts)
+
+
+def _jdl(job: Job, needs: Needs) -> Iterator[str]:
+    from gridcwl.backends.dirac import jdl, names
+
+    prefix, number = names.split(job.id)
+    batch = jdl.Batch(job.run, prefix, (str(number),), "", needs, "SB:where-the-sandbox-is")
+    yield "  JDL        " + jdl.text(batch).replace("\n", "\n             ")
+
+
+def _outputs(options: Options) -> str:
+    if options.store.store == "rucio":
+        scope = options.store.scope or "the account's scope"
+        return f"Rucio, {scope}, on the storage element of the site where each job runs"
+    return "DIRAC's output sandboxes, and from there this machine: for small files only; --store rucio is for others"
