@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from gridcwl.testbed.dirac.service import DiracService
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.rucio.service import RucioService
 from gridcwl.testbed.testbed import Testbed
@@ -97,6 +98,14 @@ class Faults:
         clients = self._rucio().clients
         self._undo.append(lambda: clients.proxy(account).unlink())
         return clients.proxy(account, timedelta(hours=-1))
+
+    def expire_grid_proxy(self, lifetime: timedelta = timedelta(hours=-1)) -> Path:
+        """The proxy of DIRAC's user is one that has expired an hour ago, or will when its lifetime is over."""
+        service = self._testbed.service("dirac")
+        assert isinstance(service, DiracService)
+        self._undo.append(service.proxies.renew)
+        service.proxies.renew(lifetime)
+        return service.proxies.user
 
     def expire_session(self, account: str) -> None:
         """The token that Rucio's client has kept for this account is worth nothing any more."""

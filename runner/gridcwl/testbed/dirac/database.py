@@ -67,21 +67,21 @@ class Database:
 
     def load(self, schemas: Mapping[str, Iterable[Path]]) -> None:
         """Make the databases that are not there, each from its SQL files."""
-        whole = self._whole()
         for name, files in schemas.items():
-            if (whole / name).exists():
+            if (self.stamps / name).exists():
                 continue
             statements = "".join(path.read_text() for path in files)
             # one that was half made is made again
             self._ask(f"DROP DATABASE IF EXISTS `{name}`;\nCREATE DATABASE `{name}`;\nUSE `{name}`;\n{statements}")
-            (whole / name).touch()
+            (self.stamps / name).touch()
 
-    def _whole(self) -> Path:
-        """A folder with a file for every database whose tables are all there."""
+    @property
+    def stamps(self) -> Path:
+        """A folder for files that say what is in the databases: it goes when they go."""
         return self._place.folder("dirac", "database", "whole")
 
     def _make(self) -> None:
-        shutil.rmtree(self._whole())
+        shutil.rmtree(self.stamps)
         shutil.rmtree(self._data, ignore_errors=True)
         made = self._data.with_suffix(".new")
         shutil.rmtree(made, ignore_errors=True)

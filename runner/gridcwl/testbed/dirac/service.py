@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from gridcwl.testbed.dirac import configuration
@@ -162,7 +162,7 @@ class DiracService:
         self._processes.start(PARAMETERS, stand_in, env=self.surroundings.of_server())
         mind, *others = PROCESSES
         self._start_services(mind)
-        with self._seeding(box):
+        with nullcontext() if self._is_seeded(box) else self._seeding(box):
             self._wait(PROCESSES[mind][0], mind)
             for name in others:
                 self._start_services(name)
@@ -324,7 +324,7 @@ class DiracService:
     @property
     def _seeded(self) -> Path:
         """What was put into the databases."""
-        return self.surroundings.root / "seeded"
+        return self.database.stamps / "seeded"
 
     def _write(self, box: Description) -> None:
         etc = self.surroundings.root / "etc"

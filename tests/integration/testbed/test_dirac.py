@@ -1,0 +1,221 @@
+"""The testbed's DIRAC: real JobWrappers, patches that still have a reason, and servers that come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import psutil
+import pytest
+
+from gridcwl.testbed.dirac.inside import patches
+from gridcwl.testbed.dirac.layout import PROCESSES
+from gridcwl.testbed.dirac.selftest import selftest
+
+# GridCE of pilots that run JobWrappers, as against light ones
+REAL = '"ce.lcg.lyon.fr"'
+
+
+def run_job(clients, tmp_path, script, **more):
+    """A job's state and output when it has ended."""
+    (tmp_path / "run.sh").write_text(script + "\n")
+    attributes = {
+        "Executable": '"/bin/sh"',
+        "Arguments": '"run.sh"',
+        "InputSandbox": '{"run.sh"}',
+        "StdOutput": '"std.out"',
+        "OutputSandbox": '{"std.out"}',
+        **more,
+    }
+    said = clients.wms().submitJob("".join(f"{name} = {value};" for name, value in attributes.items()))
+    assert said["OK"], said["Message"]
+    state = until(
+        lambda: clients.monitoring().getJobsStates([said["Value"]])["Value"][said["Value"]],
+        lambda state: state["Status"] in {"Done", "Failed"},
+    )
+    fetched = clients.sandboxes().downloadSandboxForJob(said["Value"], "Output", str(tmp_path / "out"))
+    assert fetched["OK"], fetched["Message"]
+    return state, (tmp_path / "out" / "std.out").read_text()
+
+
+def until(ask, good, within_s=120):
+    end = time.monotonic() + within_s
+    while not good(now := ask()):
+        assert time.monotonic() < end, f"still {now}"
+        time.sleep(0.1)
+    return now
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ---- jobs
+
+
+def test_a_real_job_wrapper_runs_a_payload_as_its_owner(dirac_clients, here):
+    script = "echo $DIRACSITE; openssl x509 -noout -subject -in $X509_USER_PROXY; test -z $PYTHONPATH"
+    state, output = run_job(dirac_clients, here, script, GridCE=REAL)
+    assert state["MinorStatus"] == "Execution Complete"
+    site, subject = output.splitlines()
+    assert site == "LCG.Lyon.fr"
+    assert "CN = runner" in subject
+
+
+def test_a_light_pilot_gives_a_payload_the_variables_that_a_job_wrapper_gives(dirac_clients, here):
+    names = "env | sed 's/=.*//' | grep -E 'DIRAC|JOBID|X509' | grep -v -x -E 'AGENT.*|DIRAC_NO_CFG' | sort"
+    light = run_job(dirac_clients, here, names, GridCE='"light.ce.lcg.lyon.fr"')[1]
+    real = run_job(dirac_clients, here, names, GridCE=REAL)[1]
+    assert light == real
+
+
+@pytest.mark.docker
+def test_a_payload_can_run_containers(dirac_clients, here):
+    state, output = run_job(dirac_clients, here, "docker version --format '{{.Server.Version}}'", GridCE=REAL)
+    assert state["Status"] == "Done"
+    assert output.strip()
+
+
+@pytest.mark.usefixtures("dirac")
+def test_the_selftest_passes(testbed):
+    rows = selftest(testbed, print)
+    assert [row for row in rows if not row.passed] == []
+    assert {row.what for row in rows} >= {f"runs a job with its sandboxes at LCG.{s}" for s in ("Lyon.fr", "CNAF.it")}
+
+
+# ---- patches
+
+
+@pytest.mark.parametrize("patch", patches.PATCHES, ids=lambda patch: patch.name)
+def test_what_a_patch_is_about_still_stands_in_dirac(dirac, patch):
+    dirac.install(print)
+    text = (dirac.surroundings.package / patch.file).read_text().splitlines()
+    quoted = patch.quotation.splitlines()
+    found = text[patch.line - 1 : patch.line - 1 + len(quoted)]
+    assert [line.strip() for line in found] == [line.strip() for line in quoted], "DIRAC says something else now"
+
+
+@pytest.mark.usefixtures("dirac")
+def test_services_listen_on_loopback_only(testbed):
+    ours = {testbed.processes.pid(name) for name in PROCESSES}
+    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in ours]
+    assert len(listening) == sum(len(services) for services in PROCESSES.values())
+    assert {connection.laddr.ip for connection in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_connections_that_arrive_together_are_all_answered(dirac_clients):
+    def ask(number):
+        asked = dirac_clients.monitoring() if number % 2 else dirac_clients.manager()
+        said = asked.getJobsStates([1]) if number % 2 else asked.killJob([])
+        return said["OK"]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(ask, range(100)))
+
+
+def test_unpatched_a_service_reactor_would_lose_connections(dirac):
+    """Two sockets are ready at once: upstream accepts both and handles one. The patched one handles both."""
+    program = """
+from types import SimpleNamespace as Namespace
+import sys
+from DIRAC.Core.DISET.ServiceReactor import ServiceReactor
+if sys.argv[1] == "patched":
+    from gridcwl.testbed.dirac.inside import patches
+    next(patch for patch in patches.PATCHES if patch.name == "accept every connection").apply()
+reactor, handled = ServiceReactor(), []
+class Transport:
+    oSocket = Namespace(fileno=lambda: 1)
+    def getRemoteAddress(self): return ("127.0.0.1", 1)
+    def latestServerRenewTime(self): return 1e12
+    def acceptConnection(self): return {"OK": True, "Value": Transport()}
+class Service:
+    wantsThrottle = False
+    def __init__(self, name): self.name = name
+    def getConfig(self): return Namespace(getContextLifeTime=lambda: 1)
+    def handleConnection(self, transport):
+        handled.append(self.name)
+        reactor._ServiceReactor__alive = len(handled) < 2 and sys.argv[1] == "patched"
+reactor._ServiceReactor__services = {name: Service(name) for name in "ab"}
+reactor._ServiceReactor__listeningConnections = {name: {"transport": Transport()} for name in "ab"}
+ready = [(Namespace(data=name), 1) for name in "ab"]
+reactor._ServiceReactor__getListeningSelector = lambda name=False: Namespace(select=lambda timeout: ready)
+reactor._ServiceReactor__acceptIncomingConnection()
+print("handled", "".join(handled))
+"""
+    dirac.install(print)
+    environment = dirac.surroundings.of_server()
+    for how, handled in (("stock", "handled b"), ("patched", "handled ab")):
+        command = [str(dirac.surroundings.python), "-c", program, how]
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert said.stdout.splitlines()[-1:] == [handled], said.stderr
+
+
+# ---- servers that come and go
+
+
+def test_up_again_leaves_alone_what_runs(dirac, testbed):
+    before = {name: testbed.processes.pid(name) for name in testbed.processes.names()}
+    began = time.monotonic()
+    dirac.up(print)
+    assert time.monotonic() - began < 10
+    assert {name: testbed.processes.pid(name) for name in testbed.processes.names()} == before
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("process", ["dirac-jobs", "dirac-mind", "dirac-database", "dirac-sandboxes"])
+def test_a_process_that_died_is_brought_back(dirac_clients, faults, testbed, here, process):
+    faults.kill(process)
+    assert {s.name for s in testbed.service("dirac").status() if s.state == "down"} == {process}
+    faults.undo()
+    state, output = run_job(dirac_clients, here, "echo mended")
+    assert (state["Status"], output) == ("Done", "mended\n")
+
+
+def test_a_service_that_is_down_is_an_error_at_once(dirac, dirac_clients, faults):
+    faults.kill("dirac-jobs")
+    said = dirac_clients.monitoring(timeout=5).getJobsStates([1])
+    assert not said["OK"]
+    dirac.start("dirac-jobs")
+    assert dirac_clients.monitoring().getJobsStates([1])["OK"]
+
+
+def test_jobs_wait_while_the_optimizers_are_paused(dirac_clients, faults):
+    faults.pause("dirac-optimizers")
+    job = dirac_clients.wms().submitJob('Executable = "/bin/true";')["Value"]
+    status = lambda: dirac_clients.monitoring().getJobsStates([job])["Value"][job]["Status"]  # noqa: E731
+    assert status() == "Received"
+    faults.go_on("dirac-optimizers")
+    assert until(status, lambda now: now in {"Done", "Failed"}) == "Done"
+
+
+def test_an_expired_proxy_is_refused_until_it_is_renewed(dirac, dirac_clients, faults):
+    faults.expire_grid_proxy()
+    refused = dirac_clients.monitoring().getJobsStates([1])
+    assert not refused["OK"]
+    assert dirac_clients.proxy_info()["Value"]["secondsLeft"] <= 0
+    dirac.proxies.renew()
+    assert dirac_clients.monitoring().getJobsStates([1])["OK"]
+
+
+def test_a_proxy_expires_while_it_is_used(dirac_clients, faults):
+    faults.expire_grid_proxy(timedelta(seconds=3))
+    assert dirac_clients.monitoring().getJobsStates([1])["OK"]
+    until(lambda: dirac_clients.monitoring().getJobsStates([1])["OK"], lambda ok: not ok, within_s=60)
+
+
+def test_secrets_are_for_the_owner_only(dirac, testbed):
+    password = dirac.database.password()
+    holding = [
+        path
+        for path in testbed.place.root.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.stat().st_size < 1_000_000
+        if password.encode() in path.read_bytes()
+    ]
+    assert holding
+    assert [path for path in holding if path.stat().st_mode & 0o077] == []
+    listed = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert password not in listed
