@@ -28,6 +28,15 @@ install: $(VENV)/.installed ## make .venv with the command .venv/bin/gridcwl
 demo: install images-demo ## telescope and shower data through real containers, ending with a picture
 	@scripts/demo
 
+.PHONY: demo-local
+demo-local: install images-demo ## from simulated showers to an instrument response function, in containers here
+	@scripts/need node=nodejs
+	scripts/demo-local
+
+.PHONY: packed
+packed: install ## each workflow of cwl/ with all that it refers to as one file, in dist/cwl/
+	@scripts/pack $(BIN)/gridcwl dist/cwl
+
 ##@ To work on it
 
 .PHONY: test

@@ -15,7 +15,6 @@ doc: |
 requirements:
   InlineJavascriptRequirement: {}
   MultipleInputFeatureRequirement: {}
-  StepInputExpressionRequirement: {}
   SubworkflowFeatureRequirement: {}
 
 inputs:
@@ -217,15 +216,31 @@ steps:
       models: {source: [train/energy, train/classifier]}
       config: irf_config
     out: [irf, benchmarks, cuts, events]
+  notice:
+    label: What the products have to say
+    run:
+      class: ExpressionTool
+      inputs:
+        generator:
+          type:
+            type: enum
+            symbols: [corsika, parametrised]
+      expression: |
+        ${
+          var parametrised = "Parametrised simulation: not CORSIKA, not sim_telarray, no scientific validity.";
+          return {sentence: inputs.generator === "parametrised" ? parametrised : ""};
+        }
+      outputs:
+        sentence: string
+    in:
+      generator: generator
+    out: [sentence]
   label:
-    label: What it is not
+    label: The IRF, with that in its headers
     run: ../tools/irf-label.cwl
     in:
       irf: response/irf
-      generator: generator
-      notice: &notice
-        valueFrom: |
-          $(inputs.generator === "parametrised" ? "Parametrised simulation: not CORSIKA, not sim_telarray, no scientific validity." : "")
+      notice: notice/sentence
     out: [labelled]
   draw:
     label: Area, energies, angles, sensitivity
@@ -233,8 +248,7 @@ steps:
     in:
       irf: label/labelled
       benchmarks: response/benchmarks
-      generator: generator
-      notice: *notice
+      notice: notice/sentence
     out: [numbers, effective_area, energy_dispersion, angular_resolution, sensitivity]
   measure:
     label: A spectrum
@@ -243,8 +257,7 @@ steps:
       irf: label/labelled
       offset: {default: 0.0}
       seed: seed
-      generator: generator
-      notice: *notice
+      notice: notice/sentence
     out: [numbers, picture]
 
 outputs:
@@ -282,6 +295,11 @@ outputs:
     type: File[]
     label: Models for energies and particle kinds
     outputSource: [train/energy, train/classifier]
+    linkMerge: merge_flattened
+  training:
+    type: File[]
+    label: Gamma rays and protons that the models were trained with (HDF5)
+    outputSource: [train_gammas/dl2, train_protons/dl2]
     linkMerge: merge_flattened
   events:
     type: File[]
