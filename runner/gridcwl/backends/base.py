@@ -36,7 +36,7 @@ class Backend(Protocol):
         """Refuse what could never run here, before anything is submitted.
 
         Args:
-            samples: stand for jobs that will come for certain; of them only resources and placement are to be looked at.
+            samples: stand for jobs that will come for certain; only their resources and placement say anything.
 
         Raises:
             BackendError: one of them cannot run; naming the requirement.

@@ -80,7 +80,7 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
 
 
 def certain(process: Workflow | Leaf, inputs: Mapping[str, Any], run: RunId) -> list[Job]:
-    """Samples of the tools that ask for something and will run for certain, before anything is known of their inputs."""
+    """Samples of the tools that ask for something and will run for certain, whatever their inputs turn out to be."""
     names = {demand.name for demand in demands(process, inputs)}
     return [_sample(leaf, name, run) for name, leaf, _ in _tools(process) if name in names]
 

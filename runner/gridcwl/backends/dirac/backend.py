@@ -54,6 +54,7 @@ class DiracOptions:
     pack: packing.Pack = 1
     sites: Mapping[str, Any] = field(default_factory=dict)
     """Container engines and image places by site, as ``gridcwl.worker.site`` reads them."""
+    poll_first_s: float = 1.0
     poll_top_s: float = 30.0
     stalled_s: float = 3600.0
     """A job that gives no sign of life for so long is given up."""
@@ -384,7 +385,7 @@ class DiracBackend:
     # -- following -----------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        pace = Pace(top_s=self._options.poll_top_s)
+        pace = Pace(self._options.poll_first_s, self._options.poll_top_s)
         wait = pace.first_s
         while True:
             with contextlib.suppress(TimeoutError):

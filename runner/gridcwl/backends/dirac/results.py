@@ -104,9 +104,9 @@ def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
 
 def what_to_do(place: Place) -> str:
     """A sentence on what a state without a result means."""
-    words = f"{place.minor} {place.application}".lower()
+    words = f"{place.status} {place.minor} {place.application}".lower()
     for sign, advice in _ADVICE:
-        if sign in words or sign == place.status.lower():
+        if sign in words:
             return advice
     return f"dirac-wms-job-logging-info {place.number} shows what DIRAC did with it."
 

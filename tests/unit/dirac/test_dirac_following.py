@@ -1,0 +1,182 @@
+"""What states mean, when to ask again, and what comes out of a sandbox or its absence."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import pytest
+from dirac_builders import a_job
+
+from gridcwl.backends.dirac import jdl, packing, results
+from gridcwl.backends.dirac.following import Pace, Phase, Watched, phase
+from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, problem
+from gridcwl.backends.dirac.results import Place
+from gridcwl.model import JobResult, Outcome, Resources, Usage
+
+
+@pytest.mark.parametrize(
+    ("status", "meant"),
+    [
+        ("Submitting", Phase.WAITING), ("Waiting", Phase.WAITING), ("Rescheduled", Phase.WAITING),
+        ("Matched", Phase.WAITING), ("Running", Phase.RUNNING), ("Completing", Phase.RUNNING),
+        ("Stalled", Phase.STALLED), ("Done", Phase.ENDED), ("Failed", Phase.ENDED), ("Killed", Phase.ENDED),
+        ("Deleted", Phase.GONE), (None, Phase.GONE), ("NewInAVersionToCome", Phase.WAITING),
+    ],
+)  # fmt: skip
+def test_every_state_means_something(status, meant):
+    assert phase(status) is meant
+
+
+def test_a_stalled_job_has_time_to_come_back():
+    watched = Watched()
+    watched.see(("Stalled", "", ""), now=100)
+    assert watched.verdict(150, patience_s=60) is Phase.STALLED
+    assert watched.verdict(161, patience_s=60) is Phase.GONE
+    watched.see(("Running", "", ""), now=170)
+    watched.see(("Stalled", "", ""), now=180)
+    assert watched.verdict(190, patience_s=60) is Phase.STALLED
+
+
+def test_a_job_is_lost_when_dirac_has_not_known_it_several_times():
+    watched = Watched("Running")
+    watched.see(None, 1)
+    watched.see(None, 2)
+    assert watched.verdict(2, patience_s=60) is Phase.RUNNING
+    watched.see(None, 3)
+    assert watched.verdict(3, patience_s=60) is Phase.GONE
+
+
+def test_a_rescheduled_job_waits_again():
+    watched = Watched("Running")
+    assert watched.see(("Rescheduled", "", ""), 1)
+    assert watched.verdict(1, patience_s=60) is Phase.WAITING
+
+
+def test_dirac_is_asked_less_often_where_nothing_happens():
+    pace = Pace(1.0, 10.0, growth=2.0)
+    waits = [pace.next(changed=False, took_s=0.01) for _ in range(6)]
+    assert waits == [2, 4, 8, 10, 10, 10]
+    assert pace.next(changed=True, took_s=0.01) == 1
+
+
+def test_asking_takes_a_small_part_of_the_server_s_time():
+    assert Pace(1.0, 30.0).next(changed=True, took_s=0.5) == 10
+
+
+# -- results -------------------------------------------------------------------------------------------------------
+
+PLACE = Place(42, "Failed", "Application Finished With Errors", "Unknown", "LCG.Lyon.fr")
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as made:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def sandbox(job, result: dict, **more: bytes) -> bytes:
+    inner = archive(**{f"{job.id}/result.json": json.dumps(result).encode(), **more})
+    return archive(**{jdl.RESULTS: inner, "std.err": b"worker's words\n"})
+
+
+def test_a_failure_says_where_it_was_and_keeps_what_the_tool_said(tmp_path):
+    job = a_job()
+    content = sandbox(
+        job,
+        {"id": job.id, "outcome": "permanent-failure", "exit_code": 3, "reason": "It broke.", "stderr_tail": "ouch\n"},
+        **{f"{job.id}/stderr.log": b"ouch\n"},
+    )
+    result = results.result_of(job, results.opened(content), PLACE, tmp_path)
+    assert result.reason == "It broke. [DIRAC job 42: Failed, Application Finished With Errors, at LCG.Lyon.fr]"
+    assert (result.exit_code, result.stderr_tail) == (3, "ouch\n")
+    assert (tmp_path / "stderr.log").read_text() == "ouch\n"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", archive(**{"std.err": b"no python here\n"})])
+def test_a_job_without_a_result_may_be_tried_again(content, tmp_path):
+    result = results.result_of(a_job(), results.opened(content), PLACE, tmp_path)
+    assert result.outcome is Outcome.TEMPORARY_FAILURE
+    assert "DIRAC job 42" in result.reason
+    if content and b"no archive" not in content:
+        assert result.stderr_tail == "no python here\n"
+
+
+def test_a_job_that_somebody_killed_is_not_tried_again(tmp_path):
+    place = Place(42, "Killed", "Marked for termination")
+    result = results.result_of(a_job(), results.opened(None), place, tmp_path)
+    assert result.outcome is Outcome.PERMANENT_FAILURE
+    assert "Somebody killed it" in result.reason
+
+
+def test_a_result_of_another_job_is_not_taken(tmp_path):
+    content = sandbox(a_job(1), {"id": a_job(2).id, "outcome": "success"})
+    result = results.result_of(a_job(1), results.opened(content), PLACE, tmp_path)
+    assert result.outcome is Outcome.TEMPORARY_FAILURE
+
+
+def test_what_climbs_out_of_its_folder_is_not_unpacked(tmp_path):
+    job = a_job()
+    listed = [{"path": "a", "kind": "file", "location": "sandbox:a"}]
+    content = sandbox(
+        job,
+        {"id": job.id, "outcome": "success", "files": listed, "outdir": "sandbox:"},
+        **{f"{job.id}/out/a": b"a", f"{job.id}/out/../../../evil": b"e"},
+    )
+    folder = tmp_path / "deep" / "job"
+    result = results.result_of(job, results.opened(content), PLACE, folder)
+    assert result.files[0].location == f"file://{folder}/out/a"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a"]
+
+
+# -- packing -------------------------------------------------------------------------------------------------------
+
+
+def test_short_jobs_are_packed_by_what_their_kind_took_before():
+    durations = packing.Durations()
+    job = a_job(1)
+    assert durations.expected(job) == 60
+    durations.add(job, JobResult(job.id, Outcome.SUCCESS, usage=Usage("", 2.0)))
+    durations.add(job, JobResult(job.id, Outcome.SUCCESS, usage=Usage("", 4.0)))
+    assert durations.expected(a_job(2)) == 3.0
+    assert packing.size_of("auto", 3.0, waiting=1000, slots=10) == 50
+    assert packing.size_of("auto", 3.0, waiting=20, slots=10) == 2
+    assert packing.size_of("auto", 3600, waiting=1000, slots=10) == 1
+
+
+def test_a_time_limit_is_a_guess_at_the_time():
+    assert packing.Durations().expected(a_job(resources=Resources(time_limit_s=5))) == 5
+
+
+def test_parts_hold_every_job_once_and_have_names_that_dirac_keeps():
+    jobs = [a_job(number * 1000) for number in range(1, 101)]
+    parts = packing.parts(jobs, 40, processors=2)
+    assert [job for part in parts for job in part.jobs] == jobs
+    assert all(len(f"{jobs[0].run}-1-{part.span}") <= 128 for part in parts)
+
+
+# -- problems ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("No proxy found", DiracCredential),
+        ("PEM file /tmp/x has expired, not valid after 2026-11-23 02:11:43", DiracCredential),
+        ("('127.0.0.1', 19999) [Errno 111] Connection refused:ConnectionRefusedError(111)", DiracUnreachable),
+        ("DNS lookup failed gaierror(-2, 'Name or service not known')", DiracUnreachable),
+        ("URL for service WorkloadManagement/JobMonitoring not found", DiracRefused),
+        ("jobType 'Nonsense' is not allowed for this kind of user", DiracRefused),
+    ],
+)
+def test_messages_of_dirac_are_told_apart(message, kind):
+    assert type(problem("asking", message)) is kind
+
+
+def test_a_message_that_holds_everything_is_cut():
+    assert len(problem("asking", "x" * 10**6).message) < 600
