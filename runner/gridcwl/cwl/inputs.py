@@ -33,6 +33,7 @@ from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.errors import DocumentError, InputError, UnsupportedError
+from gridcwl.stores.rucio.names import looks_like_a_did
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -237,6 +238,8 @@ def _completed(
         _find_files(values, base)
         if remote is not None:
             put_in_place(process, values, remote)
+        else:
+            _refuse_dids(values)
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)
@@ -316,7 +319,7 @@ def _find_one(entry: Any, base: str) -> None:
         return
     if location.startswith("file://"):
         path = _meant(location, base, is_path=key == "path")
-    elif "://" in location or location.startswith(("lfn:", "rucio:")):
+    elif "://" in location or location[:4].lower() == "lfn:" or location.startswith("rucio:"):
         return
     else:
         path = str(Path(base, location))
@@ -324,11 +327,32 @@ def _find_one(entry: Any, base: str) -> None:
     wanted = entry["class"]
     there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
     if not there:
+        short = location.removeprefix(file_uri(base) + "/")
+        if not Path(path).exists() and looks_like_a_did(short):
+            entry["location"] = f"rucio:{short}"
+            return
         what = "does not exist"
         if Path(path).exists():
             what = f"is a {'directory' if Path(path).is_dir() else 'file'}, not a {wanted}"
         message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
         raise InputError(tidy(message), remedy=f"Relative paths count from {base}.")
+
+
+def _refuse_dids(values: Any) -> None:
+    """What only a store elsewhere knows cannot be had without it."""
+    if isinstance(values, list):
+        for item in values:
+            _refuse_dids(item)
+    elif isinstance(values, dict):
+        location = str(values.get("location", "")) if values.get("class") in ("File", "Directory") else ""
+        if location.startswith("rucio:") or location[:4].lower() == "lfn:":
+            message = SourceLine(values, "location", str).makeError(
+                f"The {values['class']} {location} is not on this machine, but in Rucio"
+            )
+            raise InputError(tidy(message), remedy="Give --store rucio; or is there a file of that name elsewhere?")
+        for item in values.values():
+            if isinstance(item, dict | list):
+                _refuse_dids(item)
 
 
 def _meant(location: str, base: str, *, is_path: bool) -> str:

@@ -141,7 +141,7 @@ class Asking:
         return made | {"files": [], "collections": collections}
 
     def _searched(self, location: str, query: Query) -> Found:
-        filters = {"name": query.did.name, **dict(query.filters)}
+        filters = {"name": query.did.name, **dict(_meant(query))}
         names = sorted(str(name) for name in self._search(location, query, filters))
         if not names:
             raise InputError(
@@ -163,6 +163,13 @@ class Asking:
                 raise InputError(f"{location} cannot be searched for: {problem.message}") from None
             raise
         return names
+
+
+def _meant(query: Query) -> Iterable[tuple[str, str]]:
+    """The filters as Rucio takes them. Of files it keeps no length, so there ``length`` means bytes."""
+    for name, value in query.filters:
+        field, dot, operator = name.partition(".")
+        yield (f"bytes{dot}{operator}" if field == "length" and query.kind == "file" else name), value
 
 
 def basename(did: Did) -> str:

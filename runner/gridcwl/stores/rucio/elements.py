@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import StorageElement
+from gridcwl.stores.local import path_of
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.worker.naming import place_of
@@ -65,7 +66,14 @@ async def find_elements(client: RucioClient, settings: RucioSettings) -> Element
         )
     for reason in refused:
         log.info("not used for outputs: %s", reason)
-    return Elements(tuple(sorted(usable, key=lambda element: settings.site not in element.sites or not settings.site)))
+    return Elements(tuple(sorted(usable, key=lambda element: _distance(element, settings.site))))
+
+
+def _distance(element: StorageElement, site: str) -> int:
+    """How near an element is to this machine: at its site, mounted here, or elsewhere."""
+    if site and site in element.sites:
+        return 0
+    return 1 if any(url.startswith("file://") and path_of(url).is_dir() for url in element.urls) else 2
 
 
 async def _candidates(client: RucioClient, expression: str) -> list[str]:

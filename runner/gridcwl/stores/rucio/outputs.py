@@ -67,6 +67,7 @@ class Outputs:
             for dataset, file in pairs[start : start + CHUNK]:
                 grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
+            attachments += registrar.holding(grouped)
             await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
 
     async def _make_rules(self) -> None:

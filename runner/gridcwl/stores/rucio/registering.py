@@ -67,7 +67,7 @@ class Registrar:
         return refused
 
     async def _attach(self, chunk: Sequence[NewReplica]) -> dict[Did, str]:
-        attachments = [*attachments_of(chunk), *self._holding(chunk)]
+        attachments = [*attachments_of(chunk), *self.holding(replica.dataset for replica in chunk)]
         try:
             await self.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
         except RucioProblem as problem:
@@ -80,9 +80,9 @@ class Registrar:
         self._held |= {replica.dataset for replica in chunk}
         return {}
 
-    def _holding(self, chunk: Sequence[NewReplica]) -> Iterator[dict[str, Any]]:
-        """The datasets that the container does not hold yet."""
-        new = [did for did in dict.fromkeys(replica.dataset for replica in chunk) if did not in self._held]
+    def holding(self, datasets: Iterable[Did]) -> Iterator[dict[str, Any]]:
+        """The attachment of the datasets that the container does not hold yet."""
+        new = [did for did in dict.fromkeys(datasets) if did not in self._held]
         if self.container is not None and new:
             dids = [{"scope": did.scope, "name": did.name} for did in new]
             yield {"scope": self.container.scope, "name": self.container.name, "dids": dids}

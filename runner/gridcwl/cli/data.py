@@ -1,0 +1,81 @@
+"""``gridcwl data RUN``: what a run has in Rucio."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.cli.tables import show
+from gridcwl.runs.folder import find
+from gridcwl.runs.history import History
+
+if TYPE_CHECKING:
+    from gridcwl.runs.data import DataReport
+
+
+def data(given: argparse.Namespace) -> int:
+    """Show it."""
+    from gridcwl.runs.data import report
+    from gridcwl.stores.rucio.client import RucioClient
+
+    folder = find(given.state_dir, given.run)
+    with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
+        about = report(history, folder.run, client)
+    if given.json:
+        print(json.dumps(about.plain(), indent=2))
+    else:
+        _show(about, files=given.files)
+    return 0
+
+
+def let_go(folder: Any) -> None:
+    """Let go of what lies between a run's steps, and say so."""
+    import sys
+
+    from gridcwl.runs.data import let_go as let_go_of
+    from gridcwl.stores.rucio.client import RucioClient
+
+    with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
+        count = let_go_of(history, folder.run, client)
+    print(f"{folder.run}: {count} dataset(s) between its steps may go from Rucio; its outputs stay", file=sys.stderr)
+
+
+def _show(about: DataReport, *, files: bool) -> None:
+    print(f"container  {about.container}")
+    for rule in about.rules:
+        print(f"rule       {_rule(rule)}")
+    show(
+        ("dataset", "kind", "files", "size", "replicas", "rules"),
+        [
+            (
+                str(one.did),
+                "output" if one.output else "between",
+                str(len(one.files)),
+                amount(one.size),
+                ", ".join(f"{name} {count}" for name, count in sorted(one.replicas.items())),
+                "; ".join(_rule(rule) for rule in one.rules),
+            )
+            for one in about.datasets
+        ],
+        right=("files", "size"),
+    )
+    for one in about.datasets if files else ():
+        print(f"\n{one.did}")
+        for file in one.files:
+            print(f"  {file['scope']}:{file['name']}  {file['bytes']}  {file['adler32']}")
+
+
+def _rule(rule: Any) -> str:
+    until = f"until {str(rule['expires_at'])[:16]}" if rule.get("expires_at") else "for ever"
+    return f"{rule['copies']} on {rule['rse_expression']}, {until} ({rule['state']})"
+
+
+def amount(size: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

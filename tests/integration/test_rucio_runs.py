@@ -1,0 +1,284 @@
+"""Runs whose files live in Rucio, on the testbed's real server: what goes in, what comes out, what others see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commandline import Said, gridcwl
+from documents import Desk, glob, on_command_line, shell, step, tool, workflow
+
+if TYPE_CHECKING:
+    from gridcwl.testbed.rucio.service import RucioService
+
+CAT = tool("cat", inputs={"files": on_command_line("File[]")}, outputs={"all": "stdout"}, stdout="all.txt")
+
+
+@dataclass
+class Grid:
+    """A desk with Rucio."""
+
+    desk: Desk
+    client: Any
+    rucio: RucioService
+    word: str
+    """In the names of all that a test puts into Rucio."""
+    scope: str = "user.runner"
+
+    def run(self, document: Any, inputs: Any = None, *options: str, rse: str = "LYON-DISK") -> Said:
+        path = self.desk.write("doc.cwl", document)
+        given = self.desk.write("in.json", json.dumps(inputs or {}))
+        options = ("--quiet", "--no-container", "--store", "rucio", "--rucio-rse", rse, *options)
+        return gridcwl(*options, "--outdir", str(self.desk.outdir), path, given)
+
+    def upload(self, name: str, text: str) -> str:
+        """A file in Rucio; returns its URL."""
+        import zlib
+
+        did = f"{self.word}.{name}"
+        data = text.encode()
+        pfn = self.client.get_rse("LYON-DISK")["protocols"][0]["prefix"]
+        from gridcwl.worker.naming import place_of
+
+        place = Path(pfn, place_of(self.scope, did, "hash"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        file = {"scope": self.scope, "name": did, "bytes": len(data), "adler32": f"{zlib.adler32(data):08x}"}
+        self.client.add_replicas("LYON-DISK", [file])
+        return f"rucio://{self.scope}/{did}"
+
+    def dataset(self, name: str, *urls: str) -> str:
+        self.client.add_dataset(self.scope, f"{self.word}.{name}")
+        files = [{"scope": self.scope, "name": url.rpartition("/")[2]} for url in urls]
+        self.client.attach_dids(self.scope, f"{self.word}.{name}", files)
+        return f"rucio://{self.scope}/{self.word}.{name}"
+
+    def container(self, name: str, *urls: str) -> str:
+        self.client.add_container(self.scope, f"{self.word}.{name}")
+        datasets = [{"scope": self.scope, "name": url.rpartition("/")[2]} for url in urls]
+        self.client.attach_dids(self.scope, f"{self.word}.{name}", datasets)
+        return f"rucio://{self.scope}/{self.word}.{name}"
+
+
+@pytest.fixture
+def grid(desk: Desk, log_in: Callable[..., Any], rucio: RucioService) -> Iterator[Grid]:
+    return Grid(desk, log_in("runner"), rucio, f"t{uuid.uuid4().hex[:10]}")
+
+
+def remote(kind: str, url: str, **fields: Any) -> dict[str, Any]:
+    return {"class": kind, "location": url, **fields}
+
+
+def test_what_a_run_gives_out_goes_into_the_next_one_as_it_is(grid: Grid) -> None:
+    make = shell(
+        "mkdir -p d/sub; printf one > 'a b.txt'; printf two > d/sub/two",
+        outputs={"file": glob("*.txt"), "folder": glob("d", "Directory")},
+    )
+    first = grid.run(make)
+    assert first.code == 0, first.stderr
+    outputs = first.outputs
+    assert outputs["file"]["location"].startswith("rucio://user.runner/")
+    assert Path(outputs["file"]["path"]).read_text() == "one"
+    assert (outputs["file"]["basename"], outputs["file"]["size"]) == ("a b.txt", 3)
+    use = shell(
+        'cat "$0"; cd "$1"; find -L . -type f; cat sub/two',
+        inputs={"file": on_command_line("File"), "folder": on_command_line("Directory", position=2)},
+        outputs={"said": "stdout"}, stdout="said",
+    )  # fmt: skip
+    second = grid.run(use, outputs)
+    assert second.code == 0, second.stderr
+    assert (grid.desk.outdir / "said").read_text() == "one./sub/two\ntwo"
+
+
+def test_between_steps_only_names_travel_and_bytes_lie_on_the_storage_element(grid: Grid) -> None:
+    sort = tool("sort", inputs={"file": on_command_line("File")}, outputs={"sorted": "stdout"}, stdout="sorted")
+    document = workflow(
+        {"text": "string"}, {"result": {"type": "File", "outputSource": "sort/sorted"}},
+        say=step(shell('printf "b\\na\\n$0" > said', inputs={"text": on_command_line("string")},
+                       outputs={"said": glob("said")}), "said", text="text"),
+        sort=step(sort, "sorted", file="say/said"),
+    )  # fmt: skip
+    said = grid.run(document, {"text": "c\n"}, "--no-download")
+    assert said.code == 0, said.stderr
+    assert grid.desk.listing() == []
+    (url,) = [said.outputs["result"]["location"]]
+    (replica,) = grid.client.list_replicas([{"scope": grid.scope, "name": url.rpartition("/")[2]}])
+    (pfn,) = replica["pfns"]
+    assert Path("/" + pfn.split("/", 3)[3]).read_text() == "a\nb\nc\n"
+
+
+@pytest.mark.xrootd
+def test_a_run_over_webdav(grid: Grid) -> None:
+    document = workflow(
+        {"words": "string[]"}, {"result": {"type": "File", "outputSource": "join/all"}},
+        say=step(shell('printf "$0" > said', inputs={"word": on_command_line("string")},
+                       outputs={"said": glob("said")}), "said", scatter="word", word="words"),
+        join=step(CAT, "all", files="say/said"),
+    )  # fmt: skip
+    said = grid.run(document, {"words": list("abc")}, rse="CNAF-DAVS")
+    assert said.code == 0, said.stderr
+    assert Path(said.outputs["result"]["path"]).read_text() == "abc"
+
+
+@pytest.mark.parametrize("form", ["rucio://{scope}/{name}", "rucio:{scope}:{name}", "{scope}:{name}"])
+def test_a_did_may_be_written_in_several_ways(grid: Grid, form: str) -> None:
+    name = grid.upload("x.txt", "x").rpartition("/")[2]
+    said = grid.run(CAT, {"files": [remote("File", form.format(scope=grid.scope, name=name))]})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "all.txt").read_text() == "x"
+
+
+def test_a_dataset_is_a_list_of_files(grid: Grid) -> None:
+    dataset = grid.dataset("set", grid.upload("1", "a"), grid.upload("2", "b"))
+    for inputs in ({"files": remote("File", dataset)}, {"files": [remote("File", dataset)]}):
+        said = grid.run(CAT, inputs)
+        assert said.code == 0, said.stderr
+        assert (grid.desk.outdir / "all.txt").read_text() == "ab"
+
+
+def test_a_container_of_datasets_is_a_list_of_lists_or_a_directory_of_directories(grid: Grid) -> None:
+    one = grid.dataset("one", grid.upload("1", "a"), grid.upload("2", "b"))
+    box = grid.container("box", one, grid.dataset("two", grid.upload("3", "c")))
+    nested = {"type": {"type": "array", "items": {"type": "array", "items": "File"}}}
+    count = shell(
+        "true", inputs={"files": nested}, requirements={"InlineJavascriptRequirement": {}},
+        outputs={"n": {"type": "int[]", "outputBinding": {"outputEval": "$(inputs.files.map(f => f.length))"}}},
+    )  # fmt: skip
+    said = grid.run(count, {"files": remote("File", box)})
+    assert said.code == 0, said.stderr
+    assert said.outputs == {"n": [2, 1]}
+    tree = shell('cd "$0"; find -L . -type f | sort', inputs={"d": on_command_line("Directory")},
+                 outputs={"said": "stdout"}, stdout="said")  # fmt: skip
+    said = grid.run(tree, {"d": remote("Directory", box)})
+    assert said.code == 0, said.stderr
+    names = (grid.desk.outdir / "said").read_text().split()
+    assert names == [f"./{grid.word}.one/{grid.word}.{n}" for n in "12"] + [f"./{grid.word}.two/{grid.word}.3"]
+
+
+def test_a_pattern_is_resolved_once_and_the_resumed_run_sees_the_same_files(grid: Grid) -> None:
+    grid.upload("p1.dat", "a")
+    grid.upload("p2.dat", "b")
+    grid.upload("p2.log", "no")
+    (grid.desk.folder / "go").touch()
+    gate = shell(
+        'test ! -e "$0" && cat "${@}"', inputs={"gate": on_command_line("string"),
+        "files": on_command_line("File[]", position=2)}, outputs={"all": "stdout"}, stdout="all.txt",
+    )  # fmt: skip
+    pattern = remote("File", f"rucio://{grid.scope}/{grid.word}.p*.dat?type=file&length.gt=0")
+    said = grid.run(gate, {"gate": str(grid.desk.folder / "go"), "files": pattern})
+    assert "exit code 1" in said.stderr, said.stderr
+    grid.upload("p3.dat", "later")
+    (grid.desk.folder / "go").unlink()
+    again = gridcwl("resume", "last", "--quiet")
+    assert again.code == 0, again.stderr
+    assert (grid.desk.outdir / "all.txt").read_text() == "ab"
+
+
+def test_secondary_files_are_found_beside_the_did(grid: Grid) -> None:
+    url = grid.upload("reads.bam", "bam")
+    grid.upload("reads.bam.bai", "bai")
+    kind = on_command_line("File", secondaryFiles=[".bai", {"pattern": ".crai", "required": False}])
+    use = shell('cat "$0" "$0.bai"', inputs={"bam": kind | {"secondaryFiles": [".bai", ".crai?"]}},
+                outputs={"said": "stdout"}, stdout="said")  # fmt: skip
+    use["inputs"]["bam"]["inputBinding"].pop("secondaryFiles", None)
+    said = grid.run(use, {"bam": remote("File", url)})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "said").read_text() == "bambai"
+
+
+def test_contents_of_a_file_in_rucio_can_be_loaded(grid: Grid) -> None:
+    url = grid.upload("number", "42")
+    use = tool(
+        "echo", inputs={"file": {"type": "File", "loadContents": True}}, arguments=["$(inputs.file.contents)"],
+        outputs={"said": "stdout"}, stdout="said",
+    )  # fmt: skip
+    said = grid.run(use, {"file": remote("File", url)})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "said").read_text() == "42\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (("File", "rucio://user.runner/not.there.{word}"), "rucio://user.runner/not.there.{word} is not in Rucio"),
+        (("File", "rucio://user.runner/{word}.none*"), "finds nothing in Rucio"),
+        (("File", "rucio://nothing"), "is no DID"),
+    ],
+)
+def test_what_is_not_there_is_told_before_anything_runs(grid: Grid, entry: tuple[str, str], told: str) -> None:
+    said = grid.run(CAT, {"files": [remote(entry[0], entry[1].format(word=grid.word))]})
+    assert said.code == 1
+    assert told.format(word=grid.word) in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_dataset_where_one_file_is_wanted_is_refused(grid: Grid) -> None:
+    one = tool("cat", inputs={"file": on_command_line("File")}, outputs={})
+    said = grid.run(one, {"file": remote("File", grid.dataset("set", grid.upload("1", "a"), grid.upload("2", "b")))})
+    assert said.code == 1
+    assert "takes one File" in said.stderr
+    assert "holds 2" in said.stderr
+
+
+def test_without_the_store_a_did_is_refused_with_what_to_do(grid: Grid) -> None:
+    path = grid.desk.write("doc.cwl", CAT)
+    given = grid.desk.write("in.json", json.dumps({"files": [remote("File", "rucio://user.runner/x")]}))
+    said = gridcwl("--quiet", "--no-container", path, given)
+    assert said.code == 1
+    assert "--store rucio" in said.stderr
+
+
+def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid) -> None:
+    document = workflow(
+        {}, {"result": {"type": "File", "outputSource": "join/all"}},
+        say=step(shell("printf x > said", outputs={"said": glob("said")}), "said"),
+        join=step(CAT, "all", files={"source": ["say/said"], "linkMerge": "merge_flattened"}),
+    )  # fmt: skip
+    target = f"{grid.scope}:{grid.word}.results"
+    said = grid.run(document, {}, "--output-dataset", target, "--lifetime", "2")
+    assert said.code == 0, said.stderr
+    (rule,) = grid.client.list_did_rules(grid.scope, f"{grid.word}.results")
+    assert rule["expires_at"] is not None
+    shown = json.loads(gridcwl("data", "last", "--json").stdout)
+    kinds = {one["did"].rpartition(".")[2]: (one["output"], bool(one["rules"])) for one in shown["datasets"]}
+    assert kinds == {"said": (False, False), "all": (False, False), "results": (True, True)}
+    assert shown["rules"][0]["expires_at"]
+    gone = gridcwl("rm", "--data", "last")
+    assert gone.code == 0, gone.stderr
+    grid.rucio.run_daemons()
+    names = {one["name"] for one in grid.client.list_files(grid.scope, f"{grid.word}.results")}
+    (replica,) = grid.client.list_replicas([{"scope": grid.scope, "name": name} for name in names])
+    assert replica["states"] == {"LYON-DISK": "AVAILABLE"}
+
+
+def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(grid: Grid) -> None:
+    said = grid.run(shell("printf hello > a.txt", outputs={"a": glob("a.txt")}))
+    name = said.outputs["a"]["location"].rpartition("/")[2]
+    command = Path(sys.executable).with_name("rucio")
+    ended = subprocess.run(
+        [command, "download", f"{grid.scope}:{name}", "--dir", str(grid.desk.folder / "down")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (grid.desk.folder / "down" / grid.scope / name).read_text() == "hello"
+
+
+def test_where_no_element_can_be_used_each_reason_is_told(grid: Grid) -> None:
+    said = grid.run(shell("true"), rse="NO-SUCH-RSE")
+    assert said.code == 1
+    assert "Traceback" not in said.stderr
+    assert "rse" in said.stderr.lower()
+
+
+def test_a_scope_that_is_not_ours_is_told_with_what_to_do(grid: Grid) -> None:
+    said = grid.run(shell("printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope")
+    assert said.code == 1
+    assert "no.such.scope" in said.stderr or "scope" in said.stderr.lower()
+    assert "Traceback" not in said.stderr
