@@ -13,6 +13,8 @@ UV_VERSION := 0.13.9
 # processes that tests are spread over, and what else to tell pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
 PYTEST_ARGS ?=
+# what runs in the testbed, for tests and for you
+TESTBED ?= oidc,xrootd,rucio,dirac
 BIN := $(VENV)/bin
 # what podman is given of docker's images
 TEST_IMAGES := debian:trixie-slim debian:stable-slim python:3-slim alpine:latest bash:4.4
@@ -40,9 +42,19 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 ##@ To work on it
 
 .PHONY: test
-test: install images-test images-demo podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+test: install images-test images-demo images-testbed podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
 	@if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
+	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
+	box=$$(mktemp -d /tmp/gridcwl-test-XXXXXX)
+	chmod 711 $$box
+	export GRIDCWL_TESTBED_DIR=$$box/testbed
+	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$GRIDCWL_TESTBED_DIR"; rmdir "$$box"' EXIT
+	$(BIN)/gridcwl testbed up --dir "$$GRIDCWL_TESTBED_DIR" --with $(TESTBED)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+.PHONY: testbed
+testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,xrootd,rucio for some of it
+	@$(BIN)/gridcwl testbed up --with $(TESTBED)
 
 .PHONY: lint
 lint: install ## style, types and the layers of the house
@@ -81,12 +93,14 @@ engine: ## a docker engine that answers: installed and started where there is no
 podman: images-test ## podman beside docker, with the same images
 	@scripts/podman $(TEST_IMAGES)
 
-.PHONY: images images-test images-demo
-images: images-test images-demo ## every image
+.PHONY: images images-test images-demo images-testbed
+images: images-test images-demo images-testbed ## every image
 images-test: engine ## the images that tests use
 	@scripts/images test
 images-demo: engine ## the images that the science tools use
 	@scripts/images demo
+images-testbed: engine ## the image that holds the testbed
+	@scripts/images testbed
 
 ##@ Housekeeping
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,3 +154,17 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def main(services: str) -> None:
+    """Install what these services need, with commas between them; start nothing: for images, ahead of ``up``."""
+    from gridcwl.testbed.service import Options
+    from gridcwl.testbed.testbed import Testbed
+
+    with tempfile.TemporaryDirectory() as folder:
+        for service in Testbed(Path(folder), Options(tuple(services.split(",")))).services():
+            service.install(print)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
