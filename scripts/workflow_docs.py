@@ -82,7 +82,9 @@ def draw(path: Path) -> None:
     """A picture of a workflow, without what differs from machine to machine."""
     command = [sys.executable, "-m", "gridcwl", "--quiet", "--print-dot", str(path)]
     dot = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    dot = dot.replace('bgcolor="#eeeeee"', 'bgcolor="transparent"; fontname="sans-serif"; node [fontname="sans-serif"]')
+    dot = dot.replace('bgcolor="#eeeeee"', "bgcolor=transparent; rankdir=LR; fontname=sans; node [fontname=sans]")
+    # steps by their names, as the page and the messages of a run have them
+    dot = re.sub(r'^("([^"]+)" \[.*?label=)(?:"[^"]*"|\w+)', r'\1"\2"', dot, flags=re.M)
     svg = subprocess.run(["dot", "-Tsvg"], input=dot, capture_output=True, text=True, check=True).stdout
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / f"{path.stem}.svg").write_text(re.sub(r"<!--.*?-->\n?", "", svg, flags=re.S), encoding="utf-8")

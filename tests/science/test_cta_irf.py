@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-from .conftest import CHECKOUT, CWL, Run, file, load, local
+from .conftest import Demo, Run, file, load, local
 
-SMALL = {"gammas": 160, "protons": 160, "electrons": 60}  # showers, each used five times
 NOTICE = "no scientific validity"
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What scripts/demo-local left."""
-
-    folder: Path
-    stdout: str
-    outputs: dict[str, Any]
-
-    @property
-    def page(self) -> str:
-        return (self.folder / "irf.html").read_text()
-
-    def paths(self, output: str) -> list[Path]:
-        return [local(item) for item in self.outputs[output]]
-
-
-def small_inputs(folder: Path) -> Path:
-    """The demo's input object with fewer showers."""
-    beside = CWL / "workflows" / "tests"
-
-    def absolute(value: Any) -> Any:
-        if isinstance(value, list):
-            return [absolute(item) for item in value]
-        return file(beside / value["location"]) if isinstance(value, dict) else value
-
-    given = YAML(typ="safe").load(beside / "cta-irf.yml")
-    path = folder / "inputs.json"
-    path.write_text(json.dumps({name: absolute(value) for name, value in given.items()} | SMALL))
-    return path
-
-
-@pytest.fixture(scope="session")
-def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo at a small size, made once for all processes of this test session."""
-    request.getfixturevalue("images")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cta-irf"
-    folder.mkdir(exist_ok=True)
-    said = folder / "stdout.txt"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
-            environment = os.environ | {
-                "PYTHON": sys.executable,
-                "GRIDCWL": str(Path(sys.executable).with_name("gridcwl")),
-            }
-            command = [CHECKOUT / "scripts" / "demo-local", folder, small_inputs(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
-            said.write_text(done.stdout)
-    return Demo(folder, said.read_text(), json.loads((folder / "outputs.json").read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from .conftest import CWL, Run, built_images
+from .conftest import CWL, Run, built_images, load
 
 TOOLS = sorted((CWL / "tools").glob("*.cwl"))
 LICENSED = ("gridcwl/corsika:local", "gridcwl/sim_telarray:local")  # people make these from what they are licensed for
@@ -51,3 +51,18 @@ def test_a_tool_says_its_image_its_software_and_what_it_needs(document: Path) ->
     assert {"coresMin", "ramMin", "outdirMin"} <= both["ResourceRequirement"].keys()
     assert "ShellCommandRequirement" not in both
     assert "InlineJavascriptRequirement" not in both
+
+
+def test_the_page_of_workflows_is_that_of_the_documents_and_each_has_its_picture() -> None:
+    writer = load("scripts/workflow_docs.py")
+    assert writer.PAGE.read_text() == writer.page(), "run: scripts/workflow_docs.py --pictures"
+    for workflow in sorted((CWL / "workflows").glob("*.cwl")):
+        assert "<svg" in (writer.PICTURES / f"{workflow.stem}.svg").read_text()
+
+
+@pytest.mark.parametrize("document", sorted((CWL / "workflows").glob("*.cwl")), ids=named)
+def test_a_workflow_is_valid_once_it_is_packed(gridcwl: Run, document: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.cwl"
+    packed.write_text(gridcwl("--quiet", "--pack", document).stdout)
+    checked = gridcwl("--validate", packed)
+    assert checked.exit_code == 0, checked.stderr
