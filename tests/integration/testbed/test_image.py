@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.waiting_utils import wait_for_logs
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 IMAGE = "gridcwl/testbed:0.1.0"
 
@@ -34,8 +34,8 @@ def test_a_container_is_a_testbed_for_its_host(monkeypatch):
         Path(folder).chmod(0o711)  # the servers' own users go through it
         command = f"up --dir {box} --with oidc,rucio --db sqlite"
         container = DockerContainer(IMAGE, network_mode="host").with_command(command)
+        container.waiting_for(LogMessageWaitStrategy("The testbed is up").with_startup_timeout(240))
         with container.with_volume_mapping(folder, folder, "rw"):
-            wait_for_logs(container, "The testbed is up", timeout=240)
             port = json.loads((box / "ports.json").read_text())["rucio"]
             context = ssl.create_default_context(cafile=box / "certificates" / "testbed-ca.pem")
             with urllib.request.urlopen(f"https://localhost:{port}/ping", context=context) as answer:
