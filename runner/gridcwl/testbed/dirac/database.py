@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import find_program, system_packages
 from gridcwl.testbed.place import Place
 from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.secrets import secret
 from gridcwl.testbed.service import Say
 from gridcwl.testbed.waiting import wait_for
 
@@ -45,11 +45,7 @@ class Database:
 
     def password(self) -> str:
         """DIRAC's, made up once."""
-        path = self._place.folder("dirac", "database") / "password"
-        if not path.exists():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-                stream.write(secrets.token_hex(16))
-        return path.read_text()
+        return secret(self._place, "dirac-database")
 
     def up(self) -> None:
         """Answer; with an empty database when there is none."""
