@@ -57,7 +57,7 @@ def with_local_files(value: Any) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 @pytest.mark.usefixtures("as_runner")
 def test_with_rucio(case: dict[str, Any], tmp_path: Path) -> None:
-    reason = expected_failures("no-container").get(case["id"])
+    reason = {**expected_failures("no-container"), **expected_failures("rucio")}.get(case["id"])
     options = ["--no-container", "--store", "rucio", "--rucio-rse", "LYON-DISK"]
     try:
         run_case(case, options, tmp_path, with_local_files)

@@ -27,7 +27,7 @@ from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
-from gridcwl.errors import DocumentError, ExpressionError, OutputError
+from gridcwl.errors import DocumentError, ExpressionError, OutputError, UnsupportedError
 from gridcwl.model import (
     ExitCodes,
     Image,
@@ -173,6 +173,11 @@ def resolve(
         if not command:
             raise DocumentError(
                 f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
+            )
+        if captured.inplace_update and context.remote is not None:
+            raise UnsupportedError(
+                f"{name} changes its inputs where they are (InplaceUpdateRequirement), and files in Rucio never change",
+                remedy="Let the tool write another file, or run the document without --store rucio.",
             )
         directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
         staged = tuple(_staged_files(captured, name, context.remote))
