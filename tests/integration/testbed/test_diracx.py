@@ -11,8 +11,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def diracx(testbed, dirac):
-    testbed.ensure(("diracx",), print)
+def diracx(testbed):
+    testbed.ensure(("dirac", "diracx"), print)
     return testbed.service("diracx")
 
 
@@ -48,7 +48,7 @@ def test_a_job_that_was_submitted_by_rest_is_run_by_a_classic_job_agent(diracx, 
 
 
 def test_more_than_twenty_jobs_a_call_are_refused(diracx):
-    with pytest.raises(urllib.error.HTTPError, match="422|400"):
+    with pytest.raises(urllib.error.HTTPError, match=r"422|400"):
         ask(diracx, "POST", "/jobs/jdl", ['Executable = "/bin/true";'] * 21)
 
 
