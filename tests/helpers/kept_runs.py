@@ -107,6 +107,7 @@ class Desk:
         for shard in self.shards:
             self.write(shard, f"word {shard}\n")
         self.write_inputs()
+        self._share_schemas()
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")},
             "GRIDCWL_STATE_DIR": str(self.folder / "state"),
@@ -114,6 +115,13 @@ class Desk:
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "TMPDIR": str(self.folder / "tmp"),
         }
+
+    def _share_schemas(self) -> None:
+        """All desks of a session share CWL's parsed schemas; parsing them is the most of a client's start."""
+        shared = Path(os.environ["GRIDCWL_STATE_DIR"], "schemas")
+        shared.mkdir(exist_ok=True)
+        (self.folder / "cache" / "gridcwl").mkdir(parents=True)
+        (self.folder / "cache" / "gridcwl" / "schemas").symlink_to(shared)
 
     @property
     def gate(self) -> Path:

@@ -52,8 +52,9 @@ class DockerEngine:
         Raises:
             EngineError: no engine answers, or the image can neither be found, pulled, loaded nor built.
         """
-        with explained("the image"):
-            return self._connect().images.prepare(image)
+        connection = self._connect()
+        with explained("the image", watch=connection.watch):
+            return connection.images.prepare(image)
 
     def start(self, call: Call) -> Container:
         """Create a container, listen to its streams, start it.
@@ -67,7 +68,7 @@ class DockerEngine:
         """
         connection = self._connect()
         api = connection.api
-        with contextlib.ExitStack() as undo, explained(f"the container {call.name}"):
+        with contextlib.ExitStack() as undo, explained(f"the container {call.name}", watch=connection.watch):
             streams = undo.enter_context(Streams(call.stdin, call.stdout, call.stderr))
             # As a plain request body, for the SDK's create_host_config has no word for some of what is in it.
             config = container_config(call, connection.user)
@@ -106,9 +107,14 @@ class DockerEngine:
                 self._connection = None
 
     def _connect(self) -> Connection:
+        """The connection to the engine that is there now: one that was restarted needs another.
+
+        Raises:
+            EngineError: no engine answers; temporary if one did before.
+        """
         with self._lock:
-            if self._connection is None:
-                self._connection = Connection()
+            if self._connection is None or self._connection.watch.ended():
+                self._connection = Connection(again=self._connection is not None)
             return self._connection
 
 
@@ -228,7 +234,12 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
 class Connection:
     """The client of one engine, and what was asked of it once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, again: bool = False) -> None:
+        """Connect; ``again`` if there was an engine before.
+
+        Raises:
+            EngineError: no engine answers.
+        """
         where: Mapping[str, Any] = {}
         try:
             # As docker's command line: DOCKER_HOST, else the current context, which may be that of a rootless engine.
@@ -241,7 +252,8 @@ class Connection:
             rootless = "name=rootless" in self.api.info().get("SecurityOptions", [])
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(
-                f"No Docker engine answers at {where.get('base_url', DEFAULT_UNIX_SOCKET)}: {one_line(error)}."
+                f"No Docker engine answers at {where.get('base_url', DEFAULT_UNIX_SOCKET)}: {one_line(error)}.",
+                temporary=again,
             ) from error
         # In a rootless engine's containers root is the caller, and the caller's own number is nobody.
         self.user = "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
@@ -297,11 +309,14 @@ def remove(api: docker.APIClient, identifier: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(what: str, *, temporary: bool = False) -> Iterator[None]:
-    """Turn the SDK's errors into ours."""
+def explained(what: str, *, temporary: bool = False, watch: Watch | None = None) -> Iterator[None]:
+    """Turn the SDK's errors into ours; with ``watch`` also that of an engine which ends and cannot do this any more."""
     try:
         yield
     except APIError as error:
+        if watch is not None and error.is_server_error() and not watch.same():
+            message = f"The Docker engine was stopped, and with it {what}: {one_line(error)}."
+            raise EngineError(message, temporary=True) from error
         raise EngineError(f"Docker refused {what}: {one_line(error)}.", temporary=temporary) from error
     except (DockerException, requests.RequestException) as error:
         message = f"The Docker engine went away, and with it {what}: {one_line(error)}."

@@ -121,8 +121,10 @@ class ReusingDockerEngine(DockerEngine):
             shape = Shape(wanted.targets, roots)
             key = (call.image, run, shape, call.cores)
             idle = self._idle.get(key)
-            if idle:
-                return idle.pop()
+            while idle:
+                if not (warm := idle.pop()).connection.watch.ended():  # else the engine's end was its end
+                    return warm
+                warm.slot.remove()
             # Those that see fewer folders than are needed now will not be wanted again.
             old = [
                 self._idle.pop(other) for other in list(self._idle) if other[:2] == key[:2] and other[2].roots != roots
@@ -131,8 +133,8 @@ class ReusingDockerEngine(DockerEngine):
             one.discard()
         try:
             return Warm(self._connect(), key, Slot(self._slots / f"{os.getpid()}-{next(self._numbers)}", shape), call)
-        except EngineError:
-            self._unfit[call.image] = True  # there may be no shell in it
+        except EngineError as error:
+            self._unfit[call.image] = not error.temporary  # there may be no shell in it
             return None
 
 
@@ -154,7 +156,7 @@ class Warm:
             call, name=name, argv=_WAIT, environment={}, stdin="", mounts=tuple(slot.mounts()), workdir="/", labels=run
         )
         config = container_config(warm, connection.user)
-        with contextlib.ExitStack() as undo, explained(f"the container {name}"):
+        with contextlib.ExitStack() as undo, explained(f"the container {name}", watch=connection.watch):
             undo.callback(slot.remove)
             created = connection.api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
             self.id: str = created["Id"]
@@ -204,7 +206,7 @@ class WarmJob:
         self._sent: set[str] = set()
         self._alone: Container | None = None
         self._over = False
-        with contextlib.ExitStack() as undo, explained(f"the job {call.name}"):
+        with contextlib.ExitStack() as undo, explained(f"the job {call.name}", watch=warm.connection.watch):
             self._streams = undo.enter_context(Streams(call.stdin, call.stdout, call.stderr))
             undo.callback(warm.slot.leave, wanted)
             warm.slot.enter(wanted)

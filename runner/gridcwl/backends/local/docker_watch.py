@@ -37,9 +37,15 @@ class Watch:
                 api.ping()
             except (DockerException, requests.RequestException):
                 return False
+        return not self.ended()
+
+    def ended(self) -> bool:
+        """Whether the engine that was there at the start is gone for certain; costs nothing."""
+        if self._events.raw.closed:
+            return True
         waiting = select.poll()  # select() itself refuses the numbers of a process with many files
         waiting.register(self._events.raw.fileno(), select.POLLIN)
-        return not waiting.poll(0)
+        return bool(waiting.poll(0))
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
