@@ -105,7 +105,8 @@ def test_what_does_not_listen_to_sigterm_is_killed(place, processes):
 def test_what_left_its_group_is_found_by_its_mark(place, processes):
     leave = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True); print('ready', flush=True)"
     processes.start("leaver", [sys.executable, "-c", leave], env=ENV)
-    wait_for(lambda: "ready" in place.log("leaver").read_text(), "it", 20)
+    wait_for(lambda: not processes.alive("leaver"), "its end", 20)  # until then, the child is known by its parent
+    assert "ready" in place.log("leaver").read_text()
     processes.stop("leaver")
     assert processes.stop_leftovers() == 1
     assert processes.stop_leftovers() == 0
