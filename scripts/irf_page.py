@@ -12,6 +12,7 @@ import argparse
 import base64
 import html
 import json
+import re
 import sys
 import urllib.parse
 from collections.abc import Iterable, Sequence
@@ -29,8 +30,11 @@ LIMITS = {
     "effective_area_m2": ("Effective area at 1 TeV", "m²", 1e5, float("inf")),
 }
 """What a run that is worth showing keeps: least and greatest value."""
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
-WIDTH, ROW, LEFT = 900, 14, 150
+COLOURS = (
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442"),
+    *("#332288", "#44aa99", "#882255", "#ddcc77", "#117733", "#aa4499"),
+)
+WIDTH, ROW, LEFT, MARGIN = 900, 14, 150, 30
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { text-align: left; padding: .2rem .8rem .2rem 0 }
@@ -113,7 +117,7 @@ def in_lanes(found: Iterable[Bar]) -> list[Bar]:
 
 def kind(bar: Bar) -> str:
     """What a job is, whatever sample it is for: the last part of its step."""
-    return bar.step.rsplit("/", 1)[-1]
+    return re.sub(r"^apply_.*|.*_energies$", "apply", bar.step.rsplit("/", 1)[-1])
 
 
 def timeline(placed: Sequence[Bar]) -> str:
@@ -129,12 +133,12 @@ def timeline(placed: Sequence[Bar]) -> str:
         top[place] = at
         at += lanes[place] * ROW + 10
     whole = max(bar.end for bar in placed)
-    scale = (WIDTH - LEFT) / whole
+    scale = (WIDTH - LEFT - MARGIN) / whole
     parts = [f'<svg viewBox="0 0 {WIDTH} {at + 20}" role="img" aria-label="Jobs over time, place by place">']
     for place in places:
         parts.append(f'<text x="0" y="{top[place] + 11}">{html.escape(place)}</text>')
     for tick in range(11):
-        x = LEFT + tick * (WIDTH - LEFT) / 10
+        x = LEFT + tick * (WIDTH - LEFT - MARGIN) / 10
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="14" y2="{at}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{at + 14}" text-anchor="middle">{tick * whole / 10:.0f} s</text>')
     for bar in placed:

@@ -9,7 +9,7 @@ doc: |
   derived from the production's seed, the primary and the run's number: the same production gives the
   same cards, and no two runs share a random sequence.
 
-  Measured on 100 cards: @M@
+  Measured on 100 cards: 0.2 s of processor time, 25 MiB of memory.
 
 requirements:
   ResourceRequirement:

@@ -10,12 +10,12 @@ doc: |
 
   The IRF has the effective areas of protons and electrons after that of gamma rays.
 
-  Measured on 3000 events: @M@
+  Measured on 3000 events: 3.3 s of processor time, 290 MiB of memory.
 
 requirements:
   ResourceRequirement:
     coresMin: 1
-    ramMin: 768
+    ramMin: 512
     outdirMin: 64
 hints:
   DockerRequirement:

@@ -8,12 +8,12 @@ doc: |
   Finds the cuts in gammaness and direction, in bins of reconstructed energy, with which an instrument
   does best. The events should not be those that the IRF is made of.
 
-  Measured on 2000 events: @M@
+  Measured on 3000 events: 3 s of processor time, 290 MiB of memory.
 
 requirements:
   ResourceRequirement:
     coresMin: 1
-    ramMin: 768
+    ramMin: 512
     outdirMin: 64
 hints:
   DockerRequirement:

@@ -8,7 +8,7 @@ doc: |
   Copies a FITS file and puts a sentence into the header of each of its parts, for IRFs that must not be
   taken for those of an instrument.
 
-  Measured on 100 kB: @M@
+  Measured on 100 kB: 0.3 s of processor time, 40 MiB of memory.
 
 requirements:
   ResourceRequirement:

@@ -8,7 +8,7 @@ doc: |
   Draws effective area, energy dispersion, angular resolution and sensitivity of an IRF that
   ctapipe-compute-irf made, and tells their values at 1 TeV.
 
-  Measured on 100 kB: @M@
+  Measured on 100 kB: 4.3 s of processor time, 200 MiB of memory.
 
 requirements:
   ResourceRequirement:

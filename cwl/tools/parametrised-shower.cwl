@@ -12,7 +12,7 @@ doc: |
   The card's primary may be a gamma ray, an electron, a positron or a proton; its seeds decide every
   number.
 
-  Measured on 300 gamma rays of 0.05 to 20 TeV, 5 uses each, 4 telescopes: @M@
+  Measured on 250 gamma rays of 0.08 to 20 TeV, 5 uses each, 4 telescopes: 1.1 s of processor time, 40 MiB of memory.
 
 requirements:
   ResourceRequirement:

@@ -8,7 +8,7 @@ doc: |
   Makes camera images of the showers of a run file, for an array that a short text describes: NOT
   sim_telarray, and of no scientific validity. The file is DL1, as ctapipe's own writer writes it.
 
-  Measured on 1500 events in 4 cameras of 1800 pixels: @M@
+  Measured on 1250 events in 4 cameras of 1800 pixels: 15 s of processor time, 455 MiB of memory.
 
 requirements:
   ResourceRequirement:

@@ -37,16 +37,21 @@ inputs:
     label: Runs of each sample
   gammas:
     type: int
-    default: 250
+    default: 600
     label: Gamma rays in a run
   protons:
     type: int
-    default: 300
+    default: 750
     label: Protons in a run
   electrons:
     type: int
-    default: 100
+    default: 250
     label: Electrons in a run
+  uses:
+    type: int
+    default: 2
+    label: Uses of each shower
+    doc: At other core positions. Uses share the shower's fluctuations; for a stand-in showers are cheap, images are not.
   radius:
     type: float
     default: 300.0
@@ -82,6 +87,7 @@ steps:
       seed: seed
       runs: runs
       showers: gammas
+      uses: uses
       radius: radius
       config: process_config
     out: [dl2, record]
@@ -97,6 +103,7 @@ steps:
       seed: seed
       runs: runs
       showers: protons
+      uses: uses
       radius: background_radius
       viewcone: viewcone
       config: process_config
@@ -113,6 +120,7 @@ steps:
       seed: seed
       runs: runs
       showers: gammas
+      uses: uses
       radius: radius
       config: process_config
     out: [dl2, record]
@@ -128,6 +136,7 @@ steps:
       seed: seed
       runs: runs
       showers: protons
+      uses: uses
       radius: background_radius
       viewcone: viewcone
       config: process_config
@@ -144,6 +153,7 @@ steps:
       seed: seed
       runs: runs
       showers: electrons
+      uses: uses
       radius: background_radius
       viewcone: viewcone
       config: process_config
@@ -160,6 +170,7 @@ steps:
       seed: seed
       runs: runs
       showers: gammas
+      uses: uses
       radius: radius
       config: process_config
     out: [dl2, record]
@@ -175,6 +186,7 @@ steps:
       seed: seed
       runs: runs
       showers: protons
+      uses: uses
       radius: background_radius
       viewcone: viewcone
       config: process_config
@@ -191,6 +203,7 @@ steps:
       seed: seed
       runs: runs
       showers: electrons
+      uses: uses
       radius: background_radius
       viewcone: viewcone
       config: process_config

@@ -129,7 +129,7 @@ def file(path: Path) -> dict[str, str]:
     return {"class": "File", "location": path.resolve().as_uri()}
 
 
-SMALL = {"gammas": 160, "protons": 160, "electrons": 60}  # showers, each used five times
+SMALL = {"gammas": 400, "protons": 400, "electrons": 150}  # showers, each used twice
 
 
 @dataclass(frozen=True)

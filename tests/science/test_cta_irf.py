@@ -19,7 +19,7 @@ def page_of() -> ModuleType:
     return load("scripts/irf_page.py")
 
 
-pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
 
 
 def test_the_irf_is_as_good_as_it_has_to_be(demo: Demo) -> None:

@@ -16,7 +16,7 @@ IMAGE = "gridcwl/ctapipe:0.32.0"  # these documents name none
 
 Ctao = Callable[[str, dict[str, Any]], dict[str, Any]]
 
-pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="session")
