@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in _MARKERS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Where nothing was brought up, the folder of the locks is all there is: it goes with the session."""
+    root = _root()
+    if "GRIDCWL_TESTBED_DIR" in os.environ or hasattr(config, "workerinput") or not root.is_dir():
+        return
+    if {path.name for path in root.iterdir()} <= {"locks"}:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
