@@ -128,10 +128,13 @@ class Payload:
     def _attend(self, process: subprocess.Popen[bytes]) -> int:
         while True:
             try:
-                return process.wait(_KILL_AFTER_S)
+                code = process.wait(_KILL_AFTER_S)
             except subprocess.TimeoutExpired:
-                if self.killed:
-                    _signal(process, signal.SIGKILL)
+                code = None
+            if self.killed:
+                _signal(process, signal.SIGKILL)  # what of its group did not care to go
+            if code is not None:
+                return code
 
 
 def start(job: Job, place: JobPlace, ended: Callable[[Outcome], None]) -> Payload:
