@@ -56,6 +56,10 @@ test: install images-test images-demo images-testbed podman ## all tests, with t
 testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,xrootd,rucio for some of it
 	@$(BIN)/gridcwl testbed up --with $(TESTBED)
 
+.PHONY: conformance-rucio
+conformance-rucio: install ## all CWL conformance cases with their files in Rucio, on the testbed
+	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_rucio.py $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: install ## style, types and the layers of the house
 	@scripts/need shellcheck=shellcheck
