@@ -84,7 +84,8 @@ class DiracService:
         self.install(say)
         self.proxies.renew_if_old()
         box = self.describe()
-        if self._has_changed(box):
+        # services keep connections to the database, and do not notice for a while that these are dead
+        if self._has_changed(box) or not self._processes.alive(DATABASE):
             self._stop_servers()
         self._write(box)
         self._wake()
