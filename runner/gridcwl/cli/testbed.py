@@ -71,6 +71,10 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--with", dest="services", metavar="NAMES", help=f"which, with commas between them, of {', '.join(SERVICES)}"
     )
     parser.add_argument("--pilots", type=positive, metavar="N", help="pilots at each site")
+    parser.add_argument("--light-pilots", type=_count, metavar="N", help="slots of DIRAC's light pilot, for short jobs")
+    parser.add_argument(
+        "--max-parametric-jobs", type=positive, metavar="N", help="how many jobs DIRAC takes in one submission"
+    )
     parser.add_argument("--db", dest="database", choices=("postgresql", "sqlite"), help="Rucio's database")
     parser.add_argument("--policy", choices=("generic", "escape", "ctao"), help="Rucio's rights and names")
     parser.add_argument(
@@ -85,6 +89,12 @@ def _port(text: str) -> tuple[str, int]:
     if not (name and equals and number.isdecimal() and 0 < int(number) < 65536):
         raise argparse.ArgumentTypeError("takes NAME=NUMBER, as in rucio=8443")
     return name, int(number)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("takes a number, or 0 for none")
+    return int(text)
 
 
 def _hours(text: str) -> timedelta:
@@ -113,7 +123,7 @@ def _up(given: argparse.Namespace) -> int:
     from gridcwl.testbed.testbed import Testbed
 
     testbed = Testbed(given.dir)
-    names = ("pilots", "database", "policy", "proxy_lifetime", "token_lifetime")
+    names = ("pilots", "light_pilots", "max_parametric_jobs", "database", "policy", "proxy_lifetime", "token_lifetime")
     changes = {name: value for name in names if (value := getattr(given, name)) is not None}
     if given.services:
         changes["services"] = tuple(word.strip() for word in given.services.split(",") if word.strip())
