@@ -1,12 +1,14 @@
 """Every document is valid, explains itself, and names images that this repository builds."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cwltest.compare import compare
 from ruamel.yaml import YAML
 
-from .conftest import CWL, Run, built_images, load
+from .conftest import CWL, Run, built_images, file, load
 
 TOOLS = sorted((CWL / "tools").glob("*.cwl"))
 LICENSED = ("gridcwl/corsika:local", "gridcwl/sim_telarray:local")  # people make these from what they are licensed for
@@ -66,3 +68,25 @@ def test_a_workflow_is_valid_once_it_is_packed(gridcwl: Run, document: Path, tmp
     packed.write_text(gridcwl("--quiet", "--pack", document).stdout)
     checked = gridcwl("--validate", packed)
     assert checked.exit_code == 0, checked.stderr
+
+
+EXPECTED = [case for case in read(CWL / "tests.yml") if "quick" in case["tags"]]
+
+
+@pytest.mark.docker
+@pytest.mark.data
+@pytest.mark.node
+@pytest.mark.parametrize("case", EXPECTED, ids=lambda case: case["id"])
+def test_an_example_leaves_what_is_expected(tool: Run, data: Callable[[str], Path], case: dict[str, Any]) -> None:
+    job = (CWL / case["job"]).resolve()
+
+    def given(value: Any) -> Any:
+        if isinstance(value, list):
+            return [given(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        kept = value["location"].removeprefix("../../data/files/")
+        return file(job.parent / kept if kept == value["location"] else data(kept))
+
+    outputs = tool(case["tool"], {name: given(value) for name, value in read(job).items()}).outputs
+    compare(case["output"], outputs)
