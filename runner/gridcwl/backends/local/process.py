@@ -38,13 +38,18 @@ class WorkerProcesses:
         """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
         each = -(-slots // count)
         self._processes = [WorkerProcess(each, folder, options, ended, reveal) for _ in range(count)]
+        self._stopped: dict[JobId, str] = {}
 
     async def run(self, job: Job, workdir: str) -> None:
         """Hand over a job; see :meth:`WorkerProcess.run`."""
-        await min(self._processes, key=lambda process: len(process.running)).run(job, workdir)
+        process = min(self._processes, key=lambda process: len(process.running))
+        await process.run(job, workdir)
+        if (reason := self._stopped.pop(job.id, None)) is not None:
+            process.stop(job.id, reason)
 
     def stop(self, job_id: JobId, reason: str) -> None:
-        """Stop a job, wherever it runs."""
+        """Stop a job, wherever it runs, also if it is only about to."""
+        self._stopped[job_id] = reason  # told again when it has been handed over, if it has not
         for process in self._processes:
             if job_id in process.running:
                 process.stop(job_id, reason)

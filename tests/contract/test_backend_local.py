@@ -1,0 +1,16 @@
+"""The local backend does what a backend has to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from backend_suite import BackendSuite, Place
+
+from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+
+
+class TestLocalBackend(BackendSuite):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return Place(lambda _run, keep: LocalBackend(LocalOptions(tmp_path, recycle=False), keep=keep))

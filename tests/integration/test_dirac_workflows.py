@@ -1,0 +1,265 @@
+"""Workflows through the testbed's real DIRAC and Rucio: every step a job at some site, the bytes never here."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gridcwl.testbed.dirac.service import DiracService
+    from gridcwl.testbed.rucio.service import RucioService
+
+pytestmark = pytest.mark.timeout(600)
+
+MIB = 1 << 20
+SIZE = 12 * MIB
+
+# gives data of a size, and says what the client itself read and wrote when it has ended
+COUNTED = """
+import sys
+from gridcwl.cli.main import main
+code = main(sys.argv[1:])
+counts = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
+print("client bytes", int(counts["rchar"]) + int(counts["wchar"]), file=sys.stderr)
+sys.exit(code)
+"""
+
+TWO_LEVELS = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}, SubworkflowFeatureRequirement: {}, InlineJavascriptRequirement: {}}
+inputs: {letters: "string[]", size: int}
+steps:
+  make:
+    scatter: letter
+    in: {letter: letters, size: size}
+    out: [data]
+    run:
+      class: CommandLineTool
+      baseCommand: [sh, -c]
+      arguments: ['yes "$0" | head -c $1 > data.txt', $(inputs.letter), $(inputs.size)]
+      inputs: {letter: string, size: int}
+      outputs: {data: {type: File, outputBinding: {glob: data.txt}}}
+  inner:
+    scatter: data
+    in: {data: make/data}
+    out: [turned, skipped]
+    run:
+      class: Workflow
+      inputs: {data: File}
+      steps:
+        turn:
+          in: {data: data}
+          out: [turned]
+          run:
+            class: CommandLineTool
+            baseCommand: [tr, a-z, A-Z]
+            stdin: $(inputs.data.path)
+            stdout: turned.txt
+            inputs: {data: File}
+            outputs: {turned: stdout}
+        never:
+          when: $(inputs.data.size < 0)
+          in: {data: turn/turned}
+          out: [nothing]
+          run:
+            class: CommandLineTool
+            baseCommand: "false"
+            inputs: {data: File}
+            outputs: {nothing: stdout}
+      outputs:
+        turned: {type: File, outputSource: turn/turned}
+        skipped: {type: File?, outputSource: never/nothing}
+  gather:
+    in: {turned: inner/turned}
+    out: [all]
+    run:
+      class: CommandLineTool
+      baseCommand: cat
+      inputs: {turned: {type: "File[]", inputBinding: {}}}
+      outputs: {all: stdout}
+      stdout: all.txt
+outputs:
+  all: {type: File, outputSource: gather/all}
+  skipped: {type: {type: array, items: ["null", File]}, outputSource: inner/skipped}
+"""
+
+PLACEMENT = """
+make: {sites: [LCG.Lyon.fr]}
+inner/turn: {sites: [LCG.CNAF.it]}
+gather: {sites: [LCG.Orsay.fr]}
+"""
+
+
+@dataclass
+class Site:
+    """A folder from which runs are sent out."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def gridcwl(self, *words: str, timeout: float = 400, counted: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", COUNTED] if counted else [sys.executable, "-m", "gridcwl"]
+        return subprocess.run(
+            [*command, *words], cwd=self.folder, env=self.environment, text=True, capture_output=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def write(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text)
+        return name
+
+    @property
+    def run(self) -> str:
+        """The latest run."""
+        return sorted(path.name for path in (self.folder / "state" / "runs").iterdir())[-1]
+
+
+@pytest.fixture
+def grid(dirac: DiracService, rucio: RucioService, tmp_path: Path) -> Site:
+    exports = {**rucio.clients.exports("runner"), **dirac.exports()}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
+    return Site(tmp_path, {**environment, **exports, "GRIDCWL_STATE_DIR": str(tmp_path / "state")})
+
+
+def jobs_at_dirac(dirac_clients: Any, run: str) -> dict[int, dict[str, str]]:
+    """What DIRAC itself says of a run's jobs."""
+    monitoring = dirac_clients.monitoring()
+    numbers = monitoring.getJobs({"JobGroup": run})["Value"]
+    found: dict[int, dict[str, str]] = monitoring.getJobsSummary([int(number) for number in numbers])["Value"]
+    return {int(number): about for number, about in found.items()}
+
+
+def test_every_step_is_one_job_its_inputs_come_from_other_sites_and_no_data_pass_the_client(grid, dirac_clients):
+    grid.write("wf.cwl", TWO_LEVELS)
+    grid.write("where.yml", PLACEMENT)
+    grid.write("in.json", json.dumps({"letters": ["a", "b", "c"], "size": SIZE}))
+    said = grid.gridcwl(
+        "--backend", "dirac", "--store", "rucio", "--no-download", "--placement", "where.yml", "--outdir", "out",
+        "wf.cwl", "in.json", counted=True,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    outputs = json.loads(said.stdout)
+    assert outputs["skipped"] == [None, None, None]
+    assert outputs["all"]["size"] == 3 * SIZE
+    assert outputs["all"]["location"].startswith("rucio://")
+
+    jobs = jobs_at_dirac(dirac_clients, grid.run).values()
+    assert Counter((job["Status"], job["Site"]) for job in jobs) == {
+        ("Done", "LCG.Lyon.fr"): 3,
+        ("Done", "LCG.CNAF.it"): 3,
+        ("Done", "LCG.Orsay.fr"): 1,
+    }
+    assert len({job["JobName"] for job in jobs}) == 7
+    counted = int(re.findall(r"client bytes (\d+)", said.stderr)[0])
+    moved = 3 * 3 * SIZE  # three steps made so many bytes, and two of them read as many
+    assert counted < moved / 2, f"the client itself moved {counted} bytes"
+
+
+def test_a_client_that_is_killed_finds_its_jobs_and_runs_none_twice(grid, dirac_clients):
+    grid.write("wf.cwl", TWO_LEVELS)
+    grid.write("in.json", json.dumps({"letters": ["a", "b", "c", "d"], "size": 10}))
+    words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]
+    client = subprocess.Popen(
+        [sys.executable, "-m", "gridcwl", *words], cwd=grid.folder, env=grid.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    monitoring = dirac_clients.monitoring()
+    while client.poll() is None:
+        runs = grid.folder / "state" / "runs"
+        if runs.is_dir() and any(runs.iterdir()) and len(monitoring.getJobs({"JobGroup": grid.run})["Value"]) >= 4:
+            break
+    client.kill()
+    client.communicate()
+    said = grid.gridcwl("resume", grid.run)
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["all"]["size"] == 40
+    assert (grid.folder / "out" / "all.txt").read_text() == "".join(f"{letter}\n" * 5 for letter in "ABCD")
+    jobs = jobs_at_dirac(dirac_clients, grid.run)
+    numbers = Counter(str(job["JobName"]) for job in jobs.values() if job["Status"] == "Done")
+    assert len(numbers) == sum(numbers.values()) == 9
+
+
+def test_a_detached_run_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clients):
+    grid.write("wf.cwl", TWO_LEVELS)
+    grid.write("in.json", json.dumps({"letters": ["a", "b"], "size": 10}))
+    words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]
+    said = grid.gridcwl("--detach", *words)
+    assert said.returncode == 0, said.stderr
+    assert "goes on without this terminal" in said.stderr
+    assert json.loads(grid.gridcwl("status", "--json", "last").stdout)["state"] == "detached"
+    assert len(jobs_at_dirac(dirac_clients, grid.run)) == 2
+    attached = grid.gridcwl("attach", "last")
+    assert attached.returncode == 0, attached.stderr
+    assert json.loads(attached.stdout)["all"]["size"] == 20
+    assert len(jobs_at_dirac(dirac_clients, grid.run)) == 5
+
+    endless = "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sleep, '600'], inputs: [], outputs: []}"
+    grid.write("sleep.cwl", endless)
+    assert grid.gridcwl("--detach", "--backend", "dirac", "--store", "rucio", "sleep.cwl").returncode == 0
+    cancelled = grid.gridcwl("cancel", "last")
+    assert cancelled.returncode == 0, cancelled.stderr
+    (job,) = jobs_at_dirac(dirac_clients, grid.run).values()
+    assert job["Status"] in ("Killed", "Failed")
+
+
+def test_a_failure_shows_the_tool_s_words_then_dirac_s(grid):
+    grid.write(
+        "fail.cwl",
+        "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sh, -c, 'echo the reason >&2; exit 5'], "
+        "inputs: [], outputs: []}",
+    )
+    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "fail.cwl")
+    assert said.returncode == 1
+    words = said.stderr.index("the reason")
+    assert words < said.stderr.index("exit code 5") < said.stderr.index("DIRAC job")
+    assert re.search(r"DIRAC job \d+: Failed, .* at LCG\.", said.stderr)
+    assert "the reason" in grid.gridcwl("logs", "last").stdout
+
+
+def test_credentials_are_nowhere_in_what_is_sent_or_kept(grid, dirac, dirac_clients):
+    grid.write("wf.cwl", TWO_LEVELS)
+    grid.write("in.json", json.dumps({"letters": ["a"], "size": 10}))
+    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--debug", "--outdir", "out", "wf.cwl", "in.json")
+    assert said.returncode == 0, said.stderr
+    secrets = _secrets(Path(grid.environment["X509_USER_PROXY"]), Path(grid.environment["RUCIO_CONFIG"]))
+    monitoring = dirac_clients.monitoring()
+    sent = [monitoring.getJobJDL(number, True)["Value"] for number in jobs_at_dirac(dirac_clients, grid.run)]
+    kept = [path.read_bytes() for path in (grid.folder / "state").rglob("*") if path.is_file()]
+    store = Path(dirac.exports()["DIRAC_ROOT_PATH"]).parent / "sandboxes"
+    sandboxes = [content for path in store.rglob("*.tar.bz2") for content in _members(path)]
+    assert len(sandboxes) > 3
+    for secret in secrets:
+        assert secret not in said.stderr
+        assert not any(secret in text for text in sent)
+        assert not any(secret.encode() in content for content in [*kept, *sandboxes])
+
+
+def _secrets(proxy: Path, rucio: Path) -> list[str]:
+    """Lines of the private key, and Rucio's password."""
+    key = proxy.read_text().partition("PRIVATE KEY-----\n")[2].partition("-----END")[0].split()
+    return [*key[1:4], *re.findall(r"^password\s*=\s*(\S+)", rucio.read_text(), re.MULTILINE)]
+
+
+def _members(path: Path) -> list[bytes]:
+    """All files of an archive, and of the archives in it."""
+    found: list[bytes] = []
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is None:
+                continue
+            data = content.read()
+            found.append(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    return found
