@@ -76,6 +76,8 @@ class RucioConfig:
     copies: int | None = None
     rse_expression: str | None = None
     download: bool | None = None
+    cache_scopes: tuple[str, ...] = ()
+    """Where ``--cache rucio`` looks beside our own scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +339,7 @@ _RUCIO_READERS: dict[str, Callable[[Any, Path], Any]] = {
     "copies": _at_least(1),
     "rse_expression": _plain_word,
     "download": _switch,
+    "cache_scopes": _names,
 }
 
 

@@ -270,6 +270,52 @@ def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(gri
     assert (grid.desk.folder / "down" / grid.scope / name).read_text() == "hello"
 
 
+def counting() -> Any:
+    """A tool that leaves a mark whenever it runs."""
+    return shell(
+        'echo run >> "$0"; printf "$1" > "a b.txt"', outputs={"a": glob("*.txt")},
+        inputs={"marks": on_command_line("string"), "text": on_command_line("string", position=2)},
+    )  # fmt: skip
+
+
+def test_a_step_that_another_run_finished_is_taken_from_rucio(grid: Grid) -> None:
+    marks = grid.desk.folder / "marks"
+    inputs = {"marks": str(marks), "text": grid.word}
+    first = grid.run(counting(), inputs, "--cache", "rucio")
+    assert first.code == 0, first.stderr
+    second = grid.run(counting(), inputs, "--cache", "rucio")
+    assert second.code == 0, second.stderr
+    assert marks.read_text() == "run\n"
+    assert second.outputs["a"]["location"] == first.outputs["a"]["location"]
+    assert second.outputs["a"]["checksum"] == first.outputs["a"]["checksum"]
+    other = grid.run(counting(), {**inputs, "text": f"other {grid.word}"}, "--cache", "rucio")
+    assert other.code == 0
+    assert marks.read_text() == "run\n" * 2
+
+
+def test_what_has_no_replica_any_more_is_never_taken(grid: Grid) -> None:
+    marks = grid.desk.folder / "marks"
+    inputs = {"marks": str(marks), "text": grid.word}
+    first = grid.run(counting(), inputs, "--cache", "rucio")
+    name = first.outputs["a"]["location"].rpartition("/")[2]
+    state = {"scope": grid.scope, "name": name, "state": "U"}
+    grid.client.update_replicas_states("LYON-DISK", [state])
+    second = grid.run(counting(), inputs, "--cache", "rucio")
+    assert second.code == 0, second.stderr
+    assert marks.read_text() == "run\n" * 2
+    third = grid.run(counting(), inputs, "--cache", "rucio")
+    assert third.outputs["a"]["location"] == second.outputs["a"]["location"]
+    assert marks.read_text() == "run\n" * 2
+
+
+def test_without_being_asked_for_nothing_is_taken_or_left(grid: Grid) -> None:
+    marks = grid.desk.folder / "marks"
+    inputs = {"marks": str(marks), "text": grid.word}
+    for _ in range(2):
+        assert grid.run(counting(), inputs).code == 0
+    assert marks.read_text() == "run\n" * 2
+
+
 def test_where_no_element_can_be_used_each_reason_is_told(grid: Grid) -> None:
     said = grid.run(shell("true"), rse="NO-SUCH-RSE")
     assert said.code == 1

@@ -32,6 +32,7 @@ class StoreOptions:
     output_dataset: str = ""
     download: bool = True
     cache: bool = False
+    cache_scopes: Sequence[str] = ()
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
@@ -88,6 +89,7 @@ def read(given: argparse.Namespace, config: Config) -> StoreOptions:
         output_dataset=given.output_dataset or "",
         download=_first(given.download, rucio.download, ours.download),
         cache=given.cache_in_rucio,
+        cache_scopes=rucio.cache_scopes,
     )
 
 
@@ -115,6 +117,7 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
         chosen_dataset(options.output_dataset)
     values = options.plain()
     del values["store"]
+    values["cache_scopes"] = tuple(options.cache_scopes)
     values["sites"] = {site: tuple(names) for site, names in options.sites.items()}
     settings = RucioSettings(**values)
     client = RucioClient()

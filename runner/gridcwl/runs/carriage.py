@@ -15,6 +15,7 @@ from gridcwl.backends.base import Backend
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult
 from gridcwl.runs.carrying import Carried
+from gridcwl.runs.rucio_cache import RucioCache
 from gridcwl.stores.rucio.asking import Asking
 from gridcwl.stores.rucio.client import CHUNK, RucioClient
 from gridcwl.stores.rucio.names import Did, did_of
@@ -49,6 +50,8 @@ class Carriage:
 
     wire: Wire
     kept: Kept
+    cache: RucioCache | None = None
+    """Results for other runs, if they are wanted."""
     gone: set[str] = field(default_factory=set)
     """Locations of recorded results that are not in Rucio any more."""
     _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
@@ -63,7 +66,8 @@ class Carriage:
         """
         wire = await open_wire(place.settings, kept.run, document, client=place.client)
         wire.book.note(place.asking.replicas)
-        carriage = cls(wire, kept)
+        cache = RucioCache(wire, place.settings.cache_scopes) if place.settings.cache else None
+        carriage = cls(wire, kept, cache)
         kept.journal.describe({"rucio": {"scope": wire.naming.scope, "container": str(wire.naming.container)}})
         if kept.history is not None:
             await carriage._look_for_recorded()
@@ -73,14 +77,20 @@ class Carriage:
         """A backend whose jobs use Rucio."""
         return Carried(inner, self.wire, self.registered, self._taken_so_far)
 
+    async def leave_results(self, made: Sequence[tuple[Job, JobResult]]) -> None:
+        """For other runs, if that is wanted."""
+        if self.cache is not None:
+            await self.cache.leave([job.id for job, _ in made])
+
     def taken(self, job: Job, result: JobResult) -> None:
         """A result of an earlier session is taken: if its client did not live to register it, that is to be done."""
         history = self.kept.history
         if result.element and history is not None and not history.is_registered(_prefix(result)):
             self._waiting.append((job, result))
 
-    def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
+    async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
         """These are known to Rucio now."""
+        await self.leave_results(made)
         self.kept.journal.registered(prefix for _, result in made if (prefix := _prefix(result)))
 
     def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
@@ -113,6 +123,8 @@ class Carriage:
         Raises:
             RucioProblem: Rucio does not answer, or allows no rule.
         """
+        if self.cache is not None:
+            await self.cache.attach_shared()
         whole = listed(copy.deepcopy(outputs), remote)
         made = Outputs(self.wire)
         await made.keep(whole)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -35,7 +35,7 @@ class Carried:
         self,
         inner: AbstractAsyncContextManager[Backend],
         wire: Wire,
-        registered: Callable[[Sequence[tuple[Job, JobResult]]], None] | None = None,
+        registered: Callable[[Sequence[tuple[Job, JobResult]]], Awaitable[None]] | None = None,
         earlier: Callable[[], Sequence[tuple[Job, JobResult]]] | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
@@ -49,7 +49,7 @@ class Carried:
         self._opening = inner
         self._inner: Backend
         self._wire = wire
-        self._registered = registered or (lambda _made: None)
+        self._registered = registered or _nobody
         self._earlier = earlier or (lambda: ())
         self._jobs: dict[JobId, Job] = {}
         self._own: asyncio.Queue[JobEvent] = asyncio.Queue()
@@ -109,7 +109,7 @@ class Carried:
             refused = await self._wire.register(made)
             for reason in refused.values():
                 log.warning("What an earlier session made is not taken by Rucio: %s", reason)
-            self._registered([(job, result) for job, result in made if job.id not in refused])
+            await self._registered([(job, result) for job, result in made if job.id not in refused])
 
     async def results(self) -> AsyncIterator[JobEvent]:
         """See ``Backend.results``. Results come when their files are registered, as many as there are at a time."""
@@ -174,10 +174,14 @@ class Carried:
         if not made:
             return events
         refused = await self._wire.register(made)
-        self._registered([(job, result) for job, result in made if job.id not in refused])
+        await self._registered([(job, result) for job, result in made if job.id not in refused])
         return [
             _refused(event, refused[event.id]) if event.result and event.id in refused else event for event in events
         ]
+
+
+async def _nobody(_made: Sequence[tuple[Job, JobResult]]) -> None:
+    """Is told of nothing."""
 
 
 def _without(job: Job, lacking: Sequence[str]) -> JobEvent:

@@ -22,6 +22,7 @@ from gridcwl.runs.sums import Sums, local_path, sha1_of
 
 if TYPE_CHECKING:
     from gridcwl.runs.cache import Cache
+    from gridcwl.runs.rucio_cache import RucioCache
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -38,7 +39,7 @@ class Records:
     sums: Sums
     earlier: History | None = None
     """The same journal, where an earlier session may have left results."""
-    cache: Cache | None = None
+    cache: Cache | RucioCache | None = None
     """Where results of other runs are."""
     masks: Masks = field(default_factory=dict)
     left: Mapping[JobId, JobState] = field(default_factory=dict)

@@ -159,6 +159,7 @@ async def _carriage(session: CwlSession, options: RunOptions, kept: Kept, record
 
     carriage = await Carriage.opened(options.rucio, kept, Path(session.program).stem)
     records.gone, records.taken = carriage.gone, carriage.taken
+    records.cache = carriage.cache or records.cache
     return carriage
 
 

@@ -240,10 +240,14 @@ def test_what_an_earlier_session_did_not_live_to_register_is_registered_before_a
     lost = wire.equipped(job(1, "earlier"))
     told: list[JobId] = []
     waiting = [[(lost, result_of(lost))]]
+
+    async def note(made: Sequence[tuple[Job, JobResult]]) -> None:
+        told.extend(one.id for one, _ in made)
+
     run(
         wire, [job(2)],
         earlier=lambda: waiting.pop() if waiting else [],
-        registered=lambda made: told.extend(one.id for one, _ in made),
+        registered=note,
     )  # fmt: skip
     assert told == [lost.id, JobId(f"{RUN}-1-2")]
     assert server.client("alice").get_did("user.runner", f"{RUN}.earlier.j1-1-1.a.txt")["type"] == "FILE"

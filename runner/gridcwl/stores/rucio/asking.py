@@ -6,8 +6,10 @@ where a pattern would find more of them now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gridcwl.errors import InputError, StoreError
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
@@ -17,6 +19,7 @@ from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.naming import path_in
 from gridcwl.worker.storage import way_to
 
+T = TypeVar("T")
 Found = dict[str, Any]
 """A CWL File, or ``{"class": "Collection", "files": [...], "collections": [...]}``."""
 
@@ -118,8 +121,7 @@ class Asking:
         return {did: _file(did, self.replicas[did]) for did in dids if did in self.replicas}
 
     def _listed(self, dids: Sequence[Did]) -> dict[Did, Replicas]:
-        found: dict[Did, Replicas] = _run(find_replicas(self._client, dids))
-        return found
+        return run_now(find_replicas(self._client, dids))
 
     def _metadata(self, dids: Sequence[Did]) -> dict[Did, Mapping[str, Any]]:
         answers: list[Mapping[str, Any]] = []
@@ -190,12 +192,9 @@ def _entries(files: Iterable[Mapping[str, Any]]) -> list[Found]:
     return found
 
 
-def _run(question: Any) -> Any:
+def run_now(question: Coroutine[Any, Any, T]) -> T:
     """The answer of a coroutine that only waits for the client's thread, for those who cannot await."""
-    import asyncio
-    import threading
-
-    answer: list[Any] = []
+    answer: list[T] = []
     failed: list[BaseException] = []
 
     def ask() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -149,6 +149,11 @@ class Naming:
         sign = "/" if self.slashes else "."
         prefix = f"{root}{sign}s{sha1}{sign}"
         return Did(self.scope, name_of(prefix, basename))
+
+    def by_key(self, scope: str, key: str) -> Did:
+        """Of the dataset that holds a result for other runs: the same in every run."""
+        root = replace(self, scope=scope)._root()
+        return Did(scope, self._joined(f"{root}/gridcwl/key/{key}", LONGEST))
 
     def _filled(self, step: str) -> str:
         words = {"run": self.run, "step": step, "document": self.document, "scope": _as_path(self.scope)}

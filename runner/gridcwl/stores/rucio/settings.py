@@ -36,3 +36,5 @@ class RucioSettings:
     """Bring final outputs to the output directory, too."""
     cache: bool = False
     """Look for results among the outputs of others, and leave ours for them."""
+    cache_scopes: tuple[str, ...] = ()
+    """Where to look for them, beside our own scope."""

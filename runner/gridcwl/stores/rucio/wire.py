@@ -153,6 +153,10 @@ class Wire:
                     own.add((file.location, dataset))
                     yield NewReplica(did_of(file.location), file.size, file.adler32, result.element, dataset)
 
+    def datasets_of(self, job: Job, path: str) -> list[Did]:
+        """The datasets of this run that a file belongs to which a job has at this path."""
+        return self._datasets(job, step_of(job), path)
+
     def _datasets(self, job: Job, step: str, path: str) -> list[Did]:
         ports = [name for name, globs in job.outputs.ports.items() if any(_matches(path, glob) for glob in globs)]
         found = [self.naming.dataset(step, port) for port in ports or [""]]

@@ -1,0 +1,158 @@
+"""Results for other runs, kept in Rucio: one user's finished step serves everybody who can read its scope.
+
+For each result there is a dataset that is called by the job's key. It holds the files, and its metadata say what the
+result was; Rucio has to keep metadata of our own, as it does on PostgreSQL and Oracle.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gridcwl.errors import GridCWLError
+from gridcwl.model import Job, JobId, JobResult
+from gridcwl.model.codec import result_from_json, to_json
+from gridcwl.runs.cache import Cached
+from gridcwl.stores.rucio.asking import run_now
+from gridcwl.stores.rucio.client import CHUNK, RucioProblem
+from gridcwl.stores.rucio.names import Did, did_of
+from gridcwl.stores.rucio.replicas import Replicas, find_replicas
+from gridcwl.stores.rucio.wire import URL, Wire
+
+log = logging.getLogger("gridcwl.runs")
+
+_RESULT = "gridcwl_result"
+
+
+@dataclass(slots=True)
+class RucioCache:
+    """Looks for results, and leaves ours. ``put`` and ``take`` come in threads, ``leave`` once files are known."""
+
+    wire: Wire
+    scopes: Sequence[str] = ()
+    """Where to look beside our own scope."""
+    shared: list[tuple[Did, Did]] = field(default_factory=list)
+    """Files of others that this run has taken, with the dataset of this run that they belong to."""
+    _new: dict[JobId, tuple[bytes, Job, JobResult]] = field(init=False, default_factory=dict)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def put(self, key: bytes, job: Job, result: JobResult) -> None:
+        """A job succeeded: its result is left when its files are known to Rucio."""
+        if all(file.kind == "directory" or file.location.startswith(URL) for file in result.files):
+            with self._lock:
+                self._new[job.id] = (key, job, result)
+
+    def take(self, key: bytes, job: Job) -> Cached | None:
+        """The result of another run whose files are all there; None if there is none.
+
+        A Rucio that cannot be asked is no reason to stop: then the job runs.
+        """
+        try:
+            for kept in self._found(key):
+                result = result_from_json(str(kept["result"]))
+                if self._is_there(result):
+                    self._take_part(job, result)
+                    taken = replace(result, id=job.id, element="", stdout_log=None, stderr_log=None)
+                    return Cached(str(kept["run"]), str(kept["name"]), taken)
+                log.info("The result of %s in run %s has lost its files", kept["name"], kept["run"])
+        except (GridCWLError, ValueError, KeyError) as error:
+            log.warning("No result of others was looked for: %s", error)
+        return None
+
+    async def leave(self, jobs: Collection[JobId]) -> None:
+        """These jobs' files are known to Rucio now: leave their results. What cannot be left is only told."""
+        with self._lock:
+            ready = [self._new.pop(job_id) for job_id in jobs if job_id in self._new]
+        for start in range(0, len(ready), CHUNK):
+            try:
+                await self._leave(ready[start : start + CHUNK])
+            except RucioProblem as problem:
+                log.warning("Results are not left for others: %s", problem.message)
+
+    async def attach_shared(self) -> None:
+        """What was taken from others belongs to this run as well, and is kept with it.
+
+        Raises:
+            RucioProblem: Rucio does not answer.
+        """
+        with self._lock:
+            shared, self.shared = self.shared, []
+        if not shared:
+            return
+        await self.wire.registrar.make(dict.fromkeys(dataset for dataset, _ in shared))
+        for start in range(0, len(shared), CHUNK):
+            grouped: dict[Did, list[dict[str, str]]] = {}
+            for dataset, file in shared[start : start + CHUNK]:
+                grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
+            attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
+            attachments += self.wire.registrar.holding(grouped)
+            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+
+    def _did(self, scope: str, key: bytes) -> Did:
+        return self.wire.naming.by_key(scope, key.hex())
+
+    def _found(self, key: bytes) -> list[Any]:
+        scopes = dict.fromkeys((self.wire.naming.scope, *self.scopes))
+        asked = [{"scope": did.scope, "name": did.name} for did in (self._did(scope, key) for scope in scopes)]
+        answers = self.wire.client.call_now("get_metadata_bulk", asked, plugin="JSON")
+        return [json.loads(answer[_RESULT]) for answer in answers if answer.get(_RESULT)]
+
+    def _is_there(self, result: JobResult) -> bool:
+        """Whether every file still has a replica, with the bytes that it had."""
+        files = [file for file in result.files if file.kind == "file"]
+        found: dict[Did, Replicas] = run_now(
+            find_replicas(self.wire.client, list(dict.fromkeys(did_of(file.location) for file in files)))
+        )
+        self.wire.book.note(found)
+        return all(
+            (about := found.get(did_of(file.location))) is not None
+            and about.size == file.size
+            and file.adler32 in (None, about.adler32)
+            for file in files
+        )
+
+    def _take_part(self, job: Job, result: JobResult) -> None:
+        pairs = [
+            (dataset, did_of(file.location))
+            for file in result.files
+            if file.kind == "file"
+            for dataset in self.wire.datasets_of(job, file.path)
+        ]
+        with self._lock:
+            self.shared += pairs
+
+    async def _leave(self, ready: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+        datasets: dict[Did, dict[str, Any]] = {}
+        attachments = []
+        for key, job, result in ready:
+            did = self._did(self.wire.naming.scope, key)
+            kept = {"run": job.run, "name": job.name, "result": to_json(replace(result, usage=None))}
+            datasets[did] = {
+                "scope": did.scope, "name": did.name, "type": "DATASET",
+                "meta": {_RESULT: json.dumps(kept), "gridcwl_key": key.hex()},
+            }  # fmt: skip
+            files = dict.fromkeys(did_of(file.location) for file in result.files if file.kind == "file")
+            if files:
+                dids = [{"scope": file.scope, "name": file.name} for file in files]
+                attachments.append({"scope": did.scope, "name": did.name, "dids": dids})
+        await self._make(datasets)
+        if attachments:
+            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+
+    async def _make(self, datasets: dict[Did, dict[str, Any]]) -> None:
+        """New ones at once; one that is there, of a result that has lost its files, says the new result."""
+        try:
+            await self.wire.client.call("add_dids", list(datasets.values()))
+        except RucioProblem as problem:
+            if problem.kind not in ("DataIdentifierAlreadyExists", "Duplicate", "DuplicateContent"):
+                raise
+            if len(datasets) == 1:
+                ((did, made),) = datasets.items()
+                await self.wire.client.call("set_metadata_bulk", did.scope, did.name, made["meta"])
+                return
+            for did, made in datasets.items():
+                await self._make({did: made})
