@@ -41,7 +41,7 @@ Cwl = dict[str, Any]
 
 def file(number: int) -> Cwl:
     name = f"shard_{number:06}.h5"
-    return {"class": "File", "location": f"rucio://ctao/{name}", "basename": name, "size": number}
+    return {"class": "File", "location": f"srm://storage.example/ctao/{name}", "basename": name, "size": number}
 
 
 def workflow(inputs: Cwl, outputs: Cwl, steps: Cwl) -> Cwl:
@@ -128,12 +128,18 @@ class AtOnce:
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
+    async def check(self, _samples: Sequence[Any]) -> None:
+        """Everything could run."""
+
+    async def settled(self) -> None:
+        """Nothing is under way."""
+
     async def submit(self, jobs: Sequence[Any]) -> None:
         from gridcwl.model import JobEvent, JobResult, JobState, Outcome, ProducedFile, Usage
 
         for job in jobs:
             digest = hashlib.sha1(job.id.encode()).hexdigest()
-            made = ProducedFile("out.txt", "file", f"rucio://ctao/{job.id}.txt", 1000, digest)
+            made = ProducedFile("out.txt", "file", f"srm://storage.example/ctao/{job.id}.txt", 1000, digest)
             usage = Usage("2026-01-01T00:00:00Z", 1.0, 1.0, 1.0, "nowhere")
             result = JobResult(job.id, Outcome.SUCCESS, 0, files=(made,), usage=usage)
             self._keep(job, result)

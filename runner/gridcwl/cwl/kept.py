@@ -24,6 +24,7 @@ from schema_salad.ref_resolver import Loader, uri_file_path
 
 from gridcwl.cwl import pickles
 from gridcwl.cwl.context import EvaluationOptions
+from gridcwl.cwl.once import OnceLoader
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -149,6 +150,7 @@ def keep(path: Path, process: Process, reading: Reading) -> None:
 
     left_out: dict[type, Callable[[Any], bool]] = {
         Loader: lambda _loader: True,
+        OnceLoader: lambda _loader: True,
         Names: lambda names: id(names) in schemas,
         type(process.formatgraph): lambda _graph: not reading.ontologies,
     }

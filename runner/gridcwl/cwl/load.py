@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
+from gridcwl.cwl.once import bind_once
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError
 
@@ -39,11 +40,14 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     from cwltool.resolver import tool_resolver
 
     from gridcwl.cwl.loaders import loader
+    from gridcwl.cwl.once import share_processes, use_once
     from gridcwl.cwl.schemas import use_extensions
     from gridcwl.cwl.tool import make_process
 
     use_extensions()
+    use_once()
     context = LoadingContext()
+    share_processes(context)
     context.fetcher_constructor = fetcher(reading)
     context.loader = loader(
         docloaderctx, fetcher_constructor=context.fetcher_constructor, allow_attachments=lambda _: options.enable_dev
@@ -96,6 +100,7 @@ def load(
         DocumentError: it cannot be read or is not valid.
         UnsupportedError: it asks for a requirement that is not supported.
     """
+    bind_once()
     where = place(uri, options, [overrides or [], run_requirements or []])
     known = take(where)
     if known is not None:

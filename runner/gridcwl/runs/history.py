@@ -122,7 +122,12 @@ class History:
     def meta(self, name: str) -> Any:
         """What the run is, by name; None for what was not kept."""
         row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        if row is None:
+            return None
+        if row[0]:
+            return json.loads(row[0])
+        pieces = self._db.execute("SELECT text FROM pieces WHERE name=? ORDER BY number", (name,))
+        return json.loads("".join(text for (text,) in pieces))
 
     def documents(self) -> list[tuple[str, str]]:
         """The files that the document consists of: path and SHA-256."""

@@ -7,13 +7,15 @@ later: what would be lost with a kill is only that a job had been thought of. Re
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,14 @@ CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
 """
 _LATER = """
 CREATE TABLE IF NOT EXISTS registered (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pieces (name TEXT, number INTEGER, text TEXT, PRIMARY KEY (name, number)) WITHOUT ROWID;
 """
-"""What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin."""
+"""What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin.
+``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty."""
+
+_PIECE_CHARACTERS = 1 << 20
+_ITEMS = 1000
+"""Of a list, how many are encoded together."""
 
 _PER_SESSION = 1 << 32
 _FLUSH_EVERY_S = 0.005
@@ -89,7 +97,7 @@ class Journal:
             if new:
                 _make(path)
             self._db = connect(path)
-            self._db.execute(_LATER)
+            self._db.executescript(_LATER)
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
         except (sqlite3.Error, OSError) as error:
@@ -100,7 +108,26 @@ class Journal:
     def describe(self, values: Mapping[str, Any]) -> None:
         """Keep what the run is, by names; given again, it is replaced."""
         for name, value in values.items():
-            self._put("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, json.dumps(value, default=_number))
+            pieces = _pieces(value)
+            first, more = next(pieces, ""), next(pieces, "")
+            if more:
+                self._describe_in_pieces(name, itertools.chain((first, more), pieces))
+            else:
+                self._put("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, first)
+        self.flush()
+
+    def _describe_in_pieces(self, name: str, pieces: Iterator[str]) -> None:
+        """In one transaction, but never all of it in memory."""
+        self.flush()
+        with self._lock:
+            try:
+                with self._transaction():
+                    self._db.execute("DELETE FROM pieces WHERE name=?", (name,))
+                    for number, text in enumerate(pieces):
+                        self._db.execute("INSERT INTO pieces VALUES (?, ?, ?)", (name, number, text))
+                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (name,))
+            except sqlite3.Error as error:
+                self.failure = explained(error, self.path)
         self.flush()
 
     def document(self, path: str, text: bytes) -> None:
@@ -233,10 +260,15 @@ class Journal:
         self._pending.append((statement, values))
 
     def _write(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             while self._pending:
                 self._db.execute(*self._pending.popleft())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -280,6 +312,40 @@ def _encoded(result: JobResult) -> bytes:
         return msgspec.json.encode(result)
     except UnicodeEncodeError:  # file names need not be UTF-8
         return to_json(result).encode("ascii")
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """JSON, in one piece if it is small."""
+    gathered: list[str] = []
+    size = 0
+    for part in _parts(value):
+        gathered.append(part)
+        size += len(part)
+        if size > _PIECE_CHARACTERS:
+            yield "".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield "".join(gathered)
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """Its text, in parts that the quick encoder makes, each of some items of a list."""
+    if isinstance(value, dict) and value and all(isinstance(name, str) for name in value):
+        for number, (name, part) in enumerate(value.items()):
+            yield f"{', ' if number else '{'}{json.dumps(name)}: "
+            yield from _parts(part)
+        yield "}"
+    elif isinstance(value, list) and value and isinstance(value[0], list):
+        for number, part in enumerate(value):
+            yield ", " if number else "["
+            yield from _parts(part)
+        yield "]"
+    elif isinstance(value, list) and len(value) > _ITEMS:
+        for start in range(0, len(value), _ITEMS):
+            yield (", " if start else "[") + json.dumps(value[start : start + _ITEMS], default=_number)[1:-1]
+        yield "]"
+    else:
+        yield json.dumps(value, default=_number)
 
 
 def _number(value: Any) -> Any:

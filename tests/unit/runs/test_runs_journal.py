@@ -163,3 +163,26 @@ def test_jobs_come_page_by_page_and_a_step_brings_the_steps_within_it(path):
         assert len(list(history.jobs(step="outer"))) == 601
         assert [row.row for row in history.jobs(step="outer[7]/say")] == [row_id(1, 7)]
         assert next(history.jobs(newest_first=True)).row == row_id(1, 1202)
+
+
+def test_a_large_value_is_kept_in_pieces_and_given_back_whole_whatever_it_replaces(path):
+    large = {"out": [{"class": "File", "location": f"file:///out/{number} ü.txt"} for number in range(30_000)]}
+    with closing(begun(path, new=True)) as journal:
+        for value in (large, "small", {"out": large["out"][:20_000]}, None):
+            journal.describe({"outputs": value})
+            with closing(History(path)) as history:
+                assert history.meta("outputs") == value
+
+
+def test_a_large_value_that_cannot_be_written_leaves_the_one_before(path):
+    class Broken:
+        def __float__(self) -> float:
+            raise ValueError("half way")
+
+    with closing(begun(path, new=True)) as journal:
+        journal.describe({"outputs": "before"})
+        with pytest.raises(ValueError, match="half way"):
+            journal.describe({"outputs": [*range(50_000), Broken()]})
+        journal.event("note", "the journal goes on")
+    with closing(History(path)) as history:
+        assert history.meta("outputs") == "before"
