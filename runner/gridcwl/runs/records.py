@@ -48,6 +48,8 @@ class Records:
     """URLs of files elsewhere that are not there any more."""
     taken: Callable[[Job, JobResult], None] | None = None
     """Told of each result of an earlier session that is taken."""
+    hide: Callable[[str], str] | None = None
+    """Crosses out secrets in what tools have said."""
     _progressed: float = field(init=False, default=0.0)
     _taken: set[int] = field(init=False, default_factory=set)
     _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
@@ -90,6 +92,8 @@ class Records:
 
         Does not raise: what goes wrong here stops the run (:meth:`check`), and is not the job's fault.
         """
+        if self.hide is not None:
+            result = replace(result, reason=self.hide(result.reason), stderr_tail=self.hide(result.stderr_tail))
         try:
             self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
         except JournalError:

@@ -113,7 +113,8 @@ def _records(session: CwlSession, options: RunOptions, kept: Kept, closing: cont
         cache = Cache(options.cache, kept.working)
         closing.callback(cache.close)
     masks = masked(session.secrets.secrets, kept.folder.path.parents[1])
-    return Records(kept.run, kept.journal, sums, kept.history, cache, masks)
+    hide = session.hide if masks else None
+    return Records(kept.run, kept.journal, sums, kept.history, cache, masks, hide=hide)
 
 
 def _exit_code(outcomes: Outcomes) -> int:
