@@ -61,6 +61,7 @@ class Options:
     overrides: str | None = None
     preserve_environment: tuple[str, ...] = ()
     preserve_entire_environment: bool = False
+    mpi_config_file: str | None = None
     write_summary: str | None = None
     state_dir: Path = field(default_factory=Path)
     cache_dir: Path = field(default_factory=Path)
@@ -112,6 +113,7 @@ def parse(arguments: Sequence[str]) -> Options:
         overrides=given.overrides,
         preserve_environment=tuple(given.preserve_environment or ()),
         preserve_entire_environment=given.preserve_entire_environment,
+        mpi_config_file=str(Path(given.mpi_config_file).absolute()) if given.mpi_config_file else None,
         write_summary=given.write_summary,
         state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
         cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
@@ -236,6 +238,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
     group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
     group.add_argument("--preserve-entire-environment", action="store_true", help="pass on all variables")
+    group.add_argument("--mpi-config-file", metavar="FILE", help="YAML: how MPIRequirement is met (as cwltool)")
 
 
 def _add_document(group: argparse._ArgumentGroup) -> None:

@@ -236,6 +236,7 @@ def evaluation(options: Options) -> Any:
         enable_dev=options.enable_dev,
         preserve_environment=options.preserve_environment,
         preserve_entire_environment=options.preserve_entire_environment,
+        mpi_config_file=options.mpi_config_file,
     )
 
 

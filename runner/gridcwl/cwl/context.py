@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any
 
 from cwltool.context import RuntimeContext
+from cwltool.mpi import MpiConfig
 from cwltool.pathmapper import MapperEnt, PathMapper
 from cwltool.secrets import SecretStore
 from schema_salad.ref_resolver import uri_file_path
 
 from gridcwl.cwl.access import InputFs
+from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
+from gridcwl.errors import ConfigError
 from gridcwl.model import JobDirectories
 
 
@@ -33,6 +36,7 @@ class EvaluationOptions:
     enable_dev: bool = False
     preserve_environment: tuple[str, ...] = ()
     preserve_entire_environment: bool = False
+    mpi_config_file: str | None = None
 
 
 class StagePathMapper(PathMapper):  # type: ignore[misc]
@@ -126,7 +130,11 @@ class JobContext(RuntimeContext):  # type: ignore[misc]
 
 
 def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
-    """The context in which every tool of a run is resolved."""
+    """The context in which every tool of a run is resolved.
+
+    Raises:
+        ConfigError: the MPI configuration cannot be read.
+    """
     directories = JobDirectories()
     context = JobContext()
     context.use_container = options.containers
@@ -146,5 +154,8 @@ def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
     context.secret_store = secrets
     context.preserve_environment = list(options.preserve_environment)
     context.preserve_entire_environment = options.preserve_entire_environment
+    if options.mpi_config_file:
+        with problems(ConfigError, f"The MPI configuration {options.mpi_config_file} cannot be used"):
+            context.mpi_config = MpiConfig.load(options.mpi_config_file)
     context.compute_checksum = False  # taken by the worker, where the bytes are
     return context

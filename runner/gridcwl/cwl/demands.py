@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gridcwl.engine.graph import Leaf, Step, Workflow
-from gridcwl.errors import ResourcesExceeded
+from gridcwl.errors import DocumentError, ResourcesExceeded
 from gridcwl.model import Resources
 
 _CORES = ("coresMin", "coresMax")
 _MEMORY = ("ramMin", "ramMax")
 _GPUS = ("cudaDeviceCountMin", "cudaDeviceCountMax")
+_SIZE = re.compile(r"([1-9]\d*)([bkmg]?)b?", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 
 
@@ -102,3 +105,18 @@ def _number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:
             value = wanted[field]
             return value if isinstance(value, int | float) else 0
     return 0
+
+
+def shm_bytes(written: str, name: str) -> int:
+    """The bytes that cwltool's ``ShmSize`` asks for: a number, and one of the units b, k, m and g.
+
+    Raises:
+        DocumentError: it is none.
+    """
+    match = _SIZE.fullmatch(written.strip())
+    if match is None:
+        raise DocumentError(
+            f"{name} asks for a shared memory of {written!r}, which is no size",
+            remedy="Write shmSize as a number with a unit: 128m or 1g.",
+        )
+    return int(match[1]) * _UNITS[match[2].lower()]

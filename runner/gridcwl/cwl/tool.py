@@ -22,6 +22,7 @@ from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
+from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.listing import ListingFs, add_checksums, note_directories, settle
 from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
@@ -50,6 +51,7 @@ CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.cwl")
 
+_SHM_SIZE = "http://commonwl.org/cwltool#ShmSize"
 _NOT_FOUND = "Did not find output file with glob pattern"
 
 
@@ -194,7 +196,7 @@ def resolve(
             stdout=_word(captured.stdout),
             stderr=_word(captured.stderr),
             outputs=_output_rules(tool, builder, by_port=context.remote is not None),
-            resources=_resources(captured),
+            resources=_resources(captured, tool, name),
             exit_codes=ExitCodes(
                 success=tuple(map(int, captured.successCodes)),
                 temporary_failure=tuple(map(int, captured.temporaryFailCodes)),
@@ -368,8 +370,9 @@ def _image(tool: Process, context: JobContext) -> Image | None:
     )
 
 
-def _resources(captured: CapturedJob) -> Resources:
+def _resources(captured: CapturedJob, tool: Process, name: str) -> Resources:
     given = captured.builder.resources
+    shared, _ = tool.get_requirement(_SHM_SIZE)
     return Resources(
         cores=float(given["cores"]),
         ram_mib=int(given["ram"]),
@@ -380,6 +383,7 @@ def _resources(captured: CapturedJob) -> Resources:
         else None,  # zero is no limit: CWL v1.2, ToolTimeLimit
         network=bool(captured.networkaccess),
         gpus=int(given.get("cudaDeviceCount", 0)),
+        shm_bytes=shm_bytes(str(shared["shmSize"]), name) if shared else None,
     )
 
 

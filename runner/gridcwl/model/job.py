@@ -112,7 +112,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a job needs; CWL's ResourceRequirement, ToolTimeLimit, NetworkAccess and cwltool's CUDARequirement."""
+    """What a job needs; CWL's ResourceRequirement, ToolTimeLimit, NetworkAccess; cwltool's CUDARequirement, ShmSize."""
 
     cores: float = 1.0
     ram_mib: int = 256
@@ -122,11 +122,13 @@ class Resources:
     """Wall seconds; None is no limit."""
     network: bool = False
     gpus: int = 0
+    shm_bytes: int | None = None
+    """The size of ``/dev/shm`` in a container; None leaves it to the engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a job is to run and how it is treated there: the hint ``gridcwl:Placement``, or CTAO's ``dirac:Scheduling``.
+    """Where a job is to run and how it is treated there: the hint ``gridcwl:Placement`` or CTAO's ``dirac:Scheduling``.
 
     For places that have a choice; this machine has none.
     """

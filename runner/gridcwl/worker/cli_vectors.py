@@ -136,6 +136,8 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
         words.append(f"--cpus={call.cores:g}")
     if call.ram_mib is not None:
         words += [f"--memory={call.ram_mib}m", f"--memory-swap={call.ram_mib}m"]
+    if call.shm_bytes is not None:
+        words.append(f"--shm-size={call.shm_bytes}b")
     if call.gpus and cli.kind == "docker":
         words.append(f"--gpus={call.gpus}")
     elif call.gpus:  # podman has --gpus since 5.0 only

@@ -46,6 +46,8 @@ class Call:
     ram_mib: Optional[int] = None
     network: bool = False
     gpus: int = 0
+    shm_bytes: Optional[int] = None
+    """The size of /dev/shm; None leaves it to the engine."""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """For finding what a dead client left behind: run and job id."""
 

@@ -40,6 +40,7 @@ _NESTED: Dict[str, Plain] = {
         "time_limit_s": None,
         "network": False,
         "gpus": 0,
+        "shm_bytes": None,
     },
     "exit_codes": {"success": [], "temporary_failure": [], "permanent_failure": []},
 }

@@ -160,6 +160,7 @@ class _Attempt:
             ram_mib=resources["ram_mib"] if self._options.limit_ram else None,
             network=resources["network"],
             gpus=resources["gpus"],
+            shm_bytes=resources["shm_bytes"],
             labels={"gridcwl.run": job["run"], "gridcwl.job": job["id"]},
         )
 

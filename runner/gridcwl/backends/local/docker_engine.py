@@ -212,6 +212,8 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
         host["NanoCpus"] = round(call.cores * 1e9)
     if call.ram_mib is not None:
         host["Memory"] = host["MemorySwap"] = call.ram_mib * 2**20  # the sum of both: no swap on top
+    if call.shm_bytes is not None:
+        host["ShmSize"] = call.shm_bytes
     if call.gpus:
         host["DeviceRequests"] = [{"Count": call.gpus, "Capabilities": [["gpu"]]}]  # as docker run --gpus
     stdin = call.stdin is not None

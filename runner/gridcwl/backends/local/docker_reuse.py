@@ -95,7 +95,7 @@ class ReusingDockerEngine(DockerEngine):
             self._idle.setdefault(warm.key, []).append(warm)
 
     def _wanted(self, call: Call) -> Needs | None:
-        if call.network or call.gpus or call.ram_mib is not None or call.image is None:
+        if call.network or call.gpus or call.ram_mib is not None or call.shm_bytes is not None or call.image is None:
             return None
         return None if self._is_unfit(call.image) else needs(call, self._folder)
 
