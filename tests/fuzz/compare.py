@@ -113,6 +113,15 @@ def _tree(path: Path) -> dict[str, Any]:
     }
 
 
+def lost(value: Any) -> bool:
+    """Whether the value speaks of a File that is not there."""
+    if isinstance(value, list):
+        return any(map(lost, value))
+    if isinstance(value, dict):
+        return (value.get("class") == "File" and not _path(value).exists()) or any(map(lost, value.values()))
+    return False
+
+
 def directories(value: Any) -> set[str]:
     """The locations of the outermost Directories."""
     if isinstance(value, list):

@@ -57,6 +57,7 @@ CWLTOOL_REFUSES = (
 )
 
 
+LOST = "cwltool's output object speaks of a file that it has moved to the place of another output"
 MERGED = "cwltool puts all Directories of one name into one place, where their files mix; gridcwl numbers them"
 
 GRIDCWL_REFUSES = (

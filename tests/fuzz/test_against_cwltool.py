@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from .compare import Misdescribed, comparable, described, directories
-from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, MERGED, OPEN, known
+from .compare import Misdescribed, comparable, described, directories, lost
+from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, known
 from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
 from .workflows import Case, cases
@@ -56,6 +56,11 @@ def verdict(theirs: Ended, ours: Ended) -> str:
         difference = known(theirs.said, CWLTOOL_REFUSES)
         assert difference, f"cwltool alone refuses:\n{theirs.said[-_SAID:]}\ngridcwl gives {ours.outputs}"
         return difference.reason
+    return LOST if lost(theirs.outputs) else verdict_on_outputs(theirs, ours)
+
+
+def verdict_on_outputs(theirs: Ended, ours: Ended) -> str:
+    """As :func:`verdict`, of two runs that ended well."""
     found, expected = comparable(ours.outputs, ours.outdir), comparable(theirs.outputs, theirs.outdir)
     if found != expected and len(directories(theirs.outputs)) < len(directories(ours.outputs)):
         return MERGED
