@@ -27,13 +27,17 @@ SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
 install: $(VENV)/.installed ## make .venv with the command .venv/bin/gridcwl
 
 .PHONY: demo
-demo: install images-demo ## telescope and shower data through real containers, ending with a picture
+demo: install images-demo ## from showers to an instrument response function: DIRAC jobs at three sites, Rucio in between
 	@scripts/demo
 
 .PHONY: demo-local
 demo-local: install images-demo ## from simulated showers to an instrument response function, in containers here
 	@scripts/need node=nodejs
 	scripts/demo-local
+
+.PHONY: demo-data
+demo-data: install images-demo ## CTA's, KM3NeT's and CORSIKA's own files through containers here, ending with a picture
+	@scripts/demo-data
 
 .PHONY: packed
 packed: install ## each workflow of cwl/ with all that it refers to as one file, in dist/cwl/
@@ -59,6 +63,10 @@ testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,
 .PHONY: conformance-rucio
 conformance-rucio: install ## all CWL conformance cases with their files in Rucio, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_rucio.py $(PYTEST_ARGS)
+
+.PHONY: conformance-dirac
+conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
+	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: install ## style, types and the layers of the house
