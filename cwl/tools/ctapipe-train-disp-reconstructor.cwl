@@ -8,7 +8,7 @@ doc: |
   Trains a pair of models for each type of telescope that tell how far, and on which side, a gamma
   ray's direction lies from the centre of its image, on simulated gamma rays of DL2.
 
-  Measured on 0.9 MB of events, 30 trees: @M@
+  Measured on 1.7 MB of events, 30 trees: 5.6 s of processor time, 340 MiB of memory.
 
 requirements:
   ResourceRequirement:

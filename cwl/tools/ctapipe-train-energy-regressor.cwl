@@ -8,7 +8,7 @@ doc: |
   Trains a model for each type of telescope that tells a gamma ray's energy from the parameters of an
   image, on simulated gamma rays of DL2 (with parameters of DL1 in the same file).
 
-  Measured on 0.9 MB of events, 30 trees: @M@
+  Measured on 1.7 MB of events, 30 trees: 4.6 s of processor time, 345 MiB of memory.
 
 requirements:
   ResourceRequirement:
