@@ -74,7 +74,8 @@ class Registrar:
             if problem.kind not in _AGAINST:
                 raise
             if len(chunk) == 1:
-                return {chunk[0].did: f"{chunk[0].did} at {chunk[0].element}: {problem.message}"}
+                reason = f"{chunk[0].did} at {chunk[0].element}: {problem.message}. {problem.remedy}".strip(" .") + "."
+                return {chunk[0].did: reason}
             half = len(chunk) // 2  # find out which of them it is
             return await self._attach(chunk[:half]) | await self._attach(chunk[half:])
         self._held |= {replica.dataset for replica in chunk}
