@@ -9,8 +9,7 @@ doc: |
   an image, on simulated gamma rays and protons of DL2. Where the energy is a feature, both files need
   it: see ctapipe-apply-models.
 
-  Took no longer than ctapipe-train-energy-regressor on the demo's events; its memory was not measured
-  by itself.
+  Not measured by itself: the memory asked for is that of ctapipe-train-energy-regressor.
 
 requirements:
   ResourceRequirement:
