@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kept_runs import SAY, Desk, running_below
@@ -91,3 +92,40 @@ def test_a_killed_container_is_told_and_nothing_of_it_stays(desk: Desk) -> None:
     assert ended.code == 1
     assert "SIGKILL" in ended.stderr
     assert containers() == []
+
+
+@pytest.mark.docker
+def test_a_client_killed_in_the_middle_of_a_warm_job_goes_on_and_what_had_ended_does_not_run_again(desk: Desk) -> None:
+    import docker
+
+    # A container sees neither marks nor gate, but what lies beside its inputs; what runs twice says something else.
+    gate = 'place=`readlink -f "$4"`; gate=`dirname "$place"`/gate'
+    says = SAY.replace('echo "start $n" >> "$marks"', gate).replace('echo "end $n" >> "$marks"', ":")
+    says = says.replace('&& echo "$n"', "&& cat /proc/sys/kernel/random/uuid")
+    (desk.folder / "say.cwl").write_text(f"{says}requirements: {{DockerRequirement: {{dockerPull: '{IMAGE}'}}}}\n")
+    engine = docker.from_env()
+    desk.open("a", "b")
+    words = ["--quiet", "--reuse-containers", "--outdir", "out", "--max-jobs", "1", "wf.cwl", "in.json"]
+    client = desk.start(*words)
+
+    def warm() -> list[Any]:
+        run = next(desk.state.glob("runs/*")).name
+        return engine.containers.list(filters={"label": ["gridcwl.warm=yes", f"gridcwl.run={run}"]})
+
+    def third_is_under_way() -> bool:
+        return desk.begun() and len(desk.recorded()) == 2 and any("sleep" in str(one.top()) for one in warm())
+
+    client.until(third_is_under_way)
+    with closing(desk.history()) as history:
+        results = [history.result(row.row, row.attempt) for row in history.jobs(where="outcome = 'success'")]
+    before = [Path(result.files[0].location.removeprefix("file://")).read_text() for result in results if result]
+    ended_before = desk.recorded()
+    client.kill()
+    desk.open("all")
+    again = desk.start("resume", "last").end()
+    assert again.code == 0, again.stderr
+    said = {shard: Path(file["path"]).read_text() for shard, file in zip("abcd", again.outputs["said"], strict=True)}
+    assert ended_before == {"a", "b"}
+    assert sorted(before) == sorted(said[shard] for shard in ended_before)
+    assert all(text.startswith(f"word {shard}\n") for shard, text in said.items())
+    assert warm() == []
