@@ -237,7 +237,7 @@ def test_credentials_are_nowhere_in_what_is_sent_or_kept(grid, dirac, dirac_clie
     monitoring = dirac_clients.monitoring()
     sent = [monitoring.getJobJDL(number, True)["Value"] for number in jobs_at_dirac(dirac_clients, grid.run)]
     kept = [path.read_bytes() for path in (grid.folder / "state").rglob("*") if path.is_file()]
-    store = Path(dirac.exports()["DIRAC_ROOT_PATH"]).parent / "sandboxes"
+    store = Path(dirac.exports()["DIRAC_ROOT_PATH"]).parent / "server" / "sandboxes"
     sandboxes = [content for path in store.rglob("*.tar.bz2") for content in _members(path)]
     assert len(sandboxes) > 3
     for secret in secrets:
