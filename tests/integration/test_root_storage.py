@@ -1,0 +1,84 @@
+"""``root://`` with the real tools and a real XRootD, for storage elements that speak nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridcwl.worker.storage import Known, way_to
+
+pytestmark = [
+    pytest.mark.xrootd,
+    pytest.mark.skipif(
+        not (shutil.which("xrootd") and shutil.which("xrdcp")), reason="xrootd-server or xrootd-client is not installed"
+    ),
+]
+
+
+def check() -> None:
+    """Nothing stops a transfer."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server's prefix, with room for all."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gridcwl-xrootd-", ignore_cleanup_errors=True) as name,
+        socket.socket() as s,
+    ):
+        folder = Path(name)
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        s.close()
+        (folder / "data" / "rucio").mkdir(parents=True)
+        (folder / "admin").mkdir()
+        (folder / "cfg").write_text(
+            f"all.export /rucio r/w\noss.localroot {folder}/data\nall.adminpath {folder}/admin\n"
+            f"all.pidpath {folder}/admin\nxrd.port {port}\nxrd.network nodnr\nxrootd.chksum max 2 adler32\n"
+        )
+        subprocess.run(["chown", "-R", "xrootd:xrootd", name], check=True)
+        command = ["xrootd", "-l", f"{name}/admin/log", "-c", f"{name}/cfg", "-n", "test"]
+        server = subprocess.Popen(["setpriv", "--reuid=xrootd", "--regid=xrootd", "--clear-groups", *command])
+        try:
+            patience = time.monotonic() + 30
+            while subprocess.run(["xrdfs", f"localhost:{port}", "ls", "/rucio"], capture_output=True).returncode:  # noqa: PLW1510
+                assert server.poll() is None, "xrootd ended"
+                assert time.monotonic() < patience, "xrootd does not answer"
+            yield f"root://localhost:{port}//rucio/"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_a_file_is_put_looked_at_renamed_read_and_removed(url: str, tmp_path: Path) -> None:
+    way, final = way_to(url), f"{url}deep/er/file"
+    (tmp_path / "source").write_bytes(b"the bytes\n" * 10_000)
+    way.ready(url)
+    assert way.look(final) is None
+    arrived = way.put(str(tmp_path / "source"), final + ".part", check)
+    way.rename(final + ".part", final)
+    assert way.look(final) == arrived
+    got = way.get(final, str(tmp_path / "target"), check)
+    assert arrived.mismatch(got) == ""
+    assert (tmp_path / "target").read_bytes() == (tmp_path / "source").read_bytes()
+    assert way.first(final, 9) == b"the bytes"
+    way.remove(final)
+    assert way.look(final) is None
+
+
+def test_what_is_not_there_is_told(url: str, tmp_path: Path) -> None:
+    from gridcwl.worker.failure import Unavailable
+
+    with pytest.raises(Unavailable, match="xrdcp"):
+        way_to(url).get(f"{url}gone", str(tmp_path / "x"), check)
+
+
+def test_sizes_that_are_not_known_speak_against_nothing() -> None:
+    assert Known(None, "00000001").mismatch(Known(5, "00000001")) == ""
