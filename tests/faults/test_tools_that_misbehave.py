@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commandline import Said, gridcwl
-from documents import Desk, glob, shell
+from documents import Desk, Document, glob, on_command_line, shell, step, workflow
 from kept_runs import running_below
 
 MIB = 1 << 20
@@ -68,6 +68,27 @@ def test_output_files_whose_names_are_not_utf_8_keep_their_names(place: Desk) ->
     assert said.code == 0, said.stderr
     assert os.listdir(os.fsencode(place.outdir)) == [b"caf\xe9.txt"]  # noqa: PTH208  as bytes
     assert said.outputs["o"][0]["location"].endswith("/caf%E9.txt")
+
+
+def handed_on(image: str = "") -> Document:
+    """A file whose name is not UTF-8, and a step that reads it, in a container if there is an image."""
+    hints = {"DockerRequirement": {"dockerPull": image}} if image else {}
+    makes = shell(r"echo x > $(printf 'caf\351.txt')", outputs={"f": glob("*.txt")})
+    reads = shell('cat "$0"; basename "$0"', inputs={"f": on_command_line("File")}, outputs={"o": "stdout"}, stdout="o")
+    steps = {"one": step(makes, "f"), "two": step(reads | {"hints": hints}, "o", f="one/f")}
+    return workflow({}, {"o": {"type": "File", "outputSource": "two/o"}}, **steps)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_read_by_the_next_step(place: Desk) -> None:
+    said = run(place, handed_on())
+    assert said.code == 0, said.stderr
+    assert (place.outdir / "o").read_bytes() == b"x\ncaf\xe9.txt\n"
+
+
+@pytest.mark.docker
+def test_a_name_that_is_not_utf_8_is_refused_for_a_container(place: Desk) -> None:
+    place.write("wf.cwl", handed_on("debian:trixie-slim"))
+    failed(gridcwl("--quiet", "--outdir", str(place.outdir), "wf.cwl"), r"caf\xe9.txt: it is not UTF-8")
 
 
 def test_a_link_out_of_the_working_directory_is_not_followed(place: Desk) -> None:

@@ -109,6 +109,32 @@ def test_an_unknown_requirement_in_the_input_object_is_refused(desk: Desk) -> No
     assert "EnvVarRequirment of the input object is not supported" in said.stderr
 
 
+@pytest.mark.parametrize("way", ["cwl:requirements", "cwltool:overrides"])
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("{class: EnvVarRequirement, envDef: 3}", "the 'envDef' field is not valid"),
+        ("{class: EnvVarRequirement}", "missing required field 'envDef'"),
+        ("{class: ResourceRequirement, coresMin: {a: b}}", "the 'coresMin' field is not valid"),
+    ],
+)
+def test_a_requirement_in_the_input_object_that_is_written_wrongly_is_one_error(
+    desk: Desk, way: str, body: str, why: str
+) -> None:
+    written = f"[{body}]" if way == "cwl:requirements" else f"{{tool.cwl: {{requirements: [{body}]}}}}"
+    desk.write("in.yml", f"{way}: {written}\n")
+    said = gridcwl("--no-container", desk.write("tool.cwl", tool("true")), "in.yml")
+    assert said.code == 1
+    assert (
+        f"The {way} in the input object are not valid: {body.partition(': ')[2].split(',')[0].strip('}')}"
+        in said.stderr
+    )
+    assert why in said.stderr
+    assert "in.yml:1:" in said.stderr or "missing" in why
+    assert "resume" not in said.stderr  # nothing was begun
+    assert len(said.errors) == 2
+
+
 def test_a_number_that_is_too_large_to_be_one_is_told(desk: Desk) -> None:
     desk.write("doc.cwl", tool("echo", inputs={"n": on_command_line("double")}))
     desk.write("in.yml", "n: 1e400\n")

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
-from cwltool.process import add_sizes, shortname, supportedProcessRequirements
+from cwltool.process import add_sizes, shortname
 from cwltool.stdfsaccess import StdFsAccess
-from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarfloat import ScalarFloat
@@ -28,11 +27,11 @@ from gridcwl.cwl.access import as_it_stands
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.lean import import_argparser
 from gridcwl.cwl.loaders import loader
-from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, tidy
+from gridcwl.cwl.messages import explained, tidy
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
-from gridcwl.errors import DocumentError, InputError, UnsupportedError
+from gridcwl.errors import DocumentError, InputError
 from gridcwl.stores.rucio.names import looks_like_a_did
 
 if TYPE_CHECKING:
@@ -250,28 +249,6 @@ def _completed(
         if secret:
             secrets.store([shortname(name) for name in secret["secrets"]], whole)
     return whole
-
-
-def check_run_requirements(process: Process, written: WrittenInputs) -> None:
-    """Refuse ``cwl:requirements`` of a document that is too old for them, and classes that nobody knows.
-
-    Raises:
-        InputError: the document is CWL v1.0.
-        UnsupportedError: a class is not supported.
-    """
-    if written.requirements and process.metadata.get(ORIGINAL_CWLVERSION) == "v1.0":
-        raise InputError(
-            "cwl:requirements in the input object is not part of CWL v1.0",
-            remedy="Use cwltool:overrides instead, or raise the document's cwlVersion to v1.1 or newer.",
-        )
-    overriding = [one for override in written.overrides for one in override.get("requirements", ())]
-    for requirement in [*written.requirements, *overriding]:
-        kind = str(requirement.get("class", "")).replace("cwltool:", "http://commonwl.org/cwltool#")
-        if kind not in (*supportedProcessRequirements, _SECRETS):
-            raise UnsupportedError(
-                f"The requirement {kind or 'without a class'} of the input object is not supported",
-                remedy=guess(bare_name(kind), REQUIREMENTS),
-            )
 
 
 def _measure(file: Any) -> None:

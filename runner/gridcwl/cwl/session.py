@@ -14,6 +14,7 @@ from gridcwl.cwl.graph import build
 from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, load, locate
 from gridcwl.cwl.remote import Remote, RemoteFiles
+from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.unions import accept_known_names
 
 if TYPE_CHECKING:
@@ -82,10 +83,11 @@ def open_document(
     accept_known_names()
     uri, file_uri = locate(name)
     written = cwl_inputs.read(words, basedir, file_uri)
+    check_run_requirements(written)
     changes = list(written.overrides)
     if overrides:
         changes += cwl_inputs.load_overrides(overrides, file_uri)
     document = load(uri, options, overrides=changes, run_requirements=written.requirements)
-    cwl_inputs.check_run_requirements(document.process, written)
+    check_age(document.process, written)
     secrets = SecretStore()
     return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from gridcwl.worker import record
 from gridcwl.worker import result as results
@@ -146,6 +146,8 @@ class _Attempt:
             for log_file in {stdout, stderr}:
                 self._options.recycler.make_file(log_file)
         resources = job["resources"]
+        if engine.containers:
+            _refuse_bytes([*job["command"], *(mount.target for mount in staging.mounts)])
         return Call(
             name=f"gridcwl-{job['id']}-{job['attempt']}",
             argv=tuple([layout.real(word) for word in job["command"]]),
@@ -174,6 +176,16 @@ class _Attempt:
             raise
         finally:
             self._control.detach()
+
+
+def _refuse_bytes(words: List[str]) -> None:
+    """Container engines take their words as JSON; what is not UTF-8 would become something else there."""
+    for word in words:
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+            raise EngineError(f"A container cannot be given {shown}: it is not UTF-8. Rename the file.") from None
 
 
 def _bare(engine: Engine) -> Engine:
