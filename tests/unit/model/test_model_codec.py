@@ -83,6 +83,7 @@ def test_writing_the_schemas_gives_those_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(SCHEMA_FILES)
 
 
+@settings(deadline=None)
 @given(jobs)
 def test_a_job_survives_its_json_form(job: Job) -> None:
     assert job_from_json(to_json(job)) == job
@@ -94,7 +95,7 @@ def test_a_result_survives_its_json_form(result: JobResult) -> None:
     assert result_from_plain(to_plain(result)) == result
 
 
-@settings(max_examples=30)  # jsonschema is slow
+@settings(max_examples=30, deadline=None)  # jsonschema is slow
 @given(jobs)
 def test_the_json_form_of_a_job_is_plain_ascii_and_fits_the_schema(job: Job) -> None:
     text = to_json(job)
@@ -102,7 +103,7 @@ def test_the_json_form_of_a_job_is_plain_ascii_and_fits_the_schema(job: Job) -> 
     jsonschema.validate(json.loads(text), schema("job.schema.json"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(results)
 def test_the_json_form_of_a_result_fits_the_schema(result: JobResult) -> None:
     jsonschema.validate(json.loads(to_json(result)), schema("result.schema.json"))
