@@ -79,6 +79,31 @@ def test_a_mistake_in_the_environment_is_told_with_its_variable():
         load({"GRIDCWL_MAX_JOBS": "many"})
 
 
+def test_rucio_has_a_table_of_its_own():
+    config = parsed(
+        'store = "rucio"\n[rucio]\nscope = "user.alice"\nkeep_days = 3\ncache_scopes = ["cta"]\n'
+        '[rucio.sites]\n"LCG.CNAF.it" = ["CNAF-DISK"]\n"LCG.Lyon.fr" = "LYON"\n',
+        Path("config.toml"),
+    )
+    assert config.store == "rucio"
+    assert (config.rucio.scope, config.rucio.keep_days, config.rucio.cache_scopes) == ("user.alice", 3.0, ("cta",))
+    assert config.rucio.sites == {"LCG.CNAF.it": ("CNAF-DISK",), "LCG.Lyon.fr": ("LYON",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[rucio]\nscop = 1\n", "config.toml:1: rucio is .* but takes only scope, name"),
+        ("[rucio]\ncopies = 0\n", "as copies a whole number, at least 1"),
+        ("[rucio]\nkeep_days = 0\n", "as keep_days a number greater than 0"),
+        ("[rucio.sites]\nx = 3\n", "as sites a table of lists"),
+    ],
+)
+def test_a_mistake_in_rucios_table_is_told(text, said):
+    with pytest.raises(ConfigError, match=said):
+        parsed(text, Path("config.toml"))
+
+
 def test_a_named_file_has_to_be_there(tmp_path):
     with pytest.raises(ConfigError, match="GRIDCWL_CONFIG names"):
         load({"GRIDCWL_CONFIG": str(tmp_path / "none.toml")})
