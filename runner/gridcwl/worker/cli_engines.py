@@ -62,6 +62,17 @@ class CommandLineEngine:
         make = self._prepare_file if cli.kind in {"apptainer", "singularity"} else self._prepare_named
         return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: make(cli, image, name))
 
+    def has(self, image: Mapping[str, Any]) -> bool:
+        """Whether the image is on this machine already; an engine that does not answer has none."""
+        name = image.get("id") or image.get("pull") or ""
+        try:
+            cli = self._cli()
+            if cli.kind in {"apptainer", "singularity"}:
+                return any(map(os.path.exists, self._places(name)))
+            return self._look(cli, image, name) is not None
+        except (EngineError, OSError):
+            return False
+
     def start(self, call: Call) -> "CommandLineRun":
         """Start the engine's command, which starts the tool; what it could not do, ``wait`` says.
 

@@ -20,46 +20,58 @@ def settings_of(sites: Mapping[str, Any], site: str) -> Plain:
 
 
 def engine_of(settings: Plain, which: Callable[[str], Optional[str]] = shutil.which) -> Engine:
-    """The first engine that the site's settings name and the machine has; ``none`` is the bare command.
+    """The engines that the site's settings name and the machine has, as one; ``none`` is the bare command.
 
     Raises:
         EngineError: none of them is installed; a worker of another site may have one.
     """
     names: Sequence[str] = settings.get("engines") or KINDS
-    for name in names:
-        if name == "none":
-            return BareEngine()
-        if which(name):
-            return SiteEngine(CommandLineEngine(name, cache=settings.get("image_cache")), settings.get("images") or ())
+    if names[0] == "none":
+        return BareEngine()
+    engines = [CommandLineEngine(name, cache=settings.get("image_cache")) for name in names if which(name)]
+    if engines:
+        return SiteEngine(engines, settings.get("images") or ())
+    if "none" in names:
+        return BareEngine()
     raise EngineError(
         f"No container engine is installed on this machine (looked for {', '.join(names)}).", temporary=True
     )
 
 
 class SiteEngine:
-    """A container engine that looks for images in the places of its site first.
+    """The container engines of a site, for one job: the first that has the image, else the first that can get it.
 
-    What goes wrong with it may go right at another site: all its errors are temporary.
+    Images are looked for in the places of the site first. What goes wrong here may go right at another site: all its
+    errors are temporary.
     """
 
     containers = True
 
-    def __init__(self, engine: CommandLineEngine, places: Sequence[str]) -> None:
-        self.name = engine.name
-        self._engine = engine
+    def __init__(self, engines: Sequence[CommandLineEngine], places: Sequence[str]) -> None:
+        self.name = engines[0].name
+        self._engines = list(engines)
         self._places = places
 
     def prepare(self, image: Mapping[str, Any]) -> str:
         """See ``Engine.prepare``."""
-        try:
-            return self._engine.prepare(located(image, self._places, self.name))
-        except EngineError as error:
-            raise EngineError(str(error), temporary=True) from error
+        wanted = {engine.name: located(image, self._places, engine.name) for engine in self._engines}
+        # To have it beats the order: where there is no way to a registry, it is the only chance.
+        order = sorted(self._engines, key=lambda engine: not engine.has(wanted[engine.name]))
+        problems = []
+        for engine in order:
+            try:
+                answer = engine.prepare(wanted[engine.name])
+            except EngineError as error:
+                problems.append(str(error))
+            else:
+                self.name, self._engines = engine.name, [engine]
+                return answer
+        raise EngineError(" ".join(problems), temporary=True)
 
     def start(self, call: Call) -> Running:
         """See ``Engine.start``."""
         try:
-            return self._engine.start(call)
+            return self._engines[0].start(call)
         except EngineError as error:
             raise EngineError(str(error), temporary=True) from error
 
