@@ -258,6 +258,19 @@ def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid
     assert replica["states"] == {"LYON-DISK": "AVAILABLE"}
 
 
+def test_what_a_failed_run_has_come_to_is_shown_and_not_kept_for_ever(grid: Grid) -> None:
+    document = workflow(
+        {}, {"good": {"type": "File", "outputSource": "good/a"}, "bad": {"type": "File", "outputSource": "bad/a"}},
+        good=step(shell("printf x > a", outputs={"a": glob("a")}), "a"),
+        bad=step(shell("exit 3", outputs={"a": glob("a")}), "a"),
+    )  # fmt: skip
+    said = grid.run(document, {}, "--on-error", "continue")
+    assert said.code == 1
+    assert Path(said.outputs["good"]["path"]).read_text() == "x"
+    shown = json.loads(gridcwl("data", "last", "--json").stdout)
+    assert not any(one["output"] or one["rules"] for one in shown["datasets"])
+
+
 def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(grid: Grid) -> None:
     said = grid.run(shell("printf hello > a.txt", outputs={"a": glob("a.txt")}))
     name = said.outputs["a"]["location"].rpartition("/")[2]

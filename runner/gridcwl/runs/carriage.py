@@ -117,8 +117,10 @@ class Carriage:
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
-    async def keep(self, outputs: Any, remote: Remote) -> Any:
+    async def keep(self, outputs: Any, remote: Remote, *, final: bool) -> Any:
         """Put final outputs into datasets that rules keep. Returns the output object, Directories with what is in them.
+
+        What a run that failed has come to is not ``final``: it is kept as what lies between the steps.
 
         Raises:
             RucioProblem: Rucio does not answer, or allows no rule.
@@ -127,7 +129,8 @@ class Carriage:
             await self.cache.attach_shared()
         whole = listed(copy.deepcopy(outputs), remote)
         made = Outputs(self.wire)
-        await made.keep(whole)
+        if final:
+            await made.keep(whole)
         rule = await self.wire.rule.make() if made.contents or self.wire.registrar.used else ""
         about = {
             "scope": self.wire.naming.scope,

@@ -79,7 +79,7 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
         outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
     shutil.rmtree(options.outdir / f".gridcwl-{kept.run}", ignore_errors=True)  # of a client that was killed
     with _terminated_gently():
-        published = _published(session, dict(outcomes.outputs), inputs, options, kept, carriage)
+        published = _published(session, outcomes, inputs, options, kept, carriage)
         if outcomes.status == "success":
             finish(kept, outcomes.outputs, published, leave=options.leave_tmpdir)
             kept.journal.end("success")
@@ -89,14 +89,15 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
 
 
 def _published(
-    session: CwlSession, outputs: Any, inputs: Any, options: RunOptions, kept: Kept, carriage: Carriage | None
+    session: CwlSession, outcomes: Outcomes, inputs: Any, options: RunOptions, kept: Kept, carriage: Carriage | None
 ) -> Any:
     """The output object, its files kept in Rucio or in the output directory, or both."""
+    outputs: Any = dict(outcomes.outputs)
     if carriage is None or session.context.remote is None:
         return publish(outputs, options.outdir, kept.working, kept.run, inputs)
     from gridcwl.runs.carriage import merged
 
-    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote))
+    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote, final=outcomes.status == "success"))
     if not carriage.wire.settings.download:
         return publish(elsewhere, options.outdir, kept.working, kept.run, inputs)
     here = asyncio.run(carriage.brought(elsewhere, kept.working / "downloaded"))
