@@ -4,7 +4,7 @@
     python benchmarks/rucio/bench.py [--files 1000] [--theirs 1000] [--size 100000] [--dids 10000] [--dir DIR]
 
 A real Rucio with PostgreSQL and a mounted storage element, from ``gridcwl testbed``; ``--dir`` names one that is up.
-All requests of both go through a proxy in front of the server, which counts them. ``--theirs`` is how many files Rucio's
+All requests of both go through a proxy in front of the server, which counts them. ``--theirs`` is how many files its
 own clients get: they take a while, and their time for each file does not depend on how many there are.
 
 Targets: publish at least 15 times faster than UploadClient, at most 1 request for 250 files; 10,000 DIDs resolved in at
