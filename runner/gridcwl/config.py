@@ -99,7 +99,7 @@ class Config:
     retries: int | None = None
     cache: bool | None = None
     """Keep results for other runs, and take theirs."""
-    backend: Literal["local", "dirac", "diracx"] | None = None
+    backend: Literal["local", "dirac"] | None = None
     """Where jobs run."""
     dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
     store: Literal["local", "rucio"] | None = None
@@ -353,7 +353,7 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),
     "cache": _switch,
-    "backend": _one_of(("local", "dirac", "diracx")),
+    "backend": _one_of(("local", "dirac")),
     "dirac": _dirac,
     "store": _one_of(("local", "rucio")),
     "rucio": _rucio,

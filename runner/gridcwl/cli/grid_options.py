@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gridcwl.model import Placement
     from gridcwl.runs.places import DiracChoice
 
-Backend = Literal["local", "dirac", "diracx"]
+Backend = Literal["local", "dirac"]
 
 RETRIES = 2
 """At DIRAC a place that fails is nothing unusual: the job is tried elsewhere."""
@@ -26,7 +26,6 @@ class GridOptions:
     """What the user asked for, with what is configured."""
 
     backend: Backend = "local"
-    dirac_mode: Literal["server", "local"] = "server"
     detach: bool = False
     sites: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ def from_plain(saved: Mapping[str, Any]) -> GridOptions:
 
 def add_grid(group: argparse._ArgumentGroup) -> None:
     """Add the options."""
-    group.add_argument("--backend", choices=("local", "dirac", "diracx"), help="where jobs run (default: local)")
+    group.add_argument("--backend", choices=("local", "dirac"), help="where jobs run (default: local)")
     group.add_argument("--site", action="append", metavar="SITE", help="run jobs only there; may be given again")
     group.add_argument("--ban-site", action="append", metavar="SITE", help="run no jobs there; may be given again")
     group.add_argument("--tag", action="append", metavar="TAG", help="what sites have to offer; may be given again")
@@ -80,9 +79,6 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         help="N shards in one DIRAC job, or auto (default 1); --pack N does as well",
     )
     group.add_argument("--detach", action="store_true", help="submit what is ready and leave; gridcwl attach goes on")
-    group.add_argument(
-        "--dirac-mode", choices=("server", "local"), help="local: DIRAC's own way to run jobs here, without a server"
-    )
 
 
 def with_pack(arguments: Sequence[str]) -> list[str]:
@@ -120,7 +116,6 @@ def read(given: argparse.Namespace, config: Config) -> GridOptions:
         single[name] = _first(getattr(dirac, name), getattr(ours, name))
     return GridOptions(
         backend=given.backend or config.backend or "local",
-        dirac_mode=given.dirac_mode or "server",
         detach=given.detach,
         placement=_placements(given.placement) if given.placement else {},
         engines=dirac.engines,
@@ -141,7 +136,6 @@ def choice(options: GridOptions) -> DiracChoice:
     )
     names = options.engines.keys() | options.images.keys()
     return DiracChoice(
-        server="diracx" if options.backend == "diracx" else "local" if options.dirac_mode == "local" else "dirac",
         wishes=Wishes(
             placement=everywhere,
             steps={step: _placement(step, about) for step, about in options.placement.items()},

@@ -12,10 +12,10 @@ from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.model import Job, JobResult, RunId
 
-BackendName: TypeAlias = Literal["local", "dirac", "diracx"]
+BackendName: TypeAlias = Literal["local", "dirac"]
 StoreName: TypeAlias = Literal["local", "rucio"]
 
-BACKENDS: tuple[BackendName, ...] = ("local", "dirac", "diracx")
+BACKENDS: tuple[BackendName, ...] = ("local", "dirac")
 STORES: tuple[StoreName, ...] = ("local", "rucio")
 
 
@@ -48,8 +48,6 @@ class LocalChoice:
 class DiracChoice:
     """Jobs are DIRAC jobs."""
 
-    server: Literal["dirac", "local", "diracx"] = "dirac"
-    """``local`` is DIRAC's own way to run jobs on this machine."""
     wishes: Wishes = field(default_factory=Wishes)
     pack: int | Literal["auto"] = 1
     sites: Mapping[str, Any] = field(default_factory=dict)

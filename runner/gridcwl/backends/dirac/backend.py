@@ -414,6 +414,9 @@ class DiracBackend:
                 self._out[number].watched.site = "" if site in ("ANY", "Multiple") else site
         for out in moved:
             self._tell_seen(out)
+        spared = [n for n in watched if self._out[n].jobs.keys() <= self._cancelled and self._is_alive(n)]
+        if spared:
+            await self._ask(self._server.kill, spared)
         for number in watched:
             out = self._out[number]
             verdict = out.watched.verdict(now, patience_s=self._options.stalled_s)
@@ -421,6 +424,9 @@ class DiracBackend:
                 out.fetching = True
                 self._begin(self._bring_home(out, gone=verdict is Phase.GONE))
         return bool(moved)
+
+    def _is_alive(self, number: int) -> bool:
+        return phase(self._out[number].watched.status) in (Phase.WAITING, Phase.RUNNING)
 
     def _tell_seen(self, out: _Out) -> None:
         seen = _SEEN.get(phase(out.watched.status))
@@ -477,15 +483,14 @@ class DiracBackend:
 
     async def _kill_all(self) -> None:
         """Kill what is left of the run at DIRAC, and see that it is so."""
+        begun = time.monotonic()
         try:
-            while True:
-                numbers = [
-                    found.place.number for found in await self._ask(self._server.find, self._run) if alive(found)
-                ]
-                if not numbers:
-                    return
+            while numbers := [f.place.number for f in await self._ask(self._server.find, self._run) if alive(f)]:
+                if time.monotonic() - begun > _AT_END_S:
+                    raise DiracRefused(f"{len(numbers)} jobs are still at DIRAC after they were killed.")
                 log.info("killing %d DIRAC job(s)", len(numbers))
                 await self._ask(self._server.kill, numbers)
+                await asyncio.sleep(self._options.poll_first_s)
         except BackendError as error:
             log.warning("%s Jobs may be left at DIRAC: gridcwl cancel %s stops them.", error.message, self._run)
 

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,7 @@ log = logging.getLogger("gridcwl.backends.dirac")
 
 _LIMIT = re.compile(r"exceeds the limit of (\d+)")
 _PARAMETRIC = "/Systems/WorkloadManagement/Services/JobManager/MaxParametricJobs"
+_STORE = "WorkloadManagement/SandboxStore"
 _AT_A_TIME = 1000
 """Jobs in a call that does something to each of them."""
 
@@ -67,7 +69,9 @@ class _Modules:
             raise problem("reading its configuration", str(error)) from error
         _silence()
         from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
+        from DIRAC.Core.Base.Client import Client
         from DIRAC.Core.Security.ProxyInfo import getProxyInfo
+        from DIRAC.Core.Tornado.Client.ClientSelector import TransferClientSelector
         from DIRAC.ResourceStatusSystem.Client.SiteStatus import SiteStatus
         from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
         from DIRAC.WorkloadManagementSystem.Client.JobMonitoringClient import JobMonitoringClient
@@ -80,6 +84,7 @@ class _Modules:
         self.manager = JobManagerClient
         self.monitoring = JobMonitoringClient
         self.sandboxes = SandboxStoreClient
+        self.service, self.transfer = Client, TransferClientSelector
 
 
 def _silence() -> None:
@@ -204,19 +209,41 @@ class DiracClient:
 
     def sandbox(self, job: int) -> bytes | None:
         """See ``Server``."""
+        if hasattr(self._dirac, "transfer") and (content := self._transferred(job)) is not None:
+            return content
         store = self._dirac.sandboxes(timeout=self._timeout_s)
         said = self._raw("fetching an output sandbox", store.downloadSandboxForJob, job, "Output", "", True)
         if said["OK"]:
-            content: bytes = said["Value"]
-            return content
+            whole: bytes = said["Value"]
+            return whole
         if "sandbox found for job" in said["Message"]:
             return None
         raise problem(f"fetching the output sandbox of job {job}", said["Message"])
 
+    def _transferred(self, job: int) -> bytes | None:
+        """The sandbox straight from the store; None if it has to be had the long way.
+
+        DIRAC's own way goes through a storage element, and reports each file to the accounting service: twice the CPU.
+        """
+        listed = self._dirac.service(url=_STORE, timeout=self._timeout_s).getSandboxesAssignedToEntity
+        places = self._call("asking for an output sandbox", listed, f"Job:{job}").get("Output", ())
+        if not places or "|" not in places[-1]:
+            return None
+        path = places[-1].partition("|")[2]
+        with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
+            file = Path(folder) / "sandbox"
+            fetch = self._dirac.transfer(_STORE, timeout=self._timeout_s).receiveFile
+            if not self._raw("fetching an output sandbox", fetch, str(file), f"/{_STORE}{path}")["OK"]:
+                return None
+            return file.read_bytes()
+
     def kill(self, jobs: Iterable[int]) -> None:
         """See ``Server``."""
         for some in _pages(list(jobs)):
-            self._call("killing jobs", self._manager().killJob, some)
+            said = self._raw("killing jobs", self._manager().killJob, some)
+            # A job that is between two states, or has just ended, cannot be killed; whoever cares looks again.
+            if not said["OK"] and "failed deletion" not in said["Message"]:
+                raise problem("killing jobs", said["Message"])
 
     def said(self, job: int) -> Mapping[str, str]:
         """See ``Server``."""

@@ -80,7 +80,7 @@ class Server(Protocol):
         """A job's output sandbox, an archive; None if it left none."""
 
     def kill(self, jobs: Iterable[int]) -> None:
-        """Stop jobs, whatever they do; those that have ended are left."""
+        """Stop jobs, whatever they do. One that is between two states may be left: look, and try again."""
 
     def said(self, job: int) -> Mapping[str, str]:
         """What DIRAC keeps of a job beside its state: its parameters, such as the last lines of its output."""
