@@ -1,0 +1,134 @@
+"""Runs whose DIRAC goes away for a while, and whose proxy ends: they wait, say so, and lose nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gridcwl.testbed.dirac.service import DiracService
+
+pytestmark = pytest.mark.timeout(600)
+
+CHAIN = """
+cwlVersion: v1.2
+class: Workflow
+inputs: {word: string}
+steps:
+  first:
+    in: {word: word}
+    out: [said]
+    run:
+      class: CommandLineTool
+      baseCommand: [sh, -c, 'sleep 6; echo "$0"']
+      inputs: {word: {type: string, inputBinding: {}}}
+      outputs: {said: stdout}
+      stdout: said.txt
+  second:
+    in: {said: first/said}
+    out: [twice]
+    run:
+      class: CommandLineTool
+      baseCommand: cat
+      inputs: {said: {type: File, inputBinding: {}}}
+      outputs: {twice: stdout}
+      stdout: twice.txt
+outputs: {twice: {type: File, outputSource: second/twice}}
+"""
+
+
+class Client:
+    """A run under way, with what it says."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        (folder / "wf.cwl").write_text(CHAIN)
+        (folder / "in.json").write_text(json.dumps({"word": "hello"}))
+        words = ["--verbose", "--backend", "dirac", "--outdir", "out", "wf.cwl", "in.json"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gridcwl", *words], cwd=folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.said: list[str] = []
+        self._more = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._more:
+                self.said.append(line)
+                self._more.notify_all()
+
+    def until(self, words: str) -> None:
+        """Wait until it says this."""
+        with self._more:
+            heard = self._more.wait_for(lambda: any(words in line for line in self.said), timeout=240)
+        assert heard, "".join(self.said)
+
+    def outputs(self) -> Any:
+        """Its output object, when it has ended well."""
+        assert self.process.stdout is not None
+        text = self.process.stdout.read()
+        assert self.process.wait() == 0, "".join(self.said)
+        return json.loads(text)
+
+
+@pytest.fixture
+def start(dirac: DiracService, tmp_path: Path) -> Iterator[Callable[[], Client]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
+    environment |= {**dirac.exports(), "GRIDCWL_STATE_DIR": str(tmp_path / "state")}
+    clients: list[Client] = []
+
+    def start() -> Client:
+        clients.append(Client(tmp_path, environment))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        if client.process.poll() is None:
+            client.process.kill()
+
+
+def check(client: Client, dirac_clients: Any) -> None:
+    """The run ended well, and each of its two jobs was run once."""
+    outputs = client.outputs()
+    assert Path(outputs["twice"]["path"]).read_text() == "hello\n"
+    run = next(line.split("run ")[1].strip() for line in client.said if "] run " in line)
+    assert len(dirac_clients.monitoring().getJobs({"JobGroup": run})["Value"]) == 2
+
+
+@contextmanager
+def restarted(faults: Any, process: str) -> Iterator[None]:
+    faults.kill(process)
+    yield
+    faults.undo()
+
+
+def test_services_that_are_restarted_cost_only_time(start, faults, dirac_clients):
+    client = start()
+    client.until("first: Waiting")
+    with restarted(faults, "dirac-jobs"):
+        client.until("DIRAC does not answer")
+    check(client, dirac_clients)
+    assert any("DIRAC answers again" in line for line in client.said)
+
+
+def test_a_proxy_that_ends_is_waited_for(start, dirac, faults, dirac_clients):  # noqa: ARG001  alone on the testbed
+    client = start()
+    client.until("first: Waiting")
+    dirac.proxies.renew(timedelta(seconds=1))
+    try:
+        client.until("Make or renew the proxy")
+    finally:
+        dirac.proxies.renew()
+    check(client, dirac_clients)
