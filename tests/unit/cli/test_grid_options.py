@@ -1,0 +1,79 @@
+"""Where jobs run, as the command line, the configuration and the placement file say it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gridcwl.cli import grid_options
+from gridcwl.cli.options import parse
+from gridcwl.errors import ConfigError
+from gridcwl.model import Placement
+
+
+@pytest.fixture(autouse=True)
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def write(text: str) -> None:
+        (tmp_path / "config.toml").write_text(text)
+        monkeypatch.setenv("GRIDCWL_CONFIG", str(tmp_path / "config.toml"))
+
+    write("")
+    return write
+
+
+def test_jobs_run_here_unless_somebody_says_otherwise(configured):
+    assert parse(["wf.cwl"]).grid.backend == "local"
+    configured('backend = "dirac"')
+    assert parse(["wf.cwl"]).grid.backend == "dirac"
+    assert parse(["--backend", "local", "wf.cwl"]).grid.backend == "local"
+
+
+def test_at_dirac_a_failed_place_is_tried_elsewhere_by_default():
+    assert parse(["wf.cwl"]).retries == 0
+    assert parse(["--backend", "dirac", "wf.cwl"]).retries == 2
+    assert parse(["--backend", "dirac", "--retries", "0", "wf.cwl"]).retries == 0
+
+
+def test_pack_alone_is_cwltool_s_and_with_a_number_ours():
+    assert parse(["--pack", "wf.cwl"]).show == "pack"
+    for words in (["--pack", "5"], ["--pack=5"], ["--pack-jobs", "5"]):
+        options = parse([*words, "wf.cwl"])
+        assert (options.show, options.grid.pack) == (None, 5)
+    assert parse(["--pack", "auto", "wf.cwl"]).grid.pack == "auto"
+
+
+def test_the_command_line_goes_over_the_table(configured):
+    configured('[dirac]\nsites = ["A"]\nbanned = ["B"]\npriority = 3\nlocality = "off"\nengines = {"*" = ["podman"]}\n')
+    options = parse(["--site", "C", "--ban-site", "D", "wf.cwl"]).grid
+    choice = grid_options.choice(options)
+    assert choice.wishes.placement == Placement(sites=("C",), banned=("B", "D"), priority=3)
+    assert choice.wishes.locality == "off"
+    assert choice.sites == {"*": {"engines": ["podman"]}}
+
+
+def test_a_setting_of_the_table_that_means_nothing_is_told(configured):
+    configured('[dirac]\nsite = "A"\n')
+    with pytest.raises(ConfigError, match="dirac"):
+        parse(["wf.cwl"])
+
+
+def test_single_steps_are_placed_by_a_file(tmp_path):
+    file = tmp_path / "where.yml"
+    file.write_text("align/sort: {sites: [Lyon], priority: 4, jobType: Test}\n")
+    wishes = grid_options.choice(parse(["--placement", str(file), "wf.cwl"]).grid).wishes
+    assert wishes.steps == {"align/sort": Placement(sites=("Lyon",), priority=4, job_type="Test")}
+
+
+@pytest.mark.parametrize("text", ["- a", "step: 5", "step: {site: [A]}", "step: {sites: A}", "step: ["])
+def test_a_placement_file_that_means_nothing_is_told(tmp_path, text):
+    file = tmp_path / "where.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="placement"):
+        parse(["--placement", str(file), "wf.cwl"])
+
+
+def test_options_come_back_from_the_journal_as_they_went():
+    options = parse(["--backend", "dirac", "--site", "A", "--pack", "auto", "--tag", "GPU", "wf.cwl"]).grid
+    assert grid_options.from_plain(json.loads(json.dumps(options.plain()))) == options

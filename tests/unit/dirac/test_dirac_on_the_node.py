@@ -1,0 +1,54 @@
+"""What a site has for containers, and where images lie there."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.engine import EngineError
+from gridcwl.worker.site import SiteEngine, engine_of, located, settings_of
+
+DEBIAN = {"id": "debian:12", "pull": "debian:12"}
+CVMFS = "/cvmfs/unpacked/{image}"
+
+
+def installed(*names: str):
+    return lambda name: f"/usr/bin/{name}" if name in names else None
+
+
+def test_a_site_s_own_settings_go_over_those_for_all():
+    sites = {"*": {"engines": ["podman"], "images": ["/x"]}, "Lyon": {"engines": ["apptainer"]}}
+    assert settings_of(sites, "Lyon") == {"engines": ["apptainer"], "images": ["/x"]}
+    assert settings_of(sites, "CNAF") == {"engines": ["podman"], "images": ["/x"]}
+    assert settings_of({}, "CNAF") == {}
+
+
+def test_the_first_engine_of_the_site_s_order_that_is_there_is_taken():
+    engine = engine_of({"engines": ["docker", "podman"]}, installed("podman", "docker", "apptainer"))
+    assert isinstance(engine, SiteEngine)
+    assert engine.name == "docker"
+    assert engine_of({}, installed("podman", "docker")).name == "podman"
+    assert isinstance(engine_of({"engines": ["apptainer", "none"]}, installed()), BareEngine)
+
+
+def test_a_node_without_an_engine_is_no_reason_to_give_the_job_up():
+    with pytest.raises(EngineError, match="No container engine") as caught:
+        engine_of({"engines": ["apptainer"]}, installed("podman"))
+    assert caught.value.temporary
+
+
+def test_an_unpacked_tree_is_taken_where_it_is():
+    assert located(DEBIAN, [CVMFS], "apptainer", lambda _path: True) == {"id": "/cvmfs/unpacked/debian:12"}
+    assert located(DEBIAN, [CVMFS], "apptainer", lambda _path: False) == DEBIAN
+
+
+def test_a_tree_is_of_no_use_to_docker_but_an_archive_is():
+    places = [CVMFS, "/data/{file}.tar"]
+    found = located(DEBIAN, places, "docker", lambda _path: True)
+    assert found["id"] == "debian:12"
+    assert found["load"].startswith("/data/debian")
+
+
+def test_a_mirror_is_pulled_from_under_the_tool_s_name():
+    found = located(DEBIAN, ["registry.site.org/mirror/{image}"], "podman")
+    assert (found["id"], found["pull"]) == ("debian:12", "registry.site.org/mirror/debian:12")
