@@ -160,13 +160,21 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
     client.most_jobs()
     group = f"bench-{os.getpid()}"
     most = min(given.jobs, client.most_jobs() or given.jobs)
-    numbers, bare = bare_submission(client, group, most, folder)
-    client.calls.clear()
-    begun = time.perf_counter()
-    client.states(numbers)
-    status = time.perf_counter() - begun
-    client.kill(numbers)
-    ours = asyncio.run(backend_submission(client, most, folder))
+    bare = ours = status = 0.0
+    for turn in ("bare", "ours", "ours", "bare"):  # what the server still does of one counts against the next
+        if turn == "ours":
+            ours += asyncio.run(backend_submission(client, most, folder)) / 2
+            continue
+        numbers, took = bare_submission(client, group, most, folder)
+        bare += took / 2
+        begun = time.perf_counter()
+        client.states(numbers)
+        status = time.perf_counter() - begun
+        while left := [
+            n for n, state in client.states(numbers).items() if state[0] not in ("Done", "Failed", "Killed")
+        ]:
+            client.kill(left)
+            time.sleep(0.5)
     line("submission, bare", f"{most / bare:7.0f} jobs/s")
     line("submission, gridcwl", f"{most / ours:7.0f} jobs/s", bare / ours)
     line(f"status of {most} jobs", f"{status:7.3f} s, 1 call")
