@@ -28,7 +28,7 @@ Executable = "/bin/sh"; Arguments = "-c true %s"; JobName = "bare-%s"; JobGroup 
 StdOutput = "std.out"; StdError = "std.err"; InputSandbox = {{"{sandbox}"}}; OutputSandbox = {{"std.out", "std.err"}};
 Parameters = {number}; ParameterStart = 1; ParameterStep = 1;
 ]"""
-SITE = "LCG.Lyon.fr"
+ENDED = ("Done", "Failed", "Killed")
 
 
 @dataclass
