@@ -185,12 +185,14 @@ def picture(path: Path) -> str:
     return f'<figure><img src="data:image/png;base64,{data}" alt="{name}"></figure>'
 
 
-def page(outputs: dict[str, Any], held: Sequence[Number], placed: Sequence[Bar], folder: Path | None) -> str:
-    """The page's text; ``folder`` has the files where they are not on this machine's own paths."""
-    here = {
-        item["basename"]: folder / item["basename"] if folder else Path(local(item["location"]))
-        for _, item in files(outputs)
-    }
+def copy(item: dict[str, Any]) -> Path:
+    """The file on this machine: where its location is elsewhere, the run has left a copy."""
+    return Path(item.get("path") or local(item["location"]))
+
+
+def page(outputs: dict[str, Any], held: Sequence[Number], placed: Sequence[Bar]) -> str:
+    """The page's text."""
+    here = {item["basename"]: copy(item) for _, item in files(outputs)}
     performance, spectrum = (
         json.loads(here[name].read_text("utf-8")) for name in ("performance.json", "spectrum.json")
     )
@@ -228,15 +230,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("outputs", type=Path, help="output object of the run (JSON)")
     parser.add_argument("journal", type=Path, help="journal of the run")
     parser.add_argument("page", type=Path, help="the page to write (HTML)")
-    parser.add_argument("--files", type=Path, help="folder with copies of outputs that are not on this machine")
     given = parser.parse_args(argv)
     try:
         outputs = json.loads(given.outputs.read_text("utf-8"))
-        source = (
-            Path(local(outputs["performance"]["location"])) if given.files is None else given.files / "performance.json"
-        )
-        held = numbers(json.loads(source.read_text("utf-8")))
-        given.page.write_text(page(outputs, held, bars(given.journal), given.files), encoding="utf-8")
+        held = numbers(json.loads(copy(outputs["performance"]).read_text("utf-8")))
+        given.page.write_text(page(outputs, held, bars(given.journal)), encoding="utf-8")
     except (OSError, KeyError, ValueError, GridCWLError) as error:
         print(f"irf_page: the page cannot be made: {error}", file=sys.stderr)
         return 1
