@@ -407,7 +407,10 @@ class DiracBackend:
     async def _see(self, watched: Sequence[int], states: Mapping[int, tuple[str, str, str]]) -> bool:
         now = time.monotonic()
         moved = [out for number in watched if (out := self._out[number]).watched.see(states.get(number), now)]
-        homeless = [out.number for out in moved if phase(out.watched.status) is not Phase.WAITING]
+        for out in moved:
+            if phase(out.watched.status) is Phase.WAITING:
+                out.watched.site = ""  # rescheduled: it may come to another one
+        homeless = [o.number for o in moved if not o.watched.site and phase(o.watched.status) is not Phase.WAITING]
         if homeless:
             sites = await self._ask(self._server.sites, homeless)
             for number, site in sites.items():
