@@ -249,14 +249,14 @@ class DiracService:
         self._start_light_pilot(box)
 
     def _start_pilot(self, box: Description, pilot: Pilot) -> None:
-        """A JobAgent in a folder of its own, as a pilot leaves it on a worker node."""
+        """JobAgents, one after the other, in a folder of their own, as a pilot leaves it on a worker node."""
         if self._processes.alive(pilot.name):
             return
         folder = self._place.folder("work", pilot.name)
         settings = write(folder / "pilot.cfg", configuration.text(configuration.pilot(box, pilot)))
         proxy = self.proxies.for_pilot(folder / "proxy")
         options = ("/DIRAC/Security/UseServerCertificate=no", f"/AgentJobRequirements/ExtraOptions={settings.name}")
-        arguments = ["agent", "WorkloadManagement/JobAgent", "--cfg", settings.name]
+        arguments = ["pilots", "WorkloadManagement/JobAgent", "--cfg", settings.name]
         # an idle agent says eight lines a second; what a JobWrapper says is told in any case
         for option in (*options, "LogLevel=ERROR"):
             arguments += ["-o", option]
