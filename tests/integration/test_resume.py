@@ -59,6 +59,18 @@ def test_an_edited_input_file_runs_what_reads_it_and_what_comes_of_it(desk):
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
+def test_an_edited_input_file_is_seen_whatever_checksum_the_input_object_says_it_has(desk):
+    inputs = json.loads((desk.folder / "in.json").read_text())
+    for file in inputs["word"]:
+        file["checksum"] = "sha1$adc83b19e793491b1c6ea0fd8b46cd9f32e592fc"
+    (desk.folder / "in.json").write_text(json.dumps(inputs))
+    failed_at(desk, "d")
+    desk.close("fail-d")
+    desk.write("a", "another word\n")
+    ended = desk.gridcwl("resume", "last")
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+
+
 def test_a_file_that_was_only_touched_runs_nothing(desk):
     failed_at(desk, "d")
     desk.close("fail-d")

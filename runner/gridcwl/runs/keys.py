@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -47,7 +47,7 @@ def describe(job: Job, identity: Identity, masks: Masks) -> Description:
     """The job in words.
 
     Args:
-        job: its staged originals with a checksum are known by that, the others by ``identity``.
+        job: its staged originals are known by ``identity`` if they are there, the others by their checksums.
         identity: what :func:`unidentified` asks for.
         masks: see there.
     """
@@ -70,10 +70,16 @@ def describe(job: Job, identity: Identity, masks: Masks) -> Description:
     return Description(_encoded(common, masks), _encoded(own, masks))
 
 
-def unidentified(job: Job) -> Iterator[StagedFile]:
-    """The staged originals of which the job does not say which bytes they have."""
+def unidentified(job: Job, claimed: Container[str] = frozenset()) -> Iterator[StagedFile]:
+    """The staged originals of which the job does not say which bytes they have.
+
+    Args:
+        job: see there.
+        claimed: URLs of files whose checksums are only what the user says they are.
+    """
     for entry in job.staged:
-        if entry.sources and not entry.checksum and not _changed_in_place(entry, job):
+        known = entry.checksum and entry.sources[0] not in claimed
+        if entry.sources and not known and not _changed_in_place(entry, job):
             yield entry
 
 
@@ -111,7 +117,7 @@ def _staged(entry: StagedFile, job: Job, identity: Identity) -> list[Any]:
         return [kind]
     if _changed_in_place(entry, job):  # what it holds is not what it will hold after the job ran
         return [kind, entry.sources[0]]
-    if entry.checksum:
+    if entry.checksum and entry.sources[0] not in identity:
         return [kind, entry.checksum, entry.size] if entry.size is not None else [kind, entry.checksum]
     return [kind, identity[entry.sources[0]]]
 

@@ -48,6 +48,8 @@ class Records:
     """URLs of files elsewhere that are not there any more."""
     taken: Callable[[Job, JobResult], None] | None = None
     """Told of each result of an earlier session that is taken."""
+    claimed: Container[str] = frozenset()
+    """URLs of input files with checksums that the user gave: they may be of what the files were once."""
     hide: Callable[[str], str] | None = None
     """Crosses out secrets in what tools have said."""
     _progressed: float = field(init=False, default=0.0)
@@ -62,7 +64,7 @@ class Records:
 
     def takes_long(self, job: Job) -> bool:
         """Whether :meth:`admit` has to read so much that a thread should do it."""
-        return self.cache is not None or self.sums.takes_long(unidentified(job))
+        return self.cache is not None or self.sums.takes_long(unidentified(job, self.claimed))
 
     def admit(self, job: Job, step: str, *, reusable: bool) -> JobResult | JobId | None:
         """A job is due. Returns its result if that is known; otherwise it has to be run.
@@ -72,7 +74,7 @@ class Records:
         Raises:
             JournalError: the journal cannot be read.
         """
-        what = describe(job, self.sums.identify(unidentified(job)), self.masks)
+        what = describe(job, self.sums.identify(unidentified(job, self.claimed)), self.masks)
         row = self._row(job.id)
         if (found := self._of_earlier_session(what.key, job, step)) is not None:
             return found

@@ -25,7 +25,7 @@ from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries
 from gridcwl.runs.run import Outcomes, Run, Watcher
 from gridcwl.runs.secrecy import masked
-from gridcwl.runs.sums import Sums
+from gridcwl.runs.sums import Sums, claimed
 
 if TYPE_CHECKING:
     from gridcwl.runs.carriage import Carriage, RucioPlace
@@ -75,7 +75,7 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
     """
     check_outdir(options.outdir)
     with contextlib.ExitStack() as closing:
-        records = _records(session, options, kept, closing)
+        records = _records(session, inputs, options, kept, closing)
         outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
     shutil.rmtree(options.outdir / f".gridcwl-{kept.run}", ignore_errors=True)  # of a client that was killed
     with _terminated_gently():
@@ -104,7 +104,9 @@ def _published(
     return merged(elsewhere, publish(here, options.outdir, kept.working, kept.run, inputs))
 
 
-def _records(session: CwlSession, options: RunOptions, kept: Kept, closing: contextlib.ExitStack) -> Records:
+def _records(
+    session: CwlSession, inputs: Any, options: RunOptions, kept: Kept, closing: contextlib.ExitStack
+) -> Records:
     sums = Sums(options.sums, by_content=options.cache is not None)
     closing.callback(sums.close)
     cache = None
@@ -115,7 +117,7 @@ def _records(session: CwlSession, options: RunOptions, kept: Kept, closing: cont
         closing.callback(cache.close)
     masks = masked(session.secrets.secrets, kept.folder.path.parents[1])
     hide = session.hide if masks else None
-    return Records(kept.run, kept.journal, sums, kept.history, cache, masks, hide=hide)
+    return Records(kept.run, kept.journal, sums, kept.history, cache, masks, claimed=claimed(inputs), hide=hide)
 
 
 def _exit_code(outcomes: Outcomes) -> int:

@@ -8,12 +8,14 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gridcwl.model import StagedFile
 from gridcwl.runs.journal import connect
+from gridcwl.stores.local import uri
 
 QUICK = 256 * 1024  # bytes: hashing this takes less time than looking it up
 LARGE = 256 * 1024 * 1024
@@ -126,6 +128,25 @@ class Sums:
             self._db.execute("PRAGMA synchronous=OFF")
             self._db.execute("CREATE TABLE IF NOT EXISTS sums (path BLOB PRIMARY KEY, looks TEXT, sha1 TEXT)")
         return self._db
+
+
+def claimed(inputs: Any) -> frozenset[str]:
+    """URLs of the local files in an input object that come with a checksum: the user's word, which may be outdated."""
+    return frozenset(_claimed(inputs))
+
+
+def _claimed(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _claimed(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File" and value.get("checksum"):
+            location = str(value.get("location", ""))
+            if (path := local_path(location)) is not None:
+                yield from {location, uri(Path(path))}
+        for item in value.values():
+            if isinstance(item, dict | list):
+                yield from _claimed(item)
 
 
 def sha1_of(path: str) -> str:

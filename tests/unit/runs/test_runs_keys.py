@@ -72,6 +72,13 @@ def test_an_input_without_a_checksum_has_to_be_identified():
     assert key(plain, **{url: "sha1$aa 3"}) != key(plain, **{url: "sha1$bb 3"})
 
 
+def test_a_checksum_that_is_only_claimed_says_nothing():
+    url = INPUT.sources[0]
+    assert list(unidentified(JOB)) == []
+    assert [entry.target for entry in unidentified(JOB, {url})] == [INPUT.target]
+    assert key(JOB, **{url: "sha1$aa 3"}) != key(JOB, **{url: "sha1$bb 3"})
+
+
 def test_what_a_job_changes_in_its_place_is_known_by_its_place():
     changed = replace(JOB, in_place=True, staged=(replace(INPUT, writable=True),))
     later = replace(changed, staged=(replace(INPUT, writable=True, checksum="sha1$bb", size=4),))

@@ -86,10 +86,9 @@ class Wire:
             for path in files:
                 sent = self._sent[path]
                 below = "" if entry.kind == "file" else f"/{path.relative_to(root)}"
-                checksum = entry.checksum or f"sha1${sent.sha1}"
                 yield replace(
                     entry, target=entry.target + below, kind="file", sources=(sent.did.url,), size=sent.size,
-                    checksum=checksum if entry.kind == "file" else f"sha1${sent.sha1}",
+                    checksum=f"sha1${sent.sha1}",
                 )  # fmt: skip
 
     def equipped(self, job: Job) -> Job:
