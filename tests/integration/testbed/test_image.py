@@ -32,9 +32,9 @@ def test_a_container_is_a_testbed_for_its_host(monkeypatch):
     with tempfile.TemporaryDirectory(prefix="gridcwl-testbed-image-", ignore_cleanup_errors=True) as folder:
         box = Path(folder) / "box"
         Path(folder).chmod(0o711)  # the servers' own users go through it
-        command = f"up --dir {box} --with oidc,rucio --db sqlite"
+        command = f"up --dir {box} --with oidc,rucio,dirac --db sqlite"
         container = DockerContainer(IMAGE, network_mode="host").with_command(command)
-        container.waiting_for(LogMessageWaitStrategy("The testbed is up").with_startup_timeout(240))
+        container.waiting_for(LogMessageWaitStrategy("The testbed is up").with_startup_timeout(280))
         with container.with_volume_mapping(folder, folder, "rw"):
             port = json.loads((box / "ports.json").read_text())["rucio"]
             context = ssl.create_default_context(cafile=box / "certificates" / "testbed-ca.pem")

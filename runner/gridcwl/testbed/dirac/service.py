@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -64,16 +66,26 @@ class DiracService:
 
     def install(self, say: Say) -> None:
         """DIRAC in an environment of its own, and MariaDB."""
+        if sys.version_info >= (3, 12):
+            raise TestbedError(
+                f"DIRAC 9.1 needs tornado 5.1, which does not run with Python {sys.version_info.major}."
+                f"{sys.version_info.minor}",
+                remedy="Run gridcwl with Python 3.11, or leave DIRAC out: --with rucio,xrootd,oidc.",
+            )
         self.database.install(say)
+        headers = f"{sysconfig.get_path('include')}/Python.h"
         # mysqlclient and M2Crypto have no wheels: they are compiled
         system_packages(
             {
+                "git": "git",  # GitPython asks for it when it is imported
                 "gcc": "gcc",
                 "swig": "swig",
                 "pkg-config": "pkg-config",
                 "/usr/include/stdio.h": "libc6-dev",
                 "/usr/include/openssl/ssl.h": "libssl-dev",
                 "/usr/include/mariadb/mysql.h": "libmariadb-dev",
+                # a Python that is not Debian's own comes with its headers
+                **({headers: "python3-dev"} if headers.startswith("/usr/include/") else {}),
             },
             say=say,
         )
