@@ -53,7 +53,7 @@ test: install images-test images-demo images-testbed podman ## all tests, with t
 	chmod 711 $$box
 	export GRIDCWL_TESTBED_DIR=$$box/testbed
 	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$GRIDCWL_TESTBED_DIR"; rmdir "$$box"' EXIT
-	$(BIN)/gridcwl testbed up --dir "$$GRIDCWL_TESTBED_DIR" --with $(TESTBED)
+	$(BIN)/gridcwl testbed up --dir "$$GRIDCWL_TESTBED_DIR" --with $(TESTBED) --light-pilots 6
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 .PHONY: testbed
