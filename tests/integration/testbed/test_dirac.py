@@ -10,6 +10,7 @@ from datetime import timedelta
 import psutil
 import pytest
 
+from gridcwl.cli.main import main
 from gridcwl.testbed.dirac.inside import patches
 from gridcwl.testbed.dirac.layout import PROCESSES
 from gridcwl.testbed.dirac.selftest import selftest
@@ -219,3 +220,9 @@ def test_secrets_are_for_the_owner_only(dirac, testbed):
     assert [path for path in holding if path.stat().st_mode & 0o077] == []
     listed = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert password not in listed
+
+
+@pytest.mark.usefixtures("dirac")
+def test_what_is_missing_can_be_put_in_place_from_another_shell(testbed, capsys):
+    assert main(["testbed", "seed", "--dir", str(testbed.place.root)]) == 0
+    capsys.readouterr()

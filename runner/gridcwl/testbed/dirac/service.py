@@ -131,6 +131,7 @@ class DiracService:
     def seed(self, say: Say) -> None:
         """Sites, storage elements, pilots and the user's proxy: what is missing is made."""
         say("dirac: sites, pilots, the user's proxy")
+        self.install(say)
         with self._seeding(self.describe()):
             pass
 
