@@ -350,8 +350,9 @@ class Run:
 
 
 def new_run_id() -> RunId:
-    """A name for a run: sorts by time, is unique, and is safe in file, container and job names."""
-    return RunId(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    """A name for a run: sorts by time (to 1/4096 s), is unique, and is safe in file, container and job names."""
+    now = datetime.now(UTC)
+    return RunId(f"{now:%Y%m%d-%H%M%S}-{now.microsecond * 4096 // 1_000_000:03x}{secrets.randbelow(4096):03x}")
 
 
 def _step(invocation: Invocation) -> str:
