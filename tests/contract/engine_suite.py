@@ -7,6 +7,7 @@ named in ``engine_place`` must be on the machine; no test needs a registry.
 import hashlib
 import logging
 import os
+import re
 import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -288,6 +289,12 @@ class ImageContract(EngineHooks):
         assert [record.getMessage() for record in caplog.records] == [f"building {new_image}"]
         assert code_of(engine, place.call("cat", "/built", image=identifiers.pop())) == 0
         assert place.said
+
+    def test_an_image_has_a_digest_that_the_engine_finds_it_by(self, engine, new_image):
+        image = engine.prepare({"id": new_image, "file": "FROM scratch\nLABEL a=b"})
+        digest = engine.digest(image)
+        assert re.fullmatch(r"(\S+@)?(sha256:)?[0-9a-f]{64}", digest)
+        assert engine.prepare({"id": digest}) == image
 
     def test_a_changed_docker_file_is_built_again(self, engine, new_image):
         first = engine.prepare({"id": new_image, "file": f"FROM {IMAGE}\nRUN echo 1 > /built\n"})

@@ -87,6 +87,9 @@ class JobResult:
     usage: Usage | None = None
     element: str = ""
     """The storage element that holds the files whose location is ``rucio://``; empty if nothing was put into one."""
+    image: str = ""
+    """The digest of the image that the tool ran in, as the engine there had it: ``debian@sha256:...``, ``sha256:...``;
+    empty for the bare command, and where an engine keeps none."""
     fetched: tuple[str, ...] = ()
     """The URLs that inputs were in fact read from, where a job had a choice."""
     format: Literal["gridcwl-result/1"] = RESULT_FORMAT

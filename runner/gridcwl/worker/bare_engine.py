@@ -31,6 +31,10 @@ class BareEngine:
         """
         raise EngineError(f"The image {image.get('id')} needs a container engine, and this is the bare command.")
 
+    def digest(self, prepared: str) -> str:  # noqa: ARG002
+        """There is no image."""
+        return ""
+
     def start(self, call: Call) -> "BareProcess":
         """Start the command.
 

@@ -162,6 +162,9 @@ class _NoEngine:
     def prepare(self, image: Mapping[str, Any]) -> str:  # noqa: ARG002
         raise self._error
 
+    def digest(self, prepared: str) -> str:  # noqa: ARG002
+        return ""
+
     def start(self, call: Call) -> Running:  # noqa: ARG002
         raise self._error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any, List, Mapping, Optional, Set
 
 from gridcwl.worker.bare_engine import BareEngine, BareProcess
 from gridcwl.worker.cli_exit import KILLED, last_words, meaning, signed
-from gridcwl.worker.cli_images import Step, found, look_vector, prepare_vectors
+from gridcwl.worker.cli_images import Step, digest_in, digest_vector, found, look_vector, prepare_vectors
 from gridcwl.worker.cli_vectors import (
     KINDS,
     Cli,
@@ -47,6 +48,7 @@ class CommandLineEngine:
         self._executable = executable or kind
         self._cache = cache or os.environ.get("CWL_SINGULARITY_CACHE") or _default_cache()
         self._known = Once()
+        self._digests = Once()
         self._found = Once()
 
     def prepare(self, image: Mapping[str, Any]) -> str:
@@ -61,6 +63,10 @@ class CommandLineEngine:
             raise EngineError("An image needs a name: dockerImageId or dockerPull.")
         make = self._prepare_file if cli.kind in {"apptainer", "singularity"} else self._prepare_named
         return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: make(cli, image, name))
+
+    def digest(self, prepared: str) -> str:
+        """See ``Engine.digest``. Of apptainer's files it is the SHA-256; udocker, and a folder of CVMFS, have none."""
+        return self._digests.get(prepared, lambda: self._digest(prepared))
 
     def has(self, image: Mapping[str, Any]) -> bool:
         """Whether the image is on this machine already; an engine that does not answer has none."""
@@ -141,6 +147,19 @@ class CommandLineEngine:
                 raise EngineError(f"{cli.kind} does not answer: {words}.")
             return None
         return name if cli.kind == "udocker" else found(looked.stdout.decode(), image.get("file"))
+
+    def _digest(self, prepared: str) -> str:
+        cli = self._cli()
+        if cli.daemonlike:
+            looked = _run(digest_vector(cli, prepared))
+            return digest_in(looked.stdout.decode(), prepared)
+        if cli.kind == "udocker" or not os.path.isfile(prepared):
+            return ""
+        digest = hashlib.sha256()
+        with open(prepared, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return f"sha256:{digest.hexdigest()}"
 
     def _prepare_file(self, cli: Cli, image: Mapping[str, Any], name: str) -> str:
         for place in self._places(name):

@@ -31,6 +31,20 @@ def look_vector(cli: Cli, image: str) -> List[str]:
     return [cli.executable, "image", "inspect", "--format={{.Id}} {{json .Config.Labels}}", image]
 
 
+def digest_vector(cli: Cli, image: str) -> List[str]:
+    """The command that prints what ``digest_in`` reads; of docker or podman."""
+    return [cli.executable, "image", "inspect", "--format={{json .RepoDigests}}", image]
+
+
+def digest_in(printed: str, image: str) -> str:
+    """The digest that a registry knows the image by; the image's own id if none does."""
+    try:
+        known = json.loads(printed)
+    except ValueError:
+        known = None
+    return str(known[0]) if isinstance(known, list) and known else image
+
+
 def found(printed: str, dockerfile: Optional[str]) -> Optional[str]:
     """The id in what ``look_vector`` printed, or None if the image was built here from another Dockerfile.
 

@@ -93,6 +93,16 @@ class Engine(Protocol):
             EngineError: it cannot be had.
         """
 
+    def digest(self, prepared: str) -> str:
+        """What says which image that is wherever it is: ``debian@sha256:...`` as its registry has it, else the id.
+
+        Args:
+            prepared: what ``prepare`` returned.
+
+        Returns:
+            The digest; empty where the engine keeps none.
+        """
+
     def start(self, call: Call) -> Running:
         """Start the tool.
 

@@ -95,6 +95,8 @@ class _Attempt:
         call = self._call(job, layout, staging, engine)
         result["stdout_log"], result["stderr_log"] = call.stdout, call.stderr
         self._stderr = call.stderr
+        if call.image is not None:
+            result["image"] = engine.digest(call.image)
         self._control.check()
         self.ended = ended = self._ran(call, engine, job["resources"]["time_limit_s"])
         result["exit_code"] = ended.code

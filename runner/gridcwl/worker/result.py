@@ -58,6 +58,7 @@ def new(job_id: str, usage: Plain) -> Plain:
         "stderr_tail": "",
         "usage": usage,
         "element": "",
+        "image": "",
         "fetched": [],
         "format": FORMAT,
     }

@@ -68,6 +68,10 @@ class SiteEngine:
                 return answer
         raise EngineError(" ".join(problems), temporary=True)
 
+    def digest(self, prepared: str) -> str:
+        """See ``Engine.digest``."""
+        return self._engines[0].digest(prepared)
+
     def start(self, call: Call) -> Running:
         """See ``Engine.start``."""
         try:

@@ -7,7 +7,7 @@ import pytest
 from engines_builders import a_cli
 
 from gridcwl.worker.cli_engines import CommandLineEngine, find_engine
-from gridcwl.worker.cli_images import found, look_vector, prepare_vectors
+from gridcwl.worker.cli_images import digest_in, found, look_vector, prepare_vectors
 from gridcwl.worker.engine import EngineError
 from gridcwl.worker.image_source import DOCKERFILE_LABEL, digest_of
 
@@ -80,6 +80,12 @@ def test_udocker_imports_vector_only_not_run_here():
 def test_what_an_engine_cannot_do_is_refused(kind, image, word):
     with pytest.raises(EngineError, match=word):
         prepare_vectors(a_cli(kind), image, "x:1", "/cache/x.sif")
+
+
+def test_the_digest_is_the_registrys_and_the_images_id_where_no_registry_has_it():
+    assert digest_in('["debian@sha256:2","x/debian@sha256:2"]\n', "sha256:1") == "debian@sha256:2"
+    for printed in ("[]\n", "null\n", "Error: no such image\n"):
+        assert digest_in(printed, "sha256:1") == "sha256:1"
 
 
 def test_an_image_built_from_another_text_is_not_the_one():

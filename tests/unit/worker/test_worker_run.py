@@ -220,6 +220,12 @@ def test_a_job_of_another_format_is_refused(bench):
     assert result["reason"] == "This worker runs jobs of the format gridcwl-job/1, and this one is gridcwl-job/9."
 
 
+def test_the_result_says_which_image_the_tool_ran_in(bench):
+    result = bench.run(job("true", image=IMAGE), engine=PretendContainers())
+    assert result["image"] == f"{IMAGE['id']}@sha256:1"
+    assert bench.run(job("true"))["image"] == ""
+
+
 @pytest.mark.parametrize(("temporary", "outcome"), [(False, "permanent-failure"), (True, "temporary-failure")])
 def test_an_engine_that_cannot_do_its_part_says_why(bench, temporary, outcome):
     engine = PretendContainers()

@@ -56,6 +56,10 @@ class DockerEngine:
         with explained("the image", watch=connection.watch):
             return connection.images.prepare(image)
 
+    def digest(self, prepared: str) -> str:
+        """See ``Engine.digest``."""
+        return self._connect().images.digest(prepared)
+
     def start(self, call: Call) -> Container:
         """Create a container, listen to its streams, start it.
 

@@ -26,6 +26,7 @@ class Images:
         """``api`` must have no time limit: a pull may be silent for long."""
         self._api: Any = api  # half of its image calls are untyped
         self._known = Once()
+        self._digests: dict[str, str] = {}
 
     def prepare(self, image: Mapping[str, Any]) -> str:
         """The id of the image, which is there afterwards; looked for and made once per image.
@@ -35,11 +36,15 @@ class Images:
         """
         return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: self._prepare(image))
 
+    def digest(self, prepared: str) -> str:
+        """What the image of this id is called by its registry, ``debian@sha256:...``; the id if it has none."""
+        return self._digests.get(prepared, prepared)
+
     def _prepare(self, image: Mapping[str, Any]) -> str:
         name = image.get("id") or image.get("pull") or ""
         found = self._look(name)
         if found is not None and not _outdated(found, image.get("file")):
-            return str(found["Id"])
+            return self._noted(found)
         try:
             made = self._make(image, name)
         except ImageNotFound as error:
@@ -49,7 +54,12 @@ class Images:
         found = self._look(name or made)
         if found is None:
             raise EngineError(f"The image {name} is not there, and its archive holds {made or 'none'} instead.")
-        return str(found["Id"])
+        return self._noted(found)
+
+    def _noted(self, found: Mapping[str, Any]) -> str:
+        identifier = str(found["Id"])
+        self._digests[identifier] = next(iter(found.get("RepoDigests") or ()), identifier)
+        return identifier
 
     def _look(self, name: str) -> Mapping[str, Any] | None:
         if not name:
