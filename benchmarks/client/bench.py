@@ -1,12 +1,17 @@
-"""The whole client with a backend that answers at once: time for each job, growth and peak memory.
+"""The whole client on workflows that are wide, long or deep, alone and beside cwltool and StreamFlow.
 
     make bench BENCH=client
-    python benchmarks/client/bench.py [--shapes scatter-10000 ...] [--limit-s 600]
+    python benchmarks/client/bench.py [--shapes scatter-10000 ...] [--peers gather-1000 ...] [--limit-s 300]
 
+First, with a backend that answers at once: time for each job, growth and peak memory.
 Everything is as in a run from the command line, with documents and input objects read from files, jobs resolved, the
 journal written and the output object printed; only the jobs do not run: each is answered in the moment in which it is
 submitted, with one output file that lies elsewhere. Each shape runs in a process of its own, whose CPU seconds and peak
 memory are printed. Growth is the CPU time for each job against that at a tenth of the size.
+
+Then each runner runs the same shapes in earnest, on this machine without containers, one after another; the jobs are
+``cat`` of small files. A run that takes longer than the limit is stopped, and said not to have finished. StreamFlow is
+installed into an environment of its own, below ``build``, where it is not there yet.
 """
 
 from __future__ import annotations
@@ -14,102 +19,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
-import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-TOOL = {
-    "cwlVersion": "v1.2",
-    "class": "CommandLineTool",
-    "baseCommand": ["cat"],
-    "inputs": {"x": {"type": "File", "inputBinding": {}}},
-    "outputs": {"out": {"type": "File", "outputBinding": {"glob": "out.txt"}}},
-    "stdout": "out.txt",
-}
-GATHER = {**TOOL, "inputs": {"x": {"type": "File[]", "inputBinding": {}}}}
-PAIR = {**TOOL, "inputs": {"x": {"type": "File", "inputBinding": {}}, "y": {"type": "File", "inputBinding": {}}}}
-FEATURES = ("ScatterFeatureRequirement", "SubworkflowFeatureRequirement")
-Cwl = dict[str, Any]
+from shapes import SHAPES, write
 
-
-def file(number: int) -> Cwl:
-    name = f"shard_{number:06}.h5"
-    return {"class": "File", "location": f"srm://storage.example/ctao/{name}", "basename": name, "size": number}
-
-
-def workflow(inputs: Cwl, outputs: Cwl, steps: Cwl) -> Cwl:
-    return {
-        "cwlVersion": "v1.2",
-        "class": "Workflow",
-        "requirements": {name: {} for name in FEATURES},
-        "inputs": inputs,
-        "outputs": outputs,
-        "steps": steps,
-    }
-
-
-def step(run: Cwl | str, source: str, **fields: Any) -> Cwl:
-    return {"run": run, "in": {"x": source}, "out": ["out"], **fields}
-
-
-def scatter(n: int) -> tuple[Cwl, Cwl, int]:
-    out = {"out": {"type": "File[]", "outputSource": "s/out"}}
-    made = workflow({"x": "File[]"}, out, {"s": step(TOOL, "x", scatter="x")})
-    return made, {"x": [file(number) for number in range(n)]}, n
-
-
-def chain(n: int) -> tuple[Cwl, Cwl, int]:
-    sources = ["x", *[f"s{number}/out" for number in range(n)]]
-    steps = {f"s{number}": step("tool.cwl", sources[number]) for number in range(n)}
-    return workflow({"x": "File"}, {"out": {"type": "File", "outputSource": sources[-1]}}, steps), {"x": file(1)}, n
-
-
-def grid(n: int) -> tuple[Cwl, Cwl, int]:
-    cell = {
-        "run": PAIR,
-        "in": {"x": "x", "y": "y"},
-        "out": ["out"],
-        "scatter": ["x", "y"],
-        "scatterMethod": "nested_crossproduct",
-    }
-    rows = {"type": "array", "items": {"type": "array", "items": "File"}}
-    made = workflow({"x": "File[]", "y": "File[]"}, {"out": {"type": rows, "outputSource": "s/out"}}, {"s": cell})
-    axis = [file(number) for number in range(n)]
-    return made, {"x": axis, "y": axis}, n * n
-
-
-def gather(n: int) -> tuple[Cwl, Cwl, int]:
-    steps = {"s": step(TOOL, "x", scatter="x"), "merge": step(GATHER, "s/out")}
-    made = workflow({"x": "File[]"}, {"out": {"type": "File", "outputSource": "merge/out"}}, steps)
-    return made, {"x": [file(number) for number in range(n)]}, n + 1
-
-
-def deep(levels: int) -> tuple[Cwl, Cwl, int]:
-    made = TOOL
-    for _ in range(levels):
-        made = workflow({"x": "File"}, {"out": {"type": "File", "outputSource": "s/out"}}, {"s": step(made, "x")})
-    out = {"out": {"type": "File[]", "outputSource": "s/out"}}
-    outer = workflow({"x": "File[]"}, out, {"s": step(made, "x", scatter="x")})
-    return outer, {"x": [file(number) for number in range(100)]}, 100
-
-
-Shape = tuple[Callable[[int], tuple[Cwl, Cwl, int]], int, str]
-SHAPES: dict[str, Shape] = {
-    "scatter-1000": (scatter, 1_000, ""),
-    "scatter-10000": (scatter, 10_000, ""),
-    "scatter-100000": (scatter, 100_000, "scatter-10000"),
-    "chain-1000": (chain, 1_000, ""),
-    "crossproduct-300x300": (grid, 300, ""),
-    "gather-10000": (gather, 10_000, ""),
-    "levels-50": (deep, 50, ""),
-}
+STREAMFLOW = Path(__file__).parents[2] / "build" / "streamflow"
+SMALLER = {"scatter-100000": "scatter-10000"}
+ALONE = ("scatter-10000", "scatter-100000", "chain-1000", "crossproduct-300x300", "gather-10000", "levels-50")
+PEERS = (
+    *("scatter-1000", "scatter-2000", "chain-100", "chain-1000", "crossproduct-30x30", "gather-1000", "gather-10000"),
+    *("levels-10", "levels-50"),
+)
 
 
 class AtOnce:
@@ -173,71 +103,96 @@ def client(arguments: list[str]) -> int:
 class Cost:
     wall_s: float
     cpu_s: float
+    """With that of processes which it started."""
     peak_mb: float
     """Of the process itself, in 10^6 bytes."""
 
 
-def measure(command: list[str], environment: Mapping[str, str], limit_s: float) -> Cost | str:
+def measure(command: Sequence[str], environment: Mapping[str, str], limit_s: float) -> Cost | str:
     """What a whole process cost; or why there is nothing to say."""
     begun = time.perf_counter()
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=said, env=environment, start_new_session=True
+        )
         while time.perf_counter() - begun < limit_s:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
             time.sleep(0.01)
         else:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return f"not finished after {limit_s:g} s"
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            return f"failed with {process.returncode}: {said.read()[-500:].decode(errors='replace').strip()}"
+            last = said.read()[-500:].decode(errors="replace").strip().rpartition("\n")[2]
+            return f"failed with {process.returncode}: {last[:100]}"
     return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
-def write(folder: Path, shape: str) -> tuple[list[str], int]:
-    """The shape's document and input object as files; the words that name them, and how many jobs there are."""
-    make, size, _ = SHAPES[shape]
-    document, inputs, jobs = make(size)
-    (folder / "tool.cwl").write_text(json.dumps(TOOL))
-    (folder / f"{shape}.cwl").write_text(json.dumps(document))
-    (folder / f"{shape}.json").write_text(json.dumps(inputs))
-    return [str(folder / f"{shape}.cwl"), str(folder / f"{shape}.json")], jobs
-
-
-def command(folder: Path, shape: str) -> tuple[list[str], int]:
-    """What runs a shape, and how many jobs it has."""
-    words, jobs = write(folder, shape)
-    options = ["--quiet", "--no-container", "--outdir", str(folder / "out"), "--tmpdir-prefix", f"{folder}/w-"]
-    return [sys.executable, __file__, "--client", *options, *words], jobs
-
-
-def report(shapes: Sequence[str], limit_s: float, repeat: int) -> None:
+def alone(folder: Path, environment: Mapping[str, str], shapes: Sequence[str], limit_s: float, repeat: int) -> None:
+    """The table of gridcwl with jobs that are answered at once."""
     print(f"The whole client, jobs answered at once, best of {repeat}")
     print(f"{'':<22}{'jobs':>8}{'wall s':>8}{'CPU s':>8}{'us/job':>8}{'jobs/s':>8}{'growth':>8}{'peak MB':>9}")
+    program = [sys.executable, __file__, "--client", "--quiet", "--no-container", "--tmpdir-prefix", f"{folder}/w-"]
     each: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="gridcwl-bench-") as name:
-        folder = Path(name)
-        own = {"XDG_CACHE_HOME": str(folder / "cache"), "GRIDCWL_STATE_DIR": str(folder / "state")}
-        measure(command(folder, "scatter-1000")[0], os.environ | own, limit_s)  # brings CWL's schemas into the cache
-        for shape in shapes:
-            words, jobs = command(folder, shape)
-            found = [measure(words, os.environ | own, limit_s) for _ in range(repeat)]
-            costs = [one for one in found if isinstance(one, Cost)]
-            if not costs:
-                print(f"{shape:<22}{jobs:>8} {found[0]}", flush=True)
+    for shape in shapes:
+        words, jobs = write(folder, shape, really=False)
+        command = [*program, "--outdir", str(folder / "out"), *words]
+        found = [measure(command, environment, limit_s) for _ in range(repeat)]
+        costs = [one for one in found if isinstance(one, Cost)]
+        if not costs:
+            print(f"{shape:<22}{jobs:>8} {found[0]}", flush=True)
+            continue
+        cost = min(costs, key=lambda one: one.cpu_s)
+        each[shape] = cost.cpu_s / jobs
+        smaller = SMALLER.get(shape)
+        growth = f"{each[shape] / each[smaller]:.2f}" if smaller in each else ""
+        peak = max(one.peak_mb for one in costs)
+        print(
+            f"{shape:<22}{jobs:>8}{cost.wall_s:>8.2f}{cost.cpu_s:>8.2f}{each[shape] * 1e6:>8.0f}"
+            f"{jobs / cost.cpu_s:>8.0f}{growth:>8}{peak:>9.0f}",
+            flush=True,
+        )
+
+
+def streamflow() -> Path:
+    """StreamFlow's CWL runner, installed if it is not there."""
+    runner = STREAMFLOW / "bin" / "cwl-runner"
+    if not runner.exists():
+        venv.create(STREAMFLOW, with_pip=True)
+        pip = [STREAMFLOW / "bin" / "pip", "install", "streamflow"]
+        said = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if said.returncode:
+            raise SystemExit(f"StreamFlow cannot be installed:\n{said.stdout[-2000:]}")
+    return runner
+
+
+def beside_peers(folder: Path, environment: Mapping[str, str], shapes: Sequence[str], limit_s: float) -> None:
+    """The table of all runners on the same shapes, in earnest."""
+    here = Path(sys.executable).parent
+    runners = {
+        "gridcwl": [str(here / "gridcwl"), "--quiet", "--no-container"],
+        "cwltool": [str(here / "cwltool"), "--quiet", "--no-container", "--parallel"],
+        "StreamFlow": [str(streamflow()), "--quiet"],
+    }
+    print("\nIn earnest, without containers, once")
+    print(f"{'':<22}{'':<12}{'jobs':>8}{'wall s':>8}{'CPU s':>8}{'x gridcwl':>11}{'peak MB':>9}")
+    for shape in shapes:
+        words, jobs = write(folder, shape, really=True)
+        ours: float | None = None
+        for name, program in runners.items():
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                cost = measure([*program, "--outdir", out, *words], environment, limit_s)
+            if isinstance(cost, str):
+                print(f"{shape:<22}{name:<12}{jobs:>8} {cost}", flush=True)
                 continue
-            cost = min(costs, key=lambda one: one.cpu_s)
-            each[shape] = cost.cpu_s / jobs
-            smaller = SHAPES[shape][2]
-            growth = f"{each[shape] / each[smaller]:.2f}" if smaller in each else ""
-            peak = max(one.peak_mb for one in costs)
+            ours = ours or cost.wall_s
             print(
-                f"{shape:<22}{jobs:>8}{cost.wall_s:>8.2f}{cost.cpu_s:>8.2f}{each[shape] * 1e6:>8.0f}"
-                f"{jobs / cost.cpu_s:>8.0f}{growth:>8}{peak:>9.0f}",
+                f"{shape:<22}{name:<12}{jobs:>8}{cost.wall_s:>8.2f}{cost.cpu_s:>8.2f}"
+                f"{cost.wall_s / ours:>11.2f}{cost.peak_mb:>9.0f}",
                 flush=True,
             )
 
@@ -246,11 +201,24 @@ def main() -> None:
     if sys.argv[1:2] == ["--client"]:
         sys.exit(client(sys.argv[2:]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--limit-s", type=float, default=900.0, help="for one run")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=ALONE, help="for gridcwl alone")
+    parser.add_argument("--peers", nargs="*", choices=SHAPES, default=PEERS, help="for all runners, in earnest")
+    parser.add_argument("--limit-s", type=float, default=300.0, help="for one run")
+    parser.add_argument("--repeat", type=int, default=1, help="of gridcwl alone")
     given = parser.parse_args()
-    report(given.shapes, given.limit_s, given.repeat)
+    with tempfile.TemporaryDirectory(prefix="gridcwl-bench-") as name:
+        folder = Path(name)
+        own = {"XDG_CACHE_HOME": str(folder / "cache"), "GRIDCWL_STATE_DIR": str(folder / "state")}
+        # brings CWL's schemas into the cache
+        measure(
+            [sys.executable, "-m", "gridcwl", "--validate", write(folder, "chain-100", really=False)[0][0]],
+            os.environ | own,
+            given.limit_s,
+        )
+        if given.shapes:
+            alone(folder, os.environ | own, given.shapes, given.limit_s, given.repeat)
+        if given.peers:
+            beside_peers(folder, os.environ | own, given.peers, given.limit_s)
 
 
 if __name__ == "__main__":
