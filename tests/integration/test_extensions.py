@@ -76,7 +76,9 @@ def test_secrets_reach_command_and_files_and_nothing_that_is_shown_or_kept(
     said = said_by(desk, failing, "in.yml")
     refused(said, "I was told (secret)")
     assert "hunter22" not in said.stderr
-    kept = [path for path in (tmp_path / "kept").rglob("*.db*") if b"hunter22" in path.read_bytes()]
+    told = [path for path in (tmp_path / "kept").rglob("stderr.log") if "I was told (secret)" in path.read_text()]
+    assert len(told) == 2
+    kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file() and b"hunter22" in path.read_bytes()]
     assert kept == []
 
 

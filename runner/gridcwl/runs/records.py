@@ -19,6 +19,7 @@ from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Masks, describe, unidentified
 from gridcwl.runs.sums import Sums, local_path, sha1_of
+from gridcwl.runs.tidy import cross_out
 
 if TYPE_CHECKING:
     from gridcwl.runs.cache import Cache
@@ -95,7 +96,7 @@ class Records:
         Does not raise: what goes wrong here stops the run (:meth:`check`), and is not the job's fault.
         """
         if self.hide is not None:
-            result = replace(result, reason=self.hide(result.reason), stderr_tail=self.hide(result.stderr_tail))
+            result = cross_out(result, self.hide)
         try:
             self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
         except JournalError:

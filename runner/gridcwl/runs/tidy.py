@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,29 @@ def _keep(log: Path, kept: Path) -> None:
             shutil.move(log, kept)
     except OSError:
         return  # a log that cannot be kept is no reason to call the run a failure
+
+
+def cross_out(result: JobResult, hide: Callable[[str], str]) -> JobResult:
+    """Take secrets out of what a tool has said: of the result's words, and of the logs that stay.
+
+    A stream that the document makes an output is data, and left as it is.
+    """
+    for stream in _STREAMS:
+        log = getattr(result, f"{stream}_log")
+        if log and (Path(log).name == f"{stream}.log" or Path(log).suffix == f".{stream}_log"):
+            with contextlib.suppress(OSError):
+                _cross_out_lines(Path(log), hide)
+    return replace(result, reason=hide(result.reason), stderr_tail=hide(result.stderr_tail))
+
+
+def _cross_out_lines(log: Path, hide: Callable[[str], str]) -> None:
+    if not log.stat().st_size:
+        return
+    clean = log.with_name(f"{log.name}.clean")
+    as_it_is: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with log.open(**as_it_is) as lines, clean.open("w", **as_it_is) as kept:
+        kept.writelines(map(hide, lines))
+    clean.replace(log)
 
 
 def moved(outputs: Any, published: Any) -> dict[str, str]:
