@@ -76,6 +76,7 @@ class InMemoryDirac:
     calls: list[str] = field(default_factory=list)
     jobs: dict[int, Told] = field(default_factory=dict)
     sandboxes: dict[str, bytes] = field(default_factory=dict)
+    survives: bool = True
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -137,7 +137,11 @@ class DiracBackend:
         self._closed = False
         self._warned_of_end = False
         self.capabilities = Capabilities(
-            containers=True, survives_client=True, batch_size=_SUBMISSION, window=options.window, sees_files=False
+            containers=True,
+            survives_client=server.survives,
+            batch_size=_SUBMISSION,
+            window=options.window,
+            sees_files=False,
         )
 
     async def __aenter__(self) -> Self:

@@ -97,6 +97,8 @@ def _silence() -> None:
 class DiracClient:
     """Implements ``gridcwl.backends.dirac.server.Server`` with DIRAC's Python client. For many threads."""
 
+    survives = True
+
     def __init__(self, timeout_s: int = 120, *, modules: Any = None) -> None:
         """Begin to load the client; nothing is asked yet.
 

@@ -24,6 +24,9 @@ class Credential:
     group: str
     ends: datetime
     """UTC."""
+    name: str = "the proxy"
+    renewal: str = "dirac-proxy-init"
+    """What renews it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,12 @@ class Server(Protocol):
         DiracUnreachable: it does not answer now.
         DiracCredential: there is no valid proxy or token.
         DiracRefused: it says no.
+
+    Attributes:
+        survives: jobs go on when their client is gone, and can be found again.
     """
+
+    survives: bool
 
     def most_jobs(self) -> int | None:
         """How many jobs one submission may have; None if the server does not say."""

@@ -1,0 +1,28 @@
+"""The DIRAC backend by DIRAC's own local mode: no server, no certificate, and nothing of the user's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from backend_suite import BackendSuite, Place
+
+from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
+from gridcwl.backends.dirac.local_server import LocalServer
+
+pytest.importorskip("DIRAC")
+
+
+class TestDiracBackendInLocalMode(BackendSuite):
+    @pytest.fixture(scope="class")
+    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+        server = LocalServer(tmp_path_factory.mktemp("local") / "dirac")
+        yield server
+        server.close()
+
+    @pytest.fixture
+    def place(self, server: LocalServer, tmp_path: Path) -> Place:
+        options = DiracOptions(tmp_path / "work", poll_first_s=0.05, poll_top_s=0.2)
+        return Place(lambda run, keep: DiracBackend(server, options, run=run, keep=keep))
