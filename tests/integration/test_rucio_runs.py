@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from documents import Desk, glob, on_command_line, shell, step, tool, workflow
 if TYPE_CHECKING:
     from gridcwl.testbed.rucio.service import RucioService
 
+IMAGE = "debian:trixie-slim"
 CAT = tool("cat", inputs={"files": on_command_line("File[]")}, outputs={"all": "stdout"}, stdout="all.txt")
 
 
@@ -32,10 +34,13 @@ class Grid:
     """In the names of all that a test puts into Rucio."""
     scope: str = "user.runner"
 
-    def run(self, document: Any, inputs: Any = None, *options: str, rse: str = "LYON-DISK") -> Said:
+    def run(
+        self, document: Any, inputs: Any = None, *options: str, rse: str = "LYON-DISK", container: bool = False
+    ) -> Said:
         path = self.desk.write("doc.cwl", document)
         given = self.desk.write("in.json", json.dumps(inputs or {}))
-        options = ("--quiet", "--no-container", "--store", "rucio", "--rucio-rse", rse, *options)
+        where = () if container else ("--no-container",)
+        options = ("--quiet", *where, "--store", "rucio", "--rucio-rse", rse, *options)
         return gridcwl(*options, "--outdir", str(self.desk.outdir), path, given)
 
     def upload(self, name: str, text: str) -> str:
@@ -53,6 +58,11 @@ class Grid:
         file = {"scope": self.scope, "name": did, "bytes": len(data), "adler32": f"{zlib.adler32(data):08x}"}
         self.client.add_replicas("LYON-DISK", [file])
         return f"rucio://{self.scope}/{did}"
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """What a DID says of itself, beside what all of them have."""
+        found: dict[str, Any] = self.client.get_metadata(self.scope, name, plugin="JSON")
+        return found
 
     def dataset(self, name: str, *urls: str) -> str:
         self.client.add_dataset(self.scope, f"{self.word}.{name}")
@@ -256,6 +266,44 @@ def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid
     names = {one["name"] for one in grid.client.list_files(grid.scope, f"{grid.word}.results")}
     (replica,) = grid.client.list_replicas([{"scope": grid.scope, "name": name} for name in names])
     assert replica["states"] == {"LYON-DISK": "AVAILABLE"}
+
+
+def test_what_a_run_publishes_says_which_job_made_it(grid: Grid) -> None:
+    document = workflow(
+        {"words": "string[]"}, {"result": {"type": "File", "outputSource": "join/all"}},
+        say=step(shell('printf "$0" > said', inputs={"word": on_command_line("string")},
+                       outputs={"said": glob("said")}), "said", scatter="word", word="words"),
+        join=step(CAT, "all", files="say/said"),
+    )  # fmt: skip
+    said = grid.run(document, {"words": list("ab")})
+    assert said.code == 0, said.stderr
+    run = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
+    assert grid.metadata(f"{run}.run")["gridcwl_run"] == run
+    scattered, joined = grid.metadata(f"{run}.say.said"), grid.metadata(f"{run}.join.all")
+    assert (scattered["gridcwl_step"], scattered["gridcwl_output"], scattered["gridcwl_jobs"]) == ("say", "said", 2)
+    assert scattered["gridcwl_tool"].startswith("sh -c")
+    (name,) = [one["name"] for one in grid.client.list_files(grid.scope, f"{run}.join.all")]
+    assert joined["gridcwl_key"] == grid.metadata(name)["gridcwl_key"]
+    shards = [one["name"] for one in grid.client.list_files(grid.scope, f"{run}.say.said")]
+    keys = sorted(bytes.fromhex(grid.metadata(shard)["gridcwl_key"]) for shard in shards)
+    assert scattered["gridcwl_key"] == hashlib.sha256(b"".join(keys)).hexdigest()
+    assert grid.metadata(f"{run}.outputs.result")["gridcwl_output"] == "result"
+    found = grid.client.list_dids(grid.scope, [{"gridcwl_key": joined["gridcwl_key"]}], did_type="all")
+    assert set(found) >= {name, f"{run}.join.all"}  # and whatever other runs have made by the same key
+
+
+@pytest.mark.docker
+def test_the_image_that_a_dataset_names_is_the_one_that_ran(grid: Grid) -> None:
+    hello = shell("printf x > a", outputs={"a": glob("a")}, requirements={"DockerRequirement": {"dockerPull": IMAGE}})
+    said = grid.run(hello, {}, container=True)
+    assert said.code == 0, said.stderr
+    run = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
+    (dataset,) = [name for name in grid.client.list_dids(grid.scope, [{"name": f"{run}.*.a"}])
+                  if ".outputs." not in name]  # fmt: skip
+    known = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, text=True, check=True)
+    (image,) = json.loads(known.stdout)
+    assert grid.metadata(dataset)["gridcwl_image"] == IMAGE
+    assert grid.metadata(dataset)["gridcwl_image_digest"] in [image["Id"], *image["RepoDigests"]]
 
 
 def test_what_a_failed_run_has_come_to_is_shown_and_not_kept_for_ever(grid: Grid) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,12 @@ from gridcwl.backends.base import Backend
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult
 from gridcwl.runs.carrying import Carried
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import Journal, row_id
 from gridcwl.runs.rucio_cache import RucioCache
 from gridcwl.stores.rucio.asking import Asking
 from gridcwl.stores.rucio.client import CHUNK, RucioClient
-from gridcwl.stores.rucio.names import Did, did_of
+from gridcwl.stores.rucio.names import Did, Maker, did_of
 from gridcwl.stores.rucio.outputs import Outputs
 from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
 from gridcwl.stores.rucio.settings import RucioSettings
@@ -66,6 +69,7 @@ class Carriage:
         """
         wire = await open_wire(place.settings, kept.run, document, client=place.client)
         wire.book.note(place.asking.replicas)
+        wire.said.keys = lambda makers: _keys(kept.journal, makers)
         cache = RucioCache(wire, place.settings.cache_scopes) if place.settings.cache else None
         carriage = cls(wire, kept, cache)
         kept.journal.describe({"rucio": {"scope": wire.naming.scope, "container": str(wire.naming.container)}})
@@ -85,6 +89,7 @@ class Carriage:
     def taken(self, job: Job, result: JobResult) -> None:
         """A result of an earlier session is taken: if its client did not live to register it, that is to be done."""
         history = self.kept.history
+        self.wire.note(job, result)
         if result.element and history is not None and not history.is_registered(_prefix(result)):
             self._waiting.append((job, result))
 
@@ -131,6 +136,8 @@ class Carriage:
         made = Outputs(self.wire)
         if final:
             await made.keep(whole)
+        with contextlib.closing(History(self.kept.journal.path)) as history:
+            await self.wire.registrar.say(self.wire.said.completed(history.keys_of))
         rule = await self.wire.rule.make() if made.contents or self.wire.registrar.used else ""
         about = {
             "scope": self.wire.naming.scope,
@@ -203,6 +210,11 @@ def merged(elsewhere: Any, here: Any) -> Any:
             known = {one.get("basename"): one for one in elsewhere[key]}
             whole[key] = [merged(known.get(one.get("basename"), {}), one) for one in whole[key]]
     return whole
+
+
+def _keys(journal: Journal, makers: Collection[Maker]) -> dict[Maker, str]:
+    rows = {row_id(*maker): maker for maker in makers}
+    return {rows[row]: key.hex() for row, key in journal.keys(rows).items()}
 
 
 def _prefix(result: JobResult) -> str:

@@ -306,6 +306,13 @@ class History:
         ).fetchone()
         return Description(common, own)
 
+    def keys_of(self, step: str) -> Iterator[bytes]:
+        """The keys of a step's jobs that ended well, each once, in their order."""
+        rows = self._db.execute(
+            "SELECT DISTINCT key FROM jobs WHERE step=? AND outcome='success' ORDER BY key", (step,)
+        )
+        return (key for (key,) in rows)
+
     def lost(self) -> list[tuple[int, str]]:
         """Rows and ids of the jobs that no result is known of."""
         return self._db.execute("SELECT id, job FROM jobs WHERE outcome IS NULL").fetchall()

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ _ITEMS = 1000
 """Of a list, how many are encoded together."""
 
 _PER_SESSION = 1 << 32
+_QUESTIONED = 500
+"""Jobs that are looked up at a time."""
 _FLUSH_EVERY_S = 0.005
 
 
@@ -220,6 +222,17 @@ class Journal:
         for prefix in prefixes:
             self._put("INSERT OR IGNORE INTO registered VALUES (?)", prefix)
         self.flush()
+
+    def keys(self, rows: Collection[int]) -> dict[int, bytes]:
+        """The keys of these jobs, as far as they have been written."""
+        wanted = list(rows)
+        found: dict[int, bytes] = {}
+        with self._lock:
+            for start in range(0, len(wanted), _QUESTIONED):
+                page = wanted[start : start + _QUESTIONED]
+                marks = ",".join("?" * len(page))
+                found |= dict(self._db.execute(f"SELECT id, key FROM jobs WHERE id IN ({marks})", page))  # noqa: S608
+        return found
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

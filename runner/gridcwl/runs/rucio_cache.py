@@ -120,7 +120,7 @@ class RucioCache:
             (dataset, did_of(file.location))
             for file in result.files
             if file.kind == "file"
-            for dataset in self.wire.datasets_of(job, file.path)
+            for dataset in self.wire.datasets_of(job, file.path, result)
         ]
         with self._lock:
             self.shared += pairs

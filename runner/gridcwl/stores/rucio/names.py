@@ -18,11 +18,12 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from gridcwl.errors import ConfigError, InputError
-from gridcwl.worker.naming import LONGEST, escaped, name_of, split_url, url_of
+from gridcwl.worker.naming import LONGEST, MARK, escaped, name_of, split_url, url_of
 
 SCOPE = re.compile(r"[a-zA-Z_.0-9-]{1,25}")
 _SHORT = re.compile(r"(?P<scope>[a-zA-Z_.0-9-]{1,25}):(?P<name>/?[A-Za-z0-9*][/A-Za-z0-9._*-]*)")
 _FIELD = re.compile(r"\{(\w*)\}")
+_OF_JOB = re.compile(r"[./]?j(\d+)-(\d+)-\d+[./]")
 _FIELDS = ("run", "step", "document", "scope")
 _ROOM = 110
 """Characters of a name that are left for the path that a tool gave to its file."""
@@ -199,6 +200,20 @@ def check_template(template: str) -> None:
             f"The name template {template!r} cannot be used",
             remedy="It needs {run} and {step}, and else only letters, digits and . _ - /; for instance {run}/{step}.",
         )
+
+
+class Maker(NamedTuple):
+    """The job that has made a file, as the file's name says it."""
+
+    session: int
+    number: int
+
+
+def maker_of(name: str) -> Maker | None:
+    """The job that has made the file of this name; None if none of ours has."""
+    found = MARK.search(name)
+    mark = _OF_JOB.match(name, found.start()) if found else None
+    return Maker(int(mark[1]), int(mark[2])) if mark else None
 
 
 def mark_of(job_id: str, attempt: int) -> str:

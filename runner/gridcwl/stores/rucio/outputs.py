@@ -53,7 +53,10 @@ class Outputs:
                 entry["location"] = self.wire.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
             self._put(did_of(entry["location"]), files)
         chosen = self.wire.settings.output_dataset
-        self._put(chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output), files)
+        dataset = chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output)
+        if not chosen:
+            self.wire.said.output(dataset, output)
+        self._put(dataset, files)
 
     def _put(self, dataset: Did, files: Iterable[Did]) -> None:
         self.contents.setdefault(dataset, {}).update(dict.fromkeys(files))

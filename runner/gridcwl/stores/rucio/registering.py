@@ -29,10 +29,13 @@ class NewReplica:
     adler32: str
     element: str
     dataset: Did
+    meta: Mapping[str, str] = field(default_factory=dict)
+    """Metadata that a new file gets."""
 
-    def plain(self) -> dict[str, Any]:
-        """As Rucio takes it."""
-        return {"scope": self.did.scope, "name": self.did.name, "bytes": self.size, "adler32": self.adler32}
+    def plain(self, *, bare: bool = False) -> dict[str, Any]:
+        """As Rucio takes it; ``bare`` without metadata."""
+        file = {"scope": self.did.scope, "name": self.did.name, "bytes": self.size, "adler32": self.adler32}
+        return file if bare or not self.meta else file | {"meta": dict(self.meta)}
 
 
 @dataclass(slots=True)
@@ -42,7 +45,7 @@ class Registrar:
     client: RucioClient
     container: Did | None = None
     """Holds the datasets; None for none."""
-    describe: Mapping[Did, Mapping[str, str]] = field(default_factory=dict)
+    describe: Mapping[Did, Mapping[str, Any]] = field(default_factory=dict)
     """Metadata that new datasets get."""
     _made: set[Did] = field(init=False, default_factory=set)
     _held: set[Did] = field(init=False, default_factory=set)
@@ -63,11 +66,13 @@ class Registrar:
         await self.make(dict.fromkeys(replica.dataset for replica in replicas))
         refused: dict[Did, str] = {}
         for start in range(0, len(replicas), CHUNK):
+            # Not in the call that makes the datasets, which could take files as well: that one checks no name.
             refused |= await self._attach(replicas[start : start + CHUNK])
         return refused
 
     async def _attach(self, chunk: Sequence[NewReplica]) -> dict[Did, str]:
-        attachments = [*attachments_of(chunk), *self.holding(replica.dataset for replica in chunk)]
+        attachments = attachments_of(chunk, bare=self._plain)
+        attachments += self.holding(replica.dataset for replica in chunk)
         try:
             await self.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
         except RucioProblem as problem:
@@ -81,6 +86,21 @@ class Registrar:
         self._held |= {replica.dataset for replica in chunk}
         return {}
 
+    async def say(self, more: Mapping[Did, Mapping[str, Any]]) -> None:
+        """Add to the metadata of datasets that are there. A server that keeps none of ours is no failure.
+
+        Raises:
+            RucioProblem: Rucio cannot be reached.
+        """
+        entries = [{"scope": did.scope, "name": did.name, "meta": dict(meta)} for did, meta in more.items()]
+        for start in range(0, 0 if self._plain else len(entries), CHUNK):
+            try:
+                await self.client.call("set_dids_metadata_bulk", entries[start : start + CHUNK])
+            except RucioProblem as problem:
+                if problem.kind in ("ServerConnectionException", "DatabaseException"):
+                    raise
+                log.warning("The metadata of datasets are not complete: %s", problem.message)
+
     def holding(self, datasets: Iterable[Did]) -> Iterator[dict[str, Any]]:
         """The attachment of the datasets that the container does not hold yet."""
         new = [did for did in dict.fromkeys(datasets) if did not in self._held]
@@ -89,51 +109,60 @@ class Registrar:
             yield {"scope": self.container.scope, "name": self.container.name, "dids": dids}
 
     async def make(self, datasets: Iterable[Did]) -> None:
-        """Make what is not there yet, in one call where nothing is in the way."""
-        wanted = [(did, "DATASET") for did in datasets]
-        if self.container is not None and wanted:
-            wanted.insert(0, (self.container, "CONTAINER"))
-        new = [(did, kind) for did, kind in wanted if did not in self._made]
-        if new:
-            await self._add([self._described(did, kind) for did, kind in new])
-            self._made |= {did for did, _ in new}
+        """Make what is not there yet, in one call where nothing is in the way; a new container holds them at once."""
+        new = [did for did in datasets if did not in self._made]
+        if not new:
+            return
+        made = [self._described(did, "DATASET") for did in new]
+        if self.container is not None and self.container not in self._made:
+            inside = [{"scope": did.scope, "name": did.name} for did in new[: CHUNK - 1]]
+            made.insert(len(inside), self._described(self.container, "CONTAINER") | {"dids": inside})
+        held = await self._add(made)
+        self._made.update(new, [self.container] if self.container is not None else [])
+        self._held |= held
 
     def _described(self, did: Did, kind: str) -> dict[str, Any]:
         made: dict[str, Any] = {"scope": did.scope, "name": did.name, "type": kind}
         meta = self.describe.get(did)
         return made if self._plain or not meta else made | {"meta": dict(meta)}
 
-    async def _add(self, dids: list[dict[str, Any]]) -> None:
+    async def _add(self, dids: list[dict[str, Any]]) -> set[Did]:
+        """Add; returns what the container holds since then."""
+        held: set[Did] = set()
         for start in range(0, len(dids), CHUNK):
             chunk = dids[start : start + CHUNK]
             try:
                 await self.client.call("add_dids", chunk)
+                held |= {Did(child["scope"], child["name"]) for did in chunk for child in did.get("dids", ())}
             except RucioProblem as problem:
                 if problem.kind in _THERE:
                     await self._add_each(chunk)
                 elif any("meta" in did for did in chunk) and problem.kind not in ("AccessDenied", "ScopeNotFound"):
                     log.info("Rucio keeps no metadata of ours: %s", problem.message)
                     self._plain = True
-                    await self._add([{name: did[name] for name in ("scope", "name", "type")} for did in chunk])
+                    bare = [{name: value for name, value in did.items() if name != "meta"} for did in chunk]
+                    held |= await self._add(bare)
                 else:
                     raise
+        return held
 
     async def _add_each(self, dids: list[dict[str, Any]]) -> None:
         if len(dids) == 1:
             return
         for did in dids:
+            alone = {name: value for name, value in did.items() if name != "dids"}
             try:
-                await self.client.call("add_dids", [did])
+                await self.client.call("add_dids", [alone])
             except RucioProblem as problem:
                 if problem.kind not in _THERE:
                     raise
 
 
-def attachments_of(chunk: Sequence[NewReplica]) -> list[dict[str, Any]]:
-    """One attachment for each dataset and element."""
+def attachments_of(chunk: Sequence[NewReplica], *, bare: bool = False) -> list[dict[str, Any]]:
+    """One attachment for each dataset and element; ``bare`` without the files' metadata."""
     grouped: dict[tuple[Did, str], dict[Did, dict[str, Any]]] = {}
     for replica in chunk:
-        grouped.setdefault((replica.dataset, replica.element), {})[replica.did] = replica.plain()
+        grouped.setdefault((replica.dataset, replica.element), {})[replica.did] = replica.plain(bare=bare)
     return [
         {"scope": dataset.scope, "name": dataset.name, "rse": element, "dids": list(files.values())}
         for (dataset, element), files in grouped.items()

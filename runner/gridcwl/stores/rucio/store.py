@@ -46,6 +46,7 @@ class RucioStore:
         *,
         book: ReplicaBook | None = None,
         site: str = "",
+        registrar: Registrar | None = None,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -55,13 +56,14 @@ class RucioStore:
             naming: how they are called, and in which scope.
             book: what is known of replicas.
             site: where this machine is.
+            registrar: makes the datasets; one that puts them into no container if None.
         """
         self._client = client
         self._elements = elements
         self._naming = naming
         self._book = book or ReplicaBook(client, elements)
         self._site = site
-        self._registrar = Registrar(client)
+        self._registrar = registrar or Registrar(client)
 
     async def describe(self, refs: Sequence[FileRef]) -> Sequence[FileInfo]:
         """See ``Store.describe``. No byte is read; Rucio keeps no SHA-1."""
@@ -83,7 +85,7 @@ class RucioStore:
         """See ``Store.publish``."""
         if not files:
             return []
-        holder = self._holder(dataset)
+        holder = self.holder(dataset)
         prefix = self._naming.prefix_of(dataset, "d0")
         uploads = await asyncio.to_thread(self._uploads, files, prefix)
         there = await self._registered([Did(self._naming.scope, upload.name) for upload in uploads])
@@ -98,10 +100,15 @@ class RucioStore:
         near = [{"sites": element.sites, "urls": element.urls} for element in self._elements.usable]
         return StagePlan(tuple(tuple(nearest_first(self._book.sources(did_of(ref.url)), near, at)) for ref in refs))
 
+    def holder(self, dataset: str) -> Did:
+        """The dataset that files are published in."""
+        return Did(self._naming.scope, self._naming.prefix_of(dataset, "").rstrip("./"))
+
     async def upload_inputs(self, paths: Sequence[Path], dataset: str = "inputs") -> Mapping[Path, Uploaded]:
         """Put files of this machine where jobs elsewhere can read them, under names made of their checksums.
 
-        What is there already, from whatever run, is not put there again.
+        What is there already, from whatever run, is not put there again; it is in this run's dataset as well, so that
+        it stays as long as one of the runs wants it.
 
         Raises:
             StoreError: one cannot be read, or no element takes it.
@@ -110,13 +117,12 @@ class RucioStore:
         dids = {path: Did(self._naming.scope, upload.name) for path, upload in uploads}
         await self._book.learn(list(dids.values()))
         new = {upload.name: upload for path, upload in uploads if not self._book.sources(dids[path])}
-        await self._put(list(new.values()), self._holder(dataset))
+        holder = self.holder(dataset)
+        await self._put(list(new.values()), holder)
+        await self._share([did for did in dids.values() if did.name not in new], holder)
         return {path: Uploaded(dids[path], upload.known.size or 0, str(upload.known.sha1)) for path, upload in uploads}
 
     # ------------------------------------------------------------------------------------------------------------------
-
-    def _holder(self, dataset: str) -> Did:
-        return Did(self._naming.scope, self._naming.prefix_of(dataset, "").rstrip("./"))
 
     async def _put(self, uploads: Sequence[Upload], holder: Did) -> None:
         if not uploads:
@@ -143,6 +149,16 @@ class RucioStore:
                 for replica in replicas
             }
         )
+
+    async def _share(self, dids: Sequence[Did], holder: Did) -> None:
+        """Put files that are there into one of our datasets."""
+        if dids:
+            await self._registrar.make([holder])
+        for start in range(0, len(dids), CHUNK):
+            inside = [{"scope": did.scope, "name": did.name} for did in dids[start : start + CHUNK]]
+            attachments = [{"scope": holder.scope, "name": holder.name, "dids": inside}]
+            attachments += self._registrar.holding([holder])
+            await self._client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
 
     def _put_away(self, uploads: Sequence[Upload]) -> str:
         elements = [

@@ -7,15 +7,16 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gridcwl.errors import ConfigError
-from gridcwl.model import Job, JobResult, StagedFile, Storage
+from gridcwl.model import Job, JobResult, ProducedFile, StagedFile, Storage
 from gridcwl.stores.local import path_of
 from gridcwl.stores.rucio.client import RucioClient
+from gridcwl.stores.rucio.descriptions import Descriptions
 from gridcwl.stores.rucio.elements import Elements, find_elements
 from gridcwl.stores.rucio.names import SCOPE, Did, Naming, did_of, mark_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
@@ -41,7 +42,8 @@ class Wire:
     book: ReplicaBook
     registrar: Registrar
     rule: RunRule
-    _described: dict[Did, Mapping[str, str]] = field(default_factory=dict)
+    said: Descriptions
+    """What the run's datasets say of themselves."""
     _sent: dict[Path, Uploaded] = field(default_factory=dict)
 
     # -- out -----------------------------------------------------------------------------------------------------------
@@ -66,13 +68,18 @@ class Wire:
             path for job in jobs for entry in job.staged for path in _local_files(entry) if path not in self._sent
         ]
         if wanted:
+            self.said.inputs(self.store.holder(f"{self.naming.run}/inputs"))
             self._sent |= await self.store.upload_inputs(wanted, f"{self.naming.run}/inputs")
+            await self.rule.make()
         return [replace(job, staged=tuple(self._elsewhere(job.staged))) for job in jobs]
 
     @property
     def store(self) -> RucioStore:
         """The same Rucio as a store."""
-        return RucioStore(self.client, self.elements, self.naming, book=self.book, site=self.settings.site)
+        return RucioStore(
+            self.client, self.elements, self.naming,
+            book=self.book, site=self.settings.site, registrar=self.registrar,
+        )  # fmt: skip
 
     def _elsewhere(self, staged: Sequence[StagedFile]) -> Iterable[StagedFile]:
         for entry in staged:
@@ -126,6 +133,7 @@ class Wire:
         """
         replicas: list[NewReplica] = []
         owners: dict[Did, str] = {}
+        self.said.learn_keys(did_of(file.location).name for _, result in made for file in _own_files(result))
         for job, result in made:
             for replica in self.replicas_of(job, result):
                 replicas.append(replica)
@@ -141,28 +149,30 @@ class Wire:
         """The files of a result that the job itself has put away, each once in each dataset that it belongs to."""
         if not result.element:
             return
-        step = step_of(job)
         own: set[tuple[str, Did]] = set()
-        for file in result.files:
-            # What a job passed through was registered by who made it, and has no checksum here.
-            if file.kind != "file" or not file.location.startswith(URL) or file.adler32 is None:
-                continue
-            for dataset in self._datasets(job, step, file.path):
+        for file in _own_files(result):
+            did = did_of(file.location)
+            for dataset in self.datasets_of(job, file.path, result):
                 if (file.location, dataset) not in own:
                     own.add((file.location, dataset))
-                    yield NewReplica(did_of(file.location), file.size, file.adler32, result.element, dataset)
+                    assert file.adler32 is not None
+                    meta = self.said.of_file(did, result)
+                    yield NewReplica(did, file.size, file.adler32, result.element, dataset, meta)
 
-    def datasets_of(self, job: Job, path: str) -> list[Did]:
+    def datasets_of(self, job: Job, path: str, result: JobResult) -> list[Did]:
         """The datasets of this run that a file belongs to which a job has at this path."""
-        return self._datasets(job, step_of(job), path)
-
-    def _datasets(self, job: Job, step: str, path: str) -> list[Did]:
+        step = step_of(job)
         ports = [name for name, globs in job.outputs.ports.items() if any(_matches(path, glob) for glob in globs)]
-        found = [self.naming.dataset(step, port) for port in ports or [""]]
-        for did, port in zip(found, ports or [""], strict=True):
-            if did not in self._described:
-                self._described[did] = described(job, step, port)
-        return found
+        found = {self.naming.dataset(step, port): port for port in ports or [""]}
+        for did, port in found.items():
+            self.said.of_step(did, job, step, port, result)
+        return list(found)
+
+    def note(self, job: Job, result: JobResult) -> None:
+        """A result that is in Rucio already belongs to this run as well."""
+        for file in result.files:
+            if file.kind == "file" and file.location.startswith(URL):
+                self.datasets_of(job, file.path, result)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -194,12 +204,12 @@ async def open_wire(
             raise ConfigError(f"{scope!r} cannot be a scope", remedy="At most 25 letters, digits and . _ -")
         elements = await find_elements(client, settings)
         naming = Naming(scope, settings.name, run, document)
-        described: dict[Did, Mapping[str, str]] = {}
-        registrar = Registrar(client, naming.container, described)
+        said = Descriptions(run, document, naming.container)
+        registrar = Registrar(client, naming.container, said.known)
         rule = RunRule(client, naming.container, [element.name for element in elements.usable], settings.keep_days)
         book = ReplicaBook(client, elements)
         undo.pop_all()
-    return Wire(client, settings, naming, elements, book, registrar, rule, described)
+    return Wire(client, settings, naming, elements, book, registrar, rule, said)
 
 
 async def own_scope(client: RucioClient) -> str:
@@ -227,16 +237,11 @@ def step_of(job: Job) -> str:
     return _SHARD.sub("", job.name)
 
 
-def described(job: Job, step: str, port: str) -> dict[str, str]:
-    """What a dataset's metadata say."""
-    said = {
-        "gridcwl_run": job.run,
-        "gridcwl_step": step,
-        "gridcwl_output": port,
-        "gridcwl_tool": " ".join(job.command)[:200],
-        "gridcwl_image": job.image.id if job.image else "",
-    }
-    return {name: value for name, value in said.items() if value}
+def _own_files(result: JobResult) -> Iterator[ProducedFile]:
+    """The files that the job has put away; one that it passed through was registered by who made it."""
+    for file in result.files:
+        if file.kind == "file" and file.location.startswith(URL) and file.adler32 is not None:
+            yield file
 
 
 def _local_files(entry: StagedFile) -> Iterator[Path]:

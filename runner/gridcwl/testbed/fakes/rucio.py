@@ -141,12 +141,14 @@ class FakeClient(Session):
         return self.add_did(scope, name, "CONTAINER", **given)
 
     def add_dids(self, dids: Sequence[DidLike]) -> bool:
-        """New datasets and containers: all or none."""
+        """New datasets and containers, with what is in them: all or none."""
         self.server.called("add_dids")
         for did in dids:
             self._may_add(did["scope"], did["name"])
         for did in dids:
             self._new(did["scope"], did["name"], did["type"].upper(), did.get("lifetime"), did.get("meta"))
+            if did.get("dids"):
+                self._attach(did["scope"], did["name"], did["dids"], did.get("rse"), ignore_duplicate=False)
         return True
 
     def attach_dids(self, scope: str, name: str, dids: Sequence[DidLike], rse: str | None = None) -> bool:

@@ -1,0 +1,120 @@
+"""What a run says of its files and datasets in Rucio's metadata: run, step, tool, image, and the keys of the jobs.
+
+A job's key is the digest of all that decides what the job makes (``gridcwl.runs.keys``). Each file has its job's. A
+dataset has it as well, as ``gridcwl_key``; one that many jobs have filled has a SHA-256 over the keys of them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gridcwl
+from gridcwl.model import Job, JobResult
+from gridcwl.stores.rucio.names import Did, Maker, maker_of
+
+KEY = "gridcwl_key"
+DIGEST = "gridcwl_image_digest"
+
+Keys = Callable[[Collection[Maker]], Mapping[Maker, str]]
+"""Gives the keys, in hexadecimal digits, of those jobs that it knows."""
+
+_SHARD = re.compile(r"\[\d+\]")
+_TOOL_CHARACTERS = 200
+
+
+@dataclass(slots=True)
+class Descriptions:
+    """Of one run. ``known`` grows as jobs end, and is read when a dataset is made."""
+
+    run: str
+    document: str
+    container: Did
+    keys: Keys = field(default=lambda _makers: {})
+    known: dict[Did, dict[str, Any]] = field(default_factory=dict)
+    _steps: dict[Did, str] = field(default_factory=dict)
+    """Those of steps that are scattered: their keys are known when all is done."""
+    _digests: dict[Did, set[str]] = field(default_factory=dict)
+    _of_jobs: dict[Maker, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known[self.container] = self._whole(gridcwl_version=gridcwl.__version__)
+
+    def inputs(self, did: Did) -> None:
+        """A dataset of inputs that the run has uploaded."""
+        self.known[did] = self._whole(gridcwl_content="inputs")
+
+    def output(self, did: Did, output: str) -> None:
+        """A dataset of final outputs."""
+        self.known.setdefault(did, self._whole(gridcwl_output=output))
+
+    def directory(self, did: Did, tree: str) -> None:
+        """A dataset that is a Directory; ``tree`` is what :mod:`gridcwl.stores.rucio.trees` says of it."""
+        self.known[did] = self.known.get(did, self._whole()) | {"gridcwl_directory": tree}
+
+    def of_step(self, did: Did, job: Job, step: str, port: str, result: JobResult) -> None:
+        """A dataset of one output of a step; ``result`` is of a job that has made a part of it."""
+        if result.image:
+            self._digests.setdefault(did, set()).add(result.image)
+        if did not in self.known:
+            tool = " ".join(job.command)[:_TOOL_CHARACTERS]
+            image = job.image.id if job.image else ""
+            self.known[did] = self._whole(gridcwl_step=step, gridcwl_output=port, gridcwl_tool=tool, gridcwl_image=image)
+            if _SHARD.search(job.name):
+                self._steps[did] = step
+        said = self.known[did]
+        if result.image:
+            said.setdefault(DIGEST, result.image)
+        if KEY not in said and did not in self._steps:
+            keys = [key for file in result.files if (key := self._key_in(file.location))]
+            said |= {KEY: keys[0]} if keys else {}
+
+    def of_file(self, did: Did, result: JobResult) -> dict[str, str]:
+        """What a file says that a job has made."""
+        maker = maker_of(did.name)
+        said = {KEY: self._of_jobs.get(maker, "") if maker else "", DIGEST: result.image}
+        return {name: value for name, value in said.items() if value}
+
+    def learn_keys(self, names: Iterable[str]) -> None:
+        """Find out the keys of the jobs that have made files of these names; those before are forgotten."""
+        makers = {maker for name in names if (maker := maker_of(name)) is not None}
+        self._of_jobs = dict(self.keys(makers))
+
+    def completed(self, keys_of: Callable[[str], Iterable[bytes]]) -> dict[Did, dict[str, Any]]:
+        """What datasets have to say besides, now that all of their jobs are known.
+
+        Args:
+            keys_of: the keys of a step's jobs, each once, in the same order whenever it is asked.
+        """
+        more: dict[Did, dict[str, Any]] = {}
+        summaries = {step: _summary(keys_of(step)) for step in set(self._steps.values())}
+        for did, step in self._steps.items():
+            more[did] = dict(summaries[step])
+        for did, digests in self._digests.items():
+            if len(digests) > 1:
+                more.setdefault(did, {})[DIGEST] = " ".join(sorted(digests))
+        return {did: said for did, said in more.items() if said}
+
+    def _key_in(self, location: str) -> str:
+        maker = maker_of(location)
+        return self._of_jobs.get(maker, "") if maker else ""
+
+    def _whole(self, **said: str) -> dict[str, Any]:
+        said = {"gridcwl_run": self.run, "gridcwl_document": self.document, **said}
+        return {name: value for name, value in said.items() if value}
+
+
+def _summary(keys: Iterable[bytes]) -> dict[str, Any]:
+    digest, count, last = hashlib.sha256(), 0, b""
+    for key in keys:
+        digest.update(key)
+        count, last = count + 1, key
+    if not count:
+        return {}
+    return {KEY: last.hex() if count == 1 else digest.hexdigest(), "gridcwl_jobs": count}
+
+
+__all__ = ["DIGEST", "KEY", "Descriptions", "Keys"]
