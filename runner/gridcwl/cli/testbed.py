@@ -127,6 +127,7 @@ def _up(given: argparse.Namespace) -> int:
     changes = {name: value for name in names if (value := getattr(given, name)) is not None}
     if given.services:
         changes["services"] = tuple(word.strip() for word in given.services.split(",") if word.strip())
+        changes["diracx_sandboxes"] = "diracx" in changes["services"]
     if given.ports:
         changes["ports"] = {**testbed.options.ports, **dict(given.ports)}
     testbed = Testbed(given.dir, replace(testbed.options, **changes))

@@ -27,14 +27,15 @@ import pytest
 
 if TYPE_CHECKING:
     from gridcwl.testbed.dirac.clients import DiracClients
+    from gridcwl.testbed.dirac.diracx import DiracXService
     from gridcwl.testbed.dirac.service import DiracService
     from gridcwl.testbed.faults import Faults
     from gridcwl.testbed.rucio.service import RucioService
     from gridcwl.testbed.testbed import Testbed
 
 # fixture -> the marker that its tests get, so that -m "not rucio" leaves them out
-_MARKERS = {"rucio": "rucio", "dirac": "dirac"}
-_FIXTURES = {"testbed", "rucio", "dirac", "dirac_clients", "faults"}
+_MARKERS = {"rucio": "rucio", "dirac": "dirac", "diracx": "dirac"}
+_FIXTURES = {"testbed", "rucio", "dirac", "dirac_clients", "diracx", "faults"}
 """A test with one of these has its turn."""
 
 
@@ -125,6 +126,17 @@ def dirac_clients(dirac: DiracService) -> Iterator[DiracClients]:
         for name, value in dirac.exports().items():
             patch.setenv(name, value)
         yield DiracClients(dirac.exports())
+
+
+@pytest.fixture(scope="session")
+def diracx(testbed: Testbed) -> DiracXService:
+    """DiracX in front of DIRAC. Outputs of jobs go to DIRAC's own sandbox store, as other tests want them."""
+    from gridcwl.testbed.dirac.diracx import DiracXService
+
+    testbed.ensure(("dirac", "diracx"), _say)
+    service = testbed.service("diracx")
+    assert isinstance(service, DiracXService)
+    return service
 
 
 @pytest.fixture

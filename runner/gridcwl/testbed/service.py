@@ -42,6 +42,8 @@ class Options:
     """Slots of DIRAC's light pilot, which runs many short jobs where a real one runs few."""
     max_parametric_jobs: int = 1000
     """How many jobs DIRAC makes of one parametric submission."""
+    diracx_sandboxes: bool = False
+    """What DIRAC's jobs leave goes to DiracX's sandbox store; else to the classic one. DiracX has to be up, then."""
     certificate_lifetime: timedelta = timedelta(days=30)
     proxy_lifetime: timedelta = timedelta(days=7)
     token_lifetime: timedelta = timedelta(hours=1)

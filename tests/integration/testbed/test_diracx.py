@@ -10,12 +10,6 @@ import urllib.request
 import pytest
 
 
-@pytest.fixture(scope="module")
-def diracx(testbed):
-    testbed.ensure(("dirac", "diracx"), print)
-    return testbed.service("diracx")
-
-
 def ask(diracx, method, path, body=None, token=None):
     headers = {"Authorization": f"Bearer {token or diracx.token()}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()

@@ -20,6 +20,7 @@ from gridcwl.testbed.dirac.layout import (
     SERVICES,
     USER,
     USER_GROUP,
+    USER_PROPERTIES,
     VO,
     Description,
     Pilot,
@@ -73,6 +74,12 @@ def server(box: Description) -> Section:
             "SSL": "no",
         },
     }
+    diracx: Section = {"URL": box.diracx_url, "LegacyExchangeApiKey": box.diracx_key}
+    if box.diracx_sandboxes:
+        everything["Systems"]["WorkloadManagement"]["Services"]["SandboxStore"]["UseDiracXBackend"] = True
+        everything["DiracX"] = diracx
+    else:
+        everything["DiracX"] |= diracx
     return everything
 
 
@@ -138,7 +145,7 @@ def local_site(site: Site, reference: str, *, light: bool = False) -> Section:
 
 
 def _registry(box: Description) -> Section:
-    everyone_may = ("NormalUser", "PrivateLimitedDelegation")
+    everyone_may = USER_PROPERTIES
     return {
         "DefaultGroup": USER_GROUP,
         "VO": {VO: {"VOMSName": VO}},

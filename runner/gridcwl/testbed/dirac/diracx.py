@@ -16,8 +16,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from gridcwl.testbed.dirac import legacy
 from gridcwl.testbed.dirac.database import Database
-from gridcwl.testbed.dirac.layout import USER, USER_GROUP, VO
+from gridcwl.testbed.dirac.layout import SANDBOX_STORAGE, USER, USER_GROUP, USER_PROPERTIES, VO
 from gridcwl.testbed.dirac.surroundings import Surroundings
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import environment, system_packages
@@ -31,9 +32,9 @@ from gridcwl.testbed.waiting import wait_for, wait_for_port
 VERSION = "0.7.0"
 _PARTS = ("routers", "cli", "logic", "db", "testing")
 _REQUIREMENTS = (*(f"diracx-{part}=={VERSION}" for part in _PARTS), "aiomysql", "moto[server]", "uvicorn")
-_CLASSIC = ("JobDB", "JobLoggingDB", "TaskQueueDB", "SandboxMetadataDB", "PilotAgentsDB")
-_OWN = ("AuthDB", "TaskDB", "ResourceStatusDB", "TransformationDB")
-_SERVER, _STORAGE = "diracx", "diracx-s3-stand-in"
+_CLASSIC = ("JobDB", "JobLoggingDB", "TaskQueueDB", "SandboxMetadataDB", "PilotAgentsDB", "ResourceStatusDB")
+_OWN = ("AuthDB", "TaskDB", "TransformationDB")
+_SERVER, _STORAGE = legacy.PORT, "diracx-s3-stand-in"
 _UP_WITHIN_S = 90.0
 
 
@@ -52,7 +53,7 @@ class DiracXService:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://localhost:{self._place.port(_SERVER)}"
+        return legacy.url(self._place)
 
     @property
     def credentials(self) -> Path:
@@ -102,7 +103,7 @@ class DiracXService:
         say("diracx: keys and configuration")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(mode=0o700)
-        self._run("prepare", str(made), VO, USER_GROUP, USER)
+        self._run("prepare", str(made), VO, USER_GROUP, USER, *USER_PROPERTIES)
         (made / "complete").touch()
 
     def _start(self) -> None:
@@ -130,12 +131,7 @@ class DiracXService:
 
     def _log_in(self) -> None:
         scope = f"vo:{VO} group:{USER_GROUP} property:NormalUser"
-        self._run("token", self.url, scope, USER, str(self.credentials), given=self._key)
-
-    @property
-    def _key(self) -> str:
-        """What opens the exchange; base64, as the header has it."""
-        return base64.urlsafe_b64encode(secret(self._place, "diracx-exchange").encode()).decode()
+        self._run("token", self.url, scope, USER, str(self.credentials), given=legacy.key(self._place))
 
     def _settings(self) -> dict[str, str]:
         """What configures DiracX: its own databases are SQLite files, those of jobs the classic ones."""
@@ -146,17 +142,17 @@ class DiracXService:
         urls = {f"DIRACX_DB_URL_{name.upper()}": f"mysql+aiomysql://{account}/{name}" for name in _CLASSIC}
         urls |= {f"DIRACX_DB_URL_{name.upper()}": f"sqlite+aiosqlite:///{state}/{name}.db" for name in _OWN}
         parameters = json.dumps({"sqlalchemy_dsn": f"sqlite+aiosqlite:///{state}/JobParametersDB.db"})
-        exchange = secret(self._place, "diracx-exchange").encode()
         return {
             **urls,
             "DIRACX_OS_DB_JOBPARAMETERSDB": parameters,
             "DIRACX_CONFIG_BACKEND_URL": f"git+file://{state}/cs/initialRepo",
-            "DIRACX_LEGACY_EXCHANGE_HASHED_API_KEY": hashlib.sha256(exchange).hexdigest(),
+            "DIRACX_LEGACY_EXCHANGE_HASHED_API_KEY": hashlib.sha256(legacy.exchange(self._place)).hexdigest(),
             "DIRACX_SERVICE_AUTH_TOKEN_KEYSTORE": f"file://{state}/jwks.json",
             "DIRACX_SERVICE_AUTH_STATE_KEY": _fernet_key(secret(self._place, "diracx-state")),
             "DIRACX_SERVICE_AUTH_TOKEN_ISSUER": self.url,
             "DIRACX_SERVICE_AUTH_ALLOWED_REDIRECTS": json.dumps([f"{self.url}/docs/oauth2-redirect"]),
             "DIRACX_SANDBOX_STORE_BUCKET_NAME": "sandboxes",
+            "DIRACX_SANDBOX_STORE_SE_NAME": SANDBOX_STORAGE,
             "DIRACX_SANDBOX_STORE_AUTO_CREATE_BUCKET": "true",
             "DIRACX_SANDBOX_STORE_S3_CLIENT_KWARGS": json.dumps(access),
         }

@@ -62,6 +62,9 @@ DATABASE, PARAMETERS, OPTIMIZERS, LIGHT_PILOT = (
     "dirac-light-pilot",
 )
 
+USER_PROPERTIES = ("NormalUser", "PrivateLimitedDelegation")
+"""What users may do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
@@ -103,6 +106,12 @@ class Description:
     host_cert: Path
     host_key: Path
     database_password: str
+    diracx_url: str
+    """Where DiracX answers if it is up; classic services ask there for what it has of users' sandboxes."""
+    diracx_key: str
+    """What lets them ask in a user's name."""
+    diracx_sandboxes: bool = False
+    """Sandboxes that come to the classic store go on to DiracX's."""
     sites: tuple[Site, ...] = SITES
     max_parametric_jobs: int = 1000
     """How many jobs the server makes of one parametric submission."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from gridcwl.testbed.dirac import configuration
+from gridcwl.testbed.dirac import configuration, legacy
 from gridcwl.testbed.dirac.database import Database
 from gridcwl.testbed.dirac.inside import patches
 from gridcwl.testbed.dirac.inside.seed import TABLES_MADE
@@ -152,6 +152,9 @@ class DiracService:
             host_key=self._authority.host_key,
             database_password=self.database.password(),
             max_parametric_jobs=self._options.max_parametric_jobs,
+            diracx_url=legacy.url(self._place),
+            diracx_key=legacy.key(self._place),
+            diracx_sandboxes=self._options.diracx_sandboxes,
         )
 
     def is_whole(self) -> bool:

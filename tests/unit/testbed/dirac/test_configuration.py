@@ -24,6 +24,8 @@ def box() -> Description:
         host_cert=Path("/host.pem"),
         host_key=Path("/host.key"),
         database_password=PASSWORD,
+        diracx_url="http://localhost:8000",
+        diracx_key="diracx:legacy:key",
         max_parametric_jobs=77,
     )
 
