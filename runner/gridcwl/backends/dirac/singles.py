@@ -13,16 +13,21 @@ _GONE = re.compile(r"^Parameter(s|Start|Step) = .*\n", re.MULTILINE)
 
 def singles(text: str) -> list[str]:
     """The descriptions that DIRAC's server makes of a parametric one, in its order."""
-    if (counted := _COUNT.search(text)) is not None:
-        start = _START.search(text)
-        first = int(start[1]) if start else 0
-        words = [str(first + place) for place in range(int(counted[1]))]
-    elif (listed := _WORDS.search(text)) is not None:
-        words = _QUOTED.findall(listed[1])
-    else:
+    words = _words(text)
+    if words is None:
         return [text]
     common = _GONE.sub("", text)
     return [common.replace("%s", word) for word in words]
+
+
+def cut(text: str, size: int) -> list[str]:
+    """A parametric description as several of at most so many jobs each, in the same order."""
+    words = _words(text)
+    if words is None or len(words) <= size:
+        return [text]
+    parts = [words[first : first + size] for first in range(0, len(words), size)]
+    common = _GONE.sub("", text)
+    return [common.removesuffix("]") + f"Parameters = {{{_listed(part)}}};\n]" for part in parts]
 
 
 def value(text: str, name: str) -> str | None:
@@ -38,6 +43,19 @@ def values(text: str, name: str) -> list[str]:
 
 def with_list(text: str, name: str, words: list[str]) -> str:
     """The description with another list in place of the one that it has."""
-    listed = ", ".join(f'"{word}"' for word in words)
-    written = f"{name} = {{{listed}}};"
+    written = f"{name} = {{{_listed(words)}}};"
     return re.sub(rf"^{re.escape(name)} = .*;$", lambda _: written, text, count=1, flags=re.MULTILINE)
+
+
+def _words(text: str) -> list[str] | None:
+    """The parameters, one for each job; None if there are none."""
+    if (counted := _COUNT.search(text)) is not None:
+        start = _START.search(text)
+        first = int(start[1]) if start else 0
+        return [str(first + place) for place in range(int(counted[1]))]
+    listed = _WORDS.search(text)
+    return None if listed is None else _QUOTED.findall(listed[1])
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)

@@ -1,0 +1,32 @@
+"""The DIRAC backend by DiracX's REST interface, on the testbed's real DiracX in front of its real DIRAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backend_suite import Place, SurvivingSuite
+
+from gridcwl.backends import Backend
+from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
+from gridcwl.backends.dirac.client import DiracClient
+from gridcwl.backends.dirac.diracx.server import DiracXServer
+
+
+class TestDiracBackendOverDiracX(SurvivingSuite):
+    @pytest.fixture
+    def server(self, diracx: Any, dirac_clients: Any) -> Iterator[DiracXServer]:
+        server = DiracXServer(diracx.url, diracx.credentials, classic=DiracClient(modules=dirac_clients))
+        yield server
+        server.close()
+
+    @pytest.fixture
+    def place(self, server: DiracXServer, tmp_path: Path) -> Place:
+        self.server, self.options = server, DiracOptions(tmp_path / "work")
+        return Place(lambda run, keep: DiracBackend(server, self.options, run=run, keep=keep), patience_s=240.0)
+
+    def leaving(self, place: Place) -> AbstractAsyncContextManager[Backend]:
+        return DiracBackend(self.server, DiracOptions(self.options.folder, leave=True), run=place.run)
