@@ -88,6 +88,14 @@ class DiracContract:
         assert finish(job) == [("Done", "Execution Complete")]
         assert output(job) == "from afar\n"
 
+    def test_the_last_lines_of_a_job_s_output_are_a_parameter_however_long_they_are(self, submit, finish, clients):
+        long = "0123456789" * 800
+        jobs = [submit(f"seq 100; echo {long}"), submit("echo short")]
+        finish(jobs)
+        said = clients.monitoring().getJobParameters(jobs, "StandardOutput")["Value"]
+        assert said[jobs[0]]["StandardOutput"].splitlines()[-2:] == ["100", long]
+        assert said[jobs[1]]["StandardOutput"].splitlines()[-1] == "short"
+
     def test_a_payload_knows_its_job_and_its_site(self, submit, finish, output, clients):
         job = submit('echo "$JOBID $DIRACSITE $DIRAC_JOB_PROCESSORS"')
         finish(job)

@@ -13,8 +13,9 @@ import subprocess
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +50,7 @@ class Told:
     minor: str = ""
     site: str = "ANY"
     output: bytes | None = None
+    said: str = ""
 
 
 @dataclass
@@ -61,7 +63,10 @@ class InMemoryDirac:
         unreachable: so many calls fail before the next one is answered.
         deaf_after: the names of calls that are heard, but not answered, once each.
         expired: there is no credential.
+        keeps_parameters: the last lines that a job has written are kept.
         sabotage: asked before a job runs: the state in which it ends without having run, or None.
+        echo: what becomes of the last lines of a job that has run.
+        full: sites where jobs wait for ever.
         calls: the names of all calls, in their order.
     """
 
@@ -70,7 +75,10 @@ class InMemoryDirac:
     unreachable: int = 0
     deaf_after: list[str] = field(default_factory=list)
     expired: bool = False
+    keeps_parameters: bool = True
     sabotage: Callable[[Told], State | None] = lambda _told: None
+    echo: Callable[[Told, str], str] = lambda _told, said: said
+    full: Collection[str] = ()
     ends: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(days=1))
     offered: Sequence[Offer] = SITES
     calls: list[str] = field(default_factory=list)
@@ -79,6 +87,10 @@ class InMemoryDirac:
     survives: bool = True
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._seen.set()
 
     def _call(self, name: str) -> None:
         with self._lock:
@@ -153,8 +165,22 @@ class InMemoryDirac:
             if told.status == "Waiting":
                 self._pool.submit(self._run, told)
 
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Nobody is told of states until all is over."""
+        self._seen.clear()
+        try:
+            yield
+        finally:
+            self._seen.set()
+
+    def wait(self) -> None:
+        """Until no job runs or is about to."""
+        self._pool.shutdown()
+
     def states(self, jobs: Collection[int]) -> Mapping[int, State]:
         self._call("states")
+        self._seen.wait()
         return {n: (self.jobs[n].status, self.jobs[n].minor, "") for n in jobs if n in self.jobs}
 
     def sites(self, jobs: Collection[int]) -> Mapping[int, str]:
@@ -168,6 +194,10 @@ class InMemoryDirac:
             for told in self.jobs.values()
             if told.group == group
         ]
+
+    def reports(self, jobs: Collection[int]) -> Mapping[int, str]:
+        self._call("reports")
+        return {n: self.jobs[n].said for n in jobs if self.jobs[n].said} if self.keeps_parameters else {}
 
     def sandbox(self, job: int) -> bytes | None:
         self._call("sandbox")
@@ -186,6 +216,9 @@ class InMemoryDirac:
         if told.status != "Waiting":
             return
         usable = [o.site for o in self.offered if o.site not in told.banned and (not told.only or o.site in told.only)]
+        usable = [site for site in usable if site not in self.full]
+        if not usable:
+            return
         told.site, told.status, told.minor = usable[told.number % len(usable)], "Running", "Application"
         state = self.sabotage(told)
         if state is not None:
@@ -204,6 +237,8 @@ class InMemoryDirac:
                     if (Path(folder) / name).exists():
                         archive.add(Path(folder) / name, name)
             told.output = buffer.getvalue()
+            lines = (Path(folder) / "std.out").read_text("utf-8", "replace").splitlines()
+            told.said = self.echo(told, "\n".join(lines[-20:]))
         if told.status == "Running":
             told.status, told.minor = ("Done" if code.returncode == 0 else "Failed"), "Execution Complete"
 

@@ -17,7 +17,18 @@ from dirac_in_memory import InMemoryDirac
 from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.errors import BackendError, UnsupportedError
-from gridcwl.model import Job, JobEvent, JobResult, JobState, Outcome, Placement, Resources, StagedFile
+from gridcwl.model import (
+    Job,
+    JobEvent,
+    JobResult,
+    JobState,
+    Outcome,
+    Placement,
+    Resources,
+    StagedFile,
+    Storage,
+    StorageElement,
+)
 
 
 def backend(dirac: InMemoryDirac, folder: Path, **options: Any) -> DiracBackend:
@@ -77,6 +88,110 @@ def test_a_local_input_travels_in_the_sandbox_where_no_store_carries_it(tmp_path
     job = a_job(1, "cat", "/gridcwl/in/x", staged=(StagedFile("/gridcwl/in/x", "file", (data.as_uri(),)),))
     (result,) = run(InMemoryDirac(), [job], tmp_path / "w").values()
     assert Path(result.files[0].location.removeprefix("file://")).read_text() == "data\n"
+
+
+def test_small_results_are_had_without_sandboxes_and_all_in_one_call(tmp_path):
+    dirac = InMemoryDirac(hold=True)
+    jobs = [a_job(number) for number in range(1, 9)]
+
+    async def all_of_it() -> list[JobEvent]:
+        async with backend(dirac, tmp_path) as made:
+            await made.submit(jobs)
+            await made.settled()
+            with dirac.unseen():
+                dirac.go()
+                await asyncio.to_thread(dirac.wait)
+            return await ended(made, 8)
+
+    events = asyncio.run(asyncio.wait_for(all_of_it(), 120))
+    assert {event.result.outcome for event in events} == {Outcome.SUCCESS}
+    assert all(event.site.startswith("LCG.") for event in events)
+    calls = Counter(dirac.calls)
+    assert (calls["reports"], calls["sandbox"]) == (1, 0)
+    said = [Path(event.result.files[0].location.removeprefix("file://")).read_text() for event in events]
+    assert sorted(said) == [f"hello {number}\n" for number in range(1, 9)]
+
+
+def test_large_results_come_by_sandbox(tmp_path):
+    dirac = InMemoryDirac()
+    large = a_job(1, "sh", "-c", "head -c 20000 /dev/urandom")
+    results = run(dirac, [large, a_job(2)], tmp_path)
+    assert results[large.id].files[0].size == 20000
+    assert Counter(dirac.calls)["sandbox"] == 1
+
+
+def test_where_dirac_keeps_no_parameters_results_come_by_sandbox(tmp_path):
+    dirac = InMemoryDirac(keeps_parameters=False)
+    results = run(dirac, [a_job(1), a_job(2)], tmp_path)
+    assert {result.outcome for result in results.values()} == {Outcome.SUCCESS}
+    assert Counter(dirac.calls)["sandbox"] == 2
+
+
+def test_what_a_rescheduled_job_said_at_another_site_is_not_taken(tmp_path):
+    dirac = InMemoryDirac(echo=lambda told, said: said.replace(told.site, "LCG.Elsewhere.org"))
+    seen: list[JobEvent] = []
+
+    async def all_of_it() -> list[JobEvent]:
+        async with backend(dirac, tmp_path) as made:
+            await made.submit([a_job(1, "sh", "-c", "sleep 1; echo hello")])
+            return await ended(made, 1, seen.append)
+
+    (event,) = asyncio.run(asyncio.wait_for(all_of_it(), 120))
+    assert event.state is JobState.DONE
+    assert event.site != "LCG.Elsewhere.org"
+    assert Counter(dirac.calls)["sandbox"] == 1
+
+
+def at_lyon(number: int, *command: str) -> Job:
+    """A job whose inputs are at Lyon."""
+    entry = StagedFile("/in/x", "file", ("https://lyon/x",), size=10**9, location="rucio://s/x")
+    element = StorageElement("LYON", ("https://lyon/",), ("LCG.Lyon.fr",))
+    return a_job(number, *command, staged=(entry,), storage=Storage("s", "p", (element,)))
+
+
+def test_jobs_that_do_not_start_near_their_inputs_may_run_anywhere(tmp_path):
+    dirac = InMemoryDirac(full={"LCG.Lyon.fr"})
+    wishes = Wishes(local_bytes=0, local_wait_s=0.2)
+
+    async def all_of_it() -> list[JobEvent]:
+        async with backend(dirac, tmp_path, wishes=wishes) as made:
+            await made.submit([at_lyon(1), at_lyon(2)])
+            return await ended(made, 2)
+
+    events = asyncio.run(asyncio.wait_for(all_of_it(), 120))
+    assert [(told.name, told.only, told.status) for told in dirac.jobs.values()][:2] == [
+        (f"{RUN}-1-1", ("LCG.Lyon.fr",), "Killed"),
+        (f"{RUN}-1-2", ("LCG.Lyon.fr",), "Killed"),
+    ]
+    assert [(told.name, told.only) for told in dirac.jobs.values()][2:] == [(f"{RUN}-1-1", ()), (f"{RUN}-1-2", ())]
+    assert all("LCG.Lyon.fr" not in event.site for event in events)
+    assert {event.result.id for event in events} == {f"{RUN}-1-1", f"{RUN}-1-2"}
+
+
+def test_jobs_that_must_run_near_their_inputs_wait_for_ever(tmp_path):
+    dirac = InMemoryDirac(full={"LCG.Lyon.fr"})
+    wishes = Wishes(local_bytes=0, local_wait_s=0.0, locality="strict")
+
+    async def all_of_it() -> None:
+        async with backend(dirac, tmp_path, wishes=wishes) as made:
+            await made.submit([at_lyon(1)])
+            await made.settled()
+            while dirac.calls.count("states") < 20:  # noqa: ASYNC110  a call has no event
+                await asyncio.sleep(0.01)
+            assert "kill" not in dirac.calls
+
+    asyncio.run(asyncio.wait_for(all_of_it(), 120))
+    assert len(dirac.jobs) == 1
+
+
+def test_packed_jobs_run_longest_first(tmp_path):
+    order = tmp_path / "order"
+    jobs = [
+        a_job(n, "sh", "-c", f"echo {n} >> {order}", resources=Resources(time_limit_s=seconds))
+        for n, seconds in ((1, 10), (2, 90), (3, 40))
+    ]
+    run(InMemoryDirac(), jobs, tmp_path / "w", pack=3)
+    assert order.read_text().split() == ["2", "3", "1"]
 
 
 def test_a_tool_s_failure_is_the_tool_s_with_its_own_words(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
@@ -9,11 +10,11 @@ import tarfile
 import pytest
 from dirac_builders import a_job
 
-from gridcwl.backends.dirac import jdl, packing, results
+from gridcwl.backends.dirac import jdl, results
 from gridcwl.backends.dirac.following import Pace, Phase, Watched, phase
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, problem
 from gridcwl.backends.dirac.results import Place
-from gridcwl.model import JobResult, Outcome, Resources, Usage
+from gridcwl.model import Outcome
 
 
 @pytest.mark.parametrize(
@@ -134,30 +135,34 @@ def test_what_climbs_out_of_its_folder_is_not_unpacked(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a"]
 
 
-# -- packing -------------------------------------------------------------------------------------------------------
+# -- reports -------------------------------------------------------------------------------------------------------
 
 
-def test_short_jobs_are_packed_by_what_their_kind_took_before():
-    durations = packing.Durations()
-    job = a_job(1)
-    assert durations.expected(job) == 60
-    durations.add(job, JobResult(job.id, Outcome.SUCCESS, usage=Usage("", 2.0)))
-    durations.add(job, JobResult(job.id, Outcome.SUCCESS, usage=Usage("", 4.0)))
-    assert durations.expected(a_job(2)) == 3.0
-    assert packing.size_of("auto", 3.0, waiting=1000, slots=10) == 50
-    assert packing.size_of("auto", 3.0, waiting=20, slots=10) == 2
-    assert packing.size_of("auto", 3600, waiting=1000, slots=10) == 1
+def line(*jobs, site: str = "LCG.Lyon.fr") -> str:
+    made = {f"{job.id}/result.json": json.dumps({"id": job.id, "outcome": "success"}).encode() for job in jobs}
+    return f"{results.REPORT} {site} {base64.b64encode(archive(**made)).decode()}"
 
 
-def test_a_time_limit_is_a_guess_at_the_time():
-    assert packing.Durations().expected(a_job(resources=Resources(time_limit_s=5))) == 5
+def test_a_small_result_is_read_from_the_last_line_of_a_job(tmp_path):
+    job = a_job()
+    report = results.reported(f"Last 20 lines:\nwhat the start script says\n{line(job)}\n", [job.id])
+    assert report.site == "LCG.Lyon.fr"
+    assert results.result_of(job, report.said, PLACE, tmp_path).outcome is Outcome.SUCCESS
 
 
-def test_parts_hold_every_job_once_and_have_names_that_dirac_keeps():
-    jobs = [a_job(number * 1000) for number in range(1, 101)]
-    parts = packing.parts(jobs, 40, processors=2)
-    assert [job for part in parts for job in part.jobs] == jobs
-    assert all(len(f"{jobs[0].run}-1-{part.span}") <= 128 for part in parts)
+@pytest.mark.parametrize(
+    "text", ["", "hello\n", line(a_job())[:-40], line(a_job()).replace("A", "B"), line(a_job(2)), "gridcwl-results x y"]
+)
+def test_a_report_that_is_cut_damaged_or_about_another_job_is_none(text):
+    assert results.reported(text, [a_job().id]) is None
+
+
+def test_a_report_about_only_some_of_a_job_s_jobs_is_none():
+    assert results.reported(line(a_job(1)), [a_job(1).id, a_job(2).id]) is None
+
+
+def test_people_do_not_see_the_line():
+    assert results.without_report(f"hello\n{line(a_job())}") == "hello\n"
 
 
 # -- problems ------------------------------------------------------------------------------------------------------

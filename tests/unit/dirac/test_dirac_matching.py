@@ -140,6 +140,26 @@ def test_data_at_a_closed_site_do_not_hold_a_job_up_unless_that_is_wanted():
         placed(job, "strict")
 
 
+def test_a_preference_is_no_demand():
+    wishes = Wishes(local_bytes=0)
+    job = reading(**{"file__/lyon/a": 10, "davs__cnaf/b": 90})
+    base = matching.needs_of(job, wishes, Limits(), ALL)
+    here = matching.placed(job, base, wishes, ALL)
+    assert (here.sites, here.near) == (("CNAF",), True)
+    assert matching.placed(job, base, wishes, ALL, anywhere=True) == base
+    failed = matching.placed(job, base, wishes, ALL, failed=["CNAF"])
+    assert (failed.sites, failed.banned) == ((), ("CNAF",))
+
+
+def test_a_strict_locality_is_never_given_up():
+    wishes = Wishes(local_bytes=0, locality="strict")
+    job = reading(**{"davs__cnaf/b": 90})
+    base = matching.needs_of(job, wishes, Limits(), ALL)
+    for given in ({}, {"anywhere": True}, {"failed": ["CNAF"]}):
+        found = matching.placed(job, base, wishes, ALL, **given)
+        assert (found.sites, found.near) == (("CNAF",), False)
+
+
 # -- elsewhere -----------------------------------------------------------------------------------------------------
 
 

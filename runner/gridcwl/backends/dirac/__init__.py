@@ -8,5 +8,8 @@ sandbox     what travels with a batch of jobs: the worker, their descriptions
 results     what comes back: output sandboxes -> results
 following   which states mean what, and when to ask again
 client      DIRAC's own client, and nothing else: the thin edge
+out_there   the DIRAC jobs that are out there, and what each holds
+submitting  jobs on their way there
+watching    jobs followed to their end, and their results fetched
 backend     all of it together, as a ``gridcwl.backends.Backend``
 """

@@ -29,6 +29,7 @@ log = logging.getLogger("gridcwl.backends.dirac")
 
 _LIMIT = re.compile(r"exceeds the limit of (\d+)")
 _PARAMETRIC = "/Systems/WorkloadManagement/Services/JobManager/MaxParametricJobs"
+_LAST_WORDS = "StandardOutput"
 _STORE = "WorkloadManagement/SandboxStore"
 _AT_A_TIME = 1000
 """Jobs in a call that does something to each of them."""
@@ -208,6 +209,14 @@ class DiracClient:
                 state = (about["Status"], about["MinorStatus"], about["ApplicationStatus"])
                 found.append(Found(Place(int(number), *state, about["Site"]), about["JobName"]))
         return sorted(found, key=lambda one: one.place.number)
+
+    def reports(self, jobs: Collection[int]) -> Mapping[int, str]:
+        """See ``Server``. DIRAC's JobWrapper keeps them as a job's parameter."""
+        found: dict[int, str] = {}
+        for some in _pages(list(jobs)):
+            said = self._call("asking what jobs said", self._monitoring().getJobParameters, some, _LAST_WORDS)
+            found |= {int(job): str(kept[_LAST_WORDS]) for job, kept in said.items() if _LAST_WORDS in kept}
+        return found
 
     def sandbox(self, job: int) -> bytes | None:
         """See ``Server``."""

@@ -50,6 +50,7 @@ class Watched:
     unknown: int = 0
     """How often in a row DIRAC did not know it."""
     stalled_since: float | None = None
+    waiting_since: float | None = None
 
     def see(self, state: tuple[str, str, str] | None, now: float) -> bool:
         """Take in what DIRAC says (status, minor and application status; None if it says nothing).
@@ -60,6 +61,10 @@ class Watched:
         if state is None:
             self.unknown += 1
             return False
+        if phase(state[0]) is not Phase.WAITING:
+            self.waiting_since = None
+        elif self.waiting_since is None:
+            self.waiting_since = now
         self.unknown = 0
         changed = state != (self.status, self.minor, self.application)
         self.status, self.minor, self.application = state
@@ -68,6 +73,10 @@ class Watched:
         elif self.stalled_since is None:
             self.stalled_since = now
         return changed
+
+    def waited(self, now: float) -> float:
+        """For how many seconds it has not started."""
+        return 0.0 if self.waiting_since is None else now - self.waiting_since
 
     def verdict(self, now: float, *, patience_s: float, misses: int = 3) -> Phase:
         """The phase, with those that are given up as GONE: unknown for long, or stalled for long."""

@@ -42,6 +42,8 @@ class Wishes:
     locality: Locality = "prefer"
     local_bytes: int = 100 * 1024 * 1024
     """With less than this to move, a job may run anywhere."""
+    local_wait_s: float = 300.0
+    """A job that has not started for so long where its inputs are may run anywhere, unless locality is strict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Needs:
     platform: str | None = None
     priority: int | None = None
     job_type: str | None = None
+    near: bool = False
+    """The sites are those that hold its inputs: better than others, and not the only ones that will do."""
 
 
 def placement_of(job: Job, wishes: Wishes) -> Placement:
@@ -245,7 +249,7 @@ def near(job: Job, needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> Nee
     """The needs, with the sites where most of the input bytes are.
 
     ``strict`` keeps to the sites that hold the most; ``prefer`` to those that hold at least half of it, where the
-    inputs are large and such a site can run the job now.
+    inputs are large and such a site can run the job now: for as long as it does so within ``local_wait_s``.
 
     Raises:
         BackendError: with ``strict``, no site that holds the inputs can run the job.
@@ -267,7 +271,37 @@ def near(job: Job, needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> Nee
         return needs
     else:
         chosen = [site for site in sorted(held) if 2 * held[site] >= total and site in can]
-    return replace(needs, sites=tuple(chosen), banned=()) if chosen else needs
+    if not chosen:
+        return needs
+    return replace(needs, sites=tuple(chosen), banned=(), near=wishes.locality == "prefer")
+
+
+def placed(
+    job: Job,
+    needs: Needs,
+    wishes: Wishes,
+    offers: Sequence[Offer],
+    *,
+    failed: Sequence[str] = (),
+    anywhere: bool = False,
+) -> Needs:
+    """The needs, with the sites that are best for the job now.
+
+    Args:
+        job: with its inputs.
+        needs: what it needs wherever it runs.
+        wishes: of the user.
+        offers: of the sites.
+        failed: sites where it has failed.
+        anywhere: where its inputs are does not matter any more, unless the user has said that it must.
+
+    Raises:
+        BackendError: with ``strict``, no site that holds the inputs can run the job.
+    """
+    if wishes.locality == "strict":
+        return elsewhere(near(job, needs, wishes, offers), failed, offers)
+    needs = elsewhere(needs, failed, offers)
+    return needs if anywhere else near(job, needs, wishes, offers)
 
 
 def elsewhere(needs: Needs, failed: Iterable[str], offers: Sequence[Offer]) -> Needs:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import os
+import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +21,9 @@ from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile
 from gridcwl.model.codec import result_from_json
 
 IN_SANDBOX = "sandbox:"
+REPORT = "gridcwl-results"
+"""How the last line begins that a worker writes: its site and its archive, in base64, where that is small."""
+_REPORT = re.compile(rf"^{REPORT} (\S*) ([A-Za-z0-9+/]+=*)$", re.MULTILINE)
 _TAIL = 8192
 _TAIL_LINES = 20
 _MOST = 64 * 1024 * 1024
@@ -35,6 +42,14 @@ class Said:
     members: Mapping[str, bytes]
     stdout: bytes = b""
     stderr: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker said in its last line: all that it left, and where it was."""
+
+    site: str
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,26 @@ def opened(sandbox: bytes | None) -> Said:
     inner = outer.get(jdl.RESULTS)
     members = dict(_files(inner)) if inner is not None else {}
     return Said(members, outer.get(jdl.STDOUT, b""), outer.get(jdl.STDERR, b""))
+
+
+def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
+    """Read the last line of what a worker wrote; None if it is not there, damaged, or not about all of these jobs."""
+    found = _REPORT.findall(text)
+    if not found:
+        return None
+    site, archive = found[-1]
+    try:
+        members = dict(_files(gzip.decompress(base64.b64decode(archive, validate=True))))
+    except (ValueError, OSError, EOFError, zlib.error):
+        return None
+    if any(f"{job}/result.json" not in members for job in jobs):
+        return None
+    return Report(site, Said(members))
+
+
+def without_report(text: str) -> str:
+    """What a worker wrote, for people: without the line that is for us."""
+    return _REPORT.sub("", text)
 
 
 def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:

@@ -84,6 +84,9 @@ class Server(Protocol):
     def find(self, group: str) -> Sequence[Found]:
         """All jobs of a group."""
 
+    def reports(self, jobs: Collection[int]) -> Mapping[int, str]:
+        """The last lines that jobs have written, in one call; of those that DIRAC keeps any of."""
+
     def sandbox(self, job: int) -> bytes | None:
         """A job's output sandbox, an archive; None if it left none."""
 

@@ -19,6 +19,8 @@ from gridcwl.testbed.fakes.dirac_sandboxes import SandboxStore
 from gridcwl.testbed.fakes.jdl import Description
 
 _KILL_AFTER_S = 2.0
+_LAST_LINES = 20
+_HEADER = "Last lines of application output from JobWrapper"
 
 
 def _now() -> datetime.datetime:
@@ -162,8 +164,9 @@ def _run(job: Job, place: JobPlace, payload: Payload) -> Outcome:
             return Outcome("Failed", "Application not found")
         out, err = job.description.text("StdOutput", "std.out"), job.description.text("StdError", "std.err")
         code = payload.run(command, folder, _environment(job, place), out, err)
-        missing = _deliver(job, place, folder)
-        parameters = {"OutputSandboxMissingFiles": ", ".join(missing)} if missing else {}
+        parameters = _last_lines(folder / out, folder / err)
+        if missing := _deliver(job, place, folder):
+            parameters["OutputSandboxMissingFiles"] = ", ".join(missing)
         if code is None:
             return Outcome("Failed", "Received Kill signal", parameters)
         if code:
@@ -171,6 +174,12 @@ def _run(job: Job, place: JobPlace, payload: Payload) -> Outcome:
         return Outcome("Done", "Execution Complete", parameters)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_lines(*streams: Path) -> dict[str, str]:
+    """As JobWrapper.__sendFinalStdOut has it, but stderr's lines come last."""
+    lines = [line for stream in streams for line in stream.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]]
+    return {"StandardOutput": "\n".join([_HEADER, *lines])} if lines else {}
 
 
 def _command(job: Description, folder: Path) -> str | None:

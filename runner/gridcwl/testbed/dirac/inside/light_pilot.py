@@ -4,9 +4,9 @@
 
 The Matcher, the SandboxStore, the ProxyManager and JobStateUpdate are asked as a JobAgent and its JobWrapper ask them,
 and a payload sees what it sees there: its input sandbox in its working directory, the same variables, its owner's
-proxy. What is left out is the process between pilot and payload, and with it job parameters, accounting, the watchdog's
-limits, InputData and OutputData. SLOTS.json is a list: for each slot, how the section LocalSite of a pilot's
-configuration describes it.
+proxy. The last lines of its output become a parameter of the job. What is left out is the process between pilot and
+payload, and with it all other parameters, accounting, the watchdog's limits, InputData and OutputData. SLOTS.json is a
+list: for each slot, how the section LocalSite of a pilot's configuration describes it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _SANDBOX_STORE = "WorkloadManagement/SandboxStore"
 _SANDBOX_LIMIT = 10 * 2**20
 _PROXY_LIFETIME_S = 86400
 _PROXY_KEPT_S = 600
+_LAST_LINES = 20  # JobWrapper's MaxJobPeekLines
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class Slot(threading.Thread):
             report.setJobStatus("Running", "Application", sendFlag=False)
             _value(report.commit())
             outcome = self._run_payload(job, description, folder, proxy)
+            _tell_last_lines(job, folder / description.get("StdOutput", "std.out"))
             _deliver_output(job, description.get("OutputSandbox", []), folder, proxy)
             _tell_outcome(report, outcome)
         except Failed as failure:
@@ -242,6 +244,16 @@ def _fetch_input(sandbox: list[str], folder: Path, proxy: Path) -> None:
                 tar.extractall(folder, filter="data")
         finally:
             archive.unlink()
+
+
+def _tell_last_lines(job: int, output: Path) -> None:
+    """As JobWrapper.__sendFinalStdOut has it, without the lines of stderr that are among them there."""
+    from DIRAC.WorkloadManagementSystem.Client.JobStateUpdateClient import JobStateUpdateClient
+
+    lines = output.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:] if output.exists() else []
+    if lines:
+        header = f"Last {len(lines)} lines of application output from JobWrapper"
+        JobStateUpdateClient().sendHeartBeat(job, {}, {"StandardOutput": "\n".join([header, *lines])})
 
 
 def _deliver_output(job: int, sandbox: list[str], folder: Path, proxy: Path) -> None:

@@ -1,0 +1,217 @@
+"""Jobs on their way to DIRAC: gathered for a moment, packed, and submitted in as few calls as the server allows.
+
+A job is submitted once, whatever the network does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from gridcwl.backends.dirac import jdl, matching, names, packing, sandbox
+from gridcwl.backends.dirac.asking import Asking
+from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.options import DiracOptions
+from gridcwl.backends.dirac.out_there import Out, OutThere
+from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
+from gridcwl.backends.dirac.server import Server
+from gridcwl.backends.dirac.sites import Offer
+from gridcwl.errors import BackendError, ConfigError, GridCWLError, UnsupportedError
+from gridcwl.model import Job, JobId, RunId
+
+log = logging.getLogger("gridcwl.backends.dirac")
+
+LINGER_S = 0.05
+"""Jobs that become ready together are submitted together."""
+SUBMISSION = 1000
+"""Jobs of one submission, where the server would take more: they begin to run while the next ones are submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What jobs of one submission have in common."""
+
+    needs: Needs
+    prefix: str
+    attempt: int
+
+
+class Submitting:
+    """Takes jobs, and brings them out there. All state belongs to the event loop."""
+
+    def __init__(
+        self,
+        server: Server,
+        ask: Asking,
+        options: DiracOptions,
+        *,
+        run: RunId,
+        out: OutThere,
+        durations: packing.Durations,
+        submitted: Callable[[], None],
+        refused: Callable[[Job, GridCWLError], None],
+    ) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            server: DIRAC, or what stands for it.
+            ask: through which it is asked.
+            options: of the backend.
+            run: the run whose jobs these are.
+            out: where jobs go that have a number.
+            durations: what jobs of each step took.
+            submitted: told when there are more jobs out there.
+            refused: told of a job that DIRAC does not take, and why.
+        """
+        self._server, self._ask, self._options, self._run = server, ask, options, run
+        self._out, self._durations = out, durations
+        self._submitted, self._refused = submitted, refused
+        self.most: int | None = None
+        """How many jobs the server takes in one submission; None if it has not said."""
+        self.offers: Sequence[Offer] = ()
+        """Of the sites, as far as they are known."""
+        self._due: dict[Kind, list[Job]] = {}
+        self._now, self._idle = asyncio.Event(), asyncio.Event()
+        self._under_way = False
+        self._warned_of_end = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are jobs that have no number yet."""
+        return self._under_way or bool(self._due)
+
+    def add(self, kind: Kind, job: Job) -> None:
+        """One more job, to be submitted with others of its kind."""
+        self._due.setdefault(kind, []).append(job)
+        self._idle.clear()
+        self._now.set()
+
+    def withdraw(self, wanted: Collection[JobId]) -> list[JobId]:
+        """Take jobs back that have not been submitted; returns which."""
+        taken: list[JobId] = []
+        for kind, jobs in list(self._due.items()):
+            for job in [job for job in jobs if job.id in wanted]:
+                jobs.remove(job)
+                taken.append(job.id)
+            if not jobs:
+                del self._due[kind]
+        return taken
+
+    async def settled(self) -> None:
+        """Wait until all that was added is out there."""
+        if self.busy:
+            await self._idle.wait()
+
+    async def run(self) -> None:
+        """Submit what is due, for ever."""
+        while True:
+            await self._now.wait()
+            self._now.clear()
+            await asyncio.sleep(LINGER_S)
+            while self._due:
+                self._under_way = True
+                kind, jobs = next(iter(self._due.items()))
+                del self._due[kind]
+                await self._submit_kind(kind, jobs)
+            self._under_way = False
+            self._idle.set()
+
+    async def _submit_kind(self, kind: Kind, jobs: list[Job]) -> None:
+        self._look_at_the_clock(jobs)
+        needs, waiting = self._packed(kind, jobs)
+        while waiting:
+            some = waiting[: min(self.most or SUBMISSION, SUBMISSION)]
+            try:
+                done = await self._send(kind, needs, some)
+            except TooManyJobs as error:
+                log.info("DIRAC takes %d jobs in one submission", error.limit)
+                self.most = error.limit
+                if len(some) > error.limit:
+                    continue
+                done = self._give_up(some, error)
+            except (DiracRefused, ConfigError, UnsupportedError) as error:
+                done = self._give_up(some, error)
+            waiting = waiting[done:]
+
+    def _packed(self, kind: Kind, jobs: Sequence[Job]) -> tuple[Needs, list[sandbox.Part]]:
+        expected = self._durations.expected(jobs)
+        # A guess at how many of them could run at a time.
+        slots = 4 * max(1, len(matching.fitting(kind.needs, self.offers)))
+        size = packing.size_of(self._options.pack, sum(expected) / len(expected), len(jobs), slots)
+        needs = replace(kind.needs, more_processors=size > 1)
+        return needs, packing.parts(jobs, size, needs.processors, expected)
+
+    async def _send(self, kind: Kind, needs: Needs, parts: Sequence[sandbox.Part]) -> int:
+        """Submit parts, as many as fit into one sandbox; returns how many did."""
+        with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
+            files, held = await self._ask.once(sandbox.write, Path(folder), parts, self._options.sites)
+            place = await self._ask(self._server.put_sandbox, files)
+        parts = parts[:held]
+        spans = tuple(part.span for part in parts)
+        text = jdl.text(jdl.Batch(self._run, kind.prefix, spans, names.suffix(kind.attempt), needs, place))
+        called = [kind.prefix + word + names.suffix(kind.attempt) for word in spans]
+        numbers = await self._numbered(text, called)
+        for number, part in zip(numbers, parts, strict=True):
+            self._out.add(Out(number, {job.id: job for job in part.jobs}, needs.near))
+        await self._confirmed(numbers)
+        self._submitted()
+        return len(parts)
+
+    async def _numbered(self, text: str, called: Sequence[str]) -> list[int]:
+        """Submit a description once, whatever the network does: a call without an answer may have been heard."""
+        begun = time.monotonic()
+        wait = 1.0
+        while True:
+            try:
+                return await self._ask.once(self._server.submit, text)
+            except (DiracUnreachable, DiracCredential) as error:
+                await self._ask.pause(error, begun, wait)
+                wait = min(30.0, 2 * wait)
+            wanted = set(called)
+            mine = {
+                found.name: found.place.number
+                for found in await self._ask(self._server.find, self._run)
+                if found.name in wanted and found.place.status == "Submitting" and found.place.number not in self._out
+            }
+            if mine.keys() == wanted:
+                return [mine[name] for name in called]
+            if mine:
+                await self._ask(self._server.kill, list(mine.values()))
+
+    async def _confirmed(self, numbers: Sequence[int]) -> None:
+        try:
+            await self._ask(self._server.confirm, numbers)
+        except DiracRefused:
+            # An earlier try may have been heard, and the jobs may be well on their way.
+            states = await self._ask(self._server.states, numbers)
+            if any(states.get(number, ("Submitting",))[0] == "Submitting" for number in numbers):
+                raise
+
+    def _give_up(self, parts: Sequence[sandbox.Part], error: GridCWLError) -> int:
+        for job in (job for part in parts for job in part.jobs):
+            if (out := self._out.holding(job.id)) is not None:
+                self._out.forget(out)
+            self._refused(job, error)
+        return len(parts)
+
+    def _look_at_the_clock(self, jobs: Iterable[Job]) -> None:
+        """Warn, once, of a credential that ends before the jobs can be expected to."""
+        if self._warned_of_end:
+            return
+        with contextlib.suppress(BackendError):
+            ends = self._server.credential().ends
+            needed = max(job.resources.time_limit_s or 3600 for job in jobs)
+            if ends < datetime.now(UTC) + timedelta(seconds=needed):
+                self._warned_of_end = True
+                log.warning(
+                    "the proxy ends at %s, perhaps before these jobs do; renew it in time with dirac-proxy-init: "
+                    "the run then goes on, and what jobs have done is not lost",
+                    f"{ends:%Y-%m-%d %H:%M} UTC",
+                )
