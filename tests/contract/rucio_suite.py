@@ -330,6 +330,27 @@ class RucioContract:
             with pytest.raises(exception.RSENotFound):
                 call("NOWHERE")
 
+    def test_all_scopes_are_known_to_everybody(self, log_in):
+        assert {"user.alice", "user.runner", "test"} <= set(log_in("alice").list_scopes())
+
+    def test_attaching_to_what_there_is_not_looks_at_the_names_first(self, client, tag):
+        good = {"scope": SCOPE, "name": tag, "dids": [{"scope": SCOPE, "name": f"{tag}.x"}]}
+        with pytest.raises(exception.DataIdentifierNotFound):
+            client.attach_dids_to_dids([good], ignore_duplicate=True)
+        bad = {"scope": SCOPE, "name": tag, "dids": [{"scope": SCOPE, "name": "a b"}]}
+        with pytest.raises(exception.InvalidObject):
+            client.attach_dids_to_dids([good, bad], ignore_duplicate=True)
+
+    def test_a_container_is_made_with_what_is_in_it(self, client, tag):
+        inside = {"scope": SCOPE, "name": f"{tag}.in"}
+        client.add_dids(
+            [
+                inside | {"type": "DATASET"},
+                {"scope": SCOPE, "name": f"{tag}.box", "type": "CONTAINER", "dids": [inside]},
+            ]
+        )
+        assert [one["name"] for one in client.list_content(SCOPE, f"{tag}.box")] == [f"{tag}.in"]
+
     def test_an_account_knows_itself_and_its_scopes(self, log_in):
         alice = log_in("alice")
         assert alice.whoami()["account"] == "alice"

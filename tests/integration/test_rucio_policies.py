@@ -69,13 +69,34 @@ def test_a_run_has_names_that_the_policy_allows_and_tools_see_their_own(desk: De
     assert said.outputs["all"]["location"].startswith(f"rucio://user.runner/{begin}")
 
 
-def test_names_that_the_policy_does_not_allow_are_told_with_what_to_do(desk: Desk, logged_in: tuple[str, Any]) -> None:
+def test_names_that_the_policy_does_not_allow_are_told_before_any_job_runs(
+    desk: Desk, logged_in: tuple[str, Any]
+) -> None:
     policy, _ = logged_in
     template = "{run}/{step}" if policy == "ctao" else "/ctao.org/{scope}/{run}/{step}"
-    path = desk.write("doc.cwl", shell("printf x > a", outputs={"a": glob("a")}))
+    ran = desk.folder / "ran"
+    path = desk.write("doc.cwl", shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}))
     given = desk.write("in.json", {})
     words = ("--quiet", "--no-container", "--store", "rucio", "--rucio-name", template, path, given)
     said = gridcwl(*words)
     assert said.code == 1
-    assert "--rucio-name" in said.stderr
+    assert not ran.exists()
+    assert "does not match '^" in said.stderr
+    assert f"--rucio-name; it is '{template}' now" in said.stderr
+    assert "Traceback" not in said.stderr
     assert len(said.stderr) < 2000
+
+
+def test_a_dataset_for_outputs_that_the_policy_does_not_allow_is_told_before_any_job_runs(
+    desk: Desk, logged_in: tuple[str, Any]
+) -> None:
+    policy, _ = logged_in
+    chosen = "user.runner:results" if policy == "ctao" else "user.runner:/ctao.org/results"
+    ran = desk.folder / "ran"
+    path = desk.write("doc.cwl", shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}))
+    words = ("--quiet", "--no-container", "--store", "rucio", *NAMES[policy], "--output-dataset", chosen, path)
+    said = gridcwl(*words)
+    assert said.code == 1
+    assert not ran.exists()
+    assert f"does not allow the name {chosen}" in said.stderr
+    assert "--output-dataset" in said.stderr

@@ -82,6 +82,18 @@ def grid(desk: Desk, log_in: Callable[..., Any], rucio: RucioService) -> Iterato
     return Grid(desk, log_in("runner"), rucio, f"t{uuid.uuid4().hex[:10]}")
 
 
+@pytest.fixture
+def as_alice(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever runs something now is an ordinary user."""
+    from rucio.common.config import clean_cached_config
+
+    for name, value in grid.rucio.clients.exports("alice").items():
+        monkeypatch.setenv(name, value)
+    clean_cached_config()
+    yield
+    clean_cached_config()
+
+
 def remote(kind: str, url: str, **fields: Any) -> dict[str, Any]:
     return {"class": kind, "location": url, **fields}
 
@@ -384,8 +396,27 @@ def test_where_no_element_can_be_used_each_reason_is_told(grid: Grid) -> None:
     assert "rse" in said.stderr.lower()
 
 
-def test_a_scope_that_is_not_ours_is_told_with_what_to_do(grid: Grid) -> None:
-    said = grid.run(shell("printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope")
+def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> None:
+    ran = grid.desk.folder / "ran"
+    said = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope")
     assert said.code == 1
-    assert "no.such.scope" in said.stderr or "scope" in said.stderr.lower()
+    assert "no scope no.such.scope" in said.stderr
+    assert "--rucio-scope" in said.stderr
+    assert not ran.exists()
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--rucio-scope", "user.runner"), ("--output-dataset", "user.runner:mine")], ids=lambda words: words[0]
+)
+def test_a_scope_of_somebody_else_is_told_before_any_job_runs(
+    grid: Grid,
+    as_alice: None,
+    options: tuple[str, str],  # noqa: ARG001
+) -> None:
+    ran = grid.desk.folder / "ran"
+    said = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, *options, rse="ORSAY_USERDISK")
+    assert said.code == 1
+    assert "may not write to the scope" in said.stderr
+    assert "user.runner" in said.stderr
+    assert not ran.exists()

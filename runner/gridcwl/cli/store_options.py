@@ -108,8 +108,7 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
     from gridcwl.runs.carriage import RucioPlace
     from gridcwl.stores.rucio.asking import Asking
     from gridcwl.stores.rucio.client import RucioClient
-    from gridcwl.stores.rucio.names import check_template
-    from gridcwl.stores.rucio.outputs import chosen_dataset
+    from gridcwl.stores.rucio.names import check_template, chosen_dataset
     from gridcwl.stores.rucio.settings import RucioSettings
 
     check_template(options.name)

@@ -85,6 +85,11 @@ def certain(process: Workflow | Leaf, inputs: Mapping[str, Any], run: RunId) -> 
     return [_sample(leaf, name, run) for name, leaf, _ in _tools(process) if name in names]
 
 
+def step_names(process: Workflow | Leaf) -> list[str]:
+    """The names of all steps that run tools."""
+    return [name for name, _, _ in _tools(process)]
+
+
 def _job(session: CwlSession, invocation: Invocation, run: RunId, flow: Dataflow) -> Job | None:
     """The invocation's job; None for an expression, which is evaluated at once."""
     tool: Any = invocation.leaf.handle

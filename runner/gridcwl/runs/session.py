@@ -19,7 +19,7 @@ from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.keeping import Kept, finish
 from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
-from gridcwl.runs.planning import certain
+from gridcwl.runs.planning import certain, step_names
 from gridcwl.runs.publish import check_outdir, publish
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries
@@ -162,6 +162,7 @@ async def _carriage(session: CwlSession, options: RunOptions, kept: Kept, record
     from gridcwl.runs.carriage import Carriage
 
     carriage = await Carriage.opened(options.rucio, kept, Path(session.program).stem)
+    await carriage.wire.check(step_names(session.graph))
     records.gone, records.taken = carriage.gone, carriage.taken
     records.cache = carriage.cache or records.cache
     return carriage

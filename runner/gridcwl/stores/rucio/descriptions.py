@@ -62,7 +62,9 @@ class Descriptions:
         if did not in self.known:
             tool = " ".join(job.command)[:_TOOL_CHARACTERS]
             image = job.image.id if job.image else ""
-            self.known[did] = self._whole(gridcwl_step=step, gridcwl_output=port, gridcwl_tool=tool, gridcwl_image=image)
+            self.known[did] = self._whole(
+                gridcwl_step=step, gridcwl_output=port, gridcwl_tool=tool, gridcwl_image=image
+            )
             if _SHARD.search(job.name):
                 self._steps[did] = step
         said = self.known[did]

@@ -70,6 +70,18 @@ def did_of(url: str) -> Did:
     return Did(scope, unquote(name))
 
 
+def chosen_dataset(text: str) -> Did:
+    """The dataset that a user names.
+
+    Raises:
+        ConfigError: it is no DID.
+    """
+    query = read(text)
+    if query is None or query.is_search:
+        raise ConfigError(f"{text} is no name of a dataset", remedy="Write --output-dataset SCOPE:NAME.")
+    return query.did
+
+
 def looks_like_a_did(text: str) -> bool:
     """Whether a location that is no URL could be meant as ``scope:name``."""
     return _SHORT.fullmatch(text) is not None

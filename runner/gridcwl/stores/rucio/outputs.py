@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from gridcwl.errors import ConfigError
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
-from gridcwl.stores.rucio.names import Did, did_of, read
+from gridcwl.stores.rucio.names import Did, chosen_dataset, did_of
 from gridcwl.stores.rucio.rules import add_rule
 from gridcwl.stores.rucio.wire import URL, Wire
 
@@ -85,18 +84,6 @@ class Outputs:
             except RucioProblem as problem:
                 problem.message = f"The outputs {dataset} cannot be kept on {expression}: {problem.message}"
                 raise
-
-
-def chosen_dataset(text: str) -> Did:
-    """The dataset that a user names.
-
-    Raises:
-        ConfigError: it is no DID.
-    """
-    query = read(text)
-    if query is None or query.is_search:
-        raise ConfigError(f"{text} is no name of a dataset", remedy="Write --output-dataset SCOPE:NAME.")
-    return query.did
 
 
 def _outermost(value: Any) -> Iterator[CwlObject]:

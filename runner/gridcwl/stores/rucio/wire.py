@@ -15,10 +15,11 @@ from pathlib import Path
 from gridcwl.errors import ConfigError
 from gridcwl.model import Job, JobResult, ProducedFile, StagedFile, Storage
 from gridcwl.stores.local import path_of
+from gridcwl.stores.rucio.checking import check_names, check_scope
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.descriptions import Descriptions
 from gridcwl.stores.rucio.elements import Elements, find_elements
-from gridcwl.stores.rucio.names import SCOPE, Did, Naming, did_of, mark_of
+from gridcwl.stores.rucio.names import SCOPE, Did, Naming, chosen_dataset, did_of, mark_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, prefix_in
 from gridcwl.stores.rucio.rules import RunRule
@@ -45,6 +46,16 @@ class Wire:
     said: Descriptions
     """What the run's datasets say of themselves."""
     _sent: dict[Path, Uploaded] = field(default_factory=dict)
+
+    async def check(self, steps: Iterable[str]) -> None:
+        """See that Rucio will take the names of the run's files and datasets, before any job runs.
+
+        Raises:
+            ConfigError: a name is not allowed, or the scope is not there.
+            RucioProblem: the account may not write there; or Rucio does not answer.
+        """
+        chosen = self.settings.output_dataset
+        await check_names(self.client, self.naming, steps, chosen_dataset(chosen) if chosen else None)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
@@ -202,6 +213,8 @@ async def open_wire(
         scope = settings.scope or await own_scope(client)
         if not SCOPE.fullmatch(scope):
             raise ConfigError(f"{scope!r} cannot be a scope", remedy="At most 25 letters, digits and . _ -")
+        if settings.scope:
+            await check_scope(client, scope, await own_scopes(client, await client.account()))
         elements = await find_elements(client, settings)
         naming = Naming(scope, settings.name, run, document)
         said = Descriptions(run, document, naming.container)
@@ -219,7 +232,7 @@ async def own_scope(client: RucioClient) -> str:
         ConfigError: there is no such scope.
     """
     account = await client.account()
-    scopes = [str(scope) for scope in await client.call("list_scopes_for_account", account)]
+    scopes = await own_scopes(client, account)
     for scope in (f"user.{account}", account):
         if scope in scopes:
             return scope
@@ -230,6 +243,11 @@ async def own_scope(client: RucioClient) -> str:
         f"Which scope of the account {account} shall outputs go to? {listed[:1].upper()}{listed[1:]}",
         remedy="Say it with --rucio-scope.",
     )
+
+
+async def own_scopes(client: RucioClient, account: str) -> list[str]:
+    """The scopes of an account."""
+    return [str(scope) for scope in await client.call("list_scopes_for_account", account)]
 
 
 def step_of(job: Job) -> str:

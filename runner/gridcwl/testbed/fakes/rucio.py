@@ -64,6 +64,11 @@ class FakeClient(Session):
         self.server.called("list_scopes_for_account")
         return sorted(scope for scope, owner in self.server.scopes.items() if owner == account)
 
+    def list_scopes(self) -> list[str]:
+        """All there are."""
+        self.server.called("list_scopes")
+        return sorted(self.server.scopes)
+
     def add_scope(self, account: str, scope: str) -> bool:
         """A new scope."""
         self.server.called("add_scope")
