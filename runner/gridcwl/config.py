@@ -32,6 +32,8 @@ _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": F
 class DiracConfig:
     """The table ``[dirac]``: what holds for all jobs at DIRAC. None and empty are for: nobody said so."""
 
+    mode: Literal["wms", "local"] | None = None
+    """wms is the grid; local is DIRAC's own local mode."""
     sites: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class Config:
     retries: int | None = None
     cache: bool | None = None
     """Keep results for other runs, and take theirs."""
-    backend: Literal["local", "dirac"] | None = None
+    backend: Literal["local", "dirac", "diracx"] | None = None
     """Where jobs run."""
     dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
     store: Literal["local", "rucio"] | None = None
@@ -275,6 +277,7 @@ def _dirac(value: Any, base: Path) -> DiracConfig:
 
 
 _DIRAC_READERS: dict[str, Callable[[Any, Path], Any]] = {
+    "mode": _one_of(("wms", "local")),
     "sites": _names,
     "banned": _names,
     "tags": _names,
@@ -353,7 +356,7 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),
     "cache": _switch,
-    "backend": _one_of(("local", "dirac")),
+    "backend": _one_of(("local", "dirac", "diracx")),
     "dirac": _dirac,
     "store": _one_of(("local", "rucio")),
     "rucio": _rucio,

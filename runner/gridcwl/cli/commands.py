@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         add_retries(resume)
         add_loudness(resume)
     command("cancel", _cancel, "stop a run that goes on in another terminal, or was detached", json=False)
-    command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
+    sites = command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
+    sites.add_argument("--backend", choices=("dirac", "diracx"), help="whom to ask (default: what is configured)")
     data = command("data", _data, "what a run has in Rucio: datasets, sizes, replicas, rules")
     data.add_argument("--files", action="store_true", help="each file, too")
     remove = command(

@@ -11,16 +11,21 @@ from gridcwl.cli.tables import show
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gridcwl.backends.dirac.server import Server
     from gridcwl.backends.dirac.sites import Offer, Queue
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.history import JobRow
+    from gridcwl.runs.places import ServerName
 
 
 def sites(given: argparse.Namespace) -> int:
     """List what each site offers."""
-    from gridcwl.backends.dirac.client import DiracClient
+    from gridcwl.config import from_environment
+    from gridcwl.runs.places import server
 
-    offers = DiracClient().offers()
+    configured = from_environment().backend
+    with server(given.backend or ("diracx" if configured == "diracx" else "dirac")) as dirac:
+        offers = dirac.offers()
     if given.json:
         print(json.dumps([_plain(offer) for offer in offers], indent=2))
         return 0
@@ -44,20 +49,20 @@ def _plain(offer: Offer) -> dict[str, Any]:
     return plain
 
 
-def is_at_dirac(options: Any) -> bool:
-    """Whether a run's saved options say that its jobs are DIRAC jobs."""
-    return bool(((options or {}).get("grid") or {}).get("backend", "local") != "local")
-
-
-def print_pending(folder: RunFolder, rows: Iterable[JobRow]) -> int:
+def print_pending(name: ServerName | None, folder: RunFolder, rows: Iterable[JobRow]) -> int:
     """What DIRAC says of jobs that have not ended; returns of how many it says something."""
-    from gridcwl.backends.dirac.client import DiracClient
-    from gridcwl.backends.dirac.leftovers import where
+    from gridcwl.runs.places import server
 
     pending = list(rows)
-    if not pending:
+    if not pending or name is None or name == "dirac-local":
         return 0
-    server = DiracClient()
+    with server(name) as dirac:
+        return _print_pending(dirac, folder, pending)
+
+
+def _print_pending(server: Server, folder: RunFolder, pending: Iterable[JobRow]) -> int:
+    from gridcwl.backends.dirac.leftovers import where
+
     places = where(server, folder.run)
     said = 0
     for row in pending:

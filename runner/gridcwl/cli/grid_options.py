@@ -13,9 +13,10 @@ from gridcwl.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridcwl.model import Placement
-    from gridcwl.runs.places import DiracChoice
+    from gridcwl.runs.places import DiracChoice, ServerName
 
-Backend = Literal["local", "dirac"]
+Backend = Literal["local", "dirac", "diracx"]
+Mode = Literal["wms", "local"]
 
 RETRIES = 2
 """At DIRAC a place that fails is nothing unusual: the job is tried elsewhere."""
@@ -26,6 +27,7 @@ class GridOptions:
     """What the user asked for, with what is configured."""
 
     backend: Backend = "local"
+    dirac_mode: Mode = "wms"
     detach: bool = False
     sites: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
@@ -45,6 +47,18 @@ class GridOptions:
     engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def server(self) -> ServerName | None:
+        """Who takes the jobs; None where they run here without anybody."""
+        from gridcwl.runs.places import server_of
+
+        return server_of(self.backend, self.dirac_mode)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Jobs run on other machines."""
+        return self.server in ("dirac", "diracx")
+
     def plain(self) -> dict[str, Any]:
         """For the journal."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -59,7 +73,16 @@ def from_plain(saved: Mapping[str, Any]) -> GridOptions:
 
 def add_grid(group: argparse._ArgumentGroup) -> None:
     """Add the options."""
-    group.add_argument("--backend", choices=("local", "dirac"), help="where jobs run (default: local)")
+    group.add_argument(
+        "--backend",
+        choices=("local", "dirac", "diracx"),
+        help="where jobs run (default: local); diracx: by DiracX",
+    )
+    group.add_argument(
+        "--dirac-mode",
+        choices=("wms", "local"),
+        help="local: DIRAC's own local mode, with no server and no certificate (default: wms)",
+    )
     group.add_argument("--site", action="append", metavar="SITE", help="run jobs only there; may be given again")
     group.add_argument("--ban-site", action="append", metavar="SITE", help="run no jobs there; may be given again")
     group.add_argument("--tag", action="append", metavar="TAG", help="what sites have to offer; may be given again")
@@ -114,8 +137,10 @@ def read(given: argparse.Namespace, config: Config) -> GridOptions:
         single[name] = _first(said, getattr(dirac, name), getattr(ours, name))
     for name in ("local_mib", "window", "longest_pause", "stalled_after"):
         single[name] = _first(getattr(dirac, name), getattr(ours, name))
+    backend = given.backend or config.backend or "local"
     return GridOptions(
-        backend=given.backend or config.backend or "local",
+        backend=backend,
+        dirac_mode=_mode(given, config, backend),
         detach=given.detach,
         placement=_placements(given.placement) if given.placement else {},
         engines=dirac.engines,
@@ -125,8 +150,29 @@ def read(given: argparse.Namespace, config: Config) -> GridOptions:
     )
 
 
-def choice(options: GridOptions) -> DiracChoice:
-    """What the options mean for the backend."""
+def _mode(given: argparse.Namespace, config: Config, backend: str) -> Mode:
+    """What is configured is for ``--backend dirac`` alone; what is typed for another is a mistake."""
+    if backend != "dirac":
+        if given.dirac_mode == "local":
+            raise ConfigError("--dirac-mode local is not for --backend " + backend, remedy="Give --backend dirac, too.")
+        return "wms"
+    mode: Mode = given.dirac_mode or config.dirac.mode or "wms"
+    if mode == "local" and given.detach:
+        raise ConfigError(
+            "Jobs in DIRAC's local mode end with gridcwl: --detach has nothing to leave them to",
+            remedy="Leave --detach out, or go to the grid: --dirac-mode wms.",
+        )
+    return mode
+
+
+def choice(options: GridOptions, *, max_jobs: int | None = None, site: str = "") -> DiracChoice:
+    """What the options mean for the backend.
+
+    Args:
+        options: with a backend that is not ``local``.
+        max_jobs: at a time, in DIRAC's local mode.
+        site: where this machine is, for the same.
+    """
     from gridcwl.backends.dirac.matching import Wishes
     from gridcwl.model import Placement
     from gridcwl.runs.places import DiracChoice
@@ -136,6 +182,9 @@ def choice(options: GridOptions) -> DiracChoice:
     )
     names = options.engines.keys() | options.images.keys()
     return DiracChoice(
+        server=options.server or "dirac",
+        max_jobs=max_jobs,
+        site=site,
         wishes=Wishes(
             placement=everywhere,
             steps={step: _placement(step, about) for step, about in options.placement.items()},

@@ -132,7 +132,7 @@ def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> in
     asked = given.retries if given.retries is not None else config.retries
     if asked is not None:
         return int(asked)
-    return grid_options.RETRIES if grid.backend != "local" else 0
+    return grid_options.RETRIES if grid.is_elsewhere else 0
 
 
 def _containers(given: argparse.Namespace, config: Config) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.grid_options import choice
 from gridcwl.cli.options import Options
@@ -11,6 +11,7 @@ from gridcwl.errors import BackendError, GridCWLError
 
 if TYPE_CHECKING:
     from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
+    from gridcwl.backends.dirac.server import Server
     from gridcwl.backends.dirac.sites import Offer
     from gridcwl.model import Job
     from gridcwl.runs.planning import PlannedStep
@@ -22,15 +23,20 @@ def plan(options: Options) -> int:
     Raises:
         GridCWLError: document, inputs or DIRAC's answers are not as they should be.
     """
-    from gridcwl.backends.dirac.client import DiracClient
     from gridcwl.cli.running import evaluation
+    from gridcwl.runs.places import server
+
+    with server(options.grid.server or "dirac") as dirac:
+        return _plan(options, dirac, evaluation(options))
+
+
+def _plan(options: Options, server: Server, evaluation: Any) -> int:
     from gridcwl.cwl.session import open_document
     from gridcwl.runs.planning import planned
     from gridcwl.runs.run import new_run_id
 
-    server = DiracClient()
     session = open_document(
-        options.document, options.words, evaluation(options), basedir=options.basedir, overrides=options.overrides
+        options.document, options.words, evaluation, basedir=options.basedir, overrides=options.overrides
     )
     steps = planned(session, session.inputs(), new_run_id())
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()

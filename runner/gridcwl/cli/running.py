@@ -68,7 +68,7 @@ def _inputs(session: CwlSession, options: Options) -> Any:
 
 def _preload(options: Options) -> None:
     """DIRAC's client takes its time to load: meanwhile the document is read."""
-    if options.grid.backend == "dirac":
+    if options.grid.server == "dirac":
         from gridcwl.backends.dirac.client import preload
 
         preload()
@@ -207,8 +207,8 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
 def _backend(options: Options) -> BackendChoice:
     from gridcwl.runs.places import LocalChoice
 
-    if options.grid.backend != "local":
-        return choice(options.grid)
+    if options.grid.server is not None:
+        return choice(options.grid, max_jobs=options.max_jobs, site=options.store.site or "")
     return LocalChoice(
         engine=options.engine,
         reuse_containers=options.reuse_containers,

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.grid_commands import is_at_dirac, print_pending
+from gridcwl.cli.grid_commands import print_pending
 from gridcwl.cli.tables import duration, moment, show
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.explain import Answer, explained
@@ -100,6 +100,8 @@ def status(given: argparse.Namespace) -> int:
 
 def logs(given: argparse.Namespace) -> int:
     """What tools wrote to stdout and stderr."""
+    from gridcwl.runs.places import saved_server
+
     folder = find(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
         _check_step(history, given.step)
@@ -108,8 +110,8 @@ def logs(given: argparse.Namespace) -> int:
         for where in (failed, f"NOT ({failed})"):
             for row in history.jobs(step=given.step, where=where):
                 said += _print_logs(folder, history, row)
-        if is_at_dirac(history.meta("options")):
-            said += print_pending(folder, history.jobs(step=given.step, where="outcome IS NULL"))
+        at = saved_server(history.meta("options"))
+        said += print_pending(at, folder, history.jobs(step=given.step, where="outcome IS NULL"))
     if not said:
         print("gridcwl: none of them wrote anything", file=sys.stderr)
     return 0

@@ -90,17 +90,12 @@ def stop_leftovers(folder: RunFolder) -> None:
     """Stop what a dead client left running; raises as :func:`taken_up`."""
     with contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
-        if _backend_of(history) != "local" and history.sessions()[-1].status in ("running", "detached"):
-            from gridcwl.runs.places import stop_elsewhere
+        if history.sessions()[-1].status in ("running", "detached"):
+            from gridcwl.runs.places import saved_server, stop_elsewhere
 
-            stopped = stop_elsewhere(_backend_of(history), folder.run)
+            stopped = stop_elsewhere(saved_server(history.meta("options")), folder.run)
             if stopped:
                 log.warning("stopped %d job(s) that the run had left at DIRAC", stopped)
-
-
-def _backend_of(history: History) -> str:
-    options = history.meta("options") or {}
-    return str((options.get("grid") or {}).get("backend", "local"))
 
 
 def process_started(pid: int) -> float | None:
@@ -195,9 +190,11 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     stopped = orphans.stop_processes(working)
+    from gridcwl.runs.places import saved_server
+
     options = history.meta("options") or {}
     if (
-        _backend_of(history) == "local"
+        saved_server(options) is None
         and history.containers()
         and any(session.status == "running" for session in history.sessions())
     ):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.model import Job, JobResult, RunId
 
-BackendName: TypeAlias = Literal["local", "dirac"]
+if TYPE_CHECKING:
+    from gridcwl.backends.dirac.server import Server
+
+BackendName: TypeAlias = Literal["local", "dirac", "diracx"]
+ServerName: TypeAlias = Literal["dirac", "diracx", "dirac-local"]
+"""Who takes DIRAC jobs: DIRAC by its own client, DiracX, or DIRAC's local mode."""
 StoreName: TypeAlias = Literal["local", "rucio"]
 
-BACKENDS: tuple[BackendName, ...] = ("local", "dirac")
+BACKENDS: tuple[BackendName, ...] = ("local", "dirac", "diracx")
 STORES: tuple[StoreName, ...] = ("local", "rucio")
+
+_ASK_HERE_S = (0.1, 1.0)
+"""How often the local mode is asked how jobs stand: while things happen, and at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,11 @@ class LocalChoice:
 class DiracChoice:
     """Jobs are DIRAC jobs."""
 
+    server: ServerName = "dirac"
+    max_jobs: int | None = None
+    """At a time, in the local mode."""
+    site: str = ""
+    """Where this machine is, in the local mode."""
     wishes: Wishes = field(default_factory=Wishes)
     pack: int | Literal["auto"] = 1
     sites: Mapping[str, Any] = field(default_factory=dict)
@@ -83,9 +96,9 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
     return LocalBackend(options, reveal=session.reveal, keep=session.keep)
 
 
-def _dirac_backend(choice: DiracChoice, session: Session) -> AbstractAsyncContextManager[Backend]:
+@asynccontextmanager
+async def _dirac_backend(choice: DiracChoice, session: Session) -> AsyncIterator[Backend]:
     from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
-    from gridcwl.backends.dirac.client import DiracClient
 
     options = DiracOptions(
         folder=session.working,
@@ -97,18 +110,67 @@ def _dirac_backend(choice: DiracChoice, session: Session) -> AbstractAsyncContex
         window=choice.window,
         leave=choice.leave,
     )
-    return DiracBackend(DiracClient(), options, run=session.run, reveal=session.reveal, keep=session.keep)
+    if choice.server == "dirac-local":  # to ask is nothing, there
+        options = replace(options, poll_first_s=_ASK_HERE_S[0], poll_top_s=_ASK_HERE_S[1])
+    with server(choice.server, session.working / "dirac", max_jobs=choice.max_jobs, site=choice.site) as jobs:
+        backend = DiracBackend(jobs, options, run=session.run, reveal=session.reveal, keep=session.keep)
+        async with backend:
+            yield backend
 
 
-def stop_elsewhere(backend: str, run: RunId) -> int:
+@contextmanager
+def server(
+    name: ServerName, folder: Path | None = None, *, max_jobs: int | None = None, site: str = ""
+) -> Iterator[Server]:
+    """Who takes DIRAC jobs, until it is left.
+
+    Args:
+        name: who.
+        folder: for the local mode, which runs nothing without one.
+        max_jobs: see :class:`DiracChoice`.
+        site: see :class:`DiracChoice`.
+
+    Raises:
+        ConfigError: what it needs is not installed or not configured; saying what to do.
+    """
+    if name == "dirac":
+        from gridcwl.backends.dirac.client import DiracClient
+
+        yield DiracClient()
+    elif name == "diracx":
+        from gridcwl.backends.dirac.diracx.server import from_environment
+
+        with closing(from_environment()) as diracx:
+            yield diracx
+    else:
+        from gridcwl.backends.dirac.local_server import LocalServer
+
+        with closing(LocalServer(folder, max_jobs=max_jobs, site=site)) as local:
+            yield local
+
+
+def server_of(backend: str, mode: str) -> ServerName | None:
+    """Who takes the jobs that a run's options mean; None where they run here without anybody."""
+    if backend == "dirac":
+        return "dirac-local" if mode == "local" else "dirac"
+    return "diracx" if backend == "diracx" else None
+
+
+def saved_server(options: Any) -> ServerName | None:
+    """The same for the options that a run's journal has."""
+    grid = (options or {}).get("grid") or {}
+    return server_of(str(grid.get("backend", "local")), str(grid.get("dirac_mode", "wms")))
+
+
+def stop_elsewhere(name: ServerName | None, run: RunId) -> int:
     """Stop all jobs of a run that nobody follows any more; returns how many there were.
 
     Raises:
         BackendError: the place does not answer.
     """
-    if backend != "dirac":
+    if name is None or name == "dirac-local":  # these end with whoever started them
         return 0
-    from gridcwl.backends.dirac.client import DiracClient
     from gridcwl.backends.dirac.leftovers import stop
 
-    return stop(DiracClient(), run)
+    with server(name) as jobs:
+        return stop(jobs, run)

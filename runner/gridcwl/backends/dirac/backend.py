@@ -84,7 +84,11 @@ class DiracBackend:
             submitted=self._watching.look, refused=self._refused,
         )  # fmt: skip
         self.capabilities = Capabilities(
-            containers=True, survives_client=True, batch_size=SUBMISSION, window=options.window, sees_files=False
+            containers=True,
+            survives_client=server.survives,
+            batch_size=SUBMISSION,
+            window=options.window,
+            sees_files=False,
         )
 
     async def __aenter__(self) -> Self:

@@ -5,6 +5,7 @@ What travels is what travels on the grid: the same descriptions, input sandboxes
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib.util
 import io
@@ -64,11 +65,11 @@ class LocalServer:
 
     survives = False
 
-    def __init__(self, folder: Path, *, max_jobs: int | None = None, site: str = "") -> None:
+    def __init__(self, folder: Path | None, *, max_jobs: int | None = None, site: str = "") -> None:
         """Prepare; DIRAC begins to load.
 
         Args:
-            folder: for what jobs bring and leave; made if it is not there.
+            folder: for what jobs bring and leave; made if it is not there. Without it, none can be run.
             max_jobs: at a time; by default, as many as there are processors for.
             site: what jobs take this machine for, as it says which storage elements are near.
 
@@ -77,7 +78,7 @@ class LocalServer:
         """
         if importlib.util.find_spec("DIRAC") is None:
             raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
-        self._folder = folder
+        self._folder = folder if folder is not None else Path(os.devnull)
         self._site = site or SITE
         self._processors = len(os.sched_getaffinity(0))
         self._max_jobs = max_jobs or self._processors
@@ -86,14 +87,16 @@ class LocalServer:
         self._sandboxes = itertools.count(1)
         self._lock = threading.RLock()
         self._ready, self._unable = False, ""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._process = self._launched()
+        self._process: subprocess.Popen[str] | None = None
         self._reader = threading.Thread(target=self._listen, name="dirac-local", daemon=True)
-        self._reader.start()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._process = self._launched(folder)
+            self._reader.start()
 
-    def _launched(self) -> subprocess.Popen[str]:
+    def _launched(self, folder: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "gridcwl.backends.dirac.local_jobs", str(self._folder)],
+            [sys.executable, "-m", "gridcwl.backends.dirac.local_jobs", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -104,8 +107,9 @@ class LocalServer:
 
     def close(self) -> None:
         """Stop all jobs, and wait until they have stopped."""
-        assert self._process.stdin is not None
-        with self._lock:
+        if self._process is None or self._process.stdin is None:
+            return
+        with self._lock, contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
             self._process.wait(_STOP_S)
@@ -242,14 +246,16 @@ class LocalServer:
         job.state = _RUNNING
 
     def _order(self, order: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
         try:
+            assert self._process is not None
+            assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError) as error:
             raise self._gone() from error
 
     def _listen(self) -> None:
+        assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             heard = json.loads(line)
@@ -269,7 +275,8 @@ class LocalServer:
             job.state = _KILLED
         else:
             job.state = _DONE if problem is None else ("Failed", "Application Finished With Errors", problem)
-        if self._process.stdin is not None and not self._process.stdin.closed:
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is not None and not stdin.closed:
             self._start_what_fits()
 
     def _see_that_it_lives(self) -> None:

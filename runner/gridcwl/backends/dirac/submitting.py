@@ -206,12 +206,14 @@ class Submitting:
         if self._warned_of_end:
             return
         with contextlib.suppress(BackendError):
-            ends = self._server.credential().ends
+            ours = self._server.credential()
             needed = max(job.resources.time_limit_s or 3600 for job in jobs)
-            if ends < datetime.now(UTC) + timedelta(seconds=needed):
+            if ours.ends < datetime.now(UTC) + timedelta(seconds=needed):
                 self._warned_of_end = True
                 log.warning(
-                    "the proxy ends at %s, perhaps before these jobs do; renew it in time with dirac-proxy-init: "
+                    "%s ends at %s, perhaps before these jobs do; renew it in time with %s: "
                     "the run then goes on, and what jobs have done is not lost",
-                    f"{ends:%Y-%m-%d %H:%M} UTC",
+                    ours.name,
+                    f"{ours.ends:%Y-%m-%d %H:%M} UTC",
+                    ours.renewal,
                 )
