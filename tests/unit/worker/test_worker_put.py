@@ -10,6 +10,7 @@ from webdav import Dav, served
 from worker_builders import job, literal, staged
 
 from gridcwl.worker.naming import place_of
+from gridcwl.worker.storage import way_to
 
 NAME = "run.step.j1-1-1."
 
@@ -215,3 +216,9 @@ def test_many_files_of_a_job_go_at_once_and_all_arrive(bench, dav: Dav):
     )  # fmt: skip
     assert bench.run(described)["outcome"] == "success"
     assert {place(dav.folder, f"{n}.txt").read_text() for n in range(1, 10)} == set("123456789")
+
+
+@pytest.mark.parametrize("content", [b"", b"16\n", b"x" * 100])
+def test_the_beginning_of_a_file_is_read_however_short_it_is(dav: Dav, content: bytes):
+    (dav.folder / "file").write_bytes(content)
+    assert way_to(dav.url).first(dav.url + "file", 50) == content[:50]
