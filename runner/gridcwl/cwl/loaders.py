@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from schema_salad.ref_resolver import Loader
+from gridcwl.cwl.once import OnceLoader
 
 
 class _Later:
@@ -56,6 +56,6 @@ class _Graph(_Later):
         return graph
 
 
-def loader(context: dict[str, Any], **fields: Any) -> Loader:
+def loader(context: dict[str, Any], **fields: Any) -> OnceLoader:
     """A ``Loader``; ``fields`` are those of its constructor."""
-    return Loader(context, schemagraph=_Graph(), session=_Session(), **fields)
+    return OnceLoader(context, schemagraph=_Graph(), session=_Session(), **fields)

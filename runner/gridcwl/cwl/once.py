@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from schema_salad.ref_resolver import Loader
 
+from gridcwl.cwl.anchors import expand
+
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
     from cwltool.process import Process
@@ -23,7 +25,15 @@ _KNOWN = "gridcwl_processes"
 
 
 class OnceLoader(Loader):  # type: ignore[misc]
-    """schema-salad's, but for what is below ``run:``: ``validate_links`` comes to it in any case."""
+    """schema-salad's, but for what is below ``run:``: ``validate_links`` comes to it in any case; and for aliases."""
+
+    def fetch(self, url: str, inject_ids: bool = True, content_types: list[str] | None = None) -> Any:
+        """See ``Loader.fetch``; what aliases stand for is expanded, see :mod:`gridcwl.cwl.anchors`."""
+        known = url in self.idx
+        found = super().fetch(url, inject_ids, content_types)
+        if not known:
+            expand(found)
+        return found
 
     def validate_link(self, field: str, link: Any, docid: str, all_doc_ids: dict[str, str]) -> Any:
         """See ``Loader.validate_link``."""
@@ -38,6 +48,20 @@ def use_once() -> None:
 
     load_tool.Loader = OnceLoader
     workflow.load_tool = _load_tool
+
+
+def pack_once() -> None:
+    """Have cwltool pack with the same loader as it reads with, in this process."""
+    from cwltool import pack
+
+    pack.SubLoader = _beside
+
+
+def _beside(loader: Loader) -> OnceLoader:
+    """``schema_salad.ref_resolver.SubLoader``: a loader of the same kind."""
+    names = "foreign_properties idx cache fetcher_constructor skip_schemas url_fields allow_attachments session"
+    fields = {name: getattr(loader, name) for name in (*names.split(), "salad_version")}
+    return OnceLoader(loader.ctx, schemagraph=loader.graph, **fields)
 
 
 def bind_once() -> None:

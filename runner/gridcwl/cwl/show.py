@@ -20,6 +20,9 @@ def packed(document: Document) -> str:
     """
     from cwltool.main import print_pack
 
+    from gridcwl.cwl.once import pack_once
+
+    pack_once()
     with problems(DocumentError, f"Cannot pack {document.uri}"):
         return str(print_pack(document.loading, document.uri))
 
