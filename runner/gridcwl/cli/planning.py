@@ -48,8 +48,13 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
         print("\n".join(lines), end="\n\n")
     print(f"outputs      {_outputs(options)}")
     try:
-        credential = server.credential()
-        print(f"credential   {credential.user}, group {credential.group}, ends {credential.ends:%Y-%m-%d %H:%M} UTC")
+        ours = server.credential()
+        if options.grid.server == "dirac-local":
+            print("credential   none is needed")
+        else:
+            print(
+                f"credential   {credential.user}, group {credential.group}, ends {credential.ends:%Y-%m-%d %H:%M} UTC"
+            )
     except BackendError as error:
         print(f"credential   {error.message}")
     return 1 if homeless else 0

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class LocalServer:
         """Prepare; DIRAC begins to load.
 
         Args:
-            folder: for what jobs bring and leave; made if it is not there. Without it, none can be run.
+            folder: for what jobs bring and leave, in a new one below it. Without it, none can be run.
             max_jobs: at a time; by default, as many as there are processors for.
             site: what jobs take this machine for, as it says which storage elements are near.
 
@@ -78,7 +79,7 @@ class LocalServer:
         """
         if importlib.util.find_spec("DIRAC") is None:
             raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
-        self._folder = folder if folder is not None else Path(os.devnull)
+        self._folder = Path(os.devnull)
         self._site = site or SITE
         self._processors = len(os.sched_getaffinity(0))
         self._max_jobs = max_jobs or self._processors
@@ -91,12 +92,13 @@ class LocalServer:
         self._reader = threading.Thread(target=self._listen, name="dirac-local", daemon=True)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._process = self._launched(folder)
+            self._folder = Path(tempfile.mkdtemp(prefix="session-", dir=folder))
+            self._process = self._launched()
             self._reader.start()
 
-    def _launched(self, folder: Path) -> subprocess.Popen[str]:
+    def _launched(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "gridcwl.backends.dirac.local_jobs", str(folder)],
+            [sys.executable, "-m", "gridcwl.backends.dirac.local_jobs", str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -106,10 +108,11 @@ class LocalServer:
         )
 
     def close(self) -> None:
-        """Stop all jobs, and wait until they have stopped."""
+        """Stop all jobs, and wait until they have stopped; what they brought and left goes."""
         if self._process is None or self._process.stdin is None:
             return
         with self._lock, contextlib.suppress(OSError):
+            well = not self._unable
             self._process.stdin.close()
         try:
             self._process.wait(_STOP_S)
@@ -117,6 +120,8 @@ class LocalServer:
             self._process.kill()
             self._process.wait()
         self._reader.join()
+        if well:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- Server --------------------------------------------------------------------------------------------------------
 
