@@ -52,9 +52,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
         if options.grid.server == "dirac-local":
             print("credential   none is needed")
         else:
-            print(
-                f"credential   {credential.user}, group {credential.group}, ends {credential.ends:%Y-%m-%d %H:%M} UTC"
-            )
+            print(f"credential   {ours.user}, group {ours.group}, ends {ours.ends:%Y-%m-%d %H:%M} UTC")
     except BackendError as error:
         print(f"credential   {error.message}")
     return 1 if homeless else 0
