@@ -170,6 +170,17 @@ def test_without_on_error_continue_the_rest_is_not_begun(desk: Desk) -> None:
     assert not (desk.folder / "ran").exists()
 
 
+def test_shards_that_wait_when_one_fails_are_not_begun(desk: Desk) -> None:
+    count = shell('echo "$1" >> "$0"; test "$1" != 3', inputs={"log": on_command_line("string"),
+                  "n": on_command_line("int", position=2)}, outputs={})  # fmt: skip
+    document = workflow({"log": "string", "ns": "int[]"}, {}, s=step(count, log="log", n="ns", scatter="n"))
+    begun = desk.folder / "begun"
+    path = desk.write("w.cwl", document)
+    given = desk.write("in.json", json.dumps({"log": str(begun), "ns": list(range(40))}))
+    assert gridcwl("--no-container", "--max-jobs", "1", path, given).code == 1
+    assert begun.read_text().split() == ["0", "1", "2", "3"]
+
+
 def test_on_error_continue_ends_what_does_not_depend_on_the_failure(desk: Desk) -> None:
     good = tool("echo", inputs={"text": on_command_line("string")}, outputs={"o": "stdout"}, stdout="good.txt")
     flow = workflow(

@@ -31,6 +31,8 @@ _LOOK_AHEAD = 64
 """How many waiting jobs are tried for a free place when the first does not fit."""
 _PATIENCE = 256
 """How often a job may be overtaken by smaller ones before nothing overtakes it any more."""
+_HEARD_S = 0.02
+"""After a failure nothing is started for so long: whoever hears of it may not want the jobs that wait."""
 
 _STATES = {Outcome.SUCCESS: JobState.DONE, Outcome.CANCELLED: JobState.CANCELLED}
 
@@ -162,6 +164,8 @@ class LocalBackend:
 
     def _start_what_fits(self) -> None:
         """First come, first served; a job that does not fit now lets smaller ones pass for a while."""
+        if self._closed:
+            return
         passed = 0
         while passed < len(self._waiting) and passed < _LOOK_AHEAD and len(self._running) < self._slots:
             job = self._waiting[passed]
@@ -218,7 +222,9 @@ class LocalBackend:
         self._ledger.give_back(job)
         state = _STATES.get(result.outcome, JobState.FAILED)
         self._events.put_nowait(JobEvent(job.id, state, result))
-        if not self._closed:
+        if state is JobState.FAILED:
+            asyncio.get_running_loop().call_later(_HEARD_S, self._start_what_fits)
+        else:
             self._start_what_fits()
 
     def _run(self, job: Job, control: Control) -> JobResult:
