@@ -36,6 +36,27 @@ def test_at_dirac_a_failed_place_is_tried_elsewhere_by_default():
     assert parse(["--backend", "dirac", "--retries", "0", "wf.cwl"]).retries == 0
 
 
+def test_jobs_go_to_dirac_by_its_client_by_diracx_or_by_its_local_mode(configured):
+    assert parse(["wf.cwl"]).grid.server is None
+    assert parse(["--backend", "dirac", "wf.cwl"]).grid.server == "dirac"
+    assert parse(["--backend", "diracx", "wf.cwl"]).grid.server == "diracx"
+    local = parse(["--backend", "dirac", "--dirac-mode", "local", "wf.cwl"])
+    assert (local.grid.server, local.retries) == ("dirac-local", 0)
+    assert grid_options.from_plain(json.loads(json.dumps(local.grid.plain()))).server == "dirac-local"
+    configured('backend = "dirac"\n[dirac]\nmode = "local"\n')
+    assert parse(["wf.cwl"]).grid.server == "dirac-local"
+    assert parse(["--dirac-mode", "wms", "wf.cwl"]).grid.server == "dirac"
+    assert parse(["--backend", "diracx", "wf.cwl"]).grid.server == "diracx"
+    assert parse(["--backend", "local", "wf.cwl"]).grid.server is None
+
+
+def test_what_the_local_mode_is_not_for_is_told():
+    with pytest.raises(ConfigError, match="--dirac-mode local is not for --backend diracx"):
+        parse(["--backend", "diracx", "--dirac-mode", "local", "wf.cwl"])
+    with pytest.raises(ConfigError, match="--detach"):
+        parse(["--backend", "dirac", "--dirac-mode", "local", "--detach", "wf.cwl"])
+
+
 def test_pack_alone_is_cwltool_s_and_with_a_number_ours():
     assert parse(["--pack", "wf.cwl"]).show == "pack"
     for words in (["--pack", "5"], ["--pack=5"], ["--pack-jobs", "5"]):

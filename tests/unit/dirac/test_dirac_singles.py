@@ -6,7 +6,7 @@ import pytest
 
 from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.matching import Needs
-from gridcwl.backends.dirac.singles import singles, value, values, with_list
+from gridcwl.backends.dirac.singles import cut, singles, value, values, with_list
 
 RUN = "20260102-030405-abcdef"
 
@@ -30,6 +30,16 @@ def test_what_they_have_in_common_stays():
     assert value(made, "Site") is None
     assert values(made, "InputSandbox") == ["SB:SE|/S3/a/b"]
     assert values(made, "OutputSandbox") == [jdl.STDOUT, jdl.STDERR, jdl.RESULTS]
+
+
+@pytest.mark.parametrize("spans", [tuple(str(number) for number in range(3, 48)), ("1:20", "21_25", "30")])
+def test_a_description_is_cut_into_pieces_that_are_the_same_jobs_in_the_same_order(spans):
+    whole = batch(*spans)
+    pieces = cut(whole, 20)
+    assert [len(singles(piece)) for piece in pieces] == ([20, 20, 5] if len(spans) == 45 else [3])
+    made = [job for piece in pieces for job in singles(piece)]
+    assert [value(job, "JobName") for job in made] == [value(job, "JobName") for job in singles(whole)]
+    assert {value(job, "InputSandbox") for job in made} == {value(whole, "InputSandbox")}
 
 
 def test_a_description_without_parameters_is_one_job():
