@@ -1,12 +1,13 @@
 """What gridcwl adds to DIRAC: submission, following and fetching against DIRAC's own API doing the same, in one run.
 
     make bench BENCH=dirac
-    python benchmarks/dirac/bench.py [--jobs 1000] [--end-to-end 100] [--light-pilots 4]
+    python benchmarks/dirac/bench.py [--jobs 1000] [--turns 2] [--end-to-end 100] [--light-pilots 4] [--memory N ...]
 
 Brings up a testbed of its own with a real DIRAC, unless GRIDCWL_TESTBED_DIR names one. Submission: one bare parametric
-submission of /bin/true by DIRAC's JobManagerClient and SandboxStoreClient, then the same number of shards by the
-backend. Status: seconds to look at all of them once. End to end: jobs of /bin/true by light pilots, bare and as
-gridcwl's jobs, each with its output sandbox fetched; CPU is that of this process over the whole life of the jobs.
+submission of /bin/true by DIRAC's JobManagerClient and SandboxStoreClient, and the same number of shards by the
+backend, in turns. Status: seconds to look at all of them once. End to end: jobs of /bin/true by light pilots, bare and
+as gridcwl's jobs, each with its output sandbox or result fetched, in turns; CPU is that of this process over the whole
+life of the jobs. Memory: peaks of processes that see 1,000 and 10,000 jobs through their life, without DIRAC's client.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import argparse
 import asyncio
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from memory import iter_jobs
 
 BARE = """[
 Executable = "/bin/sh"; Arguments = "-c true %s"; JobName = "bare-%s"; JobGroup = "{group}";
@@ -85,12 +90,7 @@ def bare_submission(client: Any, group: str, number: int, folder: Path) -> tuple
 
 def jobs_of(run: str, number: int) -> list[Any]:
     """Shards of /bin/true."""
-    from gridcwl.model import Job, JobId, OutputRules, RunId
-
-    return [
-        Job(JobId(f"{run}-1-{n}"), RunId(run), f"true[{n}]", ("/bin/true",), outputs=OutputRules(()))
-        for n in range(1, number + 1)
-    ]
+    return list(iter_jobs(run, number))
 
 
 async def backend_submission(client: Any, number: int, folder: Path) -> float:
@@ -145,54 +145,90 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=2, help="of bare and ours, each twice in a turn")
     parser.add_argument("--end-to-end", type=int, default=100)
+    parser.add_argument("--memory", type=int, nargs="*", default=[1000, 10_000], help="numbers of jobs")
     parser.add_argument("--light-pilots", type=int, default=4)
     given = parser.parse_args()
+    measure_memory(given.memory)
     with testbed(given.light_pilots), tempfile.TemporaryDirectory(prefix="gridcwl-bench-") as folder:
-        measure(given, Path(folder))
+        from gridcwl.backends.dirac.client import DiracClient
 
-
-def measure(given: argparse.Namespace, folder: Path) -> None:
-    """All of it."""
-    from gridcwl.backends.dirac.client import DiracClient
-
-    client = Counted(DiracClient())
-    client.most_jobs()
-    group = f"bench-{os.getpid()}"
-    most = min(given.jobs, client.most_jobs() or given.jobs)
-    bare = ours = status = 0.0
-    for turn in ("bare", "ours", "ours", "bare"):  # what the server still does of one counts against the next
-        if turn == "ours":
-            ours += asyncio.run(backend_submission(client, most, folder)) / 2
-            continue
-        numbers, took = bare_submission(client, group, most, folder)
-        bare += took / 2
-        begun = time.perf_counter()
-        client.states(numbers)
-        status = time.perf_counter() - begun
-        while left := [
-            n for n, state in client.states(numbers).items() if state[0] not in ("Done", "Failed", "Killed")
-        ]:
-            client.kill(left)
-            time.sleep(0.5)
-    line("submission, bare", f"{most / bare:7.0f} jobs/s")
-    line("submission, gridcwl", f"{most / ours:7.0f} jobs/s", bare / ours)
-    line(f"status of {most} jobs", f"{status:7.3f} s, 1 call")
-    some = given.end_to_end
-    alone = bare_end_to_end(client, group + "e", some, folder)
-    client.calls.clear()
-    wall, cpu = asyncio.run(backend_end_to_end(client, some, folder))
-    line("end to end, bare", f"{some / alone:7.2f} jobs/s")
-    line("end to end, gridcwl", f"{some / wall:7.2f} jobs/s", alone / wall)
-    line("client's CPU", f"{1000 * cpu / some:7.1f} ms a job")
-    for name, took in sorted(client.calls.items()):
-        line(f"  calls of {name}", f"{len(took):7d}, {1000 * sum(took) / len(took):.0f} ms each")
+        client = Counted(DiracClient())
+        client.most_jobs()
+        if given.jobs:
+            measure_submission(client, given, Path(folder))
+        if given.end_to_end:
+            measure_end_to_end(client, given, Path(folder))
     line("peak memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:7.0f} MiB")
 
 
-def line(name: str, value: str, ratio: float | None = None) -> None:
+def measure_submission(client: Any, given: argparse.Namespace, folder: Path) -> None:
+    """Submission and status. Bare and ours take turns: what the server still does of one counts against the next."""
+    group = f"bench-{os.getpid()}"
+    most = min(given.jobs, client.most_jobs() or given.jobs)
+    taken: dict[str, list[float]] = {"bare": [], "ours": []}
+    status = 0.0
+    for turn in ("bare", "ours", "ours", "bare") * given.turns:
+        if turn == "ours":
+            taken[turn].append(asyncio.run(backend_submission(client, most, folder)))
+        else:
+            numbers, took = bare_submission(client, group, most, folder)
+            taken[turn].append(took)
+            begun = time.perf_counter()
+            client.states(numbers)
+            status = time.perf_counter() - begun
+            kill(client, numbers)
+        time.sleep(3)
+    bare, ours = (sum(taken[which]) / len(taken[which]) for which in ("bare", "ours"))
+    line("submission, bare", f"{most / bare:7.0f} jobs/s", every=taken["bare"])
+    line("submission, gridcwl", f"{most / ours:7.0f} jobs/s", bare / ours, every=taken["ours"])
+    line(f"status of {most} jobs", f"{status:7.3f} s, 1 call")
+
+
+def kill(client: Any, numbers: Sequence[int]) -> None:
+    """Kill jobs, and wait until they are dead."""
+    while left := [n for n, state in client.states(numbers).items() if state[0] not in ENDED]:
+        client.kill(left)
+        time.sleep(0.5)
+
+
+def measure_end_to_end(client: Any, given: argparse.Namespace, folder: Path) -> None:
+    """From submission to results, in turns, and what that costs here."""
+    some = given.end_to_end
+    alone: list[float] = []
+    walls: list[float] = []
+    cpu = 0.0
+    client.calls.clear()
+    for number, turn in enumerate(("bare", "ours", "ours", "bare") * given.turns):
+        if turn == "bare":
+            calls = dict(client.calls)
+            alone.append(bare_end_to_end(client, f"bench-{os.getpid()}-{number}", some, folder))
+            client.calls = calls
+            continue
+        wall, spent = asyncio.run(backend_end_to_end(client, some, folder))
+        walls.append(wall)
+        cpu += spent
+    every = some * len(walls)
+    line("end to end, bare", f"{every / sum(alone):7.2f} jobs/s", every=alone)
+    line("end to end, gridcwl", f"{every / sum(walls):7.2f} jobs/s", sum(alone) / sum(walls), every=walls)
+    line("client's CPU", f"{1000 * cpu / every:7.1f} ms a job")
+    for name, took in sorted(client.calls.items()):
+        line(f"  calls of {name}", f"{len(took):7d}, {1000 * sum(took) / len(took):.0f} ms each")
+
+
+def measure_memory(numbers: Sequence[int]) -> None:
+    """Peak memory of a process over the whole life of so many jobs, without DIRAC's own client, each by itself."""
+    for number in numbers:
+        words = [sys.executable, str(Path(__file__).with_name("memory.py")), str(number)]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+        line(f"life of {number} jobs", f"{said[0]:>7} MiB at most, {said[1]} ms of CPU a job without DIRAC's client")
+
+
+def line(name: str, value: str, ratio: float | None = None, every: Sequence[float] = ()) -> None:
     """One line of the table."""
-    print(f"{name:28} {value}" + (f"   {ratio:.2f} of bare" if ratio is not None else ""), flush=True)
+    seconds = f"   ({', '.join(f'{each:.2f}' for each in every)} s)" if every else ""
+    print(f"{name:28} {value}" + (f"   {ratio:.2f} of bare" if ratio is not None else "") + seconds, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import unquote, urlsplit
 
+from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.command import stop_on_signals
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
@@ -32,7 +33,6 @@ from gridcwl.worker.failure import PERMANENT, SUCCESS
 from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
-from gridcwl.worker.site import engine_of, settings_of
 
 JOBS = "gridcwl-jobs.jsonl.gz"
 SETTINGS = "gridcwl-sites.json"
@@ -57,7 +57,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         (span,) = words
         part = _part(span)
         site = os.environ.get("DIRACSITE", "")
-        settings = settings_of(_json(SETTINGS), site)
+        settings = _json(SETTINGS)
     except (OSError, ValueError) as error:
         print(f"gridcwl-worker: the part {' '.join(words)} of {JOBS} cannot be run: {error}", file=sys.stderr)
         return 2
@@ -111,12 +111,12 @@ class Part:
         return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
 
     def _engine(self, job: Plain) -> Engine:
-        from gridcwl.worker.bare_engine import BareEngine
-
         if job.get("image") is None:
             return BareEngine()
+        from gridcwl.worker.site import engine_of, settings_of  # what a bare command can do without is not loaded
+
         try:
-            return engine_of(self._settings)
+            return engine_of(settings_of(self._settings, self._site))
         except EngineError as error:
             return _NoEngine(error)
 

@@ -5,10 +5,11 @@ here=$(pwd)
 echo "gridcwl: part $1 at ${DIRACSITE:-an unknown site}, $(uname -n), DIRAC job ${JOBID:-unknown}"
 for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 \
     /usr/libexec/platform-python python; do
-  if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2> /dev/null; then
+  # -S: nothing but the standard library is wanted, and what a node has besides may take long to load
+  if "$python" -SE -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2> /dev/null; then
     PYTHONPATH="$here/gridcwl-worker.pyz"
     export PYTHONPATH
-    exec "$python" -m gridcwl.worker.batch "$1"
+    exec "$python" -S -m gridcwl.worker.batch "$1"
   fi
 done
 echo "gridcwl: there is no Python 3.9 or newer on $(uname -n), PATH is $PATH" >&2
