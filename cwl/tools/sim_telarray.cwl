@@ -34,8 +34,9 @@ inputs:
     label: Run file of CORSIKA's IACT extension (eventio)
     inputBinding: {position: 10}
   config:
-    type: File
+    type: File?
     label: Configuration of array and telescopes
+    doc: Without one sim_telarray takes what the image was built with.
     inputBinding: {prefix: -c, position: 1}
   include:
     type:

@@ -27,6 +27,10 @@ inputs:
   array:
     type: File
     label: Description of the array (YAML)
+  telescopes:
+    type: File?
+    label: sim_telarray's configuration
+    doc: Only for `corsika`, and that of your image where none is given.
   seed:
     type: int
     default: 1
@@ -84,6 +88,7 @@ steps:
       primary: {default: gamma}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: gammas
@@ -100,6 +105,7 @@ steps:
       primary: {default: proton}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: protons
@@ -117,6 +123,7 @@ steps:
       primary: {default: gamma}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: gammas
@@ -133,6 +140,7 @@ steps:
       primary: {default: proton}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: protons
@@ -150,6 +158,7 @@ steps:
       primary: {default: electron}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: electrons
@@ -167,6 +176,7 @@ steps:
       primary: {default: gamma}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: gammas
@@ -183,6 +193,7 @@ steps:
       primary: {default: proton}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: protons
@@ -200,6 +211,7 @@ steps:
       primary: {default: electron}
       generator: generator
       array: array
+      telescopes: telescopes
       seed: seed
       runs: runs
       showers: electrons

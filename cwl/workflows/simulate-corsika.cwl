@@ -14,8 +14,9 @@ inputs:
     type: File
     label: CORSIKA input card
   telescopes:
-    type: File
+    type: File?
     label: sim_telarray's configuration of array and telescopes
+    doc: That of your image, where none is given.
   seed:
     type: int
     default: 1
@@ -27,7 +28,15 @@ steps:
     run: ../tools/corsika.cwl
     in:
       card: card
-    out: [run, log]
+    out: [run, data, log]
+  check:
+    label: Is it whole?
+    run: ../tools/corsika-check.cwl
+    in:
+      data: shower/data
+      card: card
+      log: shower/log
+    out: [report]
   image:
     label: Camera images
     run: ../tools/sim_telarray.cwl
@@ -47,3 +56,7 @@ outputs:
     type: File
     label: What CORSIKA said
     outputSource: shower/log
+  report:
+    type: File
+    label: Verdict on CORSIKA's run (JSON)
+    outputSource: check/report

@@ -5,7 +5,7 @@ label: "Simulated telescope data, by a generator of your choice"
 doc: |
   One run of showers seen by an array of telescopes. The generator is an input: `corsika` is licensed
   CORSIKA with sim_telarray, `parametrised` stands in for both, with the same input card and the same
-  kinds of files, and has no scientific validity.
+  kinds of files, and has no scientific validity. Nothing else has to be given for one or the other.
 
 requirements:
   InlineJavascriptRequirement: {}
@@ -24,8 +24,12 @@ inputs:
     label: CORSIKA input card
   array:
     type: File
-    label: The array
-    doc: For `parametrised` its description (YAML), for `corsika` sim_telarray's configuration.
+    label: Description of the array (YAML)
+    doc: The parametrised telescopes are made of it; for CORSIKA the card has them.
+  telescopes:
+    type: File?
+    label: sim_telarray's configuration
+    doc: Only for `corsika`, and that of your image where none is given.
   seed:
     type: int
     default: 1
@@ -39,7 +43,7 @@ steps:
     in:
       generator: generator
       card: card
-      telescopes: array
+      telescopes: telescopes
       seed: seed
     out: [events]
   parametrised:

@@ -26,8 +26,12 @@ inputs:
     label: Which programs simulate
   array:
     type: File
-    label: The array
-    doc: Its description (YAML), for cards and for the parametrised generator.
+    label: Description of the array (YAML)
+    doc: For the cards of both generators, and for the parametrised telescopes.
+  telescopes:
+    type: File?
+    label: sim_telarray's configuration
+    doc: Only for `corsika`, and that of your image where none is given.
   primary:
     type:
       type: enum
@@ -99,6 +103,7 @@ steps:
       generator: generator
       card: cards/cards
       array: array
+      telescopes: telescopes
       seed: seed
     out: [events]
   process:

@@ -86,6 +86,20 @@ def local(file: dict[str, Any]) -> Path:
     return Path(file["location"].removeprefix("file://"))
 
 
+_SHOWERS = """\
+import json, tables
+table = tables.open_file("/events.h5").root.simulation.event.subarray.shower
+print(json.dumps([[int(row["obs_id"]), int(row["event_id"]), float(row["true_energy"])] for row in table]))
+"""
+
+
+def showers(path: Path) -> dict[tuple[int, int], float]:
+    """Run, event and true energy of the triggered showers in a file of ctapipe's, as its own image reads it."""
+    command = ["docker", "run", "--rm", "--net=none", f"--volume={path}:/events.h5:ro", "gridcwl/ctapipe:0.32.0"]
+    done = subprocess.run([*command, "python3", "-c", _SHOWERS], capture_output=True, text=True, check=True)
+    return {(run, event): energy for run, event, energy in json.loads(done.stdout)}
+
+
 Run = Callable[..., Finished]
 
 

@@ -133,9 +133,8 @@ def test_a_card_becomes_images_that_say_they_are_parametrised(tool: Run) -> None
 def test_the_licensed_generator_is_asked_for_by_name_and_its_image_is_missed(tool: Run, tmp_path: Path) -> None:
     asked = tmp_path / "card.inp"
     asked.write_text("RUNNR 1\nEXIT\n")
-    settings = tmp_path / "array.cfg"
-    settings.write_text("")
-    finished = tool("workflows/simulate.cwl", {"generator": "corsika", "card": file(asked), "array": file(settings)})
+    array = file(CWL / "data" / "four-telescopes.yml")
+    finished = tool("workflows/simulate.cwl", {"generator": "corsika", "card": file(asked), "array": array})
     if finished.exit_code == 0:
         pytest.skip("this machine has images of CORSIKA and sim_telarray")
     assert "corsika" in finished.stderr
