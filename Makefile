@@ -7,8 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV ?= .venv
-# dependencies on demand: make install EXTRAS="demo dirac rucio docs"; kept until others are asked for
-EXTRAS ?= $(or $(shell cat build/extras 2>/dev/null),demo dirac rucio testbed)
+# dependencies on demand: make install EXTRAS="demo dirac diracx rucio docs"; kept until others are asked for
+EXTRAS ?= $(or $(shell cat build/extras 2>/dev/null),demo dirac diracx rucio testbed)
 UV_VERSION := 0.13.9
 # processes that tests are spread over, and what else to tell pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
