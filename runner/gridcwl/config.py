@@ -44,6 +44,7 @@ class DiracConfig:
     """Seconds, for tools without a time limit."""
     locality: Literal["prefer", "strict", "off"] | None = None
     local_mib: int | None = None
+    local_wait: int | None = None
     """With less to move than this, ``prefer`` lets a job run anywhere."""
     pack: int | Literal["auto"] | None = None
     window: int | None = None
@@ -287,6 +288,7 @@ _DIRAC_READERS: dict[str, Callable[[Any, Path], Any]] = {
     "cpu_time": _at_least(1),
     "locality": _one_of(("prefer", "strict", "off")),
     "local_mib": _at_least(0),
+    "local_wait": _at_least(0),
     "pack": _pack,
     "window": _at_least(1),
     "longest_pause": _at_least(1),

@@ -40,6 +40,7 @@ class GridOptions:
     """By step: the fields of the hint."""
     locality: Literal["prefer", "strict", "off"] = "prefer"
     local_mib: int = 100
+    local_wait: int = 300
     pack: int | Literal["auto"] = 1
     window: int = 2000
     longest_pause: int = 30
@@ -135,7 +136,7 @@ def read(given: argparse.Namespace, config: Config) -> GridOptions:
     for name in ("platform", "priority", "job_type", "cpu_time", "locality", "pack"):
         said = getattr(given, name)
         single[name] = _first(said, getattr(dirac, name), getattr(ours, name))
-    for name in ("local_mib", "window", "longest_pause", "stalled_after"):
+    for name in ("local_mib", "local_wait", "window", "longest_pause", "stalled_after"):
         single[name] = _first(getattr(dirac, name), getattr(ours, name))
     backend = given.backend or config.backend or "local"
     return GridOptions(
@@ -191,6 +192,7 @@ def choice(options: GridOptions, *, max_jobs: int | None = None, site: str = "")
             cpu_time_s=options.cpu_time,
             locality=options.locality,
             local_bytes=options.local_mib << 20,
+            local_wait_s=float(options.local_wait),
         ),
         pack=options.pack,
         sites={

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gridcwl.backends.base import Backend
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult
@@ -80,6 +82,27 @@ class Carriage:
     def around(self, inner: AbstractAsyncContextManager[Backend]) -> Carried:
         """A backend whose jobs use Rucio."""
         return Carried(inner, self.wire, self.registered, self._taken_so_far)
+
+    async def archives(self, names: Sequence[str]) -> dict[str, Any]:
+        """Where container images are: from ``scope:name`` to what ``gridcwl.worker.site.Archives`` has to know.
+
+        Raises:
+            RucioProblem: Rucio does not answer.
+        """
+        dids = {name: Did(*name.split(":", 1)) for name in names}
+        found = await find_replicas(self.wire.client, list(dids.values()))
+        elements = [msgspec.to_builtins(element) for element in self.wire.elements.usable]
+        return {
+            name: {
+                "location": did.url,
+                "sources": list(about.pfns),
+                "size": about.size,
+                "checksum": f"adler32${about.adler32}" if about.adler32 else None,
+                "elements": elements,
+            }
+            for name, did in dids.items()
+            if (about := found.get(did)) is not None
+        }
 
     async def leave_results(self, made: Sequence[tuple[Job, JobResult]]) -> None:
         """For other runs, if that is wanted."""

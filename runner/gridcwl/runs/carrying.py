@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from gridcwl.backends.base import Backend
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.runs.literals import Literals
 
 if TYPE_CHECKING:
     from gridcwl.stores.rucio.wire import Wire
@@ -54,6 +55,7 @@ class Carried:
         self._jobs: dict[JobId, Job] = {}
         self._own: asyncio.Queue[JobEvent] = asyncio.Queue()
         """Events of jobs that never reached the backend."""
+        self._literals = Literals()
         self._extending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,6 +69,7 @@ class Carried:
     async def __aexit__(self, *error: object) -> None:
         if self._extending is not None:
             self._extending.cancel()
+        self._literals.close()
         await self._opening.__aexit__(*error)  # type: ignore[arg-type]
 
     async def check(self, samples: Sequence[Job]) -> None:
@@ -81,7 +84,7 @@ class Carried:
         """
         await self.catch_up()
         if not self._inner.capabilities.sees_files:
-            jobs = await self._wire.with_uploads(jobs)
+            jobs = await self._wire.with_uploads(self._literals.as_files(jobs))
         await self._wire.learn(jobs)
         ready = []
         for job in jobs:

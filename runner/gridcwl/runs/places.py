@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
+from gridcwl.backends.dirac.options import FindArchives
 from gridcwl.model import Job, JobResult, RunId
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Session:
     """Puts secrets in place of their stand-ins; never for what leaves this machine."""
     keep: Callable[[Job, JobResult], None]
     """Told of every result before anybody else."""
+    archives: FindArchives | None = None
+    """Finds images in Rucio, where the run uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ async def _dirac_backend(choice: DiracChoice, session: Session) -> AsyncIterator
         wishes=choice.wishes,
         pack=choice.pack,
         sites=choice.sites,
+        archives=session.archives,
         poll_top_s=choice.poll_top_s,
         stalled_s=choice.stalled_s,
         window=choice.window,

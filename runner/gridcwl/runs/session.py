@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +132,9 @@ async def _execute(
     place = Session(records.run, kept.working, session.reveal, records.ended)
     with _stopped_by_signals() as stopped:
         try:
-            opening = open_backend(options.backend, place)
             carriage = await _carriage(session, options, kept, records)
+            place = replace(place, archives=carriage.archives if carriage is not None else None)
+            opening = open_backend(options.backend, place)
             async with opening if carriage is None else carriage.around(opening) as backend:
                 refuse_giants(session.graph, inputs, backend.capabilities.largest)
                 await backend.check(certain(session.graph, inputs, records.run))

@@ -116,7 +116,7 @@ class Part:
         from gridcwl.worker.site import engine_of, settings_of  # what a bare command can do without is not loaded
 
         try:
-            return engine_of(settings_of(self._settings, self._site))
+            return engine_of(settings_of(self._settings, self._site), site=self._site)
         except EngineError as error:
             return _NoEngine(error)
 

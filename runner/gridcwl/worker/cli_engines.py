@@ -79,6 +79,21 @@ class CommandLineEngine:
         except (EngineError, OSError):
             return False
 
+    def keep(self, path: str, name: str) -> str:
+        """Take a finished .sif file of this image into the cache, if there is none; the answer is its id.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        os.makedirs(self._cache, exist_ok=True)
+        destination = os.path.join(self._cache, sif_name(name))
+        if not os.path.exists(destination):
+            with tempfile.TemporaryDirectory(prefix=".making-", dir=self._cache) as folder:
+                part = os.path.join(folder, "image.sif")
+                shutil.copyfile(path, part)
+                os.replace(part, destination)
+        return destination
+
     def start(self, call: Call) -> "CommandLineRun":
         """Start the engine's command, which starts the tool; what it could not do, ``wait`` says.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.backends.dirac.packing import Pack
+
+FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+"""From ``scope:name`` to what ``gridcwl.worker.site.Archives`` has to know; what is not there is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class DiracOptions:
     pack: Pack = 1
     sites: Mapping[str, Any] = field(default_factory=dict)
     """Container engines and image places by site, as ``gridcwl.worker.site`` reads them."""
+    archives: FindArchives | None = None
+    """Finds images that are to be had from Rucio; None where there is none."""
     poll_first_s: float = 1.0
     poll_top_s: float = 30.0
     stalled_s: float = 3600.0

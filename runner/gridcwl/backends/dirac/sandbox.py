@@ -96,7 +96,8 @@ def _write_parts(raw: IO[bytes], parts: Sequence[Part], carried: _Files) -> int:
                 if number == 0:
                     raise UnsupportedError(
                         f"The description of {part.jobs[0].name} is larger than DIRAC's input sandbox",
-                        remedy="Its literal inputs are very large: give them as files.",
+                        remedy="Its literal inputs are very large: give them as files, or choose a store that carries "
+                        "them: --store rucio.",
                     )
                 return number + 1
     return len(parts)

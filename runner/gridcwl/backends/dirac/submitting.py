@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gridcwl.backends.dirac import jdl, matching, names, packing, sandbox
+from gridcwl.backends.dirac.archives import Archives
 from gridcwl.backends.dirac.asking import Asking
 from gridcwl.backends.dirac.matching import Needs
 from gridcwl.backends.dirac.options import DiracOptions
@@ -77,6 +78,7 @@ class Submitting:
         """How many jobs the server takes in one submission; None if it has not said."""
         self.offers: Sequence[Offer] = ()
         """Of the sites, as far as they are known."""
+        self._archives = Archives(options.sites, options.archives)
         self._due: dict[Kind, list[Job]] = {}
         self._now, self._idle = asyncio.Event(), asyncio.Event()
         self._under_way = False
@@ -150,8 +152,9 @@ class Submitting:
 
     async def _send(self, kind: Kind, needs: Needs, parts: Sequence[sandbox.Part]) -> int:
         """Submit parts, as many as fit into one sandbox; returns how many did."""
+        sites = await self._archives.for_jobs(job for part in parts for job in part.jobs)
         with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
-            files, held = await self._ask.once(sandbox.write, Path(folder), parts, self._options.sites)
+            files, held = await self._ask.once(sandbox.write, Path(folder), parts, sites)
             place = await self._ask(self._server.put_sandbox, files)
         parts = parts[:held]
         spans = tuple(part.span for part in parts)
