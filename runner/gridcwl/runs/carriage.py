@@ -8,26 +8,27 @@ import copy
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gridcwl.backends.base import Backend
+from gridcwl.backends.local.backend import folder_name
 from gridcwl.errors import StoreError
-from gridcwl.model import Job, JobResult
+from gridcwl.model import Job, JobId, JobResult
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, row_id
 from gridcwl.runs.rucio_cache import RucioCache
 from gridcwl.stores.rucio.asking import Asking
 from gridcwl.stores.rucio.client import CHUNK, RucioClient
-from gridcwl.stores.rucio.names import Did, Maker, did_of
+from gridcwl.stores.rucio.names import Did, Maker, attempt_of, did_of, maker_of
 from gridcwl.stores.rucio.outputs import Outputs
 from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
 from gridcwl.stores.rucio.settings import RucioSettings
-from gridcwl.stores.rucio.wire import URL, Wire, open_wire
+from gridcwl.stores.rucio.wire import URL, Wire, open_wire, own_files
 
 if TYPE_CHECKING:
     from gridcwl.cwl.remote import Remote
@@ -81,7 +82,7 @@ class Carriage:
 
     def around(self, inner: AbstractAsyncContextManager[Backend]) -> Carried:
         """A backend whose jobs use Rucio."""
-        return Carried(inner, self.wire, self.registered, self._taken_so_far)
+        return Carried(inner, self.wire, self.registered, self._taken_so_far, self._refused)
 
     async def archives(self, names: Sequence[str]) -> dict[str, Any]:
         """Where container images are: from ``scope:name`` to what ``gridcwl.worker.site.Archives`` has to know.
@@ -113,13 +114,26 @@ class Carriage:
         """A result of an earlier session is taken: if its client did not live to register it, that is to be done."""
         history = self.kept.history
         self.wire.note(job, result)
-        if result.element and history is not None and not history.is_registered(_prefix(result)):
-            self._waiting.append((job, result))
+        prefix = _prefix(result)
+        if prefix and result.element and history is not None and not history.is_registered(prefix):
+            self._waiting.append((self._first_made(job, result), result))
+
+    def _first_made(self, job: Job, result: JobResult) -> Job:
+        """The job under the id and attempt by which an earlier session knew it, as its files' names say."""
+        name = next(did_of(file.location).name for file in own_files(result))
+        maker = maker_of(name)
+        assert maker is not None
+        return replace(job, id=JobId(f"{job.run}-{maker.session}-{maker.number}"), attempt=attempt_of(name))
 
     async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
         """These are known to Rucio now."""
         await self.leave_results(made)
         self.kept.journal.registered(prefix for _, result in made if (prefix := _prefix(result)))
+
+    def _refused(self, job: Job, result: JobResult) -> None:
+        """A success was recorded whose files Rucio does not take: it is a failure, or a resumed run would take it."""
+        _, session, number = job.id.rsplit("-", 2)
+        self.kept.journal.result(row_id(int(session), int(number)), job.attempt, result, folder_name(job))
 
     def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
         waiting, self._waiting = self._waiting, []
@@ -241,10 +255,7 @@ def _keys(journal: Journal, makers: Collection[Maker]) -> dict[Maker, str]:
 
 
 def _prefix(result: JobResult) -> str:
-    for file in result.files:
-        if file.kind == "file" and file.adler32 is not None and file.location.startswith(URL):
-            return prefix_in(did_of(file.location).name)
-    return ""
+    return next((prefix_in(did_of(file.location).name) for file in own_files(result)), "")
 
 
 def _remote_files(value: Any) -> list[dict[str, Any]]:

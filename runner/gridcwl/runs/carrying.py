@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from gridcwl.backends.base import Backend
+from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.literals import Literals
 
@@ -38,6 +39,7 @@ class Carried:
         wire: Wire,
         registered: Callable[[Sequence[tuple[Job, JobResult]]], Awaitable[None]] | None = None,
         earlier: Callable[[], Sequence[tuple[Job, JobResult]]] | None = None,
+        refused: Callable[[Job, JobResult], None] | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -46,12 +48,14 @@ class Carried:
             wire: of the run.
             registered: told of the results that are known to Rucio now.
             earlier: gives results of an earlier session that have been taken and are not known to Rucio yet.
+            refused: told of what has become of a job whose files Rucio does not take.
         """
         self._opening = inner
         self._inner: Backend
         self._wire = wire
         self._registered = registered or _nobody
         self._earlier = earlier or (lambda: ())
+        self._refused = refused or (lambda _job, _result: None)
         self._jobs: dict[JobId, Job] = {}
         self._own: asyncio.Queue[JobEvent] = asyncio.Queue()
         """Events of jobs that never reached the backend."""
@@ -106,13 +110,20 @@ class Carried:
 
         Raises:
             RucioProblem: Rucio does not answer.
+            StoreError: it does not take one of the files, which the run goes on with already.
         """
         made = list(self._earlier())
         if made:
             refused = await self._wire.register(made)
-            for reason in refused.values():
-                log.warning("What an earlier session made is not taken by Rucio: %s", reason)
             await self._registered([(job, result) for job, result in made if job.id not in refused])
+            for job, result in made:
+                if job.id in refused:
+                    self._refused(job, _failure(result, refused[job.id]))
+            for reason in refused.values():
+                raise StoreError(
+                    f"Rucio does not take what an earlier session made: {reason.rstrip('.')}",
+                    remedy="gridcwl resume makes it again, under another name.",
+                )
 
     async def results(self) -> AsyncIterator[JobEvent]:
         """See ``Backend.results``. Results come when their files are registered, as many as there are at a time."""
@@ -178,8 +189,14 @@ class Carried:
             return events
         refused = await self._wire.register(made)
         await self._registered([(job, result) for job, result in made if job.id not in refused])
+        for job, result in made:
+            if job.id in refused:
+                self._refused(job, _failure(result, refused[job.id]))
         return [
-            _refused(event, refused[event.id]) if event.result and event.id in refused else event for event in events
+            replace(event, state=JobState.FAILED, result=_failure(event.result, refused[event.id]))
+            if event.result and event.id in refused
+            else event
+            for event in events
         ]
 
 
@@ -193,7 +210,5 @@ def _without(job: Job, lacking: Sequence[str]) -> JobEvent:
     return JobEvent(job.id, JobState.FAILED, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
 
 
-def _refused(event: JobEvent, reason: str) -> JobEvent:
-    assert event.result is not None
-    result = replace(event.result, outcome=Outcome.PERMANENT_FAILURE, files=(), reason=f"Its output {reason}")
-    return replace(event, state=JobState.FAILED, result=result)
+def _failure(result: JobResult, reason: str) -> JobResult:
+    return replace(result, outcome=Outcome.PERMANENT_FAILURE, files=(), reason=f"Its output {reason}")

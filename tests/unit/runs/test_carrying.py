@@ -12,6 +12,7 @@ import pytest
 from rucio_builders import client_of, fake_server
 
 from gridcwl.backends.base import Capabilities
+from gridcwl.errors import StoreError
 from gridcwl.model import (
     Job,
     JobEvent,
@@ -251,6 +252,24 @@ def test_what_an_earlier_session_did_not_live_to_register_is_registered_before_a
     )  # fmt: skip
     assert told == [lost.id, JobId(f"{RUN}-1-2")]
     assert server.client("alice").get_did("user.runner", f"{RUN}.earlier.j1-1-1.a.txt")["type"] == "FILE"
+
+
+def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_is_known_as_a_failure(
+    server: FakeRucio, wire: Wire
+) -> None:
+    lost = wire.equipped(job(1, "earlier"))
+    client = server.client("runner")
+    taken = {"scope": "user.runner", "name": f"{RUN}.earlier.j1-1-1.a.txt", "bytes": 1, "adler32": "00000001"}
+    client.add_replicas("MEUDON-DISK", [taken])
+    told: list[tuple[JobId, Outcome]] = []
+    backend = Carried(
+        Inner(), wire,
+        earlier=lambda: [(lost, result_of(lost))],
+        refused=lambda job, result: told.append((job.id, result.outcome)),
+    )  # fmt: skip
+    with pytest.raises(StoreError, match=r"does not take what an earlier session made: .*j1-1-1\.a\.txt"):
+        asyncio.run(backend.catch_up())
+    assert told == [(lost.id, Outcome.PERMANENT_FAILURE)]
 
 
 def test_registering_again_changes_nothing(server: FakeRucio, wire: Wire) -> None:

@@ -23,7 +23,7 @@ from gridcwl.worker.naming import LONGEST, MARK, escaped, name_of, split_url, ur
 SCOPE = re.compile(r"[a-zA-Z_.0-9-]{1,25}")
 _SHORT = re.compile(r"(?P<scope>[a-zA-Z_.0-9-]{1,25}):(?P<name>/?[A-Za-z0-9*][/A-Za-z0-9._*-]*)")
 _FIELD = re.compile(r"\{(\w*)\}")
-_OF_JOB = re.compile(r"[./]?j(\d+)-(\d+)-\d+[./]")
+_OF_JOB = re.compile(r"[./]?j(\d+)-(\d+)-(\d+)[./]")
 _FIELDS = ("run", "step", "document", "scope")
 _ROOM = 110
 """Characters of a name that are left for the path that a tool gave to its file."""
@@ -223,9 +223,19 @@ class Maker(NamedTuple):
 
 def maker_of(name: str) -> Maker | None:
     """The job that has made the file of this name; None if none of ours has."""
-    found = MARK.search(name)
-    mark = _OF_JOB.match(name, found.start()) if found else None
+    mark = _mark_in(name)
     return Maker(int(mark[1]), int(mark[2])) if mark else None
+
+
+def attempt_of(name: str) -> int:
+    """The attempt of a job that has made the file of this name; 0 if none of ours has."""
+    mark = _mark_in(name)
+    return int(mark[3]) if mark else 0
+
+
+def _mark_in(name: str) -> re.Match[str] | None:
+    found = MARK.search(name)
+    return _OF_JOB.match(name, found.start()) if found else None
 
 
 def mark_of(job_id: str, attempt: int) -> str:

@@ -144,7 +144,7 @@ class Wire:
         """
         replicas: list[NewReplica] = []
         owners: dict[Did, str] = {}
-        self.said.learn_keys(did_of(file.location).name for _, result in made for file in _own_files(result))
+        self.said.learn_keys(did_of(file.location).name for _, result in made for file in own_files(result))
         for job, result in made:
             for replica in self.replicas_of(job, result):
                 replicas.append(replica)
@@ -161,7 +161,7 @@ class Wire:
         if not result.element:
             return
         own: set[tuple[str, Did]] = set()
-        for file in _own_files(result):
+        for file in own_files(result):
             did = did_of(file.location)
             for dataset in self.datasets_of(job, file.path, result):
                 if (file.location, dataset) not in own:
@@ -255,7 +255,7 @@ def step_of(job: Job) -> str:
     return _SHARD.sub("", job.name)
 
 
-def _own_files(result: JobResult) -> Iterator[ProducedFile]:
+def own_files(result: JobResult) -> Iterator[ProducedFile]:
     """The files that the job has put away; one that it passed through was registered by who made it."""
     for file in result.files:
         if file.kind == "file" and file.location.startswith(URL) and file.adler32 is not None:
@@ -288,4 +288,4 @@ def _matches(path: str, glob: str) -> bool:
     )
 
 
-__all__ = ["URL", "Wire", "open_wire", "own_scope", "step_of"]
+__all__ = ["URL", "Wire", "open_wire", "own_files", "own_scope", "step_of"]
