@@ -113,6 +113,6 @@ def _jdl(job: Job, needs: Needs) -> Iterator[str]:
 
 def _outputs(options: Options) -> str:
     if options.store.store == "rucio":
-        scope = options.store.scope or "the account's scope"
+        scope = options.store.rucio.scope or "the account's scope"
         return f"Rucio, {scope}, on the storage element of the site where each job runs"
     return "DIRAC's output sandboxes, and from there this machine: for small files only; --store rucio is for others"

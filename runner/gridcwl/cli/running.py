@@ -208,7 +208,7 @@ def _backend(options: Options) -> BackendChoice:
     from gridcwl.runs.places import LocalChoice
 
     if options.grid.server is not None:
-        return choice(options.grid, max_jobs=options.max_jobs, site=options.store.site or "")
+        return choice(options.grid, max_jobs=options.max_jobs, site=options.store.rucio.site)
     return LocalChoice(
         engine=options.engine,
         reuse_containers=options.reuse_containers,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from gridcwl.config import Config
+from gridcwl.stores.rucio.settings import RucioSettings
 
 if TYPE_CHECKING:
     from gridcwl.runs.carriage import RucioPlace
@@ -20,29 +21,26 @@ class StoreOptions:
     """What the user asked for, with what is configured."""
 
     store: Store = "local"
-    scope: str = ""
-    name: str = "{run}/{step}"
-    elements: str = ""
-    sites: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    site: str = ""
-    keep_days: float = 14
-    lifetime_days: float | None = None
-    copies: int = 1
-    rse_expression: str = ""
-    output_dataset: str = ""
-    download: bool = True
-    cache: bool = False
-    cache_scopes: Sequence[str] = ()
+    rucio: RucioSettings = field(default_factory=RucioSettings)
+    """How Rucio is used, if it is."""
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {"store": self.store, **asdict(self.rucio)}
 
 
 def from_plain(saved: Mapping[str, Any]) -> StoreOptions:
     """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
-    known = {entry.name for entry in fields(StoreOptions)}
-    return StoreOptions(**{name: value for name, value in saved.items() if name in known})
+    known = {entry.name for entry in fields(RucioSettings)}
+    settings = {name: value for name, value in saved.items() if name in known}
+    return StoreOptions(saved.get("store", "local"), _settings(**settings))
+
+
+def _settings(**given: Any) -> RucioSettings:
+    """Lists become tuples: the settings of a run do not change."""
+    given["cache_scopes"] = tuple(given.get("cache_scopes") or ())
+    given["sites"] = {site: tuple(names) for site, names in (given.get("sites") or {}).items()}
+    return RucioSettings(**given)
 
 
 def add_store(group: argparse._ArgumentGroup) -> None:
@@ -74,9 +72,8 @@ def with_cache(arguments: Sequence[str]) -> list[str]:
 
 def read(given: argparse.Namespace, config: Config) -> StoreOptions:
     """The options of a command line, over those of the configuration."""
-    ours, rucio = StoreOptions(), config.rucio
-    return StoreOptions(
-        store=given.store or config.store or "local",
+    ours, rucio = RucioSettings(), config.rucio
+    settings = _settings(
         scope=given.rucio_scope or rucio.scope or "",
         name=given.rucio_name or rucio.name or ours.name,
         elements=given.rucio_rse or rucio.rse or "",
@@ -91,6 +88,7 @@ def read(given: argparse.Namespace, config: Config) -> StoreOptions:
         cache=given.cache_in_rucio,
         cache_scopes=rucio.cache_scopes,
     )
+    return StoreOptions(given.store or config.store or "local", settings)
 
 
 def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RucioPlace | None:
@@ -109,16 +107,11 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
     from gridcwl.stores.rucio.asking import Asking
     from gridcwl.stores.rucio.client import RucioClient
     from gridcwl.stores.rucio.names import check_template, chosen_dataset
-    from gridcwl.stores.rucio.settings import RucioSettings
 
-    check_template(options.name)
-    if options.output_dataset:
-        chosen_dataset(options.output_dataset)
-    values = options.plain()
-    del values["store"]
-    values["cache_scopes"] = tuple(options.cache_scopes)
-    values["sites"] = {site: tuple(names) for site, names in options.sites.items()}
-    settings = RucioSettings(**values)
+    settings = options.rucio
+    check_template(settings.name)
+    if settings.output_dataset:
+        chosen_dataset(settings.output_dataset)
     client = RucioClient()
     return RucioPlace(client, settings, Asking(client, settings.scope, known))
 

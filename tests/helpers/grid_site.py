@@ -1,0 +1,51 @@
+"""A folder from which runs are sent to the testbed's DIRAC and Rucio, and what DIRAC says of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# says what the client itself read and wrote when it has ended
+COUNTED = """
+import sys
+from gridcwl.cli.main import main
+code = main(sys.argv[1:])
+counts = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
+print("client bytes", int(counts["rchar"]) + int(counts["wchar"]), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@dataclass
+class Site:
+    """A folder from which runs are sent out."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def gridcwl(self, *words: str, timeout: float = 400, counted: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", COUNTED] if counted else [sys.executable, "-m", "gridcwl"]
+        return subprocess.run(
+            [*command, *words], cwd=self.folder, env=self.environment, text=True, capture_output=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def write(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text)
+        return name
+
+    @property
+    def run(self) -> str:
+        """The latest run."""
+        return sorted(path.name for path in (self.folder / "state" / "runs").iterdir())[-1]
+
+
+def jobs_at_dirac(dirac_clients: Any, run: str) -> dict[int, dict[str, str]]:
+    """What DIRAC itself says of a run's jobs."""
+    monitoring = dirac_clients.monitoring()
+    numbers = monitoring.getJobs({"JobGroup": run})["Value"]
+    found: dict[int, dict[str, str]] = monitoring.getJobsSummary([int(number) for number in numbers])["Value"]
+    return {int(number): about for number, about in found.items()}
