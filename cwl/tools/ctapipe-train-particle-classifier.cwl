@@ -9,7 +9,7 @@ doc: |
   an image, on simulated gamma rays and protons of DL2. Where the energy is a feature, both files need
   it: see ctapipe-apply-models.
 
-  Not measured by itself: the memory asked for is that of ctapipe-train-energy-regressor.
+  Measured on 2.5 MB of gamma rays and 0.9 MB of protons, 50 trees: 4.6 s of processor time, 345 MiB of memory.
 
 requirements:
   ResourceRequirement:

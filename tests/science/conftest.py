@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -197,3 +198,42 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             assert done.returncode == 0, done.stdout + done.stderr
             said.write_text(done.stdout)
     return Demo(folder, said.read_text(), json.loads((folder / "outputs.json").read_text()))
+
+
+Example = Callable[[str], dict[str, Any]]
+_MADE = re.compile(r"^# made by: gridcwl --outdir cwl/data/files cwl/(\S+) cwl/(\S+)$", re.M)
+
+
+@pytest.fixture
+def example(gridcwl: Run, data: Callable[[str], Path], tmp_path: Path, request: pytest.FixtureRequest) -> Example:
+    """The input object of an example: its files are of the manifest, or made as the object says."""
+
+    def folder_of(text: str) -> Path:
+        made = _MADE.search(text)
+        if made is None:
+            return tmp_path
+        document, job = made.groups()
+        if document == "workflows/cta-irf.cwl":
+            return request.getfixturevalue("demo").folder / "files"
+        inputs, folder = tmp_path / "made.json", tmp_path / "made"
+        inputs.write_text(json.dumps(given(job)))
+        assert gridcwl("--outdir", folder, CWL / document, inputs).outputs
+        return folder
+
+    def given(job: str) -> dict[str, Any]:
+        path = CWL / job
+        made = folder_of(path.read_text())
+
+        def found(value: Any) -> Any:
+            if isinstance(value, list):
+                return [found(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            kept = value["location"].removeprefix("../../data/files/")
+            if kept == value["location"]:
+                return file(path.parent / kept)
+            return file(made / kept if (made / kept).exists() else data(kept))
+
+        return {name: found(value) for name, value in YAML(typ="safe").load(path).items()}
+
+    return given

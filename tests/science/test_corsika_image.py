@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cwltest.compare import compare
+from ruamel.yaml import YAML
 
-from .conftest import CHECKOUT, CWL, Demo, Run, file, local, showers, small_inputs
+from .conftest import CHECKOUT, CWL, Demo, Example, Run, file, local, showers, small_inputs
 from .stand_ins import (
     IMAGE,
     TELESCOPES,
@@ -97,6 +99,19 @@ def test_cta_irf_ends_with_the_same_numbers_by_either_generator(gridcwl: Run, de
     assert "parametrised" in theirs.pop("notice").lower()
     assert mine.pop("notice") == ""
     assert mine == pytest.approx(theirs)
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("image", "telescopes")
+@pytest.mark.parametrize("name", ["corsika", "sim_telarray"])
+def test_an_example_of_a_licensed_program_leaves_what_is_expected(
+    gridcwl: Run, example: Example, tmp_path: Path, name: str
+) -> None:
+    (case,) = (case for case in YAML(typ="safe").load(CWL / "tests.yml") if case["id"] == name)
+    inputs = tmp_path / "inputs.json"
+    inputs.write_text(json.dumps(example(case["job"])))
+    arguments = ("--overrides", overrides(tmp_path), "--outdir", tmp_path / "out")
+    compare(case["output"], gridcwl(*arguments, CWL / case["tool"], inputs).outputs)
 
 
 def test_a_tarball_that_is_another_one_is_refused(images: None, tmp_path: Path) -> None:  # noqa: ARG001
