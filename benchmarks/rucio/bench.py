@@ -16,80 +16,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import http.client
 import json
 import logging
 import os
 import resource
-import ssl
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from gridcwl.testbed.rucio.proxy import Proxy, in_front_of
 
 ELEMENT = "LYON-DISK"
 SCOPE = "user.runner"
-
-
-class Proxy:
-    """Stands in front of the server and counts."""
-
-    def __init__(self, url: str, authority: Path) -> None:
-        self.requests = 0
-        self._target = urlsplit(url)
-        self._context = ssl.create_default_context(cafile=authority)
-        self._open = threading.local()
-
-    def forward(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests += 1
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        headers = {name: value for name, value in handler.headers.items() if name.lower() not in ("host", "connection")}
-        if not hasattr(self._open, "connection"):
-            self._open.connection = http.client.HTTPSConnection(
-                self._target.hostname or "", self._target.port, context=self._context
-            )
-        connection = self._open.connection
-        connection.request(handler.command, handler.path, body=body or None, headers=headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        handler.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-
-@contextlib.contextmanager
-def counted(url: str, authority: Path) -> Iterator[tuple[Proxy, str]]:
-    """A proxy for a server, and its URL."""
-    proxy = Proxy(url, authority)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            proxy.forward(self)
-
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, *_words: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield proxy, f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
 
 
 class Stopwatch:
@@ -101,10 +43,10 @@ class Stopwatch:
     @contextlib.contextmanager
     def measuring(self) -> Iterator[dict[str, float]]:
         found: dict[str, float] = {}
-        before, requests, begun = _peak_mib(), self._proxy.requests, time.perf_counter()
+        before, requests, begun = _peak_mib(), self._proxy.count, time.perf_counter()
         yield found
         found["seconds"] = time.perf_counter() - begun
-        found["requests"] = self._proxy.requests - requests
+        found["requests"] = self._proxy.count - requests
         found["grew_mib"] = _peak_mib() - before
 
 
@@ -140,6 +82,39 @@ def publish_and_fetch(watch: Stopwatch, paths: list[Path], run: str, into: Path)
         with watch.measuring() as fetched:
             asyncio.run(store.fetch(refs, into))
     return published, fetched
+
+
+def carry(watch: Stopwatch, count: int, run: str) -> Any:
+    """What so many jobs of a scattered step have made becomes known, with all that a run says of it."""
+    from gridcwl.model import Image, Job, JobId, JobResult, Outcome, OutputRules, ProducedFile, RunId
+    from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.stores.rucio.settings import RucioSettings
+    from gridcwl.stores.rucio.wire import open_wire
+    from gridcwl.worker.naming import name_of, url_of
+
+    run = f"20261123-000000-{run[-6:]}"
+    rules = OutputRules(None, (), {"out": ("a.txt",)})
+    with contextlib.closing(RucioClient()) as client:
+        wire = asyncio.run(open_wire(RucioSettings(elements=ELEMENT), run, "bench", client=client))
+        wire.said.keys = lambda makers: {maker: f"{maker.number:040x}" for maker in makers}
+        made = []
+        for number in range(count):
+            one = Job(JobId(f"{run}-1-{number}"), RunId(run), f"step[{number}]", ("true",), Image("x"), outputs=rules)
+            job = wire.equipped(one)
+            assert job.storage is not None
+            url = url_of(job.storage.scope, name_of(job.storage.prefix, "a.txt"))
+            file = ProducedFile("a.txt", "file", url, 1, "0" * 40, "00000001")
+            result = JobResult(job.id, Outcome.SUCCESS, 0, files=(file,), element=ELEMENT, image="sha256:1")
+            made.append((job, result))
+
+        async def work() -> None:
+            assert not await wire.register(made)
+            keys = [f"{number:040x}".encode() for number in range(count)]
+            await wire.registrar.say(wire.said.completed(lambda _step: keys))
+
+        with watch.measuring() as carried:
+            asyncio.run(work())
+    return carried
 
 
 def upload_and_download(watch: Stopwatch, paths: list[Path], run: str, into: Path) -> tuple[Any, Any]:
@@ -202,8 +177,10 @@ def measure(arguments: argparse.Namespace, scratch: Path, watch: Stopwatch) -> d
     results: dict[str, Any] = {}
     results["publish"], results["fetch"] = publish_and_fetch(watch, ours, run, scratch / "fetched")
     line("publish: gridcwl", len(ours), results["publish"])
+    results["carry"] = carry(watch, arguments.files, run)
     results["upload"], results["download"] = upload_and_download(watch, theirs, run, scratch / "downloaded")
     line("publish: UploadClient", len(theirs), results["upload"])
+    line("register results: gridcwl", arguments.files, results["carry"])
     line("fetch: gridcwl", len(ours), results["fetch"])
     line("fetch: DownloadClient", len(theirs), results["download"])
     results["register"], results["resolve"] = resolve(watch, arguments.dids, run)
@@ -235,8 +212,8 @@ def main() -> None:
         rucio: Any = testbed.service("rucio")
         try:
             os.environ.update(rucio.clients.exports("runner"))
-            with counted(rucio.url, Path(os.environ["X509_CERT_DIR"]) / "testbed-ca.pem") as (proxy, url):
-                os.environ["RUCIO_CONFIG"] = str(rucio.clients.configuration("runner", url=url))
+            with in_front_of(rucio.url, rucio.clients.ca) as proxy:
+                os.environ["RUCIO_CONFIG"] = str(rucio.clients.configuration("runner", url=proxy.url))
                 results = measure(arguments, Path(folder), Stopwatch(proxy))
         finally:
             if arguments.dir is None:

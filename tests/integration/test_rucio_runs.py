@@ -119,6 +119,57 @@ def test_what_a_run_gives_out_goes_into_the_next_one_as_it_is(grid: Grid) -> Non
     assert (grid.desk.outdir / "said").read_text() == "one./sub/two\ntwo"
 
 
+TREE = "mkdir -p d/sub/deep d/none d/sub/empty; printf 1 > d/one; printf 2 > 'd/sub/t wo'; printf 3 > d/sub/deep/one"
+SHOW = shell('cd "$0"; find -L . | sort', inputs={"folder": on_command_line("Directory")},
+             outputs={"said": "stdout"}, stdout="said")  # fmt: skip
+FOUND = "./none\n./one\n./sub\n./sub/deep\n./sub/deep/one\n./sub/empty\n./sub/t wo\n"
+
+
+def test_a_directory_comes_back_as_it_was_by_nothing_but_its_name(grid: Grid) -> None:
+    made = grid.run(shell(TREE, outputs={"folder": glob("d", "Directory")}))
+    assert made.code == 0, made.stderr
+    assert local_tree(grid.desk.outdir / "d") == FOUND
+    said = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "said").read_text() == f".\n{FOUND}"
+
+
+def test_an_empty_directory_is_a_dataset_too(grid: Grid) -> None:
+    made = grid.run(shell("mkdir d", outputs={"folder": glob("d", "Directory")}))
+    assert made.code == 0, made.stderr
+    url = made.outputs["folder"]["location"]
+    assert list(grid.client.list_files(grid.scope, url.rpartition("/")[2])) == []
+    said = grid.run(SHOW, {"folder": remote("Directory", url)})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "said").read_text() == ".\n"
+
+
+def test_a_literal_directory_comes_back_with_the_places_of_its_files(grid: Grid) -> None:
+    put = {
+        "cwlVersion": "v1.2", "class": "ExpressionTool", "requirements": {"InlineJavascriptRequirement": {}},
+        "inputs": {"files": "File[]"}, "outputs": {"folder": "Directory"},
+        "expression": """${ return {folder: {class: "Directory", basename: "lit", listing: [
+            {class: "Directory", basename: "none", listing: []},
+            {class: "Directory", basename: "sub", listing: inputs.files}]}}; }""",
+    }  # fmt: skip
+    document = workflow(
+        {"words": "string[]"}, {"folder": {"type": "Directory", "outputSource": "put/folder"}},
+        say=step(shell('printf "$0" > "$0"', inputs={"word": on_command_line("string")},
+                       outputs={"said": glob("?")}), "said", scatter="word", word="words"),
+        put=step(put, "folder", files="say/said"),
+    )  # fmt: skip
+    made = grid.run(document, {"words": list("ab")})
+    assert made.code == 0, made.stderr
+    assert local_tree(grid.desk.outdir / "lit") == "./none\n./sub\n./sub/a\n./sub/b\n"
+    said = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
+    assert said.code == 0, said.stderr
+    assert (grid.desk.outdir / "said").read_text() == ".\n./none\n./sub\n./sub/a\n./sub/b\n"
+
+
+def local_tree(folder: Path) -> str:
+    return "".join(f"./{path.relative_to(folder)}\n" for path in sorted(folder.rglob("*")))
+
+
 def test_between_steps_only_names_travel_and_bytes_lie_on_the_storage_element(grid: Grid) -> None:
     sort = tool("sort", inputs={"file": on_command_line("File")}, outputs={"sorted": "stdout"}, stdout="sorted")
     document = workflow(
@@ -409,11 +460,8 @@ def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> No
 @pytest.mark.parametrize(
     "options", [("--rucio-scope", "user.runner"), ("--output-dataset", "user.runner:mine")], ids=lambda words: words[0]
 )
-def test_a_scope_of_somebody_else_is_told_before_any_job_runs(
-    grid: Grid,
-    as_alice: None,
-    options: tuple[str, str],  # noqa: ARG001
-) -> None:
+@pytest.mark.usefixtures("as_alice")
+def test_a_scope_of_somebody_else_is_told_before_any_job_runs(grid: Grid, options: tuple[str, str]) -> None:
     ran = grid.desk.folder / "ran"
     said = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, *options, rse="ORSAY_USERDISK")
     assert said.code == 1

@@ -6,7 +6,9 @@ A dataset is a ``File[]`` or a Directory, a container an array of arrays or a Di
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from cwltool.builder import substitute
 from cwltool.process import shortname
@@ -105,7 +107,7 @@ class _Lookup:
             )
         if found["collections"] and _takes_list(_items(kind)):
             return [self._files(one, _items(kind), name) for one in found["collections"]]
-        return [dict(file) for file in _all_files(found)]
+        return [_plain(file) for file in _all_files(found)]
 
     def _directory(self, value: Any, found: CwlObject, kind: Any, name: str) -> Any:
         if found["class"] == "File":
@@ -123,15 +125,52 @@ class _Lookup:
 
 def directory_listing(found: CwlObject) -> list[CwlObject]:
     """What a dataset or container is as a Directory. Names that are there twice get a number."""
-    children: dict[str, CwlObject] = {}
+    root = _Folder(str(found["location"]).partition("?")[0])
     for file in found["files"]:
-        name = _free(str(file["basename"]), children)
-        children[name] = {**file, "basename": name}
+        above, _, name = str(file.get("path", file["basename"])).rpartition("/")
+        children = root.below(above).children
+        free = _free(name, children)
+        children[free] = {**_plain(file), "basename": free}
+    for path in found.get("folders", ()):
+        root.below(path)
     for one in found["collections"]:
-        name = _free(str(one["basename"]), children)
+        name = _free(str(one["basename"]), root.children)
         listing = directory_listing(one)
-        children[name] = {"class": "Directory", "location": one["location"], "basename": name, "listing": listing}
-    return list(children.values())
+        root.children[name] = {
+            "class": "Directory", "location": one["location"], "basename": name, "listing": listing,
+        }  # fmt: skip
+    return root.listing()
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A Directory while its listing is put together."""
+
+    location: str
+    children: dict[str, CwlObject] = field(default_factory=dict)
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+    def below(self, path: str) -> _Folder:
+        """The folder of this path, which is made if it is not there."""
+        folder = self
+        for part in filter(None, path.split("/")):
+            if part not in folder.folders:
+                folder.folders[part] = _Folder(f"{folder.location}/{quote(part)}")
+            folder = folder.folders[part]
+        return folder
+
+    def listing(self) -> list[CwlObject]:
+        """What is in it, files first."""
+        within = [
+            {"class": "Directory", "location": folder.location, "basename": name, "listing": folder.listing()}
+            for name, folder in self.folders.items()
+        ]
+        return [*self.children.values(), *within]
+
+
+def _plain(file: CwlObject) -> CwlObject:
+    """A File without its place in a Directory."""
+    return {name: value for name, value in file.items() if name != "path"}
 
 
 def _free(name: str, taken: CwlObject) -> str:

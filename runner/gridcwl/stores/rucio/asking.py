@@ -13,8 +13,11 @@ from typing import Any, TypeVar
 
 from gridcwl.errors import InputError, StoreError
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
+from gridcwl.stores.rucio.descriptions import DIRECTORY
 from gridcwl.stores.rucio.names import Did, Query, did_of, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
+from gridcwl.stores.rucio.trees import Said, place_of
+from gridcwl.stores.rucio.trees import read as read_tree
 from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.naming import path_in
 from gridcwl.worker.storage import way_to
@@ -43,6 +46,7 @@ class Asking:
         self.known: dict[str, Found] = dict(known or {})
         self.replicas: dict[Did, Replicas] = {}
         """Where the files are that were looked for."""
+        self._trees: dict[Did, Said] = {}
 
     def understands(self, location: str) -> bool:
         """See ``RemoteFiles.understands``."""
@@ -109,6 +113,7 @@ class Asking:
                     remedy=f"rucio replica list file {did} shows where it was.",
                 )
         collections = {did: str(meta["did_type"]) for did, meta in kinds.items()}
+        self._learn_trees([did for did, kind in collections.items() if kind == "DATASET"])
         return found | {did: self._collection(did, kind) for did, kind in collections.items()}
 
     def _files(self, dids: Sequence[Did]) -> dict[Did, Found]:
@@ -130,15 +135,30 @@ class Asking:
             answers += self._now("get_metadata_bulk", asked)
         return {Did(meta["scope"], meta["name"]): meta for meta in answers}
 
+    def _learn_trees(self, datasets: Sequence[Did]) -> None:
+        """What datasets of ours say of the Directories that they are; a server without such metadata says nothing."""
+        for start in range(0, len(datasets), CHUNK):
+            asked = [{"scope": did.scope, "name": did.name} for did in datasets[start : start + CHUNK]]
+            try:
+                answers = self._now("get_metadata_bulk", asked, plugin="JSON")
+            except RucioProblem as problem:
+                if problem.kind in ("ServerConnectionException", "DatabaseException"):
+                    raise
+                return
+            for said in answers:
+                if DIRECTORY in said:
+                    self._trees[Did(said["scope"], said["name"])] = read_tree(said[DIRECTORY])
+
     def _collection(self, did: Did, kind: str, depth: int = 0) -> Found:
         made: Found = {"class": "Collection", "location": did.url, "basename": basename(did)}
         if kind == "DATASET":
             files = self._now("list_files", did.scope, did.name)
-            return made | {"files": _entries(files), "collections": []}
+            return made | _in_directory(did, _entries(files), self._trees.get(did, Said()))
         if depth > _DEEPEST:
             raise InputError(f"{did.url} has containers within containers without end")
         inside = self._now("list_content", did.scope, did.name)
         ordered = sorted(inside, key=lambda one: (str(one["scope"]), str(one["name"])))
+        self._learn_trees([Did(one["scope"], one["name"]) for one in ordered if one["type"] == "DATASET"])
         collections = [self._collection(Did(one["scope"], one["name"]), one["type"], depth + 1) for one in ordered]
         return made | {"files": [], "collections": collections}
 
@@ -190,6 +210,19 @@ def _entries(files: Iterable[Mapping[str, Any]]) -> list[Found]:
         did = Did(file["scope"], file["name"])
         found.append(_file(did, Replicas(int(file["bytes"] or 0), file.get("adler32"), (), ())))
     return found
+
+
+def _in_directory(dataset: Did, files: list[Found], said: Said) -> Found:
+    """A dataset as a Directory, too: where names or metadata say so, its files have paths, and there are folders."""
+    made: Found = {"files": files, "collections": []}
+    for file in files:
+        did = did_of(file["location"])
+        path = said.places.get(str(did)) or place_of(did, dataset)
+        if path != file["basename"]:
+            file["path"] = path
+    if said.folders:
+        made["folders"] = list(said.folders)
+    return made | ({"basename": said.basename} if said.basename else {})
 
 
 def run_now(question: Coroutine[Any, Any, T]) -> T:

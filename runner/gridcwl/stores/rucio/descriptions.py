@@ -18,6 +18,7 @@ from gridcwl.stores.rucio.names import Did, Maker, maker_of
 
 KEY = "gridcwl_key"
 DIGEST = "gridcwl_image_digest"
+DIRECTORY = "gridcwl_directory"
 
 Keys = Callable[[Collection[Maker]], Mapping[Maker, str]]
 """Gives the keys, in hexadecimal digits, of those jobs that it knows."""
@@ -53,7 +54,7 @@ class Descriptions:
 
     def directory(self, did: Did, tree: str) -> None:
         """A dataset that is a Directory; ``tree`` is what :mod:`gridcwl.stores.rucio.trees` says of it."""
-        self.known[did] = self.known.get(did, self._whole()) | {"gridcwl_directory": tree}
+        self.known[did] = self.known.get(did, self._whole()) | {DIRECTORY: tree}
 
     def of_step(self, did: Did, job: Job, step: str, port: str, result: JobResult) -> None:
         """A dataset of one output of a step; ``result`` is of a job that has made a part of it."""
@@ -119,4 +120,4 @@ def _summary(keys: Iterable[bytes]) -> dict[str, Any]:
     return {KEY: last.hex() if count == 1 else digest.hexdigest(), "gridcwl_jobs": count}
 
 
-__all__ = ["DIGEST", "KEY", "Descriptions", "Keys"]
+__all__ = ["DIGEST", "DIRECTORY", "KEY", "Descriptions", "Keys"]

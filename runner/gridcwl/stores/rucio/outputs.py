@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
 from gridcwl.stores.rucio.names import Did, chosen_dataset, did_of
 from gridcwl.stores.rucio.rules import add_rule
+from gridcwl.stores.rucio.trees import tree_of, written
 from gridcwl.stores.rucio.wire import URL, Wire
 
 log = logging.getLogger("gridcwl.stores.rucio")
@@ -45,17 +46,25 @@ class Outputs:
 
     def _sort_in(self, entry: CwlObject, output: str, number: int) -> None:
         files = [did_of(file["location"]) for file in _files(entry) if str(file.get("location", "")).startswith(URL)]
-        if not files:
-            return
         if entry["class"] == "Directory":
-            if str(entry.get("location", "_:")).startswith("_:"):
-                entry["location"] = self.wire.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
-            self._put(did_of(entry["location"]), files)
-        chosen = self.wire.settings.output_dataset
-        dataset = chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output)
-        if not chosen:
-            self.wire.said.output(dataset, output)
-        self._put(dataset, files)
+            self._keep_directory(entry, output, number, files)
+        if files:
+            chosen = self.wire.settings.output_dataset
+            dataset = chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output)
+            if not chosen:
+                self.wire.said.output(dataset, output)
+            self._put(dataset, files)
+
+    def _keep_directory(self, entry: CwlObject, output: str, number: int, files: Sequence[Did]) -> None:
+        """A Directory is a dataset; one of another scope is somebody's input that was passed through."""
+        if str(entry.get("location", "_:")).startswith("_:"):
+            entry["location"] = self.wire.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
+        if not str(entry["location"]).startswith(URL):
+            return
+        did = did_of(entry["location"])
+        if did.scope == self.wire.naming.scope:
+            self.wire.said.directory(did, written(tree_of(entry), did))
+            self._put(did, files)
 
     def _put(self, dataset: Did, files: Iterable[Did]) -> None:
         self.contents.setdefault(dataset, {}).update(dict.fromkeys(files))
@@ -71,6 +80,9 @@ class Outputs:
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
             attachments += registrar.holding(grouped)
             await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+        empty = list(registrar.holding(did for did, files in self.contents.items() if not files))
+        if empty:
+            await self.wire.client.call("attach_dids_to_dids", empty, ignore_duplicate=True)
 
     async def _make_rules(self) -> None:
         settings = self.wire.settings
