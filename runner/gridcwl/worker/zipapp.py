@@ -1,12 +1,18 @@
 """The worker as one file that any Python 3.9 or newer can run. Not a part of that file itself.
 
+The modules are in it as they are, and compiled for the Python that makes the file: a node that has the same starts the
+worker in half the time, and any other takes no notice.
+
 Also loaded by the package's build, by its path: it imports nothing of gridcwl.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
 import io
+import marshal
 import os
 import tempfile
 import zipfile
@@ -68,8 +74,21 @@ def _members() -> Dict[str, bytes]:
         if source.name != Path(__file__).name
     }
     members["gridcwl/__init__.py"] = (_HERE.parent / "__init__.py").read_bytes()
+    members |= {f"{name}c": _compiled(name, source) for name, source in members.items()}
     members["__main__.py"] = _MAIN
     return members
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """As importlib keeps it, "unchecked": the source beside it is known to be the same. Docstrings stay there."""
+    unchecked = (1).to_bytes(4, "little")
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
+    code = compile(tree, name, "exec", dont_inherit=True, optimize=0)
+    # In marshal's later versions the bytes depend on what else the process has loaded.
+    return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(source) + marshal.dumps(code, 2)
 
 
 def _written(path: Path, data: bytes) -> Path:

@@ -229,7 +229,31 @@ def test_the_zipapp_holds_the_worker_and_nothing_of_the_rest(zipapp):
     names = zipfile.ZipFile(zipapp).namelist()
 
     assert "gridcwl/worker/job.py" in names
-    assert all(name.startswith("gridcwl/worker/") or name in ("__main__.py", "gridcwl/__init__.py") for name in names)
+    sources = [name for name in names if name.endswith(".py")]
+    assert all(name.startswith("gridcwl/worker/") or name in ("__main__.py", "gridcwl/__init__.py") for name in sources)
+    assert sorted(names) == sorted([*sources, *(f"{name}c" for name in sources if name != "__main__.py")])
+
+
+def test_a_node_with_the_same_python_runs_what_is_compiled_and_any_other_the_source(tmp_path, zipapp):
+    code = "import gridcwl.worker.job as job; print(job.__file__.rpartition('.')[2], job.run_job.__module__)"
+    environment = {"PYTHONPATH": str(zipapp)}
+    words = [sys.executable, "-S", "-c", code]
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["pyc", "gridcwl.worker.job"]
+    other = tmp_path / "other.pyz"
+    with zipfile.ZipFile(zipapp) as archive, zipfile.ZipFile(other, "w") as changed:
+        for name in archive.namelist():
+            content = archive.read(name)
+            changed.writestr(name, b"\0\0\r\n" + content[4:] if name.endswith(".pyc") else content)
+    said = subprocess.run(words, env={"PYTHONPATH": str(other)}, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["py", "gridcwl.worker.job"]
+
+
+def test_the_zipapp_does_not_depend_on_what_else_is_loaded(tmp_path, zipapp):
+    again = tmp_path / "again.pyz"
+    code = f"import gridcwl.cli.main, pathlib; import gridcwl.worker.zipapp as z; z.build(pathlib.Path({str(again)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert again.read_bytes() == zipapp.read_bytes()
 
 
 def test_a_source_tree_builds_its_zipapp_once(tmp_path, monkeypatch):
