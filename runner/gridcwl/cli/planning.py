@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.grid_options import choice
@@ -31,14 +32,18 @@ def plan(options: Options) -> int:
 
 
 def _plan(options: Options, server: Server, evaluation: Any) -> int:
+    from gridcwl.cli.running import rucio
     from gridcwl.cwl.session import open_document
-    from gridcwl.runs.planning import planned
+    from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 
     session = open_document(
         options.document, options.words, evaluation, basedir=options.basedir, overrides=options.overrides
     )
-    steps = planned(session, session.inputs(), new_run_id())
+    with rucio(options, session) as place:
+        steps = planned(session, session.inputs(), new_run_id())
+        if place is not None:
+            steps = located(steps, place)
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = choice(options.grid).wishes
     homeless = False
@@ -71,8 +76,8 @@ def _step(
     if not step.jobs:
         yield "  known      only what the tool says itself: its inputs come from other steps"
     if step.jobs:
-        moved = [matching.input_bytes(each) for each in step.jobs]
-        yield f"  input      {sum(moved)} bytes in all, at most {max(moved)} for one job"
+        read = [matching.input_bytes(each) for each in step.jobs]
+        yield f"  input      {sum(read)} bytes in all, at most {max(read)} for one job"
     try:
         needs = matching.near(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
     except GridCWLError as error:
@@ -82,6 +87,8 @@ def _step(
     fitting = matching.fitting(needs, offers)
     if fitting or not offers:
         yield f"  sites      {', '.join(fitting) or 'any'}"
+    if step.jobs:
+        yield f"  to move    {_to_move(step.jobs, needs, wishes, offers)}"
     for offer in offers:
         if offer.site not in fitting:
             yield f"  {'not at' if fitting else 'sites      none: not at'}     {offer.site}: " + str(
@@ -92,6 +99,19 @@ def _step(
     if step.number is not None:
         yield f"  calls      {-(-step.number // min(most or 1000, 1000))} submission(s)"
     yield from _jdl(job, needs)
+
+
+def _to_move(jobs: Sequence[Job], needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> str:
+    """The input bytes that are not beside the sites where the jobs go, each as near to its own inputs as it may."""
+    from gridcwl.backends.dirac import matching
+
+    anywhere = replace(needs, sites=(), near=False) if needs.near else needs
+    moved = []
+    for job in jobs:
+        own = matching.near(job, anywhere, wishes, offers)
+        moved.append(matching.bytes_to_move(job, matching.fitting(own, offers)))
+    least, most = (sum(counts) for counts in zip(*moved, strict=True))
+    return f"{least} bytes in all" if least == most else f"{least} to {most} bytes in all, depending on the site"
 
 
 def _asked(needs: Needs) -> str:

@@ -40,7 +40,7 @@ def run(options: Options) -> int:
 
     typed = _typed(options)
     session = _opened(options)
-    with _place(options, session) as place:
+    with rucio(options, session) as place:
         inputs = _inputs(session, options)
         with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
             _keep(kept, session, inputs, options, typed, place)
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
 
 
 @contextmanager
-def _place(options: Options, session: CwlSession, known: Any = None) -> Iterator[RucioPlace | None]:
+def rucio(options: Options, session: CwlSession, known: Any = None) -> Iterator[RucioPlace | None]:
     """Rucio, if files live there: then the session's may be there, too. ``known`` is what an earlier session found."""
     place = open_place(options.store, known)
     if place is None:
@@ -115,7 +115,7 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         session = _opened(options)
         history = kept.history
         known = history.meta("found") if history is not None else None
-        place = leaving.enter_context(_place(options, session, known))
+        place = leaving.enter_context(rucio(options, session, known))
         inputs = _inputs(session, options)
         if history is not None and (outputs := history.meta("outputs")) is not None:
             if history.meta("fingerprint") == fingerprint(_documents(session), inputs):

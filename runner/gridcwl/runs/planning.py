@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.demands import Demand, demand_of, demands
 from gridcwl.cwl.graph import CwlEvaluator
@@ -15,8 +16,11 @@ from gridcwl.cwl.tool import evaluate, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.errors import GridCWLError
-from gridcwl.model import Job, JobId, Resources, RunId
+from gridcwl.model import Job, JobId, Resources, RunId, StagedFile, Storage
 from gridcwl.runs.sums import local_path
+
+if TYPE_CHECKING:
+    from gridcwl.runs.carriage import RucioPlace
 
 _MOST = 2000
 """Jobs that are resolved; of the others only the number is told."""
@@ -77,6 +81,33 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
         )
         for name, leaf, conditional in _tools(session.graph)
     ]
+
+
+def located(steps: Sequence[PlannedStep], place: RucioPlace) -> list[PlannedStep]:
+    """The steps with jobs that know where their inputs are: the replicas, and which sites are near them.
+
+    Raises:
+        RucioProblem: Rucio does not answer.
+        ConfigError: none of its storage elements can be used.
+    """
+    from gridcwl.stores.rucio.elements import find_elements
+
+    elements = asyncio.run(find_elements(place.client, place.settings))
+    storage = Storage("", "", elements.usable)
+
+    def whereabouts(job: Job) -> Job:
+        return replace(job, storage=storage, staged=tuple(_with_replicas(entry, place) for entry in job.staged))
+
+    return [replace(step, jobs=tuple(map(whereabouts, step.jobs)), sample=whereabouts(step.sample)) for step in steps]
+
+
+def _with_replicas(entry: StagedFile, place: RucioPlace) -> StagedFile:
+    from gridcwl.stores.rucio.names import did_of
+
+    if not entry.sources or not entry.sources[0].startswith("rucio://"):
+        return entry
+    known = place.asking.replicas.get(did_of(entry.sources[0]))
+    return entry if known is None else replace(entry, sources=known.pfns, size=known.size, location=entry.sources[0])
 
 
 def certain(process: Workflow | Leaf, inputs: Mapping[str, Any], run: RunId) -> list[Job]:

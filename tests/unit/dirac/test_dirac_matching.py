@@ -140,6 +140,13 @@ def test_data_at_a_closed_site_do_not_hold_a_job_up_unless_that_is_wanted():
         placed(job, "strict")
 
 
+def test_what_is_to_be_moved_depends_on_the_site():
+    job = reading(**{"file__/lyon/a": 10, "davs__cnaf/b": 90})
+    assert matching.bytes_to_move(job, ["Lyon", "CNAF", "Orsay"]) == (10, 100)
+    assert matching.bytes_to_move(job, ["Lyon"]) == (90, 90)
+    assert matching.bytes_to_move(job, []) == (10, 100)
+
+
 def test_a_preference_is_no_demand():
     wishes = Wishes(local_bytes=0)
     job = reading(**{"file__/lyon/a": 10, "davs__cnaf/b": 90})

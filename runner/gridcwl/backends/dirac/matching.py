@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -243,6 +243,20 @@ def bytes_at(job: Job) -> dict[str, int]:
 def input_bytes(job: Job) -> int:
     """The size of all inputs that have to be had from somewhere, as far as it is known."""
     return sum(entry.size or 0 for entry in job.staged if entry.sources)
+
+
+def bytes_to_move(job: Job, sites: Collection[str]) -> tuple[int, int]:
+    """How many bytes of the job's inputs are not beside the site where it runs: at the best and at the worst of these.
+
+    Args:
+        job: with its inputs, as far as it is known where they are.
+        sites: where it can run; none means that nobody knows.
+    """
+    total, held = input_bytes(job), bytes_at(job)
+    if not sites:
+        return total - max(held.values(), default=0), total
+    there = [held.get(site, 0) for site in sites]
+    return total - max(there), total - min(there)
 
 
 def near(job: Job, needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> Needs:
