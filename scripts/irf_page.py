@@ -41,6 +41,7 @@ table { border-collapse: collapse; margin: 1rem 0 } td, th { text-align: left; p
 th { border-bottom: 1px solid #999 } td.number { text-align: right; font-variant-numeric: tabular-nums }
 figure { display: inline-block; margin: 0 1rem 1rem 0; max-width: 28rem } img { width: 100% }
 .notice { border-left: .3rem solid #d55e00; padding: .4rem .8rem; background: #fdf2ec }
+figcaption { font-size: .85em; color: #555 }
 .bad { color: #b00 } code { font-size: .85em; overflow-wrap: anywhere } svg text { font: 11px system-ui, sans-serif }
 """
 
@@ -178,11 +179,35 @@ def local(location: str) -> str:
     return urllib.parse.unquote(location.removeprefix("file://"))
 
 
-def picture(path: Path) -> str:
-    """A PNG within the page."""
+CAPTIONS = {
+    "effective-area": "How large the array is for gamma rays that pass the cuts.",
+    "energy-dispersion": "Reconstructed energies over true ones; with median and 68 % of each bin.",
+    "angular-resolution": "Radius around the true direction that holds 68 % of the gamma rays.",
+    "sensitivity": "Faintest point source that is seen in 50 h.",
+    "spectrum": "A source that was put in, and what gammapy measures of it with this IRF.",
+}
+
+
+def picture(path: Path, notice: str) -> str:
+    """A PNG within the page; below it what it shows, and the notice once more."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     name = html.escape(path.stem.replace("-", " "))
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{name}"></figure>'
+    caption = html.escape(f"{CAPTIONS.get(path.stem, '')} {notice}".strip())
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{name}"><figcaption>{caption}</figcaption></figure>'
+
+
+def summary(placed: Sequence[Bar]) -> str:
+    """Jobs, hours of them and steps at each place, as a table."""
+    rows = []
+    for place in sorted({bar.place for bar in placed}):
+        there = [bar for bar in placed if bar.place == place]
+        busy = sum(bar.end - bar.start for bar in there)
+        rows.append(
+            f'<tr><td>{html.escape(place)}</td><td class="number">{len(there)}</td><td class="number">{busy:.0f} s</td>'
+            f'<td class="number">{1 + max(bar.lane for bar in there)}</td></tr>'
+        )
+    head = "<tr><th>place</th><th>jobs</th><th>their time</th><th>at once</th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>"
 
 
 def copy(item: dict[str, Any]) -> Path:
@@ -212,12 +237,14 @@ def page(outputs: dict[str, Any], held: Sequence[Number], placed: Sequence[Bar])
         f'<td class="number">{item.get("size", 0):,}</td></tr>'
         for name, item in files(outputs)
     )
-    pictures = "".join(picture(here[item["basename"]]) for name, item in files(outputs) if name == "pictures")
+    shows = [here[item["basename"]] for name, item in files(outputs) if name == "pictures"]
+    pictures = "".join(picture(path, performance["notice"]) for path in shows)
+    took = max((bar.end for bar in placed), default=0.0)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>cta-irf</title><style>{STYLE}</style>'
         f"<h1>From showers to an instrument response function</h1>{notice}"
         f"<table><tr><th>at 1 TeV</th><th></th><th>has to be</th></tr>{rows}</table>{pictures}{fitted}"
-        f"<h2>{len(placed)} jobs, place by place</h2>{timeline(placed)}"
+        f"<h2>{len(placed)} jobs in {took:.0f} s, place by place</h2>{summary(placed)}{timeline(placed)}"
         f"<h2>Outputs</h2><table><tr><th>output</th><th>file</th><th>bytes</th></tr>{listing}</table></html>\n"
     )
 

@@ -125,6 +125,7 @@ def draw(measured: Measured, notice: str) -> Figure:
     edges = measured.dataset.counts.geom.axes["energy"].edges
     points = FluxPointsEstimator(energy_edges=edges, source="fitted", selection_optional=[]).run([measured.dataset])
     points.plot(ax=axes, sed_type="e2dnde", color="black", label="flux points")
+    axes.set_ylabel("E² dN/dE [erg cm⁻² s⁻¹]")
     axes.set_title(f"A source like the Crab nebula in {measured.livetime_h:g} h")
     axes.legend()
     if notice:

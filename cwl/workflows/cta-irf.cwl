@@ -267,12 +267,28 @@ steps:
       irf: response/irf
       notice: notice/sentence
     out: [labelled]
+  label_benchmarks:
+    label: The benchmarks, likewise
+    run: ../tools/irf-label.cwl
+    in:
+      irf: response/benchmarks
+      notice: notice/sentence
+      output_name: {default: benchmarks.fits}
+    out: [labelled]
+  label_cuts:
+    label: The cuts, likewise
+    run: ../tools/irf-label.cwl
+    in:
+      irf: response/cuts
+      notice: notice/sentence
+      output_name: {default: cuts.fits}
+    out: [labelled]
   draw:
     label: Area, energies, angles, sensitivity
     run: ../tools/irf-performance.cwl
     in:
       irf: label/labelled
-      benchmarks: response/benchmarks
+      benchmarks: label_benchmarks/labelled
       notice: notice/sentence
     out: [numbers, effective_area, energy_dispersion, angular_resolution, sensitivity]
   measure:
@@ -293,11 +309,11 @@ outputs:
   benchmarks:
     type: File
     label: Energy bias, resolutions and sensitivity (FITS)
-    outputSource: response/benchmarks
+    outputSource: label_benchmarks/labelled
   cuts:
     type: File
     label: The cuts (FITS)
-    outputSource: response/cuts
+    outputSource: label_cuts/labelled
   performance:
     type: File
     label: Values at 1 TeV (JSON)

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CWL = CHECKOUT / "cwl"
+CTAPIPE = "gridcwl/ctapipe:0.32.0"  # CTAO's own documents name no image
 IMAGES = CHECKOUT / "containers" / "images.txt"
 
 
@@ -96,7 +97,7 @@ print(json.dumps([[int(row["obs_id"]), int(row["event_id"]), float(row["true_ene
 
 def showers(path: Path) -> dict[tuple[int, int], float]:
     """Run, event and true energy of the triggered showers in a file of ctapipe's, as its own image reads it."""
-    command = ["docker", "run", "--rm", "--net=none", f"--volume={path}:/events.h5:ro", "gridcwl/ctapipe:0.32.0"]
+    command = ["docker", "run", "--rm", "--net=none", f"--volume={path}:/events.h5:ro", CTAPIPE]
     done = subprocess.run([*command, "python3", "-c", _SHOWERS], capture_output=True, text=True, check=True)
     return {(run, event): energy for run, event, energy in json.loads(done.stdout)}
 
@@ -237,3 +238,21 @@ def example(gridcwl: Run, data: Callable[[str], Path], tmp_path: Path, request: 
         return {name: found(value) for name, value in YAML(typ="safe").load(path).items()}
 
     return given
+
+
+@pytest.fixture(scope="session")
+def ctaos_workflows() -> Path:
+    """The folder of CTAO's own, as published: fetched from PyPI once."""
+    fetched = load("cwl/data/ctao_datapipe.py")
+    try:
+        return fetched.workflows(Path(fetched.user_cache_dir("gridcwl")))
+    except (OSError, fetched.FetchError) as error:
+        pytest.skip(f"CTAO's workflows cannot be had from PyPI: {error}")
+
+
+def irf_inputs(demo: Demo) -> dict[str, Any]:
+    """The demo's events as the inputs of CTAO's workflow_optimize_and_irf."""
+    kinds = [f"{kind}_{use}" for use in ("optimize", "irf") for kind in ("gammas", "protons", "electrons")]
+    config = file(CWL / "config" / "irf.yml")
+    events = dict(zip(kinds, (file(path) for path in demo.paths("events")), strict=True))
+    return events | {"optimize_config": config, "irf_config": config, "analysis_name": "four-telescopes"}

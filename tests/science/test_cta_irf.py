@@ -49,8 +49,9 @@ def test_training_cuts_and_irf_are_made_of_different_runs(demo: Demo) -> None:
 
 def test_every_product_says_that_it_has_no_scientific_validity(demo: Demo) -> None:
     assert NOTICE in demo.page
-    header = local(demo.outputs["irf"]).read_bytes().decode("latin-1")
-    assert NOTICE in header.replace("COMMENT ", "")  # which FITS puts before each 72 letters
+    for name in ("irf", "benchmarks", "cuts"):
+        header = local(demo.outputs[name]).read_bytes().decode("latin-1")
+        assert NOTICE in header.replace("COMMENT ", "")  # which FITS puts before each 72 letters
     for name in ("performance", "spectrum"):
         assert NOTICE in json.loads(local(demo.outputs[name]).read_text())["notice"]
     for events in [*demo.paths("events"), *demo.paths("training")]:

@@ -9,35 +9,24 @@ from typing import Any
 
 import pytest
 
-from .conftest import CWL, Demo, Run, file, load, local
+from .conftest import CTAPIPE, Demo, Run, file, irf_inputs, local
 
 HDF5 = b"\x89HDF"
-IMAGE = "gridcwl/ctapipe:0.32.0"  # these documents name none
 
 Ctao = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="session")
-def workflows() -> Path:
-    """Their folder, fetched from PyPI once."""
-    fetched = load("cwl/data/ctao_datapipe.py")
-    try:
-        return fetched.workflows(Path(fetched.user_cache_dir("gridcwl")))
-    except (OSError, fetched.FetchError) as error:
-        pytest.skip(f"CTAO's workflows cannot be had from PyPI: {error}")
-
-
 @pytest.fixture
-def ctao(gridcwl: Run, workflows: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Ctao:
+def ctao(gridcwl: Run, ctaos_workflows: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Ctao:
     """Run one of them in ctapipe's image."""
     request.getfixturevalue("images")
 
     def run(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         job = tmp_path / "inputs.json"
         job.write_text(json.dumps(inputs))
-        arguments = ("--default-container", IMAGE, "--outdir", tmp_path / "out", workflows / name, job)
+        arguments = ("--default-container", CTAPIPE, "--outdir", tmp_path / "out", ctaos_workflows / name, job)
         return gridcwl(*arguments).outputs
 
     return run
@@ -52,13 +41,7 @@ def test_dl0_to_dl2_on_a_real_simtel_file(ctao: Ctao, data: Callable[[str], Path
 
 
 def test_optimize_and_irf_on_the_demos_events(ctao: Ctao, demo: Demo) -> None:
-    kinds = [f"{kind}_{use}" for use in ("optimize", "irf") for kind in ("gammas", "protons", "electrons")]
-    config = file(CWL / "config" / "irf.yml")
-    inputs = dict(zip(kinds, (file(path) for path in demo.paths("events")), strict=True))
-    outputs = ctao(
-        "workflow_optimize_and_irf.cwl",
-        inputs | {"optimize_config": config, "irf_config": config, "analysis_name": "four-telescopes"},
-    )
+    outputs = ctao("workflow_optimize_and_irf.cwl", irf_inputs(demo))
     assert outputs["irf"]["basename"] == "four-telescopes.irf.fits"
     assert b"EFFECTIVE AREA" in local(outputs["irf"]).read_bytes()
     assert b"SENSITIVITY" in local(outputs["metrics"]).read_bytes()

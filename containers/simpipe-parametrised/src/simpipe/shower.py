@@ -19,7 +19,7 @@ Generator = np.random.Generator
 RADIATION_LENGTH: Final = 36.7  # g/cm2, in air
 CRITICAL_ENERGY: Final = 0.0842  # GeV, of electrons in air
 ELECTRON_MASS: Final = 0.511e-3  # GeV
-LATERAL: Final = 0.05  # of the Moliere radius
+LATERAL: Final = 0.05  # of the Moliere radius: this program's own, see lateral_scale
 FIRST_PAIR: Final = 9 / 7  # radiation lengths to a photon's first pair (B. Rossi, High-Energy Particles, 1952)
 MOLIERE: Final = 9.6  # g/cm2
 FINE_STRUCTURE: Final = 1 / 137.036
@@ -130,9 +130,7 @@ def electromagnetic(
     """Light of one electromagnetic (sub-)shower whose first pair is at a slant depth in g/cm2; None below threshold.
 
     Greisen counts from where the photon enters the air, so the profile begins at the mean depth of a first pair.
-    Electrons are displaced from the axis by an exponential of a fifth of the Moliere radius, 9.6 g/cm2: the core of
-    the lateral distribution of J. Nishimura and K. Kamata (Prog. Theor. Phys. Suppl. 6 (1958) 93), at the energies
-    that emit light.
+    ``lateral_scale`` tells how far from the axis the electrons are.
     """
     cos_zenith = float(axis[2])
     end = float(atmosphere.depth(level)) / cos_zenith
@@ -165,8 +163,10 @@ def photon_start(rng: Generator) -> float:
 
 
 def electron_start(rng: Generator) -> float:
-    """The same for an electron: its showers reach their maximum one radiation length before those of photons
-    (Rossi).
+    """The same for an electron: its showers reach their maximum one radiation length before those of photons.
+
+    t = ln(E/Ec) - 0.5 for electrons and + 0.5 for photons: Particle Data Group, "Passage of particles through matter",
+    section on electromagnetic cascades.
     """
     return float(rng.exponential(RADIATION_LENGTH * (FIRST_PAIR - 1)))
 
