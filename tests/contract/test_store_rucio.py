@@ -53,6 +53,13 @@ class RucioContract(StoreContract):
         (ref,) = now(store.publish([NewFile(str(tmp_path / strange), strange)], run))
         assert [path.name for path in now(store.fetch([ref], tmp_path / "in"))] == [strange]
 
+    def test_a_file_that_is_not_small_goes_there_and_back(self, store: RucioStore, tmp_path: Path, run: str) -> None:
+        data = bytes(range(256)) * 4_000
+        (tmp_path / "big").write_bytes(data)
+        (ref,) = now(store.publish([NewFile(str(tmp_path / "big"), "big")], run))
+        (path,) = now(store.fetch([ref], tmp_path / "in"))
+        assert path.read_bytes() == data
+
     def test_a_store_that_knows_nothing_yet_refuses_other_bytes_all_the_same(
         self, store: RucioStore, made: Path, make: Callable[[], Any], run: str
     ) -> None:

@@ -32,6 +32,13 @@ class Dav:
     """So many connections are closed after a request, without an answer."""
     elsewhere: str = ""
     """GET and PUT are sent there."""
+    hears: bool = True
+    """It knows ``Expect: 100-continue``; otherwise it waits for the body."""
+    knows_expect: bool = True
+    """It answers 417 if not."""
+    taken: int = 0
+    """Bytes of bodies that came."""
+    connections: int = 0
     refuses: dict[str, int] = field(default_factory=dict)
     """Methods to statuses."""
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -71,6 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_dav: Dav
 
+    def setup(self) -> None:
+        super().setup()
+        self.server_dav.connections += 1
+
     def _path(self, url: str = "") -> Path:
         return self.server_dav.folder / unquote(urlsplit(url or self.path).path).lstrip("/")
 
@@ -80,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         dav.requests.append((self.command, self.path))
         dav.tokens.append(self.headers.get("Authorization"))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        dav.taken += len(body)
         self.body = body
         if dav.drops:
             dav.drops -= 1
@@ -92,6 +104,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(307, headers={"Location": dav.elsewhere + self.path.lstrip("/")})
             return True
         return False
+
+    def handle_expect_100(self) -> bool:
+        """As a door: who is to go elsewhere, or may not, is told before the body comes, and the door is shut."""
+        dav = self.server_dav
+        if not dav.hears:
+            return True
+        if dav.elsewhere and self.command == "PUT":
+            dav.requests.append((self.command, self.path))
+            self.close_connection = True
+            self._answer(307, headers={"Location": dav.elsewhere + self.path.lstrip("/"), "Connection": "close"})
+            return False
+        if not dav.knows_expect or self.command in dav.refuses:
+            dav.requests.append((self.command, self.path))
+            self.close_connection = True
+            self._answer(dav.refuses.get(self.command, 417), headers={"Connection": "close"})
+            return False
+        return super().handle_expect_100()
 
     def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

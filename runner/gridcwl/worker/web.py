@@ -5,17 +5,21 @@ Connections are kept open, one for each thread and server. What may be sent agai
 
 from __future__ import annotations
 
+import contextlib
 import email.message
 import http.client
 import os
+import socket
 import ssl
 import threading
-from typing import BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urljoin, urlsplit
 
 from gridcwl.worker.failure import Unavailable
 
 _TIMEOUT_S = 60.0  # of silence
+_EXPECTED_S = 1.0  # for a server to say that it wants a body
+_LITTLE = 64 * 1024  # bytes that are sent unasked
 _HOPS = 5
 _LOST = (http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError, ConnectionResetError)
 _SECURE = {"https": True, "davs": True, "http": False, "dav": False}
@@ -147,18 +151,90 @@ def _exchanged(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if body is None:
         connection.request(method, target, headers=headers)
+        response = connection.getresponse()
     else:
         with body() as stream:
-            connection.request(method, target, body=stream, headers=headers)
-    response = connection.getresponse()
+            if int(headers["Content-Length"]) > _LITTLE:
+                response = _asked_first(connection, method, target, headers, stream, url)
+            else:
+                connection.request(method, target, body=stream, headers=headers)
+                response = connection.getresponse()
     return Answer(response.status, response.reason, response.headers, response)
+
+
+def _asked_first(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Dict[str, str],
+    stream: BinaryIO,
+    url: str,
+) -> http.client.HTTPResponse:
+    """Send the headers, and the body only if the server wants it: one that redirects closes the connection instead.
+
+    A server that says nothing for a second gets the body; so does one that does not know the question.
+    """
+    pouring = _Pouring(connection, stream)
+    connection.putrequest(method, target)
+    for name, value in {**headers, "Expect": "100-continue"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.sock.settimeout(_EXPECTED_S)
+    connection.response_class = pouring.response  # type: ignore[assignment]
+    try:
+        response = connection.getresponse()
+    except socket.timeout:
+        pouring.pour()
+        response = connection.getresponse()
+    finally:
+        del connection.response_class
+        if connection.sock is not None:
+            connection.sock.settimeout(_TIMEOUT_S)
+    if not pouring.begun:  # what was announced never came: nobody knows where the next request would begin
+        _connections.__dict__.get("open", {}).pop(_key(url), None)
+    if response.status == 417:
+        response.read()
+        connection.close()
+        connection.request(method, target, body=stream, headers=headers)
+        response = connection.getresponse()
+    return response
+
+
+class _Pouring:
+    """A body that is sent when the server says that it may come."""
+
+    def __init__(self, connection: http.client.HTTPConnection, stream: BinaryIO) -> None:
+        self._connection = connection
+        self._stream = stream
+        self.begun = False
+
+    def pour(self) -> None:
+        """Send it, once. Who closes the connection meanwhile may have said why."""
+        if not self.begun:
+            self.begun = True
+            self._connection.sock.settimeout(_TIMEOUT_S)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.send(self._stream)
+
+    def response(self, *given: Any, **named: Any) -> http.client.HTTPResponse:
+        """An answer that has the body sent when it begins with ``100 Continue``."""
+        pouring = self
+
+        class Response(http.client.HTTPResponse):
+            def _read_status(self) -> Tuple[str, int, str]:
+                status: Tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+                if status[1] == 100:
+                    pouring.pour()
+                return status
+
+        return Response(*given, **named)
 
 
 def _connection(url: str) -> Tuple[http.client.HTTPConnection, bool]:
     """The connection to a server, and whether it was open before."""
     known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
     parts = urlsplit(url)
-    key = f"{parts.scheme}://{parts.netloc}"
+    key = _key(url)
     if key in known:
         return known[key], known[key].sock is not None
     host = parts.hostname or "localhost"
@@ -175,11 +251,15 @@ def _connection(url: str) -> Tuple[http.client.HTTPConnection, bool]:
 
 def _forget(url: str = "") -> None:
     known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.get("open", {})
-    parts = urlsplit(url)
-    for key in [f"{parts.scheme}://{parts.netloc}"] if url else list(known):
+    for key in [_key(url)] if url else list(known):
         connection = known.pop(key, None)
         if connection is not None:
             connection.close()
+
+
+def _key(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _context() -> ssl.SSLContext:

@@ -9,6 +9,8 @@ import pytest
 from webdav import Dav, served
 from worker_builders import job, literal, staged
 
+from gridcwl.worker import web
+from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.naming import place_of
 from gridcwl.worker.storage import way_to
 
@@ -222,3 +224,54 @@ def test_many_files_of_a_job_go_at_once_and_all_arrive(bench, dav: Dav):
 def test_the_beginning_of_a_file_is_read_however_short_it_is(dav: Dav, content: bytes):
     (dav.folder / "file").write_bytes(content)
     assert way_to(dav.url).first(dav.url + "file", 50) == content[:50]
+
+
+BIG = 300_000
+"""Bytes; too much to be sent unasked."""
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> str:
+    (tmp_path / "big").write_bytes(b"b" * BIG)
+    return str(tmp_path / "big")
+
+
+def puts(server: Dav) -> int:
+    return sum(method == "PUT" for method, _ in server.requests)
+
+
+def test_a_server_that_sends_us_on_never_gets_the_body(dav, tmp_path, big):
+    with served(tmp_path / "pool") as pool:
+        dav.elsewhere = pool.url
+        way = way_to(dav.url)
+        answered = web.request("PUT", f"{dav.url}x", body=lambda: Path(big).open("rb"), size=BIG)
+        assert answered.status == 201
+        web.drained(answered)
+        assert (dav.taken, pool.taken) == (0, BIG)
+        assert (puts(dav), puts(pool)) == (1, 1)
+        assert way_to(pool.url).look(f"{pool.url}x") == way.look(f"{pool.url}x")
+    assert (tmp_path / "pool" / "x").read_bytes() == b"b" * BIG
+
+
+def test_a_server_that_refuses_never_gets_the_body_and_the_connection_can_be_used_again(dav, big):
+    dav.refuses["PUT"] = 507
+    with pytest.raises(Unavailable, match="it is full"):
+        way_to(dav.url).put(big, f"{dav.url}x", lambda: None)
+    assert dav.taken == 0
+    del dav.refuses["PUT"]
+    assert way_to(dav.url).put(big, f"{dav.url}x", lambda: None).size == BIG
+    assert dav.taken == BIG
+
+
+@pytest.mark.parametrize("switch", ["hears", "knows_expect"])
+def test_a_server_that_does_not_know_the_question_gets_the_body_all_the_same(dav, big, switch):
+    setattr(dav, switch, False)
+    assert way_to(dav.url).put(big, f"{dav.url}x", lambda: None).size == BIG
+    assert dav.taken == BIG
+
+
+def test_many_big_files_go_over_one_connection(dav, big):
+    for number in range(3):
+        assert way_to(dav.url).put(big, f"{dav.url}{number}", lambda: None).size == BIG
+    assert dav.taken == 3 * BIG
+    assert dav.connections == 1
