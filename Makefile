@@ -64,6 +64,11 @@ testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,
 conformance-rucio: install ## all CWL conformance cases with their files in Rucio, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_rucio.py $(PYTEST_ARGS)
 
+.PHONY: test-jupyter
+test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run has published; installs it in build/jupyter (300 MB)
+	@[ -x build/jupyter/bin/jupyter-lab ] || { python3 -m venv build/jupyter; build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0; }
+	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(PYTEST_ARGS)
+
 .PHONY: conformance-dirac
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)

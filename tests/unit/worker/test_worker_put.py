@@ -244,7 +244,7 @@ def test_a_server_that_sends_us_on_never_gets_the_body(dav, tmp_path, big):
     with served(tmp_path / "pool") as pool:
         dav.elsewhere = pool.url
         way = way_to(dav.url)
-        answered = web.request("PUT", f"{dav.url}x", body=lambda: Path(big).open("rb"), size=BIG)
+        answered = web.request("PUT", f"{dav.url}x", body=lambda: Path(big).open("rb"), size=BIG)  # noqa: SIM115
         assert answered.status == 201
         web.drained(answered)
         assert (dav.taken, pool.taken) == (0, BIG)
