@@ -14,13 +14,14 @@ from gridcwl.backends.dirac.local_server import LocalServer
 pytest.importorskip("DIRAC")
 
 
-class TestDiracBackendInLocalMode(BackendSuite):
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-        server = LocalServer(tmp_path_factory.mktemp("local") / "dirac")
-        yield server
-        server.close()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    server = LocalServer(tmp_path_factory.mktemp("local") / "dirac")
+    yield server
+    server.close()
 
+
+class TestDiracBackendInLocalMode(BackendSuite):
     @pytest.fixture
     def place(self, server: LocalServer, tmp_path: Path) -> Place:
         options = DiracOptions(tmp_path / "work", poll_first_s=0.05, poll_top_s=0.2)

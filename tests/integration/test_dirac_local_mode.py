@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import select
 import subprocess
 import sys
-import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -124,23 +126,37 @@ def test_a_tool_that_fails_is_shown_with_its_words_first(here):
 def test_jobs_end_with_a_client_that_is_killed_and_run_again_when_it_is_resumed(here):
     started, pipe = here.folder / "started", here.folder / "pipe"
     os.mkfifo(pipe)
-    # it begins by opening the pipe, which waits for us, and would end by reading from it
     (here.folder / "slow.cwl").write_text(
         "{cwlVersion: v1.2, class: CommandLineTool, "
         f"baseCommand: [sh, -c, 'echo $$ >> {started}; cat {pipe}; echo done'], inputs: [], outputs: {{said: stdout}}}}"
     )
     client = here.start(*LOCALLY, "slow.cwl")
-    # until the tool has it open, too
-    with pipe.open("w"):
+    with _opened(pipe, client):
         client.kill()
         client.communicate()
         (first,) = started.read_text().split()
         _wait_for_the_end_of(int(first))
-    threading.Thread(target=lambda: pipe.write_text("now\n"), daemon=True).start()
-    said = here.gridcwl("resume", "last")
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["said"]["size"] == len("now\ndone\n")
+    again = here.start("resume", "last")
+    with _opened(pipe, again) as stream:
+        stream.write(b"now\n")
+    stdout, stderr = again.communicate(timeout=200)
+    assert again.returncode == 0, stderr
+    assert json.loads(stdout)["said"]["size"] == len("now\ndone\n")
     assert len(started.read_text().split()) == 2
+
+
+def _opened(pipe: Path, client: subprocess.Popen[str]) -> BinaryIO:
+    """The pipe, as soon as a tool has it open, too."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb", 0)
+        except OSError as error:
+            if error.errno != errno.ENXIO or client.poll() is not None:  # that nobody reads may pass
+                break
+        time.sleep(0.05)
+    client.kill()
+    raise AssertionError(f"the tool did not begin: {client.communicate()}")
 
 
 def _wait_for_the_end_of(pid: int) -> None:
@@ -149,8 +165,6 @@ def _wait_for_the_end_of(pid: int) -> None:
     except ProcessLookupError:
         return
     with os.fdopen(watched) as ended:
-        import select
-
         assert select.select([ended], [], [], 60)[0], f"the tool ({pid}) goes on"
 
 
@@ -171,8 +185,6 @@ def test_no_more_jobs_run_at_a_time_than_are_asked_for(tmp_path):
 
 
 def _wait_until_ended(server: LocalServer, numbers: list[int]) -> None:
-    import time
-
     until = time.monotonic() + 120
     while any(state[0] in ("Waiting", "Running") for state in server.states(numbers).values()):
         assert time.monotonic() < until, server.states(numbers)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _CLIENT_ID = "myDIRACClientID"
 """What DiracX calls clients that are nobody in particular."""
 _LONGEST = 400
+_TRIES = 3
 
 
 class Rest:
@@ -49,14 +50,17 @@ class Rest:
         """Let the connections go."""
         self._client.close()
 
-    def ask(self, doing: str, method: str, path: str, *, json: Any = None, **params: Any) -> httpx.Response:
-        """Ask, as ourselves.
+    def ask(
+        self, doing: str, method: str, path: str, *, json: Any = None, once: bool = False, **params: Any
+    ) -> httpx.Response:
+        """Ask, as ourselves; and again at once where the server fails, as it does when its database is in a deadlock.
 
         Args:
             doing: what this is, as it ends the sentence "DiracX ... ": "submitting jobs".
             method: of HTTP.
             path: below ``/api``.
             json: the body.
+            once: what it does is not to be done twice.
             params: the query.
 
         Raises:
@@ -64,12 +68,13 @@ class Rest:
             DiracCredential: it does not know us.
             DiracRefused: it says no; ``Answered`` with the number of HTTP.
         """
-        for last in (False, True):
+        for left in reversed(range(_TRIES)):
             header = {"Authorization": f"Bearer {self.tokens.access()}"}
             answer = self._sent(doing, method, f"{self._url}/api{path}", json=json, params=params, headers=header)
-            if answer.status_code != 401 or last:
+            if not left or (answer.status_code != 401 and (once or answer.status_code != 500)):
                 break
-            self.tokens.forget()
+            if answer.status_code == 401:
+                self.tokens.forget()
         self._look_at_the_clock(answer)
         if answer.is_success or answer.status_code == 416:  # no such page
             return answer

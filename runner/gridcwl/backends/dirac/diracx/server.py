@@ -129,7 +129,7 @@ class DiracXServer:
     def _submit_one(self, jdl: str) -> list[int]:
         for left in reversed(range(_TRIES)):
             try:
-                said = self._rest.ask("submitting jobs", "POST", "/jobs/jdl", json=[jdl]).json()
+                said = self._rest.ask("submitting jobs", "POST", "/jobs/jdl", json=[jdl], once=True).json()
             except DiracUnreachable:
                 if not left:
                     raise
