@@ -218,3 +218,25 @@ def registered_but(client: Any, run: str, other: str) -> list[str]:
     replicas = list(client.list_replicas([{"scope": SCOPE, "name": name} for name in names]))
     assert all(replica["states"] == {"LYON-DISK": "AVAILABLE"} for replica in replicas)
     return names
+
+
+def test_what_a_killed_job_had_put_into_storage_does_not_stay_there(
+    desk: Desk, client: Any, rucio: RucioService
+) -> None:
+    run = waiting(desk)
+    with closing(desk.history()) as history:
+        working = Path(str(history.meta("working")))
+    left = []
+    for name in names_of(desk, run):
+        place = rucio.storage("LYON-DISK") / place_of(SCOPE, name, "hash")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("whole, and nobody knows")
+        left.append(place)
+        job = f"{run}-" + name.rpartition(".j")[2].split(".")[0]
+        (working / job / "uploads.json").write_text(json.dumps([place.as_uri()]))
+    desk.clients[0].kill()
+    desk.open("all")
+    ended = desk.gridcwl("resume", "last", "--quiet")
+    assert ended.code == 0, ended.stderr
+    assert not any(place.exists() for place in left)
+    assert len(registered(client, run)) == len(desk.shards) + 1

@@ -41,6 +41,8 @@ class Dav:
     connections: int = 0
     refuses: dict[str, int] = field(default_factory=dict)
     """Methods to statuses."""
+    refuses_names: tuple[str, ...] = ()
+    """PUT of names with these is answered 507."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
 
@@ -170,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._noted():
             return
         path, dav = self._path(), self.server_dav
+        if any(name in path.name for name in dav.refuses_names):
+            self._answer(507)
+            return
         if not path.parent.is_dir():
             if not dav.makes_folders:
                 self._answer(409)

@@ -25,6 +25,7 @@ from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal
 from gridcwl.runs.tidy import drop_failed, keep_logs, moved
+from gridcwl.worker.put import left_behind, remove
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -210,7 +211,16 @@ def _find_results(working: Path, journal: Journal, history: History) -> None:
             if (result := _success(folder / "result.json")) is not None:
                 journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
             else:
+                _forget_uploads(folder)
                 shutil.rmtree(folder, ignore_errors=True)  # it is begun anew, in a folder of its own
+
+
+def _forget_uploads(folder: Path) -> None:
+    """Remove from storage what a job has put there that was killed before it could say so: nobody will know of it."""
+    if left := left_behind(str(folder)):
+        remaining = remove(left)
+        if remaining:
+            log.warning("up to %d file(s) that a killed job had put into storage stay there: %s", remaining, left[0])
 
 
 def _success(file: Path) -> JobResult | None:

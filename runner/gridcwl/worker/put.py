@@ -1,14 +1,16 @@
 """Stage out: what a job made goes to a storage element, each file whole and under its final name, or not at all.
 
 First a temporary name, then a look at size and checksum, then the final name. What is there already with the same
-content stays; what is there half-written is replaced. Who submitted the job registers the files.
+content stays; what is there half-written is replaced. Who submitted the job registers the files. What a job has put
+there that fails after all is removed again; for one that is killed meanwhile a list of it is left in its folder.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import TEMPORARY, Failure, Unavailable, failure_of, printable
@@ -16,6 +18,8 @@ from gridcwl.worker.naming import name_of, place_of, url_of
 from gridcwl.worker.storage import Known, Way, path_of, way_to
 
 _AT_ONCE = 4  # uploads of one job, where each waits for a server
+_UNFINISHED = ".gridcwl-upload"
+INTENTIONS = "uploads.json"
 
 
 class Upload(NamedTuple):
@@ -38,6 +42,7 @@ def put_away(result: Plain, job: Plain, workdir: str, site: str, check: Callable
     """
     storage = job["storage"]
     mine = _Mine(workdir)
+    intentions = Intentions(f"{workdir}/{INTENTIONS}")
     uploads: Dict[str, Upload] = {}
     for entry in result["files"]:
         if entry["kind"] == "file" and mine.has(entry["location"]) and entry["location"] not in uploads:
@@ -45,13 +50,64 @@ def put_away(result: Plain, job: Plain, workdir: str, site: str, check: Callable
             name = name_of(storage["prefix"], entry["path"])
             uploads[entry["location"]] = Upload(path, name, Known(entry["size"], entry["adler32"], entry["sha1"]))
     if uploads:
-        result["element"] = put_files(list(uploads.values()), storage["scope"], storage["elements"], site, check)
+        result["element"] = put_files(
+            list(uploads.values()), storage["scope"], storage["elements"], site, check, intentions
+        )
     for entry in result["files"]:
         if entry["kind"] == "directory" and mine.has(entry["location"]):
             entry["location"] = url_of(storage["scope"], name_of(storage["prefix"], entry["path"]))
         elif entry["location"] in uploads:
             entry["location"] = url_of(storage["scope"], uploads[entry["location"]].name)
     result["outdir"] = url_of(storage["scope"], storage["prefix"].rstrip("./"))
+
+
+class Intentions:
+    """What is being put somewhere, written down before it is begun, so that it can be undone."""
+
+    def __init__(self, path: str) -> None:
+        """Write it to this file."""
+        self._path = path
+        self._begun: List[str] = []
+
+    def mean(self, urls: Sequence[str]) -> None:
+        """These are the places that files are to be put at; nothing of an earlier list is there any more."""
+        self._begun = []
+        with open(self._path + ".part", "w", encoding="ascii") as file:
+            json.dump(list(urls), file)
+        os.replace(self._path + ".part", self._path)
+
+    def begin(self, url: str) -> None:
+        """A file is on its way there now, where none with its content was."""
+        self._begun.append(url)
+
+    def undo(self) -> None:
+        """Remove what was begun."""
+        remove(self._begun)
+        self._begun = []
+
+
+def remove(urls: Sequence[str]) -> int:
+    """Remove what has been put at these places, whole or in part; returns how many places may hold something still.
+
+    Ends at the first that cannot be reached: the others are at the same element.
+    """
+    for number, url in enumerate(urls):
+        try:
+            way = way_to(url)
+            way.remove(url + _UNFINISHED)
+            way.remove(url)
+        except (Unavailable, OSError):
+            return len(urls) - number
+    return 0
+
+
+def left_behind(workdir: str) -> List[str]:
+    """The places at which a job that was killed in this folder may have put files."""
+    try:
+        with open(f"{workdir}/{INTENTIONS}", encoding="ascii") as file:
+            return [str(url) for url in json.load(file)]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 class _Mine:
@@ -65,9 +121,16 @@ class _Mine:
 
 
 def put_files(
-    uploads: List[Upload], scope: str, elements: Sequence[Plain], site: str, check: Callable[[], None]
+    uploads: List[Upload],
+    scope: str,
+    elements: Sequence[Plain],
+    site: str,
+    check: Callable[[], None],
+    intentions: Optional[Intentions] = None,
 ) -> str:
     """Put files into the first element that takes them all, those of the site before others. Returns its name.
+
+    With ``intentions`` what was put before something failed is removed; without, it stays, for others may have put it.
 
     Raises:
         Failure: none does; it may pass.
@@ -76,7 +139,7 @@ def put_files(
     for element in _preferred(elements, site):
         for url in element["urls"]:
             try:
-                _put_below(url, uploads, scope, element.get("naming", "hash"), check)
+                _put_below(url, uploads, scope, element.get("naming", "hash"), check, intentions)
             except Unavailable as error:
                 problems.append(f"{element['name']}: {error}")
             except OSError as error:
@@ -94,32 +157,53 @@ def _preferred(elements: Sequence[Plain], site: str) -> List[Plain]:
     return sorted(elements, key=lambda element: not site or site not in element.get("sites", ()))
 
 
-def _put_below(url: str, uploads: List[Upload], scope: str, naming: str, check: Callable[[], None]) -> None:
+def _put_below(
+    url: str,
+    uploads: List[Upload],
+    scope: str,
+    naming: str,
+    check: Callable[[], None],
+    intentions: Optional[Intentions],
+) -> None:
     way = way_to(url)
     way.ready(url)
-
-    def put(upload: Upload) -> None:
-        check()
-        try:
-            place = place_of(scope, upload.name, naming)
-        except ValueError:
-            raise Unavailable(f"its way of naming files, {naming}, is not known to this worker") from None
-        _put_one(way, upload, url + place, check)
-
-    if len(uploads) == 1 or url.startswith("file://"):
-        for upload in uploads:
-            put(upload)
+    try:
+        placed = [(upload, url + place_of(scope, upload.name, naming)) for upload in uploads]
+    except ValueError:
+        raise Unavailable(f"its way of naming files, {naming}, is not known to this worker") from None
+    if intentions is None:
+        _put_all(way, placed, check, lambda _url: None)
         return
-    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(uploads))) as pool:
-        for done in [pool.submit(put, upload) for upload in uploads]:
+    intentions.mean([place for _, place in placed])
+    try:
+        _put_all(way, placed, check, intentions.begin)
+    except BaseException:
+        intentions.undo()
+        raise
+
+
+def _put_all(
+    way: Way, placed: List[Tuple[Upload, str]], check: Callable[[], None], begin: Callable[[str], None]
+) -> None:
+    def put(upload: Upload, place: str) -> None:
+        check()
+        _put_one(way, upload, place, check, begin)
+
+    if len(placed) == 1 or placed[0][1].startswith("file://"):
+        for upload, place in placed:
+            put(upload, place)
+        return
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(placed))) as pool:
+        for done in [pool.submit(put, upload, place) for upload, place in placed]:
             done.result()
 
 
-def _put_one(way: Way, upload: Upload, final: str, check: Callable[[], None]) -> None:
+def _put_one(way: Way, upload: Upload, final: str, check: Callable[[], None], begin: Callable[[str], None]) -> None:
     there = way.look(final)
     if there is not None and there.adler32 is not None and not upload.known.mismatch(there):
         return  # an earlier attempt got so far
-    temporary = final + ".gridcwl-upload"
+    begin(final)
+    temporary = final + _UNFINISHED
     arrived = way.put(upload.path, temporary, check)
     mismatch = upload.known.mismatch(arrived)
     if mismatch:

@@ -12,6 +12,7 @@ from worker_builders import job, literal, staged
 from gridcwl.worker import web
 from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.naming import place_of
+from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.storage import way_to
 
 NAME = "run.step.j1-1-1."
@@ -275,3 +276,45 @@ def test_many_big_files_go_over_one_connection(dav, big):
         assert way_to(dav.url).put(big, f"{dav.url}{number}", lambda: None).size == BIG
     assert dav.taken == 3 * BIG
     assert dav.connections == 1
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def two(**fields: object) -> dict:
+    return job("printf 1 > a.txt; printf 2 > b.txt", outputs={"globs": ["*.txt"]}, **fields)
+
+
+def test_what_was_put_before_an_element_failed_is_removed_from_it(bench, dav, mounted):
+    dav.refuses_names = ("b.txt",)
+    result = bench.run(two(storage=storage(element("A", dav.url), element("B", f"file://{mounted}/"))))
+    assert result["element"] == "B"
+    assert files_in(dav.folder) == []
+    assert files_in(mounted) == [NAME + "a.txt", NAME + "b.txt"]
+
+
+def test_what_was_there_whole_before_stays_when_the_element_fails(bench, dav):
+    whole = dav.folder / place_of("user.x", NAME + "a.txt", "hash")
+    whole.parent.mkdir(parents=True)
+    whole.write_text("1")
+    dav.refuses_names = ("b.txt",)
+    result = bench.run(two(storage=storage(element("A", dav.url))))
+    assert result["outcome"] == "temporary-failure"
+    assert files_in(dav.folder) == [NAME + "a.txt"]
+
+
+def test_a_job_that_is_killed_while_it_puts_files_leaves_a_list_of_them(bench, mounted):
+    described = made(storage=storage(element("SE", f"file://{mounted}/")))
+    bench.run(described)
+    (url,) = left_behind(str(bench.workdir))
+    assert url == f"file://{place(mounted, 'a.txt')}"
+    (mounted / "x.gridcwl-upload").touch()
+    assert remove([url, f"file://{mounted}/x"]) == 0
+    assert files_in(mounted) == []
+
+
+def test_a_folder_without_such_a_list_names_nothing(tmp_path):
+    assert left_behind(str(tmp_path)) == []
+    (tmp_path / "uploads.json").write_text("[half")
+    assert left_behind(str(tmp_path)) == []
