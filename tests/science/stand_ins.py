@@ -150,6 +150,21 @@ def build(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+def in_layers(image: str) -> list[str]:
+    """The names of all files in all layers of an image, those too that a later layer removes."""
+    names: list[str] = []
+    saving = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
+    with saving, tarfile.open(fileobj=saving.stdout, mode="r|") as parts:
+        for part in parts:
+            content = parts.extractfile(part) if part.isfile() else None
+            try:
+                names += [member.name for member in tarfile.open(fileobj=content, mode="r|*")] if content else []
+            except tarfile.ReadError:
+                continue  # no layer but the configuration, or the list of layers
+    assert saving.returncode == 0
+    return names
+
+
 def make_telescopes(folder: Path) -> None:
     """The image of sim_telarray's stand-in."""
     (folder / "Dockerfile").write_text(DOCKERFILE)

@@ -16,6 +16,7 @@ from .stand_ins import (
     TELESCOPES,
     build,
     docker,
+    in_layers,
     inside,
     make_image,
     make_telescopes,
@@ -56,6 +57,13 @@ def test_the_program_is_there_and_the_tarball_in_no_layer(image: str) -> None:
     assert inside("gcc", "--version").returncode != 0
     assert inside("dirac-version").returncode == 0
     assert docker("images", "--quiet", "gridcwl/corsika-tarball").stdout == ""
+
+
+@pytest.mark.usefixtures("image")
+def test_no_layer_has_the_tarball_or_its_sources_even_if_a_later_one_hides_them() -> None:
+    names = in_layers(IMAGE)
+    assert any(name.endswith("corsika99999Linux_STANDIN") for name in names)  # layers were looked into
+    assert not [name for name in names if Path(name).name in ("coconut", "corsika.c") or "corsika-99999" in name]
 
 
 @pytest.mark.usefixtures("image")
