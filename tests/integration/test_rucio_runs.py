@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ class Grid:
     def container(self, name: str, *urls: str) -> str:
         self.client.add_container(self.scope, f"{self.word}.{name}")
         datasets = [{"scope": self.scope, "name": url.rpartition("/")[2]} for url in urls]
-        self.client.attach_dids(self.scope, f"{self.word}.{name}", datasets)
+        if datasets:
+            self.client.attach_dids(self.scope, f"{self.word}.{name}", datasets)
         return f"rucio://{self.scope}/{self.word}.{name}"
 
 
@@ -392,6 +394,12 @@ def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(gri
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert (grid.desk.folder / "down" / grid.scope / name).read_text() == "hello"
+    listed = subprocess.run(
+        [command, "did", "list", f"{grid.scope}:{name}", "--filter", "type=all"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert listed.returncode == 0, listed.stderr
+    assert f"{grid.scope}:{name}" in listed.stdout
 
 
 def counting() -> Any:
@@ -415,6 +423,68 @@ def test_a_step_that_another_run_finished_is_taken_from_rucio(grid: Grid) -> Non
     other = grid.run(counting(), {**inputs, "text": f"other {grid.word}"}, "--cache", "rucio")
     assert other.code == 0
     assert marks.read_text() == "run\n" * 2
+
+
+def test_what_another_run_has_taken_stays_when_the_first_one_lets_go(grid: Grid) -> None:
+    marks = grid.desk.folder / "marks"
+    alone = shell('printf "$0 alone" > b', outputs={"b": glob("b")}, inputs={"text": on_command_line("string")})
+    document = workflow(
+        {"marks": "string", "text": "string"}, {"n": {"type": "string", "outputSource": "end/n"}},
+        shared=step(counting(), "a", marks="marks", text="text"),
+        alone=step(alone, "b", text="text"),
+        end=step(shell("true", inputs={"a": "File", "b": "File"}, outputs={
+            "n": {"type": "string", "outputBinding": {"outputEval": "$(inputs.a.basename)"}},
+        }), "n", a="shared/a", b="alone/b"),
+    )  # fmt: skip
+    inputs = {"marks": str(marks), "text": grid.word}
+    assert grid.run(document, inputs, "--cache", "rucio").code == 0
+    first = run_id()
+    second = grid.run(counting(), inputs, "--cache", "rucio")
+    assert second.code == 0, second.stderr
+    assert marks.read_text() == "run\n"
+    shared = second.outputs["a"]["location"].rpartition("/")[2]
+    (only,) = [one["name"] for one in grid.client.list_files(grid.scope, f"{first}.alone.b")]
+    assert shared.startswith(first)
+    gone = gridcwl("rm", "--data", first)
+    assert gone.code == 0, gone.stderr
+
+    def kept() -> set[str]:
+        """Those that a rule keeps; Rucio deletes others when it wants the room."""
+        grid.rucio.run_daemons()
+        names = (shared, only)
+        return {name for name in names if list(grid.client.list_associated_rules_for_file(grid.scope, name))}
+
+    until(lambda: only not in kept())
+    assert kept() == {shared}
+
+
+def run_id() -> str:
+    found: str = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
+    return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    patience = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < patience, "it never came to that"
+
+
+def test_the_lifetime_of_what_lies_between_begins_anew_while_a_run_lives(grid: Grid) -> None:
+    from rucio_builders import client_of, now
+
+    from gridcwl.stores.rucio.names import Did
+    from gridcwl.stores.rucio.rules import RunRule
+
+    grid.container("box")
+    client, _ = client_of(lambda: grid.client)
+    rule = RunRule(client, Did(grid.scope, f"{grid.word}.box"), ["LYON-DISK"], 1)
+    made = now(rule.make())
+    first = grid.client.get_replication_rule(made)["expires_at"]
+    grid.client.update_replication_rule(made, {"lifetime": 60})
+    assert grid.client.get_replication_rule(made)["expires_at"] < first
+    now(rule.extend())
+    assert grid.client.get_replication_rule(made)["expires_at"] >= first
+    client.close()
 
 
 def test_what_has_no_replica_any_more_is_never_taken(grid: Grid) -> None:
