@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -136,6 +137,7 @@ def test_jobs_end_with_a_client_that_is_killed_and_run_again_when_it_is_resumed(
         client.communicate()
         (first,) = started.read_text().split()
         _wait_for_the_end_of(int(first))
+    _wait_until_nobody_reads(pipe)
     again = here.start("resume", "last")
     with _opened(pipe, again) as stream:
         stream.write(b"now\n")
@@ -157,6 +159,16 @@ def _opened(pipe: Path, client: subprocess.Popen[str]) -> BinaryIO:
         time.sleep(0.05)
     client.kill()
     raise AssertionError(f"the tool did not begin: {client.communicate()}")
+
+
+def _wait_until_nobody_reads(pipe: Path) -> None:
+    """What the killed tool had started may end a moment after it."""
+    until = time.monotonic() + 60
+    with contextlib.suppress(OSError):
+        while time.monotonic() < until:
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            time.sleep(0.05)
+        raise AssertionError("what the tool had started goes on")
 
 
 def _wait_for_the_end_of(pid: int) -> None:

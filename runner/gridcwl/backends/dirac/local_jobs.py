@@ -96,6 +96,11 @@ class _Launcher:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         # A terminal's Ctrl-C goes to all of its processes; what is to be done then comes by stdin.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._ending = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
 
     def tell(self, line: dict[str, Any]) -> None:
         """Whoever listens may be gone; stdin ends then, too."""
@@ -108,15 +113,17 @@ class _Launcher:
         selector.register(self._woken, selectors.EVENT_READ)
         pending, listening = b"", True
         while listening or self._jobs:
+            if self._ending and listening:
+                listening = False
+                selector.unregister(0)
+                self._stop(list(self._jobs))
+                continue
             for key, _ in selector.select(1.0 if self._doomed else None):
                 if key.fd == self._woken:
                     os.read(self._woken, 4096)
                     continue
                 read = os.read(0, 1 << 20)
-                if not read:
-                    listening = False
-                    selector.unregister(0)
-                    self._stop(list(self._jobs))
+                self._ending = self._ending or not read
                 *lines, pending = (pending + read).split(b"\n")
                 for line in lines:
                     self._obey(json.loads(line))
@@ -128,9 +135,12 @@ class _Launcher:
             self._stop([pid for pid, (number, _) in self._jobs.items() if number == order["stop"]])
             return
         folder = Path(order["folder"])
+        # A job that is stopped before it knows how is not to take it for a word to us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             _become_job(folder, order["jdl"], order["environment"])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self._jobs[pid] = order["start"], folder
 
     def _stop(self, pids: list[int]) -> None:
@@ -149,6 +159,8 @@ class _Launcher:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # what the payload left behind, as a batch system does it
             number, folder = self._jobs.pop(pid)
             self._doomed.pop(pid, None)
             problem: str | None = None
@@ -167,6 +179,7 @@ def _become_job(folder: Path, jdl: str, environment: dict[str, str]) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, _stop_payload)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         nothing = os.open(os.devnull, os.O_RDONLY)
         log = os.open(folder / DIRAC_SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for target, source in ((0, nothing), (1, log), (2, log)):
