@@ -1,4 +1,4 @@
-"""Runs whose DIRAC goes away for a while, and whose proxy ends: they wait, say so, and lose nothing."""
+"""Runs whose DIRAC goes away for a while, is slow or starts a job again, and whose proxy ends: nothing is lost."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Client:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         (folder / "wf.cwl").write_text(CHAIN)
         (folder / "in.json").write_text(json.dumps({"word": "hello"}))
+        self.environment = environment
         words = ["--verbose", "--backend", "dirac", "--outdir", "out", "wf.cwl", "in.json"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gridcwl", *words], cwd=folder, env=environment, text=True,
@@ -75,6 +76,11 @@ class Client:
             heard = self._more.wait_for(lambda: any(words in line for line in self.said), timeout=240)
         assert heard, "".join(self.said)
 
+    @property
+    def run(self) -> str:
+        """Its name; it says so at its beginning."""
+        return next(line.split("run ")[1].strip() for line in self.said if "] run " in line)
+
     def outputs(self) -> Any:
         """Its output object, when it has ended well."""
         assert self.process.stdout is not None
@@ -84,13 +90,13 @@ class Client:
 
 
 @pytest.fixture
-def start(dirac: DiracService, tmp_path: Path) -> Iterator[Callable[[], Client]]:
+def start(dirac: DiracService, tmp_path: Path) -> Iterator[Callable[..., Client]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
     environment |= {**dirac.exports(), "GRIDCWL_STATE_DIR": str(tmp_path / "state")}
     clients: list[Client] = []
 
-    def start() -> Client:
-        clients.append(Client(tmp_path, environment))
+    def start(**variables: str) -> Client:
+        clients.append(Client(tmp_path, environment | variables))
         return clients[-1]
 
     yield start
@@ -103,8 +109,7 @@ def check(client: Client, dirac_clients: Any) -> None:
     """The run ended well, and each of its two jobs was run once."""
     outputs = client.outputs()
     assert Path(outputs["twice"]["path"]).read_text() == "hello\n"
-    run = next(line.split("run ")[1].strip() for line in client.said if "] run " in line)
-    assert len(dirac_clients.monitoring().getJobs({"JobGroup": run})["Value"]) == 2
+    assert len(dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]) == 2
 
 
 @contextmanager
@@ -132,3 +137,58 @@ def test_a_proxy_that_ends_is_waited_for(start, dirac, faults, dirac_clients):  
     finally:
         dirac.proxies.renew()
     check(client, dirac_clients)
+
+
+def test_services_that_take_calls_and_say_nothing_cost_only_time(start, faults, dirac_clients):
+    client = start()
+    client.until("first: Waiting")
+    faults.pause("dirac-jobs")
+    client.until("DIRAC does not answer")
+    faults.go_on("dirac-jobs")
+    check(client, dirac_clients)
+    assert any("DIRAC answers again" in line for line in client.said)
+
+
+def test_a_store_of_sandboxes_that_says_nothing_holds_up_what_is_submitted(start, faults, dirac_clients):
+    faults.pause("dirac-sandboxes")
+    client = start()
+    client.until("DIRAC does not answer (leaving an input sandbox)")
+    faults.go_on("dirac-sandboxes")
+    check(client, dirac_clients)
+
+
+def test_slow_services_cost_only_time(start, faults, dirac, dirac_clients, tmp_path):
+    slow = {name: faults.slow(f"WorkloadManagement/{name}", 0.3) for name in ("JobManager", "JobMonitoring")}
+    urls = "\n".join(f"{name} = dips://localhost:{port}/WorkloadManagement/{name}" for name, port in slow.items())
+    whole = Path(dirac.exports()["DIRACSYSCONFIG"]).read_text()
+    (tmp_path / "slow.cfg").write_text(f"{whole}\nSystems {{ WorkloadManagement {{ URLs {{\n{urls}\n}} }} }}\n")
+    client = start(DIRACSYSCONFIG=str(tmp_path / "slow.cfg"))
+    check(client, dirac_clients)
+
+
+def test_a_job_that_dirac_reschedules_is_followed_to_its_second_end(start, dirac, dirac_clients):  # noqa: ARG001
+    client = start()
+    client.until("first: Running")
+    (job,) = dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]
+    assert dirac_clients.manager().rescheduleJob([int(job)])["OK"]
+    check(client, dirac_clients)
+    about = dirac_clients.monitoring().getJobsSummary([int(job)])["Value"][job]
+    assert (about["Status"], about["RescheduleCounter"]) == ("Done", 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host's name")
+def test_a_run_whose_client_died_goes_on_at_another_machine(start, dirac_clients, tmp_path):
+    client = start()
+    client.until("first: Running")
+    client.process.kill()
+    client.process.wait()
+    elsewhere = tmp_path / "shared-disk"
+    (tmp_path / "state").rename(elsewhere)
+    environment = {**client.environment, "HOME": str(tmp_path), "GRIDCWL_STATE_DIR": str(elsewhere)}
+    command = f"hostname another-node && exec {sys.executable} -m gridcwl resume {client.run}"
+    said = subprocess.run(
+        ["unshare", "--uts", "sh", "-c", command], cwd="/", env=environment, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert Path(json.loads(said.stdout)["twice"]["path"]).read_text() == "hello\n"
+    assert len(dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]) == 2

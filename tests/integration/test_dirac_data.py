@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from grid_site import Site, jobs_at_dirac
 
-if TYPE_CHECKING:
-    from gridcwl.testbed.rucio.service import RucioService
+from gridcwl.worker.naming import place_of
+
+SCOPE = "user.runner"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -28,16 +31,19 @@ outputs: {count: stdout}
 
 
 @pytest.fixture
-def client(rucio: RucioService, monkeypatch: pytest.MonkeyPatch) -> Any:
+def client(log_in: Callable[..., Any]) -> Any:
     """Rucio's own client."""
-    from rucio.client import Client
-    from rucio.common.config import clean_cached_config
+    return log_in("runner")
 
-    for name, value in rucio.clients.exports("runner").items():
-        monkeypatch.setenv(name, value)
-    clean_cached_config()
-    yield Client()
-    clean_cached_config()
+
+def put_at_lyon(client: Any, name: str, data: bytes) -> str:
+    """A file in Rucio; returns what it is called."""
+    place = Path(client.get_rse("LYON-DISK")["protocols"][0]["prefix"], place_of(SCOPE, name, "hash"))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+    about = {"scope": SCOPE, "name": name, "bytes": len(data), "adler32": f"{zlib.adler32(data):08x}"}
+    client.add_replicas("LYON-DISK", [about])
+    return name
 
 
 def test_a_large_literal_travels_through_rucio_and_not_in_the_job_s_sandbox(grid, client):
@@ -47,15 +53,8 @@ def test_a_large_literal_travels_through_rucio_and_not_in_the_job_s_sandbox(grid
     said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--outdir", "out", "count.cwl", "in.json")
     assert said.returncode == 0, said.stderr
     assert (grid.folder / "out" / "count.txt").read_text().split() == ["300000"]
-    scope = client.list_scopes_for_account("runner")[0]
-    inputs = list(client.list_content(scope, f"{_prefix(client, scope, grid.run)}/inputs"))
-    assert [entry["bytes"] for entry in inputs] == [300_000]
-
-
-def _prefix(client: Any, scope: str, run: str) -> str:
-    """What the names of a run's datasets begin with."""
-    (name,) = [name for name in client.list_dids(scope, {}, did_type="dataset") if name.endswith(f"{run}/inputs")]
-    return str(name).removesuffix("/inputs")
+    (dataset,) = client.list_dids(SCOPE, {"name": f"{grid.run}*inputs"}, did_type="dataset")
+    assert [entry["bytes"] for entry in client.list_content(SCOPE, dataset)] == [300_000]
 
 
 IMAGE = "gridcwl-test/only-in-rucio:1"
@@ -64,17 +63,12 @@ IMAGE = "gridcwl-test/only-in-rucio:1"
 @pytest.fixture
 def only_in_rucio(grid: Site, client: Any) -> Iterator[str]:
     """An image that no registry and no machine has; its archive is in Rucio, under the name that is returned."""
-    from rucio.client.uploadclient import UploadClient
-
     archive = grid.folder / "image.tar"
     subprocess.run(["docker", "tag", "alpine:latest", IMAGE], check=True)
     subprocess.run(["docker", "save", "--output", str(archive), IMAGE], check=True)
     subprocess.run(["docker", "rmi", IMAGE], check=True, stdout=subprocess.DEVNULL)
-    scope = client.list_scopes_for_account("runner")[0]
-    name = f"images-{grid.folder.name}.{IMAGE.replace(':', '_').replace('/', '.')}.tar"
-    about = {"path": str(archive), "rse": "LYON-DISK", "did_scope": scope, "did_name": name}
-    UploadClient(client).upload([about])
-    yield f"{scope}:{name}"
+    name = put_at_lyon(client, f"t{uuid.uuid4().hex}.tar", archive.read_bytes())
+    yield f"{SCOPE}:{name}"
     subprocess.run(["docker", "rmi", IMAGE], check=False, capture_output=True)
 
 
@@ -107,27 +101,20 @@ def test_images_in_rucio_without_rucio_are_refused_before_anything_is_submitted(
 
 
 def test_a_plan_says_how_much_would_have_to_be_moved(grid, client):
-    from rucio.client.uploadclient import UploadClient
-
-    data = grid.folder / "data.bin"
-    data.write_bytes(b"x" * 5000)
-    scope = client.list_scopes_for_account("runner")[0]
-    name = f"plan-{grid.folder.name}.bin"
-    about = {"path": str(data), "rse": "LYON-DISK", "did_scope": scope, "did_name": name}
-    UploadClient(client).upload([about])
+    (grid.folder / "data.bin").write_bytes(b"x" * 5000)
+    name = put_at_lyon(client, f"t{uuid.uuid4().hex}.bin", b"x" * 5000)
     grid.write("count.cwl", COUNT)
-    grid.write("in.json", json.dumps({"data": {"class": "File", "location": f"rucio://{scope}/{name}"}}))
-    words = ["plan", "--store", "rucio", "count.cwl", "in.json"]
-    assert "to move    0 to 5000 bytes in all, depending on the site" in _said(grid, *words)
-    assert "to move    0 bytes in all" in _said(grid, *words, "--site", "LCG.Lyon.fr")
-    assert "to move    5000 bytes in all" in _said(grid, *words, "--site", "LCG.CNAF.it")
-    assert "to move    0 bytes in all" in _said(grid, *words, "--locality", "strict")
+    grid.write("in.json", json.dumps({"data": {"class": "File", "location": f"rucio://{SCOPE}/{name}"}}))
+    assert "to move    0 to 5000 bytes in all, depending on the site" in _plan(grid)
+    assert "to move    0 bytes in all" in _plan(grid, "--site", "LCG.Lyon.fr")
+    assert "to move    5000 bytes in all" in _plan(grid, "--site", "LCG.CNAF.it")
+    assert "to move    0 bytes in all" in _plan(grid, "--locality", "strict")
     local = {"data": {"class": "File", "path": "data.bin"}}
     grid.write("in.json", json.dumps(local))
-    assert "to move    5000 bytes in all" in _said(grid, *words)
+    assert "to move    5000 bytes in all" in _plan(grid)
 
 
-def _said(grid: Site, *words: str) -> str:
-    said = grid.gridcwl(*words)
+def _plan(grid: Site, *options: str) -> str:
+    said = grid.gridcwl("plan", "--store", "rucio", *options, "count.cwl", "in.json")
     assert said.returncode == 0, said.stderr
-    return re.sub(r" +$", "", said.stdout, flags=re.MULTILINE)
+    return said.stdout

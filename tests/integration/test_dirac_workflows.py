@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import subprocess
 import sys
 import tarfile
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from gridcwl.testbed.dirac.service import DiracService
-    from gridcwl.testbed.rucio.service import RucioService
+from grid_site import jobs_at_dirac
 
 pytestmark = pytest.mark.timeout(600)
 
 MIB = 1 << 20
 SIZE = 12 * MIB
-
-# gives data of a size, and says what the client itself read and wrote when it has ended
-COUNTED = """
-import sys
-from gridcwl.cli.main import main
-code = main(sys.argv[1:])
-counts = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
-print("client bytes", int(counts["rchar"]) + int(counts["wchar"]), file=sys.stderr)
-sys.exit(code)
-"""
 
 TWO_LEVELS = """
 cwlVersion: v1.2
@@ -100,45 +84,6 @@ make: {sites: [LCG.Lyon.fr]}
 inner/turn: {sites: [LCG.CNAF.it]}
 gather: {sites: [LCG.Orsay.fr]}
 """
-
-
-@dataclass
-class Site:
-    """A folder from which runs are sent out."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def gridcwl(self, *words: str, timeout: float = 400, counted: bool = False) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", COUNTED] if counted else [sys.executable, "-m", "gridcwl"]
-        return subprocess.run(
-            [*command, *words], cwd=self.folder, env=self.environment, text=True, capture_output=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-
-    def write(self, name: str, text: str) -> str:
-        (self.folder / name).write_text(text)
-        return name
-
-    @property
-    def run(self) -> str:
-        """The latest run."""
-        return sorted(path.name for path in (self.folder / "state" / "runs").iterdir())[-1]
-
-
-@pytest.fixture
-def grid(dirac: DiracService, rucio: RucioService, tmp_path: Path) -> Site:
-    exports = {**rucio.clients.exports("runner"), **dirac.exports()}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
-    return Site(tmp_path, {**environment, **exports, "GRIDCWL_STATE_DIR": str(tmp_path / "state")})
-
-
-def jobs_at_dirac(dirac_clients: Any, run: str) -> dict[int, dict[str, str]]:
-    """What DIRAC itself says of a run's jobs."""
-    monitoring = dirac_clients.monitoring()
-    numbers = monitoring.getJobs({"JobGroup": run})["Value"]
-    found: dict[int, dict[str, str]] = monitoring.getJobsSummary([int(number) for number in numbers])["Value"]
-    return {int(number): about for number, about in found.items()}
 
 
 def test_every_step_is_one_job_its_inputs_come_from_other_sites_and_no_data_pass_the_client(grid, dirac_clients):

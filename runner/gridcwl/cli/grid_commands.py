@@ -62,6 +62,7 @@ def print_pending(name: ServerName | None, folder: RunFolder, rows: Iterable[Job
 
 def _print_pending(server: Server, folder: RunFolder, pending: Iterable[JobRow]) -> int:
     from gridcwl.backends.dirac.leftovers import where
+    from gridcwl.backends.dirac.results import without_report
 
     places = where(server, folder.run)
     said = 0
@@ -73,6 +74,6 @@ def _print_pending(server: Server, folder: RunFolder, pending: Iterable[JobRow])
         print(f"==> {row.name}: {found.place}")
         for name, text in sorted(server.said(found.place.number).items()):
             if name in ("StandardOutput", "Pilot_Reference", "LocalBatchID", "HostName"):
-                print(f"--- {name}\n{text}")
+                print(f"--- {name}\n{without_report(text)}")
         print(flush=True)
     return said
