@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -157,10 +158,12 @@ def in_layers(image: str) -> list[str]:
     with saving, tarfile.open(fileobj=saving.stdout, mode="r|") as parts:
         for part in parts:
             content = parts.extractfile(part) if part.isfile() else None
-            try:
-                names += [member.name for member in tarfile.open(fileobj=content, mode="r|*")] if content else []
-            except tarfile.ReadError:
-                continue  # no layer but the configuration, or the list of layers
+            # what is no archive is no layer but the configuration, or the list of layers
+            with (
+                contextlib.suppress(tarfile.ReadError),
+                tarfile.open(fileobj=content or io.BytesIO(), mode="r|*") as layer,
+            ):
+                names += [member.name for member in layer]
     assert saving.returncode == 0
     return names
 
