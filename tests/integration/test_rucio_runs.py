@@ -354,6 +354,10 @@ def test_what_a_run_publishes_says_which_job_made_it(grid: Grid) -> None:
     assert scattered["gridcwl_key"] == hashlib.sha256(b"".join(keys)).hexdigest()
     assert grid.metadata(f"{run}.outputs.result")["gridcwl_output"] == "result"
     found = grid.client.list_dids(grid.scope, [{"gridcwl_key": joined["gridcwl_key"]}], did_type="all")
+    url = f"rucio://{grid.scope}/{run}*?type=file&gridcwl_key={joined['gridcwl_key']}"
+    again = grid.run(CAT, {"files": remote("File", url)})
+    assert again.code == 0, again.stderr
+    assert (grid.desk.outdir / "all.txt").read_text() == "ab"
     assert set(found) >= {name, f"{run}.join.all"}  # and whatever other runs have made by the same key
 
 

@@ -26,6 +26,12 @@ T = TypeVar("T")
 Found = dict[str, Any]
 """A CWL File, or ``{"class": "Collection", "files": [...], "collections": [...]}``."""
 
+_KINDS = {
+    "file": ("FILE",),
+    "dataset": ("DATASET",),
+    "container": ("CONTAINER",),
+    "collection": ("DATASET", "CONTAINER"),
+}
 _DEEPEST = 16
 """Containers within containers."""
 
@@ -165,6 +171,7 @@ class Asking:
     def _searched(self, location: str, query: Query) -> Found:
         filters = {"name": query.did.name, **dict(_meant(query))}
         names = sorted(str(name) for name in self._search(location, query, filters))
+        names = self._of_kind(query, names)
         if not names:
             raise InputError(
                 f"{location} finds nothing in Rucio", remedy="rucio did list SCOPE:PATTERN tries patterns."
@@ -176,6 +183,14 @@ class Asking:
             "files": [one for one in ordered if one["class"] == "File"],
             "collections": [one for one in ordered if one["class"] == "Collection"],
         }
+
+    def _of_kind(self, query: Query, names: list[str]) -> list[str]:
+        """Those of the type that is wanted: searched for by metadata of one's own, Rucio finds all types."""
+        wanted = _KINDS.get(query.kind)
+        if wanted is None or not query.filters:
+            return names
+        kinds = self._metadata([Did(query.did.scope, name) for name in names])
+        return [name for name in names if kinds.get(Did(query.did.scope, name), {}).get("did_type") in wanted]
 
     def _search(self, location: str, query: Query, filters: Mapping[str, str]) -> Iterable[str]:
         try:
