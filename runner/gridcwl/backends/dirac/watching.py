@@ -207,7 +207,7 @@ class Watching:
                     break
                 await asyncio.sleep(1)
         said = await self._ask.once(results.opened, content)
-        if out.widened is not None and not said.members and not self._out.unwanted(out):
+        if out.widened is not None and out.watched.status != "Done" and not self._out.unwanted(out):
             self._out.forget(out)
             for job in out.jobs.values():
                 self._again(job)
