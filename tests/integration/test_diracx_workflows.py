@@ -209,12 +209,13 @@ def test_jobs_that_are_gone_or_somebody_else_s_do_not_save_the_others(server, su
     server.kill([999_999_999, *numbers])
     assert {state[0] for state in server.states(numbers).values()} == {"Killed"}
     server.kill([999_999_999])
+    server.kill(numbers)
 
 
 def test_an_output_sandbox_in_diracx_s_store_comes_by_its_presigned_address(server, rest, submit, tmp_path):
-    _, (number,) = submit(1)
+    run, (number,) = submit(1)
     assert server.sandbox(number) is None
-    (tmp_path / "std.out").write_text("said\n")
+    (tmp_path / "std.out").write_text(f"said in {run}\n")
     place = sandboxes.put(rest, [tmp_path / "std.out"])
     assert place == sandboxes.put(rest, [tmp_path / "std.out"])
     rest.ask("leaving an output sandbox", "PATCH", f"/jobs/{number}/sandbox/output", json=place)

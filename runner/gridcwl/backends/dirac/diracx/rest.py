@@ -40,7 +40,9 @@ class Rest:
         self._httpx = httpx
         # It tells of every address that is asked for, and presigned ones are as good as a password.
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        self._client = httpx.Client(timeout=timeout_s, verify=_trusted(url), follow_redirects=False)
+        # A server lets go of a connection that is not used for 5 s, perhaps in the moment in which we use it again.
+        limits = httpx.Limits(keepalive_expiry=2.0)
+        self._client = httpx.Client(timeout=timeout_s, verify=_trusted(url), follow_redirects=False, limits=limits)
         self._url = url.rstrip("/")
         self._endpoint: str | None = None
         self._skew_s = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ _FIRST = 100
 _PAGE = 1000
 _AT_A_TIME = 1000
 """Jobs that one question is about."""
+_KILL_AGAIN_S = 2.0
+"""DiracX 0.7 answers with HTTP 500 where a job is killed twice in one second: the command's key is the second."""
 _TRIES = 3
 """Of a submission: DiracX's database may be in a deadlock, and then says so by HTTP 500."""
 _WANTED = ["JobID", "JobName", "Status", "MinorStatus", "ApplicationStatus", "Site"]
@@ -64,6 +67,8 @@ class DiracXServer:
         self._rest = Rest(url, credentials, timeout_s=timeout_s)
         self._classic = classic
         self._most = _FIRST
+        self._killed: dict[int, float] = {}
+        """When a job was last told to stop, by our clock."""
 
     def close(self) -> None:
         """Let the connections go."""
@@ -208,7 +213,13 @@ class DiracXServer:
 
     def kill(self, jobs: Iterable[int]) -> None:
         """See ``Server``."""
-        wanted = list(jobs)
+        now = time.monotonic()
+        wanted = [job for job in jobs if now - self._killed.get(job, -_KILL_AGAIN_S) >= _KILL_AGAIN_S]
+        if wanted:
+            self._kill(wanted)
+            self._killed.update(dict.fromkeys(wanted, now))
+
+    def _kill(self, wanted: Sequence[int]) -> None:
         try:
             self._set_status("killing jobs", wanted, "Killed", "Marked for termination")
         except Answered as error:
