@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grid_site import SCOPE, Site, jobs_at_dirac, put_at_lyon
 
 if TYPE_CHECKING:
     from gridcwl.testbed.dirac.service import DiracService
@@ -192,3 +194,27 @@ def test_a_run_whose_client_died_goes_on_at_another_machine(start, dirac_clients
     assert said.returncode == 0, said.stderr
     assert Path(json.loads(said.stdout)["twice"]["path"]).read_text() == "hello\n"
     assert len(dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]) == 2
+
+
+def test_a_job_that_does_not_start_near_its_input_runs_elsewhere(faults, dirac, rucio, log_in, dirac_clients, tmp_path):
+    name = put_at_lyon(log_in("runner"), f"t{uuid.uuid4().hex}", b"hello\n")
+    exports = {**rucio.clients.exports("runner"), **dirac.exports()}
+    settings = {"GRIDCWL_STATE_DIR": str(tmp_path / "state"), "GRIDCWL_CONFIG": str(tmp_path / "config.toml")}
+    desk = Site(tmp_path, {**os.environ, **exports, **settings})
+    desk.write("config.toml", "[dirac]\nlocal_mib = 0\nlocal_wait = 5\nlongest_pause = 2\n")
+    desk.write(
+        "cat.cwl",
+        "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: cat, stdout: said.txt, "
+        "inputs: {data: {type: File, inputBinding: {}}}, outputs: {said: stdout}}",
+    )
+    desk.write("in.json", json.dumps({"data": {"class": "File", "location": f"rucio://{SCOPE}/{name}"}}))
+    for pilot in ("dirac-light-pilot", "dirac-pilot-LCG.Lyon.fr-0"):
+        faults.pause(pilot)
+    said = desk.gridcwl("--verbose", "--backend", "dirac", "--store", "rucio", "--outdir", "out", "cat.cwl", "in.json")
+    assert said.returncode == 0, said.stderr
+    assert "may run anywhere now" in said.stderr
+    assert (tmp_path / "out" / "said.txt").read_text() == "hello\n"
+    first, second = (about for _, about in sorted(jobs_at_dirac(dirac_clients, desk.run).items()))
+    assert (first["Status"], first["Site"]) == ("Killed", "LCG.Lyon.fr")
+    assert second["Status"] == "Done"
+    assert second["Site"] in ("LCG.CNAF.it", "LCG.Orsay.fr")

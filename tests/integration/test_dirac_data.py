@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_site import Site, jobs_at_dirac
-
-from gridcwl.worker.naming import place_of
-
-SCOPE = "user.runner"
+from grid_site import SCOPE, Site, jobs_at_dirac, put_at_lyon
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -34,16 +28,6 @@ outputs: {count: stdout}
 def client(log_in: Callable[..., Any]) -> Any:
     """Rucio's own client."""
     return log_in("runner")
-
-
-def put_at_lyon(client: Any, name: str, data: bytes) -> str:
-    """A file in Rucio; returns what it is called."""
-    place = Path(client.get_rse("LYON-DISK")["protocols"][0]["prefix"], place_of(SCOPE, name, "hash"))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(data)
-    about = {"scope": SCOPE, "name": name, "bytes": len(data), "adler32": f"{zlib.adler32(data):08x}"}
-    client.add_replicas("LYON-DISK", [about])
-    return name
 
 
 def test_a_large_literal_travels_through_rucio_and_not_in_the_job_s_sandbox(grid, client):
