@@ -201,7 +201,8 @@ class _Controls:
 def _width(part: Plain) -> int:
     """How many jobs run at a time: as many as the processors that DIRAC gives us have room for."""
     cores = max(job.get("resources", {}).get("cores", 1) for job in part["jobs"])
-    given = os.environ.get("DIRAC_PROCESSORS", "")
+    # Job.setNumberOfProcessors says that this is what it was given; DIRAC_PROCESSORS is 1 whatever it was (9.1).
+    given = os.environ.get("DIRAC_JOB_PROCESSORS", "")
     processors = int(given) if given.isdigit() else int(part.get("processors", 1))
     return max(1, int(processors // max(cores, 1)))
 

@@ -194,6 +194,18 @@ def test_packed_jobs_run_longest_first(tmp_path):
     assert order.read_text().split() == ["2", "3", "1"]
 
 
+def test_packed_jobs_run_side_by_side_on_the_cores_that_they_ask_for(tmp_path):
+    # Each waits for the other: one after the other they would never end.
+    meet = f"touch {tmp_path}/$0; while ! test -e {tmp_path}/a || ! test -e {tmp_path}/b; do sleep 0.05; done"
+    dirac = InMemoryDirac()
+    at_lyon = Placement(sites=("LCG.Lyon.fr",))
+    jobs = [a_job(n, "sh", "-c", meet, name, placement=at_lyon) for n, name in ((1, "a"), (2, "b"))]
+    results = run(dirac, jobs, tmp_path / "w", pack=2)
+    assert {result.outcome for result in results.values()} == {Outcome.SUCCESS}
+    (told,) = dirac.jobs.values()
+    assert "MinNumberOfProcessors = 2;" in told.text
+
+
 def test_a_tool_s_failure_is_the_tool_s_with_its_own_words(tmp_path):
     job = a_job(1, "sh", "-c", "echo ouch >&2; exit 3")
     (result,) = run(InMemoryDirac(), [job], tmp_path).values()

@@ -18,7 +18,6 @@ from gridcwl.backends.dirac import matching, names, packing
 from gridcwl.backends.dirac.asking import Asking
 from gridcwl.backends.dirac.following import Phase
 from gridcwl.backends.dirac.leftovers import SEEN, alive, sorted_out, state_of
-from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.out_there import Out, OutThere
 from gridcwl.backends.dirac.problems import DiracRefused
@@ -65,7 +64,6 @@ class DiracBackend:
         self._reveal = reveal
         self._keep = keep
         self._ask = Asking(server.credential)
-        self._limits = Limits()
         self._out = OutThere()
         self._left: dict[JobId, Found] = {}
         """Jobs of earlier sessions that are out there and that nobody has asked for yet."""
@@ -97,7 +95,7 @@ class DiracBackend:
             credential = await self._ask.once(self._server.credential)
             log.info("at DIRAC as %s, group %s, until %s", credential.user, credential.group, credential.ends)
             self._submitting.most = await self._ask(self._server.most_jobs)
-            self._limits = await self._ask.once(self._server.limits)
+            self._submitting.limits = await self._ask.once(self._server.limits)
             self._submitting.offers = await self._ask(self._server.offers)
         except BaseException:
             self._ask.close()
@@ -116,7 +114,9 @@ class DiracBackend:
         """See ``Backend.check``."""
         offers = self._submitting.offers
         for job in samples:
-            matching.refuse_homeless(job, matching.needs_of(job, self._options.wishes, self._limits, offers), offers)
+            matching.refuse_homeless(
+                job, matching.needs_of(job, self._options.wishes, self._submitting.limits, offers), offers
+            )
 
     async def submit(self, jobs: Sequence[Job]) -> None:
         """Check the jobs, and queue them for the next submission; see ``Backend.submit``.
@@ -194,7 +194,7 @@ class DiracBackend:
                     remedy="Run it here (--backend local), or let the tool take the secret from where it runs.",
                 )
         wishes, offers = self._options.wishes, self._submitting.offers
-        needs = matching.needs_of(job, wishes, self._limits, offers)
+        needs = matching.needs_of(job, wishes, self._submitting.limits, offers)
         matching.refuse_homeless(job, needs, offers)
         needs = matching.placed(
             job, needs, wishes, offers, failed=self._failed_at.get(job.id, ()), anywhere=job.id in self._widened

@@ -198,6 +198,42 @@ def fitting(needs: Needs, offers: Iterable[Offer]) -> list[str]:
     return [offer.site for offer in offers if why_not(needs, offer) is None]
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What every site that can run a job would give to several of them at once: asking for so much loses no site."""
+
+    side_by_side: int = 1
+    """How many can run at a time."""
+    cpu_time_s: int | None = None
+    """CPU time for all of them together; None if no site says."""
+
+
+def room_for(needs: Needs, ram_mib: int, offers: Iterable[Offer]) -> Room:
+    """How much room there is for several jobs with these needs in one DIRAC job.
+
+    Args:
+        needs: of one of them.
+        ram_mib: that one of them takes.
+        offers: of the sites.
+    """
+    queues = [
+        [queue for queue in offer.queues if _queue_lacks(needs, queue) is None]
+        for offer in offers
+        if why_not(needs, offer) is None
+    ]
+    if not queues or not all(queues):
+        return Room()
+    times = [queue.cpu_time_s for site in queues for queue in site if queue.cpu_time_s is not None]
+    width = min(max(_width(needs, ram_mib, queue) for queue in site) for site in queues)
+    return Room(width, min(times, default=None))
+
+
+def _width(needs: Needs, ram_mib: int, queue: Queue) -> int:
+    by_processors = (queue.processors or 1) // needs.processors
+    by_memory = by_processors if queue.ram_mib is None else queue.ram_mib // max(ram_mib, 1)
+    return max(1, min(by_processors, by_memory))
+
+
 def refuse_homeless(job: Job, needs: Needs, offers: Sequence[Offer]) -> None:
     """See that some site can run the job, now or when it is opened again.
 

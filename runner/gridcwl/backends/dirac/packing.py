@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from gridcwl.backends.dirac.matching import input_bytes, step_of
+from gridcwl.backends.dirac.matching import Limits, Needs, Room, input_bytes, step_of
 from gridcwl.backends.dirac.names import LONGEST, span, split, suffix
 from gridcwl.backends.dirac.sandbox import Part
 from gridcwl.model import Job, JobResult
@@ -82,6 +82,30 @@ def size_of(pack: Pack, expected_s: float, waiting: int, slots: int) -> int:
     worth = int(_WORTH_S / max(expected_s, 0.1))
     spread = -(-waiting // max(1, slots))
     return max(1, min(worth, spread, _MOST))
+
+
+def together(needs: Needs, size: int, room: Room, limits: Limits) -> tuple[int, Needs]:
+    """How many jobs one DIRAC job holds in the end, and what it needs for them.
+
+    Args:
+        needs: of one of them.
+        size: how many it is to hold.
+        room: at the sites that can run one of them: none of these is lost.
+        limits: of the server.
+    """
+    cpu_time_s = needs.cpu_time_s
+    if cpu_time_s is not None:
+        most_s = min(limits.cpu_time_s[1], room.cpu_time_s or limits.cpu_time_s[1])
+        size = max(1, min(size, most_s // cpu_time_s))
+        cpu_time_s *= size
+    width = min(size, room.side_by_side)
+    return size, replace(
+        needs,
+        processors=needs.processors * width,
+        more_processors=size > 1,
+        ram_mib=None if needs.ram_mib is None else needs.ram_mib * width,
+        cpu_time_s=cpu_time_s,
+    )
 
 
 def parts(jobs: Sequence[Job], size: int, processors: int, expected_s: Sequence[float]) -> list[Part]:

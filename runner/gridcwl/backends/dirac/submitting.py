@@ -11,14 +11,14 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gridcwl.backends.dirac import jdl, matching, names, packing, sandbox
 from gridcwl.backends.dirac.archives import Archives
 from gridcwl.backends.dirac.asking import Asking
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import Limits, Needs
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.out_there import Out, OutThere
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
@@ -78,6 +78,8 @@ class Submitting:
         """How many jobs the server takes in one submission; None if it has not said."""
         self.offers: Sequence[Offer] = ()
         """Of the sites, as far as they are known."""
+        self.limits = Limits()
+        """Of the server."""
         self._archives = Archives(options.sites, options.archives)
         self._due: dict[Kind, list[Job]] = {}
         self._now, self._idle = asyncio.Event(), asyncio.Event()
@@ -147,7 +149,11 @@ class Submitting:
         # A guess at how many of them could run at a time.
         slots = 4 * max(1, len(matching.fitting(kind.needs, self.offers)))
         size = packing.size_of(self._options.pack, sum(expected) / len(expected), len(jobs), slots)
-        needs = replace(kind.needs, more_processors=size > 1)
+        if size <= 1:
+            return kind.needs, packing.parts(jobs, 1, kind.needs.processors, expected)
+        ram_mib = max(job.resources.ram_mib for job in jobs)
+        room = matching.room_for(kind.needs, ram_mib, self.offers)
+        size, needs = packing.together(kind.needs, size, room, self.limits)
         return needs, packing.parts(jobs, size, needs.processors, expected)
 
     async def _send(self, kind: Kind, needs: Needs, parts: Sequence[sandbox.Part]) -> int:
