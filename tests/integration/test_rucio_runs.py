@@ -455,8 +455,8 @@ def test_what_another_run_has_taken_stays_when_the_first_one_lets_go(grid: Grid)
     def kept() -> set[str]:
         """Those that a rule keeps; Rucio deletes others when it wants the room."""
         grid.rucio.run_daemons()
-        names = (shared, only)
-        return {name for name in names if list(grid.client.list_associated_rules_for_file(grid.scope, name))}
+        there = grid.client.list_dids(grid.scope, [{"name": shared}, {"name": only}], did_type="file")
+        return {name for name in there if list(grid.client.list_associated_rules_for_file(grid.scope, name))}
 
     until(lambda: only not in kept())
     assert kept() == {shared}

@@ -152,8 +152,11 @@ def _remove(given: argparse.Namespace) -> int:
     for folder in dict.fromkeys(folders):
         if given.data:
             from gridcwl.cli.data import let_go
+            from gridcwl.runs.keeping import stop_leftovers
 
-            let_go(folder)
+            with folder.held():  # data of a run that somebody works on are not let go
+                stop_leftovers(folder)
+                let_go(folder)
         _remove_one(folder)
     return 0
 

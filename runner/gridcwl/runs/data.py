@@ -10,6 +10,7 @@ from typing import Any
 
 from gridcwl.errors import ConfigError
 from gridcwl.runs.history import History
+from gridcwl.runs.keeping import forget_lost_uploads
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.names import Did, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
@@ -89,6 +90,7 @@ def let_go(history: History, run: str, client: RucioClient) -> int:
         RucioProblem: Rucio does not answer, or forbids it.
     """
     container, outputs = _known(history, run)
+    forget_lost_uploads(history)
     return asyncio.run(_let_go(client, container, outputs))
 
 
@@ -106,7 +108,7 @@ def _did(text: str) -> Did:
 
 
 async def _report(client: RucioClient, container: Did, outputs: set[Did]) -> DataReport:
-    dids = sorted({*await _inside(client, container), *outputs})
+    dids = sorted({*(await _inside(client, container) or ()), *outputs})
     files = {did: tuple(await client.call("list_files", did.scope, did.name)) for did in dids}
     every = dict.fromkeys(Did(file["scope"], file["name"]) for content in files.values() for file in content)
     found = await find_replicas(client, list(every))
@@ -117,12 +119,13 @@ async def _report(client: RucioClient, container: Did, outputs: set[Did]) -> Dat
     return DataReport(container, tuple(await rules_of(client, container)), tuple(datasets))
 
 
-async def _inside(client: RucioClient, container: Did) -> list[Did]:
+async def _inside(client: RucioClient, container: Did) -> list[Did] | None:
+    """What the container holds; None if there is none."""
     try:
         content = await client.call("list_content", container.scope, container.name)
     except RucioProblem as problem:
         if problem.kind == "DataIdentifierNotFound":
-            return []
+            return None
         raise
     return [Did(one["scope"], one["name"]) for one in content]
 
@@ -136,7 +139,10 @@ def _copies(files: Sequence[Mapping[str, Any]], found: Mapping[Did, Replicas]) -
 async def _let_go(client: RucioClient, container: Did, outputs: set[Did]) -> int:
     for rule in await rules_of(client, container):
         await client.call("delete_replication_rule", rule["id"], purge_replicas=True)
-    between = [did for did in await _inside(client, container) if did not in outputs]
+    inside = await _inside(client, container)
+    if inside is None:  # the run ended before anything was registered
+        return 0
+    between = [did for did in inside if did not in outputs]
     ending = [{"scope": did.scope, "name": did.name, "meta": {"lifetime": _SOON_S}} for did in [*between, container]]
     for start in range(0, len(ending), CHUNK):
         await client.call("set_dids_metadata_bulk", ending[start : start + CHUNK])

@@ -215,6 +215,15 @@ def _find_results(working: Path, journal: Journal, history: History) -> None:
                 shutil.rmtree(folder, ignore_errors=True)  # it is begun anew, in a folder of its own
 
 
+def forget_lost_uploads(history: History) -> None:
+    """Remove from storage what jobs of a run that is not resumed had put there when they were killed."""
+    working = Path(str(history.meta("working")))
+    for _, job in history.lost():
+        for folder in working.glob(f"{job}-*"):
+            if not (folder / "result.json").exists():
+                _forget_uploads(folder)
+
+
 def _forget_uploads(folder: Path) -> None:
     """Remove from storage what a job has put there that was killed before it could say so: nobody will know of it."""
     if left := left_behind(str(folder)):
