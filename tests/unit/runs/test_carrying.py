@@ -212,7 +212,10 @@ def test_files_of_this_machine_are_uploaded_once_where_jobs_cannot_see_it(
         assert (empty.kind, empty.sources) == ("directory", ())
         assert deep.target == "/gridcwl/in/dir/sub/deep"
         assert Path(deep.sources[0].removeprefix("file://")).read_text() == "deep"
-    assert len(list(server.client("runner").list_files("user.runner", f"{RUN}.inputs"))) == 2
+    client = server.client("runner")
+    assert len(list(client.list_files("user.runner", f"{RUN}.inputs"))) == 2
+    assert f"{RUN}.inputs" in {one["name"] for one in client.list_content("user.runner", f"{RUN}.run")}
+    assert list(client.list_did_rules("user.runner", f"{RUN}.run"))  # they end with the run
 
 
 def test_a_file_that_rucio_does_not_take_fails_its_job_and_no_other(server: FakeRucio, wire: Wire) -> None:
