@@ -227,7 +227,7 @@ steps:
       gammas: train_gammas/dl2
       protons: train_protons/dl2
       config: train_config
-    out: [energy, classifier, cross_validation]
+    out: [energy, classifier, training, cross_validation]
   response:
     label: Cuts and IRF
     run: irf.cwl
@@ -339,9 +339,8 @@ outputs:
     linkMerge: merge_flattened
   training:
     type: File[]
-    label: Gamma rays and protons that the models were trained with (HDF5)
-    outputSource: [train_gammas/dl2, train_protons/dl2]
-    linkMerge: merge_flattened
+    label: Gamma rays and protons that the models were trained with, with energies (HDF5)
+    outputSource: train/training
   events:
     type: File[]
     label: All events with energies and particle kinds, those for cuts first, gamma, proton, electron (HDF5)

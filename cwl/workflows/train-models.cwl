@@ -78,6 +78,10 @@ outputs:
     type: File?
     label: Model for directions, where that was asked for
     outputSource: train_disp/model
+  training:
+    type: File[]
+    label: The gamma rays and the protons, with energies (HDF5)
+    outputSource: [gamma_energies/dl2, proton_energies/dl2]
   cross_validation:
     type: File[]
     label: How energies and particle kinds did on events that they were not trained with
