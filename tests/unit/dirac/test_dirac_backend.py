@@ -176,7 +176,7 @@ def test_jobs_that_must_run_near_their_inputs_wait_for_ever(tmp_path):
         async with backend(dirac, tmp_path, wishes=wishes) as made:
             await made.submit([at_lyon(1)])
             await made.settled()
-            while dirac.calls.count("states") < 20:  # noqa: ASYNC110  a call has no event
+            while dirac.calls.count("states") < 8:  # noqa: ASYNC110  a call has no event
                 await asyncio.sleep(0.01)
             assert "kill" not in dirac.calls
 
