@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
-from gridcwl.backends.dirac.options import FindArchives
 from gridcwl.model import Job, JobResult, RunId
 
 if TYPE_CHECKING:
+    from gridcwl.backends.dirac.options import FindArchives
     from gridcwl.backends.dirac.server import Server
 
 BackendName: TypeAlias = Literal["local", "dirac", "diracx"]
