@@ -3,7 +3,7 @@
 
     scripts/irf_page.py OUTPUTS.json JOURNAL PAGE.html
 
-The same page for a run here and on the grid: a job's place is the storage element that has its files, or its host.
+The same page for a run here and on the grid: a job's place is its site, or its host.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def bars(journal: Path) -> list[Bar]:
         if result.usage is None:
             continue
         start = datetime.fromisoformat(result.usage.started).timestamp()
-        place = result.element or result.usage.host or "here"
+        place = result.usage.site or result.usage.host or "here"
         found.append(Bar(place, job.step, job.name, start, start + result.usage.wall_s))
     history.close()
     first = min((bar.start for bar in found), default=0.0)

@@ -60,6 +60,8 @@ class Usage:
     cpu_s: float | None = None
     max_rss_mib: float | None = None
     host: str = ""
+    site: str = ""
+    """Where on the grid that was; empty for this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,3 +422,8 @@ def test_states_and_sites_are_told(tmp_path):
 
     asyncio.run(asyncio.wait_for(all_of_it(), 120))
     assert any(e.state is JobState.RUNNING and e.site.startswith("LCG.") and "Application" in e.detail for e in seen)
+
+
+def test_a_result_says_at_which_site_it_was(tmp_path):
+    results = run(InMemoryDirac(), [a_job(1, "true"), a_job(2, "true")], tmp_path)
+    assert all(result.usage.site.startswith("LCG.") for result in results.values())

@@ -111,7 +111,8 @@ def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:
     if result is None or result.id != job.id:
         return lost(job, place, said, folder)
     logs = {stream: _log(said, job.id, stream, folder) for stream in ("stdout", "stderr")}
-    result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"])
+    usage = result.usage and replace(result.usage, site=place.site)
+    result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"], usage=usage)
     if result.outcome is Outcome.SUCCESS:
         return _with_outputs(result, said, folder)
     if result.outcome is Outcome.CANCELLED:
