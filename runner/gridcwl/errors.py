@@ -11,6 +11,8 @@
     ├── StoreError                  where bytes live: missing, damaged, no room
     │   └── OutputConflict          something is in the way where an output has to go
     ├── JobFailed                   a tool ran and failed
+    ├── UnsafePath                  a path, a base name or a location from outside is not acceptable
+    ├── LimitExceeded               something from outside is larger than gridcwl reads
     ├── OutputError                 a tool ended well but what it left is not what its document promises
     ├── RunCancelled                the user stopped the run
     └── RunDetached                 the user left, and the jobs go on (exit code 0)
@@ -113,6 +115,38 @@ class JobFailed(GridCWLError):
         self.reason = reason
         self.exit_code_of_tool = exit_code
         self.logs = logs
+
+
+class UnsafePath(GridCWLError):
+    """A path, a base name or a location from a tool, a job, a server or an input object is not acceptable.
+
+    Attributes:
+        what: the value's role: "The base name of an output of count[1]".
+        shown: the value, escaped and cut.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, what: str, shown: str, reason: str) -> None:
+        super().__init__(f"{what} is refused: {shown} {reason}")
+        self.what = what
+        self.shown = shown
+        self.reason = reason
+
+
+class LimitExceeded(GridCWLError):
+    """Something from outside is larger than gridcwl reads.
+
+    Attributes:
+        what: the thing: "The results archive of DIRAC job 17".
+        limit: the most that is accepted.
+        unit: of the limit.
+    """
+
+    def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"{what} is refused: it has more than {limit:,} {unit}")
+        self.what = what
+        self.limit = limit
+        self.unit = unit
 
 
 class OutputError(GridCWLError):
