@@ -70,6 +70,10 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 	@[ -x build/jupyter/bin/jupyter-lab ] || { python3 -m venv build/jupyter; build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0; }
 	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(PYTEST_ARGS)
 
+.PHONY: test-imports
+test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package
+	GRIDCWL_STARTS=$(or $(STARTS),200) $(BIN)/pytest tests/integration/test_imports.py $(PYTEST_ARGS)
+
 .PHONY: conformance-dirac
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridcwl import imports
 from gridcwl.cli.whereabouts import Whereabouts
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
@@ -134,6 +135,7 @@ class LiveWatcher(PlainWatcher):
 
     def __init__(self, *, verbose: bool = False) -> None:
         super().__init__(quiet=False, verbose=verbose)
+        imports.load("rich")
         from rich.console import Console
         from rich.live import Live
 
@@ -159,6 +161,7 @@ class LiveWatcher(PlainWatcher):
         steps = table_of(self._progress(), running, elapsed(self._begun), height)
         if not where:
             return steps
+        imports.load("rich")
         from rich.console import Group
 
         return Group(steps, places_of(where))
@@ -169,6 +172,7 @@ def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: s
 
     ``running`` counts the jobs that have begun by the names of their steps: a shard that was given out may still wait.
     """
+    imports.load("rich")
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, title=f"gridcwl  {time_}", title_justify="left", title_style="bold")
@@ -194,6 +198,7 @@ def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: s
 
 def places_of(rows: Sequence[tuple[str, str, int]]) -> Table:
     """Where jobs are, and how they stand there."""
+    imports.load("rich")
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

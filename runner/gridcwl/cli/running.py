@@ -39,6 +39,7 @@ def run(options: Options) -> int:
     from gridcwl.runs.run import new_run_id
 
     typed = _typed(options)
+    _preload(options)
     session = _opened(options)
     with rucio(options, session) as place:
         inputs = _inputs(session, options)
@@ -67,8 +68,9 @@ def _inputs(session: CwlSession, options: Options) -> Any:
 
 
 def _preload(options: Options) -> None:
-    """DIRAC's client takes its time to load: meanwhile the document is read."""
+    """DIRAC's client takes its time to load: meanwhile the document is read. cwltool, which reads it, comes first."""
     if options.grid.server == "dirac":
+        import gridcwl.cwl  # noqa: F401
         from gridcwl.backends.dirac.client import preload
 
         preload()

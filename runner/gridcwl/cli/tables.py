@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from gridcwl import imports
+
 _STYLES = {"success": "green", "running": "cyan", "failed": "red", "killed": "yellow", "cancelled": "yellow"}
 
 
@@ -25,6 +27,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
 
 
 def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+    imports.load("rich")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

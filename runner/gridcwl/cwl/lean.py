@@ -12,12 +12,15 @@ import argparse
 import importlib
 import pkgutil
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
+
+from gridcwl import imports
 
 _PARSERS = "cwl_utils.parser"
 _SELDOM = ("cachecontrol", "coloredlogs", "prov", "psutil", "rdflib", "requests", "rich", "rich_argparse")
@@ -97,9 +100,12 @@ class _Finder(MetaPathFinder, Loader):
     def __init__(self) -> None:
         self._tops = {name for name in _SELDOM if name not in sys.modules}
         self.stand_ins: list[str] = []
+        self._thread = threading.get_ident()
 
     def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
         """A stand-in for a module of a library that is seldom needed; None for all else."""
+        if threading.get_ident() != self._thread:
+            return None
         if fullname.partition(".")[0] in self._tops or f"{fullname}.".startswith(f"{_PARSERS}."):
             return ModuleSpec(fullname, self, is_package=True)
         return None
@@ -128,12 +134,13 @@ def _real(value: Any) -> Any:
     if known is not None:
         return known[1]
     library = _of(value).partition(".")[0]
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in _USERS:
-            for key, held in list(vars(module).items()):
-                if isinstance(held, _StandIn | _Name | _Made) and _of(held).partition(".")[0] == library:
-                    setattr(module, key, _found(held))
-    real = _found(value)
+    with imports.one_at_a_time():
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in _USERS:
+                for key, held in list(vars(module).items()):
+                    if isinstance(held, _StandIn | _Name | _Made) and _of(held).partition(".")[0] == library:
+                        setattr(module, key, _found(held))
+        real = _found(value)
     _KNOWN[id(value)] = value, real
     return real
 
@@ -165,7 +172,7 @@ def import_cwltool() -> None:
     """Import the parts of cwltool that every run uses."""
     if "cwltool.load_tool" in sys.modules or _PARSERS in sys.modules:
         return
-    with _lean():
+    with imports.one_at_a_time(), _lean():
         importlib.import_module("cwltool.workflow")
 
 
@@ -174,7 +181,7 @@ def import_argparser() -> ModuleType:
     known = sys.modules.get("cwltool.argparser")
     if known is not None:
         return known
-    with _lean():
+    with imports.one_at_a_time(), _lean():
         module = importlib.import_module("cwltool.argparser")
     vars(module).update(rich=SimpleNamespace(markup=SimpleNamespace(escape=str)), HelpPreviewAction=_NoPreview)
     return module

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gridcwl import imports
 from gridcwl.cwl.once import OnceLoader
 
 
@@ -35,9 +36,10 @@ class _Session(_Later):
     """The session that ``Loader.__init__`` would make."""
 
     def _make(self) -> Any:
-        import requests
-        from cachecontrol.caches import SeparateBodyFileCache
-        from cachecontrol.wrapper import CacheControl
+        with imports.one_at_a_time():
+            import requests
+            from cachecontrol.caches import SeparateBodyFileCache
+            from cachecontrol.wrapper import CacheControl
 
         return CacheControl(requests.Session(), cache=SeparateBodyFileCache(Path.home() / ".cache" / "salad"))
 
@@ -46,7 +48,8 @@ class _Graph(_Later):
     """An empty graph."""
 
     def _make(self) -> Any:
-        from rdflib.graph import Graph
+        with imports.one_at_a_time():
+            from rdflib.graph import Graph
 
         return Graph()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from gridcwl import imports
 from gridcwl.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Downloads:
             InputError: the server does not give it.
             OSError: it cannot be kept.
         """
+        imports.load("requests")
         import requests
 
         note = self.folder / "urls" / f"{hashlib.sha256(url.encode()).hexdigest()[:40]}.json"

@@ -6,7 +6,6 @@ Importing DIRAC costs a second and a half of CPU, so it is done in the backgroun
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from gridcwl import imports
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
 from gridcwl.backends.dirac.results import Place
@@ -58,8 +58,9 @@ class _Modules:
     """DIRAC's client, imported and initialised."""
 
     def __init__(self) -> None:
-        if importlib.util.find_spec("DIRAC") is None:
+        if not imports.installed("DIRAC"):
             raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
+        imports.load("DIRAC")
         import DIRAC
         from DIRAC.Core.Utilities.exceptions import DIRACInitError
 
@@ -69,14 +70,15 @@ class _Modules:
         except (DIRACInitError, RuntimeError) as error:
             raise problem("reading its configuration", str(error)) from error
         _silence()
-        from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
-        from DIRAC.Core.Base.Client import Client
-        from DIRAC.Core.Security.ProxyInfo import getProxyInfo
-        from DIRAC.Core.Tornado.Client.ClientSelector import TransferClientSelector
-        from DIRAC.ResourceStatusSystem.Client.SiteStatus import SiteStatus
-        from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
-        from DIRAC.WorkloadManagementSystem.Client.JobMonitoringClient import JobMonitoringClient
-        from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+        with imports.one_at_a_time():
+            from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
+            from DIRAC.Core.Base.Client import Client
+            from DIRAC.Core.Security.ProxyInfo import getProxyInfo
+            from DIRAC.Core.Tornado.Client.ClientSelector import TransferClientSelector
+            from DIRAC.ResourceStatusSystem.Client.SiteStatus import SiteStatus
+            from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
+            from DIRAC.WorkloadManagementSystem.Client.JobMonitoringClient import JobMonitoringClient
+            from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
 
         self.config = DIRAC.gConfig
         self.operations = Operations

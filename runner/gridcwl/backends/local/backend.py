@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from gridcwl import imports
 from gridcwl.backends.base import Capabilities
 from gridcwl.backends.local.machine import Ledger, this_machine
 from gridcwl.backends.local.process import WorkerProcesses
@@ -263,6 +264,8 @@ def make_engine(name: str, reused: Path | None = None) -> Engine:
         name: docker, podman, apptainer, singularity or udocker.
         reused: the folder of the run whose jobs are to share docker's containers; None gives each one of its own.
     """
+    if name == "docker":
+        imports.load("docker")
     if name == "docker" and reused is not None:
         from gridcwl.backends.local.docker_reuse import ReusingDockerEngine
 

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from gridcwl import imports
 from gridcwl.errors import ConfigError, GridCWLError, StoreError
 
 log = logging.getLogger("gridcwl.stores.rucio")
@@ -197,6 +198,7 @@ def _policy_problem(error: Exception) -> StoreError:
 
 def _real_client() -> Any:
     try:
+        imports.load("rucio")
         from rucio.client import Client
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rucio":

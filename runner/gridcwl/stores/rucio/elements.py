@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gridcwl import imports
 from gridcwl.errors import ConfigError
 from gridcwl.model import StorageElement
 from gridcwl.stores.local import path_of
@@ -136,6 +137,7 @@ def naming_of(about: Mapping[str, Any], attributes: Mapping[str, Any]) -> Naming
     if algorithm in _NAMINGS:
         return _NAMINGS[algorithm]
     try:
+        imports.load("rucio.rse")
         from rucio.rse.translation import RSEDeterministicTranslation
 
         translation = RSEDeterministicTranslation(

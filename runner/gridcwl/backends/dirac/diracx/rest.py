@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridcwl import imports
 from gridcwl.backends.dirac.diracx.tokens import TokenFile
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable
 from gridcwl.errors import BackendError, ConfigError
@@ -34,6 +35,7 @@ class Rest:
             ConfigError: the HTTP client is not installed.
         """
         try:
+            imports.load("httpx")
             import httpx
         except ImportError:
             raise ConfigError("What talks to DiracX is not installed", remedy="pip install 'gridcwl[diracx]'") from None
