@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gridcwl.errors import UnsafePath
 from gridcwl.worker import paths as _rules
-from gridcwl.worker.paths import LONGEST_LOCATION, LONGEST_NAME, LONGEST_PATH, Refused, below, shown
+from gridcwl.worker.paths import LONGEST_LOCATION, LONGEST_NAME, LONGEST_PATH, Refused, below, name_in, shown
 
 __all__ = [
     "LONGEST_LOCATION",
@@ -28,6 +28,7 @@ __all__ = [
     "inside",
     "join",
     "location",
+    "name_in",
     "relative",
     "shown",
 ]

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.model import paths
 from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
 
 CwlObject = dict[str, Any]
@@ -117,9 +117,9 @@ def _entries(value: Any) -> Iterator[CwlObject]:
 
 def _outermost_first(directories: list[CwlObject]) -> list[CwlObject]:
     """In their order, but those that lie in another one behind all that do not."""
-    paths = {path_of(entry["location"]) for entry in directories if _is_local(entry)}
+    places = {path_of(entry["location"]) for entry in directories if _is_local(entry)}
     return sorted(
-        directories, key=lambda entry: _is_local(entry) and not paths.isdisjoint(path_of(entry["location"]).parents)
+        directories, key=lambda entry: _is_local(entry) and not places.isdisjoint(path_of(entry["location"]).parents)
     )
 
 
@@ -170,8 +170,14 @@ def _is_beside(entry: CwlObject, target: Path, publication: _Publication) -> boo
 
 
 def _basename(entry: CwlObject) -> str:
-    name = entry.get("basename") or unquote(entry.get("location", "").rstrip("/").rpartition("/")[2])
-    return str(name).replace("/", "_") or "unnamed"
+    """The name of an output, which its tool chose.
+
+    Raises:
+        UnsafePath: no file can have it.
+    """
+    if name := entry.get("basename"):
+        return paths.basename(name, "The base name of an output")
+    return paths.name_in(str(entry.get("location", "")), "unnamed")
 
 
 def _free_name(wanted: Path, location: str, publication: _Publication) -> Path:
@@ -217,8 +223,8 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
     children = entry.get("listing")
     if location.startswith("file://"):
         known = {child.get("basename"): child for child in children or ()}
-        paths = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
-        children = [_child(path, known) for path in paths]
+        found = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
+        children = [_child(path, known) for path in found]
     return [_place(child, target, publication, inside=True) for child in children or ()]
 
 

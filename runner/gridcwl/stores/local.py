@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 
 _CHUNK = 1 << 20
@@ -76,7 +77,7 @@ class LocalStore:
         return found
 
     def _publish(self, files: Sequence[NewFile], dataset: str) -> list[FileRef]:
-        folder = self._root / dataset
+        folder = paths.join(self._root, dataset, "The name of a dataset")
         with explained(folder), Placement(folder) as placement:
             for file in files:
                 source, name = Path(file.source), Path(file.name)
@@ -149,8 +150,13 @@ class Placement:
         return Path(tempfile.mkdtemp(prefix=".gridcwl-scratch-", dir=self.target))
 
     def folder(self, name: Path) -> None:
-        """Make a folder."""
-        (self._hidden / name).mkdir(parents=True, exist_ok=True)
+        """Make a folder.
+
+        Raises:
+            UnsafePath: it would not be below the target.
+        """
+        if name.parts:
+            paths.join(self._hidden, str(name), "The path of an output").mkdir(parents=True, exist_ok=True)
 
     def commit(self) -> None:
         """Move everything into place; files that are there are replaced.
@@ -175,7 +181,7 @@ class Placement:
             yield Path(folder), self.target / Path(folder).relative_to(self._hidden), names
 
     def _prepared(self, name: Path) -> Path:
-        hidden = self._hidden / name
+        hidden = paths.join(self._hidden, str(name), "The path of an output")
         if name.parent.parts:
             hidden.parent.mkdir(parents=True, exist_ok=True)
         return hidden
@@ -240,10 +246,11 @@ def path_of(url: str) -> Path:
 
     Raises:
         StoreError: it is a URL of another kind.
+        UnsafePath: it is a file of another host, or its path is not acceptable.
     """
     if not url.startswith("file://"):
-        raise StoreError(f"{url} is no file of this machine")
-    return Path(os.fsdecode(unquote(urlsplit(url).path, errors="surrogateescape")))
+        raise StoreError(f"{paths.shown(url)} is not a file of this machine")
+    return Path(paths.file_path(url, "The location of a file of this machine"))
 
 
 def uri(path: Path) -> str:

@@ -122,9 +122,11 @@ def inside(folder: str, path: object) -> str:
 def file_path(url: object) -> str:
     """The absolute path in a ``file://`` URL, percent-decoded.
 
+    A ``?`` or ``#`` belongs to the name: files have no queries.
+
     Raises:
-        Refused: it is another URL or names another host; a part is not a base name when it is decoded (``%00``,
-            ``%2F``, ``%2e%2e``); or it has a query or a fragment, which no file has.
+        Refused: it is another URL or names another host, or a part is not a base name when it is decoded (``%00``,
+            ``%2F``, ``%2e%2e``).
     """
     if isinstance(url, str) and len(url) <= LONGEST_PATH and (plain := _FILE_URL.match(url)):
         return plain.group(1)
@@ -132,12 +134,10 @@ def file_path(url: object) -> str:
     if text[:7].lower() != "file://":
         raise Refused(url, "is not a file:// URL")
     host, slash, rest = text[7:].partition("/")
-    if host.lower() not in ("", "localhost"):
+    if host.partition(":")[0].lower() not in ("", "localhost"):
         raise Refused(url, f"is a file of another host, {ascii(host)[1:-1]}")
     if not slash:
         raise Refused(url, "has no absolute path")
-    if "?" in rest or "#" in rest:
-        raise Refused(url, 'contains a "?" or "#" that is not percent-encoded')
     parts = [unquote(part, errors="surrogateescape") for part in rest.split("/") if part]
     for part in parts:
         _part(part, url)
@@ -175,6 +175,20 @@ def location(url: object, schemes: Optional[AbstractSet[str]] = None) -> str:
         if "\0" in decoded or "/" in decoded:
             raise Refused(url, "contains a percent-encoded NUL or slash")
     return text
+
+
+def name_in(url: str, otherwise: str) -> str:
+    """A base name for what lies at a URL: its last part, decoded; the other name if that is none."""
+    name = unquote(url.rstrip("/").rpartition("/")[2], errors="surrogateescape").replace("/", "_")
+    try:
+        return basename(name)
+    except Refused:
+        return otherwise
+
+
+def climbs(path: str) -> bool:
+    """Whether a path that should be relative, or a pattern for one, may lead out of its folder."""
+    return path.startswith("/") or ".." in path.split("/") or "\0" in path
 
 
 def _text(value: object) -> str:

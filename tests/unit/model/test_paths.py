@@ -110,7 +110,6 @@ def test_every_real_file_has_a_url_that_is_accepted(name: str) -> None:
         ("file:///" + "x" * 300, "longer than 255"),
         ("file:///" + "x/" * 2500, "longer than 4095"),
         ("file:///" + "x/" * 25000, "longer than"),
-        ("file:///a?b", "percent-encoded"),
         ("file:///a\nb", "control character"),
         ("file://", "no absolute path"),
         ("https://host/x", "not a file"),
@@ -123,7 +122,16 @@ def test_a_hostile_file_url_is_refused_with_the_reason(url: str, why: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///a/b", "file://localhost/a/b", "FILE:///a/b", "file:///a//b", "file:///a/b/", "file:///a/%62"]
+    "url",
+    [
+        "file:///a/b",
+        "file://localhost/a/b",
+        "FILE:///a/b",
+        "file:///a//b",
+        "file:///a/b/",
+        "file:///a/%62",
+        "file://localhost:1094/a/b",
+    ],
 )
 def test_the_usual_ways_to_write_a_file_url_are_read(url: str) -> None:
     assert paths.file_path(url, "It") == "/a/b"
@@ -161,7 +169,6 @@ _MAY = {
     "backends/dirac/sandbox.py",
     "runs/downloads.py",
     "runs/sums.py",
-    "stores/local.py",
     "worker/batch.py",
     "worker/fetch.py",
     "worker/globs.py",
