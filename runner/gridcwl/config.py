@@ -102,6 +102,12 @@ class Config:
     retries: int | None = None
     cache: bool | None = None
     """Keep results for other runs, and take theirs."""
+    javascript: bool | None = None
+    """False refuses documents that need JavaScript."""
+    trusted_storage: tuple[str, ...] = ()
+    """URLs below which credentials may be sent, in addition to the storage elements that Rucio names."""
+    max_download_mib: int | None = None
+    """The largest input that is downloaded from the web."""
     backend: Literal["local", "dirac", "diracx"] | None = None
     """Where jobs run."""
     dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
@@ -253,6 +259,14 @@ def _names(value: Any, _base: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _storage_urls(value: Any, _base: Path) -> tuple[str, ...]:
+    urls = value.split() if isinstance(value, str) else value
+    known = ("davs://", "https://", "root://", "roots://")
+    if not isinstance(urls, list) or not all(isinstance(url, str) and url.startswith(known) for url in urls):
+        raise _Wrong('a list of storage URLs: ["davs://dcache.example.org:2880/pnfs/"]')
+    return tuple(urls)
+
+
 def _lists_by_site(value: Any, base: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise _Wrong("a table: SITE = [WORD, ...]")
@@ -358,6 +372,9 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),
     "cache": _switch,
+    "javascript": _switch,
+    "trusted_storage": _storage_urls,
+    "max_download_mib": _at_least(1),
     "backend": _one_of(("local", "dirac", "diracx")),
     "dirac": _dirac,
     "store": _one_of(("local", "rucio")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import zlib
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ class Dav:
     """PUT of names with these is answered 507."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
+    proxies: list[bool] = field(default_factory=list)
+    """Whether each request came with a client's certificate."""
 
     def put(self, name: str, data: bytes) -> str:
         """A file that is there; returns its URL."""
@@ -55,8 +58,8 @@ class Dav:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Dav]:
-    """Serve a folder as long as the context lives."""
+def served(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Dav]:
+    """Serve a folder as long as the context lives; over https with ``tls``."""
     folder.mkdir(parents=True, exist_ok=True)
     dav = Dav(folder)
 
@@ -66,6 +69,9 @@ def served(folder: Path) -> Iterator[Dav]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     dav.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        dav.url = f"https://localhost:{server.server_address[1]}/"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -92,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         dav = self.server_dav
         dav.requests.append((self.command, self.path))
         dav.tokens.append(self.headers.get("Authorization"))
+        dav.proxies.append(isinstance(self.connection, ssl.SSLSocket) and bool(self.connection.getpeercert()))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         dav.taken += len(body)
         self.body = body

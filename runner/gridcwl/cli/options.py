@@ -61,6 +61,11 @@ class Options:
     enable_dev: bool = False
     eval_timeout_s: float = 60.0
     js_console: bool = False
+    javascript: bool = True
+    """Documents may hold JavaScript."""
+    trusted_storage: tuple[str, ...] = ()
+    """URLs below which credentials may be sent, in addition to those that Rucio names."""
+    max_download_mib: int = 10 * 1024
     overrides: str | None = None
     preserve_environment: tuple[str, ...] = ()
     preserve_entire_environment: bool = False
@@ -113,6 +118,9 @@ def parse(arguments: Sequence[str]) -> Options:
         enable_dev=given.enable_dev,
         eval_timeout_s=given.eval_timeout,
         js_console=given.js_console,
+        javascript=given.javascript and config.javascript is not False,
+        trusted_storage=config.trusted_storage,
+        max_download_mib=config.max_download_mib or 10 * 1024,
         overrides=given.overrides,
         preserve_environment=tuple(given.preserve_environment or ()),
         preserve_entire_environment=given.preserve_entire_environment,
@@ -253,6 +261,9 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--relax-path-checks", action="store_true", help="as cwltool; any name is allowed here")
     group.add_argument("--enable-dev", action="store_true", help="accept development versions of CWL")
     group.add_argument("--enable-ext", action="store_true", help="as cwltool; extensions are always on here")
+    group.add_argument(
+        "--no-javascript", dest="javascript", action="store_false", help="refuse documents that need JavaScript"
+    )
     group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
 
 

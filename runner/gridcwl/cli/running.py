@@ -231,6 +231,8 @@ def evaluation(options: Options) -> Any:
         default_container=options.default_container,
         eval_timeout_s=options.eval_timeout_s,
         js_console=options.js_console,
+        javascript=options.javascript,
+        trusted_storage=options.trusted_storage,
         debug=options.loudness == 2,
         strict=options.strict,
         validate=options.validate,

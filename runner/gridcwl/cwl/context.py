@@ -29,6 +29,10 @@ class EvaluationOptions:
     default_container: str | None = None
     eval_timeout_s: float = 60.0
     js_console: bool = False
+    javascript: bool = True
+    """False refuses documents that need InlineJavascriptRequirement."""
+    trusted_storage: tuple[str, ...] = ()
+    """URLs below which jobs may send credentials, in addition to those that the store names."""
     debug: bool = False
     strict: bool = True
     validate: bool = True
@@ -115,6 +119,7 @@ class JobContext(RuntimeContext):  # type: ignore[misc]
     make_fs_access: Any
     remote: Remote | None = None
     """What is known of files elsewhere; see :meth:`reach`."""
+    trusted_storage: tuple[str, ...] = ()
 
     def reach(self, remote: Remote) -> None:
         """From now on inputs may be elsewhere."""
@@ -150,6 +155,7 @@ def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
     context.make_fs_access = InputFs
     context.eval_timeout = options.eval_timeout_s
     context.js_console = options.js_console
+    context.trusted_storage = options.trusted_storage
     context.debug = options.debug
     context.secret_store = secrets
     context.preserve_environment = list(options.preserve_environment)

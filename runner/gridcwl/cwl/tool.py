@@ -204,6 +204,7 @@ def resolve(
             ),
             in_place=captured.inplace_update,
             placement=placement_of(tool, builder.do_eval, name),
+            trusted=own.trusted_storage,
         )
         reusable = _reusable(tool, builder) and not job.in_place
     return ResolvedJob(job, tool, builder, reusable, context.remote)

@@ -65,7 +65,8 @@ class StagedFile:
     checksum: str | None = None
     """As CWL writes it: ``sha1$`` or ``adler32$`` and the hexadecimal digest."""
     location: str = ""
-    """The URL by which the world knows it, where the sources are copies of that; empty if it is the source itself."""
+    """The URL by which the world knows it, where the sources are copies of that; empty if it is the source itself.
+    Of one that begins with ``rucio://`` Rucio named the sources: credentials may be sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ class Job:
     attempt: int = 1
     storage: Storage | None = None
     """Where outputs go; None leaves them in the job's own folder."""
+    trusted: tuple[str, ...] = ()
+    """URLs below which credentials may be sent, beside those of ``storage`` and of the replicas that Rucio named."""
     placement: Placement | None = None
     """Where the document wants it to run; None if it does not say."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT

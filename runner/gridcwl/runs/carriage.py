@@ -198,6 +198,7 @@ class Carriage:
         return _here(outputs, paths)
 
     def _fetched(self, urls: Sequence[str], about: dict[str, Any], folder: Path) -> dict[str, str]:
+        from gridcwl.worker.credentials import Trusted
         from gridcwl.worker.failure import Failure
         from gridcwl.worker.fetch import Wanted, fetch, file_url
         from gridcwl.worker.storage import Known
@@ -207,7 +208,8 @@ class Carriage:
             file = about[url]
             kind, _, digest = str(file.get("checksum", "")).partition("$")
             sums = {kind: digest} if kind in ("sha1", "adler32") else {}
-            wanted = Wanted(self.wire.book.sources(did_of(url)), Known(file.get("size"), **sums), url)
+            sources = self.wire.book.sources(did_of(url))
+            wanted = Wanted(sources, Known(file.get("size"), **sums), url, Trusted(sources))
             try:
                 got = fetch(wanted, "", str(folder / str(number)), lambda: None)
             except Failure as failure:

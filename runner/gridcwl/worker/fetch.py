@@ -9,6 +9,7 @@ import stat
 from typing import Iterable, List, NamedTuple, Sequence
 from urllib.parse import quote, unquote
 
+from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, Unavailable, is_no_room, printable
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
@@ -40,6 +41,8 @@ class Wanted(NamedTuple):
     known: Known = Known()
     location: str = ""
     """The URL by which it is known, if the sources are copies of that: then each is checked before it is taken."""
+    trusted: Trusted = NOBODY
+    """Where credentials may be sent."""
 
 
 def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
@@ -63,7 +66,7 @@ def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
             if is_no_room(error):
                 raise
             problems.append(f"{printable(shown(source))}: {error.strerror}")
-    name = f" {printable(wanted.location)}" if wanted.location else ""
+    name = f" {printable(shown(wanted.location))}" if wanted.location else ""
     if not problems:
         problems = ["no replica of it is available"]
     raise Failure(f"An input{name} cannot be had: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT)
@@ -99,7 +102,7 @@ def _here(wanted: Wanted, source: str, scheme: str, base: str, check: Check) -> 
 
 
 def _brought(wanted: Wanted, source: str, folder: str, check: Check) -> Fetched:
-    way = way_to(source)
+    way = way_to(source, wanted.trusted)
     place = f"{folder}/{hashlib.sha1(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"  # noqa: S324
     os.makedirs(place, exist_ok=True)
     path = f"{place}/{_name_in(wanted.location or shown(source))}"

@@ -26,6 +26,7 @@ _DEFAULTS: Plain = {
     "in_place": False,
     "attempt": 1,
     "storage": None,
+    "trusted": [],
     "placement": None,
     "format": FORMAT,
 }

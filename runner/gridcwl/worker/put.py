@@ -12,6 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import TEMPORARY, Failure, Unavailable, failure_of, printable
 from gridcwl.worker.naming import name_of, place_of, url_of
@@ -93,7 +94,7 @@ def remove(urls: Sequence[str]) -> int:
     """
     for number, url in enumerate(urls):
         try:
-            way = way_to(url)
+            way = way_to(url, Trusted([url]))  # a place that we have put something at
             way.remove(url + _UNFINISHED)
             way.remove(url)
         except (Unavailable, OSError):
@@ -165,7 +166,7 @@ def _put_below(
     check: Callable[[], None],
     intentions: Optional[Intentions],
 ) -> None:
-    way = way_to(url)
+    way = way_to(url, Trusted([url]))
     way.ready(url)
     try:
         placed = [(upload, url + place_of(scope, upload.name, naming)) for upload in uploads]

@@ -7,12 +7,16 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from gridcwl.worker.control import Control
 from gridcwl.worker.copies import copy_writable
+from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
 from gridcwl.worker.fetch import Fetched, Wanted, fetch, file_url, known_of, nearest_first
 from gridcwl.worker.given import Options
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.plan import above, plan, shared_folders
+
+IN_RUCIO = "rucio://"
+"""How the location of an input begins whose sources are the replicas that Rucio named."""
 
 
 class Input(NamedTuple):
@@ -100,7 +104,7 @@ class Staging:
     def _fetched(self, item: Plain) -> Fetched:
         elements = (self._job["storage"] or {}).get("elements", ())
         sources = nearest_first(item["sources"], elements, self._options.site)
-        wanted = Wanted(sources, known_of(item), item["location"])
+        wanted = Wanted(sources, known_of(item), item["location"], self._trusted(item, elements))
         got = fetch(wanted, self._options.base, self._layout.workdir + "/fetched", self._control.check)
         if got.source:
             self.fetched.append(got.source)
@@ -110,6 +114,13 @@ class Staging:
         if item["size"] is not None and not got.directory and got.size != item["size"]:
             raise Failure(f"The input {name} has {got.size} bytes, and not {item['size']} as it should.")
         return got
+
+    def _trusted(self, item: Plain, elements: Sequence[Plain]) -> Trusted:
+        """Where credentials may be sent: the job's storage elements, and the replicas that Rucio named."""
+        if all(source.startswith("file://") for source in item["sources"]):
+            return NOBODY
+        named = item["sources"] if item["location"].startswith(IN_RUCIO) else ()
+        return Trusted([*named, *self._job["trusted"], *(url for element in elements for url in element["urls"])])
 
     def _stage_original(self, item: Plain, got: Fetched) -> None:
         target, writable = item["target"], item["writable"]

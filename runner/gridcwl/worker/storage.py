@@ -12,10 +12,11 @@ import os
 import shutil
 import subprocess
 import zlib
-from typing import BinaryIO, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Sequence, Type
 from urllib.parse import quote, unquote, urlsplit
 
-from gridcwl.worker import web
+from gridcwl.worker import credentials, web
+from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.failure import Unavailable
 
 _CHUNK = 1 << 20
@@ -43,7 +44,13 @@ class Known(NamedTuple):
 
 
 class Way:
-    """How files of one kind of URL are reached. Every method raises ``Unavailable`` or OSError."""
+    """How files of one kind of URL are reached. Every method raises ``Unavailable`` or OSError.
+
+    Credentials are sent only to what is ``trusted``.
+    """
+
+    def __init__(self, trusted: Trusted = NOBODY) -> None:
+        self._trusted = trusted
 
     def look(self, url: str) -> Optional[Known]:
         """Size and adler32 of what is there; None if nothing is."""
@@ -121,7 +128,7 @@ class WebWay(Way):
 
     def look(self, url: str) -> Optional[Known]:
         """See ``Way.look``."""
-        answer = web.request("HEAD", url, {"Want-Digest": "adler32"})
+        answer = self._request("HEAD", url, {"Want-Digest": "adler32"})
         if answer.status == 404:
             web.drained(answer)
             return None
@@ -132,7 +139,7 @@ class WebWay(Way):
 
     def get(self, url: str, path: str, check: Check) -> Known:
         """See ``Way.get``."""
-        answer = web.request("GET", url)
+        answer = self._request("GET", url)
         if answer.status != 200:
             raise web.explained(answer, url)
         length = _number(answer.headers.get("Content-Length"))
@@ -149,7 +156,7 @@ class WebWay(Way):
     def first(self, url: str, count: int) -> bytes:
         """See ``Way.first``."""
         # Not a range of it: of one that goes beyond a file's end XRootD (5.5) sends no byte at all.
-        answer = web.request("GET", url)
+        answer = self._request("GET", url)
         if answer.status != 200:
             raise web.explained(answer, url)
         data = answer.body.read(count)
@@ -160,11 +167,11 @@ class WebWay(Way):
         """See ``Way.put``."""
         check()
         size = os.path.getsize(path)
-        answer = web.request("PUT", url, body=lambda: _opened(path), size=size)
+        answer = self._request("PUT", url, body=lambda: _opened(path), size=size)
         if answer.status in (404, 409):  # some servers want the folders to be there
             web.drained(answer)
             self._make_folders(url)
-            answer = web.request("PUT", url, body=lambda: _opened(path), size=size)
+            answer = self._request("PUT", url, body=lambda: _opened(path), size=size)
         if answer.status not in (200, 201, 204):
             raise web.explained(answer, url)
         web.drained(answer)
@@ -178,7 +185,7 @@ class WebWay(Way):
         parts = urlsplit(new)
         destination = new if parts.scheme.startswith("http") else f"https://{parts.netloc}{parts.path}"
         for again in (False, True):
-            answer = web.request("MOVE", old, {"Destination": destination, "Overwrite": "T"})
+            answer = self._request("MOVE", old, {"Destination": destination, "Overwrite": "T"})
             if answer.status in (201, 204) or (answer.status == 200):
                 web.drained(answer)
                 return
@@ -189,7 +196,7 @@ class WebWay(Way):
 
     def remove(self, url: str) -> None:
         """See ``Way.remove``."""
-        answer = web.request("DELETE", url)
+        answer = self._request("DELETE", url)
         if answer.status not in (200, 202, 204, 404):
             raise web.explained(answer, url)
         web.drained(answer)
@@ -197,12 +204,17 @@ class WebWay(Way):
     def _make_folders(self, url: str) -> None:
         parts = urlsplit(url)
         folders = parts.path.strip("/").split("/")[:-1]
+        # The folders around a storage element's own are on the same server, and may have to be made, too.
+        server = Trusted([f"{parts.scheme}://{parts.netloc}/"]) if self._trusted.covers(url) else NOBODY
         for end in range(1, len(folders) + 1):
             place = parts._replace(path="/" + "/".join(folders[:end]) + "/", query="").geturl()
-            web.drained(web.request("MKCOL", place))
+            web.drained(web.request("MKCOL", place, trusted=server))
+
+    def _request(self, method: str, url: str, headers: Optional[Dict[str, str]] = None, **more: Any) -> web.Answer:
+        return web.request(method, url, headers, trusted=self._trusted, **more)
 
     def _read_back(self, url: str, check: Check) -> Known:
-        answer = web.request("GET", url)
+        answer = self._request("GET", url)
         if answer.status != 200:
             raise web.explained(answer, url)
         return _pumped(answer.body.read, lambda _: None, check)
@@ -214,7 +226,7 @@ class ToolWay(Way):
     def look(self, url: str) -> Optional[Known]:
         """See ``Way.look``."""
         said = self._run(
-            ["gfal-sum", url, "ADLER32"] if self._gfal() else [*_xrdfs(url, "query", "checksum")], fails=True
+            ["gfal-sum", url, "ADLER32"] if self._gfal() else [*_xrdfs(url, "query", "checksum")], url, fails=True
         )
         words = (said or "").split()
         return Known(None, words[-1].zfill(8)) if len(words) >= 2 else None
@@ -223,15 +235,16 @@ class ToolWay(Way):
         """See ``Way.get``."""
         check()
         if self._gfal():
-            self._run(["gfal-copy", "-f", "-p", url, "file://" + quote(path)])
+            self._run(["gfal-copy", "-f", "-p", url, "file://" + quote(path)], url)
         else:
-            self._run(["xrdcp", "-f", "-s", url, path])
+            self._run(["xrdcp", "-f", "-s", url, path], url)
         return sums(path, check)
 
     def first(self, url: str, count: int) -> bytes:
         """See ``Way.first``."""
         command = ["gfal-cat", url] if self._gfal() else ["xrdcp", "-s", "-f", url, "-"]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as got:
+        pipe, env = subprocess.PIPE, self._environment([url])
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=env) as got:
             assert got.stdout is not None and got.stderr is not None  # noqa: PT018
             data = got.stdout.read(count)
             if len(data) == count:
@@ -245,22 +258,22 @@ class ToolWay(Way):
         """See ``Way.put``."""
         check()
         if self._gfal():
-            self._run(["gfal-copy", "-f", "-p", "-K", "ADLER32", "file://" + quote(path), url])
+            self._run(["gfal-copy", "-f", "-p", "-K", "ADLER32", "file://" + quote(path), url], url)
         else:
-            self._run(["xrdcp", "-f", "-s", "-p", "--cksum", "adler32:source", path, url])
+            self._run(["xrdcp", "-f", "-s", "-p", "--cksum", "adler32:source", path, url], url)
         arrived = self.look(url)
         return sums(path, check) if arrived is None else arrived
 
     def rename(self, old: str, new: str) -> None:
         """See ``Way.rename``."""
         if self._gfal():
-            self._run(["gfal-rename", old, new])
+            self._run(["gfal-rename", old, new], old, new)
         else:
-            self._run([*_xrdfs(old, "mv"), _xrd_path(new)])
+            self._run([*_xrdfs(old, "mv"), _xrd_path(new)], old, new)
 
     def remove(self, url: str) -> None:
         """See ``Way.remove``."""
-        self._run(["gfal-rm", url] if self._gfal() else [*_xrdfs(url, "rm")], fails=True)
+        self._run(["gfal-rm", url] if self._gfal() else [*_xrdfs(url, "rm")], url, fails=True)
 
     def ready(self, prefix: str) -> None:  # noqa: ARG002
         """See ``Way.ready``."""
@@ -273,30 +286,39 @@ class ToolWay(Way):
             return True
         raise Unavailable("root:// needs xrdcp or gfal-copy, and neither is installed here")
 
-    def _run(self, command: List[str], *, fails: bool = False) -> Optional[str]:
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    def _environment(self, urls: Sequence[str]) -> Dict[str, str]:
+        return credentials.environment(trusted=all(map(self._trusted.covers, urls)))
+
+    def _run(self, command: List[str], *urls: str, fails: bool = False) -> Optional[str]:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, errors="replace",
+            env=self._environment(urls),
+        )  # fmt: skip
         if ended.returncode and not fails:
             said = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
             raise Unavailable(f"{command[0]}: {said}")
         return None if ended.returncode else ended.stdout
 
 
-_WEB = WebWay()
-WAYS: Dict[str, Way] = {
-    "file": FileWay(),
-    "davs": _WEB,
-    "https": _WEB,
-    "dav": _WEB,
-    "http": _WEB,
-    "root": ToolWay(),
-    "roots": ToolWay(),
-    "xroot": ToolWay(),
+WAYS: Dict[str, Type[Way]] = {
+    "file": FileWay,
+    "davs": WebWay,
+    "https": WebWay,
+    "dav": WebWay,
+    "http": WebWay,
+    "root": ToolWay,
+    "roots": ToolWay,
+    "xroot": ToolWay,
 }
 """By scheme."""
 
 
-def way_to(url: str) -> Way:
+def way_to(url: str, trusted: Trusted = NOBODY) -> Way:
     """The way for a URL.
+
+    Args:
+        url: of a file, or the prefix of many.
+        trusted: where credentials may be sent.
 
     Raises:
         Unavailable: this worker knows none.
@@ -305,7 +327,9 @@ def way_to(url: str) -> Way:
     way = WAYS.get(scheme)
     if way is None:
         raise Unavailable(f"{web.shown(url)}: this worker cannot reach {scheme}:// URLs")
-    return way
+    if way is ToolWay and not credentials.is_server(urlsplit(url).netloc):
+        raise Unavailable(f"{web.shown(url)}: this is not the address of a server")
+    return way(trusted)
 
 
 def path_of(url: str) -> str:

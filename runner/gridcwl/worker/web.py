@@ -1,4 +1,4 @@
-"""Requests to storage elements over HTTP and WebDAV, with a bearer token or a proxy certificate.
+"""Requests to storage elements over HTTP and WebDAV, with a bearer token or a proxy certificate where they may go.
 
 Connections are kept open, one for each thread and server. What may be sent again after a connection was lost is.
 """
@@ -15,6 +15,7 @@ import threading
 from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urljoin, urlsplit
 
+from gridcwl.worker.credentials import NOBODY, Trusted, bearer_token, proxy_file
 from gridcwl.worker.failure import Unavailable
 
 _TIMEOUT_S = 60.0  # of silence
@@ -37,8 +38,11 @@ class Answer(NamedTuple):
 
 
 def shown(url: str) -> str:
-    """A URL for a sentence: what comes behind ``?`` may be a password."""
-    return url.partition("?")[0]
+    """A URL for a sentence: a user's name and password are left out, and what comes behind ``?``, which may be one."""
+    bare = url.partition("?")[0]
+    scheme, separator, rest = bare.partition("://")
+    server, slash, path = rest.partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}" if separator else bare
 
 
 def request(
@@ -47,8 +51,9 @@ def request(
     headers: Optional[Mapping[str, str]] = None,
     body: Optional[Callable[[], BinaryIO]] = None,
     size: Optional[int] = None,
+    trusted: Trusted = NOBODY,
 ) -> Answer:
-    """Send a request and follow redirections with the same method.
+    """Send a request and follow redirections with the same method; never from https to http.
 
     Args:
         method: as HTTP has it.
@@ -56,25 +61,29 @@ def request(
         headers: beside those for access and length.
         body: opens what is sent, from its beginning.
         size: bytes of the body.
+        trusted: where the token and the proxy may be sent, also after a redirection.
 
     Raises:
         Unavailable: the server cannot be reached, or sends us round in circles.
     """
-    trusted = urlsplit(url).netloc
     for _ in range(_HOPS):
         parts = urlsplit(url)
         if parts.scheme not in _SECURE:
             raise Unavailable(f"{shown(url)}: not a URL for HTTP")
         sent = dict(headers or {})
-        if parts.netloc == trusted and _SECURE[parts.scheme] and (token := bearer_token()):
+        known = _SECURE[parts.scheme] and trusted.covers(url)
+        if known and (token := bearer_token()):
             sent["Authorization"] = f"Bearer {token}"
         if body is not None:
             sent["Content-Length"] = str(size)
-        answer = _sent(method, url, sent, body)
+        answer = _sent(method, url, sent, body, known=known)
         if answer.status not in (301, 302, 303, 307, 308) or "Location" not in answer.headers:
             return answer
         drained(answer)
-        url = urljoin(url, answer.headers["Location"])
+        there = _redirected(url, answer.headers["Location"])
+        if _SECURE[parts.scheme] and not _SECURE.get(urlsplit(there).scheme, True):
+            raise Unavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not encrypted")
+        url = there
     raise Unavailable(f"{shown(url)}: the server redirects without end")
 
 
@@ -98,43 +107,28 @@ def explained(answer: Answer, url: str) -> Unavailable:
     return Unavailable(f"{shown(url)}: HTTP {answer.status} {answer.reason}{hint}")
 
 
-def bearer_token() -> str:
-    """The token that WLCG's rules find; empty if there is none.
-
-    https://doi.org/10.5281/zenodo.3937438 (WLCG Bearer Token Discovery)
-    """
-    given = os.environ.get("BEARER_TOKEN", "").strip()
-    if given:
-        return given
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    uid = os.getuid()
-    named = os.environ.get("BEARER_TOKEN_FILE")
-    places = [named] if named else [f"{runtime}/bt_u{uid}"] if runtime else []
-    for place in [*places, f"/tmp/bt_u{uid}"]:  # noqa: S108  where the rules say that it is
-        try:
-            if os.stat(place).st_uid not in (uid, 0):
-                continue
-            with open(place, encoding="ascii") as file:
-                return file.read().strip()
-        except (OSError, UnicodeDecodeError):
-            continue
-    return ""
+def _redirected(url: str, location: str) -> str:
+    """Where a redirection leads. ``urljoin`` knows nothing of ``davs``."""
+    scheme, separator, rest = url.partition("://")
+    return urljoin({"davs": "https", "dav": "http"}.get(scheme, scheme) + separator + rest, location)
 
 
-def _sent(method: str, url: str, headers: Dict[str, str], body: Optional[Callable[[], BinaryIO]]) -> Answer:
+def _sent(
+    method: str, url: str, headers: Dict[str, str], body: Optional[Callable[[], BinaryIO]], *, known: bool
+) -> Answer:
     for last in (False, True):
-        connection, old = _connection(url)
+        connection, old = _connection(url, known=known)
         try:
-            return _exchanged(connection, method, url, headers, body)
+            return _exchanged(connection, method, url, headers, body, _key(url, known=known))
         except _LOST as error:
-            _forget(url)
+            _forget(_key(url, known=known))
             if last or not old:
                 raise Unavailable(f"{shown(url)}: the connection was lost") from error
         except ssl.SSLError as error:
-            _forget(url)
+            _forget(_key(url, known=known))
             raise Unavailable(f"{shown(url)}: {error.reason or error}") from error
         except (OSError, http.client.HTTPException) as error:
-            _forget(url)
+            _forget(_key(url, known=known))
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unavailable(f"{shown(url)}: {said}") from error
     raise AssertionError("not reached")
@@ -146,6 +140,7 @@ def _exchanged(
     url: str,
     headers: Dict[str, str],
     body: Optional[Callable[[], BinaryIO]],
+    key: str,
 ) -> Answer:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -155,7 +150,7 @@ def _exchanged(
     else:
         with body() as stream:
             if int(headers["Content-Length"]) > _LITTLE:
-                response = _asked_first(connection, method, target, headers, stream, url)
+                response = _asked_first(connection, method, target, headers, stream, key)
             else:
                 connection.request(method, target, body=stream, headers=headers)
                 response = connection.getresponse()
@@ -168,7 +163,7 @@ def _asked_first(
     target: str,
     headers: Dict[str, str],
     stream: BinaryIO,
-    url: str,
+    key: str,
 ) -> http.client.HTTPResponse:
     """Send the headers, and the body only if the server wants it: one that redirects closes the connection instead.
 
@@ -191,7 +186,7 @@ def _asked_first(
         if connection.sock is not None:
             connection.sock.settimeout(_TIMEOUT_S)
     if not pouring.begun:  # what was announced never came: nobody knows where the next request would begin
-        _connections.__dict__.get("open", {}).pop(_key(url), None)
+        _connections.__dict__.get("open", {}).pop(key, None)
     if response.status == 417:
         response.read()
         connection.close()
@@ -230,46 +225,45 @@ class _Pouring:
         return Response(*given, **named)
 
 
-def _connection(url: str) -> Tuple[http.client.HTTPConnection, bool]:
-    """The connection to a server, and whether it was open before."""
-    known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
+def _connection(url: str, *, known: bool) -> Tuple[http.client.HTTPConnection, bool]:
+    """The connection to a server, and whether it was open before. Only one that is known is shown the proxy."""
+    opened: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
     parts = urlsplit(url)
-    key = _key(url)
-    if key in known:
-        return known[key], known[key].sock is not None
+    key = _key(url, known=known)
+    if key in opened:
+        return opened[key], opened[key].sock is not None
     host = parts.hostname or "localhost"
     if _SECURE[parts.scheme]:
         made: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, parts.port or 443, timeout=_TIMEOUT_S, context=_context()
+            host, parts.port or 443, timeout=_TIMEOUT_S, context=_context(proxy_file() if known else "")
         )
     else:
         made = http.client.HTTPConnection(host, parts.port or 80, timeout=_TIMEOUT_S)
     made.blocksize = 1 << 18
-    known[key] = made
+    opened[key] = made
     return made, False
 
 
-def _forget(url: str = "") -> None:
-    known: Dict[str, http.client.HTTPConnection] = _connections.__dict__.get("open", {})
-    for key in [_key(url)] if url else list(known):
-        connection = known.pop(key, None)
+def _forget(key: str = "") -> None:
+    opened: Dict[str, http.client.HTTPConnection] = _connections.__dict__.get("open", {})
+    for one in [key] if key else list(opened):
+        connection = opened.pop(one, None)
         if connection is not None:
             connection.close()
 
 
-def _key(url: str) -> str:
+def _key(url: str, *, known: bool) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}" + (" known" if known else "")
 
 
-def _context() -> ssl.SSLContext:
+def _context(proxy: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)  # grid authorities are older than its rules
     folder = os.environ.get("X509_CERT_DIR") or "/etc/grid-security/certificates"
     if os.path.isdir(folder):
         context.load_verify_locations(capath=folder)
-    proxy = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"  # noqa: S108  where it is by custom
-    if os.path.isfile(proxy):
+    if proxy:
         try:
             context.load_cert_chain(proxy)
         except (ssl.SSLError, OSError) as error:

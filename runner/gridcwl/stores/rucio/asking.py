@@ -18,6 +18,7 @@ from gridcwl.stores.rucio.names import Did, Query, did_of, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.stores.rucio.trees import Said, place_of
 from gridcwl.stores.rucio.trees import read as read_tree
+from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.naming import path_in
 from gridcwl.worker.storage import way_to
@@ -91,7 +92,7 @@ class Asking:
         problems = []
         for pfn in self.replicas[did].pfns if did in self.replicas else ():
             try:
-                return way_to(pfn).first(pfn, count)
+                return way_to(pfn, Trusted([pfn])).first(pfn, count)
             except (Unavailable, OSError) as error:
                 problems.append(str(error))
         raise StoreError(

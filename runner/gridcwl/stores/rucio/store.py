@@ -19,6 +19,7 @@ from gridcwl.stores.rucio.elements import Elements
 from gridcwl.stores.rucio.names import Did, Naming, did_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, Replicas, find_replicas
+from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import Failure
 from gridcwl.worker.fetch import Wanted, fetch, nearest_first
 from gridcwl.worker.naming import name_of
@@ -209,7 +210,7 @@ class RucioStore:
             for ref in refs:
                 did = did_of(ref.url)
                 about = found[did]
-                wanted = Wanted(about.pfns, Known(about.size, about.adler32), ref.url)
+                wanted = Wanted(about.pfns, Known(about.size, about.adler32), ref.url, Trusted(about.pfns))
                 try:
                     got = fetch(wanted, "", str(scratch), lambda: None)
                 except Failure as failure:

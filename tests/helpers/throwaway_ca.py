@@ -1,0 +1,38 @@
+"""A throw-away certificate authority: servers on this machine that TLS clients believe, and a user's proxy."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gridcwl.testbed.pki import Authority
+from gridcwl.testbed.place import Place
+
+
+class Tls:
+    """What servers need, and what clients are told by environment variables."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority(Place(folder / "box"))
+        user = self.authority.certificate("alice", "alice")
+        self.proxy = self.authority.proxy(user, folder / "proxy.pem", timedelta(hours=1))
+
+    def server(self) -> ssl.SSLContext:
+        """Of a server on localhost and 127.0.0.1 that asks for a certificate and does without."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.authority.host_cert, self.authority.host_key)
+        context.load_verify_locations(cafile=self.authority.ca_certificate)
+        context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def for_clients(self, patch: pytest.MonkeyPatch) -> None:
+        """Clients trust the authority, and have a token and a proxy."""
+        patch.setenv("X509_CERT_DIR", str(self.authority.ca_dir))
+        patch.setenv("SSL_CERT_FILE", str(self.authority.ca_certificate))
+        patch.setenv("REQUESTS_CA_BUNDLE", str(self.authority.ca_certificate))
+        patch.setenv("BEARER_TOKEN", "secret-token")
+        patch.setenv("X509_USER_PROXY", str(self.proxy))
