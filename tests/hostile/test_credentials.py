@@ -224,7 +224,7 @@ def programs(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def test_programs_that_read_from_a_host_that_nobody_named_have_no_credentials(bench: Bench, tmp_path, monkeypatch, tls):
+def test_programs_that_read_from_a_host_that_nobody_named_have_no_credentials(bench: Bench, tmp_path, monkeypatch):
     log = programs(tmp_path, monkeypatch)
     assert bench.run(reading("root://evil.org//x"))["outcome"] == "success"
     assert log.read_text() == f"xrdcp||{os.devnull}|host,unix|"
