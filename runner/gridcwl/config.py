@@ -96,6 +96,10 @@ class Config:
     max_jobs: int | None = None
     reuse_containers: bool | None = None
     """Start job after job in the same container, with docker."""
+    cap_add: tuple[str, ...] = ()
+    """Linux capabilities that containers keep; all others are dropped."""
+    pids_limit: int | None = None
+    """The most processes and threads in a container; 0 is no limit."""
     tmpdir_prefix: str | None = None
     on_error: Literal["stop", "continue"] | None = None
     """stop or continue."""
@@ -267,6 +271,26 @@ def _storage_urls(value: Any, _base: Path) -> tuple[str, ...]:
     return tuple(urls)
 
 
+def capability(text: str) -> str:
+    """The name of a Linux capability as container engines take it: in capitals, without ``CAP_``.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    name = text.strip().upper().removeprefix("CAP_")
+    if not re.fullmatch(r"[A-Z][A-Z_]*", name):
+        raise ValueError(f"{text!r} is not the name of a Linux capability, such as NET_RAW")
+    return name
+
+
+def _capabilities(value: Any, base: Path) -> tuple[str, ...]:
+    words = [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    try:
+        return tuple(capability(word) for word in _names(words, base))
+    except (_Wrong, ValueError):
+        raise _Wrong('names of Linux capabilities: ["NET_RAW", "SYS_PTRACE"], or NET_RAW,SYS_PTRACE') from None
+
+
 def _lists_by_site(value: Any, base: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise _Wrong("a table: SITE = [WORD, ...]")
@@ -368,6 +392,8 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "engine": _one_of(_ENGINES),
     "max_jobs": _at_least(1),
     "reuse_containers": _switch,
+    "cap_add": _capabilities,
+    "pids_limit": _at_least(0),
     "tmpdir_prefix": _text,
     "on_error": _one_of(_ON_ERROR),
     "retries": _at_least(0),

@@ -45,6 +45,11 @@ def code_of(engine, call) -> int:
     return engine.start(call).wait().code
 
 
+def status_of(text: str) -> dict[str, str]:
+    """The fields of ``/proc/PID/status``."""
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+
 class ProcessContract(EngineHooks):
     """The tool as a process: its arguments, environment, streams and end."""
 
@@ -198,6 +203,21 @@ class IsolationContract(EngineHooks):
         ended = engine.start(call).wait()
         assert (ended.code, ended.out_of_memory) == (0, False)
         assert self.is_gone(call.name)
+
+    def test_it_has_no_capabilities_and_can_gain_none(self, engine, place):
+        assert code_of(engine, place.call("cat", "/proc/self/status")) == 0
+        status = status_of(place.said)
+        assert [int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")] == [0, 0, 0, 0]
+        assert status["NoNewPrivs"] == "1"
+
+    def test_a_capability_is_given_back_if_asked(self, engine, place):
+        assert code_of(engine, place.call("cat", "/proc/self/status", capabilities=("SYS_CHROOT",))) == 0
+        assert int(status_of(place.said)["CapBnd"], 16) == 1 << 18
+
+    def test_the_number_of_its_processes_is_limited(self, engine, place):
+        script = "for n in $(seq 40); do sleep 30 & done 2>/dev/null; echo all started; kill 0"
+        engine.start(place.shell(script, processes=20)).wait()
+        assert "all started" not in place.said
 
     @pytest.mark.parametrize("script", ["true", "false", "kill -KILL $$"])
     def test_nothing_is_left_after_the_end(self, engine, place, script):

@@ -166,13 +166,22 @@ def _mode(given: argparse.Namespace, config: Config, backend: str) -> Mode:
     return mode
 
 
-def choice(options: GridOptions, *, max_jobs: int | None = None, site: str = "") -> DiracChoice:
+def choice(
+    options: GridOptions,
+    *,
+    max_jobs: int | None = None,
+    site: str = "",
+    capabilities: Sequence[str] = (),
+    processes: int | None = None,
+) -> DiracChoice:
     """What the options mean for the backend.
 
     Args:
         options: with a backend that is not ``local``.
         max_jobs: at a time, in DIRAC's local mode.
         site: where this machine is, for the same.
+        capabilities: Linux capabilities that containers keep.
+        processes: the most processes in a container; None is the worker's default.
     """
     from gridcwl.backends.dirac.matching import Wishes
     from gridcwl.model import Placement
@@ -181,7 +190,6 @@ def choice(options: GridOptions, *, max_jobs: int | None = None, site: str = "")
     everywhere = Placement(
         options.sites, options.banned, options.tags, options.platform, options.priority, options.job_type
     )
-    names = options.engines.keys() | options.images.keys()
     return DiracChoice(
         server=options.server or "dirac",
         max_jobs=max_jobs,
@@ -195,19 +203,25 @@ def choice(options: GridOptions, *, max_jobs: int | None = None, site: str = "")
             local_wait_s=float(options.local_wait),
         ),
         pack=options.pack,
-        sites={
-            name: {
-                key: list(table[name])
-                for key, table in (("engines", options.engines), ("images", options.images))
-                if name in table
-            }
-            for name in names
-        },
+        sites=_worker_settings(options, capabilities, processes),
         poll_top_s=float(options.longest_pause),
         stalled_s=float(options.stalled_after),
         window=options.window,
         leave=options.detach,
     )
+
+
+def _worker_settings(options: GridOptions, capabilities: Sequence[str], processes: int | None) -> dict[str, Any]:
+    """What workers of each site have to know of containers; ``*`` is every site."""
+    settings: dict[str, dict[str, Any]] = {}
+    for key, table in (("engines", options.engines), ("images", options.images)):
+        for site, words in table.items():
+            settings.setdefault(site, {})[key] = list(words)
+    if capabilities:
+        settings.setdefault("*", {})["cap_add"] = list(capabilities)
+    if processes is not None:
+        settings.setdefault("*", {})["pids_limit"] = processes
+    return settings
 
 
 def _first(*values: Any) -> Any:

@@ -14,7 +14,7 @@ from gridcwl import __version__
 from gridcwl.cli import grid_options, store_options
 from gridcwl.cli.grid_options import GridOptions
 from gridcwl.cli.store_options import StoreOptions
-from gridcwl.config import Config, from_environment
+from gridcwl.config import Config, capability, from_environment
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
 Show = Literal["validate", "pack", "dot", "template"]
@@ -54,6 +54,10 @@ class Options:
     default_container: str | None = None
     strict_memory_limit: bool = False
     strict_cpu_limit: bool = False
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities that containers keep."""
+    processes: int | None = None
+    """The most processes in a container; 0 is no limit."""
     leave_tmpdir: bool = False
     strict: bool = True
     validate: bool = True
@@ -111,6 +115,8 @@ def parse(arguments: Sequence[str]) -> Options:
         default_container=given.default_container,
         strict_memory_limit=given.strict_memory_limit,
         strict_cpu_limit=given.strict_cpu_limit,
+        capabilities=tuple(given.cap_add or config.cap_add),
+        processes=given.pids_limit if given.pids_limit is not None else config.pids_limit,
         leave_tmpdir=given.leave_tmpdir,
         strict=given.strict,
         validate=given.do_validate,
@@ -247,6 +253,12 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
     group.add_argument("--strict-memory-limit", action="store_true", help="hold containers to their ramMin")
     group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
+    group.add_argument(
+        "--cap-add", action="append", type=_capability, metavar="NAME", help="let containers keep this Linux capability"
+    )
+    group.add_argument(
+        "--pids-limit", type=_count, metavar="N", help="at most N processes in a container (default 4096; 0: no limit)"
+    )
     group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
     group.add_argument("--preserve-entire-environment", action="store_true", help="pass on all variables")
     group.add_argument("--mpi-config-file", metavar="FILE", help="YAML: how MPIRequirement is met (as cwltool)")
@@ -283,6 +295,13 @@ def add_retries(parser: argparse._ActionsContainer) -> None:
     """The options that say which failed jobs are tried again."""
     parser.add_argument("--retries", type=_count, metavar="N", help="try N times more what failed temporarily")
     parser.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
+
+
+def _capability(text: str) -> str:
+    try:
+        return capability(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:

@@ -210,13 +210,21 @@ def _backend(options: Options) -> BackendChoice:
     from gridcwl.runs.places import LocalChoice
 
     if options.grid.server is not None:
-        return choice(options.grid, max_jobs=options.max_jobs, site=options.store.rucio.site)
+        return choice(
+            options.grid,
+            max_jobs=options.max_jobs,
+            site=options.store.rucio.site,
+            capabilities=options.capabilities,
+            processes=options.processes,
+        )
     return LocalChoice(
         engine=options.engine,
         reuse_containers=options.reuse_containers,
         max_jobs=options.max_jobs,
         limit_memory=options.strict_memory_limit,
         limit_cores=options.strict_cpu_limit,
+        capabilities=options.capabilities,
+        processes=options.processes,
         leave_tmpdir=options.leave_tmpdir,
     )
 

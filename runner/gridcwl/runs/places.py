@@ -52,6 +52,10 @@ class LocalChoice:
     max_jobs: int | None = None
     limit_memory: bool = False
     limit_cores: bool = False
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities that containers keep."""
+    processes: int | None = None
+    """The most processes in a container."""
     leave_tmpdir: bool = False
 
 
@@ -94,6 +98,8 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
         max_jobs=choice.max_jobs,
         limit_memory=choice.limit_memory,
         limit_cores=choice.limit_cores,
+        capabilities=choice.capabilities,
+        processes=choice.processes,
         recycle=not choice.leave_tmpdir,
     )
     return LocalBackend(options, reveal=session.reveal, keep=session.keep)

@@ -107,7 +107,13 @@ class Part:
     def _one(self, number: int) -> Plain:
         job = self._jobs[number]
         workdir = f"{self._folder}/gridcwl-{number}"
-        options = Options(base=self._folder, site=self._site)
+        settings = {**self._settings.get("*", {}), **self._settings.get(self._site, {})}
+        options = Options(
+            base=self._folder,
+            site=self._site,
+            capabilities=tuple(settings.get("cap_add") or ()),
+            processes=settings.get("pids_limit"),
+        )
         return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
 
     def _engine(self, job: Plain) -> Engine:

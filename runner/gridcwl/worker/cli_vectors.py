@@ -13,7 +13,7 @@ import io
 import re
 from typing import Dict, List, Optional, Tuple
 
-from gridcwl.worker.engine import Call, EngineError, Mount
+from gridcwl.worker.engine import PROCESSES, Call, EngineError, Mount
 
 RUN_LABEL = "gridcwl.run"
 KINDS = ("apptainer", "singularity", "podman", "docker", "udocker")
@@ -138,6 +138,9 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
         words += [f"--memory={call.ram_mib}m", f"--memory-swap={call.ram_mib}m"]
     if call.shm_bytes is not None:
         words.append(f"--shm-size={call.shm_bytes}b")
+    words += ["--security-opt=no-new-privileges", "--cap-drop=ALL"]
+    words += [f"--cap-add={name}" for name in call.capabilities]
+    words.append(f"--pids-limit={PROCESSES if call.processes is None else call.processes or -1}")
     if call.gpus and cli.kind == "docker":
         words.append(f"--gpus={call.gpus}")
     elif call.gpus:  # podman has --gpus since 5.0 only
@@ -163,11 +166,24 @@ def _apptainer(cli: Cli, call: Call, image: str) -> List[str]:
         words += ["--net", "--network", "none"]
     if call.gpus:
         words.append("--nv")
+    words += _apptainer_privileges(cli, call)
     if cli.modern and call.cores is not None:
         words += ["--cpus", f"{call.cores:g}"]
     if cli.modern and call.ram_mib is not None:
         words += ["--memory", f"{call.ram_mib}M"]
     return [*words, image, *call.argv]
+
+
+def _apptainer_privileges(cli: Cli, call: Call) -> List[str]:
+    """Only root has capabilities there, and nobody gets new ones: the kernel's no_new_privs is always set.
+
+    https://apptainer.org/docs/user/latest/security_options.html
+    A limit of processes is given only if somebody set one: apptainer refuses it where no control group is delegated.
+    """
+    words = [] if cli.uid else ["--no-privs"]
+    if call.capabilities and not cli.uid:
+        words = ["--drop-caps", "all", "--add-caps", ",".join(f"CAP_{name}" for name in call.capabilities)]
+    return [*words, "--pids-limit", str(call.processes)] if cli.modern and call.processes else words
 
 
 def _udocker(cli: Cli, call: Call, image: str) -> List[str]:

@@ -15,6 +15,10 @@ class EngineError(Exception):
         self.temporary = temporary
 
 
+PROCESSES = 4096
+"""Processes and threads that a container may have at a time, unless the settings say otherwise."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Mount:
     """A file or folder of this machine, seen by the tool at ``target``."""
@@ -48,6 +52,10 @@ class Call:
     gpus: int = 0
     shm_bytes: Optional[int] = None
     """The size of /dev/shm; None leaves it to the engine."""
+    capabilities: Tuple[str, ...] = ()
+    """Linux capabilities that the tool keeps, by the kernel's names without ``CAP_``; all others are dropped."""
+    processes: Optional[int] = None
+    """The most processes and threads in the container; None is ``PROCESSES``, 0 is no limit."""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """For finding what a dead client left behind: run and job id."""
 

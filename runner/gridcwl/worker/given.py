@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
@@ -71,6 +71,10 @@ class Options:
     """List also what a tool left that ended with an exit code that means failure."""
     recycler: Optional[Recycler] = None
     """Where jobs that succeeded leave their folders for others, and their outputs; None leaves all in its place."""
+    capabilities: Tuple[str, ...] = ()
+    """Linux capabilities that containers keep; see ``Call.capabilities``."""
+    processes: Optional[int] = None
+    """See ``Call.processes``."""
     site: str = ""
     """Where this machine is, as storage elements name their sites; empty if it is at none."""
     max_mounts: int = 200

@@ -165,6 +165,8 @@ class _Attempt:
             network=resources["network"],
             gpus=resources["gpus"],
             shm_bytes=resources["shm_bytes"],
+            capabilities=self._options.capabilities,
+            processes=self._options.processes,
             labels={"gridcwl.run": job["run"], "gridcwl.job": job["id"]},
         )
 

@@ -74,6 +74,31 @@ def test_the_command_line_goes_over_the_table(configured):
     assert choice.sites == {"*": {"engines": ["podman"]}}
 
 
+def test_what_containers_may_do_is_configured_and_travels_to_every_site(configured, monkeypatch):
+    configured('cap_add = ["cap_net_raw"]\npids_limit = 100\n[dirac.engines]\n"LCG.Lyon.fr" = ["podman"]\n')
+    options = parse(["wf.cwl"])
+    assert (options.capabilities, options.processes) == (("NET_RAW",), 100)
+    monkeypatch.setenv("GRIDCWL_CAP_ADD", "sys_ptrace, SYS_NICE")
+    options = parse(["--pids-limit", "0", "wf.cwl"])
+    assert (options.capabilities, options.processes) == (("SYS_PTRACE", "SYS_NICE"), 0)
+
+    sites = grid_options.choice(options.grid, capabilities=options.capabilities, processes=options.processes).sites
+
+    assert sites == {
+        "LCG.Lyon.fr": {"engines": ["podman"]},
+        "*": {"cap_add": ["SYS_PTRACE", "SYS_NICE"], "pids_limit": 0},
+    }
+
+
+def test_a_capability_that_is_none_is_refused(configured, capsys):
+    configured('cap_add = "net raw"\n')
+    with pytest.raises(ConfigError, match="names of Linux capabilities"):
+        parse(["wf.cwl"])
+    with pytest.raises(SystemExit):
+        parse(["--cap-add", "--network=host", "wf.cwl"])
+    assert "--cap-add" in capsys.readouterr().err
+
+
 def test_a_setting_of_the_table_that_means_nothing_is_told(configured):
     configured('[dirac]\nsite = "A"\n')
     with pytest.raises(ConfigError, match="dirac"):

@@ -1,6 +1,7 @@
 """Argument vectors, engine by engine. Those of apptainer, singularity and udocker are vector only: not run here."""
 
 import csv
+import dataclasses
 
 import pytest
 from engines_builders import INPUT, OUT, a_call, a_cli
@@ -44,9 +45,23 @@ def test_docker_isolates_as_cwltool_does():
         "--env=TMPDIR=/gridcwl/tmp",
         "--env=X",
         "--label=gridcwl.run=r1",
+        "--security-opt=no-new-privileges",
+        "--cap-drop=ALL",
+        "--pids-limit=4096",
         "sha256:abc",
         "echo",
         "a b",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_what_the_settings_give_back_is_given_back(kind):
+    words = vector(a_cli(kind), a_call(capabilities=("NET_RAW", "SYS_PTRACE"), processes=0))
+    assert [word for word in words if word.startswith(("--cap", "--pids"))] == [
+        "--cap-drop=ALL",
+        "--cap-add=NET_RAW",
+        "--cap-add=SYS_PTRACE",
+        "--pids-limit=-1",
     ]
 
 
@@ -131,6 +146,16 @@ def test_apptainer_with_limits_gpus_and_network_vector_only_not_run_here():
     assert words[words.index("--memory") + 1] == "64M"
     assert "--nv" in words
     assert "--net" not in words
+
+
+def test_apptainer_drops_what_root_has_vector_only_not_run_here():
+    root = dataclasses.replace(a_cli("apptainer"), uid=0)
+    assert "--no-privs" in vector(root, a_call())
+    assert "--no-privs" not in vector(a_cli("apptainer"), a_call())
+    words = vector(root, a_call(capabilities=("NET_RAW", "SYS_PTRACE"), processes=10))
+    assert words[words.index("--drop-caps") + 1] == "all"
+    assert words[words.index("--add-caps") + 1] == "CAP_NET_RAW,CAP_SYS_PTRACE"
+    assert words[words.index("--pids-limit") + 1] == "10"
 
 
 def test_apptainer_whose_home_is_no_mount_has_none_vector_only_not_run_here():

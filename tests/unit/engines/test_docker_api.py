@@ -26,6 +26,10 @@ def test_a_container_is_isolated_as_cwltool_does_it():
         "NetworkMode": "none",
         "Init": True,
         "ReadonlyRootfs": True,
+        "SecurityOpt": ["no-new-privileges"],
+        "CapDrop": ["ALL"],
+        "CapAdd": [],
+        "PidsLimit": 4096,
         "LogConfig": {"Type": "none"},
         "AutoRemove": True,
         "Mounts": [

@@ -53,6 +53,10 @@ class LocalOptions:
     limit_memory: bool = False
     limit_cores: bool = False
     """Hold containers to what they asked for."""
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities that containers keep, without ``CAP_``."""
+    processes: int | None = None
+    """The most processes in a container; None is the worker's default, 0 no limit."""
     recycle: bool = True
     """Use the folders of jobs that have ended again; False leaves each as its tool left it."""
 
@@ -94,7 +98,12 @@ class LocalBackend:
         shared = {**limits, "recycle": recycled}
         self._processes = WorkerProcesses(processes, self._slots, str(options.folder), shared, self._bare_ended, reveal)
         self._handing_over: set[asyncio.Task[None]] = set()
-        self._worker_options = WorkerOptions(recycler=Recycler(recycled) if recycled else None, **limits)
+        self._worker_options = WorkerOptions(
+            recycler=Recycler(recycled) if recycled else None,
+            capabilities=options.capabilities,
+            processes=options.processes,
+            **limits,
+        )
         self._engine_lock = threading.Lock()
         self._container_engine: Engine | None = None
         self._closed = False

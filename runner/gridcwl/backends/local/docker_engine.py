@@ -26,7 +26,7 @@ from gridcwl.backends.local.docker_watch import Watch
 from gridcwl.backends.local.images import Images
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.cli_vectors import RUN_LABEL
-from gridcwl.worker.engine import Call, EngineError, Exit
+from gridcwl.worker.engine import PROCESSES, Call, EngineError, Exit
 
 _CONNECTIONS = 64
 STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
@@ -203,6 +203,10 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
         # Hands on signals, and reaps what the tool leaves behind: a tool as process 1 would not be ended by SIGTERM.
         "Init": True,
         "ReadonlyRootfs": True,
+        "SecurityOpt": ["no-new-privileges"],
+        "CapDrop": ["ALL"],
+        "CapAdd": list(call.capabilities),
+        "PidsLimit": PROCESSES if call.processes is None else call.processes or -1,
         # Docker's log would be a second copy of stdout on this machine's disk.
         "LogConfig": {"Type": "none"},
         "AutoRemove": call.ram_mib is None,

@@ -119,7 +119,7 @@ class ReusingDockerEngine(DockerEngine):
                 return None
             self._roots[call.image] = roots
             shape = Shape(wanted.targets, roots)
-            key = (call.image, run, shape, call.cores)
+            key = (call.image, run, shape, call.cores, call.capabilities, call.processes)
             idle = self._idle.get(key)
             while idle:
                 if not (warm := idle.pop()).connection.watch.ended():  # else the engine's end was its end
