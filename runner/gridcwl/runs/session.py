@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from gridcwl.runs.retry import Retries
 from gridcwl.runs.run import Outcomes, Run, Watcher
 from gridcwl.runs.secrecy import masked
 from gridcwl.runs.sums import Sums, claimed
+from gridcwl.stores.transaction import discard
 
 if TYPE_CHECKING:
     from gridcwl.runs.carriage import Carriage, RucioPlace
@@ -77,7 +77,7 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
     with contextlib.ExitStack() as closing:
         records = _records(session, inputs, options, kept, closing)
         outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
-    shutil.rmtree(options.outdir / f".gridcwl-{kept.run}", ignore_errors=True)  # of a client that was killed
+    discard(options.outdir, kept.run)  # of a client that was killed
     with _terminated_gently():
         published = _published(session, outcomes, inputs, options, kept, carriage)
         if outcomes.status == "success":

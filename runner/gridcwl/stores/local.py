@@ -21,6 +21,7 @@ from urllib.parse import quote
 from gridcwl.errors import OutputConflict, StoreError
 from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
+from gridcwl.stores import transaction
 
 _CHUNK = 1 << 20
 
@@ -102,19 +103,22 @@ class Placement:
     target: Path
     tag: str = ""
     """For the hidden folder's name. What an earlier, killed placement of the same tag left there goes."""
+    _work: Path = field(init=False)
     _hidden: Path = field(init=False)
     _made: list[Path] = field(init=False, default_factory=list)
 
     def __enter__(self) -> Self:
-        self._hidden = self.target / f".gridcwl-{self.tag or secrets.token_hex(6)}"
+        self._work = self.target / f"{transaction.HIDDEN}{self.tag or secrets.token_hex(6)}"
+        self._hidden = self._work / "new"
         self._made = [folder for folder in (self.target, *self.target.parents) if not folder.exists()]
-        if self._hidden.exists():
-            shutil.rmtree(self._hidden)
+        if self._work.exists():
+            transaction.roll_back(self._work, self.target)
+            shutil.rmtree(self._work)
         self._hidden.mkdir(parents=True)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        shutil.rmtree(self._hidden, ignore_errors=True)
+        shutil.rmtree(self._work, ignore_errors=True)
         with contextlib.suppress(OSError):
             for folder in self._made:
                 folder.rmdir()  # goes only if it is empty: then nothing was put there
@@ -158,27 +162,17 @@ class Placement:
         if name.parts:
             paths.join(self._hidden, str(name), "The path of an output").mkdir(parents=True, exist_ok=True)
 
-    def commit(self) -> None:
-        """Move everything into place; files that are there are replaced.
+    def commit(self, removing: Sequence[str] = ()) -> list[transaction.Moved]:
+        """Move everything into place, and write it to disk; files that are there are replaced.
+
+        Args:
+            removing: names of files in the target that go at the same time.
 
         Raises:
             OutputConflict: a file is where a folder has to go, or the other way round; nothing was moved then.
+            OSError: something could not be moved; all that was moved is back where it was then.
         """
-        moves = list(self._moves())
-        for _, final, names in moves:
-            if final.exists() and not final.is_dir():
-                raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
-            for name in names:
-                if (final / name).is_dir():
-                    raise OutputConflict(str(final / name), "there is a directory of that name")
-        for folder, final, names in moves:
-            final.mkdir(exist_ok=True)
-            for name in names:
-                (folder / name).replace(final / name)
-
-    def _moves(self) -> Iterator[tuple[Path, Path, list[str]]]:
-        for folder, _, names in os.walk(self._hidden):
-            yield Path(folder), self.target / Path(folder).relative_to(self._hidden), names
+        return transaction.move(self._work, self.target, removing)
 
     def _prepared(self, name: Path) -> Path:
         hidden = paths.join(self._hidden, str(name), "The path of an output")
