@@ -67,10 +67,11 @@ def test_what_is_wrong_with_a_tool_is_said_once(desk: Desk, wrong: str) -> None:
 
 # an expression: words of the message
 EXPRESSIONS = {
-    "$(1 +* 2)": ["SyntaxError: Unexpected token '*'"],
-    "${\n  var x = ;\n  return {};\n}": ["SyntaxError", "(at: var x = ;)"],
+    "$(1 +* 2)": ["not valid JavaScript: Unexpected token '*'"],
+    "${\n  var x = ;\n  return {};\n}": ["not valid JavaScript", "(at: var x = ;)"],
     "${ throw new Error('boom'); }": ["Error: boom"],
-    "$(inputs.nothing.at.all)": ["TypeError: Cannot read properties of undefined"],
+    "$(inputs.nothing.at.all)": ["an input 'nothing', which does not exist"],
+    "${ return inputs.nothing.at.all; }": ["TypeError: Cannot read properties of undefined"],
     "${ 1 + 1; }": ["gives undefined", "'return'"],
     "${ return 5; }": ["gives int, not an object"],
     "${ while (true) {} }": ["was stopped after 1 s", "--eval-timeout"],
@@ -91,7 +92,7 @@ def test_a_reference_to_no_input_says_where_it_is(desk: Desk) -> None:
     said = gridcwl("--no-container", desk.write("t.cwl", tool("echo", arguments=["$(inputs.nothing)"])))
     assert said.code == 1
     assert "t.cwl:" in said.stderr
-    assert "inputs does not contain key 'nothing'" in said.stderr
+    assert "refers to an input 'nothing', which does not exist" in said.stderr
     assert "Traceback" not in said.stderr
 
 

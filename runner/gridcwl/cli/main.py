@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gridcwl.cli.options import Options, parse
 from gridcwl.errors import EXIT_FAILURE, GridCWLError
@@ -97,7 +98,7 @@ def _show(options: Options) -> int:
     from gridcwl.cwl import inputs, load, show
     from gridcwl.cwl.session import open_document
 
-    how = evaluation(options)
+    how = replace(evaluation(options), only_check=options.show == "validate")
     if options.show == "pack":
         print(show.packed(load.read(load.locate(options.document)[0], how, preprocess_only=True)))
         return 0

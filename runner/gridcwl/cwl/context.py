@@ -36,6 +36,10 @@ class EvaluationOptions:
     debug: bool = False
     strict: bool = True
     validate: bool = True
+    js_validation: bool = True
+    """Parse the document's expressions when it is loaded."""
+    only_check: bool = False
+    """The document is validated, not run: what its caller may declare is a warning."""
     skip_schemas: bool = False
     enable_dev: bool = False
     preserve_environment: tuple[str, ...] = ()

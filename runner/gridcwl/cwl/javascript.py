@@ -68,7 +68,7 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
         Raises:
             ExpressionError: there is no node.
         """
-        program = shutil.which("node") or shutil.which("nodejs")
+        program = node_program()
         if program is None:
             raise ExpressionError(
                 "The document holds JavaScript expressions, and node, which evaluates them, is not in PATH",
@@ -78,6 +78,11 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
         process = subprocess.Popen([program, "--eval", js_text], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         self.processes_to_kill.append(process)
         return process
+
+
+def node_program() -> str | None:
+    """The path of node; None if it is not installed."""
+    return shutil.which("node") or shutil.which("nodejs")
 
 
 def _without_console(complained: str) -> str:

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from schema_salad.ref_resolver import Loader, uri_file_path
 
 from gridcwl.cwl import pickles
 from gridcwl.cwl.context import EvaluationOptions
+from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.once import OnceLoader
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Reading:
     exists: dict[str, bool] = field(default_factory=dict)
     warnings: list[tuple[str, int, str]] = field(default_factory=list)
     """Logger, level, message."""
+    lacks: tuple[Lack, ...] = ()
+    """What the document uses without declaring it."""
     ontologies: bool = False
     """It may name ``$schemas``."""
 
@@ -125,7 +128,7 @@ def place(uri: str, options: EvaluationOptions, changes: Sequence[Any]) -> Path:
     """Where a document is kept that is loaded like this; ``changes`` are overrides and requirements."""
     heard = [logging.getLogger(name).getEffectiveLevel() <= logging.WARNING for name in _LOGGERS]
     written = json.dumps([changes, heard], default=str, sort_keys=True)
-    return pickles.cache_file("documents", "document", uri, repr(options), written)
+    return pickles.cache_file("documents", "document", uri, repr(replace(options, only_check=False)), written)
 
 
 def take(path: Path) -> tuple[Process, Reading] | None:

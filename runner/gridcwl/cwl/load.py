@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.context import EvaluationOptions
+from gridcwl.cwl.expressions import Lack, check_expressions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.once import bind_once
 from gridcwl.cwl.problems import problems
+from gridcwl.cwl.scanner import use_scanner
 from gridcwl.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -25,12 +27,14 @@ class Document:
         process: cwltool's object of the process that runs.
         files: the local files that it consists of.
         loading: cwltool's loading context, for packing and drawing; None where the document was kept from before.
+        lacks: what it uses without declaring it, though a workflow that runs it as a step may.
     """
 
     uri: str
     process: Process
     files: tuple[str, ...]
     loading: LoadingContext | None = None
+    lacks: tuple[Lack, ...] = ()
 
 
 def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingContext:
@@ -56,7 +60,7 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     context.resolver = tool_resolver
     context.strict = options.strict
     context.do_validate = options.validate
-    context.disable_js_validation = True  # it needs node and a jshint run for every document, and is only advice
+    context.disable_js_validation = True  # jshint's advice, a process for each tool; see expressions.py
     context.enable_dev = options.enable_dev
     context.relax_path_checks = True  # arguments go to the tool without a shell in between: any name is safe
     context.skip_schemas = options.skip_schemas
@@ -101,11 +105,12 @@ def load(
         UnsupportedError: it asks for a requirement that is not supported.
     """
     bind_once()
+    use_scanner()
     where = place(uri, options, [overrides or [], run_requirements or []])
     known = take(where)
     if known is not None:
         process, reading = known
-        return Document(uri, process, reading.files)
+        return Document(uri, process, reading.files, lacks=reading.lacks)
     document, reading = _read(uri, options, overrides or [], run_requirements or [], preprocess_only=False)
     keep(where, document.process, reading)
     return document
@@ -151,7 +156,17 @@ def _read(
                 context.requirements = list(requirements)
             process = make_tool(uri, context)
             process.requirements.extend(requirements)
-        return Document(uri, process, reading.files, context), reading
+            if options.js_validation:
+                reading.lacks = _check_expressions(process, uri)
+        return Document(uri, process, reading.files, context, reading.lacks), reading
+
+
+def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:
+    use_scanner()
+    try:
+        return check_expressions(process)
+    except DocumentError as error:
+        raise DocumentError(f"The document {shown(uri)} is not valid: {error.message}", remedy=error.remedy) from error
 
 
 def shown(uri: str) -> str:

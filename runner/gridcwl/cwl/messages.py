@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from gridcwl.suggest import did_you_mean, near
 
 REQUIREMENTS = (
     "DockerRequirement",
@@ -38,6 +39,8 @@ class Explanation(NamedTuple):
     """The document is right, but asks for what gridcwl does not do."""
 
 
+_LISTED = 12
+_REQUIREMENT = re.compile(r"(?:Feature)?_?Req\w*$")
 _FILE_URI = re.compile(r"file://(?=/)")
 _NOISE = re.compile(r"\(\d{6,}\) |\[Errno \d+\] ")
 _WRAPPING = re.compile(r"^\s*\(/.*\) Validation error in (?:field|position) \S+:$")
@@ -77,10 +80,18 @@ def place_of(text: str) -> str:
     return place[0] if place else ""
 
 
-def guess(name: str, known: tuple[str, ...]) -> str:
-    """``Did you mean X?``, or nothing."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"Did you mean {close[0]}?" if close else ""
+def suggestion(word: str, known: Iterable[str], what: str = "Known are") -> str:
+    """``Did you mean X?``; where no word is close, the words that are known, after ``what``."""
+    words = list(dict.fromkeys(known))
+    listed = f"{', '.join(words[:_LISTED])}{f' and {len(words) - _LISTED} more' if len(words) > _LISTED else ''}"
+    return did_you_mean(word, words) or (f"{what} {listed}." if words else "")
+
+
+def known_requirement(name: str) -> str:
+    """``Did you mean XRequirement?``, or nothing; what all names have in common makes none of them closer."""
+    stems = {_REQUIREMENT.sub("", one): one for one in REQUIREMENTS}
+    close = near(_REQUIREMENT.sub("", name), stems, most=1)
+    return f"Did you mean {stems[close[0]]}?" if close and stems[close[0]] != name else ""
 
 
 def bare_name(reference: str) -> str:
@@ -90,13 +101,13 @@ def bare_name(reference: str) -> str:
 
 def _requirement(found: re.Match[str]) -> Explanation:
     name = bare_name(found["name"])
-    remedy = guess(name, REQUIREMENTS) or "Put it under 'hints' if the document can do without it."
+    remedy = known_requirement(name) or "Put it under 'hints' if the document can do without it."
     return Explanation(f"{found['place']} the requirement {name} is not supported", remedy, unsupported=True)
 
 
 def _class(found: re.Match[str]) -> Explanation:
     name = bare_name(found["name"])
-    remedy = guess(name, CLASSES) or f"Known are {', '.join(CLASSES)}."
+    remedy = suggestion(name, CLASSES)
     return Explanation(f"{found['place']} there is no class {name}", remedy)
 
 

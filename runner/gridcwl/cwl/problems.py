@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.hints import kind_of
-from gridcwl.cwl.messages import REQUIREMENTS, bare_name, explained, guess, place_of, tidy
+from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy
 from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
 
 __all__ = ["problems", "route_logging", "tidy"]
@@ -115,7 +115,7 @@ def _readable(text: str) -> str:
     hint = _HINT.search(text)
     if hint:
         name = bare_name(hint[2])
-        return f"{hint[1]} the hint {name} is not known and is ignored. {guess(name, REQUIREMENTS)}".rstrip()
+        return f"{hint[1]} the hint {name} is not known and is ignored. {known_requirement(name)}".rstrip()
     return text
 
 

@@ -11,7 +11,7 @@ from cwltool.update import ORIGINAL_CWLVERSION
 from schema_salad.exceptions import SchemaSaladException
 from schema_salad.sourceline import cmap
 
-from gridcwl.cwl.messages import REQUIREMENTS, bare_name, guess, tidy
+from gridcwl.cwl.messages import bare_name, known_requirement, tidy
 from gridcwl.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _check(name: str, requirements: Any) -> None:
         if kind not in (*supportedProcessRequirements, _SECRETS):
             raise UnsupportedError(
                 f"The requirement {kind or 'without a class'} of the input object is not supported",
-                remedy=guess(bare_name(kind), REQUIREMENTS),
+                remedy=known_requirement(bare_name(kind)),
             )
         if not kind.startswith(_PREFIX):
             _validate(name, requirement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,16 @@ from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.javascript import use_node
-from gridcwl.cwl.load import Document, load, locate
+from gridcwl.cwl.load import Document, load, locate, shown
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.unions import accept_known_names
+from gridcwl.errors import DocumentError
 
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
+
+log = logging.getLogger("gridcwl.cwl")
 
 _SHORTEST_SECRET = 3
 """To cross out every ``1`` because a secret is ``1`` would make the rest unreadable."""
@@ -89,5 +93,23 @@ def open_document(
         changes += cwl_inputs.load_overrides(overrides, file_uri)
     document = load(uri, options, overrides=changes, run_requirements=written.requirements)
     check_age(document.process, written)
+    _check_lacks(document, only_check=options.only_check)
     secrets = SecretStore()
     return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)
+
+
+def _check_lacks(document: Document, *, only_check: bool) -> None:
+    """Warn of what the document's caller may declare, or refuse the document where it runs alone.
+
+    Raises:
+        DocumentError: it runs, and nobody declares it.
+    """
+    if not document.lacks:
+        return
+    first = document.lacks[0]
+    if not only_check:
+        raise DocumentError(
+            f"The document {shown(document.uri)} cannot run alone: {first.message}", remedy=first.remedy
+        )
+    for lack in document.lacks:
+        log.warning("%s. %s A workflow that runs this document may do so instead.", lack.message, lack.remedy)

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gridcwl.cwl.messages import REQUIREMENTS, explained, guess, tidy
+from gridcwl.cwl.messages import explained, known_requirement, suggestion, tidy
 from gridcwl.cwl.problems import problems, route_logging
 from gridcwl.errors import DocumentError, ExpressionError, InputError, OutputError
 
@@ -28,8 +28,10 @@ def test_what_is_not_known_is_not_explained():
 
 
 def test_only_a_name_that_is_close_is_guessed():
-    assert guess("ResourceRequirment", REQUIREMENTS) == "Did you mean ResourceRequirement?"
-    assert guess("FooRequirement", REQUIREMENTS) == ""
+    assert known_requirement("ResourceRequirment") == "Did you mean ResourceRequirement?"
+    assert known_requirement("Scatter") == "Did you mean ScatterFeatureRequirement?"
+    assert known_requirement("FooRequirement") == ""
+    assert suggestion("colour", ["x", "y"], "The inputs are") == "The inputs are x, y."
 
 
 @pytest.mark.parametrize(
