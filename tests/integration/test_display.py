@@ -81,6 +81,24 @@ def test_failing_shards_do_not_hide_finished_ones(desk: Desk) -> None:
     assert all(Path(shard["path"]).is_file() for shard in said.outputs["os"])
 
 
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [("exit 3", None), ("echo words; exit 3", "stdout.log"), ("echo words >&2; exit 3", "stderr.log")],
+)
+def test_the_logs_of_a_failure_are_where_its_message_says_or_it_names_none(desk: Desk, command: str, kept: str) -> None:
+    said = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", shell(command)))
+    named = re.findall(r"^ +logs +(.+)$", said.stderr, re.M)
+    assert [Path(path).name for path in named] == ([kept] if kept else [])
+    assert [Path(path).read_text() for path in named] == (["words\n"] if kept else [])
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_program_that_is_missing_names_no_logs_that_are_not_there(desk: Desk) -> None:
+    said = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", tool("no-such-program")))
+    assert "no-such-program" in said.stderr
+    assert all(Path(path).exists() for path in re.findall(r"^ +logs +(.+)$", said.stderr, re.M))
+
+
 @pytest.mark.parametrize("loudness", ["--quiet", "--verbose", "--debug"])
 def test_secrets_reach_the_tool_and_are_shown_nowhere(desk: Desk, loudness: str) -> None:
     said = gridcwl("--no-container", loudness, desk.write("t.cwl", TELLS), "--word=sesame")

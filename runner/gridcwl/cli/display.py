@@ -258,8 +258,8 @@ def failure_text(failure: JobFailure) -> str:
     lines.append(f"  command    {shown_command(job)}")
     if job.image:
         lines.append(f"  image      {job.image.id}")
-    if result.stderr_log:
-        lines.append(f"  logs       {result.stderr_log}")
+    if log := result.stderr_log or result.stdout_log:
+        lines.append(f"  logs       {log}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ DIR/files/ab/cdef...   the files, by their SHA-1; hard links where that can be, 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,7 +15,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -91,6 +92,20 @@ class Cache:
         except (OSError, sqlite3.Error, _NotOurs) as error:
             log.warning("The result of %s is not kept for other runs: %s", job.name, error)
 
+    async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+        """Keep these, in a thread: their files may have to be copied."""
+        await asyncio.to_thread(self._put_all, made)
+
+    def _put_all(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+        for one in made:
+            self.put(*one)
+
+    def drop(self, key: bytes, job: Job) -> None:
+        """A result that was taken is of no use: forget it, and what was put into the job's folder."""
+        shutil.rmtree(self._working / folder_name(job), ignore_errors=True)
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.execute("DELETE FROM results WHERE key=?", (key,))
+
     def take(self, key: bytes, job: Job) -> Cached | None:
         """The result of another run, its files in the job's own folder; None if there is none, or it is damaged."""
         try:
@@ -107,9 +122,7 @@ class Cache:
             result = self._placed(result_from_json(text), job, folder / "out")
         except (OSError, _Damaged) as error:
             log.warning("The result of %s that was kept by run %s cannot be taken: %s", job.name, run, error)
-            shutil.rmtree(folder, ignore_errors=True)
-            with self._lock, contextlib.suppress(sqlite3.Error):
-                self._db.execute("DELETE FROM results WHERE key=?", (key,))
+            self.drop(key, job)
             return None
         return Cached(run, name, result)
 

@@ -105,11 +105,6 @@ class Carriage:
             if (about := found.get(did)) is not None
         }
 
-    async def leave_results(self, made: Sequence[tuple[Job, JobResult]]) -> None:
-        """For other runs, if that is wanted."""
-        if self.cache is not None:
-            await self.cache.leave([job.id for job, _ in made])
-
     def taken(self, job: Job, result: JobResult) -> None:
         """A result of an earlier session is taken: if its client did not live to register it, that is to be done."""
         history = self.kept.history
@@ -127,7 +122,6 @@ class Carriage:
 
     async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
         """These are known to Rucio now."""
-        await self.leave_results(made)
         self.kept.journal.registered(prefix for _, result in made if (prefix := _prefix(result)))
 
     def _refused(self, job: Job, result: JobResult) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gridcwl.model import JobResult
+from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
 from gridcwl.runs.journal import FORMAT, JournalError, connect, explained, session_of
 from gridcwl.runs.keys import Description
@@ -165,7 +165,7 @@ class History:
         return None
 
     def find_left(
-        self, key: bytes, name: str, before: int, left: Container[str], taken: set[int]
+        self, key: bytes, name: str, before: int, left: Mapping[JobId, JobState], taken: set[int]
     ) -> tuple[int, str] | None:
         """A job with this key that has not ended well and is still somewhere: its row and its id; the same job's first.
 
@@ -173,14 +173,20 @@ class History:
             key: of the job.
             name: of the job.
             before: only rows below this number: those of earlier sessions.
-            left: ids of jobs that are still somewhere.
+            left: jobs that are still somewhere, and how they stand there. One that is done, and of which an earlier
+                session has seen that it failed, has failed: its outputs were not what they had to be.
             taken: rows that stand for other jobs already.
         """
         rows = self._db.execute(
-            "SELECT id, job FROM jobs WHERE key=? AND id<? AND outcome IS NOT 'success' ORDER BY name<>?, id DESC",
+            "SELECT id, job, outcome FROM jobs WHERE key=? AND id<? AND outcome IS NOT 'success' "
+            "ORDER BY name<>?, id DESC",
             (key, before, name),
         )
-        return next(((row, job) for row, job in rows if job in left and row not in taken), None)
+        for row, job, outcome in rows:
+            state = left.get(job)
+            if state is not None and row not in taken and (outcome is None or state is not JobState.DONE):
+                return row, job
+        return None
 
     def _rows(self, where: str, *values: Any) -> list[Any]:
         return self._db.execute(

@@ -17,7 +17,7 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import Masks, describe, unidentified
+from gridcwl.runs.keys import Description, Masks, describe, unidentified
 from gridcwl.runs.sums import Sums, local_path, sha1_of
 from gridcwl.runs.tidy import cross_out
 
@@ -29,6 +29,18 @@ log = logging.getLogger("gridcwl.runs")
 
 _PROGRESS_EVERY_S = 2.0
 _SOON_S = 0.006
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A result of the same job that was found. It counts when its outputs can be collected: see ``Records.accept``."""
+
+    result: JobResult
+    what: Description
+    row: int | None = None
+    """Of an earlier session of the run that recorded it; None if it is of another run."""
+    origin: str = ""
+    """The other run and its job."""
 
 
 @dataclass(slots=True)
@@ -57,6 +69,7 @@ class Records:
     _taken: set[int] = field(init=False, default_factory=set)
     _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
     """Of jobs under way whose results other runs may take."""
+    _for_others: list[tuple[bytes, Job, JobResult]] = field(init=False, default_factory=list)
     _finding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def job_id(self, number: int) -> JobId:
@@ -67,8 +80,8 @@ class Records:
         """Whether :meth:`admit` has to read so much that a thread should do it."""
         return self.cache is not None or self.sums.takes_long(unidentified(job, self.claimed))
 
-    def admit(self, job: Job, step: str, *, reusable: bool) -> JobResult | JobId | None:
-        """A job is due. Returns its result if that is known; otherwise it has to be run.
+    def admit(self, job: Job, step: str, *, reusable: bool) -> Known | JobId | None:
+        """A job is due. Returns its result if one is known; otherwise it has to be run.
 
         What an earlier session has submitted, and what goes on since, comes back as that job's id: it is the same job.
 
@@ -76,19 +89,45 @@ class Records:
             JournalError: the journal cannot be read.
         """
         what = describe(job, self.sums.identify(unidentified(job, self.claimed)), self.masks)
-        row = self._row(job.id)
-        if (found := self._of_earlier_session(what.key, job, step)) is not None:
+        if self.cache is not None and reusable:
+            self._keys[job.id] = what.key
+        if (found := self._of_earlier_session(what, job)) is not None:
             return found
         if self.cache is not None and reusable and (cached := self.cache.take(what.key, job)) is not None:
-            self.journal.add(row, step, job, what, reused=f"run {cached.run}, {cached.name}")
-            self.journal.result(row, 1, cached.result, folder_name(job))
-            return cached.result
+            return Known(cached.result, what, origin=f"run {cached.run}, {cached.name}")
         left = self._left_by_earlier_session(what.key, job, step)
         if left is None:
-            self.journal.add(row, step, job, what)
-        if self.cache is not None and reusable:
-            self._keys[left or job.id] = what.key
+            self.journal.add(self._row(job.id), step, job, what)
+        elif job.id in self._keys:
+            self._keys[left] = self._keys.pop(job.id)
         return left
+
+    def accept(self, job: Job, step: str, known: Known) -> None:
+        """The outputs of a result that was found could be collected: the job need not run.
+
+        Raises:
+            JournalError: it could not be recorded.
+        """
+        self._keys.pop(job.id, None)
+        if known.row is not None:
+            self.journal.take(known.row, step, job.name)
+            return
+        row = self._row(job.id)
+        self.journal.add(row, step, job, known.what, reused=known.origin)
+        self.journal.result(row, 1, known.result, folder_name(job))
+
+    def reject(self, job: Job, step: str, known: Known, why: str) -> None:
+        """The outputs of a result that was found could not be collected: it is no longer taken, and the job runs.
+
+        Raises:
+            JournalError: it could not be recorded.
+        """
+        log.warning("%s: an earlier result cannot be used, so it runs again: %s", job.name, why)
+        if known.row is not None:
+            self._fail_earlier(known, why)
+        elif self.cache is not None:
+            self.cache.drop(known.what.key, job)
+        self.journal.add(self._row(job.id), step, job, known.what)
 
     def ended(self, job: Job, result: JobResult) -> None:
         """An attempt ended. Called in the job's thread, before anybody else is told.
@@ -97,15 +136,36 @@ class Records:
         """
         if self.hide is not None:
             result = cross_out(result, self.hide)
-        try:
+        with contextlib.suppress(JournalError):  # kept in the journal's failure
             self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
-        except JournalError:
-            return  # kept in the journal's failure
-        if self.cache is None or result.outcome is not Outcome.SUCCESS:
-            return
+
+    def finished(self, job: Job, result: JobResult) -> None:
+        """A job ended well and its outputs could be collected: only now is its result there for other runs."""
         key = self._keys.pop(job.id, None)
         if key is not None:
-            self.cache.put(key, job, result)
+            self._for_others.append((key, job, result))
+
+    def failed(self, job: Job, result: JobResult) -> None:
+        """A job has failed for good: as its tool failed, or as its outputs could not be collected.
+
+        Raises:
+            JournalError: it could not be recorded.
+        """
+        self._keys.pop(job.id, None)
+        if self.hide is not None:
+            result = cross_out(result, self.hide)
+        self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
+
+    @property
+    def results_wait(self) -> bool:
+        """Whether there are results that have to be left for other runs."""
+        return bool(self._for_others)
+
+    async def leave(self) -> None:
+        """Leave finished results for other runs. What cannot be left is only told."""
+        while self._for_others and self.cache is not None:
+            made, self._for_others = self._for_others, []
+            await self.cache.leave(made)
 
     def progress(self, steps: Callable[[], Sequence[StepProgress]], *, now: bool = False) -> None:
         """How far the steps are is kept every few seconds, for those who ask from elsewhere."""
@@ -150,11 +210,11 @@ class Records:
         self.journal.take(row, step, job.name)
         return JobId(left)
 
-    def _of_earlier_session(self, key: bytes, job: Job, step: str) -> JobResult | None:
+    def _of_earlier_session(self, what: Description, job: Job) -> Known | None:
         if self.earlier is None:
             return None
         with self._finding:
-            found = self.earlier.find(key, job.name, row_id(self.journal.session, 0), self._taken)
+            found = self.earlier.find(what.key, job.name, row_id(self.journal.session, 0), self._taken)
             if found is None:
                 return None
             self._taken.add(found.row)
@@ -162,11 +222,18 @@ class Records:
         if places is None:
             log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
             return None
-        self.journal.take(found.row, step, job.name)
         result = with_places(replace(found.result, id=job.id), places)
         if self.taken is not None:
             self.taken(job, result)
-        return result
+        return Known(result, what, row=found.row)
+
+    def _fail_earlier(self, known: Known, why: str) -> None:
+        assert self.earlier is not None
+        assert known.row is not None
+        attempts = self.earlier.attempts(known.row)
+        last = attempts[-1]
+        result = uncollected(self.earlier.result(known.row, last.attempt), why)
+        self.journal.result(known.row, last.attempt, result, last.folder)
 
     def _places(self, result: JobResult) -> dict[str, str] | None:
         """Where files are that are not where they were; None if one of them is nowhere, or is not what it was."""
@@ -181,6 +248,11 @@ class Records:
                 return None
             places[file.location] = now
         return places
+
+
+def uncollected(result: JobResult, why: str) -> JobResult:
+    """What becomes of a success whose outputs could not be collected: a failure, with its reason."""
+    return replace(result, outcome=Outcome.PERMANENT_FAILURE, reason=why)
 
 
 def is_there(file: ProducedFile, url: str) -> bool:

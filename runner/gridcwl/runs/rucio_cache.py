@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,21 +30,20 @@ _RESULT = "gridcwl_result"
 
 @dataclass(slots=True)
 class RucioCache:
-    """Looks for results, and leaves ours. ``put`` and ``take`` come in threads, ``leave`` once files are known."""
+    """Looks for results, in threads, and leaves ours once their files are known to Rucio."""
 
     wire: Wire
     scopes: Sequence[str] = ()
     """Where to look beside our own scope."""
-    shared: list[tuple[Did, Did]] = field(default_factory=list)
-    """Files of others that this run has taken, with the dataset of this run that they belong to."""
-    _new: dict[JobId, tuple[bytes, Job, JobResult]] = field(init=False, default_factory=dict)
+    shared: dict[JobId, list[tuple[Did, Did]]] = field(default_factory=dict)
+    """Files of others that this run has taken, by job, with the dataset of this run that they belong to."""
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
-    def put(self, key: bytes, job: Job, result: JobResult) -> None:
-        """A job succeeded: its result is left when its files are known to Rucio."""
-        if all(file.kind == "directory" or file.location.startswith(URL) for file in result.files):
-            with self._lock:
-                self._new[job.id] = (key, job, result)
+    def drop(self, key: bytes, job: Job) -> None:
+        """A result that was taken is of no use. Its dataset stays, and is replaced when the job has ended well."""
+        del key
+        with self._lock:
+            self.shared.pop(job.id, None)
 
     def take(self, key: bytes, job: Job) -> Cached | None:
         """The result of another run whose files are all there; None if there is none.
@@ -63,10 +62,9 @@ class RucioCache:
             log.warning("No result of others was looked for: %s", error)
         return None
 
-    async def leave(self, jobs: Collection[JobId]) -> None:
-        """These jobs' files are known to Rucio now: leave their results. What cannot be left is only told."""
-        with self._lock:
-            ready = [self._new.pop(job_id) for job_id in jobs if job_id in self._new]
+    async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+        """The files of these are known to Rucio: leave the results. What cannot be left is only told."""
+        ready = [one for one in made if all(f.kind == "directory" or f.location.startswith(URL) for f in one[2].files)]
         for start in range(0, len(ready), CHUNK):
             try:
                 await self._leave(ready[start : start + CHUNK])
@@ -80,7 +78,8 @@ class RucioCache:
             RucioProblem: Rucio does not answer.
         """
         with self._lock:
-            shared, self.shared = self.shared, []
+            shared = [pair for pairs in self.shared.values() for pair in pairs]
+            self.shared = {}
         if not shared:
             return
         await self.wire.registrar.make(dict.fromkeys(dataset for dataset, _ in shared))
@@ -123,7 +122,7 @@ class RucioCache:
             for dataset in self.wire.datasets_of(job, file.path, result)
         ]
         with self._lock:
-            self.shared += pairs
+            self.shared[job.id] = pairs
 
     async def _leave(self, ready: Sequence[tuple[bytes, Job, JobResult]]) -> None:
         datasets: dict[Did, dict[str, Any]] = {}

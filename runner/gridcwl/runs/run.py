@@ -25,7 +25,7 @@ from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
-from gridcwl.runs.records import Records
+from gridcwl.runs.records import Known, Records, uncollected
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.tidy import keep_words
 
@@ -117,6 +117,8 @@ class Run:
     """Jobs that wait for another attempt, and why."""
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _inbox: asyncio.Queue[_Happening] = field(init=False)
+    _leaving: asyncio.Task[None] | None = field(init=False, default=None)
+    """Leaves results for other runs."""
     _told: int = field(init=False, default=0)
     _failed_jobs: set[JobId] = field(init=False, default_factory=set)
     _admitting: int = field(init=False, default=0)
@@ -143,6 +145,7 @@ class Run:
                     await self._withdraw_waiting()
                 if self._flow.done:
                     break
+                self._leave_results()
                 if self.detach and not self._admitting:
                     await self.backend.settled()
                     raise RunDetached(self.records.run, len(self._under_way))
@@ -155,6 +158,7 @@ class Run:
                     self._take_in(happening)
                 else:
                     await happening()
+            await self.records.leave()
         finally:
             self.records.progress(self._flow.progress, now=True)
             for task in self._tasks:
@@ -163,6 +167,11 @@ class Run:
         return Outcomes(
             self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs), unsupported
         )
+
+    def _leave_results(self) -> None:
+        """Finished results are left for other runs while the run goes on, as many as there are at a time."""
+        if self.records.results_wait and (self._leaving is None or self._leaving.done()):
+            self._leaving = self._begin(self.records.leave())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -235,19 +244,28 @@ class Run:
 
         self._inbox.put_nowait(go_on)
 
-    def _admitted(self, job: Job, known: JobResult | JobId | None) -> Job | None:
+    def _admitted(self, job: Job, known: Known | JobId | None) -> Job | None:
         """The job, if it has to be run, or goes on by an earlier id; otherwise its result is taken in."""
         if known is None:
             return job
-        under_way = self._under_way.pop(job.id)
+        under_way = self._under_way[job.id]
         if isinstance(known, str):
             log.info("%s: goes on since an earlier session, as %s", job.name, known)
+            del self._under_way[job.id]
             job = replace(job, id=known)
             under_way.resolved = replace(under_way.resolved, job=job)
             self._under_way[job.id] = under_way
             return job
+        step = _step(under_way.invocation)
+        try:
+            outputs = collect(under_way.resolved, known.result)
+        except GridCWLError as error:
+            self.records.reject(job, step, known, error.message)
+            return job
         log.info("%s: taken from an earlier run of the same job", job.name)
-        self._deliver(under_way, known)
+        self.records.accept(job, step, known)
+        del self._under_way[job.id]
+        self._flow.succeed(under_way.invocation.id, outputs)
         return None
 
     async def _submit(self, jobs: Sequence[Job]) -> None:
@@ -283,21 +301,33 @@ class Run:
         self._deliver(under_way, result)
 
     def _deliver(self, under_way: _UnderWay, result: JobResult) -> None:
+        """A job ended. Its result counts as finished only when its outputs could be collected."""
         job = under_way.resolved.job
-        if result.outcome is not Outcome.SUCCESS:
-            result = keep_words(result, self.records.journal.path.parent / "logs" / folder_name(job))
-        try:
-            if result.outcome is not Outcome.SUCCESS:
-                raise _failure_of(job, result)
-            self._flow.succeed(under_way.invocation.id, collect(under_way.resolved, result))
-        except GridCWLError as error:
-            self._told += 1
-            self._failed_jobs.add(job.id)
-            self.records.journal.event("failed", f"{job.name}: {error.message}")
-            self.watcher.job_failed(JobFailure(job, result, error))
-            temporary = result.outcome is Outcome.TEMPORARY_FAILURE
-            left = _left_by(under_way.resolved, result)
-            self._flow.fail(under_way.invocation.id, error, temporary=temporary, outputs=left)
+        error: GridCWLError
+        if result.outcome is Outcome.SUCCESS:
+            try:
+                outputs = collect(under_way.resolved, result)
+            except GridCWLError as collecting:
+                error, result = collecting, uncollected(result, collecting.message)
+                self.records.failed(job, result)
+            else:
+                self.records.finished(job, result)
+                self._flow.succeed(under_way.invocation.id, outputs)
+                return
+            result = self._with_kept_logs(job, result)
+            left = None
+        else:
+            result = self._with_kept_logs(job, result)
+            error, left = _failure_of(job, result), _left_by(under_way.resolved, result)
+        self._told += 1
+        self._failed_jobs.add(job.id)
+        self.records.journal.event("failed", f"{job.name}: {error.message}")
+        self.watcher.job_failed(JobFailure(job, result, error))
+        temporary = result.outcome is Outcome.TEMPORARY_FAILURE
+        self._flow.fail(under_way.invocation.id, error, temporary=temporary, outputs=left)
+
+    def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
+        return keep_words(result, self.records.journal.path.parent / "logs" / folder_name(job))
 
     @property
     def _stopping(self) -> bool:
@@ -372,5 +402,6 @@ def _left_by(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | No
 
 def _failure_of(job: Job, result: JobResult) -> JobFailed:
     reason = result.reason or f"it ended with exit code {result.exit_code}"
-    logs = result.stderr_log.rpartition("/")[0] if result.stderr_log else ""
+    log = result.stderr_log or result.stdout_log
+    logs = log.rpartition("/")[0] if log else ""
     return JobFailed(job.name, reason, exit_code=result.exit_code, logs=logs)

@@ -45,12 +45,14 @@ def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
 def keep_words(result: JobResult, logs: Path) -> JobResult:
     """A failed attempt's words where they stay, before anybody is told where to look for them.
 
-    The log in the job's folder stays; of a large one on another disk only the end gets a second place.
+    The log in the job's folder stays; of a large one on another disk only the end gets a second place. A stream that is
+    empty has no log then: the job's folder is removed with it.
     """
     kept: dict[str, Any] = {}
     for stream in _STREAMS:
         log = getattr(result, f"{stream}_log")
         target = logs / f"{stream}.log"
+        kept[f"{stream}_log"] = None
         with contextlib.suppress(OSError):
             if log and Path(log).stat().st_size:
                 target.parent.mkdir(parents=True, exist_ok=True)

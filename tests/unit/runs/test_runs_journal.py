@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
+from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Description, describe
@@ -94,6 +94,19 @@ def test_failures_are_kept_with_their_attempts_but_not_found(path):
         assert [attempt.exit_code for attempt in history.attempts(row_id(1, 1))] == [1, 2]
         assert history.find(what(job(1)).key, "say[1]", row_id(2, 0), set()) is None
         assert [row.name for row in history.failures(5)] == ["say[1]"]
+
+
+def test_a_job_that_is_done_elsewhere_and_was_seen_to_have_failed_is_not_adopted_again(path):
+    with closing(begun(path, new=True)) as journal:
+        for number in (1, 2):
+            journal.add(row_id(1, number), "say", job(number), what(job(number)))
+        journal.result(row_id(1, 1), 1, JobResult(job(1).id, Outcome.PERMANENT_FAILURE, 0, reason="no out.txt"), "f")
+    done = dict.fromkeys((job(1).id, job(2).id), JobState.DONE)
+    running = dict.fromkeys(done, JobState.RUNNING)
+    with closing(History(path)) as history:
+        assert history.find_left(what(job(1)).key, "say[1]", row_id(2, 0), done, set()) is None
+        assert history.find_left(what(job(1)).key, "say[1]", row_id(2, 0), running, set()) is not None
+        assert history.find_left(what(job(2)).key, "say[2]", row_id(2, 0), done, set()) is not None
 
 
 def test_many_threads_record_at_a_time_and_nothing_is_lost(path):
