@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Literal, TypeAlias
+
+from gridcwl.errors import ConfigError
 
 Library: TypeAlias = Literal["cryptography", "DIRAC", "docker", "httpx", "requests", "rich", "rucio", "rucio.rse"]
 
@@ -53,6 +57,40 @@ def load(library: Library) -> None:
         for name in LIBRARIES[library]:
             importlib.import_module(name)
         _loaded.add(library)
+
+
+def require(package: str, purpose: str) -> None:
+    """See that a package of an extra is installed, without importing it.
+
+    Args:
+        package: as it is imported.
+        purpose: what needs it: "Rucio".
+
+    Raises:
+        ConfigError: it is not; with the command that installs it.
+    """
+    if not installed(package):
+        raise missing(package, purpose)
+
+
+def missing(package: str, purpose: str = "") -> ConfigError:
+    """The error for a package of an extra that is not installed."""
+    extra = extra_of(package)
+    remedy = f"pip install 'gridcwl[{extra}]'" if extra else f"pip install {package}"
+    what = f"{purpose} needs the Python package {package}" if purpose else f"This needs the Python package {package}"
+    return ConfigError(f"{what}, which is not installed", remedy=remedy)
+
+
+def extra_of(package: str) -> str:
+    """The extra of gridcwl that brings a package, as it is imported; empty if none does."""
+    wanted = package.partition(".")[0].lower().replace("_", "-")
+    for line in metadata.requires("gridcwl") or ():
+        name, _, marker = line.partition(";")
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        distribution = re.split(r"[^\w.-]", name.strip(), maxsplit=1)[0].lower().replace("_", "-")
+        if extra and (distribution == wanted or distribution.startswith(f"{wanted}-")):
+            return extra[1]
+    return ""
 
 
 def installed(package: str) -> bool:

@@ -204,7 +204,7 @@ def _wait_until_ended(server: LocalServer, numbers: list[int]) -> None:
 
 
 def test_without_dirac_it_is_said_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(local_server.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(ConfigError, match="DIRAC's client is not installed") as caught:
+    monkeypatch.setattr(local_server.imports, "installed", lambda _name: False)
+    with pytest.raises(ConfigError, match="DIRAC, which is not installed") as caught:
         LocalServer(tmp_path / "dirac")
     assert "gridcwl[dirac]" in caught.value.remedy

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.tables import show
+from gridcwl.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,11 +25,17 @@ def sites(given: argparse.Namespace) -> int:
     from gridcwl.runs.places import server
 
     configured = from_environment().backend
-    with server(given.backend or ("diracx" if configured == "diracx" else "dirac")) as dirac:
+    name: ServerName = given.backend or ("diracx" if configured == "diracx" else "dirac")
+    with server(name) as dirac:
         offers = dirac.offers()
     if given.json:
         print(json.dumps([_plain(offer) for offer in offers], indent=2))
         return 0
+    if not offers:
+        raise BackendError(
+            f"{'DiracX' if name == 'diracx' else 'DIRAC'} names no sites",
+            remedy="Ask its administrators which sites your group may use.",
+        )
     columns = ("site", "status", "queue", "processors", "memory MiB", "CPU time s", "tags", "storage")
     rows = [_row(offer, queue) for offer in offers for queue in (offer.queues or (None,))]
     show(columns, rows, right=("processors", "memory MiB", "CPU time s"))

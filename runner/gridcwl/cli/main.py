@@ -42,11 +42,30 @@ def main(arguments: Sequence[str]) -> int:
         # Whoever read our stdout has gone; leave nothing for the interpreter to flush there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
+    except ModuleNotFoundError as error:
+        log.debug("raised here", exc_info=True)
+        return _not_installed(error)
     except Exception as error:
         log.debug("raised here", exc_info=True)
-        print(f"gridcwl: this is a mistake in gridcwl itself: {type(error).__name__}: {error}", file=sys.stderr)
-        print("Run again with --debug and report what it prints.", file=sys.stderr)
-        return EXIT_FAILURE
+        return _our_mistake(error)
+
+
+def _not_installed(error: ModuleNotFoundError) -> int:
+    """A package of an extra is missing: say which; any other missing module is our mistake."""
+    from gridcwl import imports
+
+    package = (error.name or "").partition(".")[0]
+    if not imports.extra_of(package) or imports.installed(package):
+        return _our_mistake(error)
+    missing = imports.missing(package)
+    print(f"gridcwl: {missing}", file=sys.stderr)
+    return missing.exit_code
+
+
+def _our_mistake(error: Exception) -> int:
+    print(f"gridcwl: this is a mistake in gridcwl itself: {type(error).__name__}: {error}", file=sys.stderr)
+    print("Run again with --debug and report what it prints.", file=sys.stderr)
+    return EXIT_FAILURE
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

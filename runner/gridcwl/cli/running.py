@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gridcwl import imports
 from gridcwl.cli import store_options
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.grid_options import choice, from_plain
@@ -68,7 +69,15 @@ def _inputs(session: CwlSession, options: Options) -> Any:
 
 
 def _preload(options: Options) -> None:
-    """DIRAC's client takes its time to load: meanwhile the document is read. cwltool, which reads it, comes first."""
+    """DIRAC's client takes its time to load: meanwhile the document is read. cwltool, which reads it, comes first.
+
+    Raises:
+        ConfigError: the client of the place that was chosen is not installed.
+    """
+    if options.grid.server == "diracx":
+        imports.require("httpx", "--backend diracx")
+    elif options.grid.server is not None:
+        imports.require("DIRAC", "--backend dirac")
     if options.grid.server == "dirac":
         import gridcwl.cwl  # noqa: F401
         from gridcwl.backends.dirac.client import preload
@@ -197,13 +206,27 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
         raise
     except StoreError as error:
-        error.remedy = f"{error.remedy} Then gridcwl resume {kept.run} goes on: what the jobs made is kept.".strip()
+        error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{_finished_jobs(kept)}".strip()
         raise
     print_outputs(finished.outputs, options.write_summary)
     if finished.exit_code:
         print("gridcwl: the run failed; what it has is in the output object", file=sys.stderr)
         print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
     return finished.exit_code
+
+
+def _finished_jobs(kept: Kept) -> str:
+    """What is said of the results that a run has already, if it has some."""
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import JournalError
+
+    try:
+        kept.journal.flush()
+        with closing(History(kept.folder.journal)) as history:
+            some = next(iter(history.jobs(where="outcome = 'success'")), None)
+    except JournalError:
+        return ""
+    return ". Jobs that have finished do not run again." if some is not None else ""
 
 
 def _backend(options: Options) -> BackendChoice:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from gridcwl import imports
 from gridcwl.config import Config
 from gridcwl.stores.rucio.settings import RucioSettings
 
@@ -103,6 +104,7 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
     """
     if options.store != "rucio":
         return None
+    imports.require("rucio", "--store rucio")
     from gridcwl.runs.carriage import RucioPlace
     from gridcwl.stores.rucio.asking import Asking
     from gridcwl.stores.rucio.client import RucioClient

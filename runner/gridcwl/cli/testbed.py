@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gridcwl import imports
 from gridcwl.cli.options import positive
 from gridcwl.errors import ConfigError
 
@@ -22,15 +23,10 @@ def main(arguments: Sequence[str]) -> int:
         GridCWLError: a server cannot be installed, started or reached.
         SystemExit: ``--help``, or a mistake that argparse has told the user of.
     """
+    for package in ("cryptography", "psutil"):
+        imports.require(package, "The testbed")
     given = _parser().parse_args(arguments)
-    try:
-        result: int = given.act(given)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "cryptography":
-            raise ConfigError(
-                "The testbed's certificates need the package cryptography", remedy="pip install 'gridcwl[testbed]'"
-            ) from error
-        raise
+    result: int = given.act(given)
     return result
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from gridcwl import imports
 from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.model import Job, JobResult, RunId
@@ -148,6 +149,7 @@ def server(
 
         yield DiracClient()
     elif name == "diracx":
+        imports.require("httpx", "DiracX")
         from gridcwl.backends.dirac.diracx.server import from_environment
 
         with closing(from_environment()) as diracx:

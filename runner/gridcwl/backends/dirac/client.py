@@ -58,8 +58,7 @@ class _Modules:
     """DIRAC's client, imported and initialised."""
 
     def __init__(self) -> None:
-        if not imports.installed("DIRAC"):
-            raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
+        imports.require("DIRAC", "DIRAC")
         imports.load("DIRAC")
         import DIRAC
         from DIRAC.Core.Utilities.exceptions import DIRACInitError
@@ -70,6 +69,11 @@ class _Modules:
         except (DIRACInitError, RuntimeError) as error:
             raise problem("reading its configuration", str(error)) from error
         _silence()
+        if not DIRAC.gConfig.getServersList() and not DIRAC.gConfig.getSections("/Resources/Sites").get("Value"):
+            raise ConfigError(
+                "DIRAC is not configured: no configuration server is known",
+                remedy="Run dirac-configure, or let DIRACSYSCONFIG name a dirac.cfg; gridcwl doctor checks it.",
+            )
         with imports.one_at_a_time():
             from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
             from DIRAC.Core.Base.Client import Client

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import importlib.util
 import io
 import itertools
 import json
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gridcwl import imports
 from gridcwl.backends.dirac import jdl as language
 from gridcwl.backends.dirac.local_jobs import DIRAC_SAID
 from gridcwl.backends.dirac.matching import Limits
@@ -32,7 +32,6 @@ from gridcwl.backends.dirac.results import Place
 from gridcwl.backends.dirac.server import Credential, Found, State
 from gridcwl.backends.dirac.singles import singles, value, values, with_list
 from gridcwl.backends.dirac.sites import Offer
-from gridcwl.errors import ConfigError
 
 SITE = "DIRAC.Client.local"
 """What DIRAC calls a machine that is nobody's site."""
@@ -77,8 +76,7 @@ class LocalServer:
         Raises:
             ConfigError: DIRAC is not installed.
         """
-        if importlib.util.find_spec("DIRAC") is None:
-            raise ConfigError("DIRAC's client is not installed", remedy="pip install 'gridcwl[dirac]'")
+        imports.require("DIRAC", "DIRAC's local mode")
         self._folder = Path(os.devnull)
         self._site = site or SITE
         self._processors = len(os.sched_getaffinity(0))

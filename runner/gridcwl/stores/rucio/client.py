@@ -197,13 +197,10 @@ def _policy_problem(error: Exception) -> StoreError:
 
 
 def _real_client() -> Any:
+    imports.require("rucio", "Rucio")
     try:
         imports.load("rucio")
         from rucio.client import Client
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "rucio":
-            raise
-        raise StoreError("Rucio's client is not installed", remedy="pip install gridcwl[rucio]") from error
     except Exception as error:
         raise _unloadable(error) from error
     for noisy in ("rucio", "baseclient", "dogpile"):

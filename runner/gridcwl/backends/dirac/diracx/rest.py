@@ -34,11 +34,10 @@ class Rest:
         Raises:
             ConfigError: the HTTP client is not installed.
         """
-        try:
-            imports.load("httpx")
-            import httpx
-        except ImportError:
-            raise ConfigError("What talks to DiracX is not installed", remedy="pip install 'gridcwl[diracx]'") from None
+        imports.require("httpx", "DiracX")
+        imports.load("httpx")
+        import httpx
+
         self._httpx = httpx
         # It tells of every address that is asked for, and presigned ones are as good as a password.
         logging.getLogger("httpx").setLevel(logging.WARNING)
