@@ -75,7 +75,7 @@ def test_a_store_that_is_not_configured_does_not_promise_that_results_are_kept(l
     said = light("nothing", "--store", "rucio", "--no-container", "tool.cwl")
     assert said.returncode == 1
     assert "Then run: gridcwl resume" in said.stderr
-    assert "Jobs that have finished" not in said.stderr
+    assert "finished jobs" not in said.stderr
 
 
 def test_sites_without_a_configuration_of_dirac_is_an_error(light):

@@ -226,7 +226,7 @@ def _finished_jobs(kept: Kept) -> str:
             some = next(iter(history.jobs(where="outcome = 'success'")), None)
     except JournalError:
         return ""
-    return ". Jobs that have finished do not run again." if some is not None else ""
+    return " (finished jobs do not run again)" if some is not None else ""
 
 
 def _backend(options: Options) -> BackendChoice:
