@@ -117,10 +117,10 @@ def test_a_success_that_an_earlier_version_recorded_without_its_outputs_runs_aga
 
 def test_a_cached_result_without_its_outputs_is_dropped_and_the_job_runs(copying: Copying, monkeypatch) -> None:
     kept = Cache.put
-    monkeypatch.setattr(Cache, "put", lambda self, key, job, result: kept(self, key, job, without_files(result)))
     copying.create()
-    assert copying.run("--cachedir=kept").code == 0
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "put", lambda self, key, job, result: kept(self, key, job, without_files(result)))
+        assert copying.run("--cachedir=kept").code == 0
     again = copying.run("--cachedir=kept")
     assert again.code == 0, again.stderr
     assert copying.starts == 4
