@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gridcwl.errors import LimitExceeded
+from gridcwl.worker.limits import CONTENTS_BYTES, MIB, OUTPUT_OBJECT_BYTES, RESULT_BYTES, RESULT_FILES
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+GIB = 1 << 30
 
 # What comes back from a worker node
 SANDBOX_BYTES = 512 * MIB
@@ -21,24 +22,19 @@ REPORT_BYTES = 1 * MIB
 """What the report line of a worker unpacks to, in total."""
 
 # A job's result
-RESULT_BYTES = 256 * MIB
-"""The JSON text of one result, which contains ``cwl.output.json`` whole."""
-RESULT_FILES = 1_000_000
-"""Files and directories that one result lists."""
 JSON_DEPTH = 256
 """How deep lists and objects may be nested in JSON from outside."""
 
 # What a tool says of its outputs
-OUTPUT_OBJECT_BYTES = 64 * MIB
-"""``cwl.output.json``."""
-CONTENTS_BYTES = 64 * KIB
-"""``contents`` that ``loadContents`` reads; the CWL specification sets it."""
 LITERAL_BYTES = 64 * MIB
 """``contents`` of a File literal that an output object or an expression makes."""
 LISTING_ENTRIES = 1_000_000
 """Entries of all listings in one output object."""
 LISTING_DEPTH = 128
 """How deep listings may be nested."""
+
+
+__all__ = ["CONTENTS_BYTES", "OUTPUT_OBJECT_BYTES", "RESULT_BYTES", "RESULT_FILES", "check"]
 
 
 def check(size: int, limit: int, what: str, unit: str = "bytes") -> None:

@@ -57,8 +57,8 @@ class Carried:
         self._earlier = earlier or (lambda: ())
         self._refused = refused or (lambda _job, _result: None)
         self._jobs: dict[JobId, Job] = {}
-        self._own: asyncio.Queue[JobEvent] = asyncio.Queue()
-        """Events of jobs that never reached the backend."""
+        self._own: asyncio.Queue[JobEvent | Exception] = asyncio.Queue()
+        """Events of jobs that never reached the backend, and what ended a task of ours."""
         self._literals = Literals()
         self._extending: asyncio.Task[None] | None = None
 
@@ -68,6 +68,7 @@ class Carried:
         if self.capabilities.batch_size < _MOST:  # where jobs are handed over one by one, where inputs are is asked so
             self.capabilities = replace(self.capabilities, batch_size=min(_MOST, self.capabilities.window))
         self._extending = asyncio.create_task(self._wire.keep_alive())
+        self._extending.add_done_callback(self._task_ended)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -169,6 +170,11 @@ class Carried:
             arrived.put_nowait(None)
         except Exception as error:  # noqa: BLE001  raised again where results are waited for
             arrived.put_nowait(error)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """What a task dies of is raised where results are waited for."""
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._own.put_nowait(error)
 
     async def _pump_own(self, arrived: asyncio.Queue[_Arrived]) -> None:
         with contextlib.suppress(asyncio.CancelledError):

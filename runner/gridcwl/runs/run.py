@@ -176,8 +176,14 @@ class Run:
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
         return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """What one of our tasks dies of is raised where the run waits: otherwise it would wait for ever."""
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._inbox.put_nowait(error)
 
     async def _listen(self) -> None:
         try:

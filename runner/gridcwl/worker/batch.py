@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import unquote, urlsplit
 
+from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.command import stop_on_signals
 from gridcwl.worker.control import Control
@@ -84,18 +85,18 @@ class Part:
             with tarfile.open(FILES) as archive:
                 archive.extractall(self._folder)  # noqa: S202  made by whoever submitted the jobs
         with ThreadPoolExecutor(max_workers=self._width) as pool:
-            results = list(pool.map(self._one, range(len(self._jobs))))
+            made = list(pool.map(self._one, range(len(self._jobs))))
         with tarfile.open(RESULTS, "w:gz", compresslevel=6) as archive:
-            for job, result in zip(self._jobs, results):  # noqa: B905  Python 3.9
+            for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
                 self._add(archive, job, result)
-        for job, result in zip(self._jobs, results):  # noqa: B905  Python 3.9
+        for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
             if result["outcome"] != SUCCESS:
                 print(f"gridcwl-worker: {job['name']}: {result['outcome']}: {result['reason']}", file=sys.stderr)
                 sys.stderr.write(result["stderr_tail"])
         self._report()
         if stopped:
             return 128 + stopped[0]
-        return 0 if all(result["outcome"] == SUCCESS for result in results) else 1
+        return 0 if all(result["outcome"] == SUCCESS for result in made) else 1
 
     def _report(self) -> None:
         if os.path.getsize(RESULTS) <= _MOST_REPORT:
@@ -114,7 +115,13 @@ class Part:
             capabilities=tuple(settings.get("cap_add") or ()),
             processes=settings.get("pids_limit"),
         )
-        return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
+        try:
+            return run_job(job, workdir, self._engine(job), self._control.of[number], options=options)
+        except Exception as error:  # the last resort: without a result the client would wait for one
+            logging.getLogger(__name__).exception("The worker failed at job %s", job["id"])
+            failed = results.new(job["id"], results.Clock().usage(None))
+            failed["reason"] = f"The worker itself failed: {type(error).__name__}: {error}."
+            return failed
 
     def _engine(self, job: Plain) -> Engine:
         if job.get("image") is None:
@@ -137,7 +144,7 @@ class Part:
                 _put(archive, f"{name}/{stream}.log", said)
         if job.get("storage") is None and result["outcome"] == SUCCESS:
             self._take_outputs(archive, name, result)
-        _put(archive, f"{name}/result.json", json.dumps(result, ensure_ascii=True).encode("ascii"))
+        _put(archive, f"{name}/result.json", results.line_of(result))
 
     def _take_outputs(self, archive: tarfile.TarFile, name: str, result: Plain) -> None:
         result["outdir"] = IN_SANDBOX if result["outdir"] else ""

@@ -23,6 +23,8 @@ class Checksums(NamedTuple):
     adler32: str
     first: bytes
     """The first 64 KiB."""
+    mode: int
+    """As ``os.stat`` has it."""
 
 
 def take(path: str, check: Callable[[], None]) -> Checksums:
@@ -33,6 +35,7 @@ def take(path: str, check: Callable[[], None]) -> Checksums:
     """
     descriptor = _opened(path)
     try:
+        mode = os.fstat(descriptor).st_mode
         first = os.read(descriptor, FIRST)
         sha1 = hashlib.sha1(first)
         adler32 = zlib.adler32(first)
@@ -48,7 +51,7 @@ def take(path: str, check: Callable[[], None]) -> Checksums:
                     size += count
     finally:
         os.close(descriptor)
-    return Checksums(size, sha1.hexdigest(), f"{adler32:08x}", first)
+    return Checksums(size, sha1.hexdigest(), f"{adler32:08x}", first, mode)
 
 
 def _opened(path: str) -> int:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
-from typing import Callable, List, NamedTuple, Set
+import stat
+from typing import Callable, Dict, List, NamedTuple, Set
 
 from gridcwl.worker import checksum
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import failure_of, printable
+from gridcwl.worker.failure import Failure, failure_of, printable
 from gridcwl.worker.fetch import file_url, quote_path
 from gridcwl.worker.globs import parse
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.limits import OUTPUT_OBJECT_BYTES, RESULT_FILES
 from gridcwl.worker.replace import in_json
 from gridcwl.worker.stage import Staging
 from gridcwl.worker.tree import ROOT, Node, Tree
 
 OUTPUT_OBJECT = "cwl.output.json"
 _MOST_LEFT = 20
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 
 
 class Collection(NamedTuple):
@@ -46,6 +50,8 @@ def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], No
         nodes = _kept(job["outputs"], tree, layout)
     except OSError as error:
         raise failure_of(error, "listing the output directory") from error
+    if len(nodes) > RESULT_FILES:
+        raise Failure(f"The tool left more than {RESULT_FILES} outputs, files and directories together.")
     wanted = _wanted(job["outputs"], tree, layout)
     url = file_url(layout.out)
     files = []
@@ -62,8 +68,13 @@ def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], No
 
 def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[Node]:
     if rules["globs"] is None or tree.child(ROOT, OUTPUT_OBJECT) is not None:
-        return list(tree.below(ROOT))
-    nodes = {node.path: node for glob in rules["globs"] for node in tree.matched(parse(glob, layout.seen_out))}
+        return list(itertools.islice(tree.below(ROOT), RESULT_FILES + 1))
+    nodes: Dict[str, Node] = {}
+    for glob in rules["globs"]:
+        for node in tree.matched(parse(glob, layout.seen_out)):
+            nodes[node.path] = node
+            if len(nodes) > RESULT_FILES:
+                return list(nodes.values())
     return list(nodes.values())
 
 
@@ -104,15 +115,34 @@ def _entry(node: Node, host: str, url: str, wanted: bool, check: Callable[[], No
     entry["size"], entry["sha1"], entry["adler32"] = sums.size, sums.sha1, sums.adler32
     if wanted:
         entry["contents"] = _base64(sums.first)
+    if original is None and sums.mode & _SPECIAL_BITS:
+        _strip(host, sums.mode, node.path)
     return entry
+
+
+def _strip(host: str, mode: int, path: str) -> None:
+    """Take the setuid and setgid bits from a file that is kept: whoever publishes it must not give rights away."""
+    try:
+        os.chmod(host, stat.S_IMODE(mode) & 0o777)
+    except PermissionError:
+        raise Failure(
+            f"The output {printable(path)} has belongs to another user, so its setuid or setgid bits cannot be removed."
+        ) from None
 
 
 def _output_object(host: str, layout: Layout) -> str:
     with open(host, "rb") as file:
-        data = file.read()
+        data = file.read(OUTPUT_OBJECT_BYTES + 1)
+    if len(data) > OUTPUT_OBJECT_BYTES:
+        raise Failure(
+            f"The tool's {OUTPUT_OBJECT} is larger than {OUTPUT_OBJECT_BYTES >> 20} MiB, the most that is read."
+        )
     if layout.bare:
         text = data.decode("utf-8", "surrogateescape")
-        data = in_json(text, layout.promised()).encode("utf-8", "surrogateescape")
+        try:
+            data = in_json(text, layout.promised()).encode("utf-8", "surrogateescape")
+        except RecursionError:
+            raise Failure(f"The tool's {OUTPUT_OBJECT} is nested too deeply.") from None
     return _base64(data)
 
 

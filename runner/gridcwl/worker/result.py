@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from typing import List, Optional, Tuple
 
 from gridcwl.worker.engine import Exit, Plain
 from gridcwl.worker.failure import OUT_OF_MEMORY, PERMANENT, SUCCESS, TEMPORARY
+from gridcwl.worker.limits import RESULT_BYTES
 
 FORMAT = "gridcwl-result/1"
 TAIL_BYTES = 8192
@@ -62,6 +64,19 @@ def new(job_id: str, usage: Plain) -> Plain:
         "fetched": [],
         "format": FORMAT,
     }
+
+
+def line_of(result: Plain) -> bytes:
+    """The result as one line of JSON; where that would be too long, a failure that says so.
+
+    Plain ASCII, for file names need not be UTF-8.
+    """
+    line = json.dumps(result, ensure_ascii=True).encode("ascii") + b"\n"
+    if len(line) <= RESULT_BYTES:
+        return line
+    reason = f"The job's result, with {len(result['files'])} outputs, has more than {RESULT_BYTES >> 20} MiB."
+    short = {**result, "outcome": PERMANENT, "reason": reason, "files": [], "escaped": [], "left": []}
+    return json.dumps(short, ensure_ascii=True).encode("ascii") + b"\n"
 
 
 def outcome_of(ended: Exit, codes: Plain) -> Tuple[str, str]:

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Dict, Tuple
 
 from gridcwl.worker import record
+from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Plain
@@ -64,6 +65,22 @@ class Server:
             control.stop(request["reason"])
 
     def _run(self, request: Plain) -> None:
+        """Run a job and send its result; whatever goes wrong, the client gets an answer or sees this process end."""
+        job_id = request["job"]["id"]
+        try:
+            line = self._line(request)
+        except Exception as error:  # noqa: BLE001  the last resort; MemoryError is one of them
+            self._not_kept.pop(job_id, None)
+            result = results.new(job_id, results.Clock().usage(None))
+            result["reason"] = f"The worker itself failed: {type(error).__name__}: {error}."
+            line = results.line_of(result)
+        self._controls.pop(job_id, None)
+        # Nobody reads any more where the client is gone, and that is what it is.
+        with self._writing, contextlib.suppress(OSError):
+            self._results.write(line)
+            self._results.flush()
+
+    def _line(self, request: Plain) -> bytes:
         job = request["job"]
         given = dict(request["options"])
         folder = given.pop("recycle", "")
@@ -71,14 +88,9 @@ class Server:
         options = Options(recycler=recycler, **given)
         control = self._controls[job["id"]]
         result = run_job(job, request["workdir"], self._engine, control, options=options)
-        del self._controls[job["id"]]
         if result["outcome"] == SUCCESS:
             self._not_kept[job["id"]] = (result, request["workdir"])
-        line = json.dumps(result, ensure_ascii=True).encode("ascii") + b"\n"
-        # Nobody reads any more where the client is gone, and that is what it is.
-        with self._writing, contextlib.suppress(OSError):
-            self._results.write(line)
-            self._results.flush()
+        return results.line_of(result)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -10,6 +11,7 @@ from gridcwl.worker.failure import Failure, printable
 from gridcwl.worker.fetch import quote_path
 from gridcwl.worker.globs import Glob, Part
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.limits import RESULT_FILES
 from gridcwl.worker.links import Escape, Links
 from gridcwl.worker.stage import Input, Staging
 
@@ -120,7 +122,11 @@ class Tree:
             os.chmod(host, 0o700)  # a tool may leave folders that nobody may read, and they are ours
             entries = os.scandir(host)
         with entries:
-            return [(entry.name, _kind_of_entry(entry)) for entry in entries]
+            listed = [(entry.name, _kind_of_entry(entry)) for entry in itertools.islice(entries, RESULT_FILES + 1)]
+        if len(listed) > RESULT_FILES:
+            where = printable(folder.path) or "The output directory"
+            raise Failure(f"{where} has more than {RESULT_FILES} entries.")
+        return listed
 
     def _node(self, folder: Node, name: str, kind: int) -> Optional[Node]:
         path = f"{folder.path}/{name}" if folder.path else name
@@ -151,6 +157,8 @@ class Tree:
             leads = self._links.follow(os.path.dirname(real), os.readlink(f"{self._layout.out}/{real}"))
         except Escape:
             self.escaped.add(path)
+            if len(self.escaped) > _MAX_LINKED:
+                raise Failure(f"More than {_MAX_LINKED} symbolic links lead out of the output directory.") from None
             return None
         if leads is None:
             return None

@@ -165,8 +165,18 @@ class DiracBackend:
         return {job_id: state_of(left) for job_id, left in self._left.items()}
 
     async def settled(self) -> None:
-        """Wait until all that was given to :meth:`submit` is at DIRAC."""
-        await self._submitting.settled()
+        """Wait until all that was given to :meth:`submit` is at DIRAC.
+
+        Raises:
+            GridCWLError: what submits or follows jobs has ended, so that it will never be.
+        """
+        settled = asyncio.ensure_future(self._submitting.settled())
+        try:
+            await asyncio.wait({settled, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settled.cancel()
+        if not settled.done():
+            raise next((_reason(task) for task in self._tasks if task.done()), BackendError("Submission has ended"))
 
     async def close(self) -> None:
         """See ``Backend.close``. Jobs are killed, unless they are to go on."""
@@ -252,10 +262,18 @@ class DiracBackend:
             log.warning("%s Jobs may be left at DIRAC: gridcwl cancel %s stops them.", error.message, self._run)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            self._events.put_nowait(error if isinstance(error, Exception) else BackendError(repr(error)))
+        if not self._closed:
+            self._events.put_nowait(_reason(task))
+
+
+def _reason(task: asyncio.Task[None]) -> Exception:
+    """Why a task that was to run until the backend is closed has ended."""
+    error = None if task.cancelled() else task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Exception):
+        return error
+    return BackendError("What submits and follows DIRAC jobs has ended")
 
 
 __all__ = ["DiracBackend", "DiracOptions"]

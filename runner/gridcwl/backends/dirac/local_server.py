@@ -10,6 +10,7 @@ import getpass
 import io
 import itertools
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -42,6 +43,9 @@ _RUNNING: State = ("Running", "Application", "")
 _DONE: State = ("Done", "Execution Complete", "")
 _KILLED: State = ("Killed", "Marked for termination", "")
 _STOP_S = 30.0
+_LONGEST_LINE = 1 << 20  # characters
+
+log = logging.getLogger("gridcwl.backends.dirac")
 
 
 @dataclass(slots=True)
@@ -258,9 +262,19 @@ class LocalServer:
             raise self._gone() from error
 
     def _listen(self) -> None:
+        why = "the process that runs them has ended"
+        try:
+            self._hear()
+        except Exception as error:
+            log.debug("the process of DIRAC's local mode cannot be understood", exc_info=True)
+            why = f"the process that runs them sent what cannot be understood: {error}"
+        with self._lock:
+            self._unable = self._unable or why
+
+    def _hear(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        for line in self._process.stdout:
+        while line := self._process.stdout.readline(_LONGEST_LINE):
             heard = json.loads(line)
             with self._lock:
                 if "ready" in heard:
@@ -270,8 +284,6 @@ class LocalServer:
                     self._unable = heard["unable"]
                 elif "ended" in heard:
                     self._end(self._jobs[heard["ended"]], heard["problem"])
-        with self._lock:
-            self._unable = self._unable or "the process that runs them has ended"
 
     def _end(self, job: _Job, problem: str | None) -> None:
         if job.doomed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 from collections import deque
@@ -89,14 +90,17 @@ class LocalBackend:
         self._overtaken = 0
         self._running: dict[JobId, tuple[Job, Control | None]] = {}
         """With the stop button of those that run in a thread here; None for those of the worker process."""
-        self._events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
+        self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
+        """With what makes it impossible to continue, as an exception."""
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
         limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
         recycled = str(options.folder / "recycled") if options.recycle else ""
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
-        self._processes = WorkerProcesses(processes, self._slots, str(options.folder), shared, self._bare_ended, reveal)
+        self._processes = WorkerProcesses(
+            processes, self._slots, str(options.folder), shared, self._bare_ended, self._broken, reveal
+        )
         self._handing_over: set[asyncio.Task[None]] = set()
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
@@ -138,6 +142,8 @@ class LocalBackend:
     async def results(self) -> AsyncIterator[JobEvent]:
         """See ``Backend.results``."""
         while (event := await self._events.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
             yield event
 
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
@@ -210,9 +216,12 @@ class LocalBackend:
         loop = asyncio.get_running_loop()
 
         def run() -> None:
-            result = self._run(job, control)
+            try:
+                ended = functools.partial(self._ended, job, self._run(job, control))
+            except BaseException as error:  # noqa: BLE001  raised again where the run waits
+                ended = functools.partial(self._broken, error)
             with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits for this any more
-                loop.call_soon_threadsafe(self._ended, job, result)
+                loop.call_soon_threadsafe(ended)
 
         self._pool.submit(run)
 
@@ -221,6 +230,15 @@ class LocalBackend:
             await self._processes.run(job, str(self._options.folder / folder_name(job)))
         except BackendError as error:
             self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=str(error)))
+        except Exception as error:  # noqa: BLE001  raised again where the run waits
+            self._broken(error)
+
+    def _broken(self, error: BaseException) -> None:
+        """Results can no longer be received or kept: the run has to fail, as it would wait for ever."""
+        log.debug("the local backend cannot continue", exc_info=error)
+        self._events.put_nowait(
+            error if isinstance(error, Exception) else BackendError(f"The client failed: {error!r}")
+        )
 
     def _bare_ended(self, job: Job, result: JobResult) -> None:
         if self._keep is not None:

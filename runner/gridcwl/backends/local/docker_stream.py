@@ -111,6 +111,7 @@ class Attachment:
         if streams.stdin is None:
             return self._drain(streams)
         feeder = threading.Thread(target=self._feed, args=(streams.stdin,), name="stdin", daemon=True)
+        self._unfed: BaseException | None = None
         feeder.start()
         try:
             return self._drain(streams)
@@ -119,6 +120,8 @@ class Attachment:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             feeder.join()
+            if self._unfed is not None:
+                raise EngineError(f"The tool's standard input could not be sent: {self._unfed}.", temporary=True)
 
     def close(self) -> None:
         """Give the connection up; safe to call twice."""
@@ -157,10 +160,13 @@ class Attachment:
         return True
 
     def _feed(self, source: IO[bytes]) -> None:
-        # The tool may end before it has read all; that is its own affair.
-        with contextlib.suppress(OSError):
+        try:
             while chunk := source.read(_CHUNK):
                 self._socket.sendall(chunk)
+        except OSError:
+            pass  # the tool may end before it has read all; that is its own affair
+        except BaseException as error:  # noqa: BLE001  raised again by copy: this thread has nobody to tell
+            self._unfed = error
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 

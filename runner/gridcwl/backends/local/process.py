@@ -7,20 +7,26 @@ a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from gridcwl.backends.local.leftovers import kill_below
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.codec import result_from_json, to_plain
+from gridcwl.model.limits import RESULT_BYTES
 
 _PATIENCE_S = 30.0  # for what was killed to go
-_LONGEST_LINE = 1 << 30  # bytes: a result lists every file, and cwl.output.json whole
+_LAST_WORDS_S = 5.0  # for what a process wrote before its end to be read
+
 
 Ended = Callable[[Job, JobResult], None]
+Broken = Callable[[Exception], None]
 
 
 class WorkerProcesses:
@@ -33,11 +39,12 @@ class WorkerProcesses:
         folder: str,
         options: dict[str, Any],
         ended: Ended,
+        broken: Broken,
         reveal: Callable[[Any], Any] | None,
     ) -> None:
         """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
         each = -(-slots // count)
-        self._processes = [WorkerProcess(each, folder, options, ended, reveal) for _ in range(count)]
+        self._processes = [WorkerProcess(each, folder, options, ended, broken, reveal) for _ in range(count)]
         self._stopped: dict[JobId, str] = {}
 
     async def run(self, job: Job, workdir: str) -> None:
@@ -63,7 +70,13 @@ class WorkerProcess:
     """Starts a worker process when the first job comes, and another one should it die."""
 
     def __init__(
-        self, slots: int, folder: str, options: dict[str, Any], ended: Ended, reveal: Callable[[Any], Any] | None
+        self,
+        slots: int,
+        folder: str,
+        options: dict[str, Any],
+        ended: Ended,
+        broken: Broken,
+        reveal: Callable[[Any], Any] | None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -72,12 +85,14 @@ class WorkerProcess:
             folder: below which all jobs have their working directories.
             options: fields of ``gridcwl.worker.given.Options``, and ``recycle``: the folder of its recycler.
             ended: told of each result, in the event loop.
+            broken: called with the reason, once, when results can no longer be received: the run has to fail.
             reveal: puts secrets in place of their stand-ins.
         """
         self._slots = slots
         self._folder = folder
         self._options = options
         self._ended = ended
+        self._broken = broken
         self._reveal = reveal
         self.running: dict[JobId, Job] = {}
         self._workdirs: dict[JobId, str] = {}
@@ -111,12 +126,12 @@ class WorkerProcess:
 
     async def close(self) -> None:
         """Stop everything and wait until the process has gone."""
-        if self._process is None or self._reader is None:
-            return
-        self._send(self._process, {})
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        await self._reader
+        if self._process is not None:
+            self._send(self._process, {})
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        if self._reader is not None:
+            await self._reader
 
     async def _started(self) -> asyncio.subprocess.Process:
         async with self._starting:
@@ -129,7 +144,7 @@ class WorkerProcess:
                         stdout=asyncio.subprocess.PIPE,
                         start_new_session=True,  # Ctrl-C is the client's business
                         cwd=self._folder,  # by which it is known to whoever looks for what a killed client left
-                        limit=_LONGEST_LINE,
+                        limit=RESULT_BYTES,
                     )
                 except OSError as error:
                     raise BackendError(f"The worker process cannot be started: {error}") from error
@@ -142,16 +157,35 @@ class WorkerProcess:
         process.stdin.write(json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            result = result_from_json(line)
+        """Take in results until the process ends. What makes that impossible ends the process, and fails the run."""
+        stdout = process.stdout
+        assert stdout is not None
+        loop = asyncio.get_running_loop()
+        ended = asyncio.ensure_future(process.wait())
+        # A tool can hold the pipe open, though it is not its own: the end of the process is the end of its results.
+        ended.add_done_callback(lambda _: loop.call_later(_LAST_WORDS_S, stdout.feed_eof))
+        try:
+            await self._take_in(stdout)
+        except Exception as error:  # noqa: BLE001  whatever it is: a run that hears nothing any more would wait for ever
+            self._broken(error)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        self._process = None
+        try:
+            await self._give_up_lost(await ended)
+        except Exception as error:  # noqa: BLE001  as above
+            self._broken(error)
+
+    async def _take_in(self, stdout: asyncio.StreamReader) -> None:
+        while (line := await _line(stdout)).endswith(b"\n"):  # else the process ended in the middle of it
+            result = _result(line)
             job = self.running.pop(result.id, None)
             self._workdirs.pop(result.id, None)
             if job is not None:
                 self._ended(job, result)
             self._kept.append(result.id)
-        self._process = None
-        code = await process.wait()
+
+    async def _give_up_lost(self, code: int) -> None:
         lost, self.running = list(self.running.values()), {}
         workdirs, self._workdirs = list(self._workdirs.values()), {}
         if lost:  # nobody else stops its tools, and they must not run beside the next attempt
@@ -159,3 +193,24 @@ class WorkerProcess:
         for job in lost:
             reason = f"The worker process was lost while the job ran (it ended with {code})."
             self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+
+
+async def _line(stdout: asyncio.StreamReader) -> bytes:
+    try:
+        return await stdout.readline()
+    except ValueError:
+        raise _unreadable(f"one of them has more than {RESULT_BYTES >> 20} MiB") from None
+
+
+def _result(line: bytes) -> JobResult:
+    try:
+        return result_from_json(line)
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+        raise _unreadable("it sent something else") from error
+
+
+def _unreadable(why: str) -> BackendError:
+    return BackendError(
+        f"The results of the worker process cannot be read: {why}",
+        remedy="A tool may have written into its pipe. gridcwl resume continues the run.",
+    )
