@@ -13,6 +13,7 @@
     ├── JobFailed                   a tool ran and failed
     ├── UnsafePath                  a path, a base name or a location from outside is not acceptable
     ├── LimitExceeded               something from outside is larger than gridcwl reads
+    ├── ResultError                 a job's result is damaged, or claims what is not the job's
     ├── OutputError                 a tool ended well but what it left is not what its document promises
     ├── RunCancelled                the user stopped the run
     └── RunDetached                 the user left, and the jobs go on (exit code 0)
@@ -147,6 +148,10 @@ class LimitExceeded(GridCWLError):
         self.what = what
         self.limit = limit
         self.unit = unit
+
+
+class ResultError(GridCWLError):
+    """A job's result is damaged, or claims what is not the job's."""
 
 
 class OutputError(GridCWLError):

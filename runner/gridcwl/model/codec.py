@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
-from gridcwl.model.job import Job
-from gridcwl.model.result import JobResult
+from gridcwl.errors import InputError, ResultError
+from gridcwl.model import limits, paths
+from gridcwl.model.job import JOB_FORMAT, Job
+from gridcwl.model.result import RESULT_FORMAT, JobResult
 
 SCHEMA_FILES: dict[str, type] = {"job.schema.json": Job, "result.schema.json": JobResult}
 
@@ -26,22 +28,57 @@ def to_json(value: Job | JobResult) -> str:
 
 
 def result_from_plain(plain: dict[str, Any]) -> JobResult:
-    """A result from what the worker returned.
+    """A result from what the worker returned. Its paths are valid; whose they are is decided by ``acceptance``.
 
     Raises:
-        msgspec.ValidationError: it is not a result of the format that this version reads.
+        ResultError: it is not a result of the format that this version reads.
+        UnsafePath: a path in it is not relative, or leads out of the output directory.
     """
-    return msgspec.convert(plain, JobResult)
+    try:
+        result = msgspec.convert(plain, JobResult)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ResultError(f"A job's result is not of the format {RESULT_FORMAT}: {_first(error)}") from None
+    for file in result.files:
+        paths.relative(file.path, "The path of an output")
+    return result
 
 
 def result_from_json(text: str | bytes) -> JobResult:
-    """A result from the text of ``result.json``; raises as :func:`result_from_plain`."""
-    return result_from_plain(json.loads(text))
+    """A result from the text of ``result.json``.
+
+    Raises:
+        ResultError: it is not JSON, or see :func:`result_from_plain`.
+        UnsafePath: see there.
+        LimitExceeded: it is larger than a result may be.
+    """
+    try:
+        plain = limits.read_json(text, limits.RESULT_BYTES, "A job's result")
+    except ValueError as error:
+        raise ResultError(f"A job's result is not JSON: {_first(error)}") from None
+    return result_from_plain(plain)
 
 
 def job_from_json(text: str | bytes) -> Job:
-    """A job from the text of ``job.json``; raises as :func:`result_from_plain`."""
-    return msgspec.convert(json.loads(text), Job)
+    """A job from the text of ``job.json``.
+
+    Raises:
+        InputError: it is not a job of the format that this version reads.
+        UnsafePath: its id is not a base name, or a target is not an absolute path.
+        LimitExceeded: it is larger than a job may be.
+    """
+    try:
+        job = msgspec.convert(limits.read_json(text, limits.RESULT_BYTES, "A job's description"), Job)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise InputError(f"A job's description is not of the format {JOB_FORMAT}: {_first(error)}") from None
+    paths.basename(job.id, "The id of a job")
+    for entry in job.staged:
+        paths.absolute(entry.target, f"The place of an input of {job.name}")
+    return job
+
+
+def _first(error: Exception) -> str:
+    """The first line of what a library says, cut."""
+    return str(error).partition("\n")[0][:200]
 
 
 def schemas() -> dict[str, str]:

@@ -86,7 +86,8 @@ class Part:
                 archive.extractall(self._folder)  # noqa: S202  made by whoever submitted the jobs
         with ThreadPoolExecutor(max_workers=self._width) as pool:
             made = list(pool.map(self._one, range(len(self._jobs))))
-        with tarfile.open(RESULTS, "w:gz", compresslevel=6) as archive:
+        # dereference: else one of two hard links comes as a link, which nobody would follow
+        with tarfile.open(RESULTS, "w:gz", compresslevel=6, dereference=True) as archive:
             for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
                 self._add(archive, job, result)
         for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9

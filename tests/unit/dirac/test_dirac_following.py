@@ -121,18 +121,19 @@ def test_a_result_of_another_job_is_not_taken(tmp_path):
     assert result.outcome is Outcome.TEMPORARY_FAILURE
 
 
-def test_what_climbs_out_of_its_folder_is_not_unpacked(tmp_path):
+@pytest.mark.parametrize("member", ["out/../../../evil", "out//evil", "out/a/../../b"])
+def test_an_archive_with_a_member_that_climbs_out_of_its_folder_is_refused(tmp_path, member):
     job = a_job()
-    listed = [{"path": "a", "kind": "file", "location": "sandbox:a"}]
+    listed = [{"path": "a", "kind": "file", "location": "sandbox:a", "size": 1}]
     content = sandbox(
         job,
         {"id": job.id, "outcome": "success", "files": listed, "outdir": "sandbox:"},
-        **{f"{job.id}/out/a": b"a", f"{job.id}/out/../../../evil": b"e"},
+        **{f"{job.id}/out/a": b"a", f"{job.id}/{member}": b"e"},
     )
-    folder = tmp_path / "deep" / "job"
-    result = results.result_of(job, results.opened(content), PLACE, folder)
-    assert result.files[0].location == f"file://{folder}/out/a"
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a"]
+    result = results.result_of(job, results.opened(content), PLACE, tmp_path / "deep" / "job")
+    assert result.outcome is Outcome.TEMPORARY_FAILURE
+    assert "The results archive: a member's name is refused" in result.reason
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["stderr.log"]
 
 
 # -- reports -------------------------------------------------------------------------------------------------------

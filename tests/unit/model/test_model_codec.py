@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gridcwl.model
+from gridcwl.errors import GridCWLError, InputError, LimitExceeded, ResultError, UnsafePath
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId, Usage
 from gridcwl.model.codec import (
     SCHEMA_FILES,
@@ -30,15 +31,21 @@ FOLDER = Path(gridcwl.model.__file__).parent
 
 # File names are bytes; those that are not UTF-8 travel as lone surrogates.
 texts = st.text(st.characters(exclude_categories=()), max_size=12)
+names = (
+    st.binary(min_size=1, max_size=12)
+    .map(os.fsdecode)
+    .filter(lambda name: not {"/", "\0"} & {*name} and name[0] != ".")
+)
+relative = st.lists(names, min_size=1, max_size=3).map("/".join)
 numbers = st.floats(0, 1e6, allow_nan=False)
 counts = st.integers(0, 2**40)
 staged = st.builds(
-    StagedFile, texts, st.sampled_from(["file", "directory", "literal"]), st.lists(texts, max_size=2).map(tuple),
-    texts, st.booleans(), st.none() | counts, st.none() | texts,
+    StagedFile, relative.map("/".__add__), st.sampled_from(["file", "directory", "literal"]),
+    st.lists(texts, max_size=2).map(tuple), texts, st.booleans(), st.none() | counts, st.none() | texts,
 )  # fmt: skip
 jobs = st.builds(
     Job,
-    id=texts.map(JobId),
+    id=names.map(JobId),
     run=texts.map(RunId),
     name=texts,
     command=st.lists(texts, min_size=1, max_size=3).map(tuple),
@@ -54,7 +61,7 @@ jobs = st.builds(
     attempt=st.integers(1, 9),
 )  # fmt: skip
 produced = st.builds(
-    ProducedFile, texts, st.sampled_from(["file", "directory"]), texts, counts, st.none() | texts, st.none() | texts
+    ProducedFile, relative, st.sampled_from(["file", "directory"]), texts, counts, st.none() | texts, st.none() | texts
 )
 results = st.builds(
     JobResult,
@@ -114,7 +121,35 @@ def test_the_json_form_of_a_result_fits_the_schema(result: JobResult) -> None:
 )
 def test_what_is_no_job_is_refused_by_code_and_schema(change: dict[str, Any]) -> None:
     plain = json.loads(to_json(Job(JobId("1"), RunId("r"), "n", ("true",)))) | change
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(InputError, match="is not of the format gridcwl-job/1"):
         job_from_json(json.dumps(plain))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(plain, schema("job.schema.json"))
+
+
+@pytest.mark.parametrize("path", ["../a", "/a", "a/../b", "a//b", "", ".", "a\0", "\ud800"])
+def test_a_result_with_a_path_that_leads_out_of_its_folder_is_refused(path: str) -> None:
+    plain = to_plain(JobResult(JobId("1"), Outcome.SUCCESS, files=(ProducedFile(path, "file", "file:///a"),)))
+    with pytest.raises(UnsafePath, match="The path of an output is refused"):
+        result_from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[" * 100_000, LimitExceeded),
+        ('{"id":' * 100_000, LimitExceeded),
+        ('{"id": "1", "outcome": "success", "files": [' + "[" * 500 + "]" * 500 + "]}", LimitExceeded),
+        ("[" + "1," * 9_000_000 + "1]", LimitExceeded),
+        ("", ResultError),
+        ("\xff", ResultError),
+        ("[]", ResultError),
+        ('{"id": "1", "outcome": "fine"}', ResultError),
+        (b"\xff\xfe\x00", ResultError),
+    ],
+)
+def test_a_result_that_is_too_large_too_deep_or_no_result_is_a_clear_error(
+    text: str | bytes, kind: type[GridCWLError]
+) -> None:
+    with pytest.raises(kind, match="A job's result"):
+        result_from_json(text)

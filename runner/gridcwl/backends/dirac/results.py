@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import os
 import re
-import tarfile
-import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-import msgspec
-
-from gridcwl.backends.dirac import jdl
-from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile
+from gridcwl.backends.dirac import jdl, unpacking
+from gridcwl.backends.dirac.unpacking import Archive
+from gridcwl.errors import GridCWLError, LimitExceeded, ResultError
+from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, limits, paths
+from gridcwl.model.acceptance import SANDBOX, accepted, refused
 from gridcwl.model.codec import result_from_json
 
-IN_SANDBOX = "sandbox:"
 REPORT = "gridcwl-results"
 """How the last line begins that a worker writes: its site and its archive, in base64, where that is small."""
 _REPORT = re.compile(rf"^{REPORT} (\S*) ([A-Za-z0-9+/]+=*)$", re.MULTILINE)
+_OUTER = frozenset({jdl.RESULTS, jdl.STDOUT, jdl.STDERR})
+"""What an output sandbox has for us."""
 _TAIL = 8192
 _TAIL_LINES = 20
-_MOST = 64 * 1024 * 1024
-"""Bytes that are unpacked of one file: what is larger is no result of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,15 @@ class Said:
     """An output sandbox, opened.
 
     Attributes:
-        members: the files of the results' archive by their names; empty if there is none.
+        members: the results' archive; an empty one if there is none.
         stdout, stderr: what the start script and the worker wrote.
+        problem: why the archive could not be read.
     """
 
-    members: Mapping[str, bytes]
+    members: Archive = field(default_factory=Archive)
     stdout: bytes = b""
     stderr: bytes = b""
+    problem: GridCWLError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +71,37 @@ class Place:
         return words + (f", at {self.site}" if self.site not in ("", "ANY", "Multiple") else "")
 
 
-def opened(sandbox: bytes | None) -> Said:
-    """Read an output sandbox; what is damaged is as if it were not there."""
+def opened(sandbox: bytes | None, scratch: Path | None = None) -> Said:
+    """Read an output sandbox.
+
+    Args:
+        sandbox: the archive that DIRAC keeps; None if there is none.
+        scratch: a folder for what is too large for memory.
+    """
     if sandbox is None:
-        return Said({})
-    outer = dict(_files(sandbox))
-    inner = outer.get(jdl.RESULTS)
-    members = dict(_files(inner)) if inner is not None else {}
-    return Said(members, outer.get(jdl.STDOUT, b""), outer.get(jdl.STDERR, b""))
+        return Said()
+    try:
+        limits.check(len(sandbox), limits.SANDBOX_BYTES, "The output sandbox")
+        outer = unpacking.read(io.BytesIO(sandbox), "The output sandbox", scratch=scratch, only=_OUTER)
+    except (LimitExceeded, ResultError) as problem:
+        return Said(problem=problem)
+    stdout, stderr = (outer.end(name, limits.LOG_BYTES) for name in (jdl.STDOUT, jdl.STDERR))
+    try:
+        return Said(outer.inner(jdl.RESULTS, "The results archive", scratch), stdout, stderr)
+    except GridCWLError as problem:
+        return Said(Archive(), stdout, stderr, problem)
 
 
 def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
     """Read the last line of what a worker wrote; None if it is not there, damaged, or not about all of these jobs."""
-    found = _REPORT.findall(text)
+    found = _REPORT.findall(text) if len(text) <= limits.REPORT_TEXT else []
     if not found:
         return None
     site, archive = found[-1]
     try:
-        members = dict(_files(gzip.decompress(base64.b64decode(archive, validate=True))))
-    except (ValueError, OSError, EOFError, zlib.error):
+        content = io.BytesIO(base64.b64decode(archive, validate=True))
+        members = unpacking.read(content, "The job's report", limits.REPORT_BYTES)
+    except (ValueError, GridCWLError):
         return None
     if any(f"{job}/result.json" not in members for job in jobs):
         return None
@@ -102,24 +114,35 @@ def without_report(text: str) -> str:
 
 
 def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:
-    """The result of a job, from the sandbox of the DIRAC job that held it. Its logs are written into ``folder``."""
-    text = said.members.get(f"{job.id}/result.json")
+    """The result of a job, from the sandbox of the DIRAC job that held it. Logs and outputs go into ``folder``."""
     try:
-        result = result_from_json(text) if text is not None else None
-    except (msgspec.ValidationError, ValueError):
-        result = None
-    if result is None or result.id != job.id:
-        return lost(job, place, said, folder)
-    logs = {stream: _log(said, job.id, stream, folder) for stream in ("stdout", "stderr")}
-    usage = result.usage and replace(result.usage, site=place.site)
-    result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"], usage=usage)
-    if result.outcome is Outcome.SUCCESS:
-        return _with_outputs(result, said, folder)
+        if said.problem is not None and not isinstance(said.problem, ResultError):
+            raise said.problem
+        text = said.members.read(f"{job.id}/result.json", limits.RESULT_BYTES)
+        if text is None:
+            return lost(job, place, said, folder)
+        result = _accepted(result_from_json(text), job, said, folder)
+    except GridCWLError as error:
+        result = refused(job, error)
     if result.outcome is Outcome.CANCELLED:
         # Nobody here asked for it: the site's batch system or DIRAC did.
         result = replace(result, outcome=Outcome.TEMPORARY_FAILURE)
+    logs = {stream: _log(said, job.id, stream, folder) for stream in ("stdout", "stderr")}
+    result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"])
+    if result.usage is not None:
+        result = replace(result, usage=replace(result.usage, site=place.site))
+    if result.outcome is Outcome.SUCCESS:
+        return result
     reason = result.reason or f"It ended with exit code {result.exit_code}."
     return replace(result, reason=f"{reason} [{place}]")
+
+
+def _accepted(result: JobResult, job: Job, said: Said, folder: Path) -> JobResult:
+    result = replace(result, stdout_log=None, stderr_log=None)
+    if result.outcome is not Outcome.SUCCESS:
+        result = replace(result, files=(), outdir="", element="")
+    result = accepted(result, job, sandbox=job.storage is None)
+    return _with_outputs(result, said.members, folder) if result.files or result.outdir == SANDBOX else result
 
 
 def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
@@ -131,11 +154,15 @@ def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
     return JobResult(
         job.id,
         Outcome.PERMANENT_FAILURE if meant else Outcome.TEMPORARY_FAILURE,
-        reason=f"The job left no result. {place}. {what_to_do(place)}",
+        reason=f"The job left no result{_why(said)}. {place}. {what_to_do(place)}",
         stdout_log=logs["stdout"],
         stderr_log=logs["stderr"],
         stderr_tail=tail.decode("utf-8", "replace"),
     )
+
+
+def _why(said: Said) -> str:
+    return f" ({said.problem.message})" if said.problem is not None else ""
 
 
 def what_to_do(place: Place) -> str:
@@ -162,32 +189,43 @@ _ADVICE = (
 )
 
 
-def _with_outputs(result: JobResult, said: Said, folder: Path) -> JobResult:
-    """The result with what came in the sandbox written to this machine."""
-    if not any(file.location.startswith(IN_SANDBOX) for file in result.files) and result.outdir != IN_SANDBOX:
+def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResult:
+    """The result with what came in the sandbox written to this machine.
+
+    Raises:
+        ResultError: a file is not in the archive, or is not what the result says.
+    """
+    if not any(file.location.startswith(SANDBOX) for file in result.files) and result.outdir != SANDBOX:
         return result
     out = folder / "out"
-    for name, content in said.members.items():
-        relative = name.removeprefix(f"{result.id}/out/")
-        if relative != name and ".." not in relative.split("/"):
-            path = out / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    out.mkdir(parents=True, exist_ok=True)
-    for file in result.files:
-        if file.kind == "directory" and file.location.startswith(IN_SANDBOX):
-            (out / file.path).mkdir(parents=True, exist_ok=True)
-    return replace(
-        result,
-        files=tuple(_placed(file, out) for file in result.files),
-        outdir=_url(out) if result.outdir == IN_SANDBOX else result.outdir,
-    )
+    shutil.rmtree(out, ignore_errors=True)  # of a client that died
+    out.mkdir(parents=True)
+    files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
+    return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)
 
 
-def _placed(file: ProducedFile, out: Path) -> ProducedFile:
-    if not file.location.startswith(IN_SANDBOX):
+def _placed(file: ProducedFile, member: str, members: Archive, out: Path) -> ProducedFile:
+    if not file.location.startswith(SANDBOX):
         return file
-    return replace(file, location=_url(out / file.location.removeprefix(IN_SANDBOX)))
+    target = paths.inside(out, file.path, "The path of an output")
+    try:
+        if file.kind == "directory":
+            target.mkdir(parents=True, exist_ok=True)
+            return replace(file, location=_url(target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _brought(file, member, members, target)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise ResultError(f"The output {paths.shown(file.path)} is listed twice, or is below another file") from None
+
+
+def _brought(file: ProducedFile, member: str, members: Archive, target: Path) -> ProducedFile:
+    if member not in members:
+        raise ResultError(f"The output {paths.shown(file.path)} is not in the results archive")
+    if members.size(member) == file.size:
+        sums = members.copy(member, target)
+        if file.sha1 in (None, sums.sha1) and file.adler32 in (None, sums.adler32) and sums.size == file.size:
+            return replace(file, location=_url(target), sha1=sums.sha1, adler32=sums.adler32)
+    raise ResultError(f"The output {paths.shown(file.path)} in the results archive is not what the result says of it")
 
 
 def _url(path: Path) -> str:
@@ -195,7 +233,10 @@ def _url(path: Path) -> str:
 
 
 def _log(said: Said, job: JobId, stream: str, folder: Path) -> str | None:
-    content = said.members.get(f"{job}/{stream}.log")
+    """What the tool wrote; where that could not be read, what the worker wrote."""
+    content = said.members.end(f"{job}/{stream}.log", limits.LOG_BYTES)
+    if said.problem is not None:
+        content = said.stdout if stream == "stdout" else said.stderr
     return _written(folder / f"{stream}.log", content) if content else None
 
 
@@ -203,13 +244,3 @@ def _written(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return str(path)
-
-
-def _files(archive: bytes) -> Iterable[tuple[str, bytes]]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-            for member in members:
-                if member.isfile() and member.size <= _MOST and (content := members.extractfile(member)) is not None:
-                    yield member.name.removeprefix("./"), content.read()
-    except (tarfile.TarError, EOFError, OSError):
-        return

@@ -206,7 +206,7 @@ class Watching:
                 if content is not None or not left:
                     break
                 await asyncio.sleep(1)
-        said = await self._ask.once(results.opened, content)
+        said = await self._ask.once(results.opened, content, self._options.folder)
         if out.widened is not None and out.watched.status != "Done" and not self._out.unwanted(out):
             self._out.forget(out)
             for job in out.jobs.values():

@@ -13,10 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from gridcwl.backends.local.leftovers import kill_below
-from gridcwl.errors import BackendError
+from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.codec import result_from_json, to_plain
 from gridcwl.model.limits import RESULT_BYTES
@@ -205,7 +203,7 @@ async def _line(stdout: asyncio.StreamReader) -> bytes:
 def _result(line: bytes) -> JobResult:
     try:
         return result_from_json(line)
-    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+    except GridCWLError as error:
         raise _unreadable("it sent something else") from error
 
 
