@@ -12,6 +12,8 @@ import stat
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
+from gridcwl.worker.paths import dotted
+
 _KINDS = {"davs": "web", "https": "web", "root": "root", "roots": "root", "xroot": "root", "xroots": "root"}
 """Schemes that mean the same server. Plain http is none of them: what it carries can be read on the way."""
 _PORTS = {"web": 443, "root": 1094}
@@ -70,7 +72,7 @@ def _place(url: str) -> Optional[_Place]:
     if path is None:
         return None
     steps = [step for step in path.split("/") if step]
-    if "." in steps or ".." in steps:
+    if dotted(steps):
         return None
     return _Place(kind, server[1].lower(), int(server[2] or _PORTS[kind]), steps)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from typing import AbstractSet, Optional
+from typing import AbstractSet, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 LONGEST_NAME = 255
@@ -184,6 +184,11 @@ def name_in(url: str, otherwise: str) -> str:
         return basename(name)
     except Refused:
         return otherwise
+
+
+def dotted(parts: Sequence[str]) -> bool:
+    """Whether one of the parts of a path is ``.`` or ``..``."""
+    return "." in parts or ".." in parts
 
 
 def climbs(path: str) -> bool:
