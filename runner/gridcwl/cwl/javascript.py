@@ -1,13 +1,26 @@
-"""JavaScript expressions: cwl_utils' engine on one node process that is kept, with errors that a person can read."""
+"""JavaScript expressions: one node process that is kept, shut off from this machine, with errors that people can read.
+
+``node_engine.js`` is what runs there, and says how an expression is held. Around it: an empty environment, node's
+permission model where the version has it, a limit to its memory, and on Linux no more open files than it has once it
+runs: it can open no file, no connection and no pipe to another process then, whatever the version.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import os
 import re
+import select
 import shutil
 import subprocess
+import sys
+import threading
+import time
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from cwl_utils.sandboxjs import NodeJSEngine, code_fragment_to_js, default_timeout, set_js_engine
@@ -16,14 +29,35 @@ from gridcwl.errors import ExpressionError
 
 log = logging.getLogger("gridcwl.cwl")
 
-_CONSOLE = re.compile(r"^\[(?:log|err)\] (.*)\n?", re.M)
 _THROWN = re.compile(r"^(?:Uncaught )?(\w*(?:Error|Exception)\b.*)$", re.M)
 _AT = re.compile(r"^evalmachine\.<anonymous>:\d+\n(.*)$", re.M)
 _LONGEST = 120
+_HEAP_MIB = 2048
+_MOST_BYTES = 256 * 1024**2
+"""Of one value, as JSON."""
+_CHUNK = 1 << 16
+_START_S = 20.0
+_HELD = (
+    "--no-warnings",
+    "--disallow-code-generation-from-strings",
+    "--disable-proto=delete",
+    "--no-addons",
+    f"--max-old-space-size={_HEAP_MIB}",
+)
+_WARM_UP = "{ return new Date(0).toLocaleString() + Intl.DateTimeFormat().format(0) + 'a'.localeCompare('b'); }"
+"""Has node read the time zone and the like, which it does when they are first used."""
+
+
+class _Silence(Exception):
+    """Node ended, or took too long. The message says why, if that is known."""
 
 
 class NodeEngine(NodeJSEngine):  # type: ignore[misc]
     """Needs node only when there is something to evaluate, and never looks for it in a container image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = threading.local()
 
     def eval(
         self, scan: str, jslib: str = "", timeout: float = default_timeout, js_console: bool = False, **_rest: Any
@@ -33,50 +67,69 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
         Raises:
             ExpressionError: it failed, took longer than ``timeout`` seconds, or node is not there.
         """
-        code = code_fragment_to_js(scan, jslib)
-        _, said, complained = self.exec_js_process(code, timeout, js_console=js_console)
-        if js_console:
-            complained = _without_console(complained)
         what = f"The JavaScript expression {_short(scan)}"
-        if said.strip() == "undefined":
-            raise ExpressionError(f"{what} gives undefined", remedy="Does it lack a 'return'?")
-        with contextlib.suppress(ValueError):
-            return json.loads(said)
-        if complained.strip():
-            reason = _reason(complained, many_lines="\n" in scan.strip())
+        process = self._process()
+        try:
+            answer = _asked(process, code_fragment_to_js(scan, jslib), js_console, timeout)
+        except _Silence as silence:
+            self.forget()
+            if str(silence):
+                raise ExpressionError(f"{what} was stopped: {silence}") from None
+            raise ExpressionError(
+                f"{what} was stopped after {timeout:g} s",
+                remedy="Look for an endless loop, or give it longer with --eval-timeout.",
+            ) from None
+        for line in json.loads(answer.get("console", "[]")):
+            log.warning("JavaScript console: %s", line)
+        if "error" in answer:
+            reason = _reason(answer["error"], many_lines="\n" in scan.strip())
             raise ExpressionError(f"{what} failed: {reason}")
-        # It said nothing at all. The exit code does not tell: a process just killed may still seem to run.
-        self.forget()
-        raise ExpressionError(
-            f"{what} was stopped after {timeout:g} s",
-            remedy="Look for an endless loop, or give it longer with --eval-timeout.",
-        )
+        if answer["value"] == "undefined":
+            raise ExpressionError(f"{what} gives undefined", remedy="Does it lack a 'return'?")
+        try:
+            return json.loads(answer["value"])
+        except RecursionError:
+            raise ExpressionError(f"{what} gives a value that is nested too deeply") from None
+        except ValueError:
+            raise ExpressionError(f"{what} gives a value that is not JSON") from None
 
     def forget(self) -> None:
-        """End the process that is kept, so that the next expression is not given to one that is just going."""
-        kept = getattr(self.localdata, "procs", {})
-        for process in kept.values():
-            process.kill()
-            process.wait()
-        kept.clear()
+        """End this thread's process, so that the next expression gets a new one."""
+        process: subprocess.Popen[bytes] | None = getattr(self._held, "process", None)
+        self._held.process = None
+        if process is not None:
+            _end(process)
+            with contextlib.suppress(ValueError):
+                self.processes_to_kill.remove(process)
 
     def new_js_proc(self, js_text: str, **_rest: Any) -> subprocess.Popen[str]:
-        """A node process that waits for expressions.
+        """A node process that runs a script of cwl_utils.
 
         cwl_utils' own asks node twice who it is before it starts it, and tries to pull an image where there is none.
 
         Raises:
             ExpressionError: there is no node.
         """
-        program = node_program()
-        if program is None:
-            raise ExpressionError(
-                "The document holds JavaScript expressions, and node, which evaluates them, is not in PATH",
-                remedy="Install Node.js (Debian: apt install nodejs), or add the folder that holds node to PATH.",
-            )
-        pipe = subprocess.PIPE
-        process = subprocess.Popen([program, "--eval", js_text], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        process = _started(js_text, text=True)
         self.processes_to_kill.append(process)
+        return process
+
+    def _process(self) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] | None = getattr(self._held, "process", None)
+        if process is not None and process.poll() is None:
+            return process
+        process = _started(_script(), text=False)
+        self.processes_to_kill.append(process)
+        try:
+            _asked(process, code_fragment_to_js(_WARM_UP), console=False, timeout=_START_S)
+        except _Silence as silence:
+            _end(process)
+            raise ExpressionError(
+                f"node, which evaluates JavaScript, does not start: {silence or 'it does not answer'}",
+                remedy="Node.js 18 or newer is needed; node --version shows which one is in PATH.",
+            ) from None
+        _hold(process.pid)
+        self._held.process = process
         return process
 
 
@@ -85,11 +138,100 @@ def node_program() -> str | None:
     return shutil.which("node") or shutil.which("nodejs")
 
 
-def _without_console(complained: str) -> str:
-    """Show what the expression wrote to its console; the rest is an error."""
-    for line in _CONSOLE.findall(complained):
-        log.warning("JavaScript console: %s", line)
-    return _CONSOLE.sub("", complained)
+def _started(script: str, *, text: bool) -> subprocess.Popen[Any]:
+    program = node_program()
+    if program is None:
+        raise ExpressionError(
+            "The document holds JavaScript expressions, and node, which evaluates them, is not in PATH",
+            remedy="Install Node.js (Debian: apt install nodejs), or add the folder that holds node to PATH.",
+        )
+    pipe = subprocess.PIPE
+    flags = [*_permissions(program), *(() if text else _HELD)]
+    command = [program, *flags, "--eval", script]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=text, env={}, cwd="/")
+
+
+@lru_cache(maxsize=4)
+def _permissions(program: str) -> tuple[str, ...]:
+    """The option that takes files, processes, workers and addons away, as this version of node calls it."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, env={}).stdout
+        version = tuple(int(part) for part in said.strip().lstrip("v").split(".")[:2])
+    except (OSError, ValueError):
+        return ()
+    if version >= (23, 5) or (22, 13) <= version < (23, 0):
+        return ("--permission",)
+    return ("--experimental-permission",) if version >= (20, 0) else ()
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    return resources.files("gridcwl.cwl").joinpath("node_engine.js").read_text("utf-8")
+
+
+def _hold(pid: int) -> None:
+    """From now on the process can open nothing: the lowest free descriptor is beyond its limit."""
+    if not sys.platform.startswith("linux"):
+        return
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):
+        opened = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        free = next(number for number in range(len(opened) + 1) if number not in opened)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, free))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+        data = 2 * _HEAP_MIB * 1024**2  # typed arrays are not on node's heap
+        resource.prlimit(pid, resource.RLIMIT_DATA, (data, data))
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+
+
+def _asked(process: subprocess.Popen[bytes], code: str, console: bool, timeout: float) -> dict[str, str]:
+    """Send one expression and wait for its line."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: PT018
+    ahead = memoryview(json.dumps({"code": code, "console": console}).encode("ascii") + b"\n")
+    into, out = process.stdin.fileno(), process.stdout.fileno()
+    os.set_blocking(into, False)
+    until, pieces, size = time.monotonic() + timeout, [], 0
+    try:
+        while True:
+            left = until - time.monotonic()
+            readable, writable, _ = select.select([out], [into] if ahead else [], [], max(left, 0))
+            if writable:
+                ahead = ahead[os.write(into, ahead[:_CHUNK]) :]
+            elif readable:
+                piece = os.read(out, _CHUNK)
+                if not piece:
+                    raise _Silence(_last_words(process))
+                pieces.append(piece)
+                size += len(piece)
+                if piece.endswith(b"\n"):
+                    answer: dict[str, str] = json.loads(b"".join(pieces))
+                    return answer
+                if size > _MOST_BYTES:
+                    raise _Silence(f"its value has more than {_MOST_BYTES // 1024**2} MiB")
+            elif left <= 0:
+                raise _Silence
+    except BrokenPipeError:
+        raise _Silence(_last_words(process)) from None
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    assert process.stderr is not None
+    process.kill()
+    said = process.stderr.read(_CHUNK).decode("utf-8", "replace")
+    if "heap out of memory" in said or "Allocation failed" in said:
+        return f"it needs more than {_HEAP_MIB} MiB of memory"
+    thrown = _THROWN.search(said)
+    return thrown[1] if thrown else "node ended"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def _short(scan: str) -> str:

@@ -14,6 +14,7 @@ from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, load, locate, shown
+from gridcwl.cwl.no_javascript import refuse_javascript, use_no_engine
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.unions import accept_known_names
@@ -83,7 +84,7 @@ def open_document(
     Raises:
         GridCWLError: one of them cannot be read or is not valid.
     """
-    use_node()
+    (use_node if options.javascript else use_no_engine)()
     accept_known_names()
     uri, file_uri = locate(name)
     written = cwl_inputs.read(words, basedir, file_uri)
@@ -94,6 +95,8 @@ def open_document(
     document = load(uri, options, overrides=changes, run_requirements=written.requirements)
     check_age(document.process, written)
     _check_lacks(document, only_check=options.only_check)
+    if not options.javascript:
+        refuse_javascript(document.process)
     secrets = SecretStore()
     return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)
 
