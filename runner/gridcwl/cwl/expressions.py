@@ -20,7 +20,7 @@ from cwltool.process import shortname
 from schema_salad.ref_resolver import uri_file_path
 from schema_salad.sourceline import SourceLine
 
-from gridcwl.cwl.javascript import node_program
+from gridcwl.cwl.javascript import node_program, permissions
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.scanner import scan
 from gridcwl.errors import DocumentError, ExpressionError
@@ -301,7 +301,9 @@ def _check_javascript(scripts: Sequence[tuple[_Where, str]]) -> Iterator[Problem
     unique = list(dict.fromkeys(codes))
     try:
         done = subprocess.run(
-            [program, "--eval", _CHECK],
+            [program, *permissions(program), "--eval", _CHECK],
+            env={},
+            cwd="/",
             input=json.dumps(unique),
             capture_output=True,
             text=True,

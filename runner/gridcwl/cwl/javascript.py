@@ -146,13 +146,13 @@ def _started(script: str, *, text: bool) -> subprocess.Popen[Any]:
             remedy="Install Node.js (Debian: apt install nodejs), or add the folder that holds node to PATH.",
         )
     pipe = subprocess.PIPE
-    flags = [*_permissions(program), *(() if text else _HELD)]
+    flags = [*permissions(program), *(() if text else _HELD)]
     command = [program, *flags, "--eval", script]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=text, env={}, cwd="/")
 
 
 @lru_cache(maxsize=4)
-def _permissions(program: str) -> tuple[str, ...]:
+def permissions(program: str) -> tuple[str, ...]:
     """The option that takes files, processes, workers and addons away, as this version of node calls it."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, env={}).stdout
