@@ -83,7 +83,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     from gridcwl.cli.logs import set_up_logging
 
     set_up_logging(options.loudness)
-    if planning:
+    if planning or options.show == "plan":
         from gridcwl.cli.planning import plan
 
         return plan(options)

@@ -17,7 +17,7 @@ from gridcwl.cli.store_options import StoreOptions
 from gridcwl.config import Config, capability, from_environment
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
-Show = Literal["validate", "pack", "dot", "template"]
+Show = Literal["validate", "pack", "dot", "template", "plan"]
 
 _EPILOG = """\
 Inputs come from a YAML or JSON file, or from options made from the document's own inputs:
@@ -224,6 +224,7 @@ def _add_instead(group: argparse._ArgumentGroup) -> None:
         ("--validate", "validate", "check the document (and the inputs, if given) and stop"),
         ("--pack", "pack", "print the document with all that it refers to as one file"),
         ("--print-dot", "dot", "print the workflow as a Graphviz graph"),
+        ("--dry-run", "plan", "print what a run would do, as gridcwl plan"),
         ("--make-template", "template", "print an input object to fill in"),
     ):
         ways.add_argument(option, dest="show", action="store_const", const=value, help=text)

@@ -1,4 +1,4 @@
-"""``gridcwl plan DOCUMENT INPUTS``: what a run at DIRAC would do, step by step; it runs nothing."""
+"""``gridcwl plan DOCUMENT INPUTS``: what a run would do, step by step; it runs nothing. Here, of a run at DIRAC."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def plan(options: Options) -> int:
     from gridcwl.cli.running import evaluation
     from gridcwl.runs.places import server
 
-    with server(options.grid.server or "dirac") as dirac:
+    if options.grid.server is None:
+        from gridcwl.cli.local_plan import plan as local_plan
+
+        return local_plan(options, evaluation(options))
+    with server(options.grid.server) as dirac:
         return _plan(options, dirac, evaluation(options))
 
 

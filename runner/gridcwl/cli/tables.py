@@ -40,6 +40,18 @@ def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) 
     Console().print(table)
 
 
+def amount(number: int) -> str:
+    """A number of bytes for people: ``12 bytes``, ``3.4 GB``."""
+    if number < 1000:
+        return f"{number} byte{'' if number == 1 else 's'}"
+    size, unit = float(number), ""
+    for unit in ("kB", "MB", "GB", "TB", "PB"):  # noqa: B007  the last one is used
+        size /= 1000
+        if size < 999.5:
+            break
+    return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
+
+
 def moment(seconds: float | None) -> str:
     """A time as people write it, in their time zone."""
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

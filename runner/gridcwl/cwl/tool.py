@@ -28,7 +28,7 @@ from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
-from gridcwl.errors import DocumentError, ExpressionError, OutputError, UnsupportedError
+from gridcwl.errors import DocumentError, ExpressionError, GridCWLError, OutputError, UnsupportedError
 from gridcwl.model import (
     ExitCodes,
     Image,
@@ -345,6 +345,15 @@ def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
 
 def _url(resolved: str) -> str:
     return file_uri(resolved) if resolved.startswith("/") else resolved
+
+
+def image_of(tool: Process, context: JobContext) -> Image | None:
+    """The image of a tool's jobs, as far as it is known without one of them; None if there is none."""
+    try:
+        image = _image(tool, context)
+    except GridCWLError:
+        return None
+    return None if image is None or "$(" in image.id else image
 
 
 def _image(tool: Process, context: JobContext) -> Image | None:

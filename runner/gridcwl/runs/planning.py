@@ -12,9 +12,9 @@ from gridcwl.cwl.demands import Demand, demand_of, demands
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.session import CwlSession
-from gridcwl.cwl.tool import evaluate, resolve
+from gridcwl.cwl.tool import evaluate, image_of, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation
-from gridcwl.engine.graph import Leaf, Workflow
+from gridcwl.engine.graph import Leaf, Step, Workflow
 from gridcwl.errors import GridCWLError
 from gridcwl.model import Job, JobId, Resources, RunId, StagedFile, Storage
 from gridcwl.runs.sums import local_path
@@ -48,7 +48,7 @@ class PlannedStep:
 
 
 def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[PlannedStep]:
-    """All steps that run tools, in the document's order.
+    """All steps that run tools, each behind those whose outputs it takes.
 
     Raises:
         GridCWLError: the inputs do not fit.
@@ -72,14 +72,14 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
     totals = {step.name: step.total for step in flow.progress() if not step.is_workflow}
     return [
         PlannedStep(
-            name,
-            tuple(ready.get(name, ())),
-            totals.get(name, len(ready.get(name, ())) or None),
-            sample=(ready.get(name) or [_sample(leaf, name, run)])[0],
-            conditional=conditional,
-            problem=problems.get(name, ""),
+            tool.name,
+            tuple(ready.get(tool.name, ())),
+            totals.get(tool.name) or len(ready.get(tool.name, ())) or (1 if tool.single else None),
+            sample=(ready.get(tool.name) or [_sample_with_image(session, tool, run)])[0],
+            conditional=tool.conditional,
+            problem=problems.get(tool.name, ""),
         )
-        for name, leaf, conditional in _tools(session.graph)
+        for tool in _tools(session.graph)
     ]
 
 
@@ -113,12 +113,12 @@ def _with_replicas(entry: StagedFile, place: RucioPlace) -> StagedFile:
 def certain(process: Workflow | Leaf, inputs: Mapping[str, Any], run: RunId) -> list[Job]:
     """Samples of the tools that ask for something and will run for certain, whatever their inputs turn out to be."""
     names = {demand.name for demand in demands(process, inputs)}
-    return [_sample(leaf, name, run) for name, leaf, _ in _tools(process) if name in names]
+    return [_sample(tool.leaf, tool.name, run) for tool in _tools(process) if tool.name in names]
 
 
 def step_names(process: Workflow | Leaf) -> list[str]:
     """The names of all steps that run tools."""
-    return [name for name, _, _ in _tools(process)]
+    return [tool.name for tool in _tools(process)]
 
 
 def _job(session: CwlSession, invocation: Invocation, run: RunId, flow: Dataflow) -> Job | None:
@@ -145,18 +145,49 @@ def _size(entry: Any) -> int | None:
         return None
 
 
-def _tools(process: Workflow | Leaf) -> Iterator[tuple[str, Leaf, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """A step that runs a tool, by its path."""
+
+    name: str
+    leaf: Leaf
+    conditional: bool = False
+    single: bool = True
+    """It runs once: neither it nor a workflow around it is scattered or repeated."""
+
+
+def _tools(process: Workflow | Leaf) -> Iterator[_Tool]:
+    """All of them, each behind those whose outputs it takes."""
     if isinstance(process, Leaf):
         if process.kind == "tool":
-            yield process.id, process, False
+            yield _Tool(process.id, process)
         return
-    for step in process.steps:
+    for step in _in_order(process.steps):
+        conditional, single = step.when is not None, not step.scatter and step.loop is None
         if isinstance(step.run, Leaf):
             if step.run.kind == "tool":
-                yield step.id, step.run, step.when is not None
+                yield _Tool(step.id, step.run, conditional, single)
             continue
-        for name, leaf, conditional in _tools(step.run):
-            yield f"{step.id}/{name}", leaf, conditional or step.when is not None
+        for tool in _tools(step.run):
+            name = f"{step.id}/{tool.name}"
+            yield _Tool(name, tool.leaf, tool.conditional or conditional, tool.single and single)
+
+
+def _in_order(steps: Sequence[Step]) -> Iterator[Step]:
+    waiting, done = list(steps), set[str]()
+    needs = {
+        step.id: {source.rpartition("/")[0] for sink in step.sinks for source in sink.sources} - {""} for step in steps
+    }
+    while waiting:
+        step = next((step for step in waiting if needs[step.id] <= done), waiting[0])
+        waiting.remove(step)
+        done.add(step.id)
+        yield step
+
+
+def _sample_with_image(session: CwlSession, tool: _Tool, run: RunId) -> Job:
+    handle: Any = tool.leaf.handle
+    return replace(_sample(tool.leaf, tool.name, run), image=image_of(handle, session.context))
 
 
 def _sample(leaf: Leaf, name: str, run: RunId) -> Job:

@@ -60,6 +60,16 @@ class DockerEngine:
         """See ``Engine.digest``."""
         return self._connect().images.digest(prepared)
 
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        """What the engine knows of an image; None if it is not there.
+
+        Raises:
+            EngineError: no engine answers.
+        """
+        connection = self._connect()
+        with explained("the image", watch=connection.watch):
+            return connection.images.look(name)
+
     def start(self, call: Call) -> Container:
         """Create a container, listen to its streams, start it.
 

@@ -42,7 +42,7 @@ class Images:
 
     def _prepare(self, image: Mapping[str, Any]) -> str:
         name = image.get("id") or image.get("pull") or ""
-        found = self._look(name)
+        found = self.look(name)
         if found is not None and not _outdated(found, image.get("file")):
             return self._noted(found)
         try:
@@ -51,7 +51,7 @@ class Images:
             raise EngineError(f"The image {name} is not there: {_words(error)}.") from error
         except (APIError, BuildError) as error:
             raise EngineError(f"The image {name} cannot be had: {_words(error)}.") from error
-        found = self._look(name or made)
+        found = self.look(name or made)
         if found is None:
             raise EngineError(f"The image {name} is not there, and its archive holds {made or 'none'} instead.")
         return self._noted(found)
@@ -61,7 +61,8 @@ class Images:
         self._digests[identifier] = next(iter(found.get("RepoDigests") or ()), identifier)
         return identifier
 
-    def _look(self, name: str) -> Mapping[str, Any] | None:
+    def look(self, name: str) -> Mapping[str, Any] | None:
+        """What the engine knows of an image; None if it is not there."""
         if not name:
             return None
         try:

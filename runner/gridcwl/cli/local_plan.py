@@ -1,0 +1,175 @@
+"""``gridcwl plan DOCUMENT INPUTS`` for a run on this machine: jobs, images, inputs, outputs, and what is reused."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.cli.options import Options
+from gridcwl.cli.tables import amount
+from gridcwl.errors import GridCWLError
+
+if TYPE_CHECKING:
+    from gridcwl.backends.local.machine import Ledger
+    from gridcwl.backends.local.presence import Presence
+    from gridcwl.runs.foreseen import Foreseen
+    from gridcwl.runs.planning import PlannedStep
+
+_LONGEST_COMMAND = 300
+_MOST_REASONS = 5
+_MOST_LOOKED_UP = 200
+"""Jobs of one step whose inputs are read to see whether their results are known."""
+
+
+def plan(options: Options, evaluation: Any) -> int:
+    """Print the plan; returns 0, or 1 if the run could not be done.
+
+    Raises:
+        GridCWLError: document or inputs are not as they should be.
+    """
+    from gridcwl.backends.local.machine import this_machine
+    from gridcwl.cli.running import rucio
+    from gridcwl.cwl.session import open_document
+    from gridcwl.runs.foreseen import Foresight
+    from gridcwl.runs.planning import planned
+    from gridcwl.runs.run import new_run_id
+
+    session = open_document(
+        options.document, options.words, evaluation, basedir=options.basedir, overrides=options.overrides
+    )
+    machine = this_machine()
+    with rucio(options, session):
+        inputs = session.inputs()
+        steps = planned(session, inputs, new_run_id())
+    foresight = Foresight(
+        session,
+        inputs,
+        options.document,
+        options.state_dir,
+        options.cache_dir / "sums.db",
+        options.cache_dir / "results" if options.cache else None,
+    )
+    images = _images(options, steps)
+    possible = True
+    for step in steps:
+        problem = step.problem or _too_large(step, machine)
+        foreseen = foresight.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []
+        print("\n".join(_step(step, problem, machine, options, images, foreseen)), end="\n\n")
+        image = step.sample.image
+        unavailable = image is not None and image.id in images and images[image.id].state == "unavailable"
+        possible = possible and not problem and not unavailable
+    for line in _outputs(options):
+        print(line)
+    conflict = _conflict(options)
+    if conflict:
+        print(f"conflict     {conflict}")
+    return 0 if possible and not conflict else 1
+
+
+def _step(
+    step: PlannedStep,
+    problem: str,
+    machine: Ledger,
+    options: Options,
+    images: Mapping[str, Presence],
+    foreseen: Sequence[Foreseen],
+) -> Iterator[str]:
+    number = "unknown until other steps have finished" if step.number is None else str(step.number)
+    yield f"{step.name}: jobs {number}" + (", if its condition holds" if step.conditional else "")
+    if problem:
+        yield f"  problem    {problem}"
+    job, need = step.sample, step.sample.resources
+    if step.jobs:
+        yield f"  command    {_command(step)}"
+        sizes = [sum(entry.size or 0 for entry in each.staged) for each in step.jobs]
+        one = f", at most {amount(max(sizes))} for one job" if len(sizes) > 1 else ""
+        yield f"  input      {amount(sum(sizes))}{one}"
+    else:
+        yield "  command    unknown: its inputs come from other steps"
+    if job.image is None:
+        yield "  image      none: the command runs on this machine"
+    elif (known := images.get(job.image.id)) is not None:
+        yield f"  image      {job.image.id}: {_presence(known)}"
+    gpus = f", {need.gpus} GPU(s)" if need.gpus else ""
+    yield f"  needs      {need.cores:g} core(s), {amount(need.ram_mib << 20)} of memory{gpus}"
+    if not problem:
+        yield f"  at a time  {_at_a_time(step, machine, options)} of {machine.cores:g} core(s), " + (
+            f"{amount(machine.ram_mib << 20)} of memory"
+        )
+    yield from _reuse(step, foreseen)
+
+
+def _command(step: PlannedStep) -> str:
+    text = shlex.join(step.jobs[0].command)
+    short = text if len(text) <= _LONGEST_COMMAND else text[:_LONGEST_COMMAND] + " ..."
+    return short + (f"   ({step.jobs[0].name})" if len(step.jobs) > 1 else "")
+
+
+def _presence(known: Presence) -> str:
+    size = amount(known.size) if known.size is not None else "size unknown"
+    if known.state == "present":
+        return f"present, {size}"
+    if known.state == "to be pulled":
+        return f"to be pulled, {size}"
+    return f"{known.state}: {known.problem}" if known.problem else known.state
+
+
+def _at_a_time(step: PlannedStep, machine: Ledger, options: Options) -> int:
+    need = step.sample.resources
+    fitting = [step.number or 1 << 30, options.max_jobs or 1 << 30, int(machine.cores / (need.cores or 1))]
+    fitting += [int(machine.ram_mib / need.ram_mib)] if need.ram_mib else []
+    fitting += [machine.gpus // need.gpus] if need.gpus else []
+    return max(1, min(fitting))
+
+
+def _too_large(step: PlannedStep, machine: Ledger) -> str:
+    try:
+        for job in step.jobs or (step.sample,):
+            machine.refuse_giants(job)
+    except GridCWLError as error:
+        return error.message
+    return ""
+
+
+def _reuse(step: PlannedStep, foreseen: Sequence[Foreseen]) -> Iterator[str]:
+    if not foreseen:
+        yield "  reused     unknown until other steps have finished"
+        return
+    taken = [each for each in foreseen if each.reused]
+    of = len(step.jobs) if len(step.jobs) == len(foreseen) else f"the first {len(foreseen)}"
+    yield f"  reused     {len(taken)} of {of}"
+    for word, group in (("taken from", taken), ("runs:", [each for each in foreseen if not each.reused])):
+        reasons = Counter(each.reason for each in group)
+        names = {each.reason: each.name for each in reversed(group)}
+        for reason, number in list(reasons.items())[:_MOST_REASONS]:
+            jobs = names[reason] if number == 1 else f"{number} jobs, the first {names[reason]}"
+            yield f"             {jobs}: {word} {reason}"
+        if len(reasons) > _MOST_REASONS:
+            yield f"             and {len(reasons) - _MOST_REASONS} other reasons"
+
+
+def _images(options: Options, steps: Sequence[PlannedStep]) -> Mapping[str, Presence]:
+    from gridcwl.backends.local.presence import presences
+
+    wanted = [step.sample.image for step in steps if step.sample.image is not None]
+    return presences(options.engine, wanted) if wanted else {}
+
+
+def _outputs(options: Options) -> Iterator[str]:
+    if options.store.store == "rucio":
+        yield f"outputs      Rucio, {options.store.rucio.scope or 'the scope of the account'}"
+    if options.store.store != "rucio" or options.store.rucio.download:
+        yield f"outputs      {options.outdir.absolute()}"
+
+
+def _conflict(options: Options) -> str:
+    """Why outputs could not go where they are to go."""
+    from gridcwl.runs.publish import check_outdir
+
+    try:
+        check_outdir(options.outdir)
+    except GridCWLError as error:
+        return str(error).replace("\n", " ")
+    return ""

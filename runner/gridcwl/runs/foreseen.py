@@ -1,0 +1,110 @@
+"""What a run would reuse: the jobs that are known before it begins, looked up where a run looks for results."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gridcwl.cwl.session import CwlSession
+from gridcwl.errors import StoreError
+from gridcwl.model import Job
+from gridcwl.runs.folder import all_folders
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import connect
+from gridcwl.runs.keys import Description, describe, differences, unidentified
+from gridcwl.runs.secrecy import masked
+from gridcwl.runs.sums import Sums, claimed
+
+_RUNS = 10
+_CANDIDATES = 50
+_LAST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Whether the result of a job would be taken from an earlier run, and from where, or why not."""
+
+    name: str
+    reused: bool
+    reason: str
+
+
+@dataclass(slots=True)
+class Foresight:
+    """Looks jobs up. Writes nothing but checksums of inputs."""
+
+    session: CwlSession
+    inputs: Any
+    document: str
+    state_dir: Path
+    sums: Path
+    cache: Path | None
+
+    def of(self, jobs: Sequence[Job]) -> list[Foreseen]:
+        """What would become of each job."""
+        with ExitStack() as stack:
+            sums = Sums(self.sums, by_content=self.cache is not None)
+            stack.callback(sums.close)
+            earlier = list(self._earlier_runs(stack))
+            masks = masked(self.session.secrets.secrets, self.state_dir)
+            own = claimed(self.inputs)
+            found = []
+            for job in jobs:
+                what = describe(job, sums.identify(unidentified(job, own)), masks)
+                found.append(self._one(job, what, earlier))
+            return found
+
+    def _one(self, job: Job, what: Description, earlier: list[tuple[str, History]]) -> Foreseen:
+        if self.cache is not None and (kept := _cached(self.cache, what.key)) is not None:
+            return Foreseen(job.name, True, f"run {kept[0]}, {kept[1]}")
+        for run, history in earlier:
+            if history.find(what.key, job.name, _LAST, set()) is None:
+                continue
+            if self.cache is None:
+                return Foreseen(job.name, False, f"run {run} has its result, but --cache is not set")
+            return Foreseen(job.name, False, f"run {run} did the same, but kept no result for others (--cache)")
+        nearest: tuple[int, str] | None = None
+        for run, history in earlier:
+            step = job.name.partition("[")[0]
+            rows = history.jobs(step=step, where="outcome = 'success'", newest_first=True)
+            for row, _ in zip(rows, range(_CANDIDATES), strict=False):
+                parts = [part for part, _, _ in differences(what, history.description(row.row))]
+                if nearest is None or len(parts) < nearest[0]:
+                    nearest = len(parts), f"differs from run {run}, {row.name}, in: {_listed(parts)}"
+        return Foreseen(job.name, False, nearest[1] if nearest else "no earlier run has such a job")
+
+    def _earlier_runs(self, stack: ExitStack) -> Iterator[tuple[str, History]]:
+        """The journals of the last runs of the same document."""
+        number = 0
+        for folder in all_folders(self.state_dir):
+            try:
+                history = History(folder.journal)
+            except StoreError:
+                continue
+            stack.callback(history.close)
+            if Path(str(history.meta("document"))).name == Path(self.document).name:
+                number += 1
+                yield folder.run, history
+            if number == _RUNS:
+                return
+
+
+def _cached(cache: Path, key: bytes) -> tuple[str, str] | None:
+    """The run and the job whose result is in the cache."""
+    path = cache / "results.db"
+    if not path.is_file():
+        return None
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path)) as db:
+        found: tuple[str, str] | None = db.execute("SELECT run, name FROM results WHERE key=?", (key,)).fetchone()
+        return found
+    return None
+
+
+def _listed(parts: Sequence[str], most: int = 3) -> str:
+    rest = len(parts) - most
+    return ", ".join(parts[:most]) + (f" and {rest} more" if rest > 0 else "")
