@@ -6,6 +6,8 @@
     ├── InputError                  the input object is wrong: missing, of the wrong type, a file that is not there
     ├── ExpressionError             an expression or parameter reference could not be evaluated
     ├── ConfigError                 an option, environment variable or configuration file is wrong
+    │   └── UsageError              the command line is wrong (exit code 2)
+    │       └── UnknownOption       there is no option of that name
     ├── BackendError                where jobs run: the place itself failed, not the tool
     │   └── ResourcesExceeded       a job asks for more than the place has
     ├── StoreError                  where bytes live: missing, damaged, no room
@@ -25,6 +27,7 @@ happened, to what, why if known. ``error.remedy`` says what to do.
 from __future__ import annotations
 
 EXIT_FAILURE = 1
+EXIT_USAGE = 2  # argparse's, and so cwltool's
 EXIT_UNSUPPORTED = 33  # cwltool's and cwltest's code for "the document needs what this runner does not support"
 
 
@@ -67,6 +70,24 @@ class ExpressionError(GridCWLError):
 
 class ConfigError(GridCWLError):
     """An option, an environment variable or a configuration file is wrong."""
+
+
+class UsageError(ConfigError):
+    """The command line is wrong: an unknown option, a value that is not one, an option where nothing reads it."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownOption(UsageError):
+    """There is no option of that name.
+
+    Attributes:
+        option: as typed, without its value.
+    """
+
+    def __init__(self, option: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.option = option
 
 
 class BackendError(GridCWLError):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+import copy
 import io
 import logging
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +24,9 @@ from schema_salad.validate import validate_ex
 
 from gridcwl.cwl.access import as_it_stands
 from gridcwl.cwl.large_inputs import read_quickly
-from gridcwl.cwl.lean import import_argparser
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import explained, tidy
-from gridcwl.cwl.problems import problems
+from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.errors import DocumentError, InputError
@@ -56,31 +54,29 @@ class WrittenInputs:
     Attributes:
         values: with positions in the file, so that mistakes can be shown; None when there is no file.
         base: the folder that relative paths count from.
-        options: command-line words that are still to be read with the document's own options.
+        options: values from the command line, which go before those of the file; their paths are absolute.
         overrides: ``cwltool:overrides`` for the document.
         requirements: ``cwl:requirements``: what the input object asks for beyond the document.
     """
 
     values: CommentedMap | None
     base: str
-    options: list[str] = field(default_factory=list)
+    options: CommentedMap = field(default_factory=CommentedMap)
     overrides: list[Any] = field(default_factory=list)
     requirements: list[Any] = field(default_factory=list)
     hurried: str | None = None
     """The file that was read without positions, to be read again if something is wrong in it."""
 
 
-def read(words: Sequence[str], basedir: str | None, document_uri: str) -> WrittenInputs:
-    """Read the words behind the document: one file name, ``-`` for standard input, or options.
+def read(name: str | None, basedir: str | None, document_uri: str) -> WrittenInputs:
+    """Read the input object: a file's name, ``-`` for standard input, or None where there is none.
 
     Raises:
         InputError: the file is not there, is not YAML or JSON, or does not hold an object.
     """
-    named_file = len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))
-    if not named_file:
-        return WrittenInputs(None, basedir or str(Path.cwd()), list(words))
-    name = words[0]
     here = str(Path.cwd())
+    if name is None:
+        return WrittenInputs(None, basedir or here)
     base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
     quick = read_quickly(name)
     if quick is not None:
@@ -104,7 +100,7 @@ def read(words: Sequence[str], basedir: str | None, document_uri: str) -> Writte
 def _load(name: str, base: str) -> Any:
     from cwltool.load_tool import jobloaderctx
 
-    with problems(InputError, f"Cannot read the input object {_shown(name)}"):
+    with problems(InputError, f"Cannot read the input object {_shown(name)}"), colons_in_names(Path(base)):
         loading = loader(jobloaderctx.copy())
         if name == "-":
             return loading.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
@@ -112,9 +108,14 @@ def _load(name: str, base: str) -> Any:
             what = "is not a file" if Path(name).exists() else "does not exist"
             raise InputError(f"The input object {name} {what}", remedy="Check its path.")
         try:
-            return loading.resolve_ref(name, checklinks=False, content_types=CONTENT_TYPES)[0]
+            return loading.resolve_ref(_reference(name), checklinks=False, content_types=CONTENT_TYPES)[0]
         except StopIteration:
             return None
+
+
+def _reference(name: str) -> str:
+    """A file's URI: a colon in its name is not that of a URL's scheme, nor ``#`` the beginning of a fragment."""
+    return name if "://" in name else str(file_uri(str(Path(name).absolute())))
 
 
 def _shown(name: str) -> str:
@@ -156,71 +157,37 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
         return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
 
 
-def option_parser(
-    process: Process, program: str, base: str, *, required: bool = True
-) -> tuple[argparse.ArgumentParser, dict[str, str], list[str]]:
-    """A parser with one option for each input of the document; also the options' input names, and the records."""
-    names: dict[str, str] = {}
-    records: list[str] = []
-    parser = argparse.ArgumentParser(prog=program, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    urljoin = loader({}).fetcher.urljoin
-    import_argparser().generate_parser(parser, process, names, records, required, urljoin, file_uri(base) + "/")
-    _give_long_names(parser)
-    return parser, names, records
-
-
-def _give_long_names(parser: argparse.ArgumentParser) -> None:
-    """``--x`` beside ``-x``: cwltool gives inputs of one letter the short form only."""
-    for action in parser._actions:
-        for short in [name for name in action.option_strings if len(name) == 2 and name != "-h"]:
-            long = f"-{short}"
-            if long not in parser._option_string_actions:
-                action.option_strings = [*action.option_strings, long]
-                parser._option_string_actions[long] = action
-
-
-def from_options(process: Process, words: Sequence[str], program: str, base: str) -> CommentedMap:
-    """An input object from command-line options; relative paths in them count from ``base``.
-
-    Raises:
-        SystemExit: the options are wrong, or ``--help`` was asked for; argparse has said so.
-        InputError: the file given beside the options cannot be read.
-    """
-    beside_file = any(word.endswith((".yml", ".yaml", ".json")) and Path(word).is_file() for word in words)
-    parser, names, records = option_parser(process, program, base, required=not beside_file)
-    given = vars(parser.parse_args(list(words)))
-    for record in records:
-        prefix = f"{record}."
-        fields = {key[len(prefix) :]: given.pop(key) for key in list(given) if key.startswith(prefix)}
-        filled = {key: value for key, value in fields.items() if value is not None}
-        given[record] = filled or None
-    file = given.pop("job_order", None)
-    values = _load(file, str(Path(file).absolute().parent)) if file else CommentedMap()
-    values.update({names.get(key, key): value for key, value in given.items() if value is not None})
-    return values
-
-
-def complete(
-    process: Process, written: WrittenInputs, program: str, secrets: SecretStore, remote: Remote | None = None
-) -> CwlObject:
-    """The input object, whole: options read, defaults filled in, files found, everything checked.
+def complete(process: Process, written: WrittenInputs, secrets: SecretStore, remote: Remote | None = None) -> CwlObject:
+    """The input object, whole: options over the file, defaults filled in, files found, everything checked.
 
     Returns:
         Plain dicts and lists: cwltool deep-copies its inputs for every job, and ruamel's objects make that slow.
 
     Raises:
         InputError: something is missing, of the wrong type, or a file that is not there.
-        SystemExit: as :func:`from_options`.
     """
-    values = written.values
-    if values is None:
-        values = from_options(process, written.options, program, written.base)
+    values = CommentedMap() if written.values is None else written.values
     try:
-        return _completed(process, values, written.base, secrets, remote)
+        return _completed(process, _with_options(values, written), written.base, secrets, remote)
     except InputError:
         if written.hurried is None:
             raise
-        return _completed(process, _load(written.hurried, written.base), written.base, secrets, remote)
+        again = _with_options(_load(written.hurried, written.base), written)
+        return _completed(process, again, written.base, secrets, remote)
+
+
+def _with_options(values: CommentedMap, written: WrittenInputs) -> CommentedMap:
+    """The values with those of the options put over them, in place; of a record field by field."""
+    _put_over(values, copy.deepcopy(written.options))
+    return values
+
+
+def _put_over(values: Any, options: Any) -> None:
+    for name, value in options.items():
+        if isinstance(value, CommentedMap) and isinstance(values.get(name), dict):
+            _put_over(values[name], value)
+        else:
+            values[name] = value
 
 
 def _completed(
@@ -395,7 +362,7 @@ def _check_types(process: Process, values: CommentedMap) -> None:
         listed = ", ".join(f"'{name}'" for name in missing)
         raise InputError(
             f"Missing input{'s' if len(missing) > 1 else ''} {listed} of {tidy(process.tool['id'])}",
-            remedy="Give it in the input object or as --NAME VALUE; DOCUMENT --help lists all inputs.",
+            remedy="Give it in the input object or as --NAME VALUE; gridcwl DOCUMENT --help lists all inputs.",
         )
     schema = process.names.get_name("input_record_schema", None)
     filled = CommentedMap(values)

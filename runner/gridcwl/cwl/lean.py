@@ -8,7 +8,6 @@ used; and as the stand-ins are no longer among the modules afterwards, whoever e
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import pkgutil
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, NoReturn
 
 from gridcwl import imports
@@ -174,25 +173,3 @@ def import_cwltool() -> None:
         return
     with imports.one_at_a_time(), _lean():
         importlib.import_module("cwltool.workflow")
-
-
-def import_argparser() -> ModuleType:
-    """cwltool's maker of options, for help that is plain text: nothing to escape, and no picture of it."""
-    known = sys.modules.get("cwltool.argparser")
-    if known is not None:
-        return known
-    with imports.one_at_a_time(), _lean():
-        module = importlib.import_module("cwltool.argparser")
-    vars(module).update(rich=SimpleNamespace(markup=SimpleNamespace(escape=str)), HelpPreviewAction=_NoPreview)
-    return module
-
-
-class _NoPreview(argparse.Action):
-    """In place of rich_argparse's ``HelpPreviewAction``, an option that draws the help."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, path: str) -> None:  # noqa: ARG002
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any) -> None:
-        """Refuse."""
-        parser.error("the help is not drawn here; DOCUMENT --help prints it")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack, check_expressions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.once import bind_once
-from gridcwl.cwl.problems import problems
+from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.scanner import use_scanner
 from gridcwl.errors import DocumentError
 
@@ -130,6 +131,11 @@ def read(uri: str, options: EvaluationOptions, *, preprocess_only: bool = False)
     return _read(uri, options, [], [], preprocess_only=preprocess_only)[0]
 
 
+def read_with(uri: str, options: EvaluationOptions, overrides: list[Any], requirements: list[Any]) -> Document:
+    """As :func:`read`, with the changes that :func:`load` takes."""
+    return _read(uri, options, overrides, requirements, preprocess_only=False)[0]
+
+
 def _read(
     uri: str, options: EvaluationOptions, overrides: list[Any], requirements: list[Any], *, preprocess_only: bool
 ) -> tuple[Document, Reading]:
@@ -138,7 +144,9 @@ def _read(
     from gridcwl.cwl.schemas import load_schema
 
     reading = Reading()
-    with problems(DocumentError, f"The document {shown(uri)} is not valid"), listening(reading):
+    folder = Path(shown(uri).partition("#")[0]).parent
+    what = f"The document {shown(uri)} is not valid"
+    with problems(DocumentError, what), colons_in_names(folder), listening(reading):
         context = loading_context(options, reading)
         context.overrides_list.extend(overrides)
         context.do_update = not preprocess_only

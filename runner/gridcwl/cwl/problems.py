@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
@@ -15,8 +16,9 @@ from schema_salad.exceptions import SchemaSaladException
 from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy
 from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
+from gridcwl.stores.rucio.names import looks_like_a_did
 
-__all__ = ["problems", "route_logging", "tidy"]
+__all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
 
 _EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
 _PLACE = re.compile(r"^(?:Error collecting output for parameter '[^']+': ?)?\S+:\d+:\d+: ?")
@@ -87,6 +89,37 @@ def _own_cause(error: BaseException | None) -> ExpressionError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+class _NoFiles(logging.Filter):
+    """Drops salad's warning of an unknown prefix in what is a file's name with a colon."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False drops the record."""
+        if "$namespaces" not in str(record.msg) or not isinstance(record.args, tuple) or len(record.args) != 2:
+            return True
+        name = str(record.args[1])
+        return not ((self._folder / name).exists() or looks_like_a_did(name))
+
+
+@contextmanager
+def colons_in_names(folder: Path) -> Iterator[None]:
+    """Paths may hold colons: schema-salad takes what is before one for a prefix, and warns.
+
+    Args:
+        folder: where relative paths count from.
+    """
+    quiet = _NoFiles(folder)
+    salad = logging.getLogger("salad")
+    salad.addFilter(quiet)
+    try:
+        yield
+    finally:
+        salad.removeFilter(quiet)
 
 
 class _Readable(logging.Filter):

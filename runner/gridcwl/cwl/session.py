@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cwltool.secrets import SecretStore
@@ -12,11 +13,15 @@ from cwltool.secrets import SecretStore
 from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
+from gridcwl.cwl.input_options import options_of
 from gridcwl.cwl.javascript import use_node
-from gridcwl.cwl.load import Document, load, locate, shown
+from gridcwl.cwl.load import Document, locate, shown
+from gridcwl.cwl.loading import Loading
 from gridcwl.cwl.no_javascript import refuse_javascript, use_no_engine
+from gridcwl.cwl.option_values import absolute
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
+from gridcwl.cwl.selection import Selection
 from gridcwl.cwl.unions import accept_known_names
 from gridcwl.errors import DocumentError
 
@@ -39,11 +44,12 @@ class CwlSession:
     secrets: SecretStore
     written: cwl_inputs.WrittenInputs
     program: str
+    """The document as the user wrote it."""
 
     def inputs(self) -> dict[str, Any]:
         """The whole input object; asked for once. Raises as ``gridcwl.cwl.inputs.complete``."""
         remote = self.context.remote
-        whole = cwl_inputs.complete(self.document.process, self.written, self.program, self.secrets, remote)
+        whole = cwl_inputs.complete(self.document.process, self.written, self.secrets, remote)
         self.written.values = None  # a hundred thousand Files need not be held twice
         return whole
 
@@ -70,7 +76,13 @@ class CwlSession:
 
 
 def open_document(
-    name: str, words: Sequence[str], options: EvaluationOptions, *, basedir: str | None, overrides: str | None
+    name: str,
+    words: Sequence[str],
+    options: EvaluationOptions,
+    *,
+    basedir: str | None,
+    overrides: str | None,
+    selection: Selection | None = None,
 ) -> CwlSession:
     """Read the input file and the document.
 
@@ -80,19 +92,23 @@ def open_document(
         options: how to load and evaluate.
         basedir: where relative paths count from, instead of the input file's folder.
         overrides: a file of requirements.
+        selection: the part of the document that is to run; None for all of it.
 
     Raises:
         GridCWLError: one of them cannot be read or is not valid.
+        SystemExit: ``--help`` is among the words, and was printed.
     """
     (use_node if options.javascript else use_no_engine)()
     accept_known_names()
     uri, file_uri = locate(name)
-    written = cwl_inputs.read(words, basedir, file_uri)
+    changes = cwl_inputs.load_overrides(overrides, file_uri) if overrides else []
+    loading = Loading(uri, file_uri, options, selection or Selection())
+    if not words or (len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))):
+        written = cwl_inputs.read(words[0] if words else None, basedir, file_uri)
+    else:
+        written = _with_options(loading.load(changes), words, basedir, name, file_uri)
     check_run_requirements(written)
-    changes = list(written.overrides)
-    if overrides:
-        changes += cwl_inputs.load_overrides(overrides, file_uri)
-    document = load(uri, options, overrides=changes, run_requirements=written.requirements)
+    document = loading.load([*written.overrides, *changes], written.requirements)
     check_age(document.process, written)
     _check_lacks(document, only_check=options.only_check)
     if not options.javascript:
@@ -116,3 +132,17 @@ def _check_lacks(document: Document, *, only_check: bool) -> None:
         )
     for lack in document.lacks:
         log.warning("%s. %s A workflow that runs this document may do so instead.", lack.message, lack.remedy)
+
+
+def _with_options(
+    document: Document, words: Sequence[str], basedir: str | None, name: str, file_uri: str
+) -> cwl_inputs.WrittenInputs:
+    """The input object, and what options for inputs say beside it."""
+    options = options_of(document.process)
+    read = options.read(words, name)
+    if read.help:
+        print(options.help(name), end="")
+        raise SystemExit(0)
+    written = cwl_inputs.read(read.file, basedir, file_uri)
+    written.options = absolute(read.values, basedir or str(Path.cwd()))
+    return written

@@ -25,7 +25,7 @@ def test_a_large_object_means_what_a_small_one_does(tmp_path):
     name = written(tmp_path, {"files": files, "n": list(range(MANY)), "text": "location"})
 
     quick = read_quickly(name)
-    slow = json.loads(json.dumps(read([written(tmp_path, {"files": files[-2:] + files[:2]})], None, "").values))
+    slow = json.loads(json.dumps(read(written(tmp_path, {"files": files[-2:] + files[:2]}), None, "").values))
 
     assert quick is not None
     assert [file.get("location", file.get("path")) for file in quick["files"][-2:] + quick["files"][:2]] == [

@@ -1,0 +1,171 @@
+"""Reading words: argparse with suggestions, and options before and after the document."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NoReturn
+
+from gridcwl.errors import UnknownOption, UsageError
+from gridcwl.suggest import did_you_mean
+
+HELP = ("-h", "--help")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help that fits a terminal of 80 columns, and is not wider than can be read."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=min(shutil.get_terminal_size().columns, 100) - 2)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser; mistakes are errors of ours, with what may have been meant."""
+
+    def __init__(self, **fields: Any) -> None:
+        fields.setdefault("formatter_class", HelpFormatter)
+        super().__init__(**{**fields, "allow_abbrev": False})
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{self.prog}: {message}", remedy=f"{self.prog} --help shows the options.")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but raises UnknownOption for what it does not know."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if not unknown:
+            return given, unknown
+        word = next((each for each in unknown if each.startswith("-")), None)
+        if word is None:
+            self.error(f"{unknown[0]} is one word too many")
+        raise self.unknown(word)
+
+    def unknown(self, word: str) -> UnknownOption:
+        """The error for an option that there is not."""
+        name = word.partition("=")[0]
+        remedy = f"{did_you_mean(name, self.flags)} {self.prog} --help shows all options.".lstrip()
+        return UnknownOption(name, f"{self.prog} has no option {name}", remedy=remedy)
+
+    @property
+    def flags(self) -> Collection[str]:
+        """All options as they are typed."""
+        return self._option_string_actions
+
+    def action(self, word: str) -> argparse.Action | None:
+        """The action of the option in a word, with a value or without; None if it is no option of this parser."""
+        name = word.partition("=")[0]
+        if name in self._option_string_actions:
+            return self._option_string_actions[name]
+        attached = word[:2] if len(word) > 2 and not word.startswith("--") else ""  # -wFILE
+        return self._option_string_actions.get(attached)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            listed = [str(choice) for choice in action.choices]
+            close = did_you_mean(str(value), listed)
+            raise argparse.ArgumentError(action, f"{value} is not one of {', '.join(listed)}. {close}".rstrip(" ."))
+
+
+class OptionalWord(argparse.Action):
+    """An option that means one thing alone, and another with certain words behind it.
+
+    Args:
+        takes: whether a word belongs to the option.
+        alone: the field that the option alone sets, and its value.
+    """
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        *,
+        takes: Callable[[str], bool],
+        alone: tuple[str, Any],
+        **fields: Any,
+    ) -> None:
+        super().__init__(option_strings, dest, nargs="?", **fields)
+        self.takes, self.alone = takes, alone
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        """Set the one field or the other."""
+        if values is None:
+            setattr(namespace, *self.alone)
+        elif isinstance(values, str) and not self.takes(values):
+            parser.error(f"{self.option_strings[0]} does not take {values}")
+        else:
+            setattr(namespace, self.dest, values)
+
+
+class Refused(argparse.Action):
+    """An option of cwltool that gridcwl refuses, with the reason."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, why: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        self.why = why
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:  # noqa: ARG002
+        """Refuse."""
+        raise UsageError(f"gridcwl does not take {option}: {self.why}")
+
+
+def split(parser: Parser, words: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """The options before the document, the document, and what stands behind it.
+
+    Raises:
+        UnknownOption: there is no such option.
+    """
+    own: list[str] = []
+    ahead = list(words)
+    while ahead:
+        word = ahead[0]
+        if word == "--":
+            return own, ahead[1] if len(ahead) > 1 else None, ahead[2:]
+        if not word.startswith("-") or word == "-":
+            return own, word, ahead[1:]
+        own += _take(parser, ahead)
+    return own, None, []
+
+
+def mentioned(parser: Parser, words: Sequence[str]) -> bool:
+    """Whether one of the words behind a document may be an option of gridcwl's own."""
+    return any(word.startswith("-") and word not in HELP and parser.action(word) is not None for word in words)
+
+
+def sort(parser: Parser, words: Sequence[str], is_input: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The words behind a document: gridcwl's own options with their values, and the rest.
+
+    Args:
+        parser: of gridcwl's own options.
+        words: as typed.
+        is_input: whether a word is an option of the document, which goes before one of gridcwl's.
+    """
+    own: list[str] = []
+    rest: list[str] = []
+    ahead = list(words)
+    while ahead:
+        word = ahead[0]
+        if word == "--":
+            rest += ahead
+            break
+        theirs = not word.startswith("-") or word in HELP or is_input(word) or parser.action(word) is None
+        if theirs:
+            rest.append(ahead.pop(0))
+        else:
+            own += _take(parser, ahead)
+    return own, rest
+
+
+def _take(parser: Parser, ahead: list[str]) -> list[str]:
+    """Take an option and its value from the beginning of the words; a value comes back in one word with its option."""
+    word = ahead.pop(0)
+    action = parser.action(word)
+    if action is None:
+        raise parser.unknown(word)
+    if action.nargs == 0 or word not in action.option_strings or not ahead:
+        return [word]
+    if isinstance(action, OptionalWord):
+        return [f"{word}={ahead.pop(0)}"] if action.takes(ahead[0]) else [word]
+    if word.startswith("--"):
+        return [f"{word}={ahead.pop(0)}"]
+    return [word, ahead.pop(0)]
