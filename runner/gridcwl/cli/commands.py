@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     command("cancel", _cancel, "stop a run that goes on in another terminal, or was detached", json=False)
     sites = command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
     sites.add_argument("--backend", choices=("dirac", "diracx"), help="whom to ask (default: what is configured)")
+    command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
     data = command("data", _data, "what a run has in Rucio: datasets, sizes, replicas, rules")
     data.add_argument("--files", action="store_true", help="each file, too")
     remove = command(
@@ -80,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("--data", action="store_true", help="in Rucio, too: what lies between the steps, not outputs")
     remove.add_argument("--older-than", type=float, metavar="DAYS", help="all runs that ended so many days ago")
     return parser
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from gridcwl.cli.doctor import doctor
+
+    return doctor(given)
 
 
 def _data(given: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from gridcwl.errors import EXIT_FAILURE, GridCWLError
 log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
-COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data")
+COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "doctor")
 TESTBED = "testbed"
 PLAN = "plan"
 

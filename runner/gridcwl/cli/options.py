@@ -26,7 +26,7 @@ Inputs come from a YAML or JSON file, or from options made from the document's o
 
 Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help says more:
   gridcwl runs | status RUN | logs RUN [STEP] | data RUN | resume RUN | attach RUN | cancel RUN | explain RUN STEP |\
- rm RUN | sites
+ rm RUN | sites | doctor
 What would be done, and where:
   gridcwl plan DOCUMENT INPUTS
 """

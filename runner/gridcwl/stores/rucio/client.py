@@ -47,6 +47,7 @@ class RucioClient:
         *,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        patient: bool = True,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -54,10 +55,12 @@ class RucioClient:
             make: makes the client; ``rucio.client.Client`` if None.
             chance: spreads pauses.
             clock: seconds that go by.
+            patient: try again what may pass.
         """
         self._make = make or _real_client
         self._chance = chance
         self._clock = clock
+        self._patient = patient
         self._client: Any = None
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rucio")
@@ -81,6 +84,11 @@ class RucioClient:
         """The account that is used."""
         return str((await self.call("whoami"))["account"])
 
+    def token_ends(self) -> float | None:
+        """When the token in use ends, in seconds since 1970; None if there is none that says so."""
+        token = getattr(self._client, "auth_token", None)
+        return token_end(str(token)) if token and getattr(self._client, "auth_type", "") == "oidc" else None
+
     def close(self) -> None:
         """Give up what waits for another attempt."""
         self._closing.set()
@@ -100,7 +108,7 @@ class RucioClient:
             except GridCWLError:
                 raise
             except Exception as error:
-                patience = patience_with(error)
+                patience = patience_with(error) if self._patient else 0.0
                 spent = self._clock() - begun
                 if spent + pause > patience or self._closing.is_set():
                     raise explained(error, method, spent) from error
