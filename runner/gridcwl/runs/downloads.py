@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from gridcwl import imports
 from gridcwl.errors import InputError, StoreError
+from gridcwl.model import paths
 
 if TYPE_CHECKING:
     import requests
@@ -162,7 +163,7 @@ def _write(note: Path, known: dict[str, Any]) -> None:
 
 
 def _name(url: str) -> str:
-    return unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]).replace("/", "_") or "download"
+    return paths.name_in(urlsplit(url).path, "download")
 
 
 def _shown(url: str) -> str:

@@ -11,9 +11,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from gridcwl.model import StagedFile
+from gridcwl.model import StagedFile, paths
 from gridcwl.runs.journal import connect
 from gridcwl.stores.local import uri
 
@@ -163,10 +162,14 @@ def sha1_of(path: str) -> str:
 
 
 def local_path(url: str) -> str | None:
-    """The path of a file of this machine; None for what lies elsewhere."""
+    """The path of a file of this machine; None for what lies elsewhere.
+
+    Raises:
+        UnsafePath: it is a file of another host, or its path is not acceptable.
+    """
     if not url.startswith("file://"):
         return None
-    return os.fsdecode(unquote(urlsplit(url).path, errors="surrogateescape"))
+    return paths.file_path(url, "The location of a file of this machine")
 
 
 def _look(path: str) -> os.stat_result:

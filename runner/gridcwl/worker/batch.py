@@ -19,11 +19,11 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Mapping, Optional
-from urllib.parse import unquote, urlsplit
 
 from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
@@ -34,6 +34,7 @@ from gridcwl.worker.failure import PERMANENT, SUCCESS
 from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.paths import file_path, inside
 
 JOBS = "gridcwl-jobs.jsonl.gz"
 SETTINGS = "gridcwl-sites.json"
@@ -82,8 +83,7 @@ class Part:
         """Run all; leave the archive; returns the exit code."""
         stopped = stop_on_signals(self._control)
         if self._carried:
-            with tarfile.open(FILES) as archive:
-                archive.extractall(self._folder)  # noqa: S202  made by whoever submitted the jobs
+            _unpack(FILES, self._folder)
         with ThreadPoolExecutor(max_workers=self._width) as pool:
             made = list(pool.map(self._one, range(len(self._jobs))))
         # dereference: else one of two hard links comes as a link, which nobody would follow
@@ -164,7 +164,7 @@ class Part:
             if origin is not None:
                 entry["location"] = origin
             elif location.startswith(file_url(self._folder) + "/"):
-                path = unquote(urlsplit(location).path, errors="surrogateescape")
+                path = file_path(location)
                 entry["location"] = IN_SANDBOX + entry["path"]
                 if entry["kind"] == "file" or not os.listdir(path):
                     archive.add(os.path.realpath(path), f"{name}/out/{entry['path']}", recursive=False)
@@ -252,6 +252,26 @@ def _ends(path: str) -> bytes:
             return head + f"\n... {left_out} bytes left out ...\n".encode() + file.read(_LOG_TAIL)
     except OSError:
         return b""
+
+
+def _unpack(name: str, folder: str) -> None:
+    """Input files that came along, with the links in their folders; nothing is written through a link.
+
+    Raises:
+        Refused: a member's name leads out of the folder.
+    """
+    with tarfile.open(name) as archive:
+        for member in archive:
+            target = inside(folder, member.name)
+            os.makedirs(target if member.isdir() else os.path.dirname(target), exist_ok=True)
+            if member.issym():
+                os.symlink(member.linkname, target)
+            elif member.isreg() or member.islnk():
+                content = archive.extractfile(member)
+                if content is not None:
+                    with content, open(target, "wb") as file:
+                        shutil.copyfileobj(content, file)
+                    os.chmod(target, member.mode & 0o777)
 
 
 def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:

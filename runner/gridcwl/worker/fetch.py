@@ -7,11 +7,12 @@ import hashlib
 import os
 import stat
 from typing import Iterable, List, NamedTuple, Sequence
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, Unavailable, is_no_room, printable
+from gridcwl.worker.paths import name_in
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
 from gridcwl.worker.web import shown
 
@@ -128,8 +129,7 @@ def _has_sum(known: Known) -> bool:
 
 
 def _name_in(url: str) -> str:
-    name = unquote(url.rstrip("/").rpartition("/")[2]).replace("/", "_")[-200:]
-    return name if name not in ("", ".", "..") else "file"
+    return name_in(url, "file")
 
 
 def scheme_of(source: str) -> str:

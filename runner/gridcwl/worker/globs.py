@@ -6,6 +6,8 @@ import functools
 import re
 from typing import List, NamedTuple, Optional, Pattern
 
+from gridcwl.worker.paths import climbs
+
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -58,7 +60,7 @@ def parse(pattern: str, seen_out: str) -> Glob:
     if pattern == seen_out or pattern.startswith(seen_out + "/"):
         relative = pattern[len(seen_out) + 1 :]
     names = [name for name in relative.split("/") if name not in ("", ".")]
-    if relative.startswith("/") or ".." in names:
+    if climbs(relative):
         raise BadGlob(f"The output pattern {pattern} leads out of the output directory.")
     return Glob([_part(name) for name in names], only_directories=relative.endswith("/"))
 

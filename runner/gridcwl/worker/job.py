@@ -19,6 +19,7 @@ from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
+from gridcwl.worker.paths import climbs
 from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
 from gridcwl.worker.stage import Staging
@@ -230,7 +231,7 @@ def _stream(name: Optional[str], log_file: str, layout: Layout, staging: Staging
         return log_file
     relative = name[len(layout.seen_out) + 1 :] if name.startswith(layout.seen_out + "/") else name
     parts = relative.split("/")
-    if not relative or relative.startswith("/") or ".." in parts or parts[-1] in ("", "."):
+    if not relative or climbs(relative) or parts[-1] in ("", "."):
         raise Failure(f"The tool's output stream cannot be {name}, which is no file of its output directory.")
     if len(parts) > 1:
         os.makedirs(f"{layout.out}/{os.path.dirname(relative)}", exist_ok=True)

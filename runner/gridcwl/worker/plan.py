@@ -8,6 +8,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Set
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
 from gridcwl.worker.fetch import quote_path
+from gridcwl.worker.paths import Refused, absolute
 
 
 class Plan(NamedTuple):
@@ -72,9 +73,10 @@ def _depth(item: Plain) -> int:
 
 
 def _checked(target: str) -> str:
-    if not target.startswith("/") or ".." in target.split("/"):
-        raise Failure(f"The input's place {target} is not an absolute path without '..'.")
-    return posixpath.normpath(target)
+    try:
+        return absolute(target)
+    except Refused as refused:
+        raise Failure(f"The input's place {refused}.") from None
 
 
 def _merged(one: Plain, other: Plain) -> Plain:

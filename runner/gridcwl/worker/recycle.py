@@ -122,6 +122,20 @@ class Recycler:
             self._folders.append(kept)
 
 
+def recycled_by(folder: str, process: int) -> str:
+    """The folder of the recycler of a worker process: each has its own. Empty if nothing is recycled."""
+    return f"{folder}-{process}" if folder else ""
+
+
+def places_of(workdir: str, recycled: str) -> List[str]:
+    """What the paths of a job's own files begin with: in its working directory, and on the shelf of this recycler."""
+    whole = os.path.abspath(workdir)
+    if not recycled:
+        return [whole + "/"]
+    shelved = f"{recycled}/outputs/{os.path.basename(whole)}"
+    return [whole + "/", shelved + "/", shelved + "."]
+
+
 def can_be_shelved(result: Plain, layout: Layout) -> bool:
     """Whether every file that is kept lies where its path says, not behind a link that moving would break."""
     url = file_url(layout.out)

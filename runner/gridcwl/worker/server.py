@@ -25,7 +25,7 @@ from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
-from gridcwl.worker.recycle import Recycler
+from gridcwl.worker.recycle import Recycler, recycled_by
 
 GONE = "The client that wanted this job is gone."
 
@@ -84,7 +84,7 @@ class Server:
         job = request["job"]
         given = dict(request["options"])
         folder = given.pop("recycle", "")
-        recycler = self._recyclers.setdefault(folder, Recycler(f"{folder}-{os.getpid()}")) if folder else None
+        recycler = self._recyclers.setdefault(folder, Recycler(recycled_by(folder, os.getpid()))) if folder else None
         options = Options(recycler=recycler, **given)
         control = self._controls[job["id"]]
         result = run_job(job, request["workdir"], self._engine, control, options=options)

@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import zlib
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Sequence, Type
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from gridcwl.worker import credentials, web
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.paths import Refused, file_path
 
 _CHUNK = 1 << 20
 
@@ -336,14 +337,12 @@ def path_of(url: str) -> str:
     """The path in a ``file://`` URL of this machine, whatever port it names.
 
     Raises:
-        Unavailable: it is one of another machine.
+        Unavailable: it is one of another machine, or its path is not acceptable.
     """
-    rest = url[len("file://") :]
-    host, slash, path = rest.partition("/")
-    if host.partition(":")[0] not in ("", "localhost"):
-        raise Unavailable(f"{url} is on another machine")
-    # Not urlsplit: in a file name, a ? or # that nobody quoted is more likely than a query.
-    return unquote(slash + path, errors="surrogateescape")
+    try:
+        return file_path(url)
+    except Refused as refused:
+        raise Unavailable(str(refused)) from None
 
 
 def sums(path: str, check: Check) -> Known:

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
 
 from gridcwl.backends.dirac import jdl
 from gridcwl.errors import UnsupportedError
-from gridcwl.model import Job
+from gridcwl.model import Job, paths
 from gridcwl.model.codec import to_plain
 from gridcwl.worker.zipapp import NAME as WORKER
 from gridcwl.worker.zipapp import worker_zipapp
@@ -120,7 +119,7 @@ def _along(plain: dict[str, Any], job: Job, carried: _Files, origins: dict[str, 
             if not source.startswith("file://"):
                 sources.append(source)
                 continue
-            path = unquote(urlsplit(source).path, errors="surrogateescape")
+            path = paths.file_path(source, f"The location of an input of {job.name}")
             name = carried.add(Path(path), job)
             origins[name] = source
             sources.append(name)

@@ -17,7 +17,7 @@ from typing import Any, Self
 from gridcwl import imports
 from gridcwl.backends.base import Capabilities
 from gridcwl.backends.local.machine import Ledger, this_machine
-from gridcwl.backends.local.process import WorkerProcesses
+from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
@@ -95,7 +95,7 @@ class LocalBackend:
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
         limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
-        recycled = str(options.folder / "recycled") if options.recycle else ""
+        self._recycled = recycled = str(options.folder / "recycled") if options.recycle else ""
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
         self._processes = WorkerProcesses(
@@ -264,6 +264,7 @@ class LocalBackend:
             engine = self._engine()
             folder = str(self._options.folder / folder_name(job))
             result = result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
+            result = accepted_here(result, job, folder, self._recycled)
         except Exception as error:
             log.exception("the worker failed on %s", job.name)
             result = JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")

@@ -16,8 +16,10 @@ from typing import Any
 from gridcwl.backends.local.leftovers import kill_below
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
+from gridcwl.model.acceptance import accepted, refused
 from gridcwl.model.codec import result_from_json, to_plain
 from gridcwl.model.limits import RESULT_BYTES
+from gridcwl.worker.recycle import places_of, recycled_by
 
 _PATIENCE_S = 30.0  # for what was killed to go
 _LAST_WORDS_S = 5.0  # for what a process wrote before its end to be read
@@ -163,7 +165,7 @@ class WorkerProcess:
         # A tool can hold the pipe open, though it is not its own: the end of the process is the end of its results.
         ended.add_done_callback(lambda _: loop.call_later(_LAST_WORDS_S, stdout.feed_eof))
         try:
-            await self._take_in(stdout)
+            await self._take_in(stdout, recycled_by(self._options.get("recycle", ""), process.pid))
         except Exception as error:  # noqa: BLE001  whatever it is: a run that hears nothing any more would wait for ever
             self._broken(error)
             with contextlib.suppress(ProcessLookupError):
@@ -174,13 +176,13 @@ class WorkerProcess:
         except Exception as error:  # noqa: BLE001  as above
             self._broken(error)
 
-    async def _take_in(self, stdout: asyncio.StreamReader) -> None:
+    async def _take_in(self, stdout: asyncio.StreamReader, recycled: str) -> None:
         while (line := await _line(stdout)).endswith(b"\n"):  # else the process ended in the middle of it
             result = _result(line)
             job = self.running.pop(result.id, None)
-            self._workdirs.pop(result.id, None)
+            workdir = self._workdirs.pop(result.id, "")
             if job is not None:
-                self._ended(job, result)
+                self._ended(job, accepted_here(result, job, workdir, recycled))
             self._kept.append(result.id)
 
     async def _give_up_lost(self, code: int) -> None:
@@ -191,6 +193,14 @@ class WorkerProcess:
         for job in lost:
             reason = f"The worker process was lost while the job ran (it ended with {code})."
             self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+
+
+def accepted_here(result: JobResult, job: Job, workdir: str, recycled: str) -> JobResult:
+    """The result, or a failure if it names what is not the job's: a bare tool may write into its worker's pipe."""
+    try:
+        return accepted(result, job, places_of(workdir, recycled))
+    except GridCWLError as error:
+        return refused(job, error)
 
 
 async def _line(stdout: asyncio.StreamReader) -> bytes:
