@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
+from hypothesis import settings
 from hypothesis import strategies as st
+
+EXAMPLES = int(os.environ.get("GRIDCWL_HOSTILE_EXAMPLES", "0"))
+"""Examples for each property; 0 is as many as ``make test`` has time for."""
+
+
+def examples(number: int) -> settings:
+    """The same examples every time, unless more are asked for; no time limit, for machines are busy."""
+    return settings(max_examples=EXAMPLES or number, derandomize=not EXAMPLES, deadline=None, database=None)
+
 
 CLIMBING = ["..", ".", "a/../../b", "../victim", "/abs", "a//b", "a\0b", "", "x" * 256, "\ud800"]
 """Base names that no file may get."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_names import CLIMBING, names, paths
+from hostile_names import CLIMBING, examples, names, paths
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +52,7 @@ def test_a_base_name_that_no_file_can_have_is_refused_by_name(tmp_path: Path, na
     assert files_in(tmp_path) == set()
 
 
+@examples(60)
 @given(
     outputs=st.recursive(
         st.builds(lambda name: {**LITERAL, "basename": name}, names),
@@ -73,6 +74,7 @@ def test_whatever_a_tool_calls_its_outputs_nothing_is_written_elsewhere(
     assert all(path.is_relative_to(out) for path in files_in(folder))
 
 
+@examples(60)
 @given(path=paths)
 def test_a_placement_refuses_what_is_not_below_its_target(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     folder = tmp_path_factory.mktemp("placement")

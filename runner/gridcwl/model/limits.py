@@ -32,6 +32,10 @@ JSON_VALUES = 8_000_000
 JSON_DEPTH = 128
 """How deep lists and objects may be nested in JSON from outside."""
 
+# What a server says
+METADATA_BYTES = 16 * MIB
+"""Metadata of one dataset, and an entry of a cache."""
+
 # What a tool says of its outputs
 LITERAL_BYTES = 64 * MIB
 """``contents`` of a File literal that an output object or an expression makes."""

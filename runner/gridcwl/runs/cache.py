@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -18,11 +19,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from gridcwl.backends.local.backend import folder_name
-from gridcwl.errors import StoreError
-from gridcwl.model import Job, JobResult, ProducedFile
+from gridcwl.errors import GridCWLError, StoreError
+from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.runs.journal import connect
 from gridcwl.runs.sums import local_path, sha1_of
@@ -32,6 +33,7 @@ log = logging.getLogger("gridcwl.runs")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, made REAL, run TEXT, name TEXT, result TEXT) WITHOUT ROWID;
 """
+_SHA1 = re.compile("[0-9a-f]{40}")
 _HERE = "cache:"
 """How the location of a kept file begins."""
 _INPUT = "input:"
@@ -89,7 +91,7 @@ class Cache:
                     "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)",
                     (key, time.time(), job.run, job.name, to_json(kept)),
                 )
-        except (OSError, sqlite3.Error, _NotOurs) as error:
+        except (OSError, sqlite3.Error, _NotOurs, GridCWLError) as error:
             log.warning("The result of %s is not kept for other runs: %s", job.name, error)
 
     async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
@@ -120,7 +122,7 @@ class Cache:
         folder = self._working / folder_name(job)
         try:
             result = self._placed(result_from_json(text), job, folder / "out")
-        except (OSError, _Damaged) as error:
+        except (OSError, _Damaged, GridCWLError) as error:
             log.warning("The result of %s that was kept by run %s cannot be taken: %s", job.name, run, error)
             self.drop(key, job)
             return None
@@ -156,25 +158,44 @@ class Cache:
     # -- taking --------------------------------------------------------------------------------------------------------
 
     def _placed(self, result: JobResult, job: Job, out: Path) -> JobResult:
+        """The result with its files in place. An entry is not trusted: others may write to a shared folder.
+
+        Raises:
+            GridCWLError, _Damaged: the entry is not what gridcwl writes.
+        """
+        if result.outcome is not Outcome.SUCCESS:
+            raise _Damaged("it is not a success")
         out.mkdir(parents=True)
         files = tuple(self._place(file, job, out) for file in result.files)
-        return replace(result, id=job.id, files=files, outdir=_uri(out))
+        return replace(result, id=job.id, files=files, outdir=_uri(out), element="", stdout_log=None, stderr_log=None)
 
     def _place(self, file: ProducedFile, job: Job, out: Path) -> ProducedFile:
         if file.location.startswith(_INPUT):
             return replace(file, location=_given_as(file.location.removeprefix(_INPUT), job))
+        if not file.location.startswith(_HERE):
+            raise _Damaged(f"{file.path} is not in the cache")
         if file.kind == "directory":
-            target = out / file.path
+            target = paths.inside(out, file.path, "A path in the cache")
             target.mkdir(parents=True, exist_ok=True)
             return replace(file, location=_uri(target))
         sha1, _, place = file.location.removeprefix(_HERE).partition("|")
-        target = out / place
-        if not target.exists():
+        if sha1 != file.sha1 or not _SHA1.fullmatch(sha1):
+            raise _Damaged(f"{file.path} has no valid checksum")
+        target = paths.inside(out, place, "A path in the cache")
+        if target.exists():
+            if sha1_of(str(target)) != sha1:
+                raise _Damaged(f"{file.path} is at the place of another file")
+        else:
             self._bring(self._path(sha1), target, file)
         return replace(file, location=_uri(target))
 
     def _bring(self, kept: Path, target: Path, file: ProducedFile) -> None:
-        if not kept.is_file() or kept.stat().st_size != file.size or sha1_of(str(kept)) != file.sha1:
+        if (
+            kept.is_symlink()
+            or not kept.is_file()
+            or kept.stat().st_size != file.size
+            or sha1_of(str(kept)) != file.sha1
+        ):
             # Published outputs are links to the same bytes: whoever changes one in its place changes it here.
             kept.unlink(missing_ok=True)
             raise _Damaged(f"{file.path} is not what it was")
@@ -216,7 +237,8 @@ def _link_or_copy(source: str, target: Path) -> None:
 def _place_of(file: ProducedFile, outdir: str) -> str:
     """Where a file lies in the output directory; elsewhere than its path says if that is a link."""
     if outdir and file.location.startswith(outdir + "/"):
-        return os.fsdecode(unquote(file.location[len(outdir) + 1 :], errors="surrogateescape"))
+        whole = paths.file_path(outdir, "The location of an output directory")
+        return paths.file_path(file.location, "The location of an output")[len(whole) + 1 :]
     return file.path
 
 
@@ -238,7 +260,10 @@ def _given_as(seen: str, job: Job) -> str:
     source = _sources(job).get(target)
     if source is None:
         raise _Damaged(f"{target} is none of the job's inputs")
-    return source.rstrip("/") + rest
+    location = source.rstrip("/") + rest
+    if rest:
+        paths.location(location, "The location of an input in the cache")
+    return location
 
 
 def _uri(path: Path) -> str:

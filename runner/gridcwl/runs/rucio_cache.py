@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gridcwl.errors import GridCWLError
-from gridcwl.model import Job, JobId, JobResult
+from gridcwl.errors import GridCWLError, ResultError
+from gridcwl.model import Job, JobId, JobResult, Outcome, limits, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.runs.cache import Cached
 from gridcwl.stores.rucio.asking import run_now
@@ -52,13 +52,13 @@ class RucioCache:
         """
         try:
             for kept in self._found(key):
-                result = result_from_json(str(kept["result"]))
+                result = _read(kept)
                 if self._is_there(result):
                     self._take_part(job, result)
                     taken = replace(result, id=job.id, element="", stdout_log=None, stderr_log=None)
                     return Cached(str(kept["run"]), str(kept["name"]), taken)
                 log.info("The result of %s in run %s has lost its files", kept["name"], kept["run"])
-        except (GridCWLError, ValueError, KeyError) as error:
+        except (GridCWLError, ValueError, KeyError, TypeError) as error:
             log.warning("No result of others was looked for: %s", error)
         return None
 
@@ -98,7 +98,8 @@ class RucioCache:
         scopes = dict.fromkeys((self.wire.naming.scope, *self.scopes))
         asked = [{"scope": did.scope, "name": did.name} for did in (self._did(scope, key) for scope in scopes)]
         answers = self.wire.client.call_now("get_metadata_bulk", asked, plugin="JSON")
-        return [json.loads(answer[_RESULT]) for answer in answers if answer.get(_RESULT)]
+        texts = [str(answer[_RESULT]) for answer in answers if answer.get(_RESULT)]
+        return [limits.read_json(text, limits.METADATA_BYTES, "An entry of the cache in Rucio") for text in texts]
 
     def _is_there(self, result: JobResult) -> bool:
         """Whether every file still has a replica, with the bytes that it had."""
@@ -155,3 +156,18 @@ class RucioCache:
                 return
             for did, made in datasets.items():
                 await self._make({did: made})
+
+
+def _read(kept: Any) -> JobResult:
+    """The result in an entry, which whoever may write to its scope can have made up.
+
+    Raises:
+        GridCWLError: it is damaged, or names what is not in Rucio.
+    """
+    result = result_from_json(str(kept["result"]))
+    if result.outcome is not Outcome.SUCCESS:
+        raise ResultError("An entry of the cache in Rucio is not a success")
+    for url in (*(file.location for file in result.files), *filter(None, [result.outdir])):
+        did = did_of(paths.location(url, "A location in an entry of the cache in Rucio", {"rucio"}))
+        paths.location(did.url, "A location in an entry of the cache in Rucio", {"rucio"})
+    return result

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hostile_names import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def test_a_path_that_may_leave_its_folder_is_refused(path: str) -> None:
         paths.relative(path, "It")
 
 
+@examples(200)
 @given(hostile)
 def test_an_accepted_path_stays_below_its_folder(path: str) -> None:
     try:
@@ -52,6 +54,7 @@ def test_an_accepted_path_stays_below_its_folder(path: str) -> None:
     assert max(len(os.fsencode(part)) for part in found.split("/")) <= paths.LONGEST_NAME
 
 
+@examples(200)
 @given(hostile)
 def test_a_base_name_is_a_relative_path_of_one_part(name: str) -> None:
     def accepts(check: object) -> bool:
@@ -64,6 +67,7 @@ def test_a_base_name_is_a_relative_path_of_one_part(name: str) -> None:
     assert accepts(paths.basename) == (accepts(paths.relative) and "/" not in name)
 
 
+@examples(200)
 @given(hostile)
 def test_an_absolute_path_is_normalised_and_never_climbs(path: str) -> None:
     try:
@@ -76,6 +80,7 @@ def test_an_absolute_path_is_normalised_and_never_climbs(path: str) -> None:
     assert ".." not in path.split("/")
 
 
+@examples(200)
 @given(st.lists(hostile, min_size=1, max_size=4), st.booleans())
 def test_a_file_url_gives_back_the_path_that_was_quoted_or_nothing(parts: list[str], plainly: bool) -> None:
     path = "/" + "/".join(parts)
@@ -90,6 +95,7 @@ def test_a_file_url_gives_back_the_path_that_was_quoted_or_nothing(parts: list[s
         assert "\0" not in found
 
 
+@examples(200)
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_every_real_file_has_a_url_that_is_accepted(name: str) -> None:
     if name in (".", ".."):

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gridcwl.errors import InputError, StoreError
+from gridcwl.model import paths
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.descriptions import DIRECTORY
 from gridcwl.stores.rucio.names import Did, Query, did_of, read
@@ -154,7 +155,8 @@ class Asking:
                 return
             for said in answers:
                 if DIRECTORY in said:
-                    self._trees[Did(said["scope"], said["name"])] = read_tree(said[DIRECTORY])
+                    did = Did(said["scope"], said["name"])
+                    self._trees[did] = read_tree(said[DIRECTORY], str(did))
 
     def _collection(self, did: Did, kind: str, depth: int = 0) -> Found:
         made: Found = {"class": "Collection", "location": did.url, "basename": basename(did)}
@@ -211,8 +213,12 @@ def _meant(query: Query) -> Iterable[tuple[str, str]]:
 
 
 def basename(did: Did) -> str:
-    """What a tool shall see a DID called."""
-    return path_in(did.name).rpartition("/")[2]
+    """What a tool shall see a DID called.
+
+    Raises:
+        UnsafePath: no file can be called so.
+    """
+    return paths.basename(path_in(did.name).rpartition("/")[2], f"The name of {did} in Rucio")
 
 
 def _file(did: Did, about: Replicas) -> Found:
@@ -235,7 +241,7 @@ def _in_directory(dataset: Did, files: list[Found], said: Said) -> Found:
         did = did_of(file["location"])
         path = said.places.get(str(did)) or place_of(did, dataset)
         if path != file["basename"]:
-            file["path"] = path
+            file["path"] = paths.relative(path, f"The path of {did} in {dataset}")
     if said.folders:
         made["folders"] = list(said.folders)
     return made | ({"basename": said.basename} if said.basename else {})

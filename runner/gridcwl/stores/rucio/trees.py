@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridcwl.model import limits, paths
 from gridcwl.stores.rucio.names import Did, did_of
 from gridcwl.worker.naming import MARK, path_in
 
@@ -57,13 +58,29 @@ def written(tree: Tree, dataset: Did) -> str:
     return json.dumps({name: value for name, value in said.items() if value}, sort_keys=True)
 
 
-def read(text: object) -> Said:
-    """What :func:`written` gave; nothing for whatever else stands there."""
+def read(text: object, dataset: str = "a dataset") -> Said:
+    """What :func:`written` gave; nothing for whatever else stands there.
+
+    Raises:
+        UnsafePath: a name or a path in it would lead out of the Directory.
+        LimitExceeded: it is larger than gridcwl reads.
+    """
+    what = f"A path in the Rucio metadata of {dataset}"
     try:
-        said = json.loads(str(text))
-        return Said(str(said.get("basename", "")), tuple(said.get("folders", ())), dict(said.get("places", {})))
+        said = limits.read_json(str(text), limits.METADATA_BYTES, f"The Rucio metadata of {dataset}")
+        basename, folders, places = (
+            str(said.get("basename", "")),
+            tuple(said.get("folders", ())),
+            said.get("places", {}),
+        )
+        found = Said(basename, folders, dict(places))
     except (ValueError, AttributeError, TypeError):
         return Said()
+    if found.basename:
+        paths.basename(found.basename, what)
+    for path in (*found.folders, *found.places.values()):
+        paths.relative(path, what)
+    return found
 
 
 def place_of(did: Did, dataset: Did) -> str:
