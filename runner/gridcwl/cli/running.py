@@ -65,7 +65,11 @@ def _inputs(session: CwlSession, options: Options) -> Any:
     """The whole input object, what it names by http(s) on this machine."""
     from gridcwl.runs.downloads import with_downloads
 
-    return with_downloads(session.inputs(), options.cache_dir / "downloads")
+    def local(value: Any) -> Any:
+        return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
+
+    session.replace_defaults(local)
+    return local(session.inputs())
 
 
 def _preload(options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from cwltool.process import shortname
 from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
 
+from gridcwl.cwl import origins
 from gridcwl.cwl.access import mend_all
 from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.problems import problems, tidy
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from cwltool.workflow import WorkflowStep
 
     from gridcwl.cwl.context import JobContext
+
+
+_REFERENCE = re.compile(r"""\$\(\w+(\.\w+|\[\d+\]|\['[^']+'\]|\["[^"]+"\])*\)""")
+"""A parameter reference, https://www.commonwl.org/v1.2/CommandLineTool.html#Parameter_references"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +199,8 @@ class CwlEvaluator:
             )
             if isinstance(value, dict | list):
                 normalizeFilesDirs(value)  # a literal gets its name here, where it is made
+                if not _REFERENCE.fullmatch(str(expression_.text).strip()):  # which gives what is there
+                    origins.check(value, origins.Origins(dict(inputs), self_value), f"An expression of step {step.id}")
             return value
 
 

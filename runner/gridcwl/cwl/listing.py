@@ -34,6 +34,8 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         self.entries: dict[str, ProducedFile] = {entry.path.translate(_ALIASES): entry for entry in result.files}
         self.root = result.outdir
         self.escaped = result.escaped
+        self.strangers: list[str] = []
+        """Locations of a settled output object that are neither in the output directory nor on this machine."""
         self._places: dict[str, str] | None = None
         self._children: dict[str, list[str]] = {"": []}
         for path in self.entries:
@@ -236,6 +238,8 @@ def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
         return
     entry = listing.entry(location)
     if entry is None:
+        if location and not location.startswith(("file://", "_:")):
+            listing.strangers.append(location)
         return
     value["location"] = entry.location
     for name in ("basename", "nameroot", "nameext"):

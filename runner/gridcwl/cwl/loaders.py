@@ -37,11 +37,12 @@ class _Session(_Later):
 
     def _make(self) -> Any:
         with imports.one_at_a_time():
-            import requests
             from cachecontrol.caches import SeparateBodyFileCache
             from cachecontrol.wrapper import CacheControl
 
-        return CacheControl(requests.Session(), cache=SeparateBodyFileCache(Path.home() / ".cache" / "salad"))
+            from gridcwl.cwl.anonymous import AnonymousSession
+
+        return CacheControl(AnonymousSession(), cache=SeparateBodyFileCache(Path.home() / ".cache" / "salad"))
 
 
 class _Graph(_Later):
@@ -59,6 +60,11 @@ class _Graph(_Later):
         return graph
 
 
+def lazy_session() -> Any:
+    """A session without credentials, which is made when it is first used."""
+    return _Session()
+
+
 def loader(context: dict[str, Any], **fields: Any) -> OnceLoader:
     """A ``Loader``; ``fields`` are those of its constructor."""
-    return OnceLoader(context, schemagraph=_Graph(), session=_Session(), **fields)
+    return OnceLoader(context, schemagraph=_Graph(), **fields)

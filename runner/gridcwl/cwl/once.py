@@ -27,6 +27,12 @@ _KNOWN = "gridcwl_processes"
 class OnceLoader(Loader):  # type: ignore[misc]
     """schema-salad's, but for what is below ``run:``: ``validate_links`` comes to it in any case; and for aliases."""
 
+    def __init__(self, *positional: Any, session: Any = None, **named: Any) -> None:
+        """See ``Loader.__init__``; where it would make a session of its own, that is one without credentials."""
+        from gridcwl.cwl.loaders import lazy_session
+
+        super().__init__(*positional, session=session or lazy_session(), **named)
+
     def fetch(self, url: str, inject_ids: bool = True, content_types: list[str] | None = None) -> Any:
         """See ``Loader.fetch``; what aliases stand for is expanded, see :mod:`gridcwl.cwl.anchors`."""
         known = url in self.idx

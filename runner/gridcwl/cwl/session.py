@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from gridcwl.cwl.input_options import options_of
 from gridcwl.cwl.javascript import use_node
 from gridcwl.cwl.load import Document, locate, shown
 from gridcwl.cwl.loading import Loading
-from gridcwl.cwl.no_javascript import refuse_javascript, use_no_engine
+from gridcwl.cwl.no_javascript import processes, refuse_javascript, use_no_engine
 from gridcwl.cwl.option_values import absolute
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
@@ -57,6 +57,21 @@ class CwlSession:
         """From now on files may be where these know them."""
         self.context.reach(Remote(files))
 
+    def replace_defaults(self, replaced: Callable[[Any], Any]) -> None:
+        """Put other values in place of those that the document itself gives: defaults, and listings of files.
+
+        Args:
+            replaced: gives the value to use; the same one where nothing is to change.
+        """
+        changed = False
+        for process in processes(self.document.process):
+            steps = [parameter for step in getattr(process, "steps", ()) for parameter in step.tool["inputs"]]
+            changed |= _replaced_in([*process.tool["inputs"], *steps], "default", replaced)
+            listings = [one for one in process.requirements if one.get("class") == "InitialWorkDirRequirement"]
+            changed |= _replaced_in(listings, "listing", replaced)
+        if changed:
+            self.graph = build(self.document.process)
+
     def reveal(self, value: Any) -> Any:
         """Put secrets in place of their stand-ins. cwltool's own ``retrieve`` does not look into tuples."""
         if not self.secrets.secrets:
@@ -73,6 +88,16 @@ class CwlSession:
             if len(str(secret)) >= _SHORTEST_SECRET:
                 text = text.replace(str(secret), "(secret)")
         return text
+
+
+def _replaced_in(holders: Sequence[Any], key: str, replaced: Callable[[Any], Any]) -> bool:
+    changed = False
+    for holder in holders:
+        value = holder.get(key)
+        if isinstance(value, dict | list) and (new := replaced(value)) is not value:
+            holder[key] = new
+            changed = True
+    return changed
 
 
 def open_document(

@@ -20,6 +20,7 @@ from cwltool.process import shortname
 from cwltool.utils import normalizeFilesDirs
 from schema_salad.ref_resolver import file_uri
 
+from gridcwl.cwl import origins
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
@@ -182,7 +183,7 @@ def resolve(
                 remedy="Let the tool write another file, or run the document without --store rucio.",
             )
         directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
-        staged = tuple(_staged_files(captured, name, context.remote))
+        staged = tuple(_staged_files(captured, name, context.remote, tool, inputs))
         job = Job(
             id=job_id,
             run=run,
@@ -237,10 +238,22 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
             jobname=resolved.job.name,
         )
         settle(outputs, listing)
+        _check_strangers(listing, result, builder, resolved.job.name)
         if resolved.remote is not None:
             note_directories(outputs, listing, resolved.remote)
             resolved.remote.settle(outputs)
     return outputs
+
+
+def _check_strangers(listing: ListingFs, result: JobResult, builder: Builder, name: str) -> None:
+    """See that what an output object names elsewhere is an input passed through, or of the job's own making."""
+    if not listing.strangers:
+        return
+    own = {entry.location for entry in result.files} | {result.outdir}
+    inputs = origins.Origins(builder.job)
+    for location in listing.strangers:
+        if location not in own and not inputs.has(location):
+            raise origins.refused(location, f"{name} ended, but its output object")
 
 
 @contextmanager
@@ -274,6 +287,7 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
         normalizeFilesDirs(builder.job)
         outputs = builder.do_eval(tool.tool["expression"])
         normalizeFilesDirs(outputs)
+        origins.check(outputs, origins.Origins(builder.job), f"The expression of {name}")
         if not isinstance(outputs, dict):
             raise ExpressionError(f"{name}: its expression gives {type(outputs).__name__}, not an object")
         if context.remote is not None:
@@ -304,16 +318,37 @@ def _word(value: str | None) -> str | None:
     return str(value) if value else None
 
 
-def _staged_files(captured: CapturedJob, name: str, remote: Remote | None) -> Iterator[StagedFile]:
+def _written(tool: Process) -> Iterator[Any]:
+    """What the document itself names: defaults, and what InitialWorkDirRequirement lists."""
+    for parameter in tool.tool["inputs"]:
+        yield parameter.get("default")
+    yield (tool.get_requirement("InitialWorkDirRequirement")[0] or {}).get("listing")
+
+
+def _is_made_up(location: str, entry: MapperEnt, builder: Builder, *, initial: bool) -> bool:
+    """Whether a staged location may have been made by an expression, of a listing or of secondaryFiles."""
+    if location.startswith("_:") or entry.type.startswith("Create"):
+        return False
+    if initial:
+        return location not in builder.pathmapper
+    return origins.is_remote(location) and not location.startswith("rucio://")
+
+
+def _staged_files(
+    captured: CapturedJob, name: str, remote: Remote | None, tool: Process, given: CwlObject
+) -> Iterator[StagedFile]:
     """Inputs first, then what InitialWorkDirRequirement puts into the output directory."""
     builder = captured.builder
     known = {entry["location"]: entry for entry in builder.files if "location" in entry}
+    inputs = origins.Origins(given, *_written(tool))
     targets: dict[str, MapperEnt] = {}
     initial = StagePathMapper(captured.generatefiles["listing"], "", builder.outdir, separateDirs=False, remote=remote)
     for mapper in (builder.pathmapper, initial):
         for location, entry in mapper.items():
             if not entry.staged:
                 continue
+            if _is_made_up(location, entry, builder, initial=mapper is initial) and not inputs.has(location):
+                raise origins.refused(location, f"An expression of {name}")
             earlier = targets.setdefault(entry.target, entry)
             if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
                 raise DocumentError(

@@ -2,6 +2,9 @@
 
 A URL is asked again in every run, with the ETag and date of what is kept: the bytes come again only if they changed.
 What is kept has its content's digest in its path, so that a run under way never sees its inputs change.
+
+No credentials are sent, whatever a ``.netrc`` says: only a name and password that the URL itself holds, and only to its
+own server. Nothing that was named by https comes by http.
 """
 
 from __future__ import annotations
@@ -29,20 +32,22 @@ log = logging.getLogger("gridcwl.runs")
 _CHUNK = 1 << 20
 _PATIENCE_S = (15, 120)
 """To be connected, and between two pieces of the answer."""
+_HOPS = 10
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
 
 def is_remote(location: Any) -> bool:
     """Whether this is a URL that is fetched here."""
-    return isinstance(location, str) and location.startswith(("http://", "https://"))
+    return isinstance(location, str) and location.lower().startswith(("http://", "https://"))
 
 
-def with_downloads(inputs: Any, folder: Path) -> Any:
+def with_downloads(inputs: Any, folder: Path, most: int) -> Any:
     """The input object with every http(s) File on this machine; itself if there is none.
 
     Args:
         inputs: plain dicts and lists; not changed.
         folder: where downloads are kept for this and other runs.
+        most: bytes of one file.
 
     Raises:
         InputError: one cannot be fetched, or is a Directory, which the web does not have.
@@ -51,7 +56,7 @@ def with_downloads(inputs: Any, folder: Path) -> Any:
     if not any(is_remote(entry.get("location")) for entry in _entries(inputs)):
         return inputs
     try:
-        return _replaced(inputs, Downloads(folder))
+        return _replaced(inputs, Downloads(folder, most))
     except OSError as error:
         raise StoreError(
             f"Inputs cannot be downloaded to {folder}: {error.strerror or error}",
@@ -95,6 +100,8 @@ class Downloads:
     """A folder of downloaded files. Several processes may use it at a time."""
 
     folder: Path
+    most: int
+    """Bytes of one file."""
 
     def fetch(self, url: str) -> Path:
         """The file of a URL, as it is now.
@@ -106,11 +113,15 @@ class Downloads:
         imports.load("requests")
         import requests
 
+        from gridcwl.cwl.anonymous import AnonymousSession
+
+        session = AnonymousSession()
         note = self.folder / "urls" / f"{hashlib.sha256(url.encode()).hexdigest()[:40]}.json"
         known = _read(note)
         headers = {_VALIDATORS[name]: value for name, value in known.get("validators", {}).items()}
         try:
-            with requests.get(url.partition("#")[0], headers=headers, stream=True, timeout=_PATIENCE_S) as answer:
+            session.max_redirects = _HOPS
+            with session.get(url.partition("#")[0], headers=headers, stream=True, timeout=_PATIENCE_S) as answer:
                 if answer.status_code == requests.codes.not_modified:
                     return Path(known["path"])
                 if not answer.ok:
@@ -128,11 +139,15 @@ class Downloads:
 
     def _keep(self, url: str, answer: requests.Response, note: Path) -> Path:
         note.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
+        digest, size = hashlib.sha256(), 0
+        announced = answer.headers.get("Content-Length", "")
+        self._check_size(url, int(announced) if announced.isdigit() else 0)
         with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
             partial = Path(file.name)
             try:
                 for chunk in answer.iter_content(_CHUNK):
+                    size += len(chunk)
+                    self._check_size(url, size)
                     file.write(chunk)
                     digest.update(chunk)
                 file.flush()
@@ -145,6 +160,13 @@ class Downloads:
         validators = {name: answer.headers[name] for name in _VALIDATORS if name in answer.headers}
         _write(note, {"url": _shown(url), "path": str(target), "validators": validators})
         return target
+
+    def _check_size(self, url: str, size: int) -> None:
+        if size > self.most:
+            raise InputError(
+                f"The File {_shown(url)} is larger than {self.most // 1024**2} MiB, and is not downloaded",
+                remedy="Set max_download_mib in the configuration to allow it.",
+            )
 
 
 def _read(note: Path) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""HTTP without credentials: for documents, and for inputs that are named by URLs.
+
+``requests`` takes names and passwords from ``.netrc`` for any host that a URL, or a redirection, leads to. Here only a
+name and password that the URL itself holds are sent, and only to its own server; https never leads to http.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
+
+
+class NotEncrypted(requests.exceptions.InvalidSchema):
+    """A redirection that leads away from https."""
+
+
+class AnonymousSession(requests.Session):
+    """A session that sends no credentials of the user's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _FromUrl()
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        """As requests', but without looking into ``.netrc`` for the new host."""
+        headers = prepared_request.headers
+        before, after = (urlsplit(str(one.url)) for one in (response.request, prepared_request))
+        if (before.scheme, before.hostname, before.port) != (after.scheme, after.hostname, after.port):
+            headers.pop("Authorization", None)
+
+    def get_redirect_target(self, resp: Any) -> str | None:
+        """Where a redirection leads.
+
+        Raises:
+            NotEncrypted: from https to anything else.
+        """
+        target: str | None = super().get_redirect_target(resp)
+        if target is not None and urlsplit(resp.url).scheme == "https":
+            there = urlsplit(urljoin(resp.url, target))
+            if there.scheme != "https":
+                where = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
+                raise NotEncrypted(f"the server redirects to {where}, which is not encrypted")
+        return target
+
+
+class _FromUrl(AuthBase):
+    def __call__(self, request: Any) -> Any:
+        name, password = get_auth_from_url(request.url)
+        return HTTPBasicAuth(name, password)(request) if name or password else request

@@ -1,0 +1,114 @@
+"""Where the Files and Directories may be that a tool or an expression gives: where its inputs are, and nowhere else.
+
+A location is read later on, by the next job or when outputs are published, with the rights of whoever runs the
+document. So a tool cannot have gridcwl fetch a URL by naming one in its outputs, and an expression that works on what a
+tool said cannot either. Locations that a person wrote, in the input object or as a default, are inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from schema_salad.ref_resolver import file_uri
+
+from gridcwl.errors import OutputError
+from gridcwl.model.paths import shown
+from gridcwl.worker.web import shown as without_secrets
+
+_LITERAL = "_:"
+
+
+class Origins:
+    """The locations of a job's inputs: theirs, what is below their Directories, and files beside them of their name."""
+
+    def __init__(self, *inputs: Any) -> None:
+        """Looks at the inputs only when something is asked."""
+        self._inputs = inputs
+        self._known: set[str] | None = None
+        self._above: tuple[str, ...] = ()
+
+    def has(self, location: str) -> bool:
+        """Whether this is the location of an input, or belongs to one."""
+        if self._known is None:
+            self._known, self._above = _gathered(self._inputs)
+        place = normal(location)
+        return place in self._known or (place.startswith(self._above) and "/../" not in f"{place}/")
+
+
+def check(value: Any, origins: Origins, what: str) -> None:
+    """See that a value names nothing but its inputs, and literals.
+
+    Args:
+        value: plain dicts and lists.
+        origins: of what the value was made.
+        what: the beginning of a sentence: "The expression of step x".
+
+    Raises:
+        OutputError: it names something else.
+    """
+    for location in locations(value):
+        if not location.startswith(_LITERAL) and not origins.has(location):
+            raise refused(location, what)
+
+
+def refused(location: str, what: str) -> OutputError:
+    """The error of a location that is nobody's input."""
+    return OutputError(
+        f"{what} names {shown(without_secrets(location))}, which is not one of its inputs",
+        remedy="Only inputs can be passed on. Name the file in the input object, or as the default of an input.",
+    )
+
+
+def locations(value: Any) -> Iterator[str]:
+    """The locations, or else the paths, of all Files and Directories in a value."""
+    if isinstance(value, list):
+        for item in value:
+            yield from locations(item)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            where = value.get("location") or value.get("path")
+            if isinstance(where, str):
+                yield where
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                yield from locations(item)
+
+
+def normal(location: str) -> str:
+    """A location as it is compared: a plain path as its URL."""
+    return (file_uri(location) if location.startswith("/") else location).rstrip("/")
+
+
+def is_remote(location: str) -> bool:
+    """Whether this is on no disk of this machine."""
+    return "://" in location and not location.startswith("file://")
+
+
+def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...]]:
+    known: set[str] = set()
+    above: set[str] = set()
+    for value in values:
+        for entry in _entries(value):
+            where = entry.get("location") or entry.get("path")
+            if not isinstance(where, str) or where.startswith(_LITERAL):
+                continue
+            place = normal(where)
+            known.add(place)
+            # a/b.bam lets a/b.bam.bai and a/b.bai be found, as secondary files are
+            folder, _, name = place.rpartition("/")
+            root = name.rpartition(".")[0] or name
+            above.add(f"{place}/" if entry["class"] == "Directory" else f"{folder}/{root}.")
+    return known, tuple(above)
+
+
+def _entries(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _entries(item)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            yield value
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                yield from _entries(item)
