@@ -6,16 +6,18 @@ import errno
 import os
 import shutil
 import stat
-from typing import Tuple
+from typing import Optional, Tuple
 
 from gridcwl.worker.control import Control
+from gridcwl.worker.paths import below
 
 
-def copy_writable(source: str, target: str, control: Control) -> None:
+def copy_writable(source: str, target: str, control: Control, *, contained: bool = False) -> None:
     """Copy a file or a whole folder; what is read-only there can be written here.
 
     Links are followed, as the original's place will not exist for the tool, but a link to a folder around it, which
-    would never end, is left out.
+    would never end, is left out. With ``contained``, a link that leads out of the folder stays a link, as in a folder
+    that is mounted into a container: a tool may have made it, to get at a file that it may not read.
 
     Raises:
         OSError: no room, or something cannot be read.
@@ -23,15 +25,21 @@ def copy_writable(source: str, target: str, control: Control) -> None:
     """
     status = os.stat(source)
     if stat.S_ISDIR(status.st_mode):
-        _copy_folder(source, target, control, ((status.st_dev, status.st_ino),))
+        root = os.path.realpath(source) if contained else None
+        _copy_folder(source, target, control, ((status.st_dev, status.st_ino),), root)
     else:
         _copy_file(source, target, status.st_mode)
 
 
-def _copy_folder(source: str, target: str, control: Control, around: Tuple[Tuple[int, int], ...]) -> None:
+def _copy_folder(
+    source: str, target: str, control: Control, around: Tuple[Tuple[int, int], ...], root: Optional[str]
+) -> None:
     os.makedirs(target, exist_ok=True)
     for name in os.listdir(source):
         control.check()
+        if root is not None and not below(os.path.realpath(f"{source}/{name}"), root):
+            os.symlink(os.readlink(f"{source}/{name}"), f"{target}/{name}")
+            continue
         try:
             status = os.stat(f"{source}/{name}")
         except OSError as error:
@@ -43,7 +51,7 @@ def _copy_folder(source: str, target: str, control: Control, around: Tuple[Tuple
         elif stat.S_ISDIR(status.st_mode):
             here = (status.st_dev, status.st_ino)
             if here not in around:
-                _copy_folder(f"{source}/{name}", f"{target}/{name}", control, (*around, here))
+                _copy_folder(f"{source}/{name}", f"{target}/{name}", control, (*around, here), root)
 
 
 def _copy_file(source: str, target: str, mode: int) -> None:

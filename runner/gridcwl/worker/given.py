@@ -78,7 +78,7 @@ class Options:
     site: str = ""
     """Where this machine is, as storage elements name their sites; empty if it is at none."""
     max_mounts: int = 200
-    """With more read-only inputs than this, a container gets their folders mounted instead of each of them."""
+    """With more read-only inputs than this, a container gets hard links in one mounted folder."""
 
 
 def complete(job: Plain) -> Plain:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Dict, NamedTuple, Optional
 
-from gridcwl.worker.fetch import file_url, quote_path
+from gridcwl.worker.fetch import file_url
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.plan import above
 from gridcwl.worker.stage import Input, Staging
@@ -88,7 +88,8 @@ class Links:
         for folder in (path, *above(path)):
             original = self._originals.get(folder)
             if original is not None:
-                return _existing(_below(original, path[len(folder) + 1 :]))
+                child = path[len(folder) + 1 :]
+                return _existing(original.child(child, contained=not self._layout.bare) if child else original)
         inside = _relative(path, self._root)
         if inside is not None:
             return Leads(inside=inside) if os.path.lexists(f"{self._layout.out}/{inside}") else None
@@ -109,13 +110,9 @@ class Links:
         return originals
 
 
-def _below(original: Input, rest: str) -> Input:
-    if not rest:
-        return original
-    return original._replace(location=f"{original.location}/{quote_path(rest)}", host=f"{original.host}/{rest}")
-
-
 def _existing(original: Input) -> Optional[Leads]:
+    if original.leads_out():
+        raise Escape
     return Leads(original=original) if os.path.exists(original.host) else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Set
 
 from gridcwl.worker.engine import Plain
@@ -50,21 +49,6 @@ def above(path: str) -> Iterable[str]:
     while end > 0:
         yield path[:end]
         end = path.rfind("/", 0, end)
-
-
-def shared_folders(folders: Set[str], limit: int) -> Set[str]:
-    """At most ``limit`` folders that hold all the given ones: as few steps up as it takes, the deepest first."""
-    shared = _outermost(folders)
-    while len(shared) > limit:
-        deepest = max(folder.count("/") for folder in shared)
-        shared = _outermost(
-            {posixpath.dirname(folder) if folder.count("/") == deepest else folder for folder in shared}
-        )
-    return shared
-
-
-def _outermost(folders: Set[str]) -> Set[str]:
-    return {folder for folder in folders if not any(outer in folders for outer in above(folder))}
 
 
 def _depth(item: Plain) -> int:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
+from gridcwl.worker import hard_links
 from gridcwl.worker.control import Control
 from gridcwl.worker.copies import copy_writable
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
-from gridcwl.worker.fetch import Fetched, Wanted, fetch, file_url, known_of, nearest_first
+from gridcwl.worker.fetch import Fetched, Wanted, fetch, known_of, nearest_first, quote_path
 from gridcwl.worker.given import Options
 from gridcwl.worker.layout import Layout
-from gridcwl.worker.plan import above, plan, shared_folders
+from gridcwl.worker.paths import below
+from gridcwl.worker.plan import above, plan
 
 IN_RUCIO = "rucio://"
 """How the location of an input begins whose sources are the replicas that Rucio named."""
+
+
+MOUNTS = 1000
+"""The most mounts of a container."""
 
 
 class Input(NamedTuple):
@@ -26,9 +32,20 @@ class Input(NamedTuple):
     host: str
     """Absolute path on this machine."""
     link: Optional[str] = None
-    """The text of the symbolic link at the target; None for a mount."""
+    """The text of the symbolic link at the target; None for a mount or a hard link."""
     in_place: bool = False
     """The tool may have changed it."""
+    root: Optional[str] = None
+    """In a container: the folder that symbolic links may not lead out of, as the tool could not have followed them."""
+
+    def child(self, path: str, *, contained: bool) -> "Input":
+        """What lies below this directory, at a relative path."""
+        root = (self.root or os.path.realpath(self.host)) if contained else None
+        return self._replace(location=f"{self.location}/{quote_path(path)}", host=f"{self.host}/{path}", root=root)
+
+    def leads_out(self) -> bool:
+        """Whether it lies behind a symbolic link that leads out of its root."""
+        return self.root is not None and not below(os.path.realpath(self.host), self.root)
 
 
 class Staging:
@@ -52,6 +69,7 @@ class Staging:
         self._control = control
         self._made = {layout.out, layout.tmp, layout.inputs}
         self._extras = 0
+        self._sides = 0
         self._originals: Dict[str, Fetched] = {}
 
     def run(self) -> None:
@@ -78,7 +96,7 @@ class Staging:
             except OSError as error:
                 raise failure_of(error, f"staging in {printable(item['target'])}") from error
         if self._originals:
-            self._mount_originals()
+            self._show_originals()
         self.mounts.sort(key=lambda mount: mount.target.count("/"))
 
     def host(self, seen: str) -> Optional[str]:
@@ -127,7 +145,7 @@ class Staging:
         # What came from elsewhere cannot be changed there: then the tool changes a copy.
         if writable and (got.source or not self._job["in_place"]):
             place = self._place(target, writable=True, folder=got.directory)
-            copy_writable(got.path, place, self._control)
+            copy_writable(got.path, place, self._control, contained=not self._layout.bare)
         elif target not in self._plan.ancestors:
             self._show(target, got, writable)
         elif writable:
@@ -140,13 +158,16 @@ class Staging:
         _make_folder(self._place(target, writable=False, folder=True))
         with os.scandir(got.path) as entries:
             for entry in entries:
-                child, below = got.child(entry.name, entry.is_dir()), f"{target}/{entry.name}"
-                if below in self._targets:
+                child, place = got.child(entry.name, entry.is_dir()), f"{target}/{entry.name}"
+                if place in self._targets:
                     continue
-                if below in self._plan.ancestors:
-                    self._take_apart(below, child)
+                if entry.is_symlink() and not self._layout.bare and place not in self._plan.ancestors:
+                    # As in a mount: it leads where it leads in there. Followed here, it could lead to any file.
+                    os.symlink(os.readlink(entry.path), self._place(place, writable=False))
+                elif place in self._plan.ancestors:
+                    self._take_apart(place, child)
                 else:
-                    self._show(below, child, writable=False)
+                    self._show(place, child, writable=False)
 
     def _show(self, target: str, got: Fetched, writable: bool) -> None:
         """Let the tool see the original."""
@@ -158,36 +179,40 @@ class Staging:
         else:
             self._originals[target] = got
 
-    def _mount_originals(self) -> None:
-        """Read-only originals: each by its own mount, or, when they are very many, by their folders.
+    def _show_originals(self) -> None:
+        """Read-only originals: each by its own mount or, where they are more than ``max_mounts``, by hard links.
 
-        A container with thousands of mounts starts slowly or not at all: the engine's requests, the kernel's table and
-        apptainer's command line each have a limit. So beyond ``max_mounts`` the folders that hold the originals are
-        mounted instead, once each, at a side directory, and symbolic links at the targets lead there. The tool can
-        then read the originals' neighbours as well; that is the price.
+        Every mount costs about a millisecond, and the engine's requests and command lines have a limit. So the links
+        are made in the folder for inputs, which is mounted read-only as a whole; elsewhere a symbolic link leads there.
+        What cannot be linked is mounted all the same, and copied if that would be more than ``MOUNTS``. A folder that
+        holds an original is never mounted: the tool would see the original's neighbours.
         """
-        if len(self._originals) <= self._options.max_mounts:
-            for target, got in self._originals.items():
-                self._mount(target, got, writable=False)
-            return
-        real = _real_paths(self._originals)
-        sides: Dict[str, str] = {}
-        folders = {os.path.dirname(path) for path in real.values()}
-        for folder in sorted(shared_folders(folders, self._options.max_mounts)):
-            number = f"/.sources/{len(sides)}"
-            _make_folder(self._made_parents(self._layout.inputs + number))
-            sides[folder] = side = self._layout.seen_inputs + number
-            self.mounts.append(Mount(folder, side))
-            self.inputs[side] = Input(file_url(folder), folder)
+        many = len(self._originals) > self._options.max_mounts
         for target, got in self._originals.items():
-            path = real[target]
-            folder = next(folder for folder in above(path) if folder in sides)
-            if self._inside(target) is None:
+            if not many or not self._linked(target, got):
                 self._mount(target, got, writable=False)
-            else:
-                link = sides[folder] + path[len(folder) :]
-                os.symlink(link, self._place(target, writable=False))
-                self.inputs[target] = Input(got.location, path, link=link)
+
+    def _linked(self, target: str, got: Fetched) -> bool:
+        """Make the original visible without a mount of its own; False if it has to be mounted."""
+        inside = self._inside(target)
+        if inside is None:
+            return False
+        host, inputs = os.path.realpath(got.path), self._layout.inputs
+        place, text = inside, None
+        if not inside.startswith(inputs + "/"):  # where the tool may write, it would write to the original
+            self._sides += 1
+            side = f"/.linked/{self._sides}/{os.path.basename(target)}"
+            place, text = inputs + side, self._layout.seen_inputs + side
+        self._made_parents(place)
+        if not hard_links.link(host, place, directory=got.directory):
+            if len(self.mounts) < MOUNTS:
+                return False
+            hard_links.copy(host, place, self._control, directory=got.directory)
+        if text is not None:
+            os.symlink(text, self._made_parents(inside))
+            self.inputs[text] = Input(got.location, host)
+        self.inputs[target] = Input(got.location, host, link=text)
+        return True
 
     def _mount(self, target: str, got: Fetched, writable: bool) -> None:
         host = os.path.realpath(got.path)
@@ -245,19 +270,6 @@ def _write(path: str, text: str, writable: bool) -> None:
         data = memoryview(text.encode("utf-8", "surrogateescape"))
         while data:
             data = data[file.write(data) :]
-
-
-def _real_paths(originals: Dict[str, Fetched]) -> Dict[str, str]:
-    """Targets to paths without symbolic links; folders are looked at once, for there are few and files are many."""
-    folders: Dict[str, str] = {}
-    paths: Dict[str, str] = {}
-    for target, got in originals.items():
-        parent, _, name = got.path.rpartition("/")
-        if parent not in folders:
-            folders[parent] = os.path.realpath(parent or "/").rstrip("/")
-        path = f"{folders[parent]}/{name}"
-        paths[target] = os.path.realpath(path) if os.path.islink(path) else path
-    return paths
 
 
 __all__: Sequence[str] = ("Input", "Staging")

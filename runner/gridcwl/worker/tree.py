@@ -8,7 +8,6 @@ import stat
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gridcwl.worker.failure import Failure, printable
-from gridcwl.worker.fetch import quote_path
 from gridcwl.worker.globs import Glob, Part
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.limits import RESULT_FILES
@@ -131,7 +130,7 @@ class Tree:
     def _node(self, folder: Node, name: str, kind: int) -> Optional[Node]:
         path = f"{folder.path}/{name}" if folder.path else name
         if folder.original is not None:
-            return _below_original(path, folder.original, name)
+            return _of_original(path, folder.original.child(name, contained=not self._layout.bare))
         real = f"{folder.real}/{name}" if folder.real else name
         staged = self._staged(real, kind)
         if staged is not None:
@@ -178,13 +177,9 @@ class Tree:
             raise Failure("The symbolic links between the output directory's folders multiply its entries without end.")
 
 
-def _below_original(path: str, folder: Input, name: str) -> Optional[Node]:
-    return _of_original(
-        path, folder._replace(location=f"{folder.location}/{quote_path(name)}", host=f"{folder.host}/{name}")
-    )
-
-
 def _of_original(path: str, original: Input) -> Optional[Node]:
+    if original.leads_out():
+        return None
     try:
         kind = _kind_of_mode(os.stat(original.host).st_mode)
     except FileNotFoundError:

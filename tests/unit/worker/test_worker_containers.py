@@ -1,12 +1,14 @@
 """What a container is given, and what its mounts leave behind; the engine is pretended."""
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
 from worker_builders import PretendContainers, entry, job, literal, paths, staged
 
+from gridcwl.worker import stage
 from gridcwl.worker.engine import Mount
-from gridcwl.worker.plan import shared_folders
 
 IMAGE = {"id": "debian"}
 
@@ -137,44 +139,121 @@ def test_a_link_to_a_literal_is_that_literal(bench):
     assert entry(result, "x")["location"] == (bench.workdir / "in/text").as_uri()
 
 
-def test_very_many_inputs_take_few_mounts(bench):
-    inputs = []
-    for number in range(300):
-        data = bench.file(f"jobs/{number}/out/data", str(number))
-        inputs.append(staged(f"/gridcwl/in/{number}/data", data.as_uri()))
+def many(bench, number, target="/gridcwl/in/{}/data"):
+    return [staged(target.format(n), bench.file(f"jobs/{n}/out/data", str(n)).as_uri()) for n in range(number)]
 
+
+def test_very_many_inputs_are_hard_links_and_no_folder_that_holds_one_is_mounted(bench):
     engine, result = run(
-        bench, *inputs, tool=in_out(bench, lambda: Path("link").symlink_to("/gridcwl/in/7/data")), max_mounts=50
+        bench,
+        *many(bench, 300),
+        tool=in_out(bench, lambda: Path("link").symlink_to("/gridcwl/in/7/data")),
+        max_mounts=50,
     )
 
-    side = engine.call.mounts[-1]
-    assert side == Mount(str(bench.folder / "jobs"), "/gridcwl/in/.sources/0")
-    assert (bench.workdir / "in/7/data").readlink() == Path("/gridcwl/in/.sources/0/7/out/data")
-    assert len(engine.call.mounts) == 4
+    assert [mount.target for mount in engine.call.mounts] == ["/gridcwl/out", "/gridcwl/tmp", "/gridcwl/in"]
+    assert (bench.workdir / "in/7/data").samefile(bench.folder / "jobs/7/out/data")
     assert entry(result, "link")["location"] == (bench.folder / "jobs/7/out/data").as_uri()
 
 
+def test_very_many_inputs_in_the_output_directory_are_links_to_where_nobody_can_write(bench):
+    engine, result = run(bench, *many(bench, 3, "/gridcwl/out/{}"), max_mounts=2)
+
+    assert len(engine.call.mounts) == 3
+    link = str((bench.out / "1").readlink())
+    assert link.startswith("/gridcwl/in/")
+    assert (bench.workdir / "in" / link[len("/gridcwl/in/") :]).samefile(bench.folder / "jobs/1/out/data")
+    assert entry(result, "1")["location"] == (bench.folder / "jobs/1/out/data").as_uri()
+
+
+def test_of_very_many_inputs_directories_are_linked_file_by_file(bench):
+    bench.file("tree/sub/a", "a")
+    (bench.folder / "tree/sub/link").symlink_to("/etc/passwd")
+
+    engine, _ = run(
+        bench, *many(bench, 3), staged("/gridcwl/in/tree", bench.folder / "tree", kind="directory"), max_mounts=2
+    )
+
+    assert len(engine.call.mounts) == 3
+    assert (bench.workdir / "in/tree/sub/a").samefile(bench.folder / "tree/sub/a")
+    assert (bench.workdir / "in/tree/sub/link").readlink() == Path("/etc/passwd")
+
+
+def test_what_cannot_be_linked_is_mounted_and_beyond_a_limit_copied(bench, monkeypatch):
+    def another_file_system(*_, **__):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", another_file_system)
+    monkeypatch.setattr(stage, "MOUNTS", 3 + 5)
+    engine, _ = run(bench, *many(bench, 10), max_mounts=2)
+
+    assert len(engine.call.mounts) == 8
+    copies = [n for n in range(10) if (bench.workdir / f"in/{n}/data").read_text() == str(n)]
+    assert len(copies) == 5
+
+
 def test_very_many_inputs_through_links_lead_to_the_real_files(bench):
-    bench.file("real/data")
-    (bench.folder / "links").mkdir()
+    data = bench.file("real/data")
     inputs = []
     for number in range(4):
-        link = bench.folder / "links" / str(number)
-        link.symlink_to("../real/data")
+        link = bench.folder / f"link{number}"
+        link.symlink_to("real/data")
         inputs.append(staged(f"/gridcwl/in/{number}", link))
 
-    engine, _ = run(bench, *inputs, max_mounts=3)
+    run(bench, *inputs, max_mounts=3)
 
-    assert engine.call.mounts[-1].source == str(bench.folder / "real")
-    assert (bench.workdir / "in/0").readlink() == Path("/gridcwl/in/.sources/0/data")
+    assert (bench.workdir / "in/0").samefile(data)
+    assert not (bench.workdir / "in/0").is_symlink()
 
 
-def test_folders_are_shared_no_higher_than_needed():
-    folders = {"/data/a/1", "/data/a/2", "/data/a/3", "/other"}
+def leaky(bench):
+    """A directory as a tool may have left it, with links to a file and a folder that are not its own."""
+    secret = bench.file("home/secret", "secret")
+    bench.file("tree/own", "own")
+    (bench.folder / "tree/inner").symlink_to("own")
+    (bench.folder / "tree/file").symlink_to(secret)
+    (bench.folder / "tree/folder").symlink_to(bench.folder / "home")
+    return bench.folder / "tree"
 
-    assert shared_folders(folders, 4) == folders
-    assert shared_folders(folders, 2) == {"/data/a", "/other"}
-    assert shared_folders({"/data", "/data/a/1"}, 2) == {"/data"}
+
+def test_a_writable_copy_of_a_directory_has_nothing_from_outside_of_it(bench):
+    run(bench, staged("/gridcwl/out/d", leaky(bench), kind="directory", writable=True))
+
+    assert (bench.out / "d/inner").read_text() == "own"
+    assert not (bench.out / "d/inner").is_symlink()
+    assert (bench.out / "d/file").is_symlink()
+    assert (bench.out / "d/folder").is_symlink()
+
+
+def test_a_directory_that_is_taken_apart_shows_nothing_from_outside_of_it(bench):
+    tree = leaky(bench)
+
+    engine, _ = run(bench, staged("/gridcwl/in/d", tree, kind="directory"), literal("/gridcwl/in/d/added", "more"))
+
+    assert {mount.source for mount in engine.call.mounts[3:]} == {str(tree / "own")}
+    assert (bench.workdir / "in/d/file").is_symlink()
+
+
+@pytest.mark.parametrize("link", ["/gridcwl/in/d/file", "/gridcwl/in/d/folder/secret", "/gridcwl/in/d/folder"])
+def test_a_link_through_an_input_that_leads_out_of_it_is_no_output(bench, link):
+    _, result = run(
+        bench,
+        staged("/gridcwl/in/d", leaky(bench), kind="directory"),
+        tool=in_out(bench, lambda: Path("x").symlink_to(link)),
+    )
+
+    assert result["files"] == []
+    assert result["escaped"] == ["x"]
+
+
+def test_a_directory_that_is_passed_on_has_nothing_from_outside_of_it(bench):
+    _, result = run(
+        bench,
+        staged("/gridcwl/in/d", leaky(bench), kind="directory"),
+        tool=in_out(bench, lambda: Path("x").symlink_to("/gridcwl/in/d")),
+    )
+
+    assert [file["path"] for file in result["files"]] == ["x", "x/inner", "x/own"]
 
 
 def test_standard_input_is_the_original(bench):

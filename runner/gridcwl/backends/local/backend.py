@@ -104,6 +104,7 @@ class LocalBackend:
         self._handing_over: set[asyncio.Task[None]] = set()
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
+            max_mounts=0 if options.reuse_containers else WorkerOptions.max_mounts,
             capabilities=options.capabilities,
             processes=options.processes,
             **limits,

@@ -32,7 +32,7 @@ from gridcwl.backends.local.docker_engine import (
     remove,
 )
 from gridcwl.backends.local.docker_stream import Attachment, ExecAttachment, Streams
-from gridcwl.backends.local.slots import Needs, Shape, Slot, needs, roots_for
+from gridcwl.backends.local.slots import Needs, Shape, Slot, needs
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.engine import Call, EngineError, Exit
 
@@ -47,7 +47,7 @@ class ReusingDockerEngine(DockerEngine):
     """As ``DockerEngine``, but quicker, and with less between one job and the next of the same image.
 
     Args:
-        folder: the run's working folder. Below are the jobs' own folders; warm containers see it read-only.
+        folder: the run's working folder, below which jobs have their own folders.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,6 @@ class ReusingDockerEngine(DockerEngine):
         self._slots = Path(self._folder) / "slots"
         self._numbers = itertools.count()
         self._idle: dict[tuple[Any, ...], list[Warm]] = {}
-        self._roots: dict[str, tuple[str, ...]] = {}
         self._warm_lock = threading.Lock()
         self._unfit: dict[str, bool] = {}
 
@@ -114,23 +113,13 @@ class ReusingDockerEngine(DockerEngine):
         assert call.image is not None
         run = call.labels.get("gridcwl.run", "")
         with self._warm_lock:
-            roots = roots_for(wanted.originals, self._folder, self._roots.get(call.image, ()))
-            if roots is None:
-                return None
-            self._roots[call.image] = roots
-            shape = Shape(wanted.targets, roots)
+            shape = Shape(wanted.targets)
             key = (call.image, run, shape, call.cores, call.capabilities, call.processes)
             idle = self._idle.get(key)
             while idle:
                 if not (warm := idle.pop()).connection.watch.ended():  # else the engine's end was its end
                     return warm
                 warm.slot.remove()
-            # Those that see fewer folders than are needed now will not be wanted again.
-            old = [
-                self._idle.pop(other) for other in list(self._idle) if other[:2] == key[:2] and other[2].roots != roots
-            ]
-        for one in itertools.chain.from_iterable(old):
-            one.discard()
         try:
             return Warm(self._connect(), key, Slot(self._slots / f"{os.getpid()}-{next(self._numbers)}", shape), call)
         except EngineError as error:
@@ -226,7 +215,14 @@ class WarmJob:
             "WorkingDir": call.workdir,
         }
         identifier = _execute(self._api, self._warm.id, body)
-        return identifier, ExecAttachment(self._api, identifier, lambda: _state(self._api, identifier)["Running"])
+        return identifier, ExecAttachment(self._api, identifier, lambda: self._may_say_more(identifier))
+
+    def _may_say_more(self, identifier: str) -> bool:
+        """Whether more output can come: the tool runs, or it left nothing that could hold its streams open.
+
+        A loaded engine delivers the last output long after it has reported the end of the tool.
+        """
+        return bool(_state(self._api, identifier)["Running"]) or self._warm.is_empty()
 
     def wait(self) -> Exit:
         """See ``Container.wait``."""
