@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl import imports
+from gridcwl.cli.terminal import escaped, raw
 from gridcwl.cli.whereabouts import Whereabouts
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
@@ -41,7 +42,7 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         try:
-            print(self.format(record), file=sys.stderr)
+            print(escaped(self.format(record)), file=sys.stderr)
         except Exception:  # noqa: BLE001  as logging.Handler says: never raise from here
             self.handleError(record)
 
@@ -95,11 +96,11 @@ class PlainWatcher:
 
     def job_failed(self, failure: JobFailure) -> None:
         """See ``Watcher``."""
-        print(self.hide(failure_text(failure)), file=sys.stderr)
+        print(escaped(self.hide(failure_text(failure))), file=sys.stderr)
 
     def failed(self, where: str, error: Exception) -> None:
         """See ``Watcher``."""
-        text = str(error)
+        text = escaped(str(error))
         print(f"gridcwl: {text if text.startswith(where) else f'{where}: {text}'}", file=sys.stderr)
 
     def tick(self) -> None:
@@ -127,7 +128,7 @@ class PlainWatcher:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            print(f"[{elapsed(self._begun)}] {text}", file=sys.stderr)
+            print(f"[{elapsed(self._begun)}] {escaped(text)}", file=sys.stderr)
 
 
 class LiveWatcher(PlainWatcher):
@@ -139,7 +140,7 @@ class LiveWatcher(PlainWatcher):
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=raw(sys.stderr))
         self._live: Live = Live(
             console=self._console, get_renderable=self._table, refresh_per_second=4, redirect_stdout=False
         )
@@ -174,6 +175,7 @@ def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: s
     """
     imports.load("rich")
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, title=f"gridcwl  {time_}", title_justify="left", title_style="bold")
     table.add_column("step", no_wrap=True)
@@ -184,7 +186,7 @@ def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: s
         begun = step.running if step.is_workflow else running.get(step.name, 0)
         waiting = 0 if step.total is None else step.total - step.done - step.failed - step.skipped - begun
         table.add_row(
-            "  " * (len(step.path) - 1) + step.path[-1],
+            Text("  " * (len(step.path) - 1) + escaped(step.path[-1])),
             _done(step),
             str(begun or ""),
             str(waiting or ""),
@@ -200,13 +202,14 @@ def places_of(rows: Sequence[tuple[str, str, int]]) -> Table:
     """Where jobs are, and how they stand there."""
     imports.load("rich")
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     table.add_column("site", no_wrap=True)
     table.add_column("state", style="dim", no_wrap=True)
     table.add_column("jobs", justify="right", no_wrap=True)
     for site, detail, number in rows:
-        table.add_row(site, detail, str(number))
+        table.add_row(Text(escaped(site)), Text(escaped(detail)), str(number))
     return table
 
 

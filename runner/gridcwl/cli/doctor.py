@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gridcwl import imports
+from gridcwl.cli.terminal import escaped, raw
 
 if TYPE_CHECKING:
     from gridcwl.cli.health import Finding
@@ -50,7 +51,8 @@ def _print(finding: Finding) -> None:
     from rich.text import Text
 
     mark, style = _DRAWN[finding.state]
+    dim = style if style == "dim" else ""
     line = Text.assemble(
-        (mark, style), f" {finding.check:<{_WIDTH}} ", (finding.text, style if style == "dim" else ""), (remedy, "cyan")
+        (mark, style), f" {finding.check:<{_WIDTH}} ", (escaped(finding.text), dim), (escaped(remedy), "cyan")
     )
-    Console(highlight=False, soft_wrap=True).print(line)
+    Console(file=raw(sys.stdout), highlight=False, soft_wrap=True).print(line)

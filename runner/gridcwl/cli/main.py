@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gridcwl.cli.options import Options, parse
+from gridcwl.cli.terminal import escaping
 from gridcwl.errors import EXIT_FAILURE, GridCWLError
 
 log = logging.getLogger("gridcwl")
@@ -29,6 +30,11 @@ def entry() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code, which is cwltool's: 0, 1, or 33 for what is not supported."""
+    with escaping():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(arguments)
     except GridCWLError as error:

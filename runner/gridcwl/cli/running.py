@@ -20,6 +20,7 @@ from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.grid_options import choice, from_plain
 from gridcwl.cli.options import Options
 from gridcwl.cli.store_options import open_place
+from gridcwl.cli.terminal import escaped_json
 from gridcwl.errors import ConfigError, RunCancelled, StoreError
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def _write_json(value: Any, stream: BinaryIO) -> None:
     """Piece by piece: the text of a hundred thousand Files, and its parts, would need more memory than the run."""
     pieces = json.JSONEncoder(indent=4, ensure_ascii=False, default=_number).iterencode(value)
     while part := "".join(itertools.islice(pieces, _PIECES)):
-        stream.write(part.encode("utf-8", "surrogateescape"))
+        stream.write(escaped_json(part).encode("utf-8", "surrogateescape"))
     stream.write(b"\n")
 
 

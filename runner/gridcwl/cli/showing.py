@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.grid_commands import print_pending
 from gridcwl.cli.tables import duration, moment, show
+from gridcwl.cli.terminal import print_file
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.explain import Answer, explained
 from gridcwl.runs.folder import RunFolder, all_folders, find
@@ -247,9 +247,7 @@ def _print_logs(folder: RunFolder, history: History, row: JobRow) -> int:
             print(attempt.reason)
         for name, path in streams:
             print(f"--- {name}", flush=True)
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            print_file(path)
         print(flush=True)
     return said
 

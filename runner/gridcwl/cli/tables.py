@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from gridcwl import imports
+from gridcwl.cli.terminal import escaped, raw
 
 _STYLES = {"success": "green", "running": "cyan", "failed": "red", "killed": "yellow", "cancelled": "yellow"}
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table on stdout."""
-    listed = [[str(cell) for cell in row] for row in rows]
+    listed = [[escaped(str(cell)).replace("\n", " ") for cell in row] for row in rows]
     if sys.stdout.isatty():
         _drawn(columns, listed, right)
         return
@@ -37,7 +38,7 @@ def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) 
         table.add_column(column, justify="right" if column in right else "left", no_wrap=column == columns[0])
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(table)
+    Console(file=raw(sys.stdout)).print(table)
 
 
 def amount(number: int) -> str:
