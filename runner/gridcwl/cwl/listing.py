@@ -13,7 +13,9 @@ from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
 from gridcwl.cwl.remote import Remote
+from gridcwl.errors import OutputError
 from gridcwl.model import JobResult, ProducedFile
+from gridcwl.model.limits import CONTENTS_BYTES
 
 _ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 """Bytes of names that are not UTF-8, and characters of Unicode's private area that stand for them while cwltool, which
@@ -171,6 +173,11 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
             return self._open(path, mode)
         if entry.contents is not None:
             held = base64.b64decode(entry.contents)
+            if len(held) == CONTENTS_BYTES < entry.size:  # the worker sends so much, and CWL demands an error
+                raise OutputError(
+                    f"The output file {entry.path} is larger than 64 KiB, the most that loadContents reads",
+                    remedy="Take loadContents away, or let the tool write less.",
+                )
             return io.BytesIO(held) if "b" in mode else io.StringIO(held.decode("utf-8"))
         return self._open(entry.location, mode)
 

@@ -13,6 +13,7 @@ import threading
 from typing import Any, BinaryIO, Mapping, Optional, Union
 
 from gridcwl.worker.engine import Call, EngineError, Exit
+from gridcwl.worker.orphans import ORPHANS
 
 _Stream = Union[int, BinaryIO]
 
@@ -46,14 +47,25 @@ class BareEngine:
             stdout = files.enter_context(_created(call.stdout))
             # Both streams in one file share one position, or they would overwrite each other.
             stderr = stdout if call.stderr == call.stdout else files.enter_context(_created(call.stderr))
-            return BareProcess(_spawned(call, stdin, stdout, stderr))
+            if call.image is not None:  # an engine's command, which has children of its own
+                return BareProcess(_spawned(call, stdin, stdout, stderr))
+            number = ORPHANS.begin()
+            try:
+                process = _spawned(call, stdin, stdout, stderr)
+            except BaseException:
+                ORPHANS.ended(number)
+                raise
+            ORPHANS.began(number, process.pid)
+            return BareProcess(process, number, call.environment.get("HOME", ""))
 
 
 class BareProcess:
     """A started process and the group that it leads."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", number: int = 0, home: str = "") -> None:
+        """``number`` and ``home``: the tool's, as ``Orphans`` knows it."""
         self.pid = process.pid
+        self._number, self._home = number, home
         self._process = process
         self._lock = threading.Lock()
         self._ended = False
@@ -70,6 +82,7 @@ class BareProcess:
             self._ended = True
         code = _exit_code(status)
         self._process.returncode = code  # else Popen would wait for it as well
+        ORPHANS.ended(self._number, self._home)
         return Exit(code=code, cpu_s=usage.ru_utime + usage.ru_stime, max_rss_mib=_max_rss_mib(usage.ru_maxrss))
 
     def terminate(self) -> None:

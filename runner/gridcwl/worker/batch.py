@@ -34,6 +34,7 @@ from gridcwl.worker.failure import PERMANENT, SUCCESS
 from gridcwl.worker.fetch import file_url
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.paths import file_path, inside
 
 JOBS = "gridcwl-jobs.jsonl.gz"
@@ -84,8 +85,11 @@ class Part:
         stopped = stop_on_signals(self._control)
         if self._carried:
             _unpack(FILES, self._folder)
+        if all(job.get("image") is None for job in self._jobs):
+            ORPHANS.watch()
         with ThreadPoolExecutor(max_workers=self._width) as pool:
             made = list(pool.map(self._one, range(len(self._jobs))))
+        ORPHANS.end_all()
         # dereference: else one of two hard links comes as a link, which nobody would follow
         with tarfile.open(RESULTS, "w:gz", compresslevel=6, dereference=True) as archive:
             for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9

@@ -22,6 +22,7 @@ from gridcwl.worker.engine import Engine, EngineError, Plain
 from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.orphans import ORPHANS
 
 ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")
 
@@ -52,7 +53,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return 2
     folder = os.path.dirname(os.path.abspath(options.job))
     given = Options(base=folder, write_files=True, site=options.site)
+    if not engine.containers:
+        ORPHANS.watch()
     result = run_job(job, options.workdir or folder, engine, control, options=given)
+    ORPHANS.end_all()
     if result["outcome"] == SUCCESS:
         return 0
     print(f"gridcwl-worker: {result['outcome']}: {result['reason']}", file=sys.stderr)

@@ -25,6 +25,7 @@ from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.recycle import Recycler, recycled_by
 
 GONE = "The client that wanted this job is gone."
@@ -50,6 +51,7 @@ class Server:
         for control in list(self._controls.values()):
             control.stop(GONE)
         self._pool.shutdown(wait=True)
+        ORPHANS.end_all()
         for result, workdir in self._not_kept.values():
             record.end(result, workdir)
 
@@ -95,6 +97,7 @@ class Server:
 
 def main() -> None:
     """Serve on stdin and stdout."""
+    ORPHANS.watch()
     Server(int(sys.argv[1]), sys.stdout.buffer).serve(sys.stdin.buffer)
 
 

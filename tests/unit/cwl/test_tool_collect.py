@@ -109,3 +109,17 @@ def test_the_tool_s_own_output_object_goes_before_patterns(bench):
 def test_an_output_object_of_the_wrong_type_is_refused(bench):
     with pytest.raises(OutputError, match="'n'"):
         collected(bench, {"n": "int"}, left(output_object({"n": "four"})))
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 70_000])
+def test_contents_of_more_than_64_kib_are_an_error_that_names_the_file(bench, size):
+    port = {"type": "string", "outputBinding": {"glob": "a", "loadContents": True, "outputEval": "$(self[0].contents)"}}
+    first = base64.b64encode(b"x" * 64 * 1024).decode()
+    with pytest.raises(OutputError, match="The output file a is larger than 64 KiB"):
+        collected(bench, {"o": port}, left(file("a", contents=first, size=size)))
+
+
+def test_contents_of_64_kib_are_taken(bench):
+    port = {"type": "string", "outputBinding": {"glob": "a", "loadContents": True, "outputEval": "$(self[0].contents)"}}
+    first = base64.b64encode(b"x" * 64 * 1024).decode()
+    assert collected(bench, {"o": port}, left(file("a", contents=first, size=64 * 1024))) == {"o": "x" * 64 * 1024}
