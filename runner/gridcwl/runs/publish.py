@@ -14,6 +14,7 @@ from typing import Any
 
 from gridcwl.errors import OutputConflict, StoreError
 from gridcwl.model import paths
+from gridcwl.runs.output_names import numbered
 from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
 
 CwlObject = dict[str, Any]
@@ -34,6 +35,8 @@ class _Publication:
     """Where each location went, relative to the output directory."""
     placed: dict[Path, str] = field(default_factory=dict)
     """What each name in the output directory was given to."""
+    reserved: dict[int, Path] = field(default_factory=dict)
+    """Names of secondary files, by the identity of their entries, that were chosen with the name of their file."""
     copies: dict[Path, int] = field(default_factory=dict)
     """The last number that was given to a name, so that ten thousand of one name do not try each other's."""
     digests: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -41,6 +44,10 @@ class _Publication:
     """What is in each published Directory."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs: a tool may leave symbolic links to them in a directory."""
+
+    def may_have(self, name: Path, key: str) -> bool:
+        """Whether the file of this key may have the name: nothing has it, or the same file."""
+        return name not in self.placed or (bool(key) and self.placed[name] == key)
 
 
 def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = None) -> Any:
@@ -66,10 +73,13 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
     with explained(outdir), Placement(outdir, run) as placement:
         publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources)
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
-        for entry in _outermost_first(
-            [e for e in _entries(outputs) if e["class"] == "Directory" and e.get("location")]
-        ):
+        local = [entry for entry in _entries(outputs) if _is_local(entry)]
+        for entry in _outermost_first([entry for entry in local if entry["class"] == "Directory"]):
             _place(entry, Path(), publication)
+        # Then those with secondary files: these get names that fit, also where they are outputs of their own, too.
+        for entry in local:
+            if entry["class"] == "File" and entry.get("secondaryFiles"):
+                _target(entry, Path(), publication, inside=False)
         published = _published(outputs, publication)
         _spare_inputs(publication)
         placement.commit()
@@ -139,34 +149,66 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication, *, inside:
     What is an output twice is published once; but what is ``inside`` a Directory is there in any case, or the Directory
     would not be whole.
     """
-    location: str = entry.get("location", "")
-    if location and not location.startswith(("_:", "file://")):
-        return entry  # it lives elsewhere and stays there
-    known = None if inside else publication.targets.get(_key(location))
-    target = known or _free_name(folder / _basename(entry), location, publication)
+    if _lives_elsewhere(entry):
+        return entry
+    target = _target(entry, folder, publication, inside=inside)
     described = {key: item for key, item in entry.items() if key not in _NOT_PUBLISHED}
     described |= {"location": uri(publication.outdir / target), "path": str(publication.outdir / target)}
     described["basename"] = _basename(entry)  # not the numbered name: tools that take the file see this one
     if entry["class"] == "File":
-        if known is None:
+        if str(target) not in publication.digests:
             _stage_file(entry, target, publication)
         checksum, size = publication.digests[str(target)]
         described |= {"checksum": checksum, "size": size}
         if entry.get("secondaryFiles"):
             described["secondaryFiles"] = [
-                _place(file, target.parent, publication, inside=inside and not _is_beside(file, target, publication))
-                for file in entry["secondaryFiles"]
+                _place(file, target.parent, publication, inside=inside) for file in entry["secondaryFiles"]
             ]
     else:
-        if known is None:
+        if target not in publication.listings:
             publication.listings[target] = _stage_directory(entry, target, publication)
         described["listing"] = publication.listings[target]
     return described
 
 
-def _is_beside(entry: CwlObject, target: Path, publication: _Publication) -> bool:
-    known = publication.targets.get(_key(entry.get("location", "")))
-    return known is not None and known.parent == target.parent
+def _target(entry: CwlObject, folder: Path, publication: _Publication, *, inside: bool) -> Path:
+    """Where the entry goes: where it went before, or below the folder by a name of its own."""
+    if (reserved := publication.reserved.get(id(entry))) is not None:
+        return reserved
+    key = _key(entry.get("location", ""))
+    wanted = folder / _basename(entry)
+    if key and publication.placed.get(wanted) == key:
+        return wanted
+    if not inside and (known := publication.targets.get(key)) is not None:
+        return known
+    return _reserve(_group(entry), wanted, publication)
+
+
+def _group(entry: CwlObject) -> list[CwlObject]:
+    """A File and its secondary files, those that have names of their own and come here."""
+    group = {_basename(entry): entry}
+    for other in entry.get("secondaryFiles") or ():
+        if not _lives_elsewhere(other):
+            for member in _group(other):
+                group.setdefault(_basename(member), member)
+    return list(group.values())
+
+
+def _reserve(group: list[CwlObject], wanted: Path, publication: _Publication) -> Path:
+    """Give the names to a file and its secondary files, with the first number with which all of them are free."""
+    keys = [_key(entry.get("location", "")) for entry in group]
+    basenames = [_basename(entry) for entry in group]
+    names = [wanted.with_name(name) for name in basenames]
+    while not all(map(publication.may_have, names, keys)):
+        publication.copies[wanted] = number = publication.copies.get(wanted, 1) + 1
+        names = [wanted.with_name(name) for name in numbered(basenames, number)]
+    for entry, key, name in zip(group, keys, names, strict=True):
+        publication.placed[name] = key
+        if key:
+            publication.targets.setdefault(key, name)
+        if entry is not group[0]:
+            publication.reserved[id(entry)] = name
+    return names[0]
 
 
 def _basename(entry: CwlObject) -> str:
@@ -178,18 +220,6 @@ def _basename(entry: CwlObject) -> str:
     if name := entry.get("basename"):
         return paths.basename(name, "The base name of an output")
     return paths.name_in(str(entry.get("location", "")), "unnamed")
-
-
-def _free_name(wanted: Path, location: str, publication: _Publication) -> Path:
-    """The wanted name, or with ``_2``, ``_3`` ... if another output has it; as cwltool does."""
-    target = wanted
-    while target in publication.placed:
-        publication.copies[wanted] = number = publication.copies.get(wanted, 1) + 1
-        target = wanted.with_name(f"{wanted.name}_{number}")
-    publication.placed[target] = _key(location)
-    if location:
-        publication.targets.setdefault(_key(location), target)
-    return target
 
 
 def _key(location: str) -> str:
@@ -239,6 +269,12 @@ def _may_be_followed(path: Path, publication: _Publication) -> bool:
     if not allowed or not target.exists():
         log.warning("%s is a symbolic link to %s, outside of the tool's directory; it is left out", path.name, target)
     return allowed and target.exists()
+
+
+def _lives_elsewhere(entry: CwlObject) -> bool:
+    """In Rucio, or at a URL: it stays there."""
+    location = str(entry.get("location", ""))
+    return bool(location) and not location.startswith(("_:", "file://"))
 
 
 def _is_local(entry: CwlObject) -> bool:

@@ -95,9 +95,48 @@ def test_an_output_that_is_an_input_in_its_place_stays_as_it_is(house: House) ->
 
 def test_two_outputs_of_one_name_get_numbers_and_keep_their_basenames(house: House) -> None:
     published = house.publish({"o": [house.made(f"{number}/a.txt", str(number)) for number in range(3)]})
-    assert house.listing() == ["a.txt", "a.txt_2", "a.txt_3"]
+    assert house.listing() == ["a.txt", "a_2.txt", "a_3.txt"]
     assert [entry["basename"] for entry in published["o"]] == ["a.txt"] * 3
     assert [Path(entry["path"]).read_text() for entry in published["o"]] == ["0", "1", "2"]
+
+
+def indexed(house: House, folder: str, name: str, *others: str) -> dict[str, Any]:
+    """A File with secondary files, all of one job."""
+    made = [house.made(f"{folder}/{one}", f"{folder} {one}") for one in (name, *others)]
+    return made[0] | {"secondaryFiles": made[1:]}
+
+
+@pytest.mark.parametrize("first", ["files", "indices"])
+def test_secondary_files_fit_their_file_also_when_it_gets_a_number(house: House, first: str) -> None:
+    files = [indexed(house, str(number), "out.log", "out.log.idx") for number in range(3)]
+    indices = [file["secondaryFiles"][0] for file in files]
+    outputs = {"files": files, "indices": indices} if first == "files" else {"indices": indices, "files": files}
+    published = house.publish(outputs)
+    assert house.listing() == ["out.log", "out.log.idx", "out_2.log", "out_2.log.idx", "out_3.log", "out_3.log.idx"]
+    for number, file in enumerate(published["files"]):
+        assert Path(file["path"]).read_text() == f"{number} out.log"
+        assert Path(f"{file['path']}.idx").read_text() == f"{number} out.log.idx"
+        assert file["secondaryFiles"][0] == published["indices"][number]
+
+
+def test_secondary_files_of_one_file_are_one_file_for_all_that_have_it(house: House) -> None:
+    shared = house.made("genome.dict", "x")
+    outputs = [house.made(name, name) | {"secondaryFiles": [shared]} for name in ("a.fa", "b.fa")]
+    house.publish({"o": outputs})
+    assert house.listing() == ["a.fa", "b.fa", "genome.dict"]
+
+
+def test_a_secondary_file_whose_name_is_taken_takes_its_file_along(house: House) -> None:
+    published = house.publish({"i": house.made("1/a.idx", "other"), "o": indexed(house, "2", "a", "a.idx")})
+    assert published["o"]["path"] == str(house.outdir / "a")
+    assert published["i"]["path"] == str(house.outdir / "a_2.idx")
+
+
+def test_a_file_within_a_directory_is_there_once_though_it_is_a_secondary_file_there_too(house: House) -> None:
+    main = indexed(house, "d", "a.bam", "a.bam.bai")
+    literal = {"class": "Directory", "basename": "d", "location": "_:1", "listing": [main, *main["secondaryFiles"]]}
+    house.publish({"o": literal})
+    assert house.listing() == ["d", "d/a.bam", "d/a.bam.bai"]
 
 
 def test_one_file_in_two_outputs_is_published_once(house: House) -> None:
