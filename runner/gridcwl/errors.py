@@ -114,11 +114,10 @@ class StoreError(GridCWLError):
 class OutputConflict(StoreError):
     """Something is in the way where an output has to go."""
 
-    def __init__(self, path: str, detail: str) -> None:
-        super().__init__(
-            f"The output {path} cannot be put in place: {detail}",
-            remedy="Choose another --outdir, or move away what is there.",
-        )
+    def __init__(
+        self, path: str, detail: str, *, remedy: str = "Choose another --outdir, or move away what is there."
+    ) -> None:
+        super().__init__(f"The output {path} cannot be put in place: {detail}", remedy=remedy)
         self.path = path
 
 

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gridcwl.cli.options import Options, add_loudness, add_retries, add_state_dir, positive
+from gridcwl.cli import output_options
+from gridcwl.cli.options import Options, add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.config import from_environment
 from gridcwl.errors import ConfigError, StoreError
 
@@ -64,15 +65,22 @@ def _parser() -> argparse.ArgumentParser:
         ("attach", "go on with a run that was detached: its jobs are at DIRAC"),
     ):
         resume = command(name, _resume, text, json=False)
+        resume.add_argument("--outdir", help="final outputs go there instead")
+        output_options.add_outputs(resume)
         resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
         resume.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed")
         add_retries(resume)
+        output_options.add_resources(resume)
+        add_engines(resume.add_mutually_exclusive_group())
+        resume.set_defaults(containers=None)
         add_loudness(resume)
     command("cancel", _cancel, "stop a run that goes on in another terminal, or was detached", json=False)
     sites = command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
     sites.add_argument("--backend", choices=("dirac", "diracx"), help="whom to ask (default: what is configured)")
     command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
-    data = command("data", _data, "what a run has in Rucio: datasets, sizes, replicas, rules")
+    data = command(
+        "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
+    )
     data.add_argument("--files", action="store_true", help="each file, too")
     remove = command(
         "rm", _remove, "remove runs: journals, logs and working folders; never their outputs", run=False, json=False
@@ -109,11 +117,22 @@ def _resume(given: argparse.Namespace) -> int:
 
 
 def _changed(options: Options, given: argparse.Namespace) -> Options:
-    names = ("max_jobs", "on_error", "retries", "loudness")
-    changes = {name: value for name in names if (value := getattr(given, name)) is not None}
-    grid = replace(options.grid, detach=False)
-    retry_all = options.retry_all or given.retry_all
-    return replace(options, state_dir=given.state_dir, retry_all=retry_all, grid=grid, **changes)
+    names = ("max_jobs", "on_error", "retries", "retry_memory", "loudness", "containers", "engine")
+    changes: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
+    if given.engine is not None:
+        changes |= {"containers": True, "reuse_containers": options.reuse_containers and given.engine == "docker"}
+    if given.outdir is not None:
+        changes["outdir"] = Path(given.outdir).absolute()
+    return replace(
+        options,
+        state_dir=given.state_dir,
+        retry_all=options.retry_all or given.retry_all,
+        settings=(*options.settings, *(given.settings or ())),
+        overwrite=options.overwrite or given.overwrite,
+        publish_partial=options.publish_partial or given.publish_partial,
+        grid=replace(options.grid, detach=False),
+        **changes,
+    )
 
 
 def _cancel(given: argparse.Namespace) -> int:

@@ -1,9 +1,10 @@
-"""``gridcwl data RUN``: what a run has in Rucio."""
+"""``gridcwl data RUN``: the files of a run, on this machine and in Rucio."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +13,37 @@ from gridcwl.runs.folder import find
 from gridcwl.runs.history import History
 
 if TYPE_CHECKING:
-    from gridcwl.runs.data import DataReport
+    from gridcwl.runs.data import DataReport, LocalFile
 
 
 def data(given: argparse.Namespace) -> int:
     """Show it."""
-    from gridcwl.runs.data import report
-    from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.runs.data import local_files, report
 
     folder = find(given.state_dir, given.run)
-    with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
-        about = report(history, folder.run, client)
+    with closing(History(folder.journal)) as history:
+        files, about = local_files(history), None
+        if history.meta("rucio"):
+            from gridcwl.stores.rucio.client import RucioClient
+
+            with closing(RucioClient()) as client:
+                about = report(history, folder.run, client)
     if given.json:
-        print(json.dumps(about.plain(), indent=2))
-    else:
+        plain = about.plain() if about is not None else {}
+        print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))
+        return 0
+    if about is not None:
         _show(about, files=given.files)
+    if files or about is None:
+        _show_local(files)
     return 0
+
+
+def _show_local(files: Sequence[LocalFile]) -> None:
+    print(f"{len(files)} file(s) on this machine")
+    if files:
+        rows = [(file.output, file.state, amount(file.size), file.path) for file in files]
+        show(("output", "state", "size", "path"), rows, right=("size",))
 
 
 def let_go(folder: Any) -> None:

@@ -166,7 +166,7 @@ def _outputs(options: Options) -> Iterator[str]:
 
 def _conflict(options: Options) -> str:
     """Why outputs could not go where they are to go."""
-    from gridcwl.runs.publish import check_outdir
+    from gridcwl.runs.outdir import check_outdir
 
     try:
         check_outdir(options.outdir)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gridcwl import __version__
-from gridcwl.cli import grid_options, store_options
+from gridcwl.cli import grid_options, output_options, store_options
 from gridcwl.cli.grid_options import GridOptions
 from gridcwl.cli.store_options import StoreOptions
 from gridcwl.config import Config, capability, from_environment
@@ -81,6 +81,13 @@ class Options:
     """Keep results for other runs, and take theirs."""
     retries: int = 0
     retry_all: bool = False
+    retry_memory: float | None = None
+    """Jobs that ran out of memory run again with so many times as much."""
+    settings: tuple[tuple[str, str, float], ...] = ()
+    """Other resources than the document's: step, field, value."""
+    overwrite: bool = False
+    publish_partial: bool = False
+    outputs: Literal["move", "copy", "leave"] = "move"
     grid: GridOptions = field(default_factory=GridOptions)
     store: StoreOptions = field(default_factory=StoreOptions)
 
@@ -137,6 +144,11 @@ def parse(arguments: Sequence[str]) -> Options:
         cache=bool(given.cache or given.cachedir or (config.cache and given.cache is None)),
         retries=_retries(given, config, grid),
         retry_all=given.retry_all,
+        retry_memory=given.retry_memory,
+        settings=tuple(given.settings or ()),
+        overwrite=given.overwrite,
+        publish_partial=given.publish_partial,
+        outputs=given.outputs or "move",
         grid=grid,
         store=store_options.read(given, config),
     )
@@ -200,13 +212,15 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--basedir", help="relative paths given as options count from here")
     group.add_argument("--tmpdir-prefix", help="path prefix of the run's working folder (default: $TMPDIR/gridcwl-)")
     group.add_argument("--tmp-outdir-prefix", help=argparse.SUPPRESS)
+    output_options.add_outputs(group)
+    output_options.add_ways(group)
     add_state_dir(group)
     group.add_argument(
         "--cache", action="store_true", default=None, help="take results of other runs, keep ours for them"
     )
     group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration says so")
     group.add_argument("--cachedir", metavar="DIR", help="like --cache, with the results in DIR")
-    group.add_argument("--leave-tmpdir", "--leave-outputs", action="store_true", help="keep the working folder")
+    group.add_argument("--leave-tmpdir", action="store_true", help="keep the working folder")
     group.add_argument("--rm-tmpdir", dest="leave_tmpdir", action="store_false", help=argparse.SUPPRESS)
     group.add_argument("--write-summary", "-w", metavar="FILE", help="write the output object there, not to stdout")
 
@@ -232,11 +246,7 @@ def _add_instead(group: argparse._ArgumentGroup) -> None:
 
 def _add_jobs(group: argparse._ArgumentGroup) -> None:
     ways = group.add_mutually_exclusive_group()
-    ways.add_argument("--no-container", dest="containers", action="store_false", help="run the bare commands")
-    for engine in ("docker", "podman", "singularity", "udocker"):
-        ways.add_argument(
-            f"--{engine}", dest="engine", action="store_const", const=engine, help=f"run containers with {engine}"
-        )
+    add_engines(ways)
     group.set_defaults(containers=True)
     group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
     group.add_argument(
@@ -252,6 +262,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         "--retries", type=_count, metavar="N", help="try N times more what failed temporarily (default 0)"
     )
     group.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
+    output_options.add_resources(group)
     group.add_argument("--strict-memory-limit", action="store_true", help="hold containers to their ramMin")
     group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
     group.add_argument(
@@ -278,6 +289,15 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
         "--no-javascript", dest="javascript", action="store_false", help="refuse documents that need JavaScript"
     )
     group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
+
+
+def add_engines(ways: argparse._ActionsContainer) -> None:
+    """The options that choose what runs containers."""
+    ways.add_argument("--no-container", dest="containers", action="store_false", help="run the bare commands")
+    for engine in ("docker", "podman", "singularity", "udocker"):
+        ways.add_argument(
+            f"--{engine}", dest="engine", action="store_const", const=engine, help=f"run containers with {engine}"
+        )
 
 
 def add_state_dir(parser: argparse._ActionsContainer) -> None:

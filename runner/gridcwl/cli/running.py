@@ -21,7 +21,7 @@ from gridcwl.cli.grid_options import choice, from_plain
 from gridcwl.cli.options import Options
 from gridcwl.cli.store_options import open_place
 from gridcwl.cli.terminal import escaped_json
-from gridcwl.errors import ConfigError, RunCancelled, StoreError
+from gridcwl.errors import ConfigError, OutputConflict, RunCancelled, StoreError
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
@@ -147,9 +147,14 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
 def _opened(options: Options) -> CwlSession:
     from gridcwl.cwl.session import open_document
 
-    return open_document(
+    session = open_document(
         options.document, options.words, evaluation(options), basedir=options.basedir, overrides=options.overrides
     )
+    if options.settings:
+        from gridcwl.cwl.settings import with_settings
+
+        session.graph = with_settings(session.graph, options.settings)
+    return session
 
 
 def _typed(options: Options) -> str | None:
@@ -197,11 +202,14 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
         backend=_backend(options),
         on_error=options.on_error,
         leave_tmpdir=options.leave_tmpdir,
-        retries=Retries(options.retries, options.retry_all),
+        retries=Retries(options.retries, options.retry_all, options.retry_memory),
         detach=options.grid.detach,
         sums=options.cache_dir / "sums.db",
         cache=options.cache_dir / "results" if options.cache else None,
         rucio=place,
+        overwrite=options.overwrite,
+        publish_partial=options.publish_partial,
+        outputs=options.outputs,
     )
     try:
         with _watcher(options) as watcher:
@@ -210,14 +218,37 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
     except RunCancelled as error:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
         raise
+    except OutputConflict as error:
+        error.remedy = (
+            f"Move away what is there and run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
+            f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR\n"
+            f"Or replace it: gridcwl resume {kept.run} --overwrite"
+        )
+        raise
     except StoreError as error:
-        error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{_finished_jobs(kept)}".strip()
+        outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
+        error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{outdir}{_finished_jobs(kept)}".strip()
         raise
     print_outputs(finished.outputs, options.write_summary)
     if finished.exit_code:
-        print("gridcwl: the run failed; what it has is in the output object", file=sys.stderr)
+        print(f"gridcwl: the run failed; {_where_partial(kept, options)}", file=sys.stderr)
         print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
     return finished.exit_code
+
+
+def _where_partial(kept: Kept, options: Options) -> str:
+    """Where the outputs of a run that failed are."""
+    from gridcwl.runs.history import History
+
+    with closing(History(kept.folder.journal)) as history:
+        about = history.meta("partial")
+    if not about:
+        return f"nothing was put into {options.outdir}"
+    if options.publish_partial:
+        return f"what had ended is in {about['folder']}"
+    return (
+        f"nothing was put into {options.outdir}. What had ended is kept with the run: gridcwl data {kept.run} lists it"
+    )
 
 
 def _finished_jobs(kept: Kept) -> str:
@@ -253,7 +284,7 @@ def _backend(options: Options) -> BackendChoice:
         limit_cores=options.strict_cpu_limit,
         capabilities=options.capabilities,
         processes=options.processes,
-        leave_tmpdir=options.leave_tmpdir,
+        leave_tmpdir=options.leave_tmpdir or options.outputs != "move",
     )
 
 

@@ -54,7 +54,7 @@ def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Dem
         yield from _of_tool(process, process.id)
         return
     for step in process.steps:
-        if step.when is None and (not step.scatter or _is_filled(step, inputs)):
+        if step.when is None and (not step.scatter or is_filled(step, inputs)):
             yield from _of_step(step, step.id)
 
 
@@ -78,7 +78,7 @@ def _of_step(step: Step, name: str) -> Iterator[Demand]:
             yield from _of_step(inner, f"{name}/{inner.id}")
 
 
-def _is_filled(step: Step, inputs: Mapping[str, Any]) -> bool:
+def is_filled(step: Step, inputs: Mapping[str, Any]) -> bool:
     """Whether all arrays that the step scatters over are inputs of the run, and hold something."""
     for sink in step.sinks:
         if sink.id in step.scatter and (sink.value_from is not None or not all(map(inputs.get, sink.sources))):

@@ -6,6 +6,7 @@ import base64
 import fnmatch
 import io
 import re
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import IO, Any
 
@@ -211,6 +212,32 @@ def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
         for key, item in value.items():
             if key not in ("location", "contents") and isinstance(item, dict | list):
                 note_directories(item, listing, remote)
+
+
+def links_out(outputs: Any, listing: ListingFs, patterns: Collection[str]) -> list[str]:
+    """Symbolic links that lead out of the job, of those that are outputs or lie in a Directory that is one."""
+    if not listing.escaped:
+        return []
+    folders = [path for path in map(listing.path_of, _directories(outputs)) if path is not None]
+    return [
+        path
+        for path in listing.escaped
+        if any(not folder or path.startswith(f"{folder}/") for folder in folders)
+        or any(path.count("/") == pattern.count("/") and fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    ]
+
+
+def _directories(value: Any) -> Iterator[str]:
+    """Locations of all Directories."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _directories(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "Directory" and value.get("location"):
+            yield str(value["location"])
+        for key, item in value.items():
+            if key not in ("location", "contents") and isinstance(item, dict | list):
+                yield from _directories(item)
 
 
 def add_checksums(found: Any, listing: ListingFs) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from gridcwl.cwl import origins
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
-from gridcwl.cwl.listing import ListingFs, add_checksums, note_directories, settle
+from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, note_directories, settle
 from gridcwl.cwl.messages import tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
@@ -147,7 +148,15 @@ class ResolvedJob:
 
 
 def resolve(
-    tool: Process, inputs: CwlObject, context: JobContext, *, job_id: JobId, run: RunId, name: str, toplevel: bool
+    tool: Process,
+    inputs: CwlObject,
+    context: JobContext,
+    *,
+    job_id: JobId,
+    run: RunId,
+    name: str,
+    toplevel: bool,
+    ram_mib: int | None = None,
 ) -> ResolvedJob:
     """The Job that runs this tool on these inputs.
 
@@ -159,6 +168,7 @@ def resolve(
         run: the run that it belongs to.
         name: for people.
         toplevel: the tool is the document itself, not a step: secondary files are looked for beside its inputs.
+        ram_mib: memory for the job instead of what the tool asks for; its expressions see it, too.
 
     Raises:
         InputError: the inputs do not fit the tool.
@@ -170,6 +180,8 @@ def resolve(
         own.name = str(job_id)
         own.toplevel = toplevel
         own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
+        if ram_mib is not None:
+            own.select_resources = partial(_with_memory, ram_mib)
         captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
         builder = captured.builder
         command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
@@ -211,6 +223,19 @@ def resolve(
     return ResolvedJob(job, tool, builder, reusable, context.remote)
 
 
+def _with_memory(ram_mib: int, request: Mapping[str, float], _context: JobContext) -> dict[str, float]:
+    """What ``Process.evalResources`` of cwltool makes of a request, with other memory."""
+    made = {
+        "cores": request["coresMin"],
+        "ram": ram_mib,
+        "tmpdirSize": math.ceil(request["tmpdirMin"]),
+        "outdirSize": math.ceil(request["outdirMin"]),
+    }
+    if "cudaDeviceCountMin" in request:
+        made["cudaDeviceCount"] = request["cudaDeviceCountMin"]
+    return made
+
+
 def _reusable(tool: Process, builder: Builder) -> bool:
     """https://www.commonwl.org/v1.2/CommandLineTool.html#WorkReuse"""
     requirement, _ = tool.get_requirement("WorkReuse")
@@ -239,6 +264,8 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
         )
         settle(outputs, listing)
         _check_strangers(listing, result, builder, resolved.job.name)
+        if result.escaped:
+            _refuse_links_out(outputs, listing, resolved)
         if resolved.remote is not None:
             note_directories(outputs, listing, resolved.remote)
             resolved.remote.settle(outputs)
@@ -256,6 +283,16 @@ def _check_strangers(listing: ListingFs, result: JobResult, builder: Builder, na
             raise origins.refused(location, f"{name} ended, but its output object")
 
 
+def _refuse_links_out(outputs: CwlObject, listing: ListingFs, resolved: ResolvedJob) -> None:
+    """https://www.commonwl.org/v1.2/CommandLineTool.html#CommandOutputBinding: such a link is an error."""
+    patterns = [*_globs(_output_bindings(resolved.tool.tool["outputs"]), resolved.builder)]
+    if found := links_out(outputs, listing, patterns):
+        raise OutputError(
+            f"{resolved.job.name} left symbolic links that lead out of its output directory: {', '.join(found[:5])}",
+            remedy="Links may lead to the tool's inputs and outputs only. Let the tool copy the file instead.",
+        )
+
+
 @contextmanager
 def _lacking(result: JobResult) -> Iterator[None]:
     """Say of an output that is not there what is there instead, and of all what was not followed."""
@@ -267,7 +304,7 @@ def _lacking(result: JobResult) -> Iterator[None]:
             left = result.left or [f"{path}/" if folder else path for path, folder in tops.items()]
             nothing = "" if result.escaped else "The tool left nothing."
             error.remedy = f"The tool left: {', '.join(left)}." if left else nothing
-        if result.escaped:
+        if result.escaped and not error.remedy.startswith("Links"):
             escaped = f"What leads out of its directory is not taken: {', '.join(result.escaped)}."
             error.remedy = f"{error.remedy} {escaped}".strip()
         raise
@@ -455,6 +492,13 @@ def _output_bindings(ports: list[CwlObject]) -> Iterator[CwlObject]:
         yield {**binding, "secondaryFiles": True} if "secondaryFiles" in port else binding
         if isinstance(port["type"], dict) and port["type"].get("type") == "record":
             yield from _output_bindings(port["type"]["fields"])
+
+
+def evaluated_globs(tool: Any, inputs: CwlObject, context: JobContext, name: str) -> Callable[[Any], list[str]]:
+    """What gives the patterns of an output of a tool that is the whole document; raises as :func:`resolve`."""
+    run = RunId("")
+    builder = resolve(tool, inputs, context, job_id=JobId(""), run=run, name=name, toplevel=True).builder
+    return lambda port: list(_globs([port["outputBinding"]], builder))
 
 
 def _globs(bindings: Any, builder: Builder) -> Iterator[str]:

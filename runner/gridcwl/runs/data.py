@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gridcwl.errors import ConfigError
 from gridcwl.runs.history import History
@@ -67,6 +67,46 @@ class DataReport:
             "rules": [_rule(rule) for rule in self.rules],
             "datasets": [one.plain() for one in self.datasets],
         }
+
+
+class LocalFile(NamedTuple):
+    """A file of a run's outputs on this machine."""
+
+    output: str
+    """The output that it is, or belongs to; a failed job for what that has left."""
+    state: str
+    """``published``; ``kept``: of a run that failed; ``failed job``: left by a job that failed."""
+    path: str
+    size: int
+
+
+def local_files(history: History) -> list[LocalFile]:
+    """What a run has published, and what is kept of one that failed."""
+    partial = history.meta("partial") or {}
+    groups = [("published", history.meta("outputs")), ("kept", partial.get("outputs"))]
+    found = [
+        LocalFile(output, state, path, size)
+        for state, outputs in groups
+        for output, value in (outputs or {}).items()
+        for path, size in _files_here(value)
+    ]
+    return found + [
+        LocalFile(entry["basename"].removeprefix("failed-"), "failed job", path, size)
+        for entry in partial.get("failed", ())
+        for path, size in _files_here(entry)
+    ]
+
+
+def _files_here(value: Any) -> Iterator[tuple[str, int]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _files_here(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "File" and value.get("path"):
+            yield str(value["path"]), int(value.get("size") or 0)
+        for item in value.values():
+            if isinstance(item, dict | list):
+                yield from _files_here(item)
 
 
 def report(history: History, run: str, client: RucioClient) -> DataReport:

@@ -6,16 +6,18 @@ What goes where is decided here; ``stores.local`` moves the bytes.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.errors import OutputConflict, OutputError
 from gridcwl.model import paths
 from gridcwl.runs.output_names import numbered
 from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
+
+if TYPE_CHECKING:
+    from gridcwl.runs.outdir import OutputFolder
 
 CwlObject = dict[str, Any]
 
@@ -40,8 +42,13 @@ class _Publication:
     copies: dict[Path, int] = field(default_factory=dict)
     """The last number that was given to a name, so that ten thousand of one name do not try each other's."""
     digests: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Checksum and size of each published file."""
+    staged: dict[str, str] = field(default_factory=dict)
+    """SHA-1 of each file that has to be moved; one that is an input and in its place already is not."""
     listings: dict[Path, list[CwlObject]] = field(default_factory=dict)
     """What is in each published Directory."""
+    copy: bool = False
+    """The run's files may not be linked."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs: a tool may leave symbolic links to them in a directory."""
 
@@ -50,7 +57,16 @@ class _Publication:
         return name not in self.placed or (bool(key) and self.placed[name] == key)
 
 
-def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = None) -> Any:
+def publish(
+    outputs: Any,
+    outdir: Path,
+    scratch: Path,
+    run: str,
+    inputs: Any = None,
+    *,
+    folder: OutputFolder | None = None,
+    copy: bool = False,
+) -> Any:
     """Put every File and Directory of an output object into ``outdir``.
 
     Args:
@@ -58,20 +74,23 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
         outdir: made if it is not there.
         scratch: the run's own folder, whose files may be linked.
         run: for the name of the hidden folder.
-        inputs: the input object; links to its files are followed, links to anything else outside are left out.
+        inputs: the input object; links to its files are followed, links to anything else outside are an error.
+        folder: says what may be replaced; None for a folder of the run's own, where nobody else writes.
+        copy: leave the run's files as they are, and give copies of them.
 
     Returns:
         The output object with locations, paths, sizes and checksums of the published files.
 
     Raises:
-        OutputConflict: something is in the way.
+        OutputConflict: something is in the way, or would be replaced that may not be.
+        OutputError: a Directory has a link that leads out of it.
         StoreError: no room, no permission, or a file that should be there is not.
     """
-    if not any(True for _ in _entries(outputs)):
+    if not has_files(outputs):
         return outputs
-    sources = frozenset(str(path_of(e["location"])) for e in _entries(inputs) if _is_local(e))
+    sources = local_paths(inputs)
     with explained(outdir), Placement(outdir, run) as placement:
-        publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources)
+        publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources, copy=copy)
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
         local = [entry for entry in _entries(outputs) if _is_local(entry)]
         for entry in _outermost_first([entry for entry in local if entry["class"] == "Directory"]):
@@ -82,22 +101,37 @@ def publish(outputs: Any, outdir: Path, scratch: Path, run: str, inputs: Any = N
                 _target(entry, Path(), publication, inside=False)
         published = _published(outputs, publication)
         _spare_inputs(publication)
-        placement.commit()
+        if folder is None:
+            placement.commit(durable=False)
+        else:
+            _commit(publication, folder)
     return published
 
 
-def check_outdir(outdir: Path) -> None:
-    """Find out before a run begins whether outputs could go there; makes nothing.
+def _commit(publication: _Publication, folder: OutputFolder) -> None:
+    """Move everything into place if nothing is replaced that may not be."""
+    staged, placement = publication.staged, publication.placement
+    with folder.locked():
+        for name in folder.replaceable(staged, staged.__getitem__):
+            placement.leave_out(name)
+        tops = [str(name) for name in publication.listings if len(name.parts) == 1]
+        moved = placement.commit(folder.stale(tops, publication.digests))
+        folder.record(moved, staged.__getitem__)
 
-    Raises:
-        OutputConflict: it is a file, or lies below one.
-        StoreError: it may not be written to.
-    """
-    there = next(folder for folder in (outdir.absolute(), *outdir.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise OutputConflict(str(outdir), f"{there} is a file, not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise StoreError(f"{there} may not be written to", remedy="Choose another --outdir.")
+
+def local_paths(inputs: Any) -> frozenset[str]:
+    """Where the Files and Directories of an input object are, with their secondary files."""
+    found: set[str] = set()
+    for entry in _entries(inputs):
+        for one in (entry, *(entry.get("secondaryFiles") or ())):
+            if _is_local(one):
+                found.add(str(path_of(one["location"])))
+    return frozenset(found)
+
+
+def has_files(outputs: Any) -> bool:
+    """Whether there is any File or Directory in an output object."""
+    return any(True for _ in _entries(outputs))
 
 
 def _spare_inputs(publication: _Publication) -> None:
@@ -234,17 +268,22 @@ def _stage_file(entry: CwlObject, target: Path, publication: _Publication) -> No
         source, checksum = path_of(location), entry.get("checksum")
         if checksum and _is_ours(source, publication) and placement.link(source, target):
             publication.digests[str(target)] = (checksum, source.stat().st_size)
+            publication.staged[str(target)] = checksum.removeprefix("sha1$")
             return
-        in_place = source == publication.outdir / target
-        sums = sums_of(source) if in_place else placement.copy(source, target)
+        if source == publication.outdir / target:
+            sums = sums_of(source)
+            publication.digests[str(target)] = (f"sha1${sums.sha1}", sums.size)
+            return
+        sums = placement.copy(source, target)
     else:
         sums = placement.write(str(entry.get("contents", "")).encode("utf-8", "surrogateescape"), target)
     publication.digests[str(target)] = (f"sha1${sums.sha1}", sums.size)
+    publication.staged[str(target)] = sums.sha1
 
 
 def _is_ours(source: Path, publication: _Publication) -> bool:
     """A file of the run's own can have a second name: it costs nothing, and the scratch name goes with the run."""
-    return source.is_relative_to(publication.scratch) and not source.is_symlink()
+    return not publication.copy and source.is_relative_to(publication.scratch) and not source.is_symlink()
 
 
 def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) -> list[CwlObject]:
@@ -259,16 +298,21 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
 
 
 def _may_be_followed(path: Path, publication: _Publication) -> bool:
-    """Links out of the run's files and inputs are not followed: a tool must not publish what it was not given."""
+    """Links out of the run's files and inputs are an error: a tool must not publish what it was not given."""
     if not path.is_symlink():
         return True
     target = path.resolve()
     allowed = target.is_relative_to(publication.scratch) or any(
-        str(parent) in publication.inputs for parent in (target, *target.parents)
+        str(parent) in publication.inputs for parent in (*path.parents, target, *target.parents)
     )
-    if not allowed or not target.exists():
-        log.warning("%s is a symbolic link to %s, outside of the tool's directory; it is left out", path.name, target)
-    return allowed and target.exists()
+    if not allowed and target.exists():
+        raise OutputError(
+            f"The output Directory {path.parent.name} has a symbolic link out of it: {path.name} leads to {target}",
+            remedy="A tool's links may lead to its inputs and outputs only; let it copy the file.",
+        )
+    if not target.exists():
+        log.warning("%s is a symbolic link to %s, which is not there; it is left out", path.name, target)
+    return target.exists()
 
 
 def _lives_elsewhere(entry: CwlObject) -> bool:

@@ -77,6 +77,8 @@ class Outcomes:
     failed_jobs: frozenset[JobId]
     unsupported: bool = False
     """Something failed because the document asks for what cannot be had here."""
+    left: Mapping[str, Any] = field(default_factory=dict)
+    """What failed jobs have left of their outputs, by their names. It is not part of the run's outputs."""
 
 
 _Happening: TypeAlias = JobEvent | Callable[[], Awaitable[None]] | Exception
@@ -121,6 +123,8 @@ class Run:
     """Leaves results for other runs."""
     _told: int = field(init=False, default=0)
     _failed_jobs: set[JobId] = field(init=False, default_factory=set)
+    _left: dict[str, Any] = field(init=False, default_factory=dict)
+    """What failed jobs have left of their outputs."""
     _admitting: int = field(init=False, default=0)
     """Jobs that a thread looks for in earlier results."""
 
@@ -165,7 +169,12 @@ class Run:
                 task.cancel()
         unsupported = any(isinstance(failure.error, UnsupportedError) for failure in self._flow.errors)
         return Outcomes(
-            self._flow.status, self._flow.outputs, len(self._flow.errors), frozenset(self._failed_jobs), unsupported
+            self._flow.status,
+            self._flow.outputs,
+            len(self._flow.errors),
+            frozenset(self._failed_jobs),
+            unsupported,
+            self._left,
         )
 
     def _leave_results(self) -> None:
@@ -215,15 +224,7 @@ class Run:
                 outputs = evaluate(tool, inputs, self.context, name=invocation.name, toplevel=toplevel)
                 self._flow.succeed(invocation.id, outputs)
                 return None
-            resolved = resolve(
-                tool,
-                inputs,
-                self.context,
-                job_id=self.records.job_id(invocation.id),
-                run=self.records.run,
-                name=invocation.name,
-                toplevel=toplevel,
-            )
+            resolved = self._resolved(invocation, self.records.job_id(invocation.id))
         except GridCWLError as error:
             self._flow.fail(invocation.id, error)
             return None
@@ -300,7 +301,7 @@ class Run:
             self._flow.withdraw(under_way.invocation.id)
             return
         self.watcher.job_ended(job, result)
-        if self.retries.wanted(job, result) and not self._stopping:
+        if not self._stopping and self._may_try_again(under_way, result):
             self._try_again(under_way, result)
             return
         del self._under_way[event.id]
@@ -321,16 +322,17 @@ class Run:
                 self._flow.succeed(under_way.invocation.id, outputs)
                 return
             result = self._with_kept_logs(job, result)
-            left = None
         else:
             result = self._with_kept_logs(job, result)
-            error, left = _failure_of(job, result), _left_by(under_way.resolved, result)
+            error = _failure_of(job, result)
+            if (left := _left_by(under_way.resolved, result)) is not None:
+                self._left[job.name] = left
         self._told += 1
         self._failed_jobs.add(job.id)
         self.records.journal.event("failed", f"{job.name}: {error.message}")
         self.watcher.job_failed(JobFailure(job, result, error))
         temporary = result.outcome is Outcome.TEMPORARY_FAILURE
-        self._flow.fail(under_way.invocation.id, error, temporary=temporary, outputs=left)
+        self._flow.fail(under_way.invocation.id, error, temporary=temporary)
 
     def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
         return keep_words(result, self.records.journal.path.parent / "logs" / folder_name(job))
@@ -347,6 +349,33 @@ class Run:
                 self._under_way[job_id].withdrawn = True
             await self.backend.cancel(waiting, running=False)
 
+    def _may_try_again(self, under_way: _UnderWay, result: JobResult) -> bool:
+        """Whether a failed attempt is followed by another; the job is given more memory where that was missing."""
+        job = under_way.resolved.job
+        ram_mib = self.retries.more_memory(job, result, self.backend.capabilities.largest)
+        if ram_mib is None:
+            return self.retries.wanted(job, result)
+        try:
+            again = self._resolved(under_way.invocation, job.id, ram_mib)
+        except GridCWLError as error:
+            log.warning("%s cannot have more memory: %s", job.name, error.message)
+            return self.retries.wanted(job, result)
+        log.warning("%s ran out of its %d MiB; it gets %d MiB", job.name, job.resources.ram_mib, ram_mib)
+        under_way.resolved = replace(again, job=replace(again.job, attempt=job.attempt))
+        return True
+
+    def _resolved(self, invocation: Invocation, job_id: JobId, ram_mib: int | None = None) -> ResolvedJob:
+        return resolve(
+            invocation.leaf.handle,
+            dict(invocation.inputs),
+            self.context,
+            job_id=job_id,
+            run=self.records.run,
+            name=invocation.name,
+            toplevel=isinstance(self.process, Leaf),
+            ram_mib=ram_mib,
+        )
+
     def _try_again(self, under_way: _UnderWay, result: JobResult) -> None:
         """Give out the job once more, after a pause."""
         old = under_way.resolved.job
@@ -355,7 +384,13 @@ class Run:
         under_way.resolved = replace(under_way.resolved, job=job)
         wait = pause(old.attempt, self.chance())
         failure = _failure_of(old, result)
-        log.warning("%s; attempt %d of %d in %.1f s", failure.message, job.attempt, self.retries.most + 1, wait)
+        log.warning(
+            "%s; attempt %d of %d in %.1f s",
+            failure.message,
+            job.attempt,
+            max(self.retries.most + 1, job.attempt),
+            wait,
+        )
         self.records.journal.event("retry", f"{failure.message}; attempt {job.attempt}")
 
         async def later() -> None:
@@ -397,7 +432,7 @@ def _step(invocation: Invocation) -> str:
 
 
 def _left_by(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | None:
-    """What a tool that failed has left of its outputs; as with cwltool, all that it promised or nothing."""
+    """What a tool that failed has left of its outputs: all that it promised, or nothing."""
     if result.outcome is Outcome.SUCCESS or not result.outdir:
         return None
     try:

@@ -17,9 +17,10 @@ from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.keeping import Kept, finish
+from gridcwl.runs.outdir import check_outdir
+from gridcwl.runs.outputs import Way, begin, output_folder, partial, published
 from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
 from gridcwl.runs.planning import certain, step_names
-from gridcwl.runs.publish import check_outdir, publish
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries
 from gridcwl.runs.run import Outcomes, Run, Watcher
@@ -49,6 +50,11 @@ class RunOptions:
     """Where results are kept for other runs; None keeps and takes none."""
     rucio: RucioPlace | None = None
     """Carries files from job to job; None where they stay on this machine."""
+    overwrite: bool = False
+    """Replace files in the output directory that are not the document's."""
+    publish_partial: bool = False
+    """Put what a failed run has made into a folder of its own in the output directory."""
+    outputs: Way = "move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +80,27 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
         GridCWLError: it could not be begun, or its outputs could not be published.
     """
     check_outdir(options.outdir)
+    folder = output_folder(options.outdir, session, kept, overwrite=options.overwrite)
     with contextlib.ExitStack() as closing:
+        closing.callback(folder.close)
+        if _publishes_here(options):
+            begin(folder, session, inputs)
         records = _records(session, inputs, options, kept, closing)
         outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
-    discard(options.outdir, kept.run)  # of a client that was killed
-    with _terminated_gently():
-        published = _published(session, outcomes, inputs, options, kept, carriage)
-        if outcomes.status == "success":
-            finish(kept, outcomes.outputs, published, leave=options.leave_tmpdir)
-            kept.journal.end("success")
-        else:
-            kept.journal.end("failed", f"{outcomes.failures} failure(s)")
-    return Finished(published, _exit_code(outcomes))
+        discard(options.outdir, kept.run)  # of a client that was killed
+        with _terminated_gently():
+            if outcomes.status == "success":
+                outputs = published(dict(outcomes.outputs), inputs, folder, kept, carriage, session, options.outputs)
+                finish(kept, outcomes.outputs, outputs, leave=options.leave_tmpdir or options.outputs != "move")
+                kept.journal.end("success")
+            else:
+                outputs = partial(outcomes, folder, kept, carriage, session, public=options.publish_partial)
+                kept.journal.end("failed", f"{outcomes.failures} failure(s)")
+    return Finished(outputs, _exit_code(outcomes))
 
 
-def _published(
-    session: CwlSession, outcomes: Outcomes, inputs: Any, options: RunOptions, kept: Kept, carriage: Carriage | None
-) -> Any:
-    """The output object, its files kept in Rucio or in the output directory, or both."""
-    outputs: Any = dict(outcomes.outputs)
-    if carriage is None or session.context.remote is None:
-        return publish(outputs, options.outdir, kept.working, kept.run, inputs)
-    from gridcwl.runs.carriage import merged
-
-    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote, final=outcomes.status == "success"))
-    if not carriage.wire.settings.download:
-        return publish(elsewhere, options.outdir, kept.working, kept.run, inputs)
-    here = asyncio.run(carriage.brought(elsewhere, kept.working / "downloaded"))
-    return merged(elsewhere, publish(here, options.outdir, kept.working, kept.run, inputs))
+def _publishes_here(options: RunOptions) -> bool:
+    return options.outputs != "leave" and (options.rucio is None or options.rucio.settings.download)
 
 
 def _records(

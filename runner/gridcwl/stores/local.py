@@ -162,17 +162,22 @@ class Placement:
         if name.parts:
             paths.join(self._hidden, str(name), "The path of an output").mkdir(parents=True, exist_ok=True)
 
-    def commit(self, removing: Sequence[str] = ()) -> list[transaction.Moved]:
+    def leave_out(self, name: str) -> None:
+        """Do not place a file after all."""
+        (self._hidden / name).unlink()
+
+    def commit(self, removing: Sequence[str] = (), *, durable: bool = True) -> list[transaction.Moved]:
         """Move everything into place, and write it to disk; files that are there are replaced.
 
         Args:
             removing: names of files in the target that go at the same time.
+            durable: wait until it is on disk.
 
         Raises:
             OutputConflict: a file is where a folder has to go, or the other way round; nothing was moved then.
             OSError: something could not be moved; all that was moved is back where it was then.
         """
-        return transaction.move(self._work, self.target, removing)
+        return transaction.move(self._work, self.target, removing, durable=durable)
 
     def _prepared(self, name: Path) -> Path:
         hidden = paths.join(self._hidden, str(name), "The path of an output")

@@ -60,13 +60,14 @@ class _Moves:
     """Files that were there and are to go; their second names follow those of ``replaced``."""
 
 
-def move(work: Path, target: Path, removing: Sequence[str] = ()) -> list[Moved]:
+def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: bool = True) -> list[Moved]:
     """Move ``work/new`` into the target and write it to disk.
 
     Args:
         work: the working folder, on the same file system as the target.
         target: it is there.
         removing: names of files in the target that go at the same time.
+        durable: wait until it is on disk.
 
     Returns:
         The files that were moved.
@@ -76,7 +77,8 @@ def move(work: Path, target: Path, removing: Sequence[str] = ()) -> list[Moved]:
         OSError: something could not be moved; everything is as it was then.
     """
     folders, files, staged = _staged(work / "new", target)
-    _sync([str(work / "new" / file.name) for file in files], work)
+    if durable:
+        _sync([str(work / "new" / file.name) for file in files], work)
     replaced = [file.name for file in files if os.path.lexists(target / file.name)]
     record = _Moves([name for name in folders if not (target / name).is_dir()], replaced, files, list(removing))
     (work / "old").mkdir()
@@ -85,7 +87,8 @@ def move(work: Path, target: Path, removing: Sequence[str] = ()) -> list[Moved]:
     _write(record, work)
     try:
         _rename(record, folders, staged, target)
-        _sync_folders([target, *(target / name for name in folders)])
+        if durable:
+            _sync_folders([target, *(target / name for name in folders)])
     except BaseException:
         roll_back(work, target)
         raise

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gridcwl.errors import OutputConflict, StoreError
-from gridcwl.runs.publish import check_outdir, publish
+from gridcwl.errors import OutputConflict, OutputError, StoreError
+from gridcwl.runs.outdir import check_outdir
+from gridcwl.runs.publish import publish
 
 
 class House:
@@ -174,13 +175,27 @@ def test_a_folder_that_is_a_literal_is_made_of_its_listing(house: House) -> None
     assert house.listing() == ["d", "d/x"]
 
 
-def test_a_link_in_a_folder_to_somewhere_else_is_left_out(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_link_in_a_folder_to_somewhere_else_is_an_error(house: House) -> None:
     entry = house.folder("d")
-    (house.scratch / "d" / "passwords").symlink_to("/etc/passwd")
+    (house.scratch / "d" / "names").symlink_to("/etc/hostname")
+    with pytest.raises(OutputError, match="names leads to /etc/hostname"):
+        house.publish({"o": entry})
+    assert not house.outdir.exists()
+
+
+def test_links_in_a_folder_of_the_users_own_are_followed(house: House, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "names").symlink_to("/etc/hostname")
+    entry = {"class": "Directory", "location": (tmp_path / "mine").as_uri(), "basename": "mine"}
+    house.publish({"o": entry}, {"i": entry})
+    assert house.listing() == ["mine", "mine/names"]
+
+
+def test_links_within_a_folder_are_followed_and_those_to_nowhere_are_left_out(house: House) -> None:
+    entry = house.folder("d")
     (house.scratch / "d" / "nowhere").symlink_to("gone")
     (house.scratch / "d" / "sibling").symlink_to(house.scratch / "d" / "x")
     house.made("d/x", "1")
-    caplog.set_level("WARNING", "gridcwl.runs")
     house.publish({"o": entry})
     assert house.listing() == ["d", "d/sibling", "d/x"]
 

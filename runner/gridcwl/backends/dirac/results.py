@@ -146,14 +146,13 @@ def _accepted(result: JobResult, job: Job, said: Said, folder: Path) -> JobResul
 
 
 def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
-    """The result of a job that left none: the place failed, and that may pass."""
+    """The result of a job that left none: the place failed, and that may pass, or stopped it."""
     written = {"stdout": said.stdout, "stderr": said.stderr}
     logs = {name: _written(folder / f"{name}.log", content) if content else None for name, content in written.items()}
     tail = b"".join((said.stderr or said.stdout)[-_TAIL:].splitlines(keepends=True)[-_TAIL_LINES:])
-    meant = place.status in ("Killed", "Deleted")  # a person's decision: to run it again would not be obeying
     return JobResult(
         job.id,
-        Outcome.PERMANENT_FAILURE if meant else Outcome.TEMPORARY_FAILURE,
+        _outcome(place),
         reason=f"The job left no result{_why(said)}. {place}. {what_to_do(place)}",
         stdout_log=logs["stdout"],
         stderr_log=logs["stderr"],
@@ -163,6 +162,14 @@ def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
 
 def _why(said: Said) -> str:
     return f" ({said.problem.message})" if said.problem is not None else ""
+
+
+def _outcome(place: Place) -> Outcome:
+    if "memory" in f"{place.minor} {place.application}".lower():
+        return Outcome.OUT_OF_MEMORY  # whoever has killed it for that
+    if place.status in ("Killed", "Deleted"):  # a person's decision: to run it again would not be obeying
+        return Outcome.PERMANENT_FAILURE
+    return Outcome.TEMPORARY_FAILURE
 
 
 def what_to_do(place: Place) -> str:

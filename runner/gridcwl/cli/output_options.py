@@ -1,0 +1,68 @@
+"""The options that say what becomes of outputs, and those that give a run's jobs other resources."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+_SETTING = re.compile(r"(?:(?P<step>[^=]*)\.)?(?P<field>[^.=]+)=(?P<value>.*)", re.DOTALL)
+
+
+def add_outputs(group: argparse._ActionsContainer) -> None:
+    """Add those on what may be replaced, and on what a run that failed has made."""
+    group.add_argument("--overwrite", action="store_true", help="replace files that this document did not make")
+    group.add_argument(
+        "--publish-partial", action="store_true", help="if the run fails, put what there is into OUTDIR/partial-RUN"
+    )
+
+
+def add_ways(group: argparse._ActionsContainer) -> None:
+    """Add cwltool's options on how outputs come to the output directory."""
+    for way, text in (
+        ("move", "move outputs to --outdir and remove the working folder (default)"),
+        ("copy", "copy outputs to --outdir and keep the working folder"),
+        ("leave", "leave outputs in the working folder, and keep it"),
+    ):
+        group.add_argument(f"--{way}-outputs", dest="outputs", action="store_const", const=way, help=text)
+
+
+def add_resources(group: argparse._ActionsContainer) -> None:
+    """Add those that change what jobs ask for."""
+    group.add_argument(
+        "--set",
+        dest="settings",
+        type=_setting,
+        action="append",
+        metavar="STEP.FIELD=VALUE",
+        help="give the jobs of a step other resources: --set align.ramMin=8000",
+    )
+    group.add_argument(
+        "--retry-memory",
+        type=_factor,
+        metavar="FACTOR",
+        help="run jobs that ran out of memory again, with FACTOR times as much",
+    )
+
+
+def _setting(text: str) -> tuple[str, str, float]:
+    """A value as ``gridcwl.cwl.settings.Setting`` has it: step, field, value."""
+    match = _SETTING.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not STEP.FIELD=VALUE, as in align.ramMin=8000")
+    try:
+        value = float(match["value"])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{match['value']!r} is not a number") from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{match['value']} is not a possible value")
+    return match["step"] or "", match["field"], int(value) if value == int(value) else value
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1 < factor <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1 and up to 100")
+    return factor

@@ -1,0 +1,268 @@
+"""The output directory of a run: what may be replaced in it, and who may write to it at a time.
+
+A run replaces what an earlier run of the same document has put there, and nothing else without ``--overwrite``.
+Conflicts are found before the first job runs where the names of outputs are known, and before the first file moves
+otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.model import RunId
+from gridcwl.runs.folder import RunFolder
+from gridcwl.runs.journal import JournalError
+from gridcwl.runs.published import Published, PublishedFile
+from gridcwl.stores.local import explained, sums_of
+from gridcwl.stores.transaction import Moved, recover
+
+log = logging.getLogger("gridcwl.runs")
+
+_SHOWN = 5
+_WAIT_S = 0.1
+_NO_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+"""What file systems say that cannot lock a folder; NFS is one."""
+
+
+@dataclass(slots=True)
+class OutputFolder:
+    """One run's output directory."""
+
+    path: Path
+    run: RunId
+    document: str
+    """The document's URI: runs of the same document replace each other's outputs."""
+    state_dir: Path
+    overwrite: bool = False
+    """Replace whatever is there."""
+    inputs: frozenset[str] = frozenset()
+    """Paths of the run's inputs."""
+    _began: float = field(init=False, default_factory=time.time)
+    _published: Published = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.path = self.path.resolve()
+        self._published = Published(self.state_dir / "outputs.db")
+
+    def close(self) -> None:
+        """Let go of the names that were claimed."""
+        with contextlib.suppress(JournalError):
+            self._published.release(self.run)
+        self._published.close()
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Claim the names of outputs that are known before the first job runs, and see that they may be written.
+
+        Raises:
+            OutputConflict: a file of somebody else has one of the names, or another run is about to write it.
+        """
+        names = list(names)
+        if not names:
+            return
+        conflicts = [
+            (name, reason)
+            for name in names
+            if str(self.path / name) not in self.inputs and (reason := self._against(name)) is not None
+        ]
+        self._refuse(conflicts)
+        try:
+            taken = self._published.claim(self.path, self.run, names, self._is_at_work)
+        except JournalError as error:
+            log.warning("%s", error.message)
+            return
+        if taken:
+            other = next(iter(taken.values()))
+            raise OutputConflict(
+                _listed(self.path, taken),
+                f"the run {other}, which is at work, writes to the same name",
+                remedy=f"Wait until {other} has ended, or choose another --outdir.",
+            )
+
+    def replaceable(self, names: Iterable[str], sha1: Callable[[str], str]) -> set[str]:
+        """See that files of these names may be moved into the folder; to be called while it is locked.
+
+        Args:
+            names: relative to the folder.
+            sha1: of the new file of a name.
+
+        Returns:
+            Names of files that are there already, with the same bytes: they stay as they are.
+
+        Raises:
+            OutputConflict: one may not be replaced.
+        """
+        there = [name for name in names if os.path.lexists(self.path / name)]
+        conflicts: list[tuple[str, str]] = []
+        same: set[str] = set()
+        for name in there:
+            if (reason := self._against(name)) is None:
+                continue
+            if self._has(name, sha1(name)):
+                same.add(name)
+            else:
+                conflicts.append((name, reason))
+        self._refuse(conflicts)
+        return same
+
+    def stale(self, folders: Iterable[str], names: Container[str]) -> list[str]:
+        """Files that an earlier run of the document has put into these folders, and that this run does not make."""
+        found: list[str] = []
+        with contextlib.suppress(JournalError):
+            for folder in folders:
+                for file in self._published.below(self.path, folder):
+                    mine = file.document == self.document and file.at < self._began
+                    if mine and file.name not in names and _untouched(file, self.path / file.name):
+                        found.append(file.name)
+        return found
+
+    def record(self, files: list[Moved], sha1: Callable[[str], str]) -> None:
+        """These are there now."""
+        try:
+            self._published.record(self.path, self.run, self.document, files, sha1)
+        except JournalError as error:
+            log.warning("%s: a later run will not know that these outputs are its own to replace", error.message)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, which is there, for this process; waits for another run that publishes into it.
+
+        The system lets go of it when the process ends, however that happens. What a process that was killed left
+        half-moved is taken back.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not _lock(descriptor, self.path):
+                os.close(descriptor)
+                descriptor = os.open(self._lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                _lock(descriptor, self.path)
+            for run in recover(self.path):
+                log.warning(
+                    "%s: what the run %s had published in part when it was killed is taken back", self.path, run
+                )
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock_file(self) -> Path:
+        """The lock of a folder on a file system that does not lock folders."""
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:32]
+        return self.state_dir / f"outdir-{digest}.lock"
+
+    def _is_at_work(self, run: str) -> bool:
+        return RunFolder(self.state_dir / "runs" / run).alive
+
+    def _against(self, name: str) -> str | None:
+        """Why the file of this name may not be replaced; None if it may, or if there is none."""
+        final = self.path / name
+        try:
+            about = final.lstat()
+        except OSError:
+            return None
+        if final.is_dir() and not final.is_symlink():
+            return None  # files go into it, one by one
+        known = self._known(name)
+        reason = None
+        if known is None:
+            reason = None if self.overwrite else "it was there before, and gridcwl did not write it"
+        elif known.run != self.run and known.at >= self._began:
+            reason = f"the run {known.run} has put it there since this run began"
+        elif known.run == self.run or self.overwrite:
+            reason = None
+        elif not known.is_untouched(about) and not self._has(name, known.sha1):
+            reason = f"it was changed since the run {known.run} wrote it"
+        elif known.document != self.document:
+            reason = f"the run {known.run} of another document wrote it ({known.document.removeprefix('file://')})"
+        return reason
+
+    def _known(self, name: str) -> PublishedFile | None:
+        try:
+            return self._published.find(self.path, name)
+        except JournalError as error:
+            log.warning("%s", error.message)
+            return None
+
+    def _has(self, name: str, sha1: str) -> bool:
+        """Whether the file that is there has these bytes."""
+        final = self.path / name
+        try:
+            return final.is_file() and not final.is_symlink() and sums_of(final).sha1 == sha1
+        except OSError:
+            return False
+
+    def _refuse(self, conflicts: list[tuple[str, str]]) -> None:
+        if conflicts:
+            (_, reason), *_ = conflicts
+            raise OutputConflict(
+                _listed(self.path, dict(conflicts)),
+                reason,
+                remedy="Choose another --outdir, move away what is there, or give --overwrite to replace it.",
+            )
+
+
+def check_outdir(outdir: Path) -> None:
+    """Find out before a run begins whether outputs can go there: by making a folder there, which goes at once.
+
+    Raises:
+        OutputConflict: it is a file, or lies below one.
+        StoreError: it cannot be made or written to.
+    """
+    outdir = outdir.absolute()
+    made = [folder for folder in (outdir, *outdir.parents) if not folder.exists()]
+    there = made[-1].parent if made else outdir
+    if not there.is_dir():
+        raise OutputConflict(str(outdir), f"{there} is a file, not a directory", remedy="Choose another --outdir.")
+    try:
+        with explained(outdir):
+            outdir.mkdir(parents=True, exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix=".gridcwl-", dir=outdir))  # noqa: PTH106
+    except StoreError as error:
+        error.remedy = "Choose another --outdir."
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Lock; False where that cannot be done."""
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not waiting:
+                log.warning("waiting for another run that publishes into %s", path)
+            waiting = True
+            time.sleep(_WAIT_S)
+        except OSError as error:
+            if error.errno in _NO_LOCK:
+                return False
+            raise
+        else:
+            return True
+
+
+def _untouched(file: PublishedFile, path: Path) -> bool:
+    try:
+        return file.is_untouched(path.lstat())
+    except OSError:
+        return False
+
+
+def _listed(folder: Path, names: Mapping[str, str]) -> str:
+    shown = [str(folder / name) for name in list(names)[:_SHOWN]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(shown) + more

@@ -1,0 +1,152 @@
+"""What becomes of a run's outputs: published if it succeeded, kept with the run if it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from gridcwl.cwl.known_outputs import known_outputs
+from gridcwl.errors import GridCWLError
+from gridcwl.runs.outdir import OutputFolder
+from gridcwl.runs.publish import CwlObject, has_files, local_paths, publish
+from gridcwl.stores.local import path_of
+
+if TYPE_CHECKING:
+    from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.carriage import Carriage
+    from gridcwl.runs.keeping import Kept
+    from gridcwl.runs.run import Outcomes
+
+log = logging.getLogger("gridcwl.runs")
+
+Way: TypeAlias = Literal["move", "copy", "leave"]
+"""As cwltool's options of these names: move outputs, copy them and keep the working folder, or leave them there."""
+
+
+def begin(folder: OutputFolder, session: CwlSession, inputs: Any) -> None:
+    """Find conflicts in the output directory before the first job runs, where the names of outputs are known.
+
+    Raises:
+        OutputConflict: there is one.
+    """
+    try:
+        anything = any(True for _ in folder.path.iterdir())
+    except OSError:
+        anything = False
+    if anything:  # only then is it worth to evaluate expressions
+        folder.inputs = local_paths(inputs)
+    folder.begin(known_outputs(session.graph, inputs, session.context if anything else None))
+
+
+def published(
+    outputs: Any,
+    inputs: Any,
+    folder: OutputFolder,
+    kept: Kept,
+    carriage: Carriage | None,
+    session: CwlSession,
+    way: Way,
+) -> Any:
+    """The output object of a run that succeeded, its files kept in Rucio or in the output directory, or both.
+
+    Raises:
+        StoreError: they cannot be published; nothing has changed then.
+    """
+    if way == "leave":
+        return _with_paths(outputs)
+
+    def put(value: Any) -> Any:
+        return publish(value, folder.path, kept.working, kept.run, inputs, folder=folder, copy=way == "copy")
+
+    if carriage is None or session.context.remote is None:
+        return put(outputs)
+    from gridcwl.runs.carriage import merged
+
+    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote, final=True))
+    if not carriage.wire.settings.download:
+        return put(elsewhere)
+    here = asyncio.run(carriage.brought(elsewhere, kept.working / "downloaded"))
+    return merged(elsewhere, put(here))
+
+
+def _with_paths(value: Any) -> Any:
+    """The value with the paths of its files on this machine."""
+    if isinstance(value, list):
+        return [_with_paths(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _with_paths(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if value.get("class") in ("File", "Directory") and str(value.get("location", "")).startswith("file://"):
+        made["path"] = str(path_of(value["location"]))
+    return made
+
+
+def partial(
+    outcomes: Outcomes,
+    folder: OutputFolder,
+    kept: Kept,
+    carriage: Carriage | None,
+    session: CwlSession,
+    *,
+    public: bool,
+) -> Any:
+    """The output object of a run that failed. What there is stays with the run, and replaces nothing.
+
+    Args:
+        outcomes: of the run.
+        folder: where outputs would have gone.
+        kept: the run.
+        carriage: to Rucio.
+        session: the document.
+        public: put everything into a folder of its own in the output directory.
+    """
+    outputs: Any = dict(outcomes.outputs)
+    if carriage is not None and session.context.remote is not None:
+        outputs = asyncio.run(carriage.keep(outputs, session.context.remote, final=False))
+    whole = {"outputs": outputs, "failed": list(_left(outcomes.left))}
+    try:
+        if public and carriage is not None:
+            whole = asyncio.run(carriage.brought(whole, kept.working / "downloaded"))
+        if public:
+            own = replace(folder, path=folder.path / f"partial-{kept.run}")
+            whole = publish(whole, own.path, kept.working, kept.run, folder=own)
+        else:
+            shutil.rmtree(kept.working / "partial", ignore_errors=True)  # of an earlier session
+            whole = publish(whole, kept.working / "partial", kept.working, kept.run)
+    except GridCWLError as error:
+        log.warning("The outputs of what had ended cannot be put together: %s", error)
+        return outputs
+    where = folder.path / f"partial-{kept.run}" if public else kept.working / "partial"
+    kept.journal.describe({"partial": whole | {"folder": str(where)} if has_files(whole) else None})
+    return whole["outputs"]
+
+
+def _left(left: Mapping[str, Any]) -> Iterator[CwlObject]:
+    """A folder for each failed job, with the files that it left; empty ones tell nothing."""
+    for number, (job, outputs) in enumerate(left.items()):
+        if listing := list(_worth_keeping(outputs)):
+            basename = f"failed-{job.replace('/', '_')}"
+            yield {"class": "Directory", "location": f"_:failed-{number}", "basename": basename, "listing": listing}
+
+
+def _worth_keeping(value: Any) -> Iterator[CwlObject]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _worth_keeping(item)
+    elif isinstance(value, dict):
+        if value.get("class") == "Directory" or (value.get("class") == "File" and value.get("size") != 0):
+            if str(value.get("location", "")).startswith(("file://", "_:")):
+                yield value
+        elif "class" not in value:
+            for item in value.values():
+                yield from _worth_keeping(item)
+
+
+def output_folder(outdir: Path, session: CwlSession, kept: Kept, *, overwrite: bool) -> OutputFolder:
+    """The output directory of a run."""
+    return OutputFolder(outdir, kept.run, session.document.uri, kept.folder.path.parents[1], overwrite)
