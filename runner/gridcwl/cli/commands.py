@@ -16,6 +16,7 @@ from typing import Any
 
 from gridcwl.cli import output_options
 from gridcwl.cli.options import Options, add_engines, add_loudness, add_retries, add_state_dir, positive
+from gridcwl.cli.parsing import Parser
 from gridcwl.config import from_environment
 from gridcwl.errors import ConfigError, StoreError
 
@@ -38,11 +39,11 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     from gridcwl.cli import grid_commands, showing
 
-    parser = argparse.ArgumentParser(prog="gridcwl", allow_abbrev=False)
+    parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, act: Any, text: str, *, run: bool = True, json: bool = True) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made = actions.add_parser(name, help=text, description=text)
         if run:
             made.add_argument("run", metavar="RUN", help=_RUN)
         if json:

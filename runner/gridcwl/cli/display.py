@@ -61,12 +61,23 @@ class PlainWatcher:
         self._running: dict[JobId, str] = {}
         self._whereabouts = Whereabouts()
         self._said_where = ""
+        self._images: Counter[str] = Counter()
+        """How many jobs failed for want of an image, by reason."""
+        self.default_container: str | None = None
+        """The image of ``--default-container``."""
 
     def __enter__(self) -> PlainWatcher:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._tell(force=True)
+        self._tell_of_images()
+
+    def _tell_of_images(self) -> None:
+        for reason, number in self._images.items():
+            if number > 1:
+                others = "1 more job" if number == 2 else f"{number - 1} more jobs"
+                print(escaped(self.hide(f"gridcwl: {others} failed for the same reason: {reason}")), file=sys.stderr)
 
     def started(self, run: RunId, progress: Progress) -> None:
         """See ``Watcher``."""
@@ -95,8 +106,13 @@ class PlainWatcher:
             self._say(f"{job.name}: {result.outcome}{cost}")
 
     def job_failed(self, failure: JobFailure) -> None:
-        """See ``Watcher``."""
-        print(escaped(self.hide(failure_text(failure))), file=sys.stderr)
+        """See ``Watcher``. What is wrong with an image is wrong for all jobs that need it, and said once."""
+        reason = failure.result.reason
+        if _is_of_the_image(failure):
+            self._images[reason] += 1
+            if self._images[reason] > 1:
+                return
+        print(escaped(self.hide(failure_text(failure, self.default_container))), file=sys.stderr)
 
     def failed(self, where: str, error: Exception) -> None:
         """See ``Watcher``."""
@@ -134,13 +150,13 @@ class PlainWatcher:
 class LiveWatcher(PlainWatcher):
     """A table that stays at the bottom of the terminal, redrawn a few times a second by rich."""
 
-    def __init__(self, *, verbose: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, color: bool = True) -> None:
         super().__init__(quiet=False, verbose=verbose)
         imports.load("rich")
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(file=raw(sys.stderr))
+        self._console = Console(file=raw(sys.stderr), no_color=None if color else True)
         self._live: Live = Live(
             console=self._console, get_renderable=self._table, refresh_per_second=4, redirect_stdout=False
         )
@@ -151,6 +167,7 @@ class LiveWatcher(PlainWatcher):
 
     def __exit__(self, *error: Any) -> None:
         self._live.__exit__(*error)
+        self._tell_of_images()
 
     def tick(self) -> None:
         """Nothing: the table asks for itself."""
@@ -247,13 +264,13 @@ def shown_command(job: Job) -> str:
     return text if len(text) <= _LONGEST_COMMAND else f"{text[:_LONGEST_COMMAND]} ... ({len(job.command)} words)"
 
 
-def failure_text(failure: JobFailure) -> str:
+def failure_text(failure: JobFailure, default_container: str | None = None) -> str:
     """A failed job as a person wants it: the tool's own words first."""
     job, result = failure.job, failure.result
     stream, words = last_words(result)
     lines = [f"---- {stream} of {job.name} (its end)", words, "----"] if words else []
     lines.append(f"gridcwl: {failure.error.message}")
-    remedy = _remedy(failure)
+    remedy = _remedy(failure, default_container)
     if remedy:
         lines.append(remedy)
     if result.exit_code is not None:
@@ -281,15 +298,23 @@ def last_words(result: JobResult) -> tuple[str, str]:
     return "stdout", "\n".join(text.rstrip("\n").splitlines()[-_TAIL_LINES:])
 
 
-def _remedy(failure: JobFailure) -> str:
+def _is_of_the_image(failure: JobFailure) -> bool:
+    """Whether the job failed because its image could not be fetched or made."""
+    result = failure.result
+    return failure.job.image is not None and result.exit_code is None and result.reason.startswith("The image ")
+
+
+def _remedy(failure: JobFailure, default_container: str | None = None) -> str:
     """What to do about it. Of the worker's failures there is only the sentence."""
     if not isinstance(failure.error, JobFailed):
         return failure.error.remedy
     reason = failure.result.reason
     if failure.job.image is None or failure.result.exit_code is not None:
         return ""
-    if reason.startswith("The image "):
-        return "Check the name in the tool's DockerRequirement, or build or load the image on this machine first."
+    if _is_of_the_image(failure):
+        by_option = failure.job.image.id == default_container
+        where = "--default-container" if by_option else "the tool's DockerRequirement"
+        return f"Check the name in {where}, or build or load the image on this machine first."
     if _NO_ENGINE.search(reason):
         return (
             "Install or start it, choose another engine (--docker, --podman, --singularity, --udocker), "

@@ -98,25 +98,15 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--pack-jobs",
         dest="pack",
-        type=_pack,
+        type=pack,
         metavar="N",
-        help="N shards in one DIRAC job, or auto (default 1); --pack N does as well",
+        help="N shards in one DIRAC job, or auto (default 1); as --pack N",
     )
     group.add_argument("--detach", action="store_true", help="submit what is ready and leave; gridcwl attach goes on")
 
 
-def with_pack(arguments: Sequence[str]) -> list[str]:
-    """The command line with ``--pack 5`` and ``--pack auto`` by their other name: ``--pack`` alone is cwltool's."""
-    changed: list[str] = []
-    for number, word in enumerate(arguments):
-        name, _, value = word.partition("=")
-        following = arguments[number + 1] if number + 1 < len(arguments) else ""
-        wanted = name == "--pack" and _is_pack(value or following)
-        changed.append(word.replace("--pack", "--pack-jobs", 1) if wanted else word)
-    return changed
-
-
-def _is_pack(text: str) -> bool:
+def is_pack(text: str) -> bool:
+    """Whether a word behind ``--pack`` belongs to it: alone it is cwltool's option."""
     return text == "auto" or text.isdigit()
 
 
@@ -228,7 +218,8 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _pack(text: str) -> int | str:
+def pack(text: str) -> int | str:
+    """How many shards go into one job, for argparse."""
     if text == "auto":
         return text
     number = int(text)

@@ -30,15 +30,12 @@ def plan(options: Options, evaluation: Any) -> int:
         GridCWLError: document or inputs are not as they should be.
     """
     from gridcwl.backends.local.machine import this_machine
-    from gridcwl.cli.running import rucio
-    from gridcwl.cwl.session import open_document
+    from gridcwl.cli.running import opened, rucio
     from gridcwl.runs.foreseen import Foresight
     from gridcwl.runs.planning import planned
     from gridcwl.runs.run import new_run_id
 
-    session = open_document(
-        options.document, options.words, evaluation, basedir=options.basedir, overrides=options.overrides
-    )
+    session = opened(options, evaluation)
     machine = this_machine()
     with rucio(options, session):
         inputs = session.inputs()

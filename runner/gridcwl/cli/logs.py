@@ -9,10 +9,12 @@ from gridcwl.cli.display import StderrHandler
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
 
-def set_up_logging(loudness: int) -> None:
+def set_up_logging(loudness: int, *, timestamps: bool = False) -> None:
     """Log records go to stderr; the louder, the more of them."""
     handler = StderrHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(
+        logging.Formatter(f"{'%(asctime)s ' if timestamps else ''}%(levelname)s %(name)s: %(message)s")
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

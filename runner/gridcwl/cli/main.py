@@ -9,11 +9,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
-from gridcwl.cli.options import Options, parse
+from gridcwl.cli.options import options_of_run, parse
+from gridcwl.cli.parsing import HELP
 from gridcwl.cli.terminal import escaping
-from gridcwl.errors import EXIT_FAILURE, GridCWLError
+from gridcwl.errors import EXIT_FAILURE, GridCWLError, UnknownOption, UsageError
+from gridcwl.suggest import did_you_mean
 
 log = logging.getLogger("gridcwl")
 
@@ -39,6 +40,8 @@ def _main(arguments: Sequence[str]) -> int:
         return _dispatch(arguments)
     except GridCWLError as error:
         log.debug("raised here", exc_info=True)
+        if isinstance(error, UnknownOption):
+            error.remedy = _suggesting(error)
         print(f"gridcwl: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -74,7 +77,15 @@ def _our_mistake(error: Exception) -> int:
     return EXIT_FAILURE
 
 
+def _suggesting(error: UnknownOption) -> str:
+    """The remedy with one of gridcwl's own options, if that may be meant behind a document."""
+    if error.remedy.startswith("Did you mean"):
+        return error.remedy
+    return f"{did_you_mean(error.option, options_of_run())} {error.remedy}".strip()
+
+
 def _dispatch(arguments: Sequence[str]) -> int:
+    arguments = _asked_for_help(arguments)
     words = _command(arguments)
     if words:
         from gridcwl.cli.commands import main as command
@@ -84,20 +95,50 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.testbed import main as testbed
 
         return testbed(arguments[1:])
+    _refuse_near_commands(arguments)
     planning = bool(arguments) and arguments[0] == PLAN and not os.path.exists(PLAN)  # noqa: PTH110
     options = parse(arguments[1:] if planning else arguments)
     from gridcwl.cli.logs import set_up_logging
 
-    set_up_logging(options.loudness)
+    set_up_logging(options.loudness, timestamps=options.timestamps)
     if planning or options.show == "plan":
         from gridcwl.cli.planning import plan
 
         return plan(options)
     if options.show:
-        return _show(options)
+        from gridcwl.cli.instead import show
+
+        return show(options)
     from gridcwl.cli.running import run
 
     return run(options)
+
+
+def _asked_for_help(arguments: Sequence[str]) -> Sequence[str]:
+    """``gridcwl --help COMMAND`` and ``gridcwl help COMMAND`` as ``gridcwl COMMAND --help``."""
+    if not arguments or arguments[0] not in (*HELP, "help") or os.path.exists(arguments[0]):  # noqa: PTH110
+        return arguments
+    others = [word for word in arguments[1:] if word in (*COMMANDS, TESTBED, PLAN)]
+    if others:
+        return [others[0], "--help"]
+    return ["--help", *arguments[1:]] if arguments[0] == "help" else arguments
+
+
+def _refuse_near_commands(arguments: Sequence[str]) -> None:
+    """A first word that is no file, but like a command, is not taken for a document.
+
+    Raises:
+        UsageError: it is not.
+    """
+    word = arguments[0] if arguments else ""
+    if not word.isalpha() or word == PLAN or os.path.exists(word):  # noqa: PTH110
+        return
+    close = did_you_mean(word, (*COMMANDS, TESTBED, PLAN))
+    if close:
+        raise UsageError(
+            f"There is no command {word}, and no document of that name",
+            remedy=f"{close} gridcwl --help lists the commands.",
+        )
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
@@ -115,26 +156,3 @@ def _command(arguments: Sequence[str]) -> list[str]:
         if word == "--state-dir":
             before.append(next(words, ""))
     return []
-
-
-def _show(options: Options) -> int:
-    """What was asked for instead of a run."""
-    from gridcwl.cli.running import evaluation
-    from gridcwl.cwl import inputs, load, show
-    from gridcwl.cwl.session import open_document
-
-    how = replace(evaluation(options), only_check=options.show == "validate")
-    if options.show == "pack":
-        print(show.packed(load.read(load.locate(options.document)[0], how, preprocess_only=True)))
-        return 0
-    if options.show == "validate":
-        session = open_document(
-            options.document, options.words, how, basedir=options.basedir, overrides=options.overrides
-        )
-        if options.words:
-            session.inputs()
-        print(f"{options.document} is valid CWL.")
-        return 0
-    document = load.read(load.locate(options.document)[0], how)
-    print(show.drawn(document) if options.show == "dot" else inputs.template(document.process), end="")
-    return 0

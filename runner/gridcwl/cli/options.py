@@ -5,28 +5,50 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from gridcwl import __version__
-from gridcwl.cli import grid_options, output_options, store_options
+from gridcwl.cli import cwltool_options, grid_options, output_options, owners, store_options
+from gridcwl.cli.cwltool_options import CwltoolOptions
 from gridcwl.cli.grid_options import GridOptions
+from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.cli.store_options import StoreOptions
 from gridcwl.config import Config, capability, from_environment
+from gridcwl.errors import UsageError
 
 Engine = Literal["docker", "podman", "singularity", "udocker"]
-Show = Literal["validate", "pack", "dot", "template", "plan"]
+Show = Literal[
+    "validate",
+    "pack",
+    "dot",
+    "template",
+    "plan",
+    "help",
+    "targets",
+    "subgraph",
+    "deps",
+    "input-deps",
+    "pre",
+    "rdf",
+    "versions",
+]
 
 _EPILOG = """\
-Inputs come from a YAML or JSON file, or from options made from the document's own inputs:
+Inputs come from a YAML or JSON file, from options made from the document's own
+inputs, or from both:
   gridcwl tool.cwl --help      lists them
   gridcwl tool.cwl --name value
+The options above may stand before or after DOCUMENT. Behind it, an option that
+is called as one of the document's inputs is that input.
 
-Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help says more:
-  gridcwl runs | status RUN | logs RUN [STEP] | data RUN | resume RUN | attach RUN | cancel RUN | explain RUN STEP |\
- rm RUN | sites | doctor
+Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help
+says more:
+  gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
+  gridcwl resume RUN | attach RUN | cancel RUN | rm RUN
+  gridcwl sites | doctor
 What would be done, and where:
   gridcwl plan DOCUMENT INPUTS
 """
@@ -44,6 +66,10 @@ class Options:
     tmpdir_prefix: str = ""
     loudness: int = 0
     """-1 quiet, 0 normal, 1 verbose, 2 debug."""
+    timestamps: bool = False
+    """Messages begin with the time."""
+    color: bool = True
+    """The live display may be in color."""
     show: Show | None = None
     containers: bool = True
     engine: Engine = "docker"
@@ -90,29 +116,71 @@ class Options:
     outputs: Literal["move", "copy", "leave"] = "move"
     grid: GridOptions = field(default_factory=GridOptions)
     store: StoreOptions = field(default_factory=StoreOptions)
+    cwltool: CwltoolOptions = field(default_factory=CwltoolOptions)
+    """cwltool's options that have no other place."""
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line.
 
     Raises:
-        SystemExit: ``--help``, ``--version``, or a mistake that argparse has told the user of.
+        SystemExit: ``--help``, ``--version``, or there is no document.
+        UsageError: an option is unknown, lacks its value, or nothing reads it.
         ConfigError: in the configuration file or the environment.
+        GridCWLError: options stand behind a document that cannot be read.
     """
     parser = _parser()
-    given = parser.parse_args(store_options.with_cache(grid_options.with_pack(arguments)))
-    config = from_environment()
-    if given.document is None:
+    words, document, behind = split(parser, arguments)
+    if document is None and Path("CWLFile").is_file():  # as cwltool
+        document = "CWLFile"
+    if document is not None and mentioned(parser, behind):
+        own, _ = sort(parser, behind, lambda _word: False)
+        is_input = _inputs_of(_options(parser, [*words, *own], document, ()))
+        own, behind = sort(parser, behind, is_input)
+        words += own
+    options = _options(parser, words, document or "", tuple(behind))
+    if document is None and options.show != "versions":
         parser.print_help(sys.stderr)
         raise SystemExit(1)
-    grid = grid_options.read(given, config)
+    return options
+
+
+def options_of_run() -> Collection[str]:
+    """All options of ``gridcwl DOCUMENT`` as they are typed."""
+    return _parser().flags
+
+
+def _inputs_of(options: Options) -> Callable[[str], bool]:
+    """Whether a word is an option of the document's inputs; no word is, if the document has mistakes: they come later.
+
+    Raises:
+        GridCWLError: there is no such document.
+    """
+    from gridcwl.cli.running import evaluation
+    from gridcwl.cwl.session import input_options
+
+    found = input_options(options.document, evaluation(options))
+    return lambda word: found is not None and found.match(word) is not None
+
+
+def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[str, ...]) -> Options:
+    """What gridcwl's own options mean, over the configuration."""
+    given = parser.parse_args(words)
+    config = from_environment()
+    grid, store = grid_options.read(given, config), store_options.read(given, config)
+    local_mode = grid.server == "dirac-local"
+    owners.check(parser, words, backend="dirac-local" if local_mode else grid.backend, store=store.store)
+    if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
+        raise UsageError("--retry-all is for --retries N; without retries nothing reads it", remedy="Give --retries 2.")
     return Options(
-        document=given.document,
-        words=tuple(given.words),
+        document=document,
+        words=behind,
         outdir=Path(given.outdir),
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
         tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or _default_prefix(),
-        loudness=given.loudness or 0,
+        loudness=-1 if given.no_warnings else given.loudness or 0,
+        timestamps=given.timestamps,
+        color=given.color,
         show=given.show,
         containers=_containers(given, config),
         engine=_engine(given, config),
@@ -150,7 +218,8 @@ def parse(arguments: Sequence[str]) -> Options:
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",
         grid=grid,
-        store=store_options.read(given, config),
+        store=store,
+        cwltool=cwltool_options.read(given),
     )
 
 
@@ -164,13 +233,14 @@ def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> in
 def _containers(given: argparse.Namespace, config: Config) -> bool:
     if not given.containers:
         return False
-    return given.engine is not None or config.engine != "none"
+    return given.engine is not None or given.user_space_docker_cmd is not None or config.engine != "none"
 
 
 def _engine(given: argparse.Namespace, config: Config) -> Engine:
-    if given.engine is None and config.engine is not None and config.engine != "none":
+    udocker = given.user_space_docker_cmd is not None
+    if given.engine is None and not udocker and config.engine is not None and config.engine != "none":
         return config.engine
-    engine: Engine = given.engine or "docker"
+    engine: Engine = given.engine or ("udocker" if given.user_space_docker_cmd else "docker")
     return engine
 
 
@@ -186,24 +256,24 @@ def _default_prefix() -> str:
     return os.path.join(os.environ.get("TMPDIR", "/tmp"), "gridcwl-")  # noqa: PTH118, S108  a prefix, not a path
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="gridcwl",
-        description="Run a CWL workflow; every step is a job.",
+        usage="gridcwl [OPTIONS] DOCUMENT [INPUTS.yml] [--NAME VALUE ...]\n       gridcwl COMMAND ...",
+        description="Run a CWL workflow; every step is a job.\nDOCUMENT is a CWL file, or FILE#process.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument("document", nargs="?", metavar="DOCUMENT", help="CWL file, or FILE#process")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="INPUTS", help="inputs.yml, or --NAME VALUE ...")
     parser.add_argument("--version", action="version", version=f"gridcwl {__version__}")
     _add_places(parser.add_argument_group("where things go"))
     _add_display(parser.add_argument_group("what is shown"))
     _add_instead(parser.add_argument_group("instead of running"))
+    cwltool_options.add_parts(parser.add_argument_group("which part runs"))
     _add_jobs(parser.add_argument_group("how jobs run"))
+    cwltool_options.add_containers(parser.add_argument_group("how containers run"))
     grid_options.add_grid(parser.add_argument_group("where jobs run"))
     store_options.add_store(parser.add_argument_group("where files live"))
     _add_document(parser.add_argument_group("how the document is read"))
+    cwltool_options.add_refused(parser)
     return parser
 
 
@@ -216,8 +286,15 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     output_options.add_ways(group)
     add_state_dir(group)
     group.add_argument(
-        "--cache", action="store_true", default=None, help="take results of other runs, keep ours for them"
+        "--cache",
+        action=OptionalWord,
+        dest="cache_in_rucio",
+        metavar="rucio",
+        takes=lambda word: word == "rucio",
+        alone=("cache", True),
+        help="take results of other runs, keep ours for them; --cache rucio: by Rucio",
     )
+    group.set_defaults(cache=None)
     group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration says so")
     group.add_argument("--cachedir", metavar="DIR", help="like --cache, with the results in DIR")
     group.add_argument("--leave-tmpdir", action="store_true", help="keep the working folder")
@@ -228,20 +305,32 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
 def _add_display(group: argparse._ArgumentGroup) -> None:
     add_loudness(group)
     group.add_argument("--js-console", action="store_true", help="show console.log of JavaScript expressions")
-    for name in ("--timestamps", "--no-color", "--enable-color", "--disable-color", "--no-warnings"):
-        group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--no-warnings", action="store_true", help="as --quiet")
+    group.add_argument("--timestamps", action="store_true", help="begin each message with the time")
+    group.add_argument("--disable-color", "--no-color", dest="color", action="store_false", help="no colors")
+    group.add_argument("--enable-color", dest="color", action="store_true", default=True, help=argparse.SUPPRESS)
 
 
 def _add_instead(group: argparse._ArgumentGroup) -> None:
     ways = group.add_mutually_exclusive_group()
     for option, value, text in (
         ("--validate", "validate", "check the document (and the inputs, if given) and stop"),
-        ("--pack", "pack", "print the document with all that it refers to as one file"),
         ("--print-dot", "dot", "print the workflow as a Graphviz graph"),
         ("--dry-run", "plan", "print what a run would do, as gridcwl plan"),
         ("--make-template", "template", "print an input object to fill in"),
     ):
         ways.add_argument(option, dest="show", action="store_const", const=value, help=text)
+    ways.add_argument(
+        "--pack",
+        action=OptionalWord,
+        metavar="N",
+        type=grid_options.pack,
+        takes=grid_options.is_pack,
+        alone=("show", "pack"),
+        help="print the document with all that it refers to as one file; --pack N: see --pack-jobs",
+    )
+    cwltool_options.add_printed(ways)
+    cwltool_options.add_how_printed(group)
 
 
 def _add_jobs(group: argparse._ArgumentGroup) -> None:
@@ -256,7 +345,8 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         "--no-reuse-containers", dest="reuse_containers", action="store_false", help="even if the configuration says so"
     )
     group.add_argument("--parallel", action="store_true", help="as cwltool; jobs always run in parallel here")
-    group.add_argument("--max-jobs", "--parallel-max", type=positive, metavar="N", help="at most N jobs at a time")
+    group.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
+    group.add_argument("--parallel-max", dest="max_jobs", type=_count, metavar="N", help="the same; 0 is no limit")
     group.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed (default: stop)")
     group.add_argument(
         "--retries", type=_count, metavar="N", help="try N times more what failed temporarily (default 0)"
@@ -274,6 +364,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
     group.add_argument("--preserve-entire-environment", action="store_true", help="pass on all variables")
     group.add_argument("--mpi-config-file", metavar="FILE", help="YAML: how MPIRequirement is met (as cwltool)")
+    cwltool_options.add_results(group)
 
 
 def _add_document(group: argparse._ArgumentGroup) -> None:
@@ -289,6 +380,7 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
         "--no-javascript", dest="javascript", action="store_false", help="refuse documents that need JavaScript"
     )
     group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
+    cwltool_options.add_reading(group)
 
 
 def add_engines(ways: argparse._ActionsContainer) -> None:

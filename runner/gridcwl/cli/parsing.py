@@ -101,7 +101,7 @@ class Refused(argparse.Action):
     """An option of cwltool that gridcwl refuses, with the reason."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, *, why: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        super().__init__(option_strings, dest, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         self.why = why
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:  # noqa: ARG002
@@ -162,8 +162,10 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     action = parser.action(word)
     if action is None:
         raise parser.unknown(word)
-    if action.nargs == 0 or word not in action.option_strings or not ahead:
+    if isinstance(action, Refused) or action.nargs == 0 or word not in action.option_strings or not ahead:
         return [word]
+    if ahead[0].startswith("--") and parser.action(ahead[0]) is not None and not isinstance(action, OptionalWord):
+        raise UsageError(f"{word} needs a value", remedy=f"If the value is {ahead[0]}, write {word}={ahead[0]}.")
     if isinstance(action, OptionalWord):
         return [f"{word}={ahead.pop(0)}"] if action.takes(ahead[0]) else [word]
     if word.startswith("--"):

@@ -36,14 +36,11 @@ def plan(options: Options) -> int:
 
 
 def _plan(options: Options, server: Server, evaluation: Any) -> int:
-    from gridcwl.cli.running import rucio
-    from gridcwl.cwl.session import open_document
+    from gridcwl.cli.running import opened, rucio
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 
-    session = open_document(
-        options.document, options.words, evaluation, basedir=options.basedir, overrides=options.overrides
-    )
+    session = opened(options, evaluation)
     with rucio(options, session) as place:
         steps = planned(session, session.inputs(), new_run_id())
         if place is not None:

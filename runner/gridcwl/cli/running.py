@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gridcwl import imports
-from gridcwl.cli import store_options
+from gridcwl.cli import cwltool_options, store_options
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.grid_options import choice, from_plain
 from gridcwl.cli.options import Options
@@ -24,6 +24,8 @@ from gridcwl.cli.terminal import escaped_json
 from gridcwl.errors import ConfigError, OutputConflict, RunCancelled, StoreError
 
 if TYPE_CHECKING:
+    from gridcwl.cwl.context import EvaluationOptions
+    from gridcwl.cwl.selection import Selection
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.carriage import RucioPlace
     from gridcwl.runs.folder import RunFolder
@@ -42,7 +44,7 @@ def run(options: Options) -> int:
 
     typed = _typed(options)
     _preload(options)
-    session = _opened(options)
+    session = opened(options)
     with rucio(options, session) as place:
         inputs = _inputs(session, options)
         with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
@@ -128,7 +130,7 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         sys.stdin = io.StringIO(typed)
     _preload(options)
     with taken_up(folder) as kept, ExitStack() as leaving:
-        session = _opened(options)
+        session = opened(options)
         history = kept.history
         known = history.meta("found") if history is not None else None
         place = leaving.enter_context(rucio(options, session, known))
@@ -137,24 +139,42 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
             if history.meta("fingerprint") == fingerprint(_documents(session), inputs):
                 log.warning("The run %s has succeeded already; these are its outputs", kept.run)
                 kept.journal.end("success")
-                print_outputs(outputs, options.write_summary)
+                print_outputs(outputs, options.write_summary, checksums=options.cwltool.checksums)
                 return 0
             log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
         _keep(kept, session, inputs, options, typed, place)
         return _work(kept, session, inputs, options, place)
 
 
-def _opened(options: Options) -> CwlSession:
+def opened(options: Options, how: EvaluationOptions | None = None) -> CwlSession:
+    """The document with its input object; ``how`` is how it is loaded if not as for a run.
+
+    Raises:
+        GridCWLError: one of them cannot be read or is not valid.
+    """
     from gridcwl.cwl.session import open_document
 
     session = open_document(
-        options.document, options.words, evaluation(options), basedir=options.basedir, overrides=options.overrides
+        options.document,
+        options.words,
+        how or evaluation(options),
+        basedir=options.basedir,
+        overrides=options.overrides,
+        selection=selection(options),
     )
     if options.settings:
         from gridcwl.cwl.settings import with_settings
 
         session.graph = with_settings(session.graph, options.settings)
     return session
+
+
+def selection(options: Options) -> Selection:
+    """The part of the document that is to run."""
+    from gridcwl.cwl.selection import Selection
+
+    chosen = options.cwltool
+    return Selection(chosen.targets, chosen.single_step, chosen.single_process)
 
 
 def _typed(options: Options) -> str | None:
@@ -213,7 +233,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
     )
     try:
         with _watcher(options) as watcher:
-            watcher.hide = session.hide
+            watcher.hide, watcher.default_container = session.hide, options.default_container
             finished = run_to_end(session, inputs, how, watcher, kept)
     except RunCancelled as error:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
@@ -229,7 +249,7 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
         outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
         error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{outdir}{_finished_jobs(kept)}".strip()
         raise
-    print_outputs(finished.outputs, options.write_summary)
+    print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
     if finished.exit_code:
         print(f"gridcwl: the run failed; {_where_partial(kept, options)}", file=sys.stderr)
         print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
@@ -288,7 +308,7 @@ def _backend(options: Options) -> BackendChoice:
     )
 
 
-def evaluation(options: Options) -> Any:
+def evaluation(options: Options) -> EvaluationOptions:
     """How the document is loaded and its expressions are evaluated."""
     from gridcwl.cwl.context import EvaluationOptions
 
@@ -303,6 +323,10 @@ def evaluation(options: Options) -> Any:
         debug=options.loudness == 2,
         strict=options.strict,
         validate=options.validate,
+        js_validation=options.validate and options.cwltool.js_validation,
+        js_hints=options.cwltool.js_hints,
+        registries=options.cwltool.registries,
+        document_cache=options.cwltool.document_cache,
         skip_schemas=options.skip_schemas,
         enable_dev=options.enable_dev,
         preserve_environment=options.preserve_environment,
@@ -313,12 +337,14 @@ def evaluation(options: Options) -> Any:
 
 def _watcher(options: Options) -> PlainWatcher:
     if sys.stderr.isatty() and options.loudness in (0, 1) and os.environ.get("TERM") != "dumb":
-        return LiveWatcher(verbose=options.loudness > 0)
+        return LiveWatcher(verbose=options.loudness > 0, color=options.color)
     return PlainWatcher(quiet=options.loudness < 0, verbose=options.loudness > 0)
 
 
-def print_outputs(outputs: Any, file: str | None) -> None:
-    """The output object on stdout, or in the file that was asked for."""
+def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> None:
+    """The output object on stdout, or in the file that was asked for; of Files with or without their checksums."""
+    if not checksums:
+        outputs = _without_checksums(outputs)
     if file:
         try:
             with Path(file).open("wb") as stream:
@@ -330,6 +356,15 @@ def print_outputs(outputs: Any, file: str | None) -> None:
     sys.stdout.flush()
     _write_json(outputs, sys.stdout.buffer)
     sys.stdout.flush()
+
+
+def _without_checksums(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_checksums(item) for item in value]
+    if isinstance(value, dict):
+        file = value.get("class") == "File"
+        return {key: _without_checksums(item) for key, item in value.items() if not (file and key == "checksum")}
+    return value
 
 
 def _write_json(value: Any, stream: BinaryIO) -> None:
@@ -351,7 +386,8 @@ _PATHS = ("outdir", "state_dir", "cache_dir")
 def _options_to(options: Options) -> dict[str, Any]:
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
-    return plain | {"grid": options.grid.plain(), "store": options.store.plain()}
+    parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
+    return plain | {name: part.plain() for name, part in parts.items()}
 
 
 def _options_from(saved: dict[str, Any]) -> Options:
@@ -363,5 +399,6 @@ def _options_from(saved: dict[str, Any]) -> Options:
     grid: Any = from_plain(saved.get("grid") or {})
     paths: Any = {name: Path(str(values[name])) for name in _PATHS}
     store: Any = store_options.from_plain(saved.get("store") or {})
-    options: Options = replace(made, grid=grid, store=store, **paths)
+    cwltool: Any = cwltool_options.from_plain(saved.get("cwltool") or {})
+    options: Options = replace(made, grid=grid, store=store, cwltool=cwltool, **paths)
     return options

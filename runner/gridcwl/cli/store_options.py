@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,18 +57,6 @@ def add_store(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--no-download", dest="download", action="store_false", default=None, help="leave final outputs in Rucio only"
     )
-    group.add_argument("--cache-in-rucio", action="store_true", help=argparse.SUPPRESS)
-
-
-def with_cache(arguments: Sequence[str]) -> list[str]:
-    """The command line with ``--cache rucio`` by its other name: ``--cache`` alone takes no word."""
-    changed: list[str] = []
-    for number, word in enumerate(arguments):
-        if word == "rucio" and number and arguments[number - 1] == "--cache":
-            changed[-1] = "--cache-in-rucio"
-        else:
-            changed.append("--cache-in-rucio" if word == "--cache=rucio" else word)
-    return changed
 
 
 def read(given: argparse.Namespace, config: Config) -> StoreOptions:
@@ -86,7 +74,7 @@ def read(given: argparse.Namespace, config: Config) -> StoreOptions:
         rse_expression=given.rse_expression or rucio.rse_expression or "",
         output_dataset=given.output_dataset or "",
         download=_first(given.download, rucio.download, ours.download),
-        cache=given.cache_in_rucio,
+        cache=bool(given.cache_in_rucio),
         cache_scopes=rucio.cache_scopes,
     )
     return StoreOptions(given.store or config.store or "local", settings)

@@ -13,6 +13,7 @@ from typing import Any
 
 from gridcwl import imports
 from gridcwl.cli.options import positive
+from gridcwl.cli.parsing import Parser
 from gridcwl.errors import ConfigError
 
 
@@ -31,13 +32,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gridcwl testbed", allow_abbrev=False, description="a real DIRAC and a real Rucio on this machine"
-    )
+    parser = Parser(prog="gridcwl testbed", description="a real DIRAC and a real Rucio on this machine")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, act: Any, text: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made = actions.add_parser(name, help=text, description=text)
         made.add_argument("--dir", type=Path, metavar="DIR", help="the testbed's folder; your own testbed by default")
         made.set_defaults(act=act)
         return made

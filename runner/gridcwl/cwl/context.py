@@ -38,6 +38,12 @@ class EvaluationOptions:
     validate: bool = True
     js_validation: bool = True
     """Parse the document's expressions when it is loaded."""
+    js_hints: str | None = None
+    """A file of options for jshint, whose advice is shown then, too."""
+    registries: tuple[str, ...] | None = None
+    """GA4GH tool registries where documents that are no files are looked for; None is cwltool's own choice."""
+    document_cache: bool = True
+    """Documents that come by HTTP are kept on disk."""
     only_check: bool = False
     """The document is validated, not run: what its caller may declare is a warning."""
     skip_schemas: bool = False

@@ -168,15 +168,15 @@ def complete(process: Process, written: WrittenInputs, secrets: SecretStore, rem
     """
     values = CommentedMap() if written.values is None else written.values
     try:
-        return _completed(process, _with_options(values, written), written.base, secrets, remote)
+        return _completed(process, with_options(values, written), written.base, secrets, remote)
     except InputError:
         if written.hurried is None:
             raise
-        again = _with_options(_load(written.hurried, written.base), written)
+        again = with_options(_load(written.hurried, written.base), written)
         return _completed(process, again, written.base, secrets, remote)
 
 
-def _with_options(values: CommentedMap, written: WrittenInputs) -> CommentedMap:
+def with_options(values: CommentedMap, written: WrittenInputs) -> CommentedMap:
     """The values with those of the options put over them, in place; of a record field by field."""
     _put_over(values, copy.deepcopy(written.options))
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class Document:
         process: cwltool's object of the process that runs.
         files: the local files that it consists of.
         loading: cwltool's loading context, for packing and drawing; None where the document was kept from before.
+        written: the document's file as it was read, resolved; None where the document was kept from before.
         lacks: what it uses without declaring it, though a workflow that runs it as a step may.
     """
 
@@ -36,6 +38,7 @@ class Document:
     files: tuple[str, ...]
     loading: LoadingContext | None = None
     lacks: tuple[Lack, ...] = ()
+    written: Any = None
 
 
 def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingContext:
@@ -44,7 +47,7 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     from cwltool.load_tool import docloaderctx
     from cwltool.resolver import tool_resolver
 
-    from gridcwl.cwl.loaders import loader
+    from gridcwl.cwl.loaders import lazy_session, loader
     from gridcwl.cwl.once import share_processes, use_once
     from gridcwl.cwl.schemas import use_extensions
     from gridcwl.cwl.tool import make_process
@@ -55,13 +58,18 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     share_processes(context)
     context.fetcher_constructor = fetcher(reading)
     context.loader = loader(
-        docloaderctx, fetcher_constructor=context.fetcher_constructor, allow_attachments=lambda _: options.enable_dev
+        docloaderctx,
+        session=lazy_session(cached=options.document_cache),
+        fetcher_constructor=context.fetcher_constructor,
+        allow_attachments=lambda _: options.enable_dev,
     )
     context.construct_tool_object = make_process
     context.resolver = tool_resolver
     context.strict = options.strict
     context.do_validate = options.validate
-    context.disable_js_validation = True  # jshint's advice, a process for each tool; see expressions.py
+    # jshint's advice, a process for each tool; see expressions.py
+    context.disable_js_validation = options.js_hints is None or not options.js_validation
+    context.js_hint_options_file = options.js_hints
     context.enable_dev = options.enable_dev
     context.relax_path_checks = True  # arguments go to the tool without a shell in between: any name is safe
     context.skip_schemas = options.skip_schemas
@@ -70,17 +78,23 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     return context
 
 
-def locate(name: str) -> tuple[str, str]:
+def locate(name: str, registries: Sequence[str] | None = None) -> tuple[str, str]:
     """The URI of a document as the user named it, with and without its fragment.
+
+    Args:
+        name: a path, a URL, or the name of a tool in a registry.
+        registries: GA4GH tool registries to look into; None is cwltool's own choice.
 
     Raises:
         DocumentError: there is no such file.
     """
     from cwltool.load_tool import docloaderctx, resolve_tool_uri
-    from cwltool.resolver import tool_resolver
+    from cwltool.resolver import ga4gh_tool_registries, tool_resolver
 
     from gridcwl.cwl.loaders import loader
 
+    if registries is not None:
+        ga4gh_tool_registries[:] = registries  # cwltool's main changes the same list
     with problems(DocumentError, f"Cannot read {name}", remedy="Check the path of the document."):
         uri, file_uri = resolve_tool_uri(name, resolver=tool_resolver, document_loader=loader(docloaderctx))
         return uri, file_uri
@@ -112,7 +126,7 @@ def load(
     if known is not None:
         process, reading = known
         return Document(uri, process, reading.files, lacks=reading.lacks)
-    document, reading = _read(uri, options, overrides or [], run_requirements or [], preprocess_only=False)
+    document, reading = _read(uri, options, overrides or [], run_requirements or [])
     keep(where, document.process, reading)
     return document
 
@@ -128,16 +142,30 @@ def read(uri: str, options: EvaluationOptions, *, preprocess_only: bool = False)
     Raises:
         DocumentError, UnsupportedError: as :func:`load`.
     """
-    return _read(uri, options, [], [], preprocess_only=preprocess_only)[0]
+    return _read(uri, options, [], [], preprocess_only=preprocess_only, update=not preprocess_only)[0]
 
 
-def read_with(uri: str, options: EvaluationOptions, overrides: list[Any], requirements: list[Any]) -> Document:
-    """As :func:`read`, with the changes that :func:`load` takes."""
-    return _read(uri, options, overrides, requirements, preprocess_only=False)[0]
+def read_with(
+    uri: str,
+    options: EvaluationOptions,
+    overrides: list[Any],
+    requirements: list[Any],
+    *,
+    preprocess_only: bool = False,
+    update: bool = True,
+) -> Document:
+    """As :func:`read`, with the changes that :func:`load` takes; ``update`` brings it to the newest version of CWL."""
+    return _read(uri, options, overrides, requirements, preprocess_only=preprocess_only, update=update)[0]
 
 
 def _read(
-    uri: str, options: EvaluationOptions, overrides: list[Any], requirements: list[Any], *, preprocess_only: bool
+    uri: str,
+    options: EvaluationOptions,
+    overrides: list[Any],
+    requirements: list[Any],
+    *,
+    preprocess_only: bool = False,
+    update: bool = True,
 ) -> tuple[Document, Reading]:
     from cwltool.load_tool import fetch_document, make_tool, resolve_and_validate_document
 
@@ -149,7 +177,7 @@ def _read(
     with problems(DocumentError, what), colons_in_names(folder), listening(reading):
         context = loading_context(options, reading)
         context.overrides_list.extend(overrides)
-        context.do_update = not preprocess_only
+        context.do_update = update
         context, workflow_object, uri = fetch_document(uri, context)
         if not isinstance(workflow_object, dict):
             raise DocumentError(
@@ -166,7 +194,7 @@ def _read(
             process.requirements.extend(requirements)
             if options.js_validation:
                 reading.lacks = _check_expressions(process, uri)
-        return Document(uri, process, reading.files, context, reading.lacks), reading
+        return Document(uri, process, reading.files, context, reading.lacks, workflow_object), reading
 
 
 def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:

@@ -35,6 +35,10 @@ class _Later:
 class _Session(_Later):
     """The session that ``Loader.__init__`` would make."""
 
+    def __init__(self, *, cached: bool) -> None:
+        super().__init__()
+        self._cached = cached
+
     def _make(self) -> Any:
         with imports.one_at_a_time():
             from cachecontrol.caches import SeparateBodyFileCache
@@ -42,7 +46,10 @@ class _Session(_Later):
 
             from gridcwl.cwl.anonymous import AnonymousSession
 
-        return CacheControl(AnonymousSession(), cache=SeparateBodyFileCache(Path.home() / ".cache" / "salad"))
+        session = AnonymousSession()
+        if not self._cached:
+            return session
+        return CacheControl(session, cache=SeparateBodyFileCache(Path.home() / ".cache" / "salad"))
 
 
 class _Graph(_Later):
@@ -60,9 +67,9 @@ class _Graph(_Later):
         return graph
 
 
-def lazy_session() -> Any:
-    """A session without credentials, which is made when it is first used."""
-    return _Session()
+def lazy_session(*, cached: bool = True) -> Any:
+    """A session without credentials, which is made when it is first used; ``cached`` keeps on disk what comes."""
+    return _Session(cached=cached)
 
 
 def loader(context: dict[str, Any], **fields: Any) -> OnceLoader:

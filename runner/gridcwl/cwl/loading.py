@@ -54,11 +54,14 @@ class Loading:
     def _loaded(self, overrides: Sequence[Any], requirements: Sequence[Any]) -> Document:
         key = json.dumps([overrides, requirements], default=str, sort_keys=True)
         if key not in self.known:
-            changes = {"overrides": list(overrides), "run_requirements": list(requirements)}
             if self.selection:
-                self.known[key] = select(self.uri, self.options, self.selection, **changes)
+                self.known[key] = select(
+                    self.uri, self.options, self.selection, overrides=overrides, run_requirements=requirements
+                )
             else:
-                self.known[key] = load(self.uri, self.options, **changes)
+                self.known[key] = load(
+                    self.uri, self.options, overrides=list(overrides), run_requirements=list(requirements)
+                )
         return self.known[key]
 
 

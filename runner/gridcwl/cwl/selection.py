@@ -43,6 +43,7 @@ def select(
     *,
     overrides: Sequence[Any] = (),
     run_requirements: Sequence[Any] = (),
+    update: bool = True,
 ) -> Document:
     """A part of a document, made by cwltool's own functions.
 
@@ -52,13 +53,16 @@ def select(
         selection: which part.
         overrides: as for ``gridcwl.cwl.load.load``.
         run_requirements: as for ``gridcwl.cwl.load.load``.
+        update: bring it to the newest version of CWL; False prints it as it was written.
 
     Raises:
         DocumentError: the document is not valid, is no workflow, or has no such part.
     """
     from cwltool.main import choose_process, choose_step, choose_target
 
-    document = read_with(uri, options, list(overrides), list(run_requirements))
+    document = read_with(uri, options, list(overrides), list(run_requirements), update=update)
+    if not selection:
+        return document
     workflow = document.process
     _check(workflow, selection)
     given = argparse.Namespace(

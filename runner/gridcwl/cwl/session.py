@@ -13,17 +13,18 @@ from cwltool.secrets import SecretStore
 from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
-from gridcwl.cwl.input_options import options_of
+from gridcwl.cwl.input_options import InputOptions, options_of
 from gridcwl.cwl.javascript import use_node
-from gridcwl.cwl.load import Document, locate, shown
+from gridcwl.cwl.load import Document, load, locate, shown
 from gridcwl.cwl.loading import Loading
 from gridcwl.cwl.no_javascript import processes, refuse_javascript, use_no_engine
 from gridcwl.cwl.option_values import absolute
+from gridcwl.cwl.problems import route_logging
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.selection import Selection
 from gridcwl.cwl.unions import accept_known_names
-from gridcwl.errors import DocumentError
+from gridcwl.errors import DocumentError, GridCWLError
 
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
@@ -125,7 +126,7 @@ def open_document(
     """
     (use_node if options.javascript else use_no_engine)()
     accept_known_names()
-    uri, file_uri = locate(name)
+    uri, file_uri = locate(name, options.registries)
     changes = cwl_inputs.load_overrides(overrides, file_uri) if overrides else []
     loading = Loading(uri, file_uri, options, selection or Selection())
     if not words or (len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))):
@@ -157,6 +158,25 @@ def _check_lacks(document: Document, *, only_check: bool) -> None:
         )
     for lack in document.lacks:
         log.warning("%s. %s A workflow that runs this document may do so instead.", lack.message, lack.remedy)
+
+
+def input_options(name: str, options: EvaluationOptions) -> InputOptions | None:
+    """The options of a document's inputs; None if the document is not valid.
+
+    Args:
+        name: the document as the user wrote it.
+        options: how to load.
+
+    Raises:
+        DocumentError: there is no such file.
+    """
+    (use_node if options.javascript else use_no_engine)()
+    uri, _ = locate(name, options.registries)
+    route_logging(logging.NullHandler(), logging.WARNING)  # its warnings are shown when it is run
+    try:
+        return options_of(load(uri, options).process)
+    except GridCWLError:
+        return None
 
 
 def _with_options(

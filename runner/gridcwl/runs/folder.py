@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model import RunId
+from gridcwl.suggest import did_you_mean
 
 JOURNAL = "journal.db"
 
@@ -124,6 +125,8 @@ def find(state_dir: Path, name: str) -> RunFolder:
     if len(exact or found) == 1:
         return (exact or found)[0]
     if not found:
-        raise ConfigError(f"There is no run {name} in {state_dir / 'runs'}", remedy="gridcwl runs lists them.")
+        close = did_you_mean(name, ["last", *(folder.run for folder in folders)])
+        remedy = f"{close} gridcwl runs lists them.".lstrip()
+        raise ConfigError(f"There is no run {name} in {state_dir / 'runs'}", remedy=remedy)
     listed = ", ".join(folder.run for folder in found[:5]) + (" ..." if len(found) > 5 else "")
     raise ConfigError(f"{name} can be any of {len(found)} runs: {listed}", remedy="Write more of the id.")

@@ -29,6 +29,30 @@ class Mount:
 
 
 @dataclasses.dataclass(frozen=True)
+class ContainerSettings:
+    """How containers are run on this machine, whatever the job; cwltool's options of similar names."""
+
+    program: Optional[str] = None
+    """The engine's program, if it is not the one in PATH."""
+    pull: str = "missing"
+    """Which images are pulled: missing, always or never."""
+    network: Optional[str] = None
+    """The network of containers that may use one; None leaves it to the engine."""
+    match_user: bool = True
+    """Run as the caller; False as the image's user."""
+    read_only: bool = True
+    """The image's own folders cannot be written to."""
+    remove: bool = True
+    """Remove containers that have ended."""
+    id_folder: Optional[str] = None
+    """Write each container's id into a file there."""
+    id_prefix: str = ""
+    """How the names of these files begin."""
+    sandboxes: Optional[str] = None
+    """A folder with unpacked images, for singularity and apptainer."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Call:
     """One process to start, with everything resolved to this machine."""
 

@@ -1,0 +1,195 @@
+"""Options that gridcwl has because cwltool has them: parts of a workflow, what is printed, containers, refusals."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from gridcwl.cli.parsing import Refused
+from gridcwl.worker.engine import ContainerSettings
+
+_PROVENANCE = "gridcwl writes no research object; gridcwl explain and gridcwl status show what a run did"
+_PACKAGES = "gridcwl does not resolve SoftwareRequirement; put the software into a container, or into PATH"
+REFUSED = {
+    "--provenance": _PROVENANCE,
+    "--enable-user-provenance": _PROVENANCE,
+    "--disable-user-provenance": _PROVENANCE,
+    "--enable-host-provenance": _PROVENANCE,
+    "--disable-host-provenance": _PROVENANCE,
+    "--orcid": _PROVENANCE,
+    "--full-name": _PROVENANCE,
+    "--beta-dependency-resolvers-configuration": _PACKAGES,
+    "--beta-dependencies-directory": _PACKAGES,
+    "--beta-conda-dependencies": _PACKAGES,
+    "--beta-use-biocontainers": "gridcwl does not choose images; name one with --default-container IMAGE",
+    "--generate-help-preview": "gridcwl draws no picture of its help; --help prints it",
+}
+"""Options of cwltool that are an error here, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class CwltoolOptions:
+    """What the user asked for by these options."""
+
+    targets: tuple[str, ...] = ()
+    single_step: str | None = None
+    single_process: str | None = None
+    relative_deps: Literal["primary", "cwd"] = "primary"
+    rdf_serializer: str = "turtle"
+    log_dir: str | None = None
+    checksums: bool = True
+    js_validation: bool = True
+    js_hints: str | None = None
+    """A file of options for jshint."""
+    registries: tuple[str, ...] | None = None
+    """Where documents that are no files are looked for; None is cwltool's choice."""
+    document_cache: bool = True
+    """Documents that come by HTTP are kept on disk."""
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return values | {"containers": {entry.name: getattr(self.containers, entry.name) for entry in _CONTAINERS}}
+
+
+_CONTAINERS = fields(ContainerSettings)
+
+
+def from_plain(saved: Mapping[str, Any]) -> CwltoolOptions:
+    """What :meth:`CwltoolOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
+    values = _known(saved, {entry.name for entry in fields(CwltoolOptions)})
+    containers = _known(values.pop("containers", None) or {}, {entry.name for entry in _CONTAINERS})
+    return CwltoolOptions(**values, containers=ContainerSettings(**containers))
+
+
+def _known(saved: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in names}
+
+
+def add_parts(group: argparse._ArgumentGroup) -> None:
+    """Add the options that choose a part of a workflow."""
+    ways = group.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--target", "-t", action="append", metavar="NAME", help="only what this output needs, or what needs this step"
+    )
+    ways.add_argument("--single-step", metavar="STEP", help="only this step, with its scatter and condition")
+    ways.add_argument("--single-process", metavar="STEP", help="only the tool or workflow that this step runs")
+
+
+def add_printed(group: argparse._MutuallyExclusiveGroup) -> None:
+    """Add the options that print something instead of running."""
+    for option, value, text in (
+        ("--tool-help", "help", "print the document's inputs as options"),
+        ("--print-targets", "targets", "print what --target can name"),
+        ("--print-subgraph", "subgraph", "print the part that --target or --single-step chooses"),
+        ("--print-deps", "deps", "print the files that the document consists of"),
+        ("--print-input-deps", "input-deps", "print the files of the input object"),
+        ("--print-pre", "pre", "print the document after preprocessing"),
+        ("--print-rdf", "rdf", "print the document as RDF"),
+        ("--print-supported-versions", "versions", "print the versions of CWL"),
+    ):
+        group.add_argument(option, dest="show", action="store_const", const=value, help=text)
+
+
+def add_how_printed(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how it is printed."""
+    group.add_argument(
+        "--relative-deps",
+        choices=("primary", "cwd"),
+        default="primary",
+        help="paths of --print-deps count from the document or from here (default: primary)",
+    )
+    group.add_argument("--rdf-serializer", metavar="FORMAT", default="turtle", help="turtle (default), n3, nt or xml")
+
+
+def add_containers(group: argparse._ArgumentGroup) -> None:
+    """Add the options for containers."""
+    group.add_argument("--user-space-docker-cmd", metavar="CMD", help="run containers with this udocker")
+    pulls = group.add_mutually_exclusive_group()
+    pulls.add_argument("--force-docker-pull", action="store_true", help="pull images also if they are there")
+    pulls.add_argument("--disable-pull", dest="pull", action="store_false", default=True, help="do not pull images")
+    pulls.add_argument("--enable-pull", dest="pull", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--custom-net", metavar="NET", help="network of containers that may use one")
+    group.add_argument("--no-match-user", action="store_true", help="run as the image's user (docker, podman)")
+    group.add_argument("--no-read-only", action="store_true", help="let tools write into the image's folders")
+    keep = group.add_mutually_exclusive_group()
+    keep.add_argument("--leave-container", dest="rm_container", action="store_false", help="do not remove containers")
+    keep.add_argument("--rm-container", dest="rm_container", action="store_true", default=True, help=argparse.SUPPRESS)
+    group.add_argument("--cidfile-dir", metavar="DIR", help="write the ids of containers into files there")
+    group.add_argument("--cidfile-prefix", metavar="PREFIX", help="how the names of these files begin")
+    group.add_argument("--record-container-id", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument(
+        "--singularity-sandbox-path", metavar="DIR", help="where unpacked images are (singularity, apptainer)"
+    )
+
+
+def add_results(group: argparse._ArgumentGroup) -> None:
+    """Add the options for what jobs leave."""
+    group.add_argument("--log-dir", metavar="DIR", help="copy what tools wrote to stdout and stderr there")
+    sums = group.add_mutually_exclusive_group()
+    sums.add_argument(
+        "--no-compute-checksum", dest="checksums", action="store_false", help="print output objects without checksums"
+    )
+    sums.add_argument("--compute-checksum", dest="checksums", action="store_true", default=True, help=argparse.SUPPRESS)
+
+
+def add_reading(group: argparse._ArgumentGroup) -> None:
+    """Add the options for how documents are read."""
+    group.add_argument("--disable-js-validation", action="store_true", help="do not check expressions before the run")
+    group.add_argument("--js-hint-options-file", metavar="FILE", help="check expressions with jshint, too, so")
+    group.add_argument(
+        "--add-ga4gh-tool-registry", action="append", metavar="URL", help="look for documents in this registry"
+    )
+    registry = group.add_mutually_exclusive_group()
+    registry.add_argument(
+        "--disable-ga4gh-tool-registry", dest="registry", action="store_false", help="look in no registry"
+    )
+    registry.add_argument(
+        "--enable-ga4gh-tool-registry", dest="registry", action="store_true", default=True, help=argparse.SUPPRESS
+    )
+    cache = group.add_mutually_exclusive_group()
+    cache.add_argument("--no-doc-cache", dest="doc_cache", action="store_false", help="keep no documents from the web")
+    cache.add_argument("--doc-cache", dest="doc_cache", action="store_true", default=True, help=argparse.SUPPRESS)
+    group.add_argument("--fast-parser", action="store_true", help=argparse.SUPPRESS)  # the same result, here too
+
+
+def add_refused(parser: argparse.ArgumentParser) -> None:
+    """Add the options that are refused."""
+    for option, why in REFUSED.items():
+        if option not in parser._option_string_actions:
+            parser.add_argument(option, action=Refused, why=why)
+
+
+def read(given: argparse.Namespace) -> CwltoolOptions:
+    """The options of a command line."""
+    pull: Literal["missing", "always", "never"] = "always" if given.force_docker_pull else "missing"
+    folder = given.cidfile_dir or ("." if given.record_container_id else None)
+    registries = tuple(given.add_ga4gh_tool_registry or ()) or None
+    return CwltoolOptions(
+        targets=tuple(given.target or ()),
+        single_step=given.single_step,
+        single_process=given.single_process,
+        relative_deps=given.relative_deps,
+        rdf_serializer=given.rdf_serializer,
+        log_dir=str(Path(given.log_dir).absolute()) if given.log_dir else None,
+        checksums=given.checksums,
+        js_validation=not given.disable_js_validation,
+        js_hints=str(Path(given.js_hint_options_file).absolute()) if given.js_hint_options_file else None,
+        registries=registries if given.registry else (),
+        document_cache=given.doc_cache,
+        containers=ContainerSettings(
+            program=given.user_space_docker_cmd,
+            pull=pull if given.pull else "never",
+            network=given.custom_net,
+            match_user=not given.no_match_user,
+            read_only=not given.no_read_only,
+            remove=given.rm_container,
+            id_folder=str(Path(folder).absolute()) if folder else None,
+            id_prefix=given.cidfile_prefix or "",
+            sandboxes=str(Path(given.singularity_sandbox_path).absolute()) if given.singularity_sandbox_path else None,
+        ),
+    )

@@ -1,0 +1,154 @@
+"""Small slips on the command line: options behind the document, near misses, options that nothing reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commandline import gridcwl
+from documents import ECHO, Desk, on_command_line, shell, tool
+
+from gridcwl.cli.options import parse
+
+ARRAY = tool("true", inputs={"n": "int[]", "outdir": "string?"})
+
+
+@pytest.fixture
+def echo(desk: Desk) -> str:
+    return desk.write("t.cwl", ECHO)
+
+
+def test_options_may_stand_behind_the_document(desk: Desk, echo: str) -> None:
+    written = desk.write("in.yml", "text: x\n")
+    for words in (
+        [echo, written, "--outdir", "out"],
+        [echo, "--outdir=out", written],
+        [echo, "--quiet", "--text", "x", "--outdir", "out", "--no-container"],
+        ["--outdir", "out", echo, "--text=x"],
+    ):
+        options = parse(words)
+        assert options.outdir == Path("out")
+        assert "--outdir" not in " ".join(options.words)
+    assert parse([echo, "--text", "x", "--cache", "-w", "out.json"]).cache
+    assert parse([echo, "--text", "x", "--cache", "-w", "out.json"]).words == ("--text", "x")
+    assert parse([echo, "--pack"]).show == "pack"
+    said = gridcwl(echo, written, "--outdir", str(desk.outdir), "--no-container")
+    assert said.code == 0, said.stderr
+    assert (desk.outdir / "said.txt").read_text() == "x\n"
+
+
+def test_behind_the_document_an_option_is_the_input_of_that_name(desk: Desk) -> None:
+    document = desk.write("a.cwl", ARRAY)
+    options = parse(["--outdir=out", document, "--n", "1", "2", "--outdir", "given", "--quiet"])
+    assert options.outdir == Path("out")
+    assert options.words == ("--n", "1", "2", "--outdir", "given")
+    assert options.loudness == -1
+
+
+def test_options_behind_a_document_with_mistakes_do_not_hide_them(desk: Desk) -> None:
+    said = gridcwl(desk.write("bad.cwl", "cwlVersion: v1.2\nclass: Nonsense\n"), "--quiet")
+    assert said.code == 1
+    assert "bad.cwl" in said.stderr
+    assert "Nonsense" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--out-dir", "x", "t.cwl"], "--outdir"),
+        (["--outdri=x", "t.cwl"], "--outdir"),
+        (["t.cwl", "--text", "x", "--out-dir", "x"], "--outdir"),
+        (["t.cwl", "--txt=x"], "--text"),
+        (["--backend", "dirc", "t.cwl"], "dirac"),
+        (["statuss", "last"], "status"),
+        (["resum"], "resume"),
+        (["status", "lst"], "last"),
+        (["status", "last", "--jsn"], "--json"),
+        (["testbd", "up"], "testbed"),
+    ],
+)
+@pytest.mark.usefixtures("echo")
+def test_what_may_be_meant_is_told(desk: Desk, words: list[str], meant: str) -> None:
+    if words[0] == "status":
+        words = [*words, "--state-dir", str(desk.folder / "state")]
+        (desk.folder / "state" / "runs" / "20260101-000000-abcdef").mkdir(parents=True)
+    said = gridcwl(*words)
+    assert said.code in (1, 2)
+    assert f"Did you mean {meant}" in said.stderr
+    assert len(said.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("words", [["status", "-h"], ["-h", "status"], ["--help", "status"], ["help", "status"]])
+def test_help_of_a_command_may_be_asked_for_anywhere(words: list[str]) -> None:
+    said = gridcwl(*words)
+    assert said.code == 0
+    assert said.stdout.startswith("usage: gridcwl status ")
+
+
+def test_help_of_a_document_may_be_asked_for_anywhere(echo: str) -> None:
+    for words in ([echo, "-h"], [echo, "--text", "x", "--help"], ["--tool-help", echo], [echo, "--quiet", "--help"]):
+        said = gridcwl(*words)
+        assert said.code == 0, said.stderr
+        assert "--text TEXT" in said.stdout
+
+
+def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = gridcwl("--help").stdout.splitlines()
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--site", "A"], "--site is for --backend dirac or --backend diracx; with --backend local nothing reads it"),
+        (["--tag=A"], "--tag is for --backend dirac"),
+        (["--lifetime", "3"], "--lifetime is for --store rucio; with --store local nothing reads it"),
+        (["--cache", "rucio"], "--cache is for --store rucio"),
+        (["--pack", "5"], "--pack is for --backend dirac"),
+        (["--detach"], "--detach is for --backend dirac"),
+        (["--no-download"], "--no-download is for --store rucio"),
+        (["--backend", "dirac", "--podman"], "--podman is for --backend local; with --backend dirac nothing reads it"),
+        (["--backend", "diracx", "--max-jobs", "3"], "--max-jobs is for --backend local"),
+        (["--backend", "diracx", "--custom-net", "x"], "--custom-net is for --backend local"),
+        (["--retry-all"], "--retry-all is for --retries N"),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(echo: str, words: list[str], said: str) -> None:
+    for line in ([*words, echo], [echo, "--text=x", *words]):
+        answer = gridcwl(*line)
+        assert answer.code == 2
+        assert said in answer.stderr
+
+
+def test_an_option_without_its_value_is_told(echo: str) -> None:
+    said = gridcwl(echo, "--outdir", "--quiet")
+    assert (said.code, said.stderr.splitlines()[0]) == (2, "gridcwl: --outdir needs a value")
+
+
+@pytest.mark.docker
+def test_a_missing_image_is_one_error_that_blames_who_named_it(desk: Desk) -> None:
+    inner = shell("true", inputs={"n": on_command_line("int")})
+    flow = {
+        "cwlVersion": "v1.2",
+        "class": "Workflow",
+        "requirements": {"ScatterFeatureRequirement": {}},
+        "inputs": {"n": "int[]"},
+        "outputs": {},
+        "steps": {"s": {"run": inner, "in": {"n": "n"}, "out": [], "scatter": "n"}},
+    }
+    image = "gridcwl.invalid/there-is-none:1"
+    said = gridcwl("--default-container", image, "--on-error=continue", desk.write("w.cwl", flow), "--n", "1", "2", "3")
+    assert said.code == 1
+    assert said.stderr.count("s[0] failed") + said.stderr.count("s[1] failed") + said.stderr.count("s[2] failed") == 1
+    assert "2 more jobs failed for the same reason" in said.stderr
+    assert "Check the name in --default-container" in said.stderr
+    assert "DockerRequirement" not in said.stderr
+
+
+def test_pack_max_and_supported_versions_need_no_more(desk: Desk) -> None:
+    assert gridcwl("--print-supported-versions").stdout.startswith("v1.0\nv1.1\nv1.2\n")
+    assert parse(["--parallel", "--parallel-max", "0", "x.cwl"]).max_jobs is None
+    desk.write("CWLFile", ECHO)
+    assert parse([]).document == "CWLFile"
