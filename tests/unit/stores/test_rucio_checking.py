@@ -8,7 +8,7 @@ import pytest
 from rucio_builders import client_of, fake_server, now
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.stores.rucio.checking import check_names, check_scope
+from gridcwl.stores.rucio.checking import check_dataset, check_names, check_scope
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.names import Did, Naming
 from gridcwl.testbed.fakes.rucio import FakeRucio
@@ -82,3 +82,22 @@ def test_a_scope_that_there_is_not_is_told_with_those_of_the_account(server: Fak
     assert asked.calls == 0
     with pytest.raises(ConfigError, match=r"no scope nowhere; the account has user\.alice"):
         now(check_scope(asked, "nowhere", ["user.alice"]))
+
+
+def test_a_dataset_for_outputs_may_be_new_or_open(server: FakeRucio) -> None:
+    now(check_dataset(client(server), Did("user.alice", "new")))
+    server.client("alice").add_dataset("user.alice", "open")
+    now(check_dataset(client(server), Did("user.alice", "open")))
+
+
+def test_a_dataset_for_outputs_that_is_closed_is_refused(server: FakeRucio) -> None:
+    server.client("alice").add_dataset("user.alice", "closed")
+    server.client("alice").close("user.alice", "closed")
+    with pytest.raises(ConfigError, match=r"dataset user\.alice:closed: this dataset is closed"):
+        now(check_dataset(client(server), Did("user.alice", "closed")))
+
+
+def test_a_name_for_outputs_that_is_a_container_is_refused(server: FakeRucio) -> None:
+    server.client("alice").add_container("user.alice", "box")
+    with pytest.raises(ConfigError, match=r"user\.alice:box: it is a container already"):
+        now(check_dataset(client(server), Did("user.alice", "box")))

@@ -49,6 +49,33 @@ async def check_names(client: RucioClient, naming: Naming, steps: Iterable[str],
         await _check_scope_in_name(client, naming)
 
 
+async def check_dataset(client: RucioClient, chosen: Did) -> None:
+    """See that the dataset that a user names for final outputs can take files, or is not there yet.
+
+    Files of different runs have different names: what is in it already stays, and stays what it is.
+
+    Raises:
+        ConfigError: the name is another thing's, or the dataset is closed.
+        RucioProblem: Rucio cannot be reached.
+    """
+    try:
+        about = await client.call("get_did", chosen.scope, chosen.name)
+    except RucioProblem as problem:
+        if problem.kind == "DataIdentifierNotFound":
+            return
+        raise
+    kind = str(about.get("type", "")).rpartition(".")[2].lower()
+    if kind != "dataset":
+        reason = f"it is a {kind} already"
+    elif about.get("open") is False:
+        reason = "this dataset is closed, and takes no more files"
+    else:
+        return
+    raise ConfigError(
+        f"Outputs cannot be put into the dataset {chosen}: {reason}", remedy="Choose another --output-dataset."
+    )
+
+
 async def check_scope(client: RucioClient, scope: str, own: Sequence[str]) -> None:
     """See that a scope is there; who may write to it is another question.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gridcwl.errors import ConfigError
 from gridcwl.model import Job, JobResult, ProducedFile, StagedFile, Storage
 from gridcwl.stores.local import path_of
-from gridcwl.stores.rucio.checking import check_names, check_scope
+from gridcwl.stores.rucio.checking import check_dataset, check_names, check_scope
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.descriptions import Descriptions
 from gridcwl.stores.rucio.elements import Elements, find_elements
@@ -51,11 +51,13 @@ class Wire:
         """See that Rucio will take the names of the run's files and datasets, before any job runs.
 
         Raises:
-            ConfigError: a name is not allowed, or the scope is not there.
+            ConfigError: a name is not allowed, the scope is not there, or the chosen dataset takes no files.
             RucioProblem: the account may not write there; or Rucio does not answer.
         """
         chosen = self.settings.output_dataset
         await check_names(self.client, self.naming, steps, chosen_dataset(chosen) if chosen else None)
+        if chosen:
+            await check_dataset(self.client, chosen_dataset(chosen))
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
