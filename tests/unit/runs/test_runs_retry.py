@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from documents import step, tool, workflow
 from gridcwl.backends.base import Capabilities
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.session import open_document
-from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
 from gridcwl.runs.journal import Journal
 from gridcwl.runs.records import Records
 from gridcwl.runs.retry import Retries, pause
@@ -57,18 +57,28 @@ def test_each_pause_is_twice_as_long_and_differs_by_chance_and_ends_somewhere():
 CAPABILITIES = Capabilities(containers=False, survives_client=False, batch_size=10, window=10)
 
 
+TOOL = tool(
+    "true",
+    inputs={"n": "int"},
+    arguments=["$(runtime.ram)"],
+    requirements={"ResourceRequirement": {"ramMin": 100, "coresMin": 1}},
+)
+
+
 @dataclass
 class Listed:
     """A backend that answers each attempt of a job by a list of outcomes."""
 
     outcomes: dict[str, list[Outcome]]
     given: list[tuple[str, int]] = field(default_factory=list)
+    memory: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     capabilities: Capabilities = CAPABILITIES
     events: asyncio.Queue[JobEvent] = field(default_factory=asyncio.Queue)
 
     async def submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             self.given.append((job.name, job.attempt))
+            self.memory.append((job.resources.ram_mib, job.command))
             outcome = self.outcomes.get(job.name, [Outcome.SUCCESS])[job.attempt - 1]
             self.events.put_nowait(JobEvent(job.id, JobState.DONE, JobResult(job.id, outcome, outputs(outcome))))
 
@@ -103,13 +113,16 @@ class Bench:
 
     folder: Path
     slept: list[float] = field(default_factory=list)
+    capabilities: Capabilities = CAPABILITIES
+    memory: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    """Of each attempt: MiB, and the command."""
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
     def run(self, outcomes: dict[str, list[Outcome]], **fields) -> tuple[Outcomes, list[tuple[str, int]], list[str]]:
         """How it ended, which attempts were given out, and which jobs were told to have failed."""
-        flow = workflow({"n": "int[]"}, {}, say=step(tool("true", inputs={"n": "int"}), scatter="n", n="n"))
+        flow = workflow({"n": "int[]"}, {}, say=step(TOOL, scatter="n", n="n"))
         (self.folder / "doc.cwl").write_text(json.dumps(flow))
         (self.folder / "in.json").write_text('{"n": [1, 2]}')
         session = open_document(
@@ -119,7 +132,8 @@ class Bench:
             basedir=None,
             overrides=None,
         )
-        backend, watcher = Listed(outcomes), Silent()
+        backend, watcher = Listed(outcomes, capabilities=self.capabilities), Silent()
+        self.memory = backend.memory
         with closing(Journal(self.folder / "journal.db", new=True)) as journal:
             journal.begin(pid=1, pid_started=1.0, host="here", version="0")
             records = Records(RunId("r"), journal, Sums(None, by_content=True))
@@ -161,3 +175,31 @@ def test_a_failure_for_good_ends_the_waiting_of_others(bench):
     assert ended.status == "permanentFail"
     assert ended.failures == 2
     assert given == [("say[0]", 1), ("say[1]", 1)]
+
+
+HUNGRY = [Outcome.OUT_OF_MEMORY, Outcome.OUT_OF_MEMORY, Outcome.SUCCESS]
+
+
+def test_a_job_that_ran_out_of_memory_gets_more_and_its_command_sees_it(bench):
+    ended, given, _ = bench.run({"say[0]": HUNGRY}, retries=Retries(memory_factor=1.5))
+    assert ended.status == "success"
+    assert given == [("say[0]", 1), ("say[1]", 1), ("say[0]", 2), ("say[0]", 3)]
+    assert bench.memory == [(ram, ("true", str(ram))) for ram in (100, 100, 150, 225)]
+
+
+def test_memory_grows_as_far_as_the_place_has_it(bench):
+    bench.capabilities = replace(CAPABILITIES, largest=Resources(ram_mib=180))
+    ended, _, failed = bench.run({"say[0]": [Outcome.OUT_OF_MEMORY] * 9}, retries=Retries(memory_factor=1.5))
+    assert ended.status == "permanentFail"
+    assert [ram for ram, _ in bench.memory] == [100, 100, 150, 180]
+    assert failed == ["say[0]"]
+
+
+def test_memory_does_not_grow_for_ever(bench):
+    bench.run({"say[0]": [Outcome.OUT_OF_MEMORY] * 9}, retries=Retries(memory_factor=2))
+    assert [ram for ram, _ in bench.memory] == [100, 100, 200, 400, 800, 1600]
+
+
+def test_other_failures_get_no_more_memory(bench):
+    bench.run({"say[0]": PASSING}, retries=Retries(2, memory_factor=2))
+    assert {ram for ram, _ in bench.memory} == {100}
