@@ -136,6 +136,17 @@ class Config:
         return platformdirs.user_cache_path(_APP)
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, and what is missing above it, for this user only. One that is there stays as it is.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 class _Wrong(Exception):
     """A value that is not what its setting takes; says what it takes."""
 

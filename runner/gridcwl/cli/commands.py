@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from gridcwl.cli.options import Options, add_engines, add_loudness, add_retries,
 from gridcwl.cli.parsing import Parser
 from gridcwl.config import from_environment
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.worker.removing import remove_tree
 
 _RUN = "its id, the beginning of it, or 'last'"
 
@@ -200,7 +200,7 @@ def _remove_one(folder: Any) -> None:
         except StoreError:  # it has no journal that could be read: it ended before it began
             working = None
         if working:
-            shutil.rmtree(working, ignore_errors=True)
+            remove_tree(working)
         folder.remove()
     print(f"{folder.run} is removed", file=sys.stderr)
 

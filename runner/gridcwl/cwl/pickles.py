@@ -22,6 +22,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from schema_salad.ref_resolver import NormDict
 
 from gridcwl import __version__
+from gridcwl.config import private_folder
 
 log = logging.getLogger("gridcwl.cwl")
 
@@ -63,7 +64,7 @@ def write(path: Path, value: Any) -> None:
     if pickled is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent)
         with open(descriptor, "wb") as stream:  # noqa: PTH123
             stream.write(pickled)

@@ -22,11 +22,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gridcwl.backends.local.backend import folder_name
+from gridcwl.config import private_folder
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.runs.journal import connect
 from gridcwl.runs.sums import local_path, sha1_of
+from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -66,7 +68,8 @@ class Cache:
         self._working = working
         self._lock = threading.Lock()
         try:
-            self._files.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
+            self._files.mkdir(exist_ok=True)
             self._db = connect(folder / "results.db")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -104,7 +107,7 @@ class Cache:
 
     def drop(self, key: bytes, job: Job) -> None:
         """A result that was taken is of no use: forget it, and what was put into the job's folder."""
-        shutil.rmtree(self._working / folder_name(job), ignore_errors=True)
+        remove_tree(self._working / folder_name(job))
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.execute("DELETE FROM results WHERE key=?", (key,))
 

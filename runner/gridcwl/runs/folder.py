@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gridcwl.config import private_folder
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model import RunId
 from gridcwl.suggest import did_you_mean
+from gridcwl.worker.removing import remove_tree
 
 JOURNAL = "journal.db"
 
@@ -72,7 +73,7 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove the folder and all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove_tree(self.path)
 
 
 @contextmanager
@@ -93,7 +94,8 @@ def new_folder(state_dir: Path, run: RunId) -> RunFolder:
     """
     path = state_dir / "runs" / run
     try:
-        path.mkdir(parents=True, mode=0o700)
+        private_folder(path.parent)
+        path.mkdir(mode=0o700)
     except OSError as error:
         raise StoreError(
             f"The folder for the run's journal, {path}, cannot be made: {error.strerror}",

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal
 from gridcwl.runs.tidy import drop_failed, keep_logs, moved
 from gridcwl.worker.put import left_behind, remove
+from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -212,7 +212,7 @@ def _find_results(working: Path, journal: Journal, history: History) -> None:
                 journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
             else:
                 _forget_uploads(folder)
-                shutil.rmtree(folder, ignore_errors=True)  # it is begun anew, in a folder of its own
+                remove_tree(folder)  # it is begun anew, in a folder of its own
 
 
 def forget_lost_uploads(history: History) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gridcwl.config import private_folder
 from gridcwl.model import StagedFile, paths
 from gridcwl.runs.journal import connect
 from gridcwl.stores.local import uri
@@ -118,7 +119,7 @@ class Sums:
             if self._memo is None:
                 raise sqlite3.OperationalError("there is no memory")
             try:
-                self._memo.parent.mkdir(parents=True, exist_ok=True)
+                private_folder(self._memo.parent)
             except OSError as error:
                 self._memo = None
                 raise sqlite3.OperationalError(str(error)) from error

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gridcwl.model import JobResult
+from gridcwl.worker.removing import remove_tree
 
 _STREAMS = ("stdout", "stderr")
 _END_BYTES = 64 << 20
+_LONGEST_LINE = 16 << 20  # characters of a log that are searched for secrets in one piece
 
 
 def keep_logs(working: Path, logs: Path) -> None:
@@ -22,7 +24,7 @@ def keep_logs(working: Path, logs: Path) -> None:
             _keep(entry / f"{stream}.log", logs / entry.name / f"{stream}.log")
             for shelved in entry.glob(f"outputs/*.{stream}_log"):  # of a job whose folders others have got since
                 _keep(shelved, logs / shelved.name.removesuffix(f".{stream}_log") / f"{stream}.log")
-    shutil.rmtree(working, ignore_errors=True)
+    remove_tree(working)
 
 
 def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
@@ -33,9 +35,9 @@ def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
     for name in folders:
         for stream in _STREAMS:
             _keep(working / name / f"{stream}.log", logs / name / f"{stream}.log")
-        shutil.rmtree(working / name, ignore_errors=True)
+        remove_tree(working / name)
     for recycled in working.glob("recycled*"):  # gridcwl.worker.recycle: what waits there for other jobs
-        shutil.rmtree(recycled / "empty", ignore_errors=True)
+        remove_tree(recycled / "empty")
         with contextlib.suppress(OSError):
             (recycled / "outputs").rmdir()
         with contextlib.suppress(OSError):
@@ -99,8 +101,17 @@ def _cross_out_lines(log: Path, hide: Callable[[str], str]) -> None:
     clean = log.with_name(f"{log.name}.clean")
     as_it_is: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     with log.open(**as_it_is) as lines, clean.open("w", **as_it_is) as kept:
-        kept.writelines(map(hide, lines))
+        for line in iter(lambda: lines.readline(_LONGEST_LINE), ""):
+            kept.write(hide(line) if len(line) < _LONGEST_LINE or line.endswith("\n") else _left_out(lines))
     clean.replace(log)
+
+
+def _left_out(lines: IO[str]) -> str:
+    """Pass by the rest of a line that is too long for memory: a secret could be anywhere in it."""
+    while rest := lines.readline(_LONGEST_LINE):
+        if rest.endswith("\n"):
+            break
+    return f"[gridcwl: a line of more than {_LONGEST_LINE} characters is left out: the run has secrets]\n"
 
 
 def moved(outputs: Any, published: Any) -> dict[str, str]:

@@ -19,6 +19,9 @@ _NO_ROOM = {
 }
 
 
+_LONGEST_SHOWN = 1000  # characters of a path in a sentence
+
+
 class Failure(Exception):
     """The job cannot go on.
 
@@ -47,11 +50,15 @@ def failure_of(error: OSError, doing: str) -> Failure:
 
     ``doing`` says what was tried: "staging in data.h5".
     """
-    where = f" ({printable(str(error.filename))})" if error.filename else ""
+    where = f" ({_short(printable(str(error.filename)))})" if error.filename else ""
     detail = error.strerror or str(error)
     if is_no_room(error):
         return Failure(f"{_NO_ROOM[error.errno or 0]}: {doing} failed{where}: {detail}.", TEMPORARY)
     return Failure(f"{doing[:1].upper()}{doing[1:]} failed{where}: {detail}.")
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= _LONGEST_SHOWN else f"{path[:120]} ... {path[-60:]}"
 
 
 def printable(name: str) -> str:

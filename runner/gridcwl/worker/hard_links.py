@@ -12,6 +12,7 @@ import stat
 from typing import Iterator, Tuple
 
 from gridcwl.worker.control import Control
+from gridcwl.worker.removing import remove_tree
 
 _MOST = 100_000  # entries of one directory: beyond, one mount is quicker than all the links
 
@@ -26,7 +27,7 @@ def link(source: str, target: str, *, directory: bool) -> bool:
     for made, (relative, entry) in enumerate(_entries(source)):
         there = f"{target}/{relative}" if relative else target
         if made > _MOST or not _entry_linked(entry, there):
-            shutil.rmtree(target, ignore_errors=True)
+            remove_tree(target)
             return False
     return True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 from typing import List, Optional, Tuple
 
 from gridcwl.worker import record
@@ -22,6 +21,7 @@ from gridcwl.worker.layout import Layout, Occupied
 from gridcwl.worker.paths import climbs
 from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
+from gridcwl.worker.removing import remove_tree
 from gridcwl.worker.stage import Staging
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class _Attempt:
                 result["files"], result["outdir"] = [], ""  # nobody could reach them
                 raise
             if recycler:
-                shutil.rmtree(layout.out, ignore_errors=True)
+                remove_tree(layout.out)
         result["outcome"] = SUCCESS
         if recycler and job["storage"] is None and not job["in_place"] and can_be_shelved(result, layout):
             with contextlib.suppress(OSError):

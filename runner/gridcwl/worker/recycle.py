@@ -8,13 +8,13 @@ job left empty is renamed to where the next one needs it, and what it left to be
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import List, Optional
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.fetch import file_url, quote_path
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.removing import remove_tree
 
 _MOST = 128  # of each kind
 
@@ -113,7 +113,7 @@ class Recycler:
         except FileNotFoundError:
             return
         if os.listdir(path):
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         elif len(self._folders) >= _MOST or stat.S_IMODE(state.st_mode) & 0o700 != 0o700:
             os.rmdir(path)
         else:

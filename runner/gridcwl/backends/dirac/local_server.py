@@ -33,6 +33,7 @@ from gridcwl.backends.dirac.results import Place
 from gridcwl.backends.dirac.server import Credential, Found, State
 from gridcwl.backends.dirac.singles import singles, value, values, with_list
 from gridcwl.backends.dirac.sites import Offer
+from gridcwl.worker.removing import remove_tree
 
 SITE = "DIRAC.Client.local"
 """What DIRAC calls a machine that is nobody's site."""
@@ -123,7 +124,7 @@ class LocalServer:
             self._process.wait()
         self._reader.join()
         if well:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_tree(self._folder)
 
     # -- Server --------------------------------------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class LocalServer:
             if not folder.exists():
                 return None
             kept.write_bytes(_archive(folder, wanted))
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         return kept.read_bytes()
 
     def kill(self, jobs: Iterable[int]) -> None:

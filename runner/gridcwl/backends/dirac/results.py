@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from gridcwl.errors import GridCWLError, LimitExceeded, ResultError
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, limits, paths
 from gridcwl.model.acceptance import SANDBOX, accepted, refused
 from gridcwl.model.codec import result_from_json
+from gridcwl.worker.removing import remove_tree
 
 REPORT = "gridcwl-results"
 """How the last line begins that a worker writes: its site and its archive, in base64, where that is small."""
@@ -205,7 +205,7 @@ def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResul
     if not any(file.location.startswith(SANDBOX) for file in result.files) and result.outdir != SANDBOX:
         return result
     out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)  # of a client that died
+    remove_tree(out)  # of a client that died
     out.mkdir(parents=True)
     files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
     return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)

@@ -8,11 +8,11 @@ for the job's folder meanwhile.
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.worker.engine import Call, Mount
+from gridcwl.worker.removing import remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Slot:
 
     def remove(self) -> None:
         """Remove the folders, and what is in them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
 
 def _move(source: Path, target: Path) -> None:
