@@ -79,13 +79,14 @@ conformance-dirac: install images-test ## all CWL conformance cases as DIRAC job
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: install ## style, types and the layers of the house
+lint: install ## style, types, the layers of the house, and the documents in cwl/
 	@scripts/need shellcheck=shellcheck
 	failed=0
 	$(BIN)/ruff check || failed=1
 	$(BIN)/ruff format --check || failed=1
 	$(BIN)/mypy || failed=1
 	$(BIN)/lint-imports --no-logo || failed=1
+	$(BIN)/gridcwl lint cwl/tools/*.cwl cwl/workflows/*.cwl || failed=1
 	shellcheck --external-sources --source-path=scripts .ci/run $$(grep -lE '^#!.*\b(ba)?sh$$' scripts/*) || failed=1
 	exit $$failed
 

@@ -18,7 +18,7 @@ requirements:
     outdirMin: 4
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/dirac-corsika:0.1.0
+    dockerPull: gridcwl/dirac-corsika:0.1.0  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       corsikaio:

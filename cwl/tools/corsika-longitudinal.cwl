@@ -12,7 +12,7 @@ doc: |
 
 requirements:
   DockerRequirement:
-    dockerPull: gridcwl/dirac-corsika:0.1.0
+    dockerPull: gridcwl/dirac-corsika:0.1.0  # gridcwl: ignore GC102 (built from containers/, has no digest)
   ResourceRequirement:
     coresMin: 1
     ramMin: 256

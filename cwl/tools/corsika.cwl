@@ -20,7 +20,7 @@ requirements:
     outdirMin: 4096
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/corsika:local
+    dockerPull: gridcwl/corsika:local  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       corsika:

@@ -13,7 +13,7 @@ doc: |
 
 requirements:
   DockerRequirement:
-    dockerPull: gridcwl/ctapipe:0.32.0
+    dockerPull: gridcwl/ctapipe:0.32.0  # gridcwl: ignore GC102 (built from containers/, has no digest)
   ResourceRequirement:
     coresMin: 1
     ramMin: 640

@@ -18,7 +18,7 @@ requirements:
     outdirMin: 64
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/ctapipe:0.32.0
+    dockerPull: gridcwl/ctapipe:0.32.0  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       ctapipe:

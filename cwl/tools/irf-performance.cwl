@@ -17,7 +17,7 @@ requirements:
     outdirMin: 16
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/gammapy:2.1
+    dockerPull: gridcwl/gammapy:2.1  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       gammapy:

@@ -14,7 +14,7 @@ doc: |
 
 requirements:
   DockerRequirement:
-    dockerPull: gridcwl/km3net:1.2.6
+    dockerPull: gridcwl/km3net:1.2.6  # gridcwl: ignore GC102 (built from containers/, has no digest)
   ResourceRequirement:
     coresMin: 1
     ramMin: 512

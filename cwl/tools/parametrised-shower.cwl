@@ -21,7 +21,7 @@ requirements:
     outdirMin: 512
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/simpipe-parametrised:0.1.0
+    dockerPull: gridcwl/simpipe-parametrised:0.1.0  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       simpipe-parametrised:

@@ -19,7 +19,7 @@ requirements:
     outdirMin: 4096
 hints:
   DockerRequirement:
-    dockerPull: gridcwl/sim_telarray:local
+    dockerPull: gridcwl/sim_telarray:local  # gridcwl: ignore GC102 (built from containers/, has no digest)
   SoftwareRequirement:
     packages:
       sim_telarray:

@@ -227,7 +227,7 @@ steps:
       gammas: train_gammas/dl2
       protons: train_protons/dl2
       config: train_config
-    out: [energy, classifier, training, cross_validation]
+    out: [energy, classifier, training]
   response:
     label: Cuts and IRF
     run: irf.cwl

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import grid_commands, showing
+    from gridcwl.cli import document_commands, grid_commands, showing
 
     parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     sites = command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
     sites.add_argument("--backend", choices=("dirac", "diracx"), help="whom to ask (default: what is configured)")
     command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
+    document_commands.add(command)
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )

@@ -19,7 +19,7 @@ from gridcwl.suggest import did_you_mean
 log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
-COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "doctor")
+COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "doctor", "lint")
 TESTBED = "testbed"
 PLAN = "plan"
 
