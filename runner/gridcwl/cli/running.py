@@ -304,6 +304,7 @@ def _backend(options: Options) -> BackendChoice:
         limit_cores=options.strict_cpu_limit,
         capabilities=options.capabilities,
         processes=options.processes,
+        containers=options.cwltool.containers,
         leave_tmpdir=options.leave_tmpdir or options.outputs != "move",
     )
 

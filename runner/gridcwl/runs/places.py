@@ -12,6 +12,7 @@ from gridcwl import imports
 from gridcwl.backends.base import Backend
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.model import Job, JobResult, RunId
+from gridcwl.worker.engine import ContainerSettings
 
 if TYPE_CHECKING:
     from gridcwl.backends.dirac.options import FindArchives
@@ -57,6 +58,7 @@ class LocalChoice:
     """Linux capabilities that containers keep."""
     processes: int | None = None
     """The most processes in a container."""
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
     leave_tmpdir: bool = False
 
 
@@ -101,6 +103,7 @@ def open_backend(choice: BackendChoice, session: Session) -> AbstractAsyncContex
         limit_cores=choice.limit_cores,
         capabilities=choice.capabilities,
         processes=choice.processes,
+        containers=choice.containers,
         recycle=not choice.leave_tmpdir,
     )
     return LocalBackend(options, reveal=session.reveal, keep=session.keep)

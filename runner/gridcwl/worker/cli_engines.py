@@ -27,7 +27,7 @@ from gridcwl.worker.cli_vectors import (
     signal_vector,
     vector,
 )
-from gridcwl.worker.engine import Call, EngineError, Exit
+from gridcwl.worker.engine import DEFAULT_SETTINGS, Call, ContainerSettings, EngineError, Exit
 from gridcwl.worker.image_source import open_archive
 from gridcwl.worker.once import Once
 
@@ -42,10 +42,17 @@ class CommandLineEngine:
 
     containers = True
 
-    def __init__(self, kind: str, executable: Optional[str] = None, cache: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        executable: Optional[str] = None,
+        cache: Optional[str] = None,
+        settings: ContainerSettings = DEFAULT_SETTINGS,
+    ) -> None:
         """``cache`` is where apptainer's images are kept; ``CWL_SINGULARITY_CACHE`` by default, as with cwltool."""
         self.name = kind
         self._executable = executable or kind
+        self._settings = settings
         self._cache = cache or os.environ.get("CWL_SINGULARITY_CACHE") or _default_cache()
         self._known = Once()
         self._digests = Once()
@@ -136,7 +143,7 @@ class CommandLineEngine:
         modern = True
         if self.name in {"apptainer", "singularity"}:
             modern = is_modern(self._found.get("version", lambda: _version(path)))
-        return Cli(self.name, path, os.geteuid(), os.getegid(), init=init, modern=modern)
+        return Cli(self.name, path, os.geteuid(), os.getegid(), init=init, modern=modern, settings=self._settings)
 
     def _find(self) -> str:
         path = shutil.which(self._executable)
@@ -146,7 +153,9 @@ class CommandLineEngine:
 
     def _prepare_named(self, cli: Cli, image: Mapping[str, Any], name: str) -> str:
         answer = self._look(cli, image, name)
-        if answer is None:
+        if answer is None and self._settings.pull == "never":
+            raise _forbidden(name)
+        if answer is None or self._settings.pull == "always":
             for step in prepare_vectors(cli, image, name):
                 _take(cli, step, name)
             answer = self._look(cli, image, name)
@@ -178,8 +187,10 @@ class CommandLineEngine:
 
     def _prepare_file(self, cli: Cli, image: Mapping[str, Any], name: str) -> str:
         for place in self._places(name):
-            if os.path.exists(place):
+            if os.path.exists(place) and (self._settings.pull != "always" or not place.startswith(self._cache)):
                 return place
+        if self._settings.pull == "never":
+            raise _forbidden(name)
         os.makedirs(self._cache, exist_ok=True)
         destination = os.path.join(self._cache, sif_name(name))
         # Made beside and renamed: others share the cache, and must not find half of an image.
@@ -192,7 +203,8 @@ class CommandLineEngine:
 
     def _places(self, name: str) -> List[str]:
         """Where the image may be: a path as it is (CVMFS), the folder of images that cwltool knows, our cache."""
-        folders = [folder for folder in (os.environ.get("CWL_SINGULARITY_IMAGES"), self._cache) if folder]
+        own = self._settings.sandboxes or os.environ.get("CWL_SINGULARITY_IMAGES")
+        folders = [folder for folder in (own, self._cache) if folder]
         places = [name] if os.path.isabs(name) else []
         return places + [os.path.join(folder, file) for folder in folders for file in (name, sif_name(name))]
 
@@ -220,7 +232,8 @@ class CommandLineRun:
                 said = _run(oom_vector(cli, name)).stdout.strip() == b"true"
                 # podman 4.3 says false with version 1 of cgroups; who else would have killed it, under a limit?
                 out_of_memory = said or (cli.kind == "podman" and ended.code == KILLED and not self._sent)
-            if ended.code or self._call.ram_mib is not None or self._sent:
+            left = ended.code or self._call.ram_mib is not None or self._sent
+            if left and (cli.settings.remove or self._sent):
                 _run(remove_vector(cli, name))  # else --rm has done it
             ended = Exit(ended.code)  # the command's own CPU time says nothing of the tool's
         code, refusal = meaning(cli.kind, ended.code, self._head() if ended.code else b"")
@@ -268,6 +281,10 @@ def find_engine(name: str = "auto", cache: Optional[str] = None) -> CommandLineE
         if shutil.which(kind):
             return CommandLineEngine(kind, cache=cache)
     raise EngineError(f"No container engine is installed on this machine ({', '.join(KINDS)}).")
+
+
+def _forbidden(name: str) -> EngineError:
+    return EngineError(f"The image {name} is not on this machine, and --disable-pull forbids to get it.")
 
 
 def _take(cli: Cli, step: Step, name: str) -> None:

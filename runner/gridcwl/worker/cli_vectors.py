@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import io
+import itertools
+import os
 import re
 from typing import Dict, List, Optional, Tuple
 
-from gridcwl.worker.engine import PROCESSES, Call, EngineError, Mount
+from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Mount
 
 RUN_LABEL = "gridcwl.run"
+_NUMBERS = itertools.count()  # two containers may start in the same microsecond
 KINDS = ("apptainer", "singularity", "podman", "docker", "udocker")
 """In the order in which they are looked for: the first need no service and no root."""
 
@@ -32,6 +36,7 @@ class Cli:
     """There is a small init to put before the tool (docker brings one, podman wants catatonit)."""
     modern: bool = True
     """For apptainer and singularity: see ``is_modern``."""
+    settings: ContainerSettings = DEFAULT_SETTINGS
 
     @property
     def daemonlike(self) -> bool:
@@ -77,6 +82,14 @@ def _is_the_engines(name: str) -> bool:
     return _ENGINES_OWN.match(name) is not None
 
 
+def id_file(settings: ContainerSettings) -> Optional[str]:
+    """Where the id of the next container is written, if anywhere; cwltool's names (docker.py, create_runtime)."""
+    if settings.id_folder is None:
+        return None
+    name = datetime.datetime.now().strftime("%Y%m%d%H%M%S-%f") + f"-{next(_NUMBERS)}.cid"
+    return os.path.join(settings.id_folder, f"{settings.id_prefix}-{name}" if settings.id_prefix else name)
+
+
 def signal_vector(cli: Cli, name: str, signal: str) -> List[str]:
     """Send a signal (KILL, TERM) to a named container."""
     return [cli.executable, "kill", f"--signal={signal}", name]
@@ -113,8 +126,14 @@ def is_modern(version: str) -> bool:
 
 
 def _docker(cli: Cli, call: Call, image: str) -> List[str]:
-    words = [cli.executable, "run", f"--name={call.name}", "--read-only", "--log-driver=none", "--pull=never"]
-    if call.ram_mib is None:
+    settings = cli.settings
+    words = [cli.executable, "run", f"--name={call.name}"]
+    words += ["--read-only"] if settings.read_only else []
+    words += ["--log-driver=none", "--pull=never"]
+    path = id_file(settings)
+    if path is not None:
+        words.append(f"--cidfile={path}")
+    if call.ram_mib is None and settings.remove:
         words.append("--rm")  # otherwise it is asked first what became of it
     if cli.init:
         words.append("--init")
@@ -122,16 +141,27 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
         words.append("--interactive")
     if not call.network:
         words.append("--network=none")
+    elif settings.network:
+        words.append(f"--network={settings.network}")
     if cli.kind == "podman":
         words.append("--http-proxy=false")  # podman hands the caller's proxies in, where docker does not
         if cli.uid:
             words.append("--userns=keep-id")  # rootless; root may not ask for it
-    words += [f"--user={cli.uid}:{cli.gid}", f"--workdir={call.workdir}"]
+    if settings.match_user:
+        words.append(f"--user={cli.uid}:{cli.gid}")
+    words.append(f"--workdir={call.workdir}")
     words += [f"--mount={_mount(mount, 'target', 'readonly')}" for mount in call.mounts]
     for name, value in call.environment.items():
         # By name only, the engine takes the value from its own environment: a secret is not for the process list.
         words.append(f"--env={name}={value}" if _is_the_engines(name) else f"--env={name}")
     words += [f"--label={name}={value}" for name, value in call.labels.items()]
+    words += _docker_limits(cli, call)
+    return [*words, image, *call.argv]
+
+
+def _docker_limits(cli: Cli, call: Call) -> List[str]:
+    """What the tool may have and do."""
+    words: List[str] = []
     if call.cores is not None:
         words.append(f"--cpus={call.cores:g}")
     if call.ram_mib is not None:
@@ -145,7 +175,7 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
         words.append(f"--gpus={call.gpus}")
     elif call.gpus:  # podman has --gpus since 5.0 only
         words += [f"--device=nvidia.com/gpu={number}" for number in range(call.gpus)]
-    return [*words, image, *call.argv]
+    return words
 
 
 def _apptainer(cli: Cli, call: Call, image: str) -> List[str]:
@@ -164,6 +194,8 @@ def _apptainer(cli: Cli, call: Call, image: str) -> List[str]:
     words += ["--pwd", call.workdir]
     if not call.network:
         words += ["--net", "--network", "none"]
+    elif cli.settings.network:
+        words += ["--net", "--network", cli.settings.network]
     if call.gpus:
         words.append("--nv")
     words += _apptainer_privileges(cli, call)

@@ -52,6 +52,9 @@ class ContainerSettings:
     """A folder with unpacked images, for singularity and apptainer."""
 
 
+DEFAULT_SETTINGS = ContainerSettings()
+
+
 @dataclasses.dataclass(frozen=True)
 class Call:
     """One process to start, with everything resolved to this machine."""

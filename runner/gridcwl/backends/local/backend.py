@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.worker.control import Control
-from gridcwl.worker.engine import Engine
+from gridcwl.worker.engine import ContainerSettings, Engine
 from gridcwl.worker.given import Options as WorkerOptions
 from gridcwl.worker.job import run_job
 from gridcwl.worker.recycle import Recycler
@@ -58,6 +58,7 @@ class LocalOptions:
     """Linux capabilities that containers keep, without ``CAP_``."""
     processes: int | None = None
     """The most processes in a container; None is the worker's default, 0 no limit."""
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
     recycle: bool = True
     """Use the folders of jobs that have ended again; False leaves each as its tool left it."""
 
@@ -277,7 +278,7 @@ class LocalBackend:
         with self._engine_lock:
             if self._container_engine is None:
                 reused = self._options.folder if self._options.reuse_containers else None
-                self._container_engine = make_engine(self._options.engine, reused)
+                self._container_engine = make_engine(self._options.engine, reused, self._options.containers)
             return self._container_engine
 
 
@@ -286,26 +287,28 @@ def folder_name(job: Job) -> str:
     return f"{job.id}-{job.attempt}"
 
 
-def make_engine(name: str, reused: Path | None = None) -> Engine:
+def make_engine(name: str, reused: Path | None = None, settings: ContainerSettings | None = None) -> Engine:
     """The container engine of this name; imported here, for a run without containers needs none of it.
 
     Args:
         name: docker, podman, apptainer, singularity or udocker.
         reused: the folder of the run whose jobs are to share docker's containers; None gives each one of its own.
+        settings: how containers are run, whatever the job.
     """
+    settings = settings or ContainerSettings()
     if name == "docker":
         imports.load("docker")
     if name == "docker" and reused is not None:
         from gridcwl.backends.local.docker_reuse import ReusingDockerEngine
 
-        reusing: Engine = ReusingDockerEngine(reused)
+        reusing: Engine = ReusingDockerEngine(reused, settings)
         return reusing
     if name == "docker":
         from gridcwl.backends.local.docker_engine import DockerEngine
 
-        engine: Engine = DockerEngine()
+        engine: Engine = DockerEngine(settings)
         return engine
     from gridcwl.worker.cli_engines import CommandLineEngine
 
-    command_line: Engine = CommandLineEngine(name)
+    command_line: Engine = CommandLineEngine(name, settings.program, settings=settings)
     return command_line

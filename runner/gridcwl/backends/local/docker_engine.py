@@ -25,8 +25,8 @@ from gridcwl.backends.local.docker_stream import Attachment, Streams
 from gridcwl.backends.local.docker_watch import Watch
 from gridcwl.backends.local.images import Images
 from gridcwl.worker.cli_exit import signed
-from gridcwl.worker.cli_vectors import RUN_LABEL
-from gridcwl.worker.engine import PROCESSES, Call, EngineError, Exit
+from gridcwl.worker.cli_vectors import RUN_LABEL, id_file
+from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Exit
 
 _CONNECTIONS = 64
 STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
@@ -42,7 +42,8 @@ class DockerEngine:
     name = "docker"
     containers = True
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ContainerSettings = DEFAULT_SETTINGS) -> None:
+        self.settings = settings
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 
@@ -54,7 +55,7 @@ class DockerEngine:
         """
         connection = self._connect()
         with explained("the image", watch=connection.watch):
-            return connection.images.prepare(image)
+            return connection.images.prepare(image, self.settings.pull)
 
     def digest(self, prepared: str) -> str:
         """See ``Engine.digest``."""
@@ -85,10 +86,11 @@ class DockerEngine:
         with contextlib.ExitStack() as undo, explained(f"the container {call.name}", watch=connection.watch):
             streams = undo.enter_context(Streams(call.stdin, call.stdout, call.stderr))
             # As a plain request body, for the SDK's create_host_config has no word for some of what is in it.
-            config = container_config(call, connection.user)
+            config = container_config(call, connection.user, self.settings)
             created = api.create_container_from_config(config, call.name)  # type: ignore[no-untyped-call]
             identifier: str = created["Id"]
             undo.callback(remove, api, identifier)
+            note_id(self.settings, identifier)
             # Before the start, or a quick tool would have said its piece to nobody.
             attachment = Attachment(api, identifier, stdin=call.stdin is not None)
             undo.callback(attachment.close)
@@ -98,7 +100,10 @@ class DockerEngine:
             undo.callback(end.close)
             api.start(identifier)
             undo.pop_all()
-        return Container(connection, identifier, attachment, end, streams, limited=call.ram_mib is not None)
+        limited = call.ram_mib is not None
+        return Container(
+            connection, identifier, attachment, end, streams, limited=limited, keep=not self.settings.remove
+        )
 
     def cleanup(self, run: str) -> int:
         """Remove all containers of a run, running or not; returns how many there were.
@@ -144,6 +149,7 @@ class Container:
         streams: Streams,
         *,
         limited: bool,
+        keep: bool = False,
     ) -> None:
         self.id = identifier
         self._api = connection.api
@@ -152,6 +158,7 @@ class Container:
         self._end = end
         self._streams = streams
         self._limited = limited
+        self._keep = keep
         self._sent: set[str] = set()
 
     def wait(self) -> Exit:
@@ -175,8 +182,8 @@ class Container:
             out_of_memory = False
             if self._limited:
                 out_of_memory = bool(self._api.inspect_container(self.id)["State"]["OOMKilled"])
-            else:
-                failed.pop_all()  # it removes itself
+            if self._keep or not self._limited:
+                failed.pop_all()  # it stays, or removes itself
             if code in STOPPED and not self._sent and not out_of_memory and not self._watch.same():
                 raise EngineError("The Docker engine was stopped, and the running container with it.", temporary=True)
         return Exit(code=signed(code, self._sent), out_of_memory=out_of_memory)
@@ -202,24 +209,24 @@ class Container:
         return int(answer["StatusCode"])
 
 
-def container_config(call: Call, user: str) -> dict[str, Any]:
+def container_config(call: Call, user: str, settings: ContainerSettings = DEFAULT_SETTINGS) -> dict[str, Any]:
     """The body of the API's request to create the container.
 
     https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate
     What is isolated how follows cwltool's docker.py, DockerCommandLineJob.create_runtime.
     """
     host: dict[str, Any] = {
-        "NetworkMode": "default" if call.network else "none",
+        "NetworkMode": (settings.network or "default") if call.network else "none",
         # Hands on signals, and reaps what the tool leaves behind: a tool as process 1 would not be ended by SIGTERM.
         "Init": True,
-        "ReadonlyRootfs": True,
+        "ReadonlyRootfs": settings.read_only,
         "SecurityOpt": ["no-new-privileges"],
         "CapDrop": ["ALL"],
         "CapAdd": list(call.capabilities),
         "PidsLimit": PROCESSES if call.processes is None else call.processes or -1,
         # Docker's log would be a second copy of stdout on this machine's disk.
         "LogConfig": {"Type": "none"},
-        "AutoRemove": call.ram_mib is None,
+        "AutoRemove": call.ram_mib is None and settings.remove,
         # Not "Binds": those take colons for separators, and make folders of sources that are not there.
         "Mounts": [
             {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": not mount.writable}
@@ -240,7 +247,7 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
         "Cmd": list(call.argv),  # after the image's ENTRYPOINT, if it has one
         "Env": [f"{name}={value}" for name, value in call.environment.items()],
         "WorkingDir": call.workdir,
-        "User": user,
+        "User": user if settings.match_user else "",
         "Labels": dict(call.labels),
         "AttachStdin": stdin,
         "OpenStdin": stdin,
@@ -249,6 +256,18 @@ def container_config(call: Call, user: str) -> dict[str, Any]:
         "AttachStderr": True,
         "HostConfig": host,
     }
+
+
+def note_id(settings: ContainerSettings, identifier: str) -> None:
+    """Write a container's id into a file, if that is wanted.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path = id_file(settings)
+    if path is not None:
+        with open(path, "x", encoding="ascii") as file:  # noqa: PTH123  as the worker has it
+            file.write(identifier)
 
 
 class Connection:

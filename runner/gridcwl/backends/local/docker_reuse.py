@@ -34,7 +34,7 @@ from gridcwl.backends.local.docker_engine import (
 from gridcwl.backends.local.docker_stream import Attachment, ExecAttachment, Streams
 from gridcwl.backends.local.slots import Needs, Shape, Slot, needs
 from gridcwl.worker.cli_exit import signed
-from gridcwl.worker.engine import Call, EngineError, Exit
+from gridcwl.worker.engine import DEFAULT_SETTINGS, Call, ContainerSettings, EngineError, Exit
 
 _WAIT = ("sh", "-c", "trap '' TERM INT HUP; read line")
 _TERMINATE = ("sh", "-c", "kill -s TERM -- -1")
@@ -50,8 +50,8 @@ class ReusingDockerEngine(DockerEngine):
         folder: the run's working folder, below which jobs have their own folders.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, settings: ContainerSettings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
         self._folder = os.path.realpath(folder)
         self._slots = Path(self._folder) / "slots"
         self._numbers = itertools.count()
@@ -94,6 +94,8 @@ class ReusingDockerEngine(DockerEngine):
             self._idle.setdefault(warm.key, []).append(warm)
 
     def _wanted(self, call: Call) -> Needs | None:
+        if self.settings != DEFAULT_SETTINGS:  # each of them makes a container that others are not like
+            return None
         if call.network or call.gpus or call.ram_mib is not None or call.shm_bytes is not None or call.image is None:
             return None
         return None if self._is_unfit(call.image) else needs(call, self._folder)

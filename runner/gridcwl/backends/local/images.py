@@ -28,23 +28,29 @@ class Images:
         self._known = Once()
         self._digests: dict[str, str] = {}
 
-    def prepare(self, image: Mapping[str, Any]) -> str:
+    def prepare(self, image: Mapping[str, Any], pull: str = "missing") -> str:
         """The id of the image, which is there afterwards; looked for and made once per image.
+
+        Args:
+            image: the fields of DockerRequirement.
+            pull: whether to make it if it is ``missing``, ``always`` or ``never``.
 
         Raises:
             EngineError: it cannot be had; in the engine's own words.
         """
-        return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: self._prepare(image))
+        return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: self._prepare(image, pull))
 
     def digest(self, prepared: str) -> str:
         """What the image of this id is called by its registry, ``debian@sha256:...``; the id if it has none."""
         return self._digests.get(prepared, prepared)
 
-    def _prepare(self, image: Mapping[str, Any]) -> str:
+    def _prepare(self, image: Mapping[str, Any], pull: str) -> str:
         name = image.get("id") or image.get("pull") or ""
         found = self.look(name)
-        if found is not None and not _outdated(found, image.get("file")):
+        if found is not None and pull != "always" and not _outdated(found, image.get("file")):
             return self._noted(found)
+        if pull == "never":
+            raise EngineError(f"The image {name} is not on this machine, and --disable-pull forbids to get it.")
         try:
             made = self._make(image, name)
         except ImageNotFound as error:
