@@ -78,6 +78,11 @@ test-imports: install ## STARTS=200 cold starts on busy cores: no two threads im
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)
 
+.PHONY: messages
+messages: install ## write the messages in tests/messages anew, and show what changed
+	GRIDCWL_WRITE_MESSAGES=1 $(BIN)/pytest -q tests/messages
+	git diff --stat tests/messages
+
 .PHONY: lint
 lint: install ## style, types, the layers of the house, and the documents in cwl/
 	@scripts/need shellcheck=shellcheck

@@ -13,8 +13,8 @@ H5 = {"o": glob("*.h5")}
 
 # what is wrong: (document, words of the message)
 WRONG = {
-    "nothing that the pattern finds": (shell("true", outputs=H5), ["parameter 'o'", "t.cwl:", "*.h5"]),
-    "two files where one is promised": (shell("touch a.h5 b.h5", outputs=H5), ["parameter 'o'", "Multiple matches"]),
+    "nothing that the pattern finds": (shell("true", outputs=H5), ["output 'o' matches its glob *.h5", "t.cwl:"]),
+    "two files where one is promised": (shell("touch a.h5 b.h5", outputs=H5), ["'o' is a single file", "a.h5, b.h5"]),
     "a pattern that leads out": (
         shell("true", outputs={"o": glob("../../*")}),
         ["The output pattern ../../* leads out of the output directory"],
@@ -40,7 +40,7 @@ WRONG = {
     ),
     "an output object of another type": (
         shell("""echo '{"o": 3}' > cwl.output.json""", outputs={"o": "string"}),
-        ["'o'", "not string"],
+        ["the output 'o' is not a text"],
     ),
     "no command": (tool(), ["t.cwl has an empty command line", "baseCommand"]),
     "a stdout somewhere else": (shell("true", stdout="../x"), ["t.cwl:", "'../x'"]),

@@ -16,8 +16,9 @@ from schema_salad.ref_resolver import uri_file_path
 from gridcwl.cwl.access import InputFs
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
+from gridcwl.cwl.resources import selected
 from gridcwl.errors import ConfigError
-from gridcwl.model import JobDirectories
+from gridcwl.model import JobDirectories, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class EvaluationOptions:
     debug: bool = False
     strict: bool = True
     validate: bool = True
+    cap_resources: bool = False
+    """A tool that asks for more than the place has gets what there is."""
     js_validation: bool = True
     """Parse the document's expressions when it is loaded."""
     js_hints: str | None = None
@@ -129,6 +132,11 @@ class JobContext(RuntimeContext):  # type: ignore[misc]
     make_fs_access: Any
     remote: Remote | None = None
     """What is known of files elsewhere; see :meth:`reach`."""
+    largest: Resources | None = None
+    """The most that one job can get where the run's jobs go."""
+    cap_resources: bool = False
+    capped: set[str]
+    """The tools that were already reported to get less than they ask for."""
     trusted_storage: tuple[str, ...] = ()
 
     def reach(self, remote: Remote) -> None:
@@ -152,6 +160,9 @@ def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
     """
     directories = JobDirectories()
     context = JobContext()
+    context.select_resources = selected
+    context.cap_resources = options.cap_resources
+    context.capped = set()
     context.use_container = options.containers
     context.singularity = options.singularity
     context.default_container = options.default_container

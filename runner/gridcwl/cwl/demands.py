@@ -18,21 +18,33 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 
 
-def refuse_giants(process: Workflow | Leaf, inputs: Mapping[str, Any], largest: Resources | None) -> None:
-    """Refuse before anything runs what could never run to its end.
+def refuse_giants(
+    process: Workflow | Leaf, inputs: Mapping[str, Any], largest: Resources | None, *, cap: bool = False
+) -> None:
+    """Refuse before anything runs what could never run to its end: of requirements, for a hint gives way.
+
+    Args:
+        process: of the run.
+        inputs: of the run.
+        largest: the most that one job can get.
+        cap: requirements give way, too (``--cap-resources``).
 
     Raises:
         ResourcesExceeded: a tool asks for more than the place can give to one job.
     """
-    if largest is None:
+    if largest is None or cap:
         return
-    for demand in demands(process, inputs):
+    for demand in filter(_is_required, demands(process, inputs)):
         if demand.cores > largest.cores:
             raise ResourcesExceeded(demand.name, f"{demand.cores:g} cores", f"{largest.cores:g}")
         if demand.ram_mib > largest.ram_mib:
             raise ResourcesExceeded(demand.name, f"{demand.ram_mib} MiB of memory", f"{largest.ram_mib} MiB")
         if demand.gpus > largest.gpus:
             raise ResourcesExceeded(demand.name, f"{demand.gpus} GPU(s)", str(largest.gpus), "CUDARequirement")
+
+
+def _is_required(demand: Demand) -> bool:
+    return demand.required
 
 
 class Demand(NamedTuple):
@@ -43,6 +55,8 @@ class Demand(NamedTuple):
     cores: float = 0.0
     ram_mib: int = 0
     gpus: int = 0
+    required: bool = True
+    """False where a hint asks: it gives way."""
 
 
 def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Demand]:
@@ -90,12 +104,12 @@ def _of_tool(leaf: Leaf, name: str) -> Iterator[Demand]:
     if leaf.kind != "tool":
         return
     process: Any = leaf.handle
-    wanted, _ = process.get_requirement("ResourceRequirement")
+    wanted, required = process.get_requirement("ResourceRequirement")
     if wanted:
-        yield Demand(name, float(_number(wanted, _CORES)), int(_number(wanted, _MEMORY)))
-    graphics, _ = process.get_requirement(_CUDA)
+        yield Demand(name, float(_number(wanted, _CORES)), int(_number(wanted, _MEMORY)), required=bool(required))
+    graphics, required = process.get_requirement(_CUDA)
     if graphics:
-        yield Demand(name, gpus=max(1, int(_number(graphics, _GPUS))))
+        yield Demand(name, gpus=max(1, int(_number(graphics, _GPUS))), required=bool(required))
 
 
 def _number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:

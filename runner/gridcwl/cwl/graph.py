@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cwl_utils import expression
 from cwltool.builder import content_limit_respected_read
 from cwltool.command_line_tool import AbstractOperation, CommandLineTool, ExpressionTool
+from cwltool.errors import WorkflowException
 from cwltool.process import shortname
 from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
@@ -177,7 +178,13 @@ class CwlEvaluator:
             problems(ExpressionError, f"loadContents of step {step.id} failed"),
             self._access.open(value["location"], "rb") as stream,
         ):
-            return {**value, "contents": content_limit_respected_read(stream)}
+            try:
+                return {**value, "contents": content_limit_respected_read(stream)}
+            except WorkflowException as error:
+                raise ExpressionError(
+                    f"{tidy(str(value['location']))} is larger than the 64 KiB that loadContents of {step.id} reads",
+                    remedy="Read the file in a tool instead, or give a smaller one.",
+                ) from error
 
     def evaluate(self, step: graph.Step, expression_: Any, inputs: Mapping[str, Any], self_value: Any) -> Any:
         """The value of one ``valueFrom`` or ``when``."""

@@ -6,8 +6,10 @@ import copy
 import io
 import logging
 import math
+import os
 import sys
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarfloat import ScalarFloat
+from schema_salad.exceptions import SchemaSaladException
 from schema_salad.ref_resolver import file_uri, uri_file_path
 from schema_salad.sourceline import SourceLine, cmap
 from schema_salad.utils import yaml_no_ts
@@ -29,8 +32,10 @@ from gridcwl.cwl.messages import explained, tidy
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
+from gridcwl.cwl.schema_errors import described, findings
 from gridcwl.errors import DocumentError, InputError
 from gridcwl.stores.rucio.names import looks_like_a_did
+from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -40,6 +45,8 @@ CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.cwl")
 
+_MOST_NAMES = 1000
+"""In a folder of more files no near name is looked for."""
 _OVERRIDES = "http://commonwl.org/cwltool#overrides"
 _REQUIREMENTS = "https://w3id.org/cwl/cwl#requirements"
 _SECRETS = "http://commonwl.org/cwltool#Secrets"
@@ -234,8 +241,9 @@ def _warn_of_strangers(process: Process, values: CommentedMap) -> None:
     known = {shortname(parameter["id"]) for parameter in process.tool["inputs"]}
     for name in values:
         if name not in known and ":" not in name:
+            close = did_you_mean(name, known)
             where = SourceLine(values, name, str).makeError(f"The document has no input named '{name}'; it is ignored.")
-            log.warning("%s", tidy(where))
+            log.warning("%s", f"{tidy(where)} {close}".rstrip())
 
 
 def _find_files(values: Any, base: str) -> None:
@@ -277,9 +285,25 @@ def _find_one(entry: Any, base: str) -> None:
             return
         what = "does not exist"
         if Path(path).exists():
-            what = f"is a {'directory' if Path(path).is_dir() else 'file'}, not a {wanted}"
+            other = Path(path).is_dir() or Path(path).is_file()
+            what = f"is a {'directory' if Path(path).is_dir() else 'file'}" if other else "is a device or socket"
+            what = f"{what}, not a {wanted}"
         message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
-        raise InputError(tidy(message), remedy=f"Relative paths count from {base}.")
+        raise InputError(tidy(message), remedy=_remedy(path, base))
+
+
+def _remedy(path: str, base: str) -> str:
+    """What to do about a path that is not what was written: its class, or its name."""
+    if Path(path).is_dir():
+        return "Write 'class: Directory', or name a file in it."
+    if Path(path).is_file():
+        return "Write 'class: File', or name a directory."
+    if Path(path).exists():
+        return "Name a file; for an empty one write {class: File, basename: empty, contents: ''}."
+    folder = Path(path).parent
+    names = [entry.name for entry in islice(folder.iterdir(), _MOST_NAMES)] if os.access(folder, os.R_OK) else []
+    close = did_you_mean(Path(path).name, names)
+    return f"{close} Relative paths count from {base}.".lstrip()
 
 
 def _refuse_dids(values: Any) -> None:
@@ -374,6 +398,10 @@ def _check_types(process: Process, values: CommentedMap) -> None:
     try:
         validate_ex(schema, filled, strict=False, logger=_QUIET, vocab=INPUT_OBJ_VOCAB)
     except Exception as error:
+        found = findings(error) if isinstance(error, SchemaSaladException) else None
+        if found is not None:
+            message, remedy = described(found)
+            raise InputError(f"The input object does not fit the document: {message}", remedy=remedy) from error
         plainly = explained(tidy(error))
         raise InputError(
             f"The input object does not fit the document:\n{plainly.message if plainly else tidy(error)}",

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cwltool.errors import WorkflowException
+from schema_salad.exceptions import SchemaSaladException
+
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack, check_expressions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
+from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.once import bind_once
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.scanner import use_scanner
+from gridcwl.cwl.schema_errors import described, findings, names_of_sources
+from gridcwl.cwl.sources import place as place_in
 from gridcwl.errors import DocumentError
 
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
     from cwltool.process import Process
+
+
+_SECTIONS = ("inputs", "outputs", "steps", "requirements", "hints")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +194,51 @@ def _read(
                 f"The document {shown(uri)} is not valid: it is not a mapping",
                 remedy="A CWL document begins with cwlVersion and class.",
             )
+        _check_sections(workflow_object, uri)
         load_schema(workflow_object.get("cwlVersion"))
-        context, uri = resolve_and_validate_document(context, workflow_object, uri, preprocess_only=preprocess_only)
         process = None
-        if not preprocess_only:
-            if requirements:
-                context.requirements = list(requirements)
-            process = make_tool(uri, context)
+        lacks = note_lacks(context)
+        with _explained(uri, workflow_object):
+            context, uri = resolve_and_validate_document(context, workflow_object, uri, preprocess_only=preprocess_only)
+            if not preprocess_only:
+                if requirements:
+                    context.requirements = list(requirements)
+                process = make_tool(uri, context)
+        if process is not None:
             process.requirements.extend(requirements)
-            if options.js_validation:
-                reading.lacks = _check_expressions(process, uri)
+            broken = _check_expressions(process, uri) if options.js_validation else ()
+            reading.lacks = tuple(dict.fromkeys((*lacks, *broken)))
         return Document(uri, process, reading.files, context, reading.lacks, workflow_object), reading
+
+
+def _check_sections(document: Any, uri: str) -> None:
+    """Refuse a section that is a text or number: schema-salad stumbles over it. A colon was forgotten, most often."""
+    graph = document.get("$graph")
+    for process in graph if isinstance(graph, list) else [document]:
+        for section in _SECTIONS:
+            value = process.get(section) if isinstance(process, dict) else None
+            if value is not None and not isinstance(value, dict | list):
+                raise DocumentError(
+                    f"The document {shown(uri)} is not valid: {place_in(process, section)} "
+                    f"{section} is '{value}'; it has to be a list or a map",
+                    remedy=f"Write '{section}: []' if there are none; is a ':' missing?",
+                )
+
+
+@contextmanager
+def _explained(uri: str, document: Any) -> Iterator[None]:
+    """Say what is wrong with the document's shape: one sentence for each mistake."""
+    try:
+        yield
+    except (SchemaSaladException, WorkflowException) as error:
+        cause: BaseException = error
+        while isinstance(cause.__cause__, SchemaSaladException | WorkflowException):
+            cause = cause.__cause__  # cwltool wraps what is wrong with a step's tool into a text
+        found = findings(cause, names_of_sources(document)) if isinstance(cause, SchemaSaladException) else None
+        if found is None:
+            raise
+        message, remedy = described(found)
+        raise DocumentError(f"The document {shown(uri)} is not valid: {message}", remedy=remedy) from error
 
 
 def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:

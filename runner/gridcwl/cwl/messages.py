@@ -1,9 +1,11 @@
-"""What cwltool and schema-salad say, in sentences for people. Pure functions on text; nothing here reads a document."""
+"""What cwltool and schema-salad say, in sentences for people. Nothing here reads a document."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from gridcwl.suggest import did_you_mean, near
@@ -148,17 +150,24 @@ def _cycle(found: re.Match[str]) -> Explanation:
 
 
 def _secondary(found: re.Match[str]) -> Explanation:
+    main = _located(found["file"])
+    remedy = "Put it beside that file, or name it in the input object's secondaryFiles."
+    if main.startswith("/") and Path(main).with_name(found["name"]).exists():  # then nobody asked for it to come along
+        remedy = (
+            "It is there, but did not come along: declare the secondaryFiles also at the workflow's input, "
+            "or at the output of the step that made the file."
+        )
     return Explanation(
-        f"{found['place'] or ''} the secondary file {found['name']} of {_located(found['file'])} is missing".lstrip(),
-        "Put it beside that file, or name it in the input object's secondaryFiles.",
+        f"{found['place'] or ''} the secondary file {found['name']} of {main} is missing".lstrip(), remedy
     )
 
 
 def _format(found: re.Match[str]) -> Explanation:
-    has = "another one" if "incompatible" in found["how"] else "none"
+    written = re.search(r'"format": "([^"]+)"', found["file"])
+    has = f"the format '{written[1]}'" if "incompatible" in found["how"] and written else "none"
     return Explanation(
         f"the input {found['name']} has to be a file of the format {found['format'].strip()}; "
-        f"{_located(found['file'])} says that it has {has}",
+        f"{_located(found['file'])} has {has}",
         "Give the File the right format, in the input object or in the output of the step that makes it.",
     )
 
@@ -174,6 +183,208 @@ def _not_file(found: re.Match[str]) -> Explanation:
         f"Write '{found['name']}: {{class: File, path: ...}}'.",
     )
 
+
+def _yaml(what: str, remedy: str) -> Callable[[re.Match[str]], Explanation]:
+    """An explanation with the pattern's groups in it."""
+
+    def explain(found: re.Match[str]) -> Explanation:
+        return Explanation(what.format(**found.groupdict()), remedy.format(**found.groupdict()))
+
+    return explain
+
+
+def _mismatch(found: re.Match[str]) -> Explanation:
+    """One or more links whose types do not fit, in the order of their lines."""
+    links = sorted(
+        (_Link(**match.groupdict()) for match in _LINK.finditer(found.string)), key=lambda link: _line_of(link.at)
+    )
+    sinks = list(dict.fromkeys((link.at, link.sink) for link in links))
+    lines = []
+    for at, sink in sinks:
+        lines.append(_mismatched(at, sink, [link for link in links if (link.at, link.sink) == (at, sink)]))
+    if len(lines) == 1:
+        return Explanation(*lines[0])
+    return Explanation("\n".join([f"{len(lines)} links do not fit:", *(f"{text}. {hint}" for text, hint in lines)]), "")
+
+
+def _mismatched(at: str, sink: str, links: list[_Link]) -> tuple[str, str]:
+    wanted, given = type_in_words(links[0].sink_type), type_in_words(links[0].type)
+    if links[0].merge and len(links) > 1:
+        names = " and ".join(f"'{link.source}'" for link in links)
+        return (
+            f"{at} '{sink}' takes {wanted}, but it has several sources, {names}, which are put into an array",
+            "Let the step scatter over it or take an array, choose one source with pickValue, "
+            "or join arrays with 'linkMerge: merge_flattened'.",
+        )
+    sources = " and ".join(f"'{link.source}' ({link.source_at.rstrip(':').rsplit(':', 2)[1]})" for link in links)
+    text = f"{at} '{sink}' takes {wanted}, but its source {sources.replace('(', '(line ')} is {given}"
+    if given == f"{wanted}[]":
+        return text, f"Scatter the step over '{sink}', or take one element with valueFrom: $(self[0])."
+    if wanted == f"{given}[]":
+        return (
+            text,
+            f"Write 'source: [{links[0].source}]' to make it a list, or do not scatter over it.",
+        )
+    if given == f"{wanted}?":
+        return text, "Give it a default, or choose a value with pickValue."
+    return text, "Correct one of the types, or convert the value with valueFrom."
+
+
+def type_in_words(written: str) -> str:
+    """A type as JSON, as it is written in a document: ``string[]``, ``File?``."""
+    try:
+        return _type_in_words(json.loads(written))
+    except ValueError:
+        return written.strip()
+
+
+def _type_in_words(kind: object) -> str:
+    if isinstance(kind, str):
+        return kind.rpartition("#")[2].rpartition("/")[2] if "://" in kind else kind
+    if isinstance(kind, list):
+        return _union([_type_in_words(one) for one in kind if one != "null"], optional="null" in kind)
+    if not isinstance(kind, dict):
+        return "another type"
+    if kind.get("type") == "array":
+        inner = _type_in_words(kind.get("items"))
+        return f"({inner})[]" if " " in inner else f"{inner}[]"
+    return "an enum" if kind.get("type") == "enum" else str(kind.get("type", "another type"))
+
+
+def _union(kinds: list[str], *, optional: bool) -> str:
+    if len(kinds) == 1:
+        return f"{kinds[0]}?" if optional else kinds[0]
+    return " or ".join([*kinds, *(["nothing"] if optional else [])])
+
+
+class _Link(NamedTuple):
+    source_at: str
+    source: str
+    type: str
+    at: str
+    sink: str
+    sink_type: str
+    merge: str | None
+
+
+def _line_of(place: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in place.rstrip(":").rsplit(":", 2)[1:] if number.isdigit())
+
+
+_LINK = re.compile(
+    r"(?P<source_at>\S+:\d+:\d+:)\s+Source '(?P<source>[^']+)' of type (?P<type>.+?) is incompatible\s+"
+    r"(?P<at>\S+:\d+:\d+:)\s+with sink '(?P<sink>[^']+)' of type "
+    r"(?P<sink_type>(?:\"[^\"]*\"|[\[{][\s\S]*?[\]}](?=\n|$)))"
+    r"(?:\s+source has linkMerge method (?P<merge>\w+))?"
+)
+
+
+def _several(found: re.Match[str]) -> Explanation:
+    return Explanation(
+        f"{found['place']} the output '{found['name']}' is a single file, but its glob matches several",
+        "Make the glob match one, or the type an array: File[].",
+    )
+
+
+def _not_there(found: re.Match[str]) -> Explanation:
+    globs = ", ".join(re.findall(r"'([^']*)'", found["globs"])) or found["globs"]
+    return Explanation(
+        f"{found['place']} {NOT_THERE} '{found['name']}' matches its glob {globs}",
+        "",
+    )
+
+
+NOT_THERE = "no file of the output"
+SEVERAL = "its glob matches several"
+
+
+def _loaded(found: re.Match[str]) -> Explanation:
+    return Explanation(
+        f"{found['place']} {found['name']} is larger than the 64 KiB that loadContents reads",
+        "Read the file in the tool instead, or give a smaller one.",
+    )
+
+
+def _property(found: re.Match[str]) -> Explanation:
+    return Explanation(f"$({found['reference']}): there is no '{found['key']}' in it", "Check the name.")
+
+
+def _env(found: re.Match[str]) -> Explanation:
+    return Explanation(
+        f"{found['place']} the value of an environment variable is {found['value']}, which is not a text",
+        "Make it one: $(String(...)), or a text around the expression.",
+    )
+
+
+def _source_missing(found: re.Match[str]) -> Explanation:
+    name = found["name"].rpartition("#")[2]
+    return Explanation(
+        f"{found['place']} the source '{name}' does not exist",
+        f"A source is an input of the workflow, or STEP/OUTPUT; of a step write '{name}/OUTPUT'.",
+    )
+
+
+def _import(found: re.Match[str]) -> Explanation:
+    return Explanation(f"{found['name']} does not exist", "Check the path of the $import or $include.")
+
+
+def _no_mapping(found: re.Match[str]) -> Explanation:
+    return Explanation(f"{found['place'] or ''} '{found['name']}' has no value".lstrip(), "Give it a type.")
+
+
+def _dirent(_found: re.Match[str]) -> Explanation:
+    return Explanation(
+        "the 'entry' of a file in InitialWorkDirRequirement gives a value that is not a text",
+        "Give a text, JSON.stringify(...) for example, or change cwlVersion to v1.2.",
+    )
+
+
+_YAML_RULES = (
+    (
+        rf"{_POSITION}\s+found character '\\t' that cannot start any token",
+        _yaml("{place} a tab indents this line", "YAML is indented by spaces only: replace the tab."),
+    ),
+    (
+        rf"{_POSITION}\s+found character '(?P<sign>.)' that cannot start any token",
+        _yaml("{place} a value begins with {sign}", "Put the value in quotes."),
+    ),
+    (
+        rf"{_POSITION}\s+mapping values are not allowed (?:here|in this context)",
+        _yaml(
+            "{place} there is a ':' where no name can be",
+            "Indent the line like the lines it belongs to; put a text that holds ': ' in quotes.",
+        ),
+    ),
+    (
+        rf"{_POSITION}\s+found undefined alias '(?P<name>[^']*)'",
+        _yaml("{place} the value *{name} is an alias in YAML, of nothing", "If it is a text, put it in quotes."),
+    ),
+    (
+        rf'{_POSITION}\s+found duplicate key "(?P<name>[^"]*)"',
+        _yaml("{place} the field '{name}' is there twice", "Keep one of them."),
+    ),
+    (
+        rf"{_POSITION}\s+while parsing a flow (?P<what>sequence|mapping)",
+        _yaml("{place} a bracket that opens here is not closed", "Close it, or put a comma between its elements."),
+    ),
+    (
+        rf"{_POSITION}\s+while scanning a quoted scalar",
+        _yaml("{place} a quote that opens here is not closed", "Close it; within '...' an apostrophe is written ''."),
+    ),
+    (
+        rf"{_POSITION}\s+while scanning a simple key",
+        _yaml(
+            "{place} this line is neither 'name: value' nor an element '- value'",
+            "Is a ':' missing, or a space behind it?",
+        ),
+    ),
+    (
+        rf"while parsing a block \w+[\s\S]*?{_POSITION}\s+(?:did not find expected|expected <block end>)",
+        _yaml(
+            "{place} this line is indented differently from those before it", "Indent it like the lines it belongs to."
+        ),
+    ),
+)
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ...] = tuple(
     (re.compile(pattern), explain)
@@ -194,6 +405,23 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
         (r"no longer supports pre CWL v1.0 documents\. Supported versions are:(?P<versions>[\s\S]*)", _version),
         (r"^No cwlVersion found\.", _no_version),
         (rf"{_POSITION} 'cwlVersion' must be a string", _version_number),
+        (rf"{_POSITION}\s+Source '[^']+' of type .+ is incompatible", _mismatch),
+        (
+            r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
+            rf"{_POSITION} Multiple matches for output item that is a single file",
+            _several,
+        ),
+        (
+            r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
+            rf"{_POSITION} Did not find output file with glob pattern: (?P<globs>\[[\s\S]*?\])",
+            _not_there,
+        ),
+        (rf"{_POSITION}\s+Reading (?P<name>[^\n]+)\s+file is too large, loadContents limited", _loaded),
+        (rf"{_POSITION} 'envValue expression must evaluate to a str\. Got (?P<value>.+?) for expression", _env),
+        (rf"{_POSITION} source not found:\s*(?P<name>\S+)", _source_missing),
+        (r"No such file or directory: '(?P<name>[^']+)'", _import),
+        (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
+        (r"However this is a \{cwl_version\} document", _dirent),
         (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),
         (
             rf"(?:{_POSITION} )?Missing required secondary file '(?P<name>[^']+)' from file object: {_FILE_OBJECT}",
@@ -209,5 +437,6 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
             r"(?:\S+\s+)?is not a dict\. Expected a (?:File|Directory) object",
             _not_file,
         ),
+        *_YAML_RULES,
     )
 )

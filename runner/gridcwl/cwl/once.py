@@ -53,7 +53,7 @@ def use_once() -> None:
     from cwltool import load_tool, workflow
 
     load_tool.Loader = OnceLoader
-    workflow.load_tool = _load_tool
+    workflow.load_tool = load_process
 
 
 def pack_once() -> None:
@@ -89,7 +89,8 @@ def share_processes(context: LoadingContext) -> None:
     setattr(context, _KNOWN, {})  # one for all copies that cwltool makes of the context
 
 
-def _load_tool(name: Any, context: LoadingContext | None = None) -> Process:
+def load_process(name: Any, context: LoadingContext | None = None) -> Process:
+    """``cwltool.load_tool.load_tool``, once for each process of a document that inherits the same."""
     from cwltool.load_tool import load_tool
 
     known: dict[Any, Process] | None = getattr(context, _KNOWN, None)

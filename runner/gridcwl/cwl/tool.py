@@ -7,8 +7,10 @@ cwltool's own collection evaluates globs, secondaryFiles and outputEval against 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +27,15 @@ from gridcwl.cwl import origins
 from gridcwl.cwl.access import InputFs, mend_all, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
+from gridcwl.cwl.links import made
 from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, note_directories, settle
-from gridcwl.cwl.messages import tidy
+from gridcwl.cwl.messages import NOT_THERE, SEVERAL, tidy
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
+from gridcwl.cwl.resources import capped
+from gridcwl.cwl.schema_errors import of_output
+from gridcwl.cwl.sources import place
 from gridcwl.errors import DocumentError, ExpressionError, GridCWLError, OutputError, UnsupportedError
 from gridcwl.model import (
     ExitCodes,
@@ -53,8 +59,10 @@ CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.cwl")
 
+_LISTED = 10
+_CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 _SHM_SIZE = "http://commonwl.org/cwltool#ShmSize"
-_NOT_FOUND = "Did not find output file with glob pattern"
+_OUTPUT_RECORD = re.compile(r"output record\. the '([^']+)' field is not valid because\s+([\s\S]*?)\n in (\{[\s\S]*)")
 
 
 class CapturedJob:
@@ -96,6 +104,20 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
         super().make_job_runner(context)
         return CapturedJob
 
+    def evalResources(self, builder: Builder, context: JobContext) -> dict[str, float]:  # noqa: N802  cwltool's name
+        """As cwltool's; of what is only a hint, or may be capped, at most what the place has."""
+        given: dict[str, float] = super().evalResources(builder, context)
+        if context.largest is None:
+            return given
+        _, wanted = self.get_requirement("ResourceRequirement")
+        _, graphics = self.get_requirement(_CUDA)
+        cap = context.cap_resources
+        given, less = capped(given, context.largest, cores_and_ram=cap or not wanted, gpus=cap or not graphics)
+        if less and self.tool["id"] not in context.capped:
+            context.capped.add(self.tool["id"])
+            log.warning("%s asks for %s", shortname(self.tool["id"]) or self.tool["id"], "; for ".join(less))
+        return given
+
     def _init_job(self, joborder: CwlObject, context: JobContext) -> Builder:
         """As cwltool's; the secondary files that it found get their proper URLs before they are staged."""
         builder = super()._init_job(joborder, context)
@@ -129,9 +151,9 @@ def make_process(document: Any, loading: Any) -> Process:
     """The object for one process of a document; cwltool's ``construct_tool_object``."""
     from cwltool.workflow import default_make_tool
 
-    if isinstance(document, dict) and document.get("class") == "CommandLineTool":
-        return GridTool(document, loading)
-    return default_make_tool(document, loading)
+    if not isinstance(document, dict):
+        return default_make_tool(document, loading)
+    return made(document, loading, GridTool if document.get("class") == "CommandLineTool" else default_make_tool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +275,10 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
     listing = ListingFs(builder.outdir, result, resolved.remote)
     builder.fs_access = listing
     builder.make_fs_access = lambda _basedir: listing
-    with _lacking(result), problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"):
+    with (
+        _lacking(resolved, result),
+        problems(OutputError, f"{resolved.job.name} ended, but its outputs cannot be collected"),
+    ):
         outputs: CwlObject = resolved.tool.collect_output_ports(
             resolved.tool.tool["outputs"],
             builder,
@@ -294,20 +319,39 @@ def _refuse_links_out(outputs: CwlObject, listing: ListingFs, resolved: Resolved
 
 
 @contextmanager
-def _lacking(result: JobResult) -> Iterator[None]:
+def _lacking(resolved: ResolvedJob, result: JobResult) -> Iterator[None]:
     """Say of an output that is not there what is there instead, and of all what was not followed."""
     try:
         yield
     except OutputError as error:
-        if _NOT_FOUND in error.message:
+        if NOT_THERE in error.message:
             tops = {entry.path: entry.kind == "directory" for entry in result.files if "/" not in entry.path}
             left = result.left or [f"{path}/" if folder else path for path, folder in tops.items()]
             nothing = "" if result.escaped else "The tool left nothing."
             error.remedy = f"The tool left: {', '.join(left)}." if left else nothing
+        elif SEVERAL in error.message:
+            matched = [entry.path for entry in result.files if entry.kind == "file"]
+            error.remedy = f"{error.remedy} The tool left: {', '.join(matched[:_LISTED])}."
+        elif wrong := _OUTPUT_RECORD.search(error.message):
+            _explain_record(error, wrong, resolved)
         if result.escaped and not error.remedy.startswith("Links"):
             escaped = f"What leads out of its directory is not taken: {', '.join(result.escaped)}."
             error.remedy = f"{error.remedy} {escaped}".strip()
         raise
+
+
+def _explain_record(error: OutputError, wrong: re.Match[str], resolved: ResolvedJob) -> None:
+    """Say of an output that is not of its type where it is declared, and what it is."""
+    name, why = wrong[1], " ".join(wrong[2].split())
+    port = next((one for one in resolved.tool.tool["outputs"] if shortname(one["id"]) == name), None)
+    try:
+        value = json.dumps(json.loads(wrong[3]).get(name))
+    except ValueError:
+        value = "of another type"
+    at = f"{place(port, 'id')} " if port is not None else ""
+    error.message = f"{resolved.job.name} ended, but its outputs cannot be collected: {at}{of_output(name, why, value)}"
+    if value == "null":
+        error.remedy = "Give it an outputBinding, write it to cwl.output.json, or make its type optional."
 
 
 def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str, toplevel: bool) -> CwlObject:

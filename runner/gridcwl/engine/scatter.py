@@ -86,8 +86,17 @@ def scattered(step: Step, inputs: Values) -> Scatter:
 def _array(key: str, value: object) -> Sequence[Any]:
     if isinstance(value, list | tuple):
         return value
-    found = "null" if value is None else f"a {type(value).__name__}"
+    found = "null" if value is None else _kind(value)
     raise InputError(
         f"The input {key} is scattered, but its value is {found} and not an array",
         remedy="Give an array, or take the input out of the step's scatter.",
     )
+
+
+def _kind(value: object) -> str:
+    """What a value is, in CWL's words."""
+    if isinstance(value, dict):
+        return f"a {value['class']}" if value.get("class") in ("File", "Directory") else "a record"
+    if isinstance(value, bool):
+        return "a boolean"
+    return "a number" if isinstance(value, int | float) else "a string"

@@ -135,7 +135,8 @@ async def _execute(
             place = replace(place, archives=carriage.archives if carriage is not None else None)
             opening = open_backend(options.backend, place)
             async with opening if carriage is None else carriage.around(opening) as backend:
-                refuse_giants(session.graph, inputs, backend.capabilities.largest)
+                session.context.largest = backend.capabilities.largest
+                refuse_giants(session.graph, inputs, backend.capabilities.largest, cap=session.context.cap_resources)
                 await backend.check(certain(session.graph, inputs, records.run))
                 run = Run(
                     session.graph,

@@ -58,4 +58,4 @@ def test_a_mistake_in_a_large_object_is_told_with_its_line(tmp_path, monkeypatch
     code = main(["--no-container", "tool.cwl", name])
 
     assert code == 1
-    assert "inputs.json:2" in capfd.readouterr().err
+    assert "inputs.json:9003:3: 'n'" in capfd.readouterr().err

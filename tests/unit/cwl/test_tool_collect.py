@@ -55,7 +55,7 @@ def test_stdout_is_the_file_that_holds_it(bench):
 
 
 def test_a_missing_file_names_pattern_and_line(bench):
-    with pytest.raises(OutputError, match=r"(?s)parameter 'o': doc\.cwl:\d+:\d+: .*\*\.h5"):
+    with pytest.raises(OutputError, match=r"doc\.cwl:\d+:\d+: no file of the output 'o' matches its glob \*\.h5"):
         collected(bench, {"o": glob("*.h5")}, left(file("a.txt")))
 
 

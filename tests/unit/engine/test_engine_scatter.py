@@ -74,7 +74,7 @@ def test_a_dotproduct_of_arrays_of_different_length_is_refused_naming_them():
     assert text.startswith("s: A dotproduct scatter needs arrays of one length, but a has 3, b has 1\n")
 
 
-@pytest.mark.parametrize(("value", "said"), [(None, "null"), ("text", "a str"), ({"class": "File"}, "a dict")])
+@pytest.mark.parametrize(("value", "said"), [(None, "null"), ("text", "a string"), ({"class": "File"}, "a File")])
 def test_what_is_not_an_array_cannot_be_scattered(value, said):
     text = failure(over("dotproduct", a=1), {"a": value})
     assert text.startswith(f"s: The input a is scattered, but its value is {said} and not an array")

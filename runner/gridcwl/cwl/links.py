@@ -1,0 +1,241 @@
+"""Processes checked before cwltool makes objects of them: names that occur twice, scatters, steps' inputs, features.
+
+What cwltool finds itself it often reports without a line, or by what it stumbled over. A feature that a workflow uses
+without declaring it is noted: whoever runs the workflow as a step may declare it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cwltool.process import shortname
+from cwltool.utils import aslist
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from schema_salad.exceptions import SchemaSaladException
+
+from gridcwl.cwl.expressions import Lack
+from gridcwl.cwl.messages import suggestion
+from gridcwl.cwl.resources import mistakes
+from gridcwl.cwl.schema_errors import Finding, described
+from gridcwl.cwl.sources import place
+from gridcwl.errors import DocumentError
+from gridcwl.suggest import near
+
+if TYPE_CHECKING:
+    from cwltool.context import LoadingContext
+    from cwltool.process import Process
+
+_LACKS = "gridcwl_lacks"
+_MISSING_INPUT = re.compile(r"Step is missing required parameter|does not correspond to")
+_CYCLE = re.compile(r"steps have circular dependency:\s*\[([\s\S]*)\]")
+
+
+def note_lacks(context: LoadingContext) -> list[Lack]:
+    """Where the features are noted that a document loaded in this context does not declare."""
+    lacks: list[Lack] = []
+    setattr(context, _LACKS, lacks)  # one for all copies that cwltool makes of the context
+    return lacks
+
+
+def check(document: Any, loading: LoadingContext) -> None:
+    """Refuse a process whose parts do not fit, before an object is made of it.
+
+    Raises:
+        DocumentError: all mistakes, each with its line.
+    """
+    found = [*_twice(document, "inputs", "input"), *_twice(document, "outputs", "output"), *mistakes(document)]
+    if document.get("class") == "Workflow":
+        found += _twice(document, "steps", "step")
+        for step in document.get("steps") or ():
+            found += [*_scatter(step), *mistakes(step)]
+        if not found:
+            _declare(document, loading)
+    _refuse(found, document)
+
+
+def made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Process]) -> Process:
+    """A process; if cwltool finds that a workflow's steps do not fit what they run, with what is wrong with each.
+
+    Raises:
+        DocumentError: a step lacks an input, names one or an output that does not exist, or steps form a circle.
+    """
+    check(document, loading)
+    try:
+        return make(document, loading)
+    except SchemaSaladException as error:
+        text = str(error)
+        found: list[Finding] = []
+        if _MISSING_INPUT.search(text):
+            found = [one for step in document["steps"] for one in _misfits(step, loading)]
+        elif cycle := _CYCLE.search(text):
+            found = [_circle(document, cycle[1])]
+        _refuse(found, document, error)
+        raise
+
+
+def _refuse(found: Sequence[Finding], document: Any, cause: Exception | None = None) -> None:
+    if found:
+        message, remedy = described(found)
+        name = str(document.get("id", "")).removeprefix("file://")
+        what = "" if name.startswith("_:") or not name else f" {name}"
+        raise DocumentError(f"The document{what} is not valid: {message}", remedy=remedy) from cause
+
+
+def _twice(document: Any, section: str, what: str) -> Iterator[Finding]:
+    met: dict[str, Any] = {}
+    for part in document.get(section) or ():
+        name = part.get("id") if isinstance(part, dict) else None
+        if name is None:
+            continue
+        if name in met:
+            first = place(met[name], "id").rsplit(":", 3)
+            line = f", the first time in line {first[1]}" if len(first) == 4 else ""
+            yield Finding(
+                place(part, "id"),
+                f"there are two {what}s with the name '{shortname(name)}'{line}",
+                "Rename one of them.",
+            )
+        met[name] = part
+
+
+def _scatter(step: Any) -> Iterator[Finding]:
+    scattered = aslist(step["scatter"]) if step.get("scatter") else []
+    names = [shortname(one["id"]) for one in step.get("in") or ()]
+    for key in scattered:
+        name = shortname(key)
+        if name not in names:
+            remedy = suggestion(name, names, "The step's inputs are") or "The step has no inputs."
+            sources = [
+                shortname(one["id"])
+                for one in step.get("in") or ()
+                if any(shortname(source) == name for source in aslist(one.get("source") or []))
+            ]
+            if sources:
+                remedy = f"scatter names the step's own input: write 'scatter: {sources[0]}'."
+            text = f"the step {shortname(step['id'])} is scattered over '{name}', which is not one of its inputs"
+            yield Finding(place(step, "scatter"), text, remedy)
+    if len(scattered) > 1 and "scatterMethod" not in step:
+        yield Finding(
+            place(step, "scatter"),
+            f"the step {shortname(step['id'])} is scattered over several inputs, but has no scatterMethod",
+            "Write 'scatterMethod: dotproduct', flat_crossproduct or nested_crossproduct.",
+        )
+
+
+def _misfits(step: Any, loading: LoadingContext) -> Iterator[Finding]:
+    """Inputs that a step lacks or invents, and outputs that do not exist."""
+    tool = _tool(step, loading)
+    if tool is None:
+        return
+    name, run = shortname(step["id"]), _run_name(step)
+    given = [shortname(one["id"]) for one in step.get("in") or ()]
+    wanted = {shortname(one["id"]): one for one in tool["inputs"]}
+    for missing, parameter in wanted.items():
+        if missing in given or "default" in parameter or "null" in aslist(parameter["type"]):
+            continue
+        strays = [one for one in given if one not in wanted]
+        close = near(missing, strays, most=1)
+        if close:
+            at = next(one for one in step["in"] if shortname(one["id"]) == close[0])
+            yield Finding(
+                place(at, "id"),
+                f"the step {name} gives '{close[0]}', but {run} takes '{missing}'",
+                f"Did you mean {missing}?",
+            )
+        else:
+            yield Finding(
+                place(step, "in"),
+                f"the step {name} does not give '{missing}', which {run} requires",
+                f"Add '{missing}: SOURCE' to its in, or give the input a default.",
+            )
+    outputs = [shortname(one["id"]) for one in tool["outputs"]]
+    for number, out in enumerate(step.get("out") or ()):
+        output = shortname(out["id"] if isinstance(out, dict) else out)
+        if output not in outputs:
+            yield Finding(
+                place(step["out"], number),
+                f"the step {name} lists the output '{output}', which {run} does not have",
+                suggestion(output, outputs, "Its outputs are") or "It has no outputs.",
+            )
+
+
+def _tool(step: Any, loading: LoadingContext) -> Any:
+    if isinstance(step["run"], dict):
+        return step["run"]
+    from gridcwl.cwl.once import load_process
+
+    own = loading.copy()
+    own.metadata = {}
+    try:
+        return load_process(step["run"], own).tool
+    except SchemaSaladException:
+        return None
+
+
+def _run_name(step: Any) -> str:
+    return str(step["run"]).rpartition("/")[2] if isinstance(step["run"], str) else "what it runs"
+
+
+def _circle(document: Any, steps: str) -> Finding:
+    names = re.findall(r"'([^']+)'", steps)
+    written = [step for step in document["steps"] if step["id"] in names]
+    at = place(written[0]) if written else ""
+    listed_ = ", ".join(shortname(step["id"]) for step in written)
+    return Finding(at, f"the steps {listed_} wait for each other", "Take one of the links between them out.")
+
+
+def _declare(document: Any, loading: LoadingContext) -> None:
+    """Declare the features that a workflow uses without a word of them, and note that it lacks them."""
+    declared = {one.get("class") for one in (*(loading.requirements or ()), *(document.get("requirements") or ()))}
+    lacks: list[Lack] | None = getattr(loading, _LACKS, None)
+    if lacks is None or document.get("requirements", ()) is None:
+        return
+    for feature, at, what in _features(document, loading):
+        if feature in declared:
+            continue
+        declared.add(feature)
+        requirement = CommentedMap({"class": feature})
+        document.setdefault("requirements", CommentedSeq()).append(requirement)
+        lacks.append(
+            Lack(
+                f"{at} {what}, but {feature} is not declared".strip(),
+                f"Add '{feature}: {{}}' to its requirements.",
+            )
+        )
+
+
+def _features(document: Any, loading: LoadingContext) -> Iterator[tuple[str, str, str]]:
+    for output in document.get("outputs") or ():
+        if len(aslist(output.get("outputSource") or [])) > 1:
+            name = shortname(output["id"])
+            yield "MultipleInputFeatureRequirement", place(output), f"the output {name} has several sources"
+    for step in document.get("steps") or ():
+        name = shortname(step["id"])
+        own = {one.get("class") for one in step.get("requirements") or ()}
+        if step.get("scatter") and "ScatterFeatureRequirement" not in own:
+            yield "ScatterFeatureRequirement", place(step, "scatter"), f"the step {name} is scattered"
+        if "SubworkflowFeatureRequirement" not in own and _is_workflow(step, loading):
+            yield "SubworkflowFeatureRequirement", place(step, "run"), f"the step {name} runs a workflow"
+        for link in step.get("in") or ():
+            what = f"the input {shortname(link['id'])} of the step {name}"
+            if len(aslist(link.get("source") or [])) > 1:
+                yield "MultipleInputFeatureRequirement", place(link), f"{what} has several sources"
+            if "valueFrom" in link:
+                yield "StepInputExpressionRequirement", place(link), f"{what} has a valueFrom"
+
+
+def _is_workflow(step: Any, loading: LoadingContext) -> bool:
+    run = step.get("run")
+    if isinstance(run, str) and loading.loader is not None:
+        file, _, fragment = run.partition("#")
+        try:
+            run = loading.loader.fetch(file)  # it was read when the document was resolved
+        except SchemaSaladException:
+            return False
+        if isinstance(run, dict) and "$graph" in run:
+            graph = run["$graph"]
+            parts = [one for one in graph if isinstance(one, dict)] if isinstance(graph, list) else []
+            run = next((one for one in parts if shortname(str(one.get("id", ""))) == (fragment or "main")), None)
+    return isinstance(run, dict) and run.get("class") == "Workflow"

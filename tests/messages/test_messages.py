@@ -1,0 +1,72 @@
+"""What users read when something is wrong: a file for each mistake, with the message as it is printed.
+
+``GRIDCWL_WRITE_MESSAGES=1 pytest tests/messages`` (``make messages``) writes the messages anew; read what changed.
+A file holds the command, the documents and the message:
+
+    $ gridcwl --validate doc.cwl
+    --- doc.cwl
+    cwlVersion: v1.2
+    --- message
+    gridcwl: ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gridcwl.cli.main import main
+
+pytestmark = pytest.mark.node
+
+CASES = sorted(Path(__file__).with_name("cases").glob("*.txt"))
+_PART = re.compile(r"^--- (.+)\n", re.M)
+_SIZE = re.compile(r"(\S+) \((\d+) bytes\)")
+_ABOUT_THE_RUN = re.compile(
+    r"\[\d+:|gridcwl: (the run|Run) failed|When the cause|Fix the cause|Resume|  gridcwl resume|"
+    r"  (exit code|command|logs) "
+)
+"""What is printed of every run that failed, not of the mistake."""
+_NOISE = re.compile(
+    r"""\b(CommentedMap|CommentedSeq|dict|NoneType|ValidationException|WorkflowException|Traceback|TypeError:|KeyError
+    |AttributeError|ValueError|IndexError|AssertionError)\b
+    |[0-9a-f]{8}-[0-9a-f]{4}-|_:|<[\w.]+\sobject|file://|\[Errno|mistake\sin\sgridcwl|\{cwl_version\}|https://w3id""",
+    re.VERBOSE,
+)
+
+
+def parts(text: str) -> tuple[list[str], dict[str, str], str]:
+    """The command's words, the files, and the message."""
+    command, *rest = _PART.split(text)
+    files = dict(zip(rest[::2], rest[1::2], strict=True))
+    message = files.pop("message")
+    return shlex.split(command.removeprefix("$ gridcwl ")), files, message
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_mistake_is_explained(path, tmp_path, monkeypatch, capfd):
+    text = path.read_text()
+    words, files, expected = parts(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
+    monkeypatch.setenv("TERM", "dumb")
+    for name, content in files.items():
+        size = _SIZE.fullmatch(name)
+        Path(size[1] if size else name).write_text("x" * int(size[2]) if size else content)
+    main(words)
+    printed = capfd.readouterr().err
+    printed = printed.replace(f"{tmp_path}/", "").replace(str(tmp_path), ".")
+    message = "".join(line for line in printed.splitlines(keepends=True) if not _ABOUT_THE_RUN.match(line))
+    if os.environ.get("GRIDCWL_WRITE_MESSAGES"):
+        path.write_text(text.removesuffix(expected) + message)
+        return
+    assert message == expected
+    assert not _NOISE.findall(message)
+
+
+def test_there_are_enough_of_them():
+    assert len(CASES) >= 80
