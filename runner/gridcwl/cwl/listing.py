@@ -13,10 +13,13 @@ from typing import IO, Any
 from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
+from gridcwl.cwl.output_objects import read_output_object
 from gridcwl.cwl.remote import Remote
-from gridcwl.errors import OutputError
+from gridcwl.errors import OutputError, ResultError
 from gridcwl.model import JobResult, ProducedFile
 from gridcwl.model.limits import CONTENTS_BYTES
+from gridcwl.model.paths import shown
+from gridcwl.worker.collect import OUTPUT_OBJECT
 
 _ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 """Bytes of names that are not UTF-8, and characters of Unicode's private area that stand for them while cwltool, which
@@ -173,8 +176,10 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         if entry is None:
             return self._open(path, mode)
         if entry.contents is not None:
-            held = base64.b64decode(entry.contents)
-            if len(held) == CONTENTS_BYTES < entry.size:  # the worker sends so much, and CWL demands an error
+            held = _decoded(entry)
+            if entry.path == OUTPUT_OBJECT:
+                read_output_object(held, "The tool's cwl.output.json")
+            elif len(held) == CONTENTS_BYTES < entry.size:  # the worker sends so much, and CWL demands an error
                 raise OutputError(
                     f"The output file {entry.path} is larger than 64 KiB, the most that loadContents reads",
                     remedy="Take loadContents away, or let the tool write less.",
@@ -187,6 +192,13 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
             return self._remote.open(location, mode)
         stream: IO[Any] = super().open(location, mode)
         return stream
+
+
+def _decoded(entry: ProducedFile) -> bytes:
+    try:
+        return base64.b64decode(entry.contents or "", validate=True)
+    except ValueError:
+        raise ResultError(f"The contents of {shown(entry.path)} in the job's result are damaged") from None
 
 
 @lru_cache(maxsize=256)

@@ -15,10 +15,11 @@ from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy
-from gridcwl.errors import ExpressionError, GridCWLError, OutputError, UnsupportedError
+from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.stores.rucio.names import looks_like_a_did
 
 __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
+from gridcwl.model import limits
 
 _EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
 _PLACE = re.compile(r"^(?:Error collecting output for parameter '[^']+': ?)?\S+:\d+:\d+: ?")
@@ -56,6 +57,8 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         subject = "cwl.output.json" if issubclass(kind, OutputError) else "it"
         raise kind(f"{what}: {subject} is not valid JSON: {error}", remedy=remedy) from error
     except RecursionError as error:
+        if issubclass(kind, OutputError):
+            raise LimitExceeded(f"{what}: the output object", limits.JSON_DEPTH, "levels of nesting") from error
         raise kind(f"{what}: it leads back to itself", remedy="Look for a 'run' or $import in a circle.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # cwltool meets documents of the wrong shape with these; the chained error keeps the trace for --debug.

@@ -30,6 +30,7 @@ from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
 from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, note_directories, settle
 from gridcwl.cwl.messages import NOT_THERE, SEVERAL, tidy
+from gridcwl.cwl.output_objects import check_outputs
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
@@ -288,6 +289,7 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
             jobname=resolved.job.name,
         )
         settle(outputs, listing)
+        check_outputs(outputs, resolved.job.name)
         _check_strangers(listing, result, builder, resolved.job.name)
         if result.escaped:
             _refuse_links_out(outputs, listing, resolved)
@@ -371,6 +373,7 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
         origins.check(outputs, origins.Origins(builder.job), f"The expression of {name}")
         if not isinstance(outputs, dict):
             raise ExpressionError(f"{name}: its expression gives {type(outputs).__name__}, not an object")
+        check_outputs(outputs, name)
         if context.remote is not None:
             context.remote.settle(outputs)
         return outputs

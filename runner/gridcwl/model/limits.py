@@ -72,19 +72,27 @@ def read_json(text: str | bytes, limit: int, what: str, depth: int = JSON_DEPTH)
 
     Raises:
         LimitExceeded: it is too long, has too many values, or is nested too deeply.
-        ValueError: it is not JSON.
+        ValueError: it is not JSON; NotJSON for what only Python reads.
     """
     check(len(text), limit, what)
     marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
     if len(text) > _SMALL:
         check(sum(map(text.count, marks)), JSON_VALUES, what, "values")
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refused)
     except RecursionError:
         raise LimitExceeded(what, depth, "levels of nested lists and objects") from None
     if text.count(marks[1]) + text.count(marks[2]) > depth and _is_deeper(value, depth):
         raise LimitExceeded(what, depth, "levels of nested lists and objects")
     return value
+
+
+class NotJSON(ValueError):
+    """A text has what Python's JSON has and the standard has not."""
+
+
+def _refused(constant: str) -> Any:
+    raise NotJSON(f"contains {constant}, which JSON does not have")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

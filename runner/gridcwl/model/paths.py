@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gridcwl.errors import UnsafePath
 from gridcwl.worker import paths as _rules
-from gridcwl.worker.paths import LONGEST_LOCATION, LONGEST_NAME, LONGEST_PATH, Refused, below, name_in, shown
+from gridcwl.worker.paths import LONGEST_LOCATION, LONGEST_NAME, LONGEST_PATH, Refused, below, climbs, name_in, shown
 
 __all__ = [
     "LONGEST_LOCATION",
@@ -24,6 +24,7 @@ __all__ = [
     "absolute",
     "basename",
     "below",
+    "climbs",
     "file_path",
     "inside",
     "join",

@@ -1,0 +1,173 @@
+"""A tool that says of its outputs what is not so: whole runs, on this machine and in containers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Said, gridcwl
+from documents import Desk, expression, step, tool, workflow
+
+IMAGE = {"DockerRequirement": {"dockerPull": "debian:stable-slim"}}
+SECRET = "the secret"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "deep").mkdir()
+    return Desk(tmp_path / "deep")
+
+
+def says(outputs: Any, kind: Any = "Any", **fields: Any) -> dict[str, Any]:
+    """A tool that writes this as its output object."""
+    text = outputs if isinstance(outputs, str) else json.dumps(outputs)
+    writing = {"InitialWorkDirRequirement": {"listing": [{"entryname": "cwl.output.json", "entry": text}]}}
+    return tool("true", outputs={"o": kind}, requirements={**writing, **fields})
+
+
+def climbing(depth: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"class": "File", "location": "_:f", "basename": "secret", "contents": "pwned"}
+    for number in range(depth):
+        entry = {"class": "Directory", "location": f"_:{number}", "basename": "..", "listing": [entry]}
+    return entry
+
+
+def run(desk: Desk, document: dict[str, Any], *options: str) -> Said:
+    return gridcwl(*options, "--quiet", f"--outdir={desk.outdir}", desk.write("t.cwl", document))
+
+
+def nothing_happened(desk: Desk) -> bool:
+    """No output is there, and the secret is neither published nor changed."""
+    return not desk.outdir.exists() and (desk.folder.parent / "secret").read_text() == SECRET
+
+
+def refused(said: Said) -> bool:
+    return said.code == 1 and "Traceback" not in said.stderr and "mistake in gridcwl" not in said.stderr
+
+
+def secret(desk: Desk) -> str:
+    return str(desk.folder.parent / "secret")
+
+
+def test_a_listing_that_climbs_writes_nothing(desk: Desk) -> None:
+    said = run(desk, says({"o": climbing(2)}), "--no-container")
+    assert refused(said)
+    assert "The base name of an output of t.cwl is refused: '..' is not a file name" in said.stderr
+    assert nothing_happened(desk)
+
+
+@pytest.mark.docker
+def test_a_listing_that_climbs_writes_nothing_from_a_container_either(desk: Desk) -> None:
+    said = run(desk, says({"o": climbing(2)}, **IMAGE))
+    assert refused(said)
+    assert "is not a file name" in said.stderr
+    assert nothing_happened(desk)
+
+
+@pytest.mark.docker
+def test_a_container_cannot_return_a_file_of_the_host(desk: Desk) -> None:
+    said = run(desk, says({"o": {"class": "File", "location": secret(desk), "basename": "x"}}, **IMAGE))
+    assert refused(said)
+    assert nothing_happened(desk)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["{}", "file://{}", "file://localhost{}", "FILE://{}", "../../../secret", "https://localhost:1/x", "davs://x/y",
+     "rucio://cta/x", "file:///etc/%2e%2e/x", "gopher://x", "sandbox:x", "a\0b"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["File", "Directory"])
+def test_a_tool_returns_only_what_it_made_or_was_given(desk: Desk, location: str, kind: str) -> None:
+    entry = {"class": kind, "location": location.format(secret(desk))}
+    said = run(desk, says({"o": entry}), "--no-container")
+    assert refused(said)
+    assert SECRET not in said.stdout
+    assert nothing_happened(desk)
+
+
+@pytest.mark.parametrize("where", ["secondaryFiles", "listing"])
+def test_neither_beside_nor_within_its_outputs(desk: Desk, where: str) -> None:
+    inner = [{"class": "File", "location": secret(desk)}]
+    outer = {"class": "Directory" if where == "listing" else "File", "basename": "d", "location": "_:1", where: inner}
+    said = run(desk, says({"o": {**outer, "contents": ""} if where != "listing" else outer}), "--no-container")
+    assert refused(said)
+    assert nothing_happened(desk)
+
+
+@pytest.mark.node
+def test_an_output_expression_cannot_return_another_file(desk: Desk) -> None:
+    text = f"$({{class: 'File', location: '{secret(desk)}'}})"
+    output = {"type": "Any", "outputBinding": {"outputEval": text}}
+    said = run(
+        desk, tool("true", outputs={"o": output}, requirements={"InlineJavascriptRequirement": {}}), "--no-container"
+    )
+    assert refused(said)
+    assert nothing_happened(desk)
+
+
+@pytest.mark.node
+@pytest.mark.parametrize(
+    "entry", ["{class: 'File', location: 'file://%s'}", "{class: 'File', location: 'https://x/y'}"]
+)
+def test_an_expression_tool_returns_only_literals_and_its_inputs(desk: Desk, entry: str) -> None:
+    said = run(desk, expression(f"${{return {{o: {entry.replace('%s', secret(desk))}}}}}", {}, {"o": "Any"}))
+    assert refused(said)
+    assert "is none of its inputs" in said.stderr
+    assert nothing_happened(desk)
+
+
+@pytest.mark.node
+def test_a_listing_of_an_expression_that_climbs_writes_nothing(desk: Desk) -> None:
+    said = run(desk, expression(f"${{return {{o: {json.dumps(climbing(2))}}}}}", {}, {"o": "Any"}))
+    assert refused(said)
+    assert nothing_happened(desk)
+
+
+def test_an_input_may_be_passed_through(desk: Desk) -> None:
+    flow = workflow(
+        {"f": "File"}, {"o": {"type": "File", "outputSource": "s/o"}},
+        s=step(
+            tool(
+                "sh", "-c", 'printf \'{"o": {"class": "File", "path": "%s"}}\' "$0" > cwl.output.json',
+                inputs={"f": {"type": "File", "inputBinding": {}}}, outputs={"o": "File"},
+            ),
+            "o", f="f",
+        ),
+    )  # fmt: skip
+    said = gridcwl(
+        "--no-container", "--quiet", f"--outdir={desk.outdir}", desk.write("w.cwl", flow), f"--f={secret(desk)}"
+    )
+    assert said.code == 0, said.stderr
+    assert desk.listing() == ["secret"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"o": ' + "[" * 500 + "]" * 500 + "}", "nest"),
+        ('{"o": ' + "[" * 100_000, "nested too deeply"),
+        ('{"o": NaN}', "NaN"),
+        ('{"o": 1e999}', ", which JSON does not have"),
+        ('{"o": "\\ud800"}', "a lone surrogate"),
+        ('{"o": {"class": "File", "location": "_:1", "basename": "\\ud800", "contents": ""}}', "no file name can have"),
+        ('{"o": {"class": "File", "location": "_:1", "basename": "a\\u0000", "contents": ""}}', "NUL"),
+        ('{"o": {"class": "File", "location": "_:1", "basename": "%s", "contents": ""}}' % ("x" * 300), "255 bytes"),
+        ('{"o": {"class": "File", "location": "_:1", "basename": 7, "contents": ""}}', ""),
+        ('{"o": {"class": "File", "location": "_:1", "basename": "a", "contents": 7}}', ""),
+        ('{"o": {"class": "File", "location": 7}}', ""),
+        ('{"o": {"class": "Directory", "location": "_:1", "basename": "d", "listing": 7}}', ""),
+        ('{"o": {"class": "Directory", "location": "_:1", "basename": "d", "listing": [7]}}', ""),
+        ('{"o": {"class": "File", "location": "_:1", "basename": "d", "contents": "", "secondaryFiles": [[]]}}', ""),
+        ("[1]", ""),
+    ],
+)
+def test_an_output_object_that_nobody_could_use_fails_its_job_with_the_reason(
+    desk: Desk, text: str, message: str
+) -> None:
+    said = run(desk, says(text), "--no-container")
+    assert refused(said), said.stderr
+    assert message in said.stderr
+    assert nothing_happened(desk)
