@@ -8,10 +8,13 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
 from cwltool.process import add_sizes, shortname
@@ -33,7 +36,8 @@ from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.cwl.schema_errors import described, findings
-from gridcwl.errors import DocumentError, InputError
+from gridcwl.errors import DocumentError, InputError, UnsafePath
+from gridcwl.model import paths
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
 
@@ -261,6 +265,23 @@ def _find_files(values: Any, base: str) -> None:
 
 def _find_one(entry: Any, base: str) -> None:
     key = "location" if "location" in entry else "path"
+    with _refused_at(entry, "basename"):
+        if entry.get("basename") is not None:
+            paths.basename(entry["basename"], f"The base name of a {entry['class']}")
+    with _refused_at(entry, key):
+        _find_place(entry, key, base)
+
+
+@contextmanager
+def _refused_at(entry: Any, key: str) -> Iterator[None]:
+    """Say where in the input object a name or a location is that is refused."""
+    try:
+        yield
+    except UnsafePath as error:
+        raise InputError(tidy(SourceLine(entry, key, str).makeError(error.message))) from None
+
+
+def _find_place(entry: Any, key: str, base: str) -> None:
     written = entry.get(key)
     if written is None:
         _check_literal(entry)
@@ -272,9 +293,11 @@ def _find_one(entry: Any, base: str) -> None:
     if location.startswith("file://"):
         path = _meant(location, base, is_path=key == "path")
     elif "://" in location or location[:4].lower() == "lfn:" or location.startswith("rucio:"):
+        paths.location(location, f"The location of a {entry['class']}")
         return
     else:
         path = str(Path(base, location))
+    path = paths.absolute(_without_dots(path), f"The location of a {entry['class']}")
     entry["location"] = file_uri(path)
     wanted = entry["class"]
     there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
@@ -328,15 +351,36 @@ def _meant(location: str, base: str, *, is_path: bool) -> str:
 
     A ``path`` means its characters as they are, a ``location`` is a URL; the other reading counts if that is not there.
     """
-    unquoted = str(uri_file_path(location))
     above = file_uri(base) + "/"
     plain_words = [location.removeprefix("file://"), as_it_stands(location)]
     if location.startswith(above):
         plain_words.append(str(Path(base, location.removeprefix(above))))
-    literally = next((path for path in plain_words if path and Path(path).exists()), None)
-    if literally is None or (not is_path and Path(unquoted).exists()):
-        return unquoted
-    return literally
+    literally = next((path for path in plain_words if path and _exists(path)), None)
+    if literally is not None and is_path:
+        return literally
+    try:
+        url = urljoin("file:///", location) if paths.dotted(location.split("/")) else location
+        unquoted = paths.file_path(url, "The location of a file")
+    except UnsafePath:
+        if literally is None:
+            raise
+        return literally
+    return unquoted if literally is None or _exists(unquoted) else literally
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a name that is too long for any file
+        return False
+
+
+def _without_dots(path: str) -> str:
+    """The path without ``..``, as the system follows it; it keeps its last name, also where that is a link."""
+    if "\0" in path or not paths.dotted(path.split("/")):
+        return path
+    whole = Path(path)
+    return str(whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name)
 
 
 def _check_literal(entry: Any) -> None:

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from gridcwl.errors import UnsafePath
 from gridcwl.worker import paths as _rules
-from gridcwl.worker.paths import LONGEST_LOCATION, LONGEST_NAME, LONGEST_PATH, Refused, below, climbs, name_in, shown
+from gridcwl.worker.paths import (
+    LONGEST_LOCATION,
+    LONGEST_NAME,
+    LONGEST_PATH,
+    Refused,
+    below,
+    climbs,
+    dotted,
+    name_in,
+    shown,
+)
 
 __all__ = [
     "LONGEST_LOCATION",
@@ -25,6 +35,7 @@ __all__ = [
     "basename",
     "below",
     "climbs",
+    "dotted",
     "file_path",
     "inside",
     "join",

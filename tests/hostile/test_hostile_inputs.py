@@ -1,0 +1,81 @@
+"""Locations and names in an input object that no file has, or that lead elsewhere, are refused where they stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Said, gridcwl
+from documents import Desk, tool
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    (tmp_path / "there.txt").write_text("hello")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep")
+    return Desk(tmp_path / "deep")
+
+
+COUNT = tool(
+    "cat",
+    inputs={"f": {"type": ["File", "Directory"], "inputBinding": {}}},
+    outputs={
+        "o": {
+            "type": "string",
+            "outputBinding": {"glob": "o", "loadContents": True, "outputEval": "$(self[0].contents)"},
+        }
+    },
+    stdout="o",
+)
+
+
+def run(desk: Desk, value: Any) -> Said:
+    inputs = desk.write("in.json", json.dumps({"f": {"class": "File", **value}}))
+    return gridcwl("--no-container", "--quiet", f"--outdir={desk.outdir}", desk.write("t.cwl", COUNT), inputs)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"location": "file://otherhost/etc/passwd"}, "is a file of another host, otherhost"),
+        ({"location": "file:///etc/pass%00wd"}, "contains a NUL"),
+        ({"location": "file:///etc/%2e%2e/etc/passwd"}, 'leads out of its folder with ".."'),
+        ({"location": "file:///etc%2fpasswd"}, "percent-encoded slash"),
+        ({"location": "x" * 300}, "longer than 255 bytes"),
+        ({"path": "x" * 300}, "longer than 255 bytes"),
+        ({"path": "/" + "x/" * 3000}, "longer than 4095 bytes"),
+        ({"path": "a\0b"}, "control character"),
+        ({"location": "https://host/a/%2e%2e/b"}, 'contains the part ".."'),
+        ({"contents": "x", "basename": "../../evil"}, 'contains "/"'),
+        ({"contents": "x", "basename": ".."}, "is not a file name"),
+        ({"path": "../there.txt", "basename": "a/b"}, 'contains "/"'),
+        ({"path": "../there.txt", "basename": 7}, "is not text"),
+        ({"path": "t.cwl", "secondaryFiles": [{"class": "File", "path": "t.cwl", "basename": ".."}]}, "is not a file name"),
+    ],
+)  # fmt: skip
+def test_what_no_file_can_be_is_refused_with_the_reason_and_the_place(
+    desk: Desk, entry: dict[str, Any], message: str
+) -> None:
+    said = run(desk, entry)
+    assert said.code == 1
+    assert message in said.stderr
+    assert "in.json:1:" in said.stderr
+    assert "mistake in gridcwl" not in said.stderr
+    assert not desk.outdir.exists()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"path": "../there.txt"}, {"location": "../there.txt"}, {"location": "file://{}/deep/../there.txt"},
+        {"path": "{}/deep/../there.txt"}, {"path": "{}/link/../there.txt"}, {"location": "file://localhost{}/there.txt"},
+        {"location": "../%74here.txt"},
+    ],
+)  # fmt: skip
+def test_the_usual_ways_to_name_a_file_work(desk: Desk, entry: dict[str, str]) -> None:
+    said = run(desk, {key: text.format(desk.folder.parent) for key, text in entry.items()})
+    assert said.code == 0, said.stderr
+    assert said.outputs == {"o": "hello"}
