@@ -53,7 +53,7 @@ def run(desk: Desk, value: Any) -> Said:
         ({"contents": "x", "basename": ".."}, "is not a file name"),
         ({"path": "../there.txt", "basename": "a/b"}, 'contains "/"'),
         ({"path": "../there.txt", "basename": 7}, "is not text"),
-        ({"path": "t.cwl", "secondaryFiles": [{"class": "File", "path": "t.cwl", "basename": ".."}]}, "is not a file name"),
+        ({"path": "t.cwl", "secondaryFiles": [{"class": "File", "path": "t.cwl", "basename": ".."}]}, "a file name"),
     ],
 )  # fmt: skip
 def test_what_no_file_can_be_is_refused_with_the_reason_and_the_place(

@@ -115,7 +115,7 @@ def test_an_output_expression_cannot_return_another_file(desk: Desk) -> None:
 def test_an_expression_tool_returns_only_literals_and_its_inputs(desk: Desk, entry: str) -> None:
     said = run(desk, expression(f"${{return {{o: {entry.replace('%s', secret(desk))}}}}}", {}, {"o": "Any"}))
     assert refused(said)
-    assert "is none of its inputs" in said.stderr
+    assert "is not one of its inputs" in said.stderr
     assert nothing_happened(desk)
 
 

@@ -278,13 +278,14 @@ def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
     location: str = value.get("location", "")
     if location.startswith("/"):  # an input passed through, as StagePathMapper resolved it
         value["location"] = file_uri(location)
+        listing.strangers.append(value["location"])
         return
     if listing.relative(location) == "":
         value["location"] = listing.root
         return
     entry = listing.entry(location)
     if entry is None:
-        if location and not location.startswith(("file://", "_:")):
+        if location and not location.startswith("_:") and listing.relative(location) is None:
             listing.strangers.append(location)
         return
     value["location"] = entry.location
