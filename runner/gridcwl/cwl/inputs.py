@@ -380,7 +380,7 @@ def _without_dots(path: str) -> str:
     if "\0" in path or not paths.dotted(path.split("/")):
         return path
     whole = Path(path)
-    return str(whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name)
+    return str(whole.resolve() if paths.dotted([whole.name]) else whole.parent.resolve() / whole.name)
 
 
 def _check_literal(entry: Any) -> None:
