@@ -52,11 +52,12 @@ def _findings(name: str) -> list[Finding]:
     from gridcwl.cwl.lint.checking import Finding
     from gridcwl.cwl.lint.checking import lint as checked
     from gridcwl.cwl.load import load, locate
+    from gridcwl.model.paths import file_path
 
     uri, file_uri = locate(name)
-    path = Path(unquote(urlsplit(file_uri).path))
     if urlsplit(file_uri).scheme != "file":
         raise ConfigError(f"{name} is not a local file", remedy="Download it first; lint reads the document's text.")
+    path = Path(file_path(file_uri, "The location of the document"))
     if not path.is_file():
         raise DocumentError(f"There is no file {name}", remedy="Check the path of the document.")
     try:
