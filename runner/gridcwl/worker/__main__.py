@@ -3,6 +3,8 @@
 import sys
 
 from gridcwl.worker.command import main
+from gridcwl.worker.orphans import ORPHANS
 
 if __name__ == "__main__":
+    ORPHANS.own_process = True
     sys.exit(main())

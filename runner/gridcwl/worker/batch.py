@@ -285,5 +285,6 @@ def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 if __name__ == "__main__":
+    ORPHANS.own_process = True
     with contextlib.suppress(BrokenPipeError):
         sys.exit(main())

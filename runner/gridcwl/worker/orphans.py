@@ -35,8 +35,12 @@ class Orphans:
     """The children that this process was given by the kernel. Every method may be called from any thread."""
 
     def __init__(self) -> None:
+        self.own_process = False
+        """This process is a worker and nothing else: whatever becomes its child was left by a tool."""
         self.watched = False
         """This process is a subreaper."""
+        self._earlier: Set[int] = set()
+        """Children that it had before, of whoever became this process by ``exec``."""
         self._lock = threading.Lock()
         self._tools: Dict[int, Tool] = {}
         """Running tools, and those that are about to start."""
@@ -44,9 +48,10 @@ class Orphans:
         self._ticks = 100
 
     def watch(self) -> bool:
-        """Make this process a subreaper; False where that cannot be done."""
-        if not sys.platform.startswith("linux"):
+        """Make this process a subreaper; False where that cannot be done, or in a process that is not only a worker."""
+        if not self.own_process or not sys.platform.startswith("linux"):
             return False
+        self._earlier = _children_of(os.getpid())
         with contextlib.suppress(ImportError, AttributeError, OSError):
             import ctypes
 
@@ -110,7 +115,7 @@ class Orphans:
     def _orphans(self) -> Set[int]:
         """The children of this process that are no tools."""
         found = _children_of(os.getpid())
-        return found - {tool.pid for tool in list(self._tools.values())} if found else found
+        return found - self._earlier - {tool.pid for tool in list(self._tools.values())} if found else found
 
 
 def _children_of(pid: int) -> Set[int]:

@@ -97,6 +97,7 @@ class Server:
 
 def main() -> None:
     """Serve on stdin and stdout."""
+    ORPHANS.own_process = True
     ORPHANS.watch()
     Server(int(sys.argv[1]), sys.stdout.buffer).serve(sys.stdin.buffer)
 

@@ -21,7 +21,12 @@ from typing import Dict
 
 NAME = "gridcwl-worker.pyz"
 _HERE = Path(__file__).resolve().parent
-_MAIN = b"import sys\nfrom gridcwl.worker.command import main\nsys.exit(main())\n"
+_MAIN = b"""import sys
+from gridcwl.worker.command import main
+from gridcwl.worker.orphans import ORPHANS
+ORPHANS.own_process = True
+sys.exit(main())
+"""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
 
 
