@@ -205,6 +205,8 @@ def parsed(text: str, path: Path) -> Config:
         written = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not readable TOML: {error}", remedy="Write lines of NAME = VALUE.") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply", remedy="Write lines of NAME = VALUE.") from None
     values: dict[str, Any] = {}
     for name, value in written.items():
         where = f"{path}:{_line(text, name)}"

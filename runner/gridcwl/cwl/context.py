@@ -18,7 +18,7 @@ from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.resources import selected
 from gridcwl.errors import ConfigError
-from gridcwl.model import JobDirectories, Resources
+from gridcwl.model import JobDirectories, Resources, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ class EvaluationOptions:
     mpi_config_file: str | None = None
 
 
+def _path_here(location: str) -> str:
+    if location[7:8] != "/":  # a file of another machine; or of localhost
+        return paths.file_path(location, "The location of an input")
+    return str(uri_file_path(location))
+
+
 class StagePathMapper(PathMapper):  # type: ignore[misc]
     """Says where the tool will see each input, without looking at the file system.
 
@@ -86,7 +92,7 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         if location in self._pathmap:
             return
         # A plain path where there is one: cwltool's revmap_file takes it for what an output is passed through from.
-        resolved = uri_file_path(location) if location.startswith("file://") else self._real(location)
+        resolved = _path_here(location) if location.startswith("file://") else self._real(location)
         folder = str(obj.get("dirname") or stagedir).rstrip(
             "/"
         )  # cwltool gives literals "/out/": one name for one place

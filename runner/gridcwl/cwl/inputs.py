@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
 from cwltool.process import add_sizes, shortname
@@ -32,10 +32,12 @@ from gridcwl.cwl.access import as_it_stands
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import explained, tidy
+from gridcwl.cwl.once import use_once
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.cwl.schema_errors import described, findings
+from gridcwl.cwl.text_limits import check_text
 from gridcwl.errors import DocumentError, InputError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.stores.rucio.names import looks_like_a_did
@@ -114,7 +116,9 @@ def _load(name: str, base: str) -> Any:
     with problems(InputError, f"Cannot read the input object {_shown(name)}"), colons_in_names(Path(base)):
         loading = loader(jobloaderctx.copy())
         if name == "-":
-            return loading.resolve_all(yaml_no_ts().load(sys.stdin), file_uri(base) + "/")[0]
+            text = sys.stdin.read()
+            check_text(text, "standard input")
+            return loading.resolve_all(yaml_no_ts().load(text), file_uri(base) + "/")[0]
         if not Path(name).is_file() and "://" not in name:
             what = "is not a file" if Path(name).exists() else "does not exist"
             raise InputError(f"The input object {name} {what}", remedy="Check its path.")
@@ -164,6 +168,7 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
     """
     from cwltool.load_tool import load_overrides as resolve
 
+    use_once()
     with problems(InputError, f"The overrides in {path} are not valid"):
         return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
 
@@ -290,7 +295,9 @@ def _find_place(entry: Any, key: str, base: str) -> None:
     location = str(entry["location"])
     if location.startswith("_:"):
         return
-    if location.startswith("file://"):
+    if location[:5].lower() == "file:":
+        _check_file(entry, key, location)
+        paths.absolute(_without_dots(str(uri_file_path(location))), f"The location of a {entry['class']}")
         path = _meant(location, base, is_path=key == "path")
     elif "://" in location or location[:4].lower() == "lfn:" or location.startswith("rucio:"):
         paths.location(location, f"The location of a {entry['class']}")
@@ -327,6 +334,19 @@ def _remedy(path: str, base: str) -> str:
     names = [entry.name for entry in islice(folder.iterdir(), _MOST_NAMES)] if os.access(folder, os.R_OK) else []
     close = did_you_mean(Path(path).name, names)
     return f"{close} Relative paths count from {base}.".lstrip()
+
+
+def _check_file(entry: Any, key: str, location: str) -> None:
+    """A file of another machine is not the one of that path here, and an encoded ``..`` is no name."""
+    host, _, rest = location[len("file://") :].partition("/")
+    why = ""
+    if host.lower() not in ("", "localhost"):
+        why = f"is a file of another machine, {host}"
+    elif any(unquote(part) in (".", "..") and "%" in part for part in rest.split("/")):
+        why = "contains a percent-encoded '..' or '.'"
+    if why:
+        message = SourceLine(entry, key, str).makeError(f"The {entry['class']} {location} {why}")
+        raise InputError(tidy(message), remedy="Write the path of a file on this machine.")
 
 
 def _refuse_dids(values: Any) -> None:

@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cwltool.process import SCHEMA_CACHE
 from schema_salad.avro.schema import Names
+from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import DefaultFetcher
 from schema_salad.ref_resolver import Loader, uri_file_path
 
@@ -90,6 +92,8 @@ def fetcher(reading: Reading) -> type[DefaultFetcher]:
 
         def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
             known = url in self.cache
+            if url.startswith("file://") and urlsplit(url).netloc.lower() not in ("", "localhost"):
+                raise ValidationException(f"{url} is a file of another machine")
             text: str = super().fetch_text(url, content_types)
             if not known:  # what is known are CWL's own schemas
                 reading.texts[url.partition("#")[0]] = _digest(text)

@@ -14,9 +14,15 @@ from urllib.parse import urljoin
 from ruamel.yaml.comments import CommentedMap
 from schema_salad.ref_resolver import file_uri
 
+from gridcwl.cwl.text_limits import MOST_LEVELS
+
 _LARGE = 8 * 1024  # bytes
 _MEANS_MORE = ('"$', '"cwl:', '"cwltool:', '"@id"')
 """Keys that schema-salad gives a meaning to: ``$import``, ``$namespaces``, ``cwl:requirements`` and the like."""
+
+
+class _TooDeep(Exception):
+    """The long way says where."""
 
 
 def read_quickly(name: str) -> CommentedMap | None:
@@ -29,21 +35,26 @@ def read_quickly(name: str) -> CommentedMap | None:
         if not text.lstrip().startswith("{") or any(sign in text for sign in _MEANS_MORE):
             return None
         values = json.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    _resolve(values, file_uri(str(path.absolute().parent)) + "/")
+    try:
+        _resolve(values, file_uri(str(path.absolute().parent)) + "/")
+    except _TooDeep:
+        return None
     return CommentedMap(values)
 
 
 def _resolve(value: Any, base: str) -> None:
     """As schema-salad resolves ``location`` and ``path``: as references that count from the file."""
-    ahead = [value]
+    ahead = [(value, 0)]
     while ahead:
-        item = ahead.pop()
+        item, level = ahead.pop()
+        if level > MOST_LEVELS:
+            raise _TooDeep
         if isinstance(item, list):
-            ahead.extend(child for child in item if isinstance(child, dict | list))
+            ahead.extend((child, level + 1) for child in item if isinstance(child, dict | list))
         elif isinstance(item, dict):
             for key in ("location", "path"):
                 if isinstance(item.get(key), str) and not item[key].startswith("_:"):
                     item[key] = urljoin(base, item[key])
-            ahead.extend(child for child in item.values() if isinstance(child, dict | list))
+            ahead.extend((child, level + 1) for child in item.values() if isinstance(child, dict | list))

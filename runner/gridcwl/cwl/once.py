@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from schema_salad.ref_resolver import Loader
 
 from gridcwl.cwl.anchors import expand
+from gridcwl.cwl.text_limits import check_text
 
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
@@ -36,6 +37,11 @@ class OnceLoader(Loader):  # type: ignore[misc]
     def fetch(self, url: str, inject_ids: bool = True, content_types: list[str] | None = None) -> Any:
         """See ``Loader.fetch``; what aliases stand for is expanded, see :mod:`gridcwl.cwl.anchors`."""
         known = url in self.idx
+        if not known:
+            text = self.fetch_text(url, content_types)
+            if not url.startswith("file:"):
+                self.cache[url] = text  # or it would be fetched again
+            check_text(text, url)
         found = super().fetch(url, inject_ids, content_types)
         if not known:
             expand(found)

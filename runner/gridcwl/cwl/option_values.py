@@ -13,6 +13,7 @@ from cwltool.process import shortname
 from ruamel.yaml.error import YAMLError
 from schema_salad.utils import yaml_no_ts
 
+from gridcwl.cwl.text_limits import check_text
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
 
@@ -172,6 +173,7 @@ def _symbol(text: str, symbols: tuple[str, ...]) -> str:
 def _written(text: str, kind: type, what: str) -> Any:
     """A value written as in an input object: YAML or JSON."""
     try:
+        check_text(text, "the value")
         value = yaml_no_ts().load(io.StringIO(text))
     except YAMLError:
         if kind is object:

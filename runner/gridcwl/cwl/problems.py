@@ -59,7 +59,8 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except RecursionError as error:
         if issubclass(kind, OutputError):
             raise LimitExceeded(f"{what}: the output object", limits.JSON_DEPTH, "levels of nesting") from error
-        raise kind(f"{what}: it leads back to itself", remedy="Look for a 'run' or $import in a circle.") from error
+        message = f"{what}: it is nested too deeply, or leads back to itself"
+        raise kind(message, remedy="Look for a 'run' or $import in a circle.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # cwltool meets documents of the wrong shape with these; the chained error keeps the trace for --debug.
         logging.getLogger("gridcwl.cwl").debug("cwltool stumbled", exc_info=True)

@@ -6,14 +6,26 @@ import hashlib
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from gridcwl.worker.engine import EngineError
+from gridcwl.worker.paths import Refused, file_path
+from gridcwl.worker.web import shown
 
 DOCKERFILE_LABEL = "gridcwl.dockerfile"
 """On an image that was built by us: the digest of its Dockerfile. One that bears none was put there on purpose."""
 
 _TIMEOUT_S = 60  # as cwltool's docker.py, for the first byte and between any two
+
+
+class _Encrypted(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but never from https to anything else."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """See ``HTTPRedirectHandler.redirect_request``."""
+        if req.type == "https" and not newurl.lower().startswith("https://"):
+            raise urllib.error.URLError(f"the server redirects to {shown(newurl)}, which is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def open_archive(location: str) -> IO[bytes]:
@@ -26,17 +38,21 @@ def open_archive(location: str) -> IO[bytes]:
     try:
         if path is not None:
             return open(path, "rb")
-        return cast("IO[bytes]", urllib.request.urlopen(location, timeout=_TIMEOUT_S))  # noqa: S310  no file: see local_path
+        opener = urllib.request.build_opener(_Encrypted)
+        return cast("IO[bytes]", opener.open(location, timeout=_TIMEOUT_S))
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else getattr(error, "strerror", None)
-        raise EngineError(f"The image's archive {location} cannot be read: {reason or error}.") from error
+        raise EngineError(f"The image's archive {shown(location)} cannot be read: {reason or error}.") from error
 
 
 def local_path(location: str) -> "str | None":
     """The path that a location names on this machine, or None for one on the web."""
     parts = urllib.parse.urlsplit(location)
     if parts.scheme == "file":
-        return urllib.parse.unquote(parts.path)
+        try:
+            return file_path(location)
+        except Refused as refused:
+            raise EngineError(f"The image's archive {refused}.") from None
     return None if parts.scheme in {"http", "https", "ftp"} else location
 
 

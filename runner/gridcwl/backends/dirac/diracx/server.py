@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.backends.dirac.diracx import sandboxes
@@ -43,8 +44,24 @@ def from_environment() -> DiracXServer:
     url = os.environ.get("DIRACX_URL")
     if not url:
         raise ConfigError("Which DiracX is not said", remedy="Set DIRACX_URL, as for dirac login.")
+    _check_encrypted(url)
     given = os.environ.get("DIRACX_CREDENTIALS_PATH")
     return DiracXServer(url, Path(given) if given else Path.home() / ".cache" / "diracx" / "credentials.json")
+
+
+def _check_encrypted(url: str) -> None:
+    """Tokens are not sent where others on the way can read them."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return  # no address at all, which is reported when it is used
+    loopback = host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    if parts.scheme.lower() == "http" and not loopback:
+        raise ConfigError(
+            f"DIRACX_URL begins with http://, and tokens would be sent to {host} unencrypted",
+            remedy="Use its https:// address.",
+        )
 
 
 class DiracXServer:
