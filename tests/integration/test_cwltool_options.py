@@ -52,6 +52,7 @@ SAME = {
     "one step that is scattered": ["--single-step", "count", "w.cwl", "times.yml"],
     "one process": ["--single-process=shout", "w.cwl", "--file=a.txt"],
     "no checksums": ["--no-compute-checksum", "w.cwl", "--text=x"],
+    "logs": ["--log-dir", "LOGS", "w.cwl", "--text=x"],
     "one target that there is not": ["--target=sayd", "w.cwl", "--text=x"],
     "a step of a tool": ["--single-step=say", "echo.cwl", "--text=x"],
 }
@@ -65,6 +66,7 @@ for number, words in enumerate(lines):
     os.chdir(folder)
     stdout = io.StringIO()
     with contextlib.redirect_stdout(sys.stderr):
+        words = [word.replace("LOGS", os.path.abspath("theirlogs")) for word in words]
         try:
             code = main(["--quiet", "--no-container", f"--outdir=theirs{number}", *words], stdout=stdout)
         except SystemExit as end:
@@ -85,7 +87,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
         desk.write(f"{folder}a.txt.idx", "index\n")
         desk.write(f"{folder}in.yml", "file: {class: File, path: a.txt}\n")
         desk.write(f"{folder}text.yml", "text: x\n")
-        desk.write(f"{folder}times.yml", "text: [3, 4]\n")
+        desk.write(f"{folder}times.yml", "text: [3]\n")
     done = subprocess.run(
         [sys.executable, "-c", _DRIVER],
         input=json.dumps([str(desk.folder), list(SAME.values())]),
@@ -115,10 +117,27 @@ def test_it_prints_and_ends_as_cwltool(
     monkeypatch.chdir(folder)
     code, text = answers[same]
     number = list(SAME).index(same)
-    ours = gridcwl("--no-container", f"--outdir=ours{number}", *SAME[same])
+    words = [word.replace("LOGS", "ourlogs") for word in SAME[same]]
+    ours = gridcwl("--no-container", f"--outdir=ours{number}", *words)
     assert ours.code == code, ours.stderr
     if code == 0:
         assert comparable(ours.stdout, f"ours{number}") == comparable(text, f"theirs{number}")
+
+
+def test_logs_are_copied_under_the_names_that_cwltool_gives_them(
+    reference: tuple[Path, dict[str, tuple[int, str]]], desk: Desk
+) -> None:
+    folder, _ = reference
+    said = gridcwl("--no-container", f"--log-dir={desk.folder}/logs", str(folder / "w.cwl"), "--text=x")
+    assert said.code == 0, said.stderr
+    for name in ("say", "shout"):
+        (ours,) = (desk.folder / "logs" / name).iterdir()
+        (theirs,) = folder.glob(f"theirlogs/{name}*/*")  # in one process cwltool numbers its jobs on
+        assert (ours.name, ours.read_text()) == (theirs.name, theirs.read_text())
+    noisy = desk.write("n.cwl", shell("echo out; echo err >&2; exit 3"))
+    assert gridcwl("--no-container", "--log-dir", "logs", noisy).code == 1
+    assert (desk.folder / "logs" / "n.cwl" / "stderr.log").read_text() == "err\n"
+    assert (desk.folder / "logs" / "n.cwl" / "stdout.log").read_text() == "out\n"
 
 
 def test_every_option_of_cwltool_is_known() -> None:

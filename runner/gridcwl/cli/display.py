@@ -65,6 +65,8 @@ class PlainWatcher:
         """How many jobs failed for want of an image, by reason."""
         self.default_container: str | None = None
         """The image of ``--default-container``."""
+        self.ended: Callable[[Job, JobResult], None] = lambda _job, _result: None
+        """Told of each job that has ended."""
 
     def __enter__(self) -> PlainWatcher:
         return self
@@ -99,6 +101,7 @@ class PlainWatcher:
 
     def job_ended(self, job: Job, result: JobResult) -> None:
         """See ``Watcher``."""
+        self.ended(job, result)
         self._whereabouts.ended(job.id)
         self._running.pop(job.id, None)
         if self._verbose:

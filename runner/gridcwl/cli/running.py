@@ -18,6 +18,7 @@ from gridcwl import imports
 from gridcwl.cli import cwltool_options, store_options
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.grid_options import choice, from_plain
+from gridcwl.cli.log_copies import LogCopies
 from gridcwl.cli.options import Options
 from gridcwl.cli.store_options import open_place
 from gridcwl.cli.terminal import escaped_json
@@ -234,6 +235,8 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
     try:
         with _watcher(options) as watcher:
             watcher.hide, watcher.default_container = session.hide, options.default_container
+            if options.cwltool.log_dir:
+                watcher.ended = LogCopies(Path(options.cwltool.log_dir)).copy
             finished = run_to_end(session, inputs, how, watcher, kept)
     except RunCancelled as error:
         error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
