@@ -13,7 +13,7 @@ from engine_place import IMAGE, Place
 from engine_suite import EngineContract
 
 from gridcwl.backends.local.docker_engine import DockerEngine
-from gridcwl.worker.engine import EngineError
+from gridcwl.worker.engine import ContainerSettings, EngineError
 
 pytestmark = pytest.mark.docker
 
@@ -157,3 +157,16 @@ def test_a_container_that_somebody_else_stops_ends_with_the_code_of_that(api, en
     call, running = sleeper(engine, tmp_path)
     api.kill(call.name, "SIGTERM")
     assert running.wait().code == 143
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_roots_image_writes_to_folders_of_another_user(tmp_path, engine):
+    """As an ordinary user has it with ``--no-match-user``: the image's root is not the owner of the folders."""
+    place = Place(tmp_path, engine.prepare({"id": IMAGE}))
+    os.chown(place.out, 12345, 12345)
+    place.out.chmod(0o755)
+
+    unmatched = DockerEngine(ContainerSettings(match_user=False))
+    assert unmatched.start(place.shell("echo x > file && chown 12345 file")).wait().code == 0
+    assert engine.start(place.shell("echo x > other")).wait().code != 0
+    unmatched.close()

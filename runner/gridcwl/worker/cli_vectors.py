@@ -16,7 +16,7 @@ import os
 import re
 from typing import Dict, List, Optional, Tuple
 
-from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Mount
+from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Mount, kept
 
 RUN_LABEL = "gridcwl.run"
 _NUMBERS = itertools.count()  # two containers may start in the same microsecond
@@ -155,11 +155,11 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
         # By name only, the engine takes the value from its own environment: a secret is not for the process list.
         words.append(f"--env={name}={value}" if _is_the_engines(name) else f"--env={name}")
     words += [f"--label={name}={value}" for name, value in call.labels.items()]
-    words += _docker_limits(cli, call)
+    words += _docker_limits(cli, call, settings)
     return [*words, image, *call.argv]
 
 
-def _docker_limits(cli: Cli, call: Call) -> List[str]:
+def _docker_limits(cli: Cli, call: Call, settings: ContainerSettings) -> List[str]:
     """What the tool may have and do."""
     words: List[str] = []
     if call.cores is not None:
@@ -169,7 +169,7 @@ def _docker_limits(cli: Cli, call: Call) -> List[str]:
     if call.shm_bytes is not None:
         words.append(f"--shm-size={call.shm_bytes}b")
     words += ["--security-opt=no-new-privileges", "--cap-drop=ALL"]
-    words += [f"--cap-add={name}" for name in call.capabilities]
+    words += [f"--cap-add={name}" for name in kept(call, settings)]
     words.append(f"--pids-limit={PROCESSES if call.processes is None else call.processes or -1}")
     if call.gpus and cli.kind == "docker":
         words.append(f"--gpus={call.gpus}")

@@ -98,6 +98,15 @@ class Exit:
     max_rss_mib: Optional[float] = None
 
 
+IMAGES_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+"""What the image's user keeps beside what is given back: as root it writes to folders that belong to the caller."""
+
+
+def kept(call: Call, settings: ContainerSettings) -> Tuple[str, ...]:
+    """The Linux capabilities that the tool keeps."""
+    return call.capabilities if settings.match_user else tuple(dict.fromkeys((*call.capabilities, *IMAGES_USER)))
+
+
 class Running(Protocol):
     """A started process. ``terminate`` and ``kill`` may be called from other threads, also after the end."""
 

@@ -13,7 +13,7 @@ from engines_builders import INPUT, OUT, a_call
 
 from gridcwl.backends.local.docker_engine import container_config
 from gridcwl.backends.local.docker_stream import Demultiplexer
-from gridcwl.worker.engine import EngineError
+from gridcwl.worker.engine import ContainerSettings, EngineError
 from gridcwl.worker.image_source import open_archive
 from gridcwl.worker.once import Once
 
@@ -44,6 +44,11 @@ def test_limits_are_set_when_asked():
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (1_500_000_000, 2**29, 2**29)
     assert host["DeviceRequests"] == [{"Count": 2, "Capabilities": [["gpu"]]}]
     assert (host["NetworkMode"], host["AutoRemove"]) == ("default", False)
+
+
+def test_the_images_user_can_write_to_folders_of_the_caller():
+    host = container_config(a_call(capabilities=("NET_RAW",)), "0:0", ContainerSettings(match_user=False))["HostConfig"]
+    assert host["CapAdd"] == ["NET_RAW", "CHOWN", "DAC_OVERRIDE", "FOWNER"]
 
 
 def frame(stream: int, contents: bytes) -> bytes:

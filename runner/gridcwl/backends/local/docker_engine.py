@@ -26,7 +26,7 @@ from gridcwl.backends.local.docker_watch import Watch
 from gridcwl.backends.local.images import Images
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.cli_vectors import RUN_LABEL, id_file
-from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Exit
+from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Exit, kept
 
 _CONNECTIONS = 64
 STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
@@ -222,7 +222,7 @@ def container_config(call: Call, user: str, settings: ContainerSettings = DEFAUL
         "ReadonlyRootfs": settings.read_only,
         "SecurityOpt": ["no-new-privileges"],
         "CapDrop": ["ALL"],
-        "CapAdd": list(call.capabilities),
+        "CapAdd": list(kept(call, settings)),
         "PidsLimit": PROCESSES if call.processes is None else call.processes or -1,
         # Docker's log would be a second copy of stdout on this machine's disk.
         "LogConfig": {"Type": "none"},
