@@ -74,6 +74,15 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package
 	GRIDCWL_STARTS=$(or $(STARTS),200) $(BIN)/pytest tests/integration/test_imports.py $(PYTEST_ARGS)
 
+.PHONY: fuzz-decoders
+fuzz-decoders: install ## FUZZ_SECONDS=600 of hostile archives, reports, results, jobs, output and input objects; round by round with seeds 1, 2, 3 ...
+	end=$$((SECONDS + $(or $(FUZZ_SECONDS),600))); seed=0
+	while [ $$SECONDS -lt $$end ]; do
+	  seed=$$((seed + 1))
+	  echo "seed $$seed"
+	  GRIDCWL_HOSTILE_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/pytest -q --no-header -p no:randomly --hypothesis-seed=$$seed tests/hostile/test_fuzz_decoders.py $(PYTEST_ARGS)
+	done
+
 .PHONY: conformance-dirac
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)

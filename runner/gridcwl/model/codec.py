@@ -36,7 +36,7 @@ def result_from_plain(plain: dict[str, Any]) -> JobResult:
     """
     try:
         result = msgspec.convert(plain, JobResult)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise ResultError(f"A job's result is not of the format {RESULT_FORMAT}: {_first(error)}") from None
     for file in result.files:
         paths.relative(file.path, "The path of an output")

@@ -235,7 +235,7 @@ def _forget_uploads(folder: Path) -> None:
 def _success(file: Path) -> JobResult | None:
     try:
         result = result_from_json(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, GridCWLError):
         return None
     return result if result.outcome is Outcome.SUCCESS else None
 

@@ -24,6 +24,7 @@ from gridcwl.backends.dirac.results import Place
 from gridcwl.backends.dirac.server import Credential, Found, State
 from gridcwl.backends.dirac.sites import Offer, offers
 from gridcwl.errors import ConfigError
+from gridcwl.model import limits
 
 log = logging.getLogger("gridcwl.backends.dirac")
 
@@ -252,6 +253,7 @@ class DiracClient:
             fetch = self._dirac.transfer(_STORE, timeout=self._timeout_s).receiveFile
             if not self._raw("fetching an output sandbox", fetch, str(file), f"/{_STORE}{path}")["OK"]:
                 return None
+            limits.check(file.stat().st_size, limits.SANDBOX_BYTES, "The output sandbox")
             return file.read_bytes()
 
     def kill(self, jobs: Iterable[int]) -> None:

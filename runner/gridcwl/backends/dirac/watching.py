@@ -19,7 +19,7 @@ from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.out_there import Out, OutThere
 from gridcwl.backends.dirac.server import Server, State
 from gridcwl.backends.dirac.submitting import LINGER_S
-from gridcwl.errors import BackendError
+from gridcwl.errors import BackendError, LimitExceeded
 from gridcwl.model import Job, JobResult, Outcome
 
 log = logging.getLogger("gridcwl.backends.dirac")
@@ -198,15 +198,21 @@ class Watching:
     async def _fetch(self, out: Out, *, gone: bool) -> None:
         """Fetch an ended job's sandbox, and tell of its results."""
         content: bytes | None = None
+        said: results.Said | None = None
         if gone:
             await self._ask(self._server.kill, [out.number])  # should it come to life again, nobody would listen
         else:
             for left in reversed(range(_NO_SANDBOX_TRIES if out.watched.status == "Done" else 1)):
-                content = await self._ask(self._server.sandbox, out.number)
+                try:
+                    content = await self._ask(self._server.sandbox, out.number)
+                except LimitExceeded as problem:
+                    said = results.Said(problem=problem)
+                    break
                 if content is not None or not left:
                     break
                 await asyncio.sleep(1)
-        said = await self._ask.once(results.opened, content, self._options.folder)
+        if said is None:
+            said = await self._ask.once(results.opened, content, self._options.folder)
         if out.widened is not None and out.watched.status != "Done" and not self._out.unwanted(out):
             self._out.forget(out)
             for job in out.jobs.values():
