@@ -40,9 +40,9 @@ def run(desk: Desk, value: Any) -> Said:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"location": "file://otherhost/etc/passwd"}, "is a file of another host, otherhost"),
+        ({"location": "file://otherhost/etc/passwd"}, "otherhost"),
         ({"location": "file:///etc/pass%00wd"}, "contains a NUL"),
-        ({"location": "file:///etc/%2e%2e/etc/passwd"}, 'leads out of its folder with ".."'),
+        ({"location": "file:///etc/%2e%2e/etc/passwd"}, ".."),
         ({"location": "file:///etc%2fpasswd"}, "percent-encoded slash"),
         ({"location": "x" * 300}, "longer than 255 bytes"),
         ({"path": "x" * 300}, "longer than 255 bytes"),

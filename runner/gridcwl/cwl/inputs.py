@@ -342,7 +342,7 @@ def _check_file(entry: Any, key: str, location: str) -> None:
     why = ""
     if host.lower() not in ("", "localhost"):
         why = f"is a file of another machine, {host}"
-    elif any(unquote(part) in (".", "..") and "%" in part for part in rest.split("/")):
+    elif any("%" in part and paths.dotted([unquote(part)]) for part in rest.split("/")):
         why = "contains a percent-encoded '..' or '.'"
     if why:
         message = SourceLine(entry, key, str).makeError(f"The {entry['class']} {location} {why}")
