@@ -223,3 +223,10 @@ def test_two_runs_whose_names_differ_share_a_folder(desk: Desk) -> None:
     assert run(desk, outer, "--word=x", "--name=b.txt", name="outer.cwl").code == 0
     assert (desk.folder / "code").read_text() == "0\n"
     assert desk.listing() == ["a.txt", "b.txt"]
+
+
+def test_a_plan_names_what_is_in_the_way(desk: Desk) -> None:
+    mine = put(desk, "o.txt", "mine")
+    said = gridcwl("plan", "--no-container", "--outdir", desk.outdir, desk.write("doc.cwl", WORD), "--word", "x")
+    assert said.code == 1
+    assert f"conflict     The output {mine} cannot be put in place: it was there before" in said.stdout

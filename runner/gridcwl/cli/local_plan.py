@@ -14,6 +14,7 @@ from gridcwl.errors import GridCWLError
 if TYPE_CHECKING:
     from gridcwl.backends.local.machine import Ledger
     from gridcwl.backends.local.presence import Presence
+    from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.foreseen import Foreseen
     from gridcwl.runs.planning import PlannedStep
 
@@ -59,7 +60,7 @@ def plan(options: Options, evaluation: Any) -> int:
         possible = possible and not problem and not unavailable
     for line in _outputs(options):
         print(line)
-    conflict = _conflict(options)
+    conflict = _conflict(options, session, inputs)
     if conflict:
         print(f"conflict     {conflict}")
     return 0 if possible and not conflict else 1
@@ -161,12 +162,15 @@ def _outputs(options: Options) -> Iterator[str]:
         yield f"outputs      {options.outdir.absolute()}"
 
 
-def _conflict(options: Options) -> str:
+def _conflict(options: Options, session: CwlSession, inputs: Any) -> str:
     """Why outputs could not go where they are to go."""
     from gridcwl.runs.outdir import check_outdir
+    from gridcwl.runs.outputs import check
 
     try:
         check_outdir(options.outdir)
+        if options.outputs != "leave" and options.store.store == "local":
+            check(options.outdir, session, inputs, options.state_dir, overwrite=options.overwrite)
     except GridCWLError as error:
         return str(error).replace("\n", " ")
     return ""

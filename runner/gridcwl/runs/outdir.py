@@ -71,12 +71,7 @@ class OutputFolder:
         names = list(names)
         if not names:
             return
-        conflicts = [
-            (name, reason)
-            for name in names
-            if str(self.path / name) not in self.inputs and (reason := self._against(name)) is not None
-        ]
-        self._refuse(conflicts)
+        self.check(names)
         try:
             taken = self._published.claim(self.path, self.run, names, self._is_at_work)
         except JournalError as error:
@@ -89,6 +84,19 @@ class OutputFolder:
                 f"the run {other}, which is at work, writes to the same name",
                 remedy=f"Wait until {other} has ended, or choose another --outdir.",
             )
+
+    def check(self, names: Iterable[str]) -> None:
+        """See that files of these names may be written.
+
+        Raises:
+            OutputConflict: a file of somebody else has one of the names.
+        """
+        conflicts = [
+            (name, reason)
+            for name in names
+            if str(self.path / name) not in self.inputs and (reason := self._against(name)) is not None
+        ]
+        self._refuse(conflicts)
 
     def replaceable(self, names: Iterable[str], sha1: Callable[[str], str]) -> set[str]:
         """See that files of these names may be moved into the folder; to be called while it is locked.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.cwl.known_outputs import known_outputs
 from gridcwl.errors import GridCWLError
+from gridcwl.model import RunId
 from gridcwl.runs.outdir import OutputFolder
 from gridcwl.runs.publish import CwlObject, has_files, local_paths, publish
 from gridcwl.stores.local import path_of
@@ -34,13 +35,27 @@ def begin(folder: OutputFolder, session: CwlSession, inputs: Any) -> None:
     Raises:
         OutputConflict: there is one.
     """
+    folder.begin(_known(folder, session, inputs))
+
+
+def check(outdir: Path, session: CwlSession, inputs: Any, state_dir: Path, *, overwrite: bool) -> None:
+    """Find conflicts as :func:`begin`, for a run that is only planned. Raises as that."""
+    folder = OutputFolder(outdir, RunId(""), session.document.uri, state_dir, overwrite)
+    try:
+        folder.check(_known(folder, session, inputs))
+    finally:
+        folder.close()
+
+
+def _known(folder: OutputFolder, session: CwlSession, inputs: Any) -> list[str]:
+    """The names of outputs that are known now."""
     try:
         anything = any(True for _ in folder.path.iterdir())
     except OSError:
         anything = False
     if anything:  # only then is it worth to evaluate expressions
         folder.inputs = local_paths(inputs)
-    folder.begin(known_outputs(session.graph, inputs, session.context if anything else None))
+    return known_outputs(session.graph, inputs, session.context if anything else None)
 
 
 def published(

@@ -67,6 +67,8 @@ class Published:
         Raises:
             JournalError: the database cannot be used.
         """
+        if self._db is None and not self._path.exists():
+            return None
         with self._used() as db:
             row = db.execute(f"{_FILE} AND f.name = ?", (os.fsencode(folder), os.fsencode(name))).fetchone()
         return None if row is None else _file(row)
@@ -114,6 +116,8 @@ class Published:
 
     def release(self, run: str) -> None:
         """A run claims nothing any more. Raises as :meth:`find`."""
+        if self._db is None:
+            return
         with self._used() as db:
             db.execute("DELETE FROM claims WHERE run = ?", (run,))
 
