@@ -51,12 +51,12 @@ def test_no_runs_are_an_empty_list(desk):
 
 def test_a_status_counts_the_jobs_of_every_step_and_names_the_failed_ones(failed):
     about = json.loads(failed.gridcwl("status", "--json", "last").stdout)
-    (say,) = about["steps"]
-    assert say | {"attempts": 0} == {
-        "step": "say", "done": 2, "failed": 1, "open": 0, "of": 3, "reused": 0, "attempts": 0,
-    }  # fmt: skip
+    say = about["steps"][0]
+    counted = {name: number for name, number in say.items() if number}
+    assert counted == {"step": "say", "done": 2, "failed": 1, "total": 3, "attempts": 3}
     (failure,) = about["failures"]
-    assert (failure["name"], failure["exit_code"]) == ("say[1]", 3)
+    assert (failure["name"], failure["exit_code"], failure["attempts"]) == ("say[1]", 3, 1)
+    assert failure["inputs"]["word"] == "b.word"
 
 
 def test_a_status_is_readable_without_a_terminal(failed):
@@ -72,6 +72,10 @@ def test_a_status_of_a_resumed_run_counts_each_job_once(failed):
     about = json.loads(failed.gridcwl("status", "--json", "last").stdout)
     assert [(step["step"], step["done"], step["failed"]) for step in about["steps"]] == [("say", 3, 0), ("join", 1, 0)]
     assert about["failures"] == []
+    assert (about["steps"][0]["reused"], about["steps"][0]["attempts"]) == (2, 4)
+    said = failed.gridcwl("logs", "last").stdout
+    assert said.startswith("==> say[0], attempt 1: success")
+    assert "permanent-failure, exit code 3 (superseded" in said
 
 
 def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(failed):
@@ -115,6 +119,10 @@ def test_a_run_is_stopped_from_another_terminal(desk):
     assert ended.code == 143
     assert f"gridcwl resume {names(desk)[0]}" in ended.stderr
     assert "cancelled" in desk.gridcwl("runs").stdout
+    (say, *_) = json.loads(desk.gridcwl("status", "--json", "last").stdout)["steps"]
+    assert (say["failed"], say["done"]) == (0, 0)
+    assert say["stopped"] + say["not_started"] == 3
+    assert say["stopped"] > 0
     assert list(running_below(desk.folder / "tmp")) == []
     desk.open("all")
     assert desk.gridcwl("resume", "last").code == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from documents import Desk, on_command_line, tool
+from waiting import until
 
 IMAGE = "debian:trixie-slim"
 
@@ -61,7 +62,7 @@ class Command:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_the_tool_and_says_how_to_go_on(desk: Desk, number: signal.Signals, code: int) -> None:
     command = Command(desk)
-    assert command.left() != []
+    until(command.left)  # the shell is about to become another program
     ended, stdout, stderr = command.end(number)
     assert (ended, stdout) == (code, "")
     assert f"gridcwl: The run was stopped by {number.name}" in stderr
@@ -78,7 +79,7 @@ def test_a_signal_takes_the_containers_away(desk: Desk, number: signal.Signals, 
 
     command = Command(desk, "--docker", image=IMAGE)
     engine = docker.from_env()
-    assert command.left() != []
+    until(command.left)  # the shell is about to become another program
     assert [box for box in engine.containers.list() if f"MARK={command.mark}" in box.attrs["Config"]["Env"]] != []
     ended, stdout, stderr = command.end(number)
     assert (ended, stdout) == (code, ""), stderr

@@ -101,7 +101,7 @@ def test_other_runs_do_not_take_it_from_the_cache(copying: Copying) -> None:
 
 def test_a_success_that_an_earlier_version_recorded_without_its_outputs_runs_again(copying: Copying) -> None:
     copying.run()
-    folder = find(Path(os.environ["GRIDCWL_STATE_DIR"]), "last")
+    folder = find(Path(os.environ["GRIDCWL_STATE_DIR"]), "last").folder
     with closing(sqlite3.connect(folder.journal)) as journal:
         journal.execute("UPDATE jobs SET outcome='success' WHERE outcome='permanent-failure'")
         journal.execute(

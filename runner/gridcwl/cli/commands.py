@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -17,10 +16,9 @@ from gridcwl.cli import output_options
 from gridcwl.cli.options import Options, add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.config import from_environment
-from gridcwl.errors import ConfigError, StoreError
-from gridcwl.worker.removing import remove_tree
+from gridcwl.errors import ConfigError
 
-_RUN = "its id, the beginning of it, or 'last'"
+_RUN = "its id or name, the beginning of it, or 'last'"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import document_commands, grid_commands, showing
+    from gridcwl.cli import document_commands, grid_commands, run_list, run_logs, showing
 
     parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -52,12 +50,16 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(act=act)
         return made
 
-    command("runs", showing.runs, "list the runs that are kept, the latest first", run=False)
+    runs = command("runs", run_list.runs, "list the runs that are kept, the latest first", run=False)
+    run_list.add_filters(runs)
+    runs.add_argument("--since", metavar="WHEN", help="only runs started since then: 2d, 12h, 2026-11-23")
+    runs.add_argument("--limit", type=int, metavar="N", help="at most N runs; 0 for all (default: 20 on a terminal)")
     command("status", showing.status, "how a run stands: its steps, attempts and failures")
     logs = command(
-        "logs", showing.logs, "what the tools of a run wrote to stdout and stderr, failed ones first", json=False
+        "logs", run_logs.logs, "what the tools of a run wrote to stdout and stderr, failed ones first", json=False
     )
     logs.add_argument("step", nargs="?", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
+    logs.add_argument("--follow", "-f", action="store_true", help="print what running jobs write, until the run ends")
     explain = command("explain", showing.explain, "why a step's jobs ran again, or where their results came from")
     explain.add_argument("step", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
     explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
@@ -85,11 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--files", action="store_true", help="each file, too")
     remove = command(
-        "rm", _remove, "remove runs: journals, logs and working folders; never their outputs", run=False, json=False
+        "rm",
+        run_list.remove,
+        "remove runs: journals, logs and working folders; never their outputs, and never active runs",
+        run=False,
+        json=False,
     )
     remove.add_argument("runs", nargs="*", metavar="RUN", help=_RUN)
-    remove.add_argument("--data", action="store_true", help="in Rucio, too: what lies between the steps, not outputs")
-    remove.add_argument("--older-than", type=float, metavar="DAYS", help="all runs that ended so many days ago")
+    run_list.add_removal(remove)
     return parser
 
 
@@ -106,9 +111,9 @@ def _data(given: argparse.Namespace) -> int:
 
 
 def _resume(given: argparse.Namespace) -> int:
-    from gridcwl.runs.folder import find
+    from gridcwl.cli.run_list import chosen
 
-    folder = find(given.state_dir, given.run)
+    folder = chosen(given.state_dir, given.run)
     from gridcwl.cli.logs import set_up_logging
     from gridcwl.cli.running import resume, saved_options
 
@@ -140,12 +145,12 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
 def _cancel(given: argparse.Namespace) -> int:
     import socket
 
-    from gridcwl.runs.folder import find
+    from gridcwl.cli.run_list import chosen
     from gridcwl.runs.history import History
     from gridcwl.runs.journal import Journal
     from gridcwl.runs.keeping import process_started, stop_leftovers
 
-    folder = find(given.state_dir, given.run)
+    folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
         session = history.sessions()[-1]
     if folder.alive:
@@ -166,54 +171,3 @@ def _cancel(given: argparse.Namespace) -> int:
     before = "was detached" if session.status == "detached" else "was killed earlier"
     print(f"{folder.run} {before}; what it left running is stopped", file=sys.stderr)
     return 0
-
-
-def _remove(given: argparse.Namespace) -> int:
-    from gridcwl.runs.folder import all_folders, find
-
-    if not given.runs and given.older_than is None:
-        raise ConfigError("rm needs to know which runs", remedy="Name them, or give --older-than DAYS.")
-    folders = [find(given.state_dir, name) for name in given.runs]
-    if given.older_than is not None:
-        before = time.time() - given.older_than * 86400
-        folders += [folder for folder in all_folders(given.state_dir) if not folder.alive and _ended(folder) < before]
-    for folder in dict.fromkeys(folders):
-        if given.data:
-            from gridcwl.cli.data import let_go
-            from gridcwl.runs.keeping import stop_leftovers
-
-            with folder.held():  # data of a run that somebody works on are not let go
-                stop_leftovers(folder)
-                let_go(folder)
-        _remove_one(folder)
-    return 0
-
-
-def _remove_one(folder: Any) -> None:
-    from gridcwl.runs.history import History
-    from gridcwl.runs.keeping import stop_leftovers
-
-    with folder.held():
-        try:
-            stop_leftovers(folder)
-            with closing(History(folder.journal)) as history:
-                working = history.meta("working")
-        except StoreError:  # it has no journal that could be read: it ended before it began
-            working = None
-        if working:
-            remove_tree(working)
-        folder.remove()
-    print(f"{folder.run} is removed", file=sys.stderr)
-
-
-def _ended(folder: Any) -> float:
-    from gridcwl.runs.history import History
-
-    try:
-        with closing(History(folder.journal)) as history:
-            sessions = history.sessions()
-    except StoreError:
-        sessions = []
-    if sessions and sessions[-1].ended:
-        return float(sessions[-1].ended)
-    return float(folder.path.stat().st_mtime)

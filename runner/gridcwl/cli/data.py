@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import show
-from gridcwl.runs.folder import find
 from gridcwl.runs.history import History
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def data(given: argparse.Namespace) -> int:
     """Show it."""
     from gridcwl.runs.data import local_files, report
 
-    folder = find(given.state_dir, given.run)
+    folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
         files, about = local_files(history), None
         if history.meta("rucio"):

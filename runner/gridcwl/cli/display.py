@@ -8,7 +8,8 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from gridcwl.cli.whereabouts import Whereabouts
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, RunId
+from gridcwl.runs.failures import alike, alike_words, last_line
 from gridcwl.runs.run import JobFailure
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _AROUND_THE_TABLE = 4
 """Lines of the terminal beside those of the steps: title, head, and a little of what was said before."""
 _NO_ENGINE = re.compile(r"^No Docker engine answers|^The container engine \S+ ")
 _LINES_EVERY_S = 10.0
+_NAMED_ALIKE = 5
 
 Progress = Callable[[], Sequence[StepProgress]]
 
@@ -45,6 +48,32 @@ class StderrHandler(logging.Handler):
             print(escaped(self.format(record)), file=sys.stderr)
         except Exception:  # noqa: BLE001  as logging.Handler says: never raise from here
             self.handleError(record)
+
+
+@dataclass(slots=True)
+class Alike:
+    """Failures of one kind: the first is printed in full, the others are counted."""
+
+    _kinds: dict[tuple[Any, ...], tuple[str, str, list[str], int]] = field(default_factory=dict)
+    """By kind: the first one's name and message, the first names after it, and how many came after it."""
+
+    def is_first(self, kind: tuple[Any, ...], name: str, message: str) -> bool:
+        """Whether it is the first of its kind; otherwise it is counted."""
+        known = self._kinds.get(kind)
+        if known is None:
+            self._kinds[kind] = (name, message, [], 0)
+            return True
+        first, message, names, more = known
+        self._kinds[kind] = (first, message, [*names, name] if more < _NAMED_ALIKE else names, more + 1)
+        return False
+
+    def lines(self) -> Iterator[str]:
+        """For each kind of which there were several: how many, and which."""
+        for first, message, names, more in self._kinds.values():
+            if more:
+                listed = ", ".join(names) + (", ..." if more > len(names) else "")
+                reason = message.removeprefix(f"{first} failed: ")
+                yield f"gridcwl: {more} more failed like {first}: {listed}: {reason}"
 
 
 class PlainWatcher:
@@ -67,6 +96,7 @@ class PlainWatcher:
         """The image of ``--default-container``."""
         self.ended: Callable[[Job, JobResult], None] = lambda _job, _result: None
         """Told of each job that has ended."""
+        self._alike = Alike()
 
     def __enter__(self) -> PlainWatcher:
         return self
@@ -74,12 +104,17 @@ class PlainWatcher:
     def __exit__(self, *_error: object) -> None:
         self._tell(force=True)
         self._tell_of_images()
+        self._tell_of_those_alike()
 
     def _tell_of_images(self) -> None:
         for reason, number in self._images.items():
             if number > 1:
                 others = "1 more job" if number == 2 else f"{number - 1} more jobs"
                 print(escaped(self.hide(f"gridcwl: {others} failed for the same reason: {reason}")), file=sys.stderr)
+
+    def _tell_of_those_alike(self) -> None:
+        for line in self._alike.lines():
+            print(escaped(self.hide(line)), file=sys.stderr)
 
     def started(self, run: RunId, progress: Progress) -> None:
         """See ``Watcher``."""
@@ -109,18 +144,23 @@ class PlainWatcher:
             self._say(f"{job.name}: {result.outcome}{cost}")
 
     def job_failed(self, failure: JobFailure) -> None:
-        """See ``Watcher``. What is wrong with an image is wrong for all jobs that need it, and said once."""
-        reason = failure.result.reason
+        """See ``Watcher``. Of failures that are alike, the first one; of an image's, in all steps."""
+        job, result = failure.job, failure.result
         if _is_of_the_image(failure):
-            self._images[reason] += 1
-            if self._images[reason] > 1:
+            self._images[result.reason] += 1
+            if self._images[result.reason] > 1:
                 return
-        print(escaped(self.hide(failure_text(failure, self.default_container))), file=sys.stderr)
+        said = alike_words(last_line(last_words(result)[1]))
+        kind = (_INDICES.sub("", job.name), alike(failure.error.message, job), result.exit_code, said)
+        if self._alike.is_first(kind, job.name, failure.error.message):
+            print(escaped(self.hide(failure_text(failure, self.default_container))), file=sys.stderr)
 
     def failed(self, where: str, error: Exception) -> None:
         """See ``Watcher``."""
         text = escaped(str(error))
-        print(f"gridcwl: {text if text.startswith(where) else f'{where}: {text}'}", file=sys.stderr)
+        message = getattr(error, "message", text)
+        if self._alike.is_first((_INDICES.sub("", where), alike(message), None, ""), where, message):
+            print(f"gridcwl: {text if text.startswith(where) else f'{where}: {text}'}", file=sys.stderr)
 
     def tick(self) -> None:
         """See ``Watcher``."""
@@ -171,6 +211,7 @@ class LiveWatcher(PlainWatcher):
     def __exit__(self, *error: Any) -> None:
         self._live.__exit__(*error)
         self._tell_of_images()
+        self._tell_of_those_alike()
 
     def tick(self) -> None:
         """Nothing: the table asks for itself."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.tables import show
 from gridcwl.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gridcwl.backends.dirac.server import Server
     from gridcwl.backends.dirac.sites import Offer, Queue
+    from gridcwl.model import RunId
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.history import JobRow
     from gridcwl.runs.places import ServerName
+
+_ASK_EVERY_S = 5.0
 
 
 def sites(given: argparse.Namespace) -> int:
@@ -56,31 +61,48 @@ def _plain(offer: Offer) -> dict[str, Any]:
     return plain
 
 
-def print_pending(name: ServerName | None, folder: RunFolder, rows: Iterable[JobRow]) -> int:
-    """What DIRAC says of jobs that have not ended; returns of how many it says something."""
+@dataclass(slots=True)
+class Pending:
+    """What DIRAC knows of jobs that have not ended; nothing where jobs run without it."""
+
+    server: Server | None = None
+    run: RunId | None = None
+    _places: dict[Any, Any] | None = None
+    _asked: float = 0.0
+    _texts: dict[int, tuple[float, list[tuple[str, str]]]] = field(default_factory=dict)
+
+    def of(self, row: JobRow) -> tuple[str, list[tuple[str, str]]]:
+        """Where a job is, and what it has written: names and texts. DIRAC is asked now and then."""
+        from gridcwl.backends.dirac.leftovers import where
+        from gridcwl.backends.dirac.results import without_report
+
+        if self.server is None or self.run is None:
+            return "", []
+        now = time.monotonic()
+        if self._places is None or now - self._asked > _ASK_EVERY_S:
+            self._places, self._asked = dict(where(self.server, self.run)), now
+        found = self._places.get(row.job)
+        if found is None:
+            return "", []
+        number = found.place.number
+        asked, texts = self._texts.get(number, (0.0, []))
+        if not asked or now - asked > _ASK_EVERY_S:
+            texts = [
+                (name, without_report(text))
+                for name, text in sorted(self.server.said(number).items())
+                if name in ("StandardOutput", "Pilot_Reference", "LocalBatchID", "HostName")
+            ]
+            self._texts[number] = now, texts
+        return str(found.place), texts
+
+
+@contextmanager
+def open_pending(name: ServerName | None, folder: RunFolder) -> Iterator[Pending]:
+    """Asks DIRAC of a run's jobs, if that is where they are."""
+    if name is None or name == "dirac-local":  # those run on this machine, and their files are here
+        yield Pending()
+        return
     from gridcwl.runs.places import server
 
-    pending = list(rows)
-    if not pending or name is None or name == "dirac-local":
-        return 0
     with server(name) as dirac:
-        return _print_pending(dirac, folder, pending)
-
-
-def _print_pending(server: Server, folder: RunFolder, pending: Iterable[JobRow]) -> int:
-    from gridcwl.backends.dirac.leftovers import where
-    from gridcwl.backends.dirac.results import without_report
-
-    places = where(server, folder.run)
-    said = 0
-    for row in pending:
-        found = places.get(row.job)  # type: ignore[call-overload]
-        if found is None:
-            continue
-        said += 1
-        print(f"==> {row.name}: {found.place}")
-        for name, text in sorted(server.said(found.place.number).items()):
-            if name in ("StandardOutput", "Pilot_Reference", "LocalBatchID", "HostName"):
-                print(f"--- {name}\n{without_report(text)}")
-        print(flush=True)
-    return said
+        yield Pending(dirac, folder.run)

@@ -101,6 +101,8 @@ class Options:
     preserve_entire_environment: bool = False
     mpi_config_file: str | None = None
     write_summary: str | None = None
+    run_name: str = ""
+    """What the user calls the run."""
     state_dir: Path = field(default_factory=Path)
     cache_dir: Path = field(default_factory=Path)
     cache: bool = False
@@ -207,6 +209,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         preserve_entire_environment=given.preserve_entire_environment,
         mpi_config_file=str(Path(given.mpi_config_file).absolute()) if given.mpi_config_file else None,
         write_summary=given.write_summary,
+        run_name=_run_name(given.run_name),
         state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
         cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
         cache=bool(given.cache or given.cachedir or (config.cache and given.cache is None)),
@@ -221,6 +224,12 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         store=store,
         cwltool=cwltool_options.read(given),
     )
+
+
+def _run_name(name: str | None) -> str:
+    from gridcwl.runs.folder import checked_name
+
+    return "" if name is None else checked_name(name)
 
 
 def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> int:
@@ -285,6 +294,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     output_options.add_outputs(group)
     output_options.add_ways(group)
     add_state_dir(group)
+    group.add_argument("--run-name", metavar="NAME", help="a name for the run: status, logs, resume and so on take it")
     group.add_argument(
         "--cache",
         action=OptionalWord,

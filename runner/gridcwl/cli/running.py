@@ -49,6 +49,7 @@ def run(options: Options) -> int:
     with rucio(options, session) as place:
         inputs = _inputs(session, options)
         with new_run(options.state_dir, new_run_id(), options.tmpdir_prefix) as kept:
+            kept.folder.note_origin(options.run_name)
             _keep(kept, session, inputs, options, typed, place)
             return _work(kept, session, inputs, options, place)
 
@@ -131,6 +132,7 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         sys.stdin = io.StringIO(typed)
     _preload(options)
     with taken_up(folder) as kept, ExitStack() as leaving:
+        kept.folder.note_origin()
         session = opened(options)
         history = kept.history
         known = history.meta("found") if history is not None else None

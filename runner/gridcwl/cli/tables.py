@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from gridcwl import imports
 from gridcwl.cli.terminal import escaped, raw
@@ -12,11 +13,32 @@ from gridcwl.cli.terminal import escaped, raw
 _STYLES = {"success": "green", "running": "cyan", "failed": "red", "killed": "yellow", "cancelled": "yellow"}
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print a table on stdout."""
-    listed = [[escaped(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+def show(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    cut: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> None:
+    """Print a table on stdout.
+
+    Args:
+        columns: their titles.
+        rows: their cells.
+        right: columns of numbers.
+        cut: columns that are cut on a narrow terminal rather than wrapped.
+        optional: columns that are left out where nothing is in them, or only zeros.
+    """
+    listed = [["" if cell is None else escaped(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    empty = {
+        number for number, column in enumerate(columns)
+        if column in optional and all(row[number] in ("", "0") for row in listed)
+    }  # fmt: skip
+    columns = [column for number, column in enumerate(columns) if number not in empty]
+    listed = [[cell for number, cell in enumerate(row) if number not in empty] for row in listed]
     if sys.stdout.isatty():
-        _drawn(columns, listed, right)
+        _drawn(columns, listed, right, cut)
         return
     widths = [max(len(row[number]) for row in [list(columns), *listed]) for number in range(len(columns))]
     for row in [list(columns), *listed]:
@@ -27,7 +49,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
         print("  ".join(cells).rstrip())
 
 
-def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str], cut: Sequence[str]) -> None:
     imports.load("rich")
     from rich.console import Console
     from rich.table import Table
@@ -35,7 +57,13 @@ def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) 
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column == columns[0])
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column == columns[0] or column in right or column in cut,
+            overflow="ellipsis" if column in cut else "fold",
+            min_width=None if column in cut else min(len(column), 12),
+        )
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     Console(file=raw(sys.stdout)).print(table)
@@ -68,3 +96,14 @@ def duration(seconds: float | None) -> str:
     days, rest = divmod(whole, 86400)
     clock = f"{rest // 3600:d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     return f"{days} d {clock}" if days else clock
+
+
+def roughly(seconds: float | None) -> str:
+    """A span of time in its largest unit: ``45 s``, ``3 min``, ``2 h``, ``5 d``."""
+    if seconds is None:
+        return ""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if whole >= (2 * size if unit == "d" else size):
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

@@ -7,6 +7,7 @@ draws is escaped before it is drawn.
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Iterator
@@ -75,11 +76,24 @@ def escaping() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def print_file(path: Path) -> None:
-    """A file of whatever bytes on stdout; those that are not UTF-8 as ``\\xff``."""
-    with path.open(encoding="utf-8", errors="backslashreplace", newline="") as file:
-        while text := file.read(_CHUNK):
-            if text.endswith("\r"):
-                text += file.read(1)
-            sys.stdout.write(text)
+def print_file(path: Path, start: int = 0) -> int:
+    """A file of whatever bytes on stdout; those that are not UTF-8 as ``\\xff``.
+
+    Args:
+        path: of the file.
+        start: the byte to begin at.
+
+    Returns:
+        The byte after the last one that was printed.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
+    with path.open("rb") as file:
+        file.seek(start)
+        while data := file.read(_CHUNK):
+            if data.endswith(b"\r"):
+                data += file.read(1)
+            sys.stdout.write(decoder.decode(data))
+        sys.stdout.write(decoder.decode(b"", final=True))
+        end = file.tell()
     sys.stdout.flush()
+    return end

@@ -65,6 +65,11 @@ def spelled(path: Path) -> str:
     return "/".join(step + (f"[{','.join(map(str, index))}]" if index else "") for step, index in path)
 
 
+def unscattered(path: Path) -> str:
+    """The step of a path, whatever the shard."""
+    return "/".join(step for step, _ in path)
+
+
 class Dataflow:
     """One run of a process. Values go in and out by reference and are never changed or copied."""
 
@@ -87,6 +92,7 @@ class Dataflow:
         self._root: Scope | None = None
         self._outputs: dict[str, Any] | None = None
         self._errors: list[Failure] = []
+        self._skipped: list[Path] = []
         self._status: Status = "success"
         if isinstance(process, Workflow):
             self._counters = counters((), process.steps)
@@ -110,6 +116,11 @@ class Dataflow:
     def errors(self) -> Sequence[Failure]:
         """All failures so far, in the order in which they happened."""
         return self._errors
+
+    def skipped(self) -> list[Path]:
+        """Shards whose ``when`` was false, each once: those since this was asked last."""
+        skipped, self._skipped = self._skipped, []
+        return skipped
 
     @property
     def status(self) -> Status:
@@ -280,6 +291,7 @@ class Dataflow:
             run.counter.expect(-1)
         else:
             run.counter.skipped += 1
+            self._skipped.append(run.path(position))
             run.skip(position)
         run.open -= 1
         if not run.open:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gridcwl.config import private_folder
 from gridcwl.errors import ConfigError, StoreError
@@ -16,6 +21,7 @@ from gridcwl.suggest import did_you_mean
 from gridcwl.worker.removing import remove_tree
 
 JOURNAL = "journal.db"
+_ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,26 @@ class RunFolder:
     def logs(self) -> Path:
         """Logs of jobs whose working folders have been removed."""
         return self.path / "logs"
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the run was started or last resumed: ``terminal``, ``cwd``; and its ``name``, if it has one."""
+        try:
+            read = json.loads((self.path / _ORIGIN).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return read if isinstance(read, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """What the user calls it; empty if nothing."""
+        return str(self.origin.get("name") or "")
+
+    def note_origin(self, name: str | None = None) -> None:
+        """Keep which terminal and folder the run is of now, and its name, if that is new."""
+        noted = {"name": name or self.name, "terminal": this_terminal(), "cwd": _this_folder()}
+        with contextlib.suppress(OSError):
+            (self.path / _ORIGIN).write_text(json.dumps(noted))
 
     @property
     def alive(self) -> bool:
@@ -113,22 +139,86 @@ def all_folders(state_dir: Path) -> list[RunFolder]:
     return [RunFolder(state_dir / "runs" / name) for name in names]
 
 
-def find(state_dir: Path, name: str) -> RunFolder:
-    """The run that the user means: its id, the only one that begins so, or ``last``.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The run that a word means, and why that one, if it could be another."""
+
+    folder: RunFolder
+    why: str = ""
+
+
+def find(state_dir: Path, word: str) -> Found:
+    """The run that the user means: its id or name, the only one that begins so, or ``last``.
+
+    ``last`` is the latest run of this terminal, or else of this folder, or else of all.
 
     Raises:
         ConfigError: there is none, or more than one.
     """
     folders = all_folders(state_dir)
-    if name == "last" and folders:
-        return folders[0]
-    found = [folder for folder in folders if folder.run.startswith(name)]
-    exact = [folder for folder in found if folder.run == name]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
+    if word == "last" and folders:
+        return _last(folders)
+    if exact := [folder for folder in folders if folder.run == word]:
+        return Found(exact[0])
+    if named := [folder for folder in folders if folder.name == word]:
+        return Found(named[0], f"the latest of {len(named)} runs of that name" if len(named) > 1 else "")
+    found = [folder for folder in folders if word and (folder.run.startswith(word) or folder.name.startswith(word))]
+    if len(found) == 1:
+        return Found(found[0])
     if not found:
-        close = did_you_mean(name, ["last", *(folder.run for folder in folders)])
-        remedy = f"{close} gridcwl runs lists them.".lstrip()
-        raise ConfigError(f"There is no run {name} in {state_dir / 'runs'}", remedy=remedy)
-    listed = ", ".join(folder.run for folder in found[:5]) + (" ..." if len(found) > 5 else "")
-    raise ConfigError(f"{name} can be any of {len(found)} runs: {listed}", remedy="Write more of the id.")
+        likely = did_you_mean(word, ["last", *(folder.name for folder in folders if folder.name)])
+        raise ConfigError(
+            f"There is no run {word} in {state_dir / 'runs'}", remedy=f"{likely} gridcwl runs lists them.".strip()
+        )
+    shown = ", ".join(folder.run + (f" ({folder.name})" if folder.name else "") for folder in found[:5])
+    listed = shown + (" ..." if len(found) > 5 else "")
+    raise ConfigError(f"{word} can be any of {len(found)} runs: {listed}", remedy="Write more of the id.")
+
+
+def _last(folders: list[RunFolder]) -> Found:
+    terminal, here = this_terminal(), _this_folder()
+    origins = [(folder, folder.origin) for folder in folders]
+    for key, mine, why in (
+        ("terminal", terminal, "the latest of this terminal"),
+        ("cwd", here, "the latest of this folder"),
+    ):
+        for folder, origin in origins:
+            if mine and origin.get(key) == mine:
+                return Found(folder, "" if folder is folders[0] else f"{why}; {folders[0].run} is later")
+    known = origins[0][1].get("cwd")
+    return Found(folders[0], f"it was started in another terminal, in {known}" if known else "")
+
+
+def _this_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        return ""
+
+
+def this_terminal() -> str:
+    """What tells this terminal's session from all others of this machine, also those of earlier days."""
+    leader = os.getsid(0)
+    try:
+        started = Path(f"/proc/{leader}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        started = ""
+    return f"{socket.gethostname()}:{leader}:{started}"
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+def checked_name(name: str) -> str:
+    """A name for a run.
+
+    Raises:
+        ConfigError: it could be mistaken for something else, or cannot be typed easily.
+    """
+    if name == "last" or _ID.match(name) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"A run cannot be called {name!r}",
+            remedy="Use letters, digits, '.', '_' and '-', at most 100, and neither 'last' nor a run's id.",
+        )
+    return name

@@ -1,5 +1,7 @@
 """Reading journals: earlier results by key, and what people ask of a run. Nothing is held that grows with the jobs."""
 
+# ruff: noqa: S608  what is put into a query is this module's own; all values are bound
+
 from __future__ import annotations
 
 import json
@@ -11,7 +13,7 @@ from typing import Any
 
 from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
-from gridcwl.runs.journal import FORMAT, JournalError, connect, explained, session_of
+from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained, session_of
 from gridcwl.runs.keys import Description
 
 _PAGE = 500
@@ -42,16 +44,45 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class StepCounts:
-    """How the jobs of one step stand."""
+class Tally:
+    """Jobs of one step, counted by how they stand: each shard's last one, of the last session or of those before."""
 
     step: str
-    done: int = 0
-    failed: int = 0
-    open: int = 0
-    """Given out and not ended: under way, or lost with the client."""
-    reused: int = 0
-    attempts: int = 0
+    now: bool
+    """Of the last session that had jobs; otherwise the last session has not asked for them."""
+    ran: int
+    """Ended well in this session."""
+    reused: int
+    """Ended well before, or in another run."""
+    failed: int
+    cancelled: int
+    running: int
+    """Begun and not ended, or lost with their client."""
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one step that are alike, and the first of them."""
+
+    step: str
+    count: int
+    outcome: str
+    exit_code: int | None
+    reason: str
+    alike: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedShard:
+    """One shard that failed."""
+
+    name: str
+    attempts: int
+    reason: str
+    exit_code: int | None
+    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +98,10 @@ class JobRow:
     outcome: str | None
     attempt: int
     reused: str | None
+    started: float | None = None
+    place: str | None = None
+    detail: str | None = None
+    taken: int | None = None
 
     @property
     def made_in(self) -> int:
@@ -87,7 +122,10 @@ class Attempt:
     wall_s: float | None
 
 
-_JOB = "id, session, step, name, job, key, outcome, attempt, reused"
+_JOB = ("id", "session", "step", "name", "job", "key", "outcome", "attempt", "reused", *LATER_COLUMNS)
+_LATEST = "max(id + (session << 40))"
+"""Picks the row of a shard that was wanted last: SQLite takes the other columns from the row of the only max()."""
+FAILED = "outcome IS NOT NULL AND outcome NOT IN ('success', 'cancelled')"
 
 
 class History:
@@ -107,6 +145,9 @@ class History:
         try:
             self._db = connect(path)
             written = self.meta("format")
+            known = columns(self._db, "jobs")
+            self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
+            self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
         except sqlite3.Error as error:
             raise explained(error, path) from error
         if written != FORMAT:
@@ -114,6 +155,21 @@ class History:
                 f"The journal {path} is of format {written}, and this version reads format {FORMAT}",
                 remedy="Use the version of gridcwl that wrote it.",
             )
+
+    @property
+    def knows_running(self) -> bool:
+        """Whether it says which jobs have begun; those of earlier versions do not."""
+        return "NULL AS started" not in self._job
+
+    @property
+    def latest(self) -> str:
+        """A condition: the row is the last one of its shard, which has not been skipped since."""
+        last = f"SELECT id FROM (SELECT id, {_LATEST} FROM jobs GROUP BY name)"
+        return f"({self._wanted()} AND id IN ({last}))"
+
+    def current_status(self) -> str:
+        """How the last session ended; ``running`` if it has not."""
+        return self._last_status()
 
     def close(self) -> None:
         """Close it."""
@@ -190,7 +246,7 @@ class History:
 
     def _rows(self, where: str, *values: Any) -> list[Any]:
         return self._db.execute(
-            f"SELECT j.id, j.name, j.job, a.result FROM jobs j JOIN attempts a ON a.job=j.id {where}",  # noqa: S608
+            f"SELECT j.id, j.name, j.job, a.result FROM jobs j JOIN attempts a ON a.job=j.id {where}",
             values,
         ).fetchall()
 
@@ -218,25 +274,54 @@ class History:
         row = self._db.execute("SELECT new FROM moved WHERE old=?", (url,)).fetchone()
         return None if row is None else str(row[0])
 
-    def counts(self) -> list[StepCounts]:
-        """How each step stands, in the order in which they began."""
+    def tallies(self) -> list[Tally]:
+        """The jobs of each step counted, in the order in which the steps began."""
         # What an earlier session did counts until the same job was taken up again; if the last one ended well, what it
         # did not need is not part of the run any more.
         rows = self._db.execute(
-            """
-            WITH latest AS (SELECT step, outcome, attempt, reused, max(id + (session << 40)) AS place, min(id) AS first
-                            FROM jobs WHERE ?1 = 0 OR session = ?1 GROUP BY name)
-            SELECT step, sum(outcome IS 'success'), sum(outcome IS NOT NULL AND outcome <> 'success'),
-                   sum(outcome IS NULL), sum(reused IS NOT NULL), sum(attempt)
-            FROM latest GROUP BY step ORDER BY min(first)
+            f"""
+            WITH latest AS (SELECT {self._job}, {_LATEST} FROM jobs
+                            WHERE (?1 = 0 OR session = ?1) AND {self._wanted()} GROUP BY name)
+            SELECT step, session = ?2 AS now,
+                   sum(outcome IS 'success' AND NOT (reused IS NOT NULL OR taken IS session)),
+                   sum(outcome IS 'success' AND (reused IS NOT NULL OR taken IS session)),
+                   sum({FAILED}), sum(outcome IS 'cancelled'),
+                   sum(outcome IS NULL AND started IS NOT NULL), sum(outcome IS NULL AND started IS NULL)
+            FROM latest GROUP BY step, now ORDER BY min(id)
             """,
-            (self._only_session(),),
+            (self._only_session(), self.current()),
         )
-        return [StepCounts(*row) for row in rows]
+        return [Tally(step, bool(now), *numbers) for step, now, *numbers in rows]
+
+    def _wanted(self) -> str:
+        """A condition: the shard has not been skipped since."""
+        if "skipped" not in self._has:
+            return "1"
+        return "NOT EXISTS (SELECT 1 FROM skipped s WHERE s.name = jobs.name AND s.session > jobs.session)"
+
+    def attempts_by_step(self) -> dict[str, int]:
+        """How many attempts of each step's jobs were begun, in all sessions."""
+        return dict(self._db.execute("SELECT step, sum(attempt) FROM jobs WHERE reused IS NULL GROUP BY step"))
+
+    def progress(self) -> list[dict[str, Any]]:
+        """What the last session knew of its steps: names, shards in all, and those that have no job."""
+        kept = self.meta("progress")
+        if not isinstance(kept, dict):
+            return kept or []
+        return list(kept["steps"]) if kept["session"] >= self.current() else []
 
     def _only_session(self) -> int:
+        return self.last_with_jobs() if self._last_status() == "success" else 0
+
+    def current(self) -> int:
+        """The session whose jobs are the run's: the last one, or if that has ended, the last that wanted any jobs."""
+        if self._last_status() in ("running", "detached"):
+            return len(self.sessions())
+        return self.last_with_jobs()
+
+    def _last_status(self) -> str:
         row = self._db.execute("SELECT status FROM sessions ORDER BY number DESC LIMIT 1").fetchone()
-        return self.last_with_jobs() if row is not None and row[0] == "success" else 0
+        return "" if row is None else str(row[0])
 
     def last_with_jobs(self) -> int:
         """The last session that wanted any jobs; a run that had succeeded may have been asked to go on since."""
@@ -258,7 +343,7 @@ class History:
         at = (1 << 62) if newest_first else 0
         while True:
             rows = self._db.execute(
-                f"SELECT {_JOB} FROM jobs WHERE {column} {compare} ?1 AND ({where}) AND "  # noqa: S608
+                f"SELECT {self._job} FROM jobs WHERE {column} {compare} ?1 AND ({where}) AND "
                 "(?2 IS NULL OR step=?2 OR name=?2 OR substr(step, 1, length(?2) + 1) = ?2 || '/') "
                 f"ORDER BY {column} {order} LIMIT {_PAGE}",
                 (at, step),
@@ -269,14 +354,104 @@ class History:
                 return
             at = rows[-1][0]
 
-    def failures(self, most: int) -> Iterator[JobRow]:
-        """The last jobs that failed and have not been done since."""
+    def running(self, most: int) -> list[JobRow]:
+        """Jobs of the last session that have begun and not ended, those that began first."""
         rows = self._db.execute(
-            f"SELECT {_JOB}, max(id + (session << 40)) FROM jobs GROUP BY name "  # noqa: S608
-            "HAVING outcome IS NOT NULL AND outcome <> 'success' ORDER BY id DESC LIMIT ?",
+            f"SELECT * FROM (SELECT {self._job} FROM jobs WHERE outcome IS NULL AND session = ?) "
+            "WHERE started IS NOT NULL ORDER BY started LIMIT ?",
+            (self.current(), most),
+        )
+        return [JobRow(*row) for row in rows]
+
+    def _failing(self) -> str:
+        """A query for the shards whose last job has failed, and for what failed without one in the last session."""
+        only, last = self._only_session(), self.current()
+        jobs = (
+            f"SELECT step, name, id, outcome, attempt, {_LATEST} FROM jobs "
+            f"WHERE ({only} = 0 OR session = {only}) AND {self._wanted()} GROUP BY name HAVING {FAILED}"
+        )
+        if "failures" not in self._has:
+            return (
+                "SELECT l.step, l.name, l.id, l.outcome, l.attempt, a.exit_code, a.reason, a.reason AS alike, "
+                f"'' AS said, '' AS inputs FROM ({jobs}) l LEFT JOIN attempts a ON a.job=l.id AND a.attempt=l.attempt"
+            )
+        return (
+            "SELECT l.step, l.name, l.id, l.outcome, l.attempt, a.exit_code, coalesce(f.reason, a.reason) AS reason, "
+            "coalesce(f.alike, a.reason) AS alike, coalesce(f.said, '') AS said, coalesce(f.inputs, '') AS inputs "
+            f"FROM ({jobs}) l LEFT JOIN attempts a ON a.job=l.id AND a.attempt=l.attempt "
+            "LEFT JOIN failures f ON f.rowid = (SELECT max(rowid) FROM failures WHERE job=l.id) UNION ALL "
+            "SELECT step, name, NULL, 'permanent-failure', 0, NULL, reason, alike, said, inputs FROM failures "
+            f"WHERE job IS NULL AND session = {last} AND {only} = 0"
+        )
+
+    def failure_groups(self, most: int) -> list[FailureGroup]:
+        """What has failed and not been done since: equal errors of a step together, the most frequent first."""
+        rows = self._db.execute(
+            "SELECT step, count(*), outcome, exit_code, reason, alike, said, min(coalesce(id, 0)) "
+            f"FROM ({self._failing()}) GROUP BY step, outcome, exit_code, alike ORDER BY 2 DESC, 8 LIMIT ?",
             (most,),
+        )
+        return [FailureGroup(*row[:-1]) for row in rows]
+
+    def failed_shards(self, group: FailureGroup | None, most: int) -> list[FailedShard]:
+        """The first shards that failed and have not been done since: those of a group, or of all."""
+        where, values = "1", ()
+        if group is not None:
+            where = "step IS ? AND outcome IS ? AND exit_code IS ? AND alike IS ?"
+            values = (group.step, group.outcome, group.exit_code, group.alike)  # type: ignore[assignment]
+        rows = self._db.execute(
+            f"SELECT name, reason, exit_code, inputs FROM ({self._failing()}) WHERE {where} "
+            "ORDER BY coalesce(id, 0) LIMIT ?",
+            (*values, most),
+        )
+        return [
+            FailedShard(name, self._attempts_of(name), reason or "", code, json.loads(inputs or "{}"))
+            for name, reason, code, inputs in rows.fetchall()
+        ]
+
+    def _attempts_of(self, name: str) -> int:
+        (attempts,) = self._db.execute("SELECT coalesce(sum(attempt), 0) FROM jobs WHERE name=?", (name,)).fetchone()
+        return int(attempts)
+
+    def is_wanted(self, key: bytes, session: int) -> bool:
+        """Whether a job with this key is part of this session."""
+        row = self._db.execute("SELECT 1 FROM jobs WHERE key=? AND session=? LIMIT 1", (key, session)).fetchone()
+        return row is not None
+
+    def same(self, row: JobRow) -> list[JobRow]:
+        """The same job in earlier sessions, in their order: its key and its name, or else only its key."""
+        rows = self._db.execute(
+            f"SELECT {self._job} FROM jobs WHERE key=? AND id<? AND id<>? ORDER BY id",
+            (row.key, row.row, row.row),
         ).fetchall()
-        return (JobRow(*row[:-1]) for row in rows[::-1])
+        found = [JobRow(*one) for one in rows]
+        return [one for one in found if one.name == row.name] or [one for one in found if one.outcome != "success"]
+
+    def names(self, step: str) -> set[str]:
+        """The names of all shards of a step that jobs have been made for."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT name FROM jobs WHERE step=?", (step,))}
+
+    def failures_without_job(self, step: str) -> list[FailedShard]:
+        """Shards of a step that failed in the last session before they had a job."""
+        if "failures" not in self._has:
+            return []
+        rows = self._db.execute(
+            "SELECT name, reason FROM failures WHERE job IS NULL AND step=? AND session=?", (step, self.current())
+        )
+        return [FailedShard(name, 0, reason, None, {}) for name, reason in rows]
+
+    def skips(self, step: str) -> Iterator[str]:
+        """Shards of a step, or the one of this name, whose ``when`` was false in the last session."""
+        if "skipped" not in self._has:
+            return
+        yield from (
+            name
+            for (name,) in self._db.execute(
+                "SELECT DISTINCT name FROM skipped WHERE session = ?2 AND "
+                "(step = ?1 OR name = ?1 OR substr(step, 1, length(?1) + 1) = ?1 || '/')",
+                (step, self.current()),
+            )
+        )
 
     def failed_folders(self) -> list[str]:
         """The names of the folders of all attempts that did not succeed."""
@@ -295,15 +470,6 @@ class History:
         """The result of an attempt that is there."""
         found = self._db.execute("SELECT result FROM attempts WHERE job=? AND attempt=?", (row, attempt)).fetchone()
         return result_from_json(found[0])
-
-    def summary(self, *, anew: bool = False) -> dict[str, int]:
-        """Shards in all; counted anew unless the last client did so when it ended."""
-        kept: dict[str, int] | None = self.meta("summary")
-        if not anew and kept is not None and self.sessions()[-1].ended is not None:
-            return kept
-        counts = self.counts()
-        done, failed, open_ = (sum(getattr(count, name) for count in counts) for name in ("done", "failed", "open"))
-        return {"done": done, "failed": failed, "shards": done + failed + open_}
 
     def description(self, row: int) -> Description:
         """What the job was, in words."""

@@ -45,9 +45,19 @@ CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
 _LATER = """
 CREATE TABLE IF NOT EXISTS registered (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pieces (name TEXT, number INTEGER, text TEXT, PRIMARY KEY (name, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failures (session INTEGER, step TEXT, name TEXT, job INTEGER, reason TEXT, alike TEXT,
+                                     said TEXT, inputs TEXT);
+CREATE INDEX IF NOT EXISTS failures_by_job ON failures (job);
+CREATE TABLE IF NOT EXISTS skipped (session INTEGER, step TEXT, name TEXT);
+CREATE INDEX IF NOT EXISTS skipped_by_name ON skipped (name);
 """
 """What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin.
-``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty."""
+``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty.
+``failures``: what failed for good, jobs and what has no job. ``skipped``: shards whose ``when`` was false."""
+
+LATER_COLUMNS = {"started": "REAL", "place": "TEXT", "detail": "TEXT", "taken": "INTEGER"}
+"""Columns of ``jobs`` that journals of earlier versions lack: since when an attempt runs, where, what the place itself
+says of it, and the last session that took its result instead of running it."""
 
 _PIECE_CHARACTERS = 1 << 20
 _ITEMS = 1000
@@ -100,6 +110,10 @@ class Journal:
                 _make(path)
             self._db = connect(path)
             self._db.executescript(_LATER)
+            known = columns(self._db, "jobs")
+            for name, kind in LATER_COLUMNS.items():
+                if name not in known:
+                    self._db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
         except (sqlite3.Error, OSError) as error:
@@ -168,8 +182,9 @@ class Journal:
         self.flush()
 
     def progress(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        """How far the steps are; written along with the next results."""
-        self._put("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", json.dumps(steps))
+        """How far the steps are in this session; written along with the next results."""
+        text = json.dumps({"session": self.session, "steps": steps})
+        self._put("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", text)
 
     def event(self, kind: str, text: str) -> None:
         """Something that happened, for people."""
@@ -190,13 +205,62 @@ class Journal:
             self._commons.add(common)
             self._put("INSERT OR IGNORE INTO commons VALUES (?, ?)", common, what.common)
         self._put(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?)",
+            "INSERT INTO jobs (id, session, step, name, key, common, own, job, attempt, reused) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             row, self.session, step, job.name, what.key, common, what.own, job.id, reused,
         )  # fmt: skip
 
-    def take(self, row: int, step: str, name: str) -> None:
-        """A job of an earlier session is the one that is wanted now, perhaps at another place."""
-        self._put("UPDATE jobs SET session=?, step=?, name=? WHERE id=?", self.session, step, name, row)
+    def take(self, row: int, step: str, name: str, *, finished: bool = False) -> None:
+        """A job of an earlier session is the one that is wanted now, perhaps at another place.
+
+        Args:
+            row: of the job.
+            step: that wants it.
+            name: that it has now.
+            finished: its result is taken, and it does not run.
+        """
+        self._put(
+            "UPDATE jobs SET session=?1, step=?2, name=?3, taken=iif(?4, ?1, taken) WHERE id=?5",
+            self.session, step, name, finished, row,
+        )  # fmt: skip
+
+    def started(self, row: int, attempt: int, place: str, detail: str) -> None:
+        """An attempt runs now. Nothing changes if its result is known already."""
+        self._put(
+            "UPDATE jobs SET outcome=NULL, attempt=?2, started=?3, place=?4, detail=?5 WHERE id=?1 AND attempt<?2",
+            row, attempt, time.time(), place, detail,
+        )  # fmt: skip
+
+    def placed(self, row: int, place: str, detail: str) -> None:
+        """A place says where a job is that has not ended, and how it stands there."""
+        self._put("UPDATE jobs SET place=?, detail=? WHERE id=? AND outcome IS NULL", place, detail, row)
+
+    def again(self, row: int) -> None:
+        """The last attempt failed, and there will be another."""
+        self._put("UPDATE jobs SET outcome=NULL, started=NULL, place=NULL, detail=NULL WHERE id=?", row)
+
+    def failed(
+        self, step: str, name: str, row: int | None, reason: str, *, alike: str, said: str = "", inputs: str = ""
+    ) -> None:
+        """Something failed for good.
+
+        Args:
+            step: that it belongs to.
+            name: of the shard.
+            row: of the job; None if there is none.
+            reason: in words.
+            alike: the same for failures of one kind.
+            said: the tool's last line.
+            inputs: of the shard, as JSON.
+        """
+        self._put(
+            "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            self.session, step, name, row, reason, alike, said, inputs,
+        )  # fmt: skip
+
+    def skipped(self, step: str, name: str) -> None:
+        """The ``when`` of a shard was false."""
+        self._put("INSERT INTO skipped VALUES (?, ?, ?)", self.session, step, name)
 
     def result(self, row: int, attempt: int, result: JobResult, folder: str) -> None:
         """An attempt ended. When this returns, that will not be forgotten.
@@ -307,6 +371,11 @@ def _make(path: Path) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that threads may share, with transactions begun and ended by hand."""
     return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=64)
+
+
+def columns(db: sqlite3.Connection, table: str) -> set[str]:
+    """The names of a table's columns; none if it is not there."""
+    return {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
 def explained(error: Exception, path: Path) -> JournalError:

@@ -23,6 +23,7 @@ from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal
+from gridcwl.runs.standing import step_counts, summary
 from gridcwl.runs.tidy import drop_failed, keep_logs, moved
 from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.removing import remove_tree
@@ -172,10 +173,10 @@ def _session(journal: Journal, working: Path) -> Iterator[None]:
             if status:
                 journal.end(status, message)
             with contextlib.closing(History(journal.path)) as history:
-                summary = history.summary(anew=True)
+                counted = summary(step_counts(history, alive=status == "detached"))
                 if not (history.meta("options") or {}).get("leave_tmpdir"):
                     drop_failed(working, history.failed_folders(), journal.path.parent / "logs")
-            journal.describe({"summary": summary})
+            journal.describe({"summary": counted})
         journal.close()
 
 

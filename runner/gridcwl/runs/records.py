@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.backends.local.backend import folder_name
 from gridcwl.engine.progress import StepProgress
-from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
+from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Description, Masks, describe, unidentified
@@ -29,6 +31,7 @@ log = logging.getLogger("gridcwl.runs")
 
 _PROGRESS_EVERY_S = 2.0
 _SOON_S = 0.006
+_HERE = socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Records:
     """URLs of input files with checksums that the user gave: they may be of what the files were once."""
     hide: Callable[[str], str] | None = None
     """Crosses out secrets in what tools have said."""
-    _progressed: float = field(init=False, default=0.0)
+    _progressed: float = field(init=False, default=-_PROGRESS_EVERY_S)
+    _progress_waits: bool = field(init=False, default=False)
     _taken: set[int] = field(init=False, default_factory=set)
     _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
     """Of jobs under way whose results other runs may take."""
@@ -110,7 +114,7 @@ class Records:
         """
         self._keys.pop(job.id, None)
         if known.row is not None:
-            self.journal.take(known.row, step, job.name)
+            self.journal.take(known.row, step, job.name, finished=True)
             return
         row = self._row(job.id)
         self.journal.add(row, step, job, known.what, reused=known.origin)
@@ -145,16 +149,38 @@ class Records:
         if key is not None:
             self._for_others.append((key, job, result))
 
-    def failed(self, job: Job, result: JobResult) -> None:
+    def failed(self, job: Job, step: str, result: JobResult, inputs: Mapping[str, Any]) -> None:
         """A job has failed for good: as its tool failed, or as its outputs could not be collected.
 
         Raises:
             JournalError: it could not be recorded.
         """
         self._keys.pop(job.id, None)
+        hide = self.hide or str
         if self.hide is not None:
             result = cross_out(result, self.hide)
-        self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
+        row, reason = self._row(job.id), reason_of(result)
+        said = last_line(result.stderr_tail)
+        self.journal.failed(
+            step, job.name, row, reason, alike=alike(reason, job), said=said, inputs=hide(inputs_in_words(inputs))
+        )
+        self.journal.result(row, job.attempt, result, folder_name(job))
+
+    def failed_without_job(self, step: str, name: str, message: str) -> None:
+        """Something failed that is no job: a link, an expression."""
+        self.journal.failed(step, name, None, message, alike=alike(message))
+
+    def began(self, job: Job, event: JobEvent) -> None:
+        """An attempt runs now."""
+        self.journal.started(self._row(job.id), job.attempt, event.site or _HERE, event.detail)
+
+    def moved(self, job: Job, event: JobEvent) -> None:
+        """A place that has a choice says where a job is, and how it stands there."""
+        self.journal.placed(self._row(job.id), event.site, event.detail)
+
+    def tried_again(self, job: Job) -> None:
+        """An attempt failed, and there will be another."""
+        self.journal.again(self._row(job.id))
 
     @property
     def results_wait(self) -> bool:
@@ -169,11 +195,18 @@ class Records:
 
     def progress(self, steps: Callable[[], Sequence[StepProgress]], *, now: bool = False) -> None:
         """How far the steps are is kept every few seconds, for those who ask from elsewhere."""
-        if now or time.monotonic() - self._progressed > _PROGRESS_EVERY_S:
+        due = self._progressed + _PROGRESS_EVERY_S - time.monotonic()
+        if now or due <= 0:
             self._progressed = time.monotonic()
-            self.journal.progress(
-                [{"step": step.name, "total": step.total} for step in steps() if not step.is_workflow]
-            )
+            self.journal.progress([_counted(step) for step in steps()])
+        elif not self._progress_waits:  # nothing may happen for hours after this
+            self._progress_waits = True
+            asyncio.get_running_loop().call_later(due, self._late_progress, steps)
+
+    def _late_progress(self, steps: Callable[[], Sequence[StepProgress]]) -> None:
+        self._progress_waits = False
+        self.progress(steps)
+        self._write()
 
     def write_soon(self) -> None:
         """Have what is known of jobs written now, or in a few milliseconds if that was done just now."""
@@ -248,6 +281,15 @@ class Records:
                 return None
             places[file.location] = now
         return places
+
+
+def _counted(step: StepProgress) -> dict[str, Any]:
+    """What the journal cannot count itself."""
+    counted: dict[str, Any] = {"step": step.name, "total": step.total}
+    numbers = {"skipped": step.skipped, "failed": step.failed, "blocked": step.blocked}
+    if step.is_workflow:
+        numbers |= {"workflow": True, "done": step.done, "running": step.running}
+    return counted | {name: number for name, number in numbers.items() if number}
 
 
 def uncollected(result: JobResult, why: str) -> JobResult:

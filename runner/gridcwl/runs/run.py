@@ -20,7 +20,7 @@ from gridcwl.backends.local.backend import folder_name
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
-from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status
+from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status, spelled, unscattered
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
@@ -115,8 +115,8 @@ class Run:
     chance: Callable[[], float] = random.random
     _flow: Dataflow = field(init=False)
     _under_way: dict[JobId, _UnderWay] = field(init=False, default_factory=dict)
-    _again: dict[JobId, tuple[asyncio.Task[None], GridCWLError]] = field(init=False, default_factory=dict)
-    """Jobs that wait for another attempt, and why."""
+    _again: dict[JobId, tuple[asyncio.Task[None], Job, JobResult]] = field(init=False, default_factory=dict)
+    """Jobs that wait for another attempt, with the one before and what came of it."""
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _inbox: asyncio.Queue[_Happening] = field(init=False)
     _leaving: asyncio.Task[None] | None = field(init=False, default=None)
@@ -293,7 +293,10 @@ class Run:
                 self.watcher.job_moved(job, event)
             if event.state is JobState.RUNNING and not under_way.begun:
                 under_way.begun = True
+                self.records.began(job, event)
                 self.watcher.job_started(job)
+            elif event.detail:
+                self.records.moved(job, event)
             return
         result = event.result
         if under_way.withdrawn and result.outcome is Outcome.CANCELLED:
@@ -316,7 +319,6 @@ class Run:
                 outputs = collect(under_way.resolved, result)
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
-                self.records.failed(job, result)
             else:
                 self.records.finished(job, result)
                 self._flow.succeed(under_way.invocation.id, outputs)
@@ -327,6 +329,7 @@ class Run:
             error = _failure_of(job, result)
             if (left := _left_by(under_way.resolved, result)) is not None:
                 self._left[job.name] = left
+        self.records.failed(job, _step(under_way.invocation), result, under_way.invocation.inputs)
         self._told += 1
         self._failed_jobs.add(job.id)
         self.records.journal.event("failed", f"{job.name}: {error.message}")
@@ -384,6 +387,7 @@ class Run:
         under_way.resolved = replace(under_way.resolved, job=job)
         wait = pause(old.attempt, self.chance())
         failure = _failure_of(old, result)
+        self.records.tried_again(old)
         log.warning(
             "%s; attempt %d of %d in %.1f s",
             failure.message,
@@ -398,24 +402,31 @@ class Run:
             self._again.pop(job.id, None)
             self._inbox.put_nowait(lambda: self._submit([job]))
 
-        self._again[job.id] = (self._begin(later()), failure)
+        self._again[job.id] = (self._begin(later()), old, result)
 
     def _give_up_waiting(self) -> None:
         """Another job has failed for good: what waits for its next attempt has failed, too."""
-        for job_id, (task, error) in self._again.items():
+        for job_id, (task, job, result) in self._again.items():
             task.cancel()
             under_way = self._under_way.pop(job_id)
             self._failed_jobs.add(job_id)
+            self.records.failed(job, _step(under_way.invocation), result, under_way.invocation.inputs)
+            error = _failure_of(job, result)
             self._flow.fail(under_way.invocation.id, error, temporary=True)
+            self.watcher.failed(job.name, error)
         self._again.clear()
 
     def _tell(self) -> None:
-        """Tell of failures that are not a job's, and of the counts."""
+        """Tell of failures that are not a job's, of shards that do not run, and of the counts."""
+        for failure in self._flow.errors[self._told :]:
+            message = getattr(failure.error, "message", str(failure.error))
+            self.records.failed_without_job(unscattered(failure.path) or failure.name, failure.name, message)
+            self.watcher.failed(failure.name, failure.error)
         if self._again and self._stopping:
             self._give_up_waiting()
-        for failure in self._flow.errors[self._told :]:
-            self.watcher.failed(failure.name, failure.error)
         self._told = len(self._flow.errors)
+        for path in self._flow.skipped():
+            self.records.journal.skipped(unscattered(path), spelled(path))
         self.watcher.tick()
         self.records.progress(self._flow.progress)
 
@@ -428,7 +439,7 @@ def new_run_id() -> RunId:
 
 def _step(invocation: Invocation) -> str:
     """The step's name, whatever the shard."""
-    return "/".join(step for step, _ in invocation.path) or invocation.leaf.id
+    return unscattered(invocation.path) or invocation.leaf.id
 
 
 def _left_by(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | None:

@@ -14,4 +14,4 @@ def test_the_last_of_several_runs_that_started_in_one_second_is_found(tmp_path: 
         run = new_run_id()
         new_folder(tmp_path, run)
         time.sleep(0.001)  # ids tell 1/4096 s apart; no two clients start closer than that
-        assert find(tmp_path, "last").run == run
+        assert find(tmp_path, "last").folder.run == run

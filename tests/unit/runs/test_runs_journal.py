@@ -93,7 +93,7 @@ def test_failures_are_kept_with_their_attempts_but_not_found(path):
     with closing(History(path)) as history:
         assert [attempt.exit_code for attempt in history.attempts(row_id(1, 1))] == [1, 2]
         assert history.find(what(job(1)).key, "say[1]", row_id(2, 0), set()) is None
-        assert [row.name for row in history.failures(5)] == ["say[1]"]
+        assert [(shard.name, shard.attempts) for shard in history.failed_shards(None, 5)] == [("say[1]", 2)]
 
 
 def test_a_job_that_is_done_elsewhere_and_was_seen_to_have_failed_is_not_adopted_again(path):
@@ -120,8 +120,8 @@ def test_many_threads_record_at_a_time_and_nothing_is_lost(path):
         for thread in threads:
             thread.join()
     with closing(History(path)) as history:
-        (counts,) = history.counts()
-        assert (counts.done, counts.open) == (400, 0)
+        (tally,) = history.tallies()
+        assert (tally.ran, tally.waiting) == (400, 0)
         assert len(list(history.jobs())) == 400
 
 

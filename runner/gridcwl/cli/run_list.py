@@ -1,0 +1,200 @@
+"""The commands for many runs: ``gridcwl runs`` and ``gridcwl rm``; and which run a word on the command line means."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gridcwl.cli.tables import amount, duration, roughly, show
+from gridcwl.errors import ConfigError
+from gridcwl.runs.folder import RunFolder, find
+from gridcwl.runs.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
+from gridcwl.worker.removing import remove_tree
+
+_ON_A_TERMINAL = 20
+_ACTIVE = ("running", "detached")
+
+
+def chosen(state_dir: Path, word: str) -> RunFolder:
+    """The run that the user means. Says on stderr which it is, where that is not plain.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    found = find(state_dir, word)
+    if found.why:
+        print(f"gridcwl: {word} is {found.folder.run}: {found.why}", file=sys.stderr)
+    return found.folder
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Options that say which runs are wanted."""
+    parser.add_argument("--status", action="append", choices=STATES, help="only runs in this state; may be repeated")
+    parser.add_argument("--name", metavar="PATTERN", help="only runs with such a name; * and ? stand for anything")
+    parser.add_argument("--document", metavar="PATTERN", help="only runs of such a document, a pattern like NAME's")
+
+
+def runs(given: argparse.Namespace) -> int:
+    """List the runs that are wanted."""
+    wanted = Filter(
+        states=tuple(given.status or ()),
+        since=point(given.since) if given.since else None,
+        name=given.name or "",
+        document=given.document or "",
+    )
+    limit = given.limit
+    if limit is None and sys.stdout.isatty() and not given.json:
+        limit = _ON_A_TERMINAL
+    found = listed(given.state_dir, wanted)
+    about = [_with_size(one, given.state_dir) for one in islice(found, limit or None)]
+    if given.json:
+        print(json.dumps(about, indent=2))
+        return 0
+    more = sum(1 for _ in found) if limit else 0
+    now = time.time()
+    show(
+        ("run", "name", "state", "age", "took", "done", "disk", "document"),
+        [
+            (
+                one["run"],
+                one["name"],
+                one["state"],
+                roughly(now - one["started"]) if one["started"] is not None else "",
+                duration(one["seconds"]),
+                _of(one["done"], one["shards"]),
+                amount(one["disk_bytes"]),
+                one["document"] or "",
+            )
+            for one in about
+        ],
+        right=("age", "took", "done", "disk"),
+        cut=("name", "document"),
+        optional=("name",),
+    )
+    if more:
+        print(f"... and {more} more: --limit 0 shows all")
+    return 0
+
+
+def _with_size(about: dict[str, Any], state_dir: Path) -> dict[str, Any]:
+    folder = RunFolder(state_dir / "runs" / about["run"])
+    return about | {"disk_bytes": disk_use(folder, working_of(folder))}
+
+
+def _of(done: int, shards: int) -> str:
+    return str(shards) if done == shards else f"{done} of {shards}"
+
+
+def add_removal(parser: argparse.ArgumentParser) -> None:
+    """The options of ``gridcwl rm``."""
+    parser.add_argument("--data", action="store_true", help="in Rucio, too: what lies between the steps, not outputs")
+    parser.add_argument(
+        "--older-than", metavar="AGE", help="all runs that ended so long ago: 30d, 12h; a number alone counts days"
+    )
+    add_filters(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def remove(given: argparse.Namespace) -> int:
+    """Remove runs: those that are named, or those that the options choose. Active ones stay."""
+    filtered = given.older_than is not None or given.status or given.name or given.document
+    if not given.runs and not filtered:
+        raise ConfigError(
+            "rm needs to know which runs", remedy="Name them, or choose them: --older-than 30d, --status failed."
+        )
+    if given.runs and filtered:
+        raise ConfigError("rm takes the names of runs or options that choose them", remedy="Leave out one of both.")
+    named = [chosen(given.state_dir, word) for word in given.runs]
+    for folder in named:
+        _refuse_active(folder)
+    folders = list(dict.fromkeys(named)) or _filtered(given)
+    if not folders:
+        print("gridcwl: there are no such runs", file=sys.stderr)
+        return 0
+    if given.dry_run or not (named or given.yes or not sys.stdin.isatty()):
+        freed = _print_removal(folders, given.state_dir)
+        if given.dry_run:
+            print(f"{len(folders)} run(s), {amount(freed)}: nothing was removed", file=sys.stderr)
+            return 0
+        if not _agreed(f"Remove {len(folders)} run(s), {amount(freed)}? [y/N] "):
+            print("gridcwl: nothing was removed", file=sys.stderr)
+            return 1
+    for folder in folders:
+        _remove_one(folder, data=given.data)
+    return 0
+
+
+def _refuse_active(folder: RunFolder) -> None:
+    state = about_folder(folder)["state"]
+    if state == "running":
+        raise ConfigError(
+            f"The run {folder.run} is still going on", remedy=f"Wait for it, or stop it: gridcwl cancel {folder.run}."
+        )
+    if state == "detached":
+        raise ConfigError(
+            f"The run {folder.run} is detached, and its jobs go on", remedy=f"Stop them: gridcwl cancel {folder.run}."
+        )
+
+
+def _filtered(given: argparse.Namespace) -> list[RunFolder]:
+    wanted = Filter(
+        states=tuple(given.status or ()),
+        ended_before=time.time() - age(given.older_than) if given.older_than is not None else None,
+        name=given.name or "",
+        document=given.document or "",
+    )
+    return [
+        RunFolder(given.state_dir / "runs" / about["run"])
+        for about in listed(given.state_dir, wanted)
+        if about["state"] not in _ACTIVE
+    ]
+
+
+def _print_removal(folders: list[RunFolder], state_dir: Path) -> int:
+    about = [_with_size(about_folder(folder), state_dir) for folder in folders]
+    now = time.time()
+    show(
+        ("run", "name", "state", "ended", "disk", "document"),
+        [
+            (one["run"], one["name"], one["state"], f"{roughly(now - one['ended'])} ago", amount(one["disk_bytes"]),
+             one["document"])
+            for one in about
+        ],
+        right=("ended", "disk"),
+        cut=("name", "document"),
+        optional=("name",),
+    )  # fmt: skip
+    return sum(one["disk_bytes"] for one in about)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _remove_one(folder: RunFolder, *, data: bool) -> None:
+    from gridcwl.errors import StoreError
+    from gridcwl.runs.keeping import stop_leftovers
+
+    with folder.held():  # nobody works on it meanwhile
+        try:
+            stop_leftovers(folder)
+        except StoreError:  # it has no journal that could be read: it ended before it began
+            if data:
+                raise
+        if data:
+            from gridcwl.cli.data import let_go
+
+            let_go(folder)
+        if working := working_of(folder):
+            remove_tree(working)
+        folder.remove()
+    print(f"{folder.run} is removed", file=sys.stderr)

@@ -1,0 +1,223 @@
+"""``gridcwl logs``: what tools wrote, of jobs that ended and of jobs that run; once, or as it comes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gridcwl.cli.grid_commands import Pending, open_pending
+from gridcwl.cli.run_list import chosen
+from gridcwl.cli.showing import check_step
+from gridcwl.cli.terminal import print_file
+from gridcwl.runs.folder import RunFolder
+from gridcwl.runs.history import FAILED, History, JobRow
+from gridcwl.runs.places import saved_server
+
+_LOOK_EVERY_S = 0.3
+_MARGIN_S = 2.0
+"""Between a job's beginning and its being in the journal."""
+_STREAMS = ("stdout", "stderr")
+
+
+def logs(given: argparse.Namespace) -> int:
+    """What tools wrote to stdout and stderr."""
+    folder = chosen(given.state_dir, given.run)
+    with closing(History(folder.journal)) as history:
+        if given.follow:
+            return _follow(folder, history, given.step)
+        check_step(history, given.step)
+        if not _print_all(folder, history, given.step):
+            print("gridcwl: none of them wrote anything", file=sys.stderr)
+    return 0
+
+
+def _print_all(folder: RunFolder, history: History, step: str | None) -> int:
+    """Failed jobs first, then those that run, then those that ended well, and what has been superseded."""
+    said = 0
+    for row in history.jobs(step=step, where=f"{FAILED} AND {history.latest}"):
+        said += _print_ended(folder, history, row)
+    running = list(history.jobs(step=step, where=f"outcome IS NULL AND {history.latest}"))
+    working = Path(str(history.meta("working")))
+    with open_pending(saved_server(history.meta("options")), folder) as pending:
+        for row in running:
+            said += _print_running(working, history, row, pending)
+    for row in history.jobs(step=step, where=f"NOT ({FAILED}) AND outcome IS NOT NULL AND {history.latest}"):
+        said += _print_ended(folder, history, row)
+    for row in history.jobs(step=step, where=f"{FAILED} AND NOT {history.latest}"):
+        said += _print_ended(folder, history, row, " (superseded: the job ran again)")
+    return said
+
+
+def _print_ended(folder: RunFolder, history: History, row: JobRow, note: str = "") -> int:
+    """Print what the attempts of a job said; returns how many said something."""
+    said = 0
+    for attempt in history.attempts(row.row):
+        result = history.result(row.row, attempt.attempt)
+        streams = [
+            (name, path)
+            for name, log in (("stdout", result.stdout_log), ("stderr", result.stderr_log))
+            if log is not None and (path := _found(Path(log), folder.logs / attempt.folder / f"{name}.log")) is not None
+        ]
+        if not streams and attempt.outcome == "success":
+            continue
+        said += 1
+        ended = attempt.outcome + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
+        print(f"==> {row.name}, attempt {attempt.attempt}: {ended}{note}")
+        if attempt.reason:
+            print(attempt.reason)
+        for name, path in streams:
+            print(f"--- {name}", flush=True)
+            print_file(path)
+        print(flush=True)
+    return said
+
+
+def _print_running(working: Path, history: History, row: JobRow, pending: Pending) -> int:
+    """What a job has written that has not ended, and its attempts before; returns 1 if anything is known of it."""
+    where, texts = pending.of(row)
+    streams = list(running_logs(working, history, row))
+    if row.started is None and not where and not texts:
+        return 0
+    since = f" for {int(time.time() - row.started)} s" if row.started is not None else ""
+    place = f" at {row.place}" if row.place else ""
+    state = where or (f"running{place}{since}" if row.started is not None else "waiting")
+    print(f"==> {row.name}, attempt {row.attempt or 1}: {state}")
+    for name, path in streams:
+        if path.stat().st_size:
+            print(f"--- {name}", flush=True)
+            print_file(path)
+    for name, text in texts:
+        print(f"--- {name}\n{text}")
+    print(flush=True)
+    return 1
+
+
+def running_logs(working: Path, history: History, row: JobRow) -> Iterator[tuple[str, Path]]:
+    """The files that a job of this machine writes now: its logs, or outputs that its streams go to."""
+    folder = _folder_of(working, row)
+    if folder is None:
+        return
+    description = history.description(row.row)
+    own, common = json.loads(description.own), json.loads(description.common)
+    out = str(common["directories"]["out"]).rstrip("/") + "/"
+    for name in _STREAMS:
+        path = folder / f"{name}.log"
+        if own.get(name):
+            path = folder / "out" / str(own[name]).removeprefix(out)
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            yield name, path
+
+
+def _folder_of(working: Path, row: JobRow) -> Path | None:
+    """The folder in which a job of this machine runs: its own, or below that of DIRAC's local mode."""
+    own = working / f"{row.job}-{row.attempt}"
+    if own.is_dir():
+        return own
+    number = row.job.rpartition("-")[2]
+    found = list(working.glob(f"dirac/session-*/jobs/*/Local_*_JobDir/gridcwl-{number}"))
+    return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def _found(log: Path, kept: Path) -> Path | None:
+    """A log that says something, where it was or where it is kept."""
+    return next((path for path in (log, kept) if path.is_file() and path.stat().st_size), None)
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What has been printed of a job's attempt."""
+
+    row: JobRow
+    shown: dict[str, int] = field(default_factory=dict)
+    """Bytes of each stream."""
+
+
+def _follow(folder: RunFolder, history: History, step: str | None) -> int:
+    """Print what jobs write while they run, until the run ends."""
+    follower = _Follower(folder, history, step)
+    with open_pending(saved_server(history.meta("options")), folder) as pending:
+        while True:
+            alive = folder.alive or history.current_status() == "detached"
+            looked = time.monotonic()
+            follower.look(pending)
+            if not alive:
+                return 0
+            time.sleep(max(_LOOK_EVERY_S, 4 * (time.monotonic() - looked)))  # a large journal takes its time
+
+
+class _Follower:
+    def __init__(self, folder: RunFolder, history: History, step: str | None) -> None:
+        self._folder = folder
+        self._history = history
+        self._step = step
+        self._jobs: dict[tuple[int, int], _Followed] = {}
+        self._told: Collection[tuple[int, int]] = ()
+        """Jobs whose end has been printed and that began since."""
+        self._since = time.time()
+        self._last = ""
+
+    def look(self, pending: Pending) -> None:
+        """Print what has come since the last look."""
+        working = Path(str(self._history.meta("working")))
+        now = time.time()
+        seen = f"started IS NOT NULL AND (outcome IS NULL OR started >= {self._since!r})"
+        rows = list(self._history.jobs(step=self._step, where=seen if self._history.knows_running else "0"))
+        running = {(row.row, row.attempt): row for row in rows if row.outcome is None}
+        for key, row in running.items():
+            followed = self._jobs.setdefault(key, _Followed(row))
+            for name, path in running_logs(working, self._history, row):
+                self._print(followed, name, path)
+            for name, text in pending.of(row)[1]:
+                self._print_text(followed, name, text)
+        ended = {(row.row, row.attempt): row for row in rows if row.outcome is not None}
+        gone = [key for key in self._jobs if key not in running]
+        for key in gone:
+            self._end(self._jobs.pop(key))
+        for key, row in ended.items():  # began and ended between two looks
+            if key not in self._told and key not in gone:
+                self._end(_Followed(row))
+        self._told = ended.keys()
+        self._since = now - _MARGIN_S
+
+    def _end(self, followed: _Followed) -> None:
+        row = followed.row
+        for attempt in self._history.attempts(row.row):
+            if attempt.attempt != row.attempt:
+                continue
+            result = self._history.result(row.row, attempt.attempt)
+            for name, log in (("stdout", result.stdout_log), ("stderr", result.stderr_log)):
+                kept = self._folder.logs / attempt.folder / f"{name}.log"
+                if log is not None and (path := _found(Path(log), kept)) is not None:
+                    self._print(followed, name, path)
+            ended = attempt.outcome + (f": {attempt.reason}" if attempt.reason else "")
+            print(f"==> {row.name}: {ended}", flush=True)
+            self._last = ""
+
+    def _print(self, followed: _Followed, name: str, path: Path) -> None:
+        start = followed.shown.get(name, 0)
+        try:
+            if path.stat().st_size <= start:
+                return
+            self._head(followed.row, name)
+            followed.shown[name] = print_file(path, start)
+        except OSError:  # the job has just ended, and its log is somewhere else: next time
+            return
+
+    def _print_text(self, followed: _Followed, name: str, text: str) -> None:
+        start = followed.shown.get(name, 0)
+        if len(text) > start:
+            self._head(followed.row, name)
+            print(text[start:], end="", flush=True)
+            followed.shown[name] = len(text)
+
+    def _head(self, row: JobRow, name: str) -> None:
+        head = f"==> {row.name}, {name}"
+        if head != self._last:
+            print(head, flush=True)
+            self._last = head
