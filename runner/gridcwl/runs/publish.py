@@ -252,7 +252,7 @@ def _basename(entry: CwlObject) -> str:
         UnsafePath: no file can have it.
     """
     if name := entry.get("basename"):
-        return paths.basename(name, "The base name of an output")
+        return str(paths.basename(name, "The base name of an output"))  # not ruamel's, which no path takes
     return paths.name_in(str(entry.get("location", "")), "unnamed")
 
 

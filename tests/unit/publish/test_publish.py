@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from gridcwl.errors import OutputConflict, OutputError, StoreError
 from gridcwl.runs.outdir import check_outdir
@@ -252,3 +253,9 @@ def test_an_outdir_is_not_a_file(tmp_path: Path, outdir: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputConflict, match="is a file, not a directory"):
         check_outdir(tmp_path / outdir)
+
+
+def test_names_as_yaml_has_read_them_are_names(house: House) -> None:
+    made = house.made("a.txt", "1") | {"basename": DoubleQuotedScalarString("a.txt")}
+    house.publish({"o": [made, house.made("b/a.txt", "2") | {"basename": DoubleQuotedScalarString("a.txt")}]})
+    assert house.listing() == ["a.txt", "a_2.txt"]
