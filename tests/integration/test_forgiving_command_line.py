@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,7 @@ def test_options_may_stand_behind_the_document(desk: Desk, echo: str) -> None:
     assert parse([echo, "--pack"]).show == "pack"
     said = gridcwl(echo, written, "--outdir", str(desk.outdir), "--no-container")
     assert said.code == 0, said.stderr
+    assert "Resolved" not in said.stderr
     assert (desk.outdir / "said.txt").read_text() == "x\n"
 
 
@@ -145,6 +150,18 @@ def test_a_missing_image_is_one_error_that_blames_who_named_it(desk: Desk) -> No
     assert "2 more jobs failed for the same reason" in said.stderr
     assert "Check the name in --default-container" in said.stderr
     assert "DockerRequirement" not in said.stderr
+
+
+def test_documents_and_input_objects_that_begin_with_cwl_runner_are_commands(desk: Desk) -> None:
+    first = "#!/usr/bin/env cwl-runner\n"
+    document = Path(desk.write("t.cwl", first + json.dumps(ECHO)))
+    given = Path(desk.write("in.yml", f"{first}cwl:tool: t.cwl\ntext: x\n"))
+    path = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for file, words in ((document, ["--validate", "--text=x"]), (given, ["--no-container", "--outdir", "out"])):
+        file.chmod(0o755)
+        done = subprocess.run([file, *words], cwd=desk.folder, env=path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (desk.folder / "out" / "said.txt").read_text() == "x\n"
 
 
 def test_pack_max_and_supported_versions_need_no_more(desk: Desk) -> None:

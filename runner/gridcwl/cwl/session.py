@@ -171,8 +171,8 @@ def input_options(name: str, options: EvaluationOptions) -> InputOptions | None:
         DocumentError: there is no such file.
     """
     (use_node if options.javascript else use_no_engine)()
-    uri, _ = locate(name, options.registries)
     route_logging(logging.NullHandler(), logging.WARNING)  # its warnings are shown when it is run
+    uri, _ = locate(name, options.registries)
     try:
         return options_of(load(uri, options).process)
     except GridCWLError:
