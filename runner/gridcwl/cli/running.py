@@ -376,9 +376,16 @@ def _without_checksums(value: Any) -> Any:
 def _write_json(value: Any, stream: BinaryIO) -> None:
     """Piece by piece: the text of a hundred thousand Files, and its parts, would need more memory than the run."""
     pieces = json.JSONEncoder(indent=4, ensure_ascii=False, default=_number).iterencode(value)
-    while part := "".join(itertools.islice(pieces, _PIECES)):
+    while part := "".join(map(_finite, itertools.islice(pieces, _PIECES))):
         stream.write(escaped_json(part).encode("utf-8", "surrogateescape"))
     stream.write(b"\n")
+
+
+def _finite(piece: str) -> str:
+    """A piece of JSON; infinity as a number that is read as one, and what is no number as null."""
+    if piece.endswith(("NaN", "Infinity")):  # a string ends with its quotation mark
+        return f"{piece[:-8]}1e999" if piece.endswith("y") else f"{piece[:-3]}null"
+    return piece
 
 
 def _number(value: Any) -> Any:

@@ -484,6 +484,17 @@ def _optional(kind: Any) -> bool:
     return bool(kind in ("null", "Any"))
 
 
+def _check_text(text: str) -> None:
+    """Bytes of file names that are not UTF-8 are surrogates of their own; half of a character is none of them."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"A text of the input object is not Unicode (a lone surrogate): {paths.shown(text)}",
+            remedy="Write the character itself.",
+        ) from None
+
+
 def plain(value: Any) -> Any:
     """Without ruamel's containers; scalars stay as they were written (1e-10 is to be printed as such).
 
@@ -494,6 +505,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        _check_text(value)
     if isinstance(value, ScalarFloat) and math.isinf(value):
         raise InputError(
             "A number is too large to be one: the largest is about 1.8e308",

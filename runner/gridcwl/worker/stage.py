@@ -16,6 +16,7 @@ from gridcwl.worker.given import Options
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.paths import below
 from gridcwl.worker.plan import above, plan
+from gridcwl.worker.web import shown
 
 IN_RUCIO = "rucio://"
 """How the location of an input begins whose sources are the replicas that Rucio named."""
@@ -125,8 +126,8 @@ class Staging:
         wanted = Wanted(sources, known_of(item), item["location"], self._trusted(item, elements))
         got = fetch(wanted, self._options.base, self._layout.workdir + "/fetched", self._control.check)
         if got.source:
-            self.fetched.append(got.source)
-        name = printable(got.location)
+            self.fetched.append(shown(got.source))
+        name = printable(shown(got.location))
         if got.directory != (item["kind"] == "directory"):
             raise Failure(f"The input {name} was to be a {item['kind']}, and is not.")
         if item["size"] is not None and not got.directory and got.size != item["size"]:
