@@ -19,7 +19,10 @@ from gridcwl.suggest import did_you_mean
 log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
-COMMANDS = ("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "doctor", "lint")
+COMMANDS = (
+    *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data"),
+    *("doctor", "init", "lint", "completion", "man"),
+)
 TESTBED = "testbed"
 PLAN = "plan"
 

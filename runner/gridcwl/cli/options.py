@@ -48,7 +48,8 @@ Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help
 says more:
   gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
   gridcwl resume RUN | attach RUN | cancel RUN | rm RUN
-  gridcwl sites | doctor | lint DOCUMENT
+  gridcwl init -- COMMAND | lint DOCUMENT
+  gridcwl sites | doctor | completion SHELL | man
 What would be done, and where:
   gridcwl plan DOCUMENT INPUTS
 """
