@@ -241,7 +241,7 @@ def steps(run: str) -> list[str]:
     from gridcwl.runs.folder import find
 
     try:
-        journal = find(_state_dir(), run).journal
+        journal = find(_state_dir(), run).folder.journal
         with contextlib.closing(_opened(journal)) as db:
             return [str(step) for (step,) in db.execute("SELECT DISTINCT step FROM jobs ORDER BY 1")]
     except (GridCWLError, sqlite3.Error):
