@@ -207,7 +207,11 @@ def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResul
     out = folder / "out"
     remove_tree(out)  # of a client that died
     out.mkdir(parents=True)
-    files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
+    try:
+        files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
+    except GridCWLError:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
     return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)
 
 
