@@ -210,7 +210,7 @@ def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResul
     try:
         files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
     except GridCWLError:
-        shutil.rmtree(out, ignore_errors=True)
+        remove_tree(out)
         raise
     return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)
 
