@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 _CUTOFF = 0.7
 
@@ -31,6 +32,17 @@ def near(word: str, words: Iterable[str], *, most: int = 3) -> list[str]:
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """``Did you mean X?``, or nothing."""
     close = near(word, words)
+    return f"Did you mean {' or '.join(close)}?" if close else ""
+
+
+def near_files(name: str) -> str:
+    """``Did you mean X?`` for a file that is not there, with names of its folder; or nothing."""
+    path = Path(name)
+    try:
+        there = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    close = [str(path.with_name(entry)) for entry in near(path.name, there)] if path.name else []
     return f"Did you mean {' or '.join(close)}?" if close else ""
 
 

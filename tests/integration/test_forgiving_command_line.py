@@ -70,10 +70,13 @@ def test_options_behind_a_document_with_mistakes_do_not_hide_them(desk: Desk) ->
         (["status", "lst"], "last"),
         (["status", "last", "--jsn"], "--json"),
         (["testbd", "up"], "testbed"),
+        (["tt.cwl"], "t.cwl"),
+        (["t.cwl", "inn.yml"], "in.yml"),
     ],
 )
 @pytest.mark.usefixtures("echo")
 def test_what_may_be_meant_is_told(desk: Desk, words: list[str], meant: str) -> None:
+    desk.write("in.yml", "text: x\n")
     if words[0] == "status":
         words = [*words, "--state-dir", str(desk.folder / "state")]
         (desk.folder / "state" / "runs" / "20260101-000000-abcdef").mkdir(parents=True)

@@ -29,7 +29,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
-        raise UsageError(f"{self.prog}: {message}", remedy=f"{self.prog} --help shows the options.")
+        command = self.prog.removeprefix("gridcwl").lstrip()
+        raise UsageError(
+            f"{command}: {message}" if command else message, remedy=f"{self.prog} --help shows the options."
+        )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but raises UnknownOption for what it does not know."""
@@ -162,8 +165,12 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     action = parser.action(word)
     if action is None:
         raise parser.unknown(word)
-    if isinstance(action, Refused) or action.nargs == 0 or word not in action.option_strings or not ahead:
+    if isinstance(action, Refused) or action.nargs == 0 or word not in action.option_strings:
         return [word]
+    if isinstance(action, OptionalWord) and not ahead:
+        return [word]
+    if not ahead:
+        raise UsageError(f"{word} needs a value", remedy=f"{parser.prog} --help shows the options.")
     if ahead[0].startswith("--") and parser.action(ahead[0]) is not None and not isinstance(action, OptionalWord):
         raise UsageError(f"{word} needs a value", remedy=f"If the value is {ahead[0]}, write {word}={ahead[0]}.")
     if isinstance(action, OptionalWord):

@@ -287,7 +287,7 @@ class _Reader:
             word = self._words[0]
             remedy = f"If the value is {word}, write {flag}={word}."
         else:
-            remedy = f"{self._document} --help shows the inputs."
+            remedy = f"gridcwl {self._document} --help shows the inputs."
         raise UsageError(f"{flag} needs a value", remedy=remedy)
 
     def _is_value(self, word: str) -> bool:
@@ -312,5 +312,5 @@ class _Reader:
         return UnknownOption(
             name,
             f"There is no input {name.lstrip('-')} in {self._document}, and no option {name}",
-            remedy=f"{close} {self._document} --help shows the inputs, gridcwl --help the options.".lstrip(),
+            remedy=f"{close} gridcwl {self._document} --help shows the inputs, gridcwl --help the options.".lstrip(),
         )

@@ -41,7 +41,7 @@ from gridcwl.cwl.text_limits import check_text
 from gridcwl.errors import DocumentError, InputError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.stores.rucio.names import looks_like_a_did
-from gridcwl.suggest import did_you_mean
+from gridcwl.suggest import did_you_mean, near_files
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -121,7 +121,7 @@ def _load(name: str, base: str) -> Any:
             return loading.resolve_all(yaml_no_ts().load(text), file_uri(base) + "/")[0]
         if not Path(name).is_file() and "://" not in name:
             what = "is not a file" if Path(name).exists() else "does not exist"
-            raise InputError(f"The input object {name} {what}", remedy="Check its path.")
+            raise InputError(f"The input object {name} {what}", remedy=near_files(name) or "Check its path.")
         try:
             return loading.resolve_ref(_reference(name), checklinks=False, content_types=CONTENT_TYPES)[0]
         except StopIteration:

@@ -21,6 +21,7 @@ from gridcwl.cwl.scanner import use_scanner
 from gridcwl.cwl.schema_errors import described, findings, names_of_sources
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.errors import DocumentError
+from gridcwl.suggest import near_files
 
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
@@ -105,7 +106,8 @@ def locate(name: str, registries: Sequence[str] | None = None) -> tuple[str, str
 
     if registries is not None:
         ga4gh_tool_registries[:] = registries  # cwltool's main changes the same list
-    with problems(DocumentError, f"Cannot read {name}", remedy="Check the path of the document."):
+    remedy = near_files(name) if not Path(name).exists() else ""
+    with problems(DocumentError, f"Cannot read {name}", remedy=remedy or "Check the path of the document."):
         uri, file_uri = resolve_tool_uri(name, resolver=tool_resolver, document_loader=loader(docloaderctx))
         return uri, file_uri
 
