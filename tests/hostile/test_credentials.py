@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import gridcwl
+from documents import on_command_line, tool
 from throwaway_ca import Tls
 from webdav import Dav, served
 from worker_builders import Bench, job, staged
@@ -268,3 +272,20 @@ def test_a_users_name_and_password_are_in_no_message(bench: Bench):
     result = bench.run(reading("davs://user:PASS@localhost:9/x?token=SECRET"))
     assert "davs://localhost:9/x" in result["reason"]
     assert not {"PASS", "SECRET", "user"} & set(result["reason"].replace("/", " ").replace(":", " ").split())
+
+
+@pytest.mark.parametrize("scheme", ["davs", "root", "https"])
+def test_a_password_in_a_url_is_neither_shown_nor_recorded(scheme: str, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("GRIDCWL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    Path("doc.cwl").write_text(json.dumps(tool("cat", inputs={"f": on_command_line("File")})))
+    Path("in.json").write_text(
+        json.dumps({"f": {"class": "File", "location": f"{scheme}://alice:PASS@localhost:9/x?authz=SECRET"}})
+    )
+    for words in (("--debug", "--no-container", "doc.cwl", "in.json"), ("status", "last"), ("logs", "last")):
+        said = gridcwl(*words)
+        assert not re.search("PASS|SECRET", said.stdout + (said.stderr if words[0] != "--debug" else "")), words
+        assert "PASS" not in said.stderr
+    for file in (tmp_path / "state").rglob("*"):
+        assert not file.is_file() or b"PASS" not in file.read_bytes(), file

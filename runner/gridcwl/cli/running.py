@@ -23,6 +23,7 @@ from gridcwl.cli.options import Options
 from gridcwl.cli.store_options import open_place
 from gridcwl.cli.terminal import escaped_json
 from gridcwl.errors import ConfigError, OutputConflict, RunCancelled, StoreError
+from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
     from gridcwl.cwl.context import EvaluationOptions
@@ -204,11 +205,20 @@ def _keep(
             "cwd": str(Path.cwd()),
             "stdin": typed,
             "options": _options_to(options),
-            "inputs": inputs,
+            "inputs": _recorded(inputs),
             "found": place.asking.known if place is not None else {},
             "fingerprint": fingerprint(documents, inputs),
         }
     )
+
+
+def _recorded(value: Any) -> Any:
+    """The input object as it is recorded: without the passwords in its URLs."""
+    if isinstance(value, dict):
+        return {key: _recorded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_recorded(item) for item in value]
+    return crossed_out(value) if isinstance(value, str) and "@" in value else value
 
 
 def _documents(session: CwlSession) -> dict[str, bytes]:

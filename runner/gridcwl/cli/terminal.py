@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gridcwl.worker.failure import crossed_out
+
 # C0 without tab and newline, DEL, C1, lone surrogates; what changes the direction of writing; other ends of lines
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udc7f\udd00-\udfff]")
@@ -22,7 +24,8 @@ _CHUNK = 1 << 16
 
 
 def escaped(text: str) -> str:
-    """The text with control characters as ``\\x1b``; tabs and ends of lines stay."""
+    """The text with control characters as ``\\x1b``, and URLs without passwords; tabs and ends of lines stay."""
+    text = crossed_out(text)
     if _CONTROL.search(text) is None:
         return text
     return _CONTROL.sub(_shown, text.replace("\r\n", "\n"))

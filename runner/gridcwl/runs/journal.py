@@ -25,6 +25,7 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult
 from gridcwl.model.codec import to_json
 from gridcwl.runs.keys import Description
+from gridcwl.worker.failure import crossed_out
 
 FORMAT = 1
 
@@ -169,7 +170,7 @@ class Journal:
             "UPDATE sessions SET ended=?, status=?, message=? WHERE number=?",
             time.time(),
             status,
-            message,
+            crossed_out(message),
             self.session,
         )
         self.flush()
@@ -188,7 +189,7 @@ class Journal:
 
     def event(self, kind: str, text: str) -> None:
         """Something that happened, for people."""
-        self._put("INSERT INTO events VALUES (?, ?, ?, ?)", time.time(), self.session, kind, text)
+        self._put("INSERT INTO events VALUES (?, ?, ?, ?)", time.time(), self.session, kind, crossed_out(text))
 
     def moved(self, places: Mapping[str, str]) -> None:
         """Files of results are somewhere else now."""
@@ -255,7 +256,7 @@ class Journal:
         """
         self._put(
             "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            self.session, step, name, row, reason, alike, said, inputs,
+            self.session, step, name, row, *map(crossed_out, (reason, alike, said, inputs)),
         )  # fmt: skip
 
     def skipped(self, step: str, name: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from gridcwl.model import Job, StagedFile
+from gridcwl.worker.failure import crossed_out
 
 _FORMAT = 1
 """Goes up when the meaning of a key changes: then no earlier result is taken for the same."""
@@ -119,7 +120,7 @@ def _staged(entry: StagedFile, job: Job, identity: Identity) -> list[Any]:
         return [kind, entry.sources[0]]
     if entry.checksum and entry.sources[0] not in identity:
         return [kind, entry.checksum, entry.size] if entry.size is not None else [kind, entry.checksum]
-    return [kind, identity[entry.sources[0]]]
+    return [kind, crossed_out(identity[entry.sources[0]])]
 
 
 def _changed_in_place(entry: StagedFile, job: Job) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 PERMANENT = "permanent-failure"
 TEMPORARY = "temporary-failure"
@@ -11,6 +12,8 @@ CANCELLED = "cancelled"
 TIME_LIMIT = "time-limit"
 OUT_OF_MEMORY = "out-of-memory"
 SUCCESS = "success"
+
+_PASSWORD = re.compile(r"(?<=://)[^/\s@'\"<>]+@")
 
 _NO_ROOM = {
     errno.ENOSPC: "The disk is full",
@@ -64,3 +67,8 @@ def _short(path: str) -> str:
 def printable(name: str) -> str:
     """A file name that need not be UTF-8, for a sentence."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def crossed_out(text: str) -> str:
+    """A text in which URLs have no user's name and password."""
+    return _PASSWORD.sub("***@", text) if "@" in text and "://" in text else text
