@@ -94,7 +94,20 @@ def test_a_plan_of_a_run_that_cannot_be_done_says_why_and_fails(desk: Desk) -> N
         "plan", "--outdir", "one.txt", desk.write("t.cwl", {"cwlVersion": "v1.2", **COUNT}), "--text=one.txt"
     )
     assert taken.code == 1
-    assert "conflict     The output one.txt cannot be put in place" in taken.stdout
+    assert "one.txt cannot be put in place" in taken.stdout.partition("\nconflict     ")[2]
+
+
+def test_a_plan_names_outputs_that_would_meet_files_of_others(desk: Desk) -> None:
+    named = {"cwlVersion": "v1.2", **COUNT, "stdout": "number.txt"}
+    (desk.folder / "one.txt").write_text("1\n")
+    words = (desk.write("named.cwl", named), "--text=one.txt")
+    assert gridcwl("plan", "--outdir", "out", *words).stdout.endswith(f"{desk.folder}/out\n             number.txt\n")
+    (desk.folder / "out").mkdir()
+    (desk.folder / "out" / "number.txt").write_text("mine")
+    said = gridcwl("plan", "--outdir", "out", *words)
+    assert said.code == 1
+    assert "number.txt" in said.stdout.partition("\nconflict     ")[2]
+    assert gridcwl("plan", "--outdir", "out", "--overwrite", *words).code == 0
 
 
 def test_a_plan_says_whether_images_are_here(desk: Desk, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _LONGEST_COMMAND = 300
 _MOST_REASONS = 5
+_MOST_NAMES = 8
+_MADE_UP = re.compile(r"[0-9a-f]{40}")
+"""The name of a stream to which the document gives none."""
 _MOST_LOOKED_UP = 200
 """Jobs of one step whose inputs are read to see whether their results are known."""
 
@@ -58,7 +62,7 @@ def plan(options: Options, evaluation: Any) -> int:
         image = step.sample.image
         unavailable = image is not None and image.id in images and images[image.id].state == "unavailable"
         possible = possible and not problem and not unavailable
-    for line in _outputs(options):
+    for line in _outputs(options, session, inputs):
         print(line)
     conflict = _conflict(options, session, inputs)
     if conflict:
@@ -155,11 +159,18 @@ def _images(options: Options, steps: Sequence[PlannedStep]) -> Mapping[str, Pres
     return presences(options.engine, wanted) if wanted else {}
 
 
-def _outputs(options: Options) -> Iterator[str]:
+def _outputs(options: Options, session: CwlSession, inputs: Any) -> Iterator[str]:
+    from gridcwl.cwl.known_outputs import known_outputs
+
     if options.store.store == "rucio":
         yield f"outputs      Rucio, {options.store.rucio.scope or 'the scope of the account'}"
     if options.store.store != "rucio" or options.store.rucio.download:
         yield f"outputs      {options.outdir.absolute()}"
+        known = known_outputs(session.graph, inputs, session.context)
+        names = [name for name in known if not _MADE_UP.fullmatch(name)]
+        if names:
+            rest = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            yield f"             {', '.join(names[:_MOST_NAMES])}{rest}"
 
 
 def _conflict(options: Options, session: CwlSession, inputs: Any) -> str:
@@ -172,5 +183,5 @@ def _conflict(options: Options, session: CwlSession, inputs: Any) -> str:
         if options.outputs != "leave" and options.store.store == "local":
             check(options.outdir, session, inputs, options.state_dir, overwrite=options.overwrite)
     except GridCWLError as error:
-        return str(error).replace("\n", " ")
+        return f"{error.message}. {error.remedy}".strip()
     return ""
