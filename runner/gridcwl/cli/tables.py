@@ -10,6 +10,8 @@ from typing import Any
 from gridcwl import imports
 from gridcwl.cli.terminal import escaped, raw
 
+_BETWEEN = 2
+_NARROWEST = 6
 _STYLES = {"success": "green", "running": "cyan", "failed": "red", "killed": "yellow", "cancelled": "yellow"}
 
 
@@ -56,17 +58,33 @@ def _drawn(columns: Sequence[str], rows: list[list[str]], right: Sequence[str], 
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    console = Console(file=raw(sys.stdout))
+    widths = fitted(columns, rows, cut, console.width)
+    too_wide = sum(widths) + _BETWEEN * (len(widths) - 1) > console.width
+    for column, width in zip(columns, widths, strict=True):
+        wraps = too_wide and column != columns[0] and column not in (*right, *cut)
         table.add_column(
             column,
             justify="right" if column in right else "left",
-            no_wrap=column == columns[0] or column in right or column in cut,
+            width=None if wraps else width,
+            min_width=min(len(column), width),
+            no_wrap=not wraps,
             overflow="ellipsis" if column in cut else "fold",
-            min_width=None if column in cut else min(len(column), 12),
         )
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(file=raw(sys.stdout)).print(table)
+    console.print(table)
+
+
+def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], cut: Sequence[str], width: int) -> list[int]:
+    """How wide each column is: as its widest cell, but those that may be cut, the widest first, as far as they must."""
+    widths = [max(len(row[number]) for row in [list(columns), *rows]) for number in range(len(columns))]
+    for _ in range(sum(widths) + _BETWEEN * (len(widths) - 1) - width):
+        wide = [number for number, column in enumerate(columns) if column in cut and widths[number] > _NARROWEST]
+        if not wide:
+            break
+        widths[max(wide, key=lambda number: widths[number])] -= 1
+    return widths
 
 
 def amount(number: int) -> str:

@@ -147,6 +147,7 @@ class History:
             written = self.meta("format")
             known = columns(self._db, "jobs")
             self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
+            self._failing_made = False
             self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
         except sqlite3.Error as error:
             raise explained(error, path) from error
@@ -364,6 +365,13 @@ class History:
         return [JobRow(*row) for row in rows]
 
     def _failing(self) -> str:
+        """The table of what has failed, made when it is first needed: it says what was so then."""
+        if not self._failing_made:
+            self._db.execute(f"CREATE TEMP TABLE failing AS {self._failing_query()}")
+            self._failing_made = True
+        return "temp.failing"
+
+    def _failing_query(self) -> str:
         """A query for the shards whose last job has failed, and for what failed without one in the last session."""
         only, last = self._only_session(), self.current()
         jobs = (
@@ -388,7 +396,7 @@ class History:
         """What has failed and not been done since: equal errors of a step together, the most frequent first."""
         rows = self._db.execute(
             "SELECT step, count(*), outcome, exit_code, reason, alike, said, min(coalesce(id, 0)) "
-            f"FROM ({self._failing()}) GROUP BY step, outcome, exit_code, alike ORDER BY 2 DESC, 8 LIMIT ?",
+            f"FROM {self._failing()} GROUP BY step, outcome, exit_code, alike ORDER BY 2 DESC, 8 LIMIT ?",
             (most,),
         )
         return [FailureGroup(*row[:-1]) for row in rows]
@@ -400,18 +408,21 @@ class History:
             where = "step IS ? AND outcome IS ? AND exit_code IS ? AND alike IS ?"
             values = (group.step, group.outcome, group.exit_code, group.alike)  # type: ignore[assignment]
         rows = self._db.execute(
-            f"SELECT name, reason, exit_code, inputs FROM ({self._failing()}) WHERE {where} "
+            f"SELECT name, reason, exit_code, inputs FROM {self._failing()} WHERE {where} "
             "ORDER BY coalesce(id, 0) LIMIT ?",
             (*values, most),
         )
+        found = rows.fetchall()
+        marks = ",".join("?" * len(found))
+        attempts = dict(
+            self._db.execute(
+                f"SELECT name, sum(attempt) FROM jobs WHERE name IN ({marks}) GROUP BY name", [row[0] for row in found]
+            )
+        )
         return [
-            FailedShard(name, self._attempts_of(name), reason or "", code, json.loads(inputs or "{}"))
-            for name, reason, code, inputs in rows.fetchall()
+            FailedShard(name, attempts.get(name, 0), reason or "", code, json.loads(inputs or "{}"))
+            for name, reason, code, inputs in found
         ]
-
-    def _attempts_of(self, name: str) -> int:
-        (attempts,) = self._db.execute("SELECT coalesce(sum(attempt), 0) FROM jobs WHERE name=?", (name,)).fetchone()
-        return int(attempts)
 
     def is_wanted(self, key: bytes, session: int) -> bool:
         """Whether a job with this key is part of this session."""
