@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 import tracemalloc
 import zlib
@@ -33,6 +34,8 @@ from gridcwl.model import (
     limits,
 )
 from gridcwl.model.acceptance import accepted
+from gridcwl.worker import batch
+from gridcwl.worker.paths import Refused
 
 JOB = Job(
     JobId("j1-7"), RunId("r"), "step", ("true",),
@@ -319,3 +322,33 @@ def test_a_worker_process_may_name_files_of_its_own_job() -> None:
 def test_a_worker_process_may_not_name_anything_else(result: JobResult) -> None:
     with pytest.raises((ResultError, UnsafePath)):
         accepted(result, JOB, ROOTS)
+
+
+# -- on the node -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "link/evil", "a/../../evil"])
+def test_input_files_that_came_along_stay_in_the_job_s_folder(tmp_path: Path, name: str) -> None:
+    folder, link = tmp_path / "job", tarfile.TarInfo("link")
+    link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+    folder.mkdir()
+    (tmp_path / "files.tar").write_bytes(tar({"link": link, name: b"pwned"}, "w"))
+    with pytest.raises(Refused):
+        batch._unpack(str(tmp_path / "files.tar"), str(folder))
+    assert set(files_in(tmp_path)) - {"job/link/files.tar"} == {"files.tar"}
+
+
+def test_input_files_that_came_along_keep_their_links_and_modes(tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "job"
+    source.mkdir(), folder.mkdir()
+    (source / "run").write_text("#!/bin/sh")
+    (source / "run").chmod(0o755)
+    (source / "same").hardlink_to(source / "run")
+    (source / "link").symlink_to("run")
+    with tarfile.open(tmp_path / "files.tar", "w") as made:
+        made.add(source, "gridcwl-files/0/source")
+    batch._unpack(str(tmp_path / "files.tar"), str(folder))
+    there = folder / "gridcwl-files/0/source"
+    assert [(there / name).read_text() for name in ("run", "same", "link")] == ["#!/bin/sh"] * 3
+    assert (there / "link").is_symlink()
+    assert os.access(there / "run", os.X_OK)

@@ -60,8 +60,10 @@ class _Check:
             for key, item in value.items():
                 if not isinstance(key, str):
                     raise OutputError(f"An output of {self._name} has a key that is not text")
-                self.value(key, depth)
-                self.value(item, depth + 1)
+                if not key.isascii():
+                    self._check_text(key)
+                if item is not None:
+                    self.value(item, depth + 1)
         elif isinstance(value, list):
             self._check_depth(depth)
             for item in value:

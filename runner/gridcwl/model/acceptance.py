@@ -5,10 +5,8 @@ A result comes from a worker node, which is not trusted. Pure functions; the byt
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from gridcwl.errors import GridCWLError, LimitExceeded, ResultError
 from gridcwl.model import paths
@@ -65,7 +63,7 @@ class _Own:
 
     def __init__(self, job: Job, roots: Sequence[str], sandbox: bool, element: bool) -> None:
         self._job = job
-        self._roots = tuple("file://" + quote(os.fsencode(root)) for root in roots)
+        self._roots = tuple(roots)
         self._sandbox = sandbox
         self._element = element
         storage = job.storage
@@ -78,12 +76,13 @@ class _Own:
             return self._sandbox
         if self._uploads is not None and url == self._uploads.rstrip("./"):
             return True
-        return f"{url}/".startswith(self._roots) and _is_plain(url)
+        if not self._roots or not url.startswith("file://"):
+            return False
+        return f"{paths.file_path(url, 'The output directory of a result')}/".startswith(self._roots)
 
     def checked(self, file: ProducedFile) -> ProducedFile:
         location = file.location
-        if self._roots and location.startswith(self._roots):
-            paths.file_path(location, f"The location of the output {paths.shown(file.path)}")
+        if self._is_below_roots(location):
             return file
         if location.startswith(SANDBOX):
             if not self._sandbox or location[len(SANDBOX) :] != file.path:
@@ -100,6 +99,11 @@ class _Own:
             in_place = self._job.in_place and not location.startswith(_RUCIO)
             return file if known or in_place else replace(file, adler32=None, sha1=None)
         raise self._foreign(file)
+
+    def _is_below_roots(self, location: str) -> bool:
+        if not self._roots or not location.startswith("file://"):
+            return False
+        return paths.file_path(location, "The location of an output").startswith(self._roots)
 
     def _is_input(self, location: str) -> bool:
         if self._inputs is None:
