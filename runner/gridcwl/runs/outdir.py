@@ -111,7 +111,8 @@ class OutputFolder:
         Raises:
             OutputConflict: one may not be replaced.
         """
-        there = [name for name in names if os.path.lexists(self.path / name)]
+        folder = str(self.path)
+        there = [name for name in names if os.path.lexists(f"{folder}/{name}")]
         conflicts: list[tuple[str, str]] = []
         same: set[str] = set()
         for name in there:

@@ -140,10 +140,11 @@ def _spare_inputs(publication: _Publication) -> None:
     Raises:
         OutputConflict: one would.
     """
-    for target, source in publication.placed.items():
-        final = publication.outdir / target
-        if str(final) in publication.inputs and source != str(final):
-            raise OutputConflict(str(final), "one of the run's inputs has that name")
+    outdir = str(publication.outdir)
+    for target, source in publication.placed.items() if publication.inputs else ():
+        final = f"{outdir}/{target}"
+        if final in publication.inputs and source != final:
+            raise OutputConflict(final, "one of the run's inputs has that name", remedy="Choose another --outdir.")
 
 
 def _entries(value: Any) -> Iterator[CwlObject]:
@@ -186,8 +187,9 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication, *, inside:
     if _lives_elsewhere(entry):
         return entry
     target = _target(entry, folder, publication, inside=inside)
+    final = publication.outdir / target
     described = {key: item for key, item in entry.items() if key not in _NOT_PUBLISHED}
-    described |= {"location": uri(publication.outdir / target), "path": str(publication.outdir / target)}
+    described |= {"location": uri(final), "path": str(final)}
     described["basename"] = _basename(entry)  # not the numbered name: tools that take the file see this one
     if entry["class"] == "File":
         if str(target) not in publication.digests:
@@ -215,7 +217,8 @@ def _target(entry: CwlObject, folder: Path, publication: _Publication, *, inside
         return wanted
     if not inside and (known := publication.targets.get(key)) is not None:
         return known
-    return _reserve(_group(entry), wanted, publication)
+    group = _group(entry) if entry.get("secondaryFiles") else [entry]
+    return _reserve(group, wanted, publication)
 
 
 def _group(entry: CwlObject) -> list[CwlObject]:
@@ -230,6 +233,12 @@ def _group(entry: CwlObject) -> list[CwlObject]:
 
 def _reserve(group: list[CwlObject], wanted: Path, publication: _Publication) -> Path:
     """Give the names to a file and its secondary files, with the first number with which all of them are free."""
+    if len(group) == 1 and wanted not in publication.placed:  # nearly all: called for every file of a run
+        key = _key(group[0].get("location", ""))
+        publication.placed[wanted] = key
+        if key:
+            publication.targets.setdefault(key, wanted)
+        return wanted
     keys = [_key(entry.get("location", "")) for entry in group]
     basenames = [_basename(entry) for entry in group]
     names = [wanted.with_name(name) for name in basenames]

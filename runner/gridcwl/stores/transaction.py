@@ -78,8 +78,8 @@ def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: boo
     """
     folders, files, staged = _staged(work / "new", target)
     if durable:
-        _sync([str(work / "new" / file.name) for file in files], work)
-    replaced = [file.name for file in files if os.path.lexists(target / file.name)]
+        _sync([f"{work}/new/{file.name}" for file in files], work)
+    replaced = [file.name for file in files if os.path.lexists(f"{target}/{file.name}")]
     record = _Moves([name for name in folders if not (target / name).is_dir()], replaced, files, list(removing))
     (work / "old").mkdir()
     for number, name in enumerate([*replaced, *removing]):
