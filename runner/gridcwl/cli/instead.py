@@ -26,9 +26,13 @@ def show(options: Options) -> int:
 
 
 def _validated(options: Options) -> str:
-    session = opened(options, replace(evaluation(options), only_check=True))
-    if options.words:
-        session.inputs()
+    from gridcwl.cwl.load import processes_of
+
+    parts = processes_of(options.document) if not options.words else ()
+    for document in parts or (options.document,):
+        session = opened(replace(options, document=document), replace(evaluation(options), only_check=True))
+        if options.words:
+            session.inputs()
     return f"{options.document} is valid CWL.\n"
 
 

@@ -6,7 +6,9 @@ holds ``#``, ``%`` or ``?`` that is no URL of any file; here it is found all the
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -82,6 +84,20 @@ def _mend_secondary_files(file: Any) -> None:
         # Of a proper URL the base name is not the last part itself, if that holds something to be quoted.
         if name == other.get("basename") != quote(name) and (path := as_it_stands(location)) is not None:
             other["location"] = file_uri(path)
+
+
+def name_directories(value: Any) -> None:
+    """Give every Directory literal without a name one, by what is in it: the same in every run. In place."""
+    if isinstance(value, list):
+        for item in value:
+            name_directories(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            name_directories(item)
+        nameless = not value.keys() & {"location", "path", "basename"}
+        if nameless and value.get("class") == "Directory" and "listing" in value:
+            digest = hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+            value["basename"] = f"directory-{digest[:12]}"
 
 
 def name_literals(value: Any) -> None:

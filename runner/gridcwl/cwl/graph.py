@@ -18,7 +18,7 @@ from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
 
 from gridcwl.cwl import origins
-from gridcwl.cwl.access import mend_all
+from gridcwl.cwl.access import mend_all, name_directories
 from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.problems import problems, tidy
 from gridcwl.engine import graph
@@ -205,6 +205,7 @@ class CwlEvaluator:
                 timeout=self._context.eval_timeout,
             )
             if isinstance(value, dict | list):
+                name_directories(value)
                 normalizeFilesDirs(value)  # a literal gets its name here, where it is made
                 if not _REFERENCE.fullmatch(str(expression_.text).strip()):  # which gives what is there
                     origins.check(value, origins.Origins(dict(inputs), self_value), f"An expression of step {step.id}")

@@ -28,7 +28,7 @@ from schema_salad.sourceline import SourceLine, cmap
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
-from gridcwl.cwl.access import as_it_stands
+from gridcwl.cwl.access import as_it_stands, name_directories
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import explained, tidy
@@ -217,6 +217,7 @@ def _completed(
         if "default" in parameter and values.get(name) is None:
             values[name] = parameter["default"]
     with problems(InputError, "The input object is not valid"):
+        name_directories(values)
         _find_files(values, base)
         if remote is not None:
             put_in_place(process, values, remote)
@@ -406,7 +407,7 @@ def _without_dots(path: str) -> str:
 def _check_literal(entry: Any) -> None:
     """A File or Directory that is nowhere has to say what is in it."""
     wanted = entry["class"]
-    needed = ("contents",) if wanted == "File" else ("basename", "listing")
+    needed = ("contents",) if wanted == "File" else ("listing",)
     lacking = [name for name in needed if name not in entry]
     if lacking:
         message = SourceLine(entry, "class", str).makeError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class Reading:
     """Logger, level, message."""
     lacks: tuple[Lack, ...] = ()
     """What the document uses without declaring it."""
+    schemas: set[str] = field(default_factory=set)
+    """What it names as ``$schemas`` elsewhere; they hardly ever change, and may be missing."""
     ontologies: bool = False
     """It may name ``$schemas``."""
 
@@ -84,6 +87,22 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+_SCHEMAS = re.compile(r"\$schemas[\"']?\s*:\s*(\[[^\]]*\]|[^\n]*(?:\n\s*(?:[-#][^\n]*)?(?=\n|$))*)")
+_WEB = re.compile(r"(?:https?|ftp)://[^\s'\",\]]+")
+_UNREACHABLE: set[str] = set()
+"""Schemas elsewhere that could not be fetched, and hosts that do not answer: each is asked once a run."""
+
+
+def _is_unreachable(url: str) -> bool:
+    return url in _UNREACHABLE or urlsplit(url).netloc in _UNREACHABLE
+
+
+def _note_unreachable(url: str, reason: str) -> None:
+    _UNREACHABLE.add(url)
+    if "Max retries" in reason or "timed out" in reason:  # of such a host nothing else is asked for
+        _UNREACHABLE.add(urlsplit(url).netloc)
+
+
 def fetcher(reading: Reading) -> type[DefaultFetcher]:
     """The class of a fetcher that notes what it is asked for."""
 
@@ -94,14 +113,25 @@ def fetcher(reading: Reading) -> type[DefaultFetcher]:
             known = url in self.cache
             if url.startswith("file://") and urlsplit(url).netloc.lower() not in ("", "localhost"):
                 raise ValidationException(f"{url} is a file of another machine")
-            text: str = super().fetch_text(url, content_types)
-            if not known:  # what is known are CWL's own schemas
+            schema = url in reading.schemas
+            if schema and _is_unreachable(url):
+                raise ValidationException(f"{url} could not be fetched")
+            try:
+                text: str = super().fetch_text(url, content_types)
+            except Exception as error:
+                if schema:
+                    _note_unreachable(url, str(error))
+                raise
+            if not (known or schema):  # what is known are CWL's own schemas
                 reading.texts[url.partition("#")[0]] = _digest(text)
                 reading.ontologies = reading.ontologies or "$schemas" in text
+                reading.schemas.update(_WEB.findall("".join(_SCHEMAS.findall(text))))
             return text
 
         def check_exists(self, url: str) -> bool:
             known = url in self.cache
+            if url in reading.schemas:
+                return True  # what cannot be fetched is reported then
             there: bool = super().check_exists(url)
             if not known:
                 reading.exists[url.partition("#")[0]] = there

@@ -6,6 +6,7 @@ without declaring it is noted: whoever runs the workflow as a step may declare i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cwltool.context import LoadingContext
     from cwltool.process import Process
 
+_KEPT_VARIABLES = {"HOME": "output directory", "TMPDIR": "folder for temporary files"}
+"""https://www.commonwl.org/v1.2/CommandLineTool.html#Runtime_environment"""
 _LACKS = "gridcwl_lacks"
 _MISSING_INPUT = re.compile(r"Step is missing required parameter|does not correspond to")
 _CYCLE = re.compile(r"steps have circular dependency:\s*\[([\s\S]*)\]")
@@ -45,6 +48,8 @@ def check(document: Any, loading: LoadingContext) -> None:
     Raises:
         DocumentError: all mistakes, each with its line.
     """
+    _list_secondary_files(document)
+    _warn_of_environment(document)
     found = [*_twice(document, "inputs", "input"), *_twice(document, "outputs", "output"), *mistakes(document)]
     if document.get("class") == "Workflow":
         found += _twice(document, "steps", "step")
@@ -53,6 +58,37 @@ def check(document: Any, loading: LoadingContext) -> None:
         if not found:
             _declare(document, loading)
     _refuse(found, document)
+
+
+def _list_secondary_files(part: Any) -> None:
+    """Make every single pattern of secondaryFiles a list of one: cwltool's check of links takes lists only."""
+    for section in ("inputs", "outputs", "fields"):
+        for parameter in part.get(section) or ():
+            if not isinstance(parameter, dict):
+                continue
+            written = parameter.get("secondaryFiles")
+            if isinstance(written, dict):
+                parameter["secondaryFiles"] = CommentedSeq([written])
+            for kind in aslist(parameter.get("type") or []):
+                while isinstance(kind, dict):
+                    _list_secondary_files(kind)
+                    kind = kind.get("items")  # noqa: PLW2901
+
+
+def _warn_of_environment(document: Any) -> None:
+    for section in ("requirements", "hints"):
+        for wanted in document.get(section) or ():
+            if not isinstance(wanted, dict) or wanted.get("class") != "EnvVarRequirement":
+                continue
+            for one in wanted.get("envDef") or ():
+                if isinstance(one, dict) and one.get("envName") in _KEPT_VARIABLES:
+                    # by cwltool's logger: what that says is repeated when the document comes from the cache
+                    logging.getLogger("cwltool").warning(
+                        "%s %s is not changed: CWL has it name the tool's %s",
+                        place(one, "envName"),
+                        one["envName"],
+                        _KEPT_VARIABLES[one["envName"]],
+                    )
 
 
 def made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Process]) -> Process:

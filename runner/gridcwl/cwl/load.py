@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cwltool.errors import WorkflowException
 from schema_salad.exceptions import SchemaSaladException
+from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack, check_expressions
@@ -110,6 +111,17 @@ def locate(name: str, registries: Sequence[str] | None = None) -> tuple[str, str
     with problems(DocumentError, f"Cannot read {name}", remedy=remedy or "Check the path of the document."):
         uri, file_uri = resolve_tool_uri(name, resolver=tool_resolver, document_loader=loader(docloaderctx))
         return uri, file_uri
+
+
+def processes_of(name: str) -> tuple[str, ...]:
+    """The processes of a ``$graph`` without a main one, each as a document's name; nothing of any other document."""
+    path = Path(name)
+    if "#" in name or not path.is_file() or b"$graph" not in path.read_bytes():
+        return ()
+    with problems(DocumentError, f"The document {name} is not valid"):
+        graph = yaml_no_ts().load(path.read_text("utf-8"))["$graph"]
+    names = [str(one.get("id", "")).removeprefix("#") for one in graph if isinstance(one, dict)]
+    return () if "main" in names or not all(names) else tuple(f"{name}#{one}" for one in names)
 
 
 def load(

@@ -103,6 +103,12 @@ def bare_name(reference: str) -> str:
 
 def _requirement(found: re.Match[str]) -> Explanation:
     name = bare_name(found["name"])
+    if name == "SoftwareRequirement":
+        return Explanation(
+            f"{found['place']} SoftwareRequirement cannot be required: gridcwl does not install software on workers",
+            "Name an image that has the software in a DockerRequirement, and move SoftwareRequirement to 'hints'.",
+            unsupported=True,
+        )
     remedy = known_requirement(name) or "Put it under 'hints' if the document can do without it."
     return Explanation(f"{found['place']} the requirement {name} is not supported", remedy, unsupported=True)
 
@@ -328,6 +334,14 @@ def _import(found: re.Match[str]) -> Explanation:
     return Explanation(f"{found['name']} does not exist", "Check the path of the $import or $include.")
 
 
+def _graph(found: re.Match[str]) -> Explanation:
+    names = re.findall(r"#([^,\s]+)", found["names"])
+    return Explanation(
+        f"its $graph holds several processes, {', '.join(names)}, and none is called main",
+        f"Name one of them: FILE#{names[0]}." if names else "",
+    )
+
+
 def _no_mapping(found: re.Match[str]) -> Explanation:
     return Explanation(f"{found['place'] or ''} '{found['name']}' has no value".lstrip(), "Give it a type.")
 
@@ -422,6 +436,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
         (r"No such file or directory: '(?P<name>[^']+)'", _import),
         (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
         (r"However this is a \{cwl_version\} document", _dirent),
+        (r"contains graph of multiple objects, must specify one of (?P<names>[^\n]+)", _graph),
         (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),
         (
             rf"(?:{_POSITION} )?Missing required secondary file '(?P<name>[^']+)' from file object: {_FILE_OBJECT}",

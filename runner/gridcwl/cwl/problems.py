@@ -22,6 +22,7 @@ __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
 from gridcwl.model import limits
 
 _EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
+_SCHEMA = re.compile(r"Could not load extension schema (\S+):")
 _PLACE = re.compile(r"^(?:Error collecting output for parameter '[^']+': ?)?\S+:\d+:\d+: ?")
 _HINT = re.compile(r"(\S+:\d+:\d+:)[\s\S]*Field 'class' contains undefined reference to\s+(?:Warning:\s+)?'([^']+)'")
 
@@ -132,6 +133,7 @@ class _Readable(logging.Filter):
     def __init__(self, *, everything: bool) -> None:
         super().__init__()
         self._everything = everything
+        self._told: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record in place; False drops it."""
@@ -140,6 +142,10 @@ class _Readable(logging.Filter):
         if record.exc_info:
             return False  # the same error is raised, and told then
         text = record.getMessage()
+        if schema := _SCHEMA.match(text):
+            if schema[1] in self._told:
+                return False  # each file of a document names the same ones
+            self._told.add(schema[1])
         hint = _HINT.search(tidy(text))
         if hint and kind_of(hint[2]):
             return False  # cwltool does not know it, but we do
@@ -149,6 +155,9 @@ class _Readable(logging.Filter):
 
 def _readable(text: str) -> str:
     text = tidy(text)
+    schema = _SCHEMA.match(text)
+    if schema:
+        return f"The schema {schema[1]} could not be fetched; file formats are compared without it."
     hint = _HINT.search(text)
     if hint:
         name = bare_name(hint[2])

@@ -24,7 +24,7 @@ from cwltool.utils import normalizeFilesDirs
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl import origins
-from gridcwl.cwl.access import InputFs, mend_all, name_literals
+from gridcwl.cwl.access import InputFs, mend_all, name_directories, name_literals
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
@@ -288,6 +288,8 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
             compute_checksum=False,
             jobname=resolved.job.name,
         )
+        for port in resolved.tool.tool["outputs"]:  # cwl.output.json need not name what is null
+            outputs.setdefault(shortname(port["id"]), None)
         settle(outputs, listing)
         check_outputs(outputs, resolved.job.name)
         _check_strangers(listing, result, builder, resolved.job.name)
@@ -369,6 +371,7 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
         builder = tool._init_job(inputs, own)
         normalizeFilesDirs(builder.job)
         outputs = builder.do_eval(tool.tool["expression"])
+        name_directories(outputs)
         normalizeFilesDirs(outputs)
         origins.check(outputs, origins.Origins(builder.job), f"The expression of {name}")
         if not isinstance(outputs, dict):
