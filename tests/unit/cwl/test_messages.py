@@ -39,7 +39,7 @@ def test_only_a_name_that_is_close_is_guessed():
     [
         (FileNotFoundError(2, "No such file or directory", "x.cwl"), "No such file or directory (x.cwl)"),
         (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "bad"), "it is not text (byte 0xff at position 2)"),
-        (RecursionError("maximum recursion depth"), "it leads back to itself"),
+        (RecursionError("maximum recursion depth"), "it is nested too deeply, or leads back to itself"),
         (StopIteration(), "it is empty"),
         (KeyError("id"), "KeyError: 'id'"),
     ],
