@@ -76,7 +76,7 @@ test-imports: install ## STARTS=200 cold starts on busy cores: no two threads im
 
 .PHONY: fuzz-decoders
 fuzz-decoders: install ## FUZZ_SECONDS=600 of hostile archives, reports, results, jobs, output and input objects; round by round with seeds 1, 2, 3 ...
-	end=$$((SECONDS + $(or $(FUZZ_SECONDS),600))); seed=0
+	@end=$$((SECONDS + $(or $(FUZZ_SECONDS),600))); seed=0
 	while [ $$SECONDS -lt $$end ]; do
 	  seed=$$((seed + 1))
 	  echo "seed $$seed"
