@@ -522,5 +522,11 @@ def template(process: Process) -> str:
 
     text = io.StringIO()
     with problems(DocumentError, "No template can be made"):
-        make_template(process, text)
+        try:
+            make_template(process, text)
+        except IndexError as error:
+            raise DocumentError(
+                "No template can be made: an input can hold nothing but null",
+                remedy="Give the items of its array another type than 'null'.",
+            ) from error
     return text.getvalue()

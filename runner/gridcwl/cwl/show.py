@@ -48,6 +48,11 @@ def drawn(document: Document) -> str:
     text = io.StringIO()
     assert document.loading is not None
     with problems(DocumentError, f"Cannot draw {document.uri}"):
+        if not getattr(document.process, "steps", None):
+            raise DocumentError(
+                f"Cannot draw {document.uri.removeprefix('file://')}: it has no steps",
+                remedy="Only workflows with steps can be drawn.",
+            )
         printdot(document.process, document.loading.loader.ctx, text)
     return text.getvalue()
 

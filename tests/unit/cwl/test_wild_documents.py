@@ -10,7 +10,7 @@ from documents import glob, step, tool, workflow
 
 from gridcwl.cwl import kept, load
 from gridcwl.cwl.context import EvaluationOptions
-from gridcwl.errors import UnsupportedError
+from gridcwl.errors import DocumentError, UnsupportedError
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,15 @@ def test_outputs_that_an_output_object_does_not_name_are_null(bench):
     )
     result = JobResult(JobId("job-1"), Outcome.SUCCESS, exit_code=0, files=(written,))
     assert collect(resolved, result) == {"o": None, "p": None}
+
+
+def test_what_cannot_be_drawn_or_filled_in_is_said(bench):
+    from gridcwl.cwl import inputs, show
+
+    nothing = {"x": {"type": {"type": "array", "items": ["null"]}}}
+    path = bench.write("empty.cwl", workflow(nothing, {}))
+    document = load.read(load.locate(path)[0], EvaluationOptions())
+    with pytest.raises(DocumentError, match="it has no steps"):
+        show.drawn(document)
+    with pytest.raises(DocumentError, match="nothing but null"):
+        inputs.template(document.process)
