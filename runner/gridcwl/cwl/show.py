@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap
 from schema_salad.ref_resolver import file_uri
 from schema_salad.utils import json_dumps
 
+from gridcwl import imports
 from gridcwl.cwl.inputs import with_options
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.problems import problems
@@ -139,7 +140,9 @@ def rdf(document: Document, serializer: str) -> str:
         DocumentError: cwltool cannot do it.
     """
     from cwltool.cwlrdf import printrdf
-    from rdflib.plugin import PluginException
+
+    with imports.one_at_a_time():
+        from rdflib.plugin import PluginException
 
     assert document.loading is not None
     try:
