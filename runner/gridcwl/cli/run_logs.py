@@ -115,13 +115,9 @@ def running_logs(working: Path, history: History, row: JobRow) -> Iterator[tuple
 
 
 def _folder_of(working: Path, row: JobRow) -> Path | None:
-    """The folder in which a job of this machine runs: its own, or below that of DIRAC's local mode."""
+    """The folder in which a job of this machine runs; None where another program has chosen it."""
     own = working / f"{row.job}-{row.attempt}"
-    if own.is_dir():
-        return own
-    number = row.job.rpartition("-")[2]
-    found = list(working.glob(f"dirac/session-*/jobs/*/Local_*_JobDir/gridcwl-{number}"))
-    return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
+    return own if own.is_dir() else None
 
 
 def _found(log: Path, kept: Path) -> Path | None:
