@@ -69,6 +69,9 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
     be on another continent. Stage folders are numbered, not random, so that the same inputs give the same job.
     """
 
+    outdir = JobDirectories().out
+    """The output directory as the tool sees it, in every job."""
+
     def __init__(
         self,
         referenced_files: MutableSequence[Any],
@@ -119,9 +122,15 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         return found if found is not None else super().mapper(src)
 
     def reversemap(self, target: str) -> tuple[str, str] | None:
-        """What lies at a place. Of a literal cwltool gives the contents for its location; here it keeps its own."""
+        """The input at a path. cwltool returns the contents of a literal as its location; here it keeps its own.
+
+        A literal that InitialWorkDirRequirement puts into the output directory is a file like any other there: the
+        worker wrote it, and lists it with its location and checksum.
+        """
         found: tuple[str, str] | None = super().reversemap(target)
-        return (found[0], found[0]) if found and found[0].startswith("_:") else found
+        if found is None or not found[0].startswith("_:"):
+            return found
+        return None if target.startswith(f"{self.outdir}/") else (found[0], found[0])
 
     def _real(self, location: str) -> str:
         return location if self._remote is None else self._remote.real(location)

@@ -43,6 +43,7 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         self.strangers: list[str] = []
         """Locations of a settled output object that are neither in the output directory nor on this machine."""
         self._places: dict[str, str] | None = None
+        self._tool_outdirs = result.tool_outdirs
         self._children: dict[str, list[str]] = {"": []}
         for path in self.entries:
             self._note(path)
@@ -64,6 +65,19 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         if path == self.outdir:
             return ""
         return path[len(self.outdir) + 1 :].rstrip("/") if path.startswith(self.outdir + "/") else None
+
+    def as_seen(self, place: str) -> str:
+        """A path or file URL below the real output directory, as the tool was promised it; any other unchanged."""
+        if not self._tool_outdirs:
+            return place
+        path = uri_file_path(place) if place.startswith("file:///") else place
+        if not path.startswith("/") or self.relative(path) is not None:
+            return place
+        for root in self._tool_outdirs:
+            if path == root or path.startswith(f"{root}/"):
+                seen = self.outdir + path[len(root) :]
+                return seen if path is place else file_uri(seen)
+        return place
 
     def entry(self, path: str) -> ProducedFile | None:
         """What the worker said of this path, if it lies in the output directory and is there."""
@@ -259,6 +273,24 @@ def add_checksums(found: Any, listing: ListingFs) -> None:
             entry = listing.entry(file["location"])
             if entry is not None and entry.sha1:
                 file["checksum"] = f"sha1${entry.sha1}"
+
+
+def name_as_seen(value: Any, listing: ListingFs) -> None:
+    """Replace the real path of the job's output directory by the promised one in every File and Directory, in place.
+
+    A tool without a container sees its real directory, and may write that path where an ``outputEval`` reads it.
+    """
+    if isinstance(value, list):
+        for item in value:
+            name_as_seen(item, listing)
+    elif isinstance(value, dict):
+        if value.get("class") in ("File", "Directory"):
+            for key in ("path", "location"):
+                if isinstance(value.get(key), str):
+                    value[key] = listing.as_seen(value[key])
+        for key, item in value.items():
+            if key != "contents" and isinstance(item, dict | list):
+                name_as_seen(item, listing)
 
 
 def settle(value: Any, listing: ListingFs) -> None:

@@ -28,7 +28,7 @@ from gridcwl.cwl.access import InputFs, mend_all, name_directories, name_literal
 from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
-from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, note_directories, settle
+from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, name_as_seen, note_directories, settle
 from gridcwl.cwl.messages import NOT_THERE, SEVERAL, tidy
 from gridcwl.cwl.output_objects import check_outputs
 from gridcwl.cwl.placement import placement_of
@@ -136,6 +136,8 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
             if isinstance(builder.fs_access, ListingFs):
                 add_checksums(more.get("context"), builder.fs_access)
             value = evaluate(expression, *arguments, **more)
+            if isinstance(builder.fs_access, ListingFs):
+                name_as_seen(value, builder.fs_access)
             name_literals(value)
             return value
 

@@ -94,6 +94,9 @@ class JobResult:
     empty for the bare command, and where an engine keeps none."""
     fetched: tuple[str, ...] = ()
     """The URLs that inputs were in fact read from, where a job had a choice."""
+    tool_outdirs: tuple[str, ...] = ()
+    """The paths by which a tool without a container knew its output directory, where an ``outputEval`` may meet them.
+    They only ever lead to ``files``."""
     format: Literal["gridcwl-result/1"] = RESULT_FORMAT
 
 

@@ -124,6 +124,8 @@ class _Attempt:
 
     def _collect(self, job: Plain, layout: Layout, staging: Staging, result: Plain) -> None:
         result["outdir"] = file_url(layout.out)
+        if layout.bare and job["outputs"]["globs"] is None:  # an outputEval may read paths that the tool wrote
+            result["tool_outdirs"] = layout.tool_outdirs()
         result["files"], result["escaped"], result["left"] = collect(job, layout, staging, self._control.check)
 
     def close(self) -> None:

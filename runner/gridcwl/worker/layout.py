@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from typing import Callable, Dict, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Set
 
 from gridcwl.worker.failure import Failure
 from gridcwl.worker.replace import Prefixes
@@ -83,10 +83,16 @@ class Layout:
 
     def promised(self) -> Prefixes:
         """From any of the real paths that a bare tool may have written, back to the promised ones."""
-        roots = {self.workdir, os.path.realpath(self.workdir), self._link or self.workdir}
         return Prefixes(
-            {root + real[len(self.workdir) :]: seen for root in roots for seen, real in self.folders.items()}
+            {root + real[len(self.workdir) :]: seen for root in self._roots() for seen, real in self.folders.items()}
         )
+
+    def tool_outdirs(self) -> List[str]:
+        """The paths by which a bare tool may know its output directory."""
+        return sorted(root + self.out[len(self.workdir) :] for root in self._roots())
+
+    def _roots(self) -> Set[str]:
+        return {self.workdir, os.path.realpath(self.workdir), self._link or self.workdir}
 
     def close(self) -> None:
         """Remove the temporary link, if one was needed."""

@@ -62,6 +62,7 @@ def new(job_id: str, usage: Plain) -> Plain:
         "element": "",
         "image": "",
         "fetched": [],
+        "tool_outdirs": [],
         "format": FORMAT,
     }
 
