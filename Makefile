@@ -15,9 +15,12 @@ WORKERS ?= $(shell nproc)
 PYTEST_ARGS ?=
 # what runs in the testbed, for tests and for you
 TESTBED ?= oidc,xrootd,rucio,dirac
+# how make conformance runs jobs
+WAYS ?= docker podman no-container rucio dirac
 BIN := $(VENV)/bin
 # what podman is given of docker's images
 TEST_IMAGES := debian:trixie-slim debian:stable-slim python:3-slim alpine:latest bash:4.4
+OLDER_IMAGES := debian:stretch-slim python:2-slim python:2.7.15-alpine3.7 python:3 bash:4.4.12
 # what a development machine needs beside Python: JavaScript in CWL is evaluated by node
 SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
 
@@ -60,6 +63,18 @@ test: install images-test images-demo images-testbed podman ## all tests, with t
 .PHONY: testbed
 testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,xrootd,rucio for some of it
 	@$(BIN)/gridcwl testbed up --with $(TESTBED)
+
+.PHONY: conformance
+conformance: install images-testbed ## CWL's cases of all versions in all ways: writes docs/reference/conformance.md (WAYS=docker VERSIONS=v1.2)
+	@scripts/images conformance
+	scripts/podman $(TEST_IMAGES) $(OLDER_IMAGES)
+	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
+	box=$$(mktemp -d /tmp/gridcwl-conformance-XXXXXX)
+	chmod 711 $$box
+	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box/testbed"; rmdir "$$box"' EXIT
+	$(BIN)/gridcwl testbed up --dir "$$box/testbed" --with $(TESTBED) --light-pilots 6
+	eval "$$($(BIN)/gridcwl testbed env --dir "$$box/testbed")"
+	$(BIN)/python -m tests.conformance.table --workers $(WORKERS) --ways $(WAYS) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .PHONY: conformance-rucio
 conformance-rucio: install ## all CWL conformance cases with their files in Rucio, on the testbed

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,46 @@ CWL_CONFORMANCE to a folder that holds conformance_tests.yaml, as from
 """
 
 
-def suite_folder() -> Path | None:
-    """The folder with ``conformance_tests.yaml``; None if it is nowhere."""
-    beside = HERE.parents[1].parent / "shared" / "conformance"
-    for folder in (os.environ.get("CWL_CONFORMANCE"), beside):
-        if folder and (Path(folder) / "conformance_tests.yaml").is_file():
-            return Path(folder)
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Where the cases of a version of CWL are."""
+
+    variable: str
+    files: tuple[str, ...] = ("conformance_tests.yaml",)
+    development: bool = False
+
+
+VERSIONS = {
+    "v1.0": Version("CWL_CONFORMANCE_V10", ("conformance_test_v1.0.yaml", "conformance_tests.yaml")),
+    "v1.1": Version("CWL_CONFORMANCE_V11"),
+    "v1.2": Version("CWL_CONFORMANCE"),
+    "v1.3": Version("CWL_CONFORMANCE_V13", development=True),
+}
+
+
+def suite_file(version: str = "v1.2") -> Path | None:
+    """The file that lists the cases of a version; None if it is nowhere."""
+    where = VERSIONS[version]
+    beside = HERE.parents[1].parent / "shared" / "conformance" if version == "v1.2" else None
+    for folder in (os.environ.get(where.variable), beside):
+        for name in where.files:
+            if folder and (Path(folder) / name).is_file():
+                return Path(folder) / name
     return None
 
 
-def load_cases() -> list[dict[str, Any]]:
+def suite_folder(version: str = "v1.2") -> Path | None:
+    """The folder of the cases, from which their paths count; None if it is nowhere."""
+    file = suite_file(version)
+    return file and file.parent
+
+
+def load_cases(version: str = "v1.2") -> list[dict[str, Any]]:
     """All cases, as cwltest reads them."""
-    folder = suite_folder()
-    if folder is None:
+    file = suite_file(version)
+    if file is None:
         return []
-    cases, _ = load_and_validate_tests(str(folder / "conformance_tests.yaml"))
+    cases, _ = load_and_validate_tests(str(file))
     return [_plain(case) for case in cases]
 
 
@@ -51,10 +77,14 @@ def _plain(case: dict[str, Any]) -> dict[str, Any]:
     return {**case, "id": shortname(case["id"]), "tags": case.get("tags", [])}
 
 
-def expected_failures(way: str) -> dict[str, str]:
-    """Case id -> why it cannot pass this way (``docker``, ``podman`` or ``no-container``)."""
+def expected_failures(way: str, version: str = "v1.2") -> dict[str, str]:
+    """Case id -> why it cannot pass this way (``docker``, ``podman``, ``no-container``, ``rucio`` or ``dirac``)."""
     entries = YAML(typ="safe").load((HERE / "expected.yaml").read_text("utf-8")) or []
-    return {entry["id"]: entry["reason"] for entry in entries if way in entry["ways"]}
+    return {
+        entry["id"]: entry["reason"]
+        for entry in entries
+        if way in entry["ways"] and version in entry.get("versions", VERSIONS)
+    }
 
 
 class CaseFailed(AssertionError):

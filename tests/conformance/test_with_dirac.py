@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .cases import CaseFailed, expected_failures, load_cases, run_case, suite_folder
-from .test_with_rucio import with_local_files
+from .output_objects import with_local_files
+from .table import CONFIG
 
 if TYPE_CHECKING:
     from gridcwl.testbed.dirac.service import DiracService
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 ALL = load_cases()
 SAMPLE = 40
 CASES = ALL if os.environ.get("GRIDCWL_ALL_CASES") else [ALL[n * len(ALL) // SAMPLE] for n in range(SAMPLE) if ALL]
-
-CONFIG = """
-[dirac]
-longest_pause = 2
-[dirac.engines]
-"*" = ["docker"]
-"""
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .cases import CaseFailed, expected_failures, load_cases, run_case, suite_folder
+from .output_objects import with_local_files
 
 if TYPE_CHECKING:
     from gridcwl.testbed.rucio.service import RucioService
@@ -34,22 +35,6 @@ def as_runner(rucio: RucioService, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     clean_cached_config()
     yield
     clean_cached_config()
-
-
-def with_local_files(value: Any) -> Any:
-    """The output object with the downloaded files in place of those in Rucio; cwltest looks at files of this machine.
-
-    Whatever a job has made has to be in Rucio; only inputs that a document brought along are of this machine.
-    """
-    if isinstance(value, list):
-        return [with_local_files(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {key: with_local_files(item) for key, item in value.items()}
-    if str(value.get("location", "")).startswith("rucio://"):
-        assert Path(value["path"]).exists(), f"{value['location']} was not downloaded"
-        made["location"] = Path(value["path"]).as_uri()
-    return made
 
 
 @pytest.mark.conformance
