@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import fnmatch
 import io
+import posixpath
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -25,6 +26,10 @@ _ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 """Bytes of names that are not UTF-8, and characters of Unicode's private area that stand for them while cwltool, which
 cannot put them into URLs, has them in its hands."""
 _REAL = {alias: byte for byte, alias in _ALIASES.items()}
+
+
+_ROUNDABOUT = re.compile(r"/\.{0,2}/|/\.{1,2}$")
+"""In a path that says the same as a shorter one: ``a/../b``, ``./b``, ``a//b``."""
 
 
 class ListingFs(StdFsAccess):  # type: ignore[misc]
@@ -62,6 +67,8 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         """The path below the output directory, ``""`` for the directory itself, None for what lies elsewhere."""
         if path.startswith("file://"):
             path = uri_file_path(path)
+        if _ROUNDABOUT.search(path):
+            path = posixpath.normpath(path)
         if path == self.outdir:
             return ""
         return path[len(self.outdir) + 1 :].rstrip("/") if path.startswith(self.outdir + "/") else None
