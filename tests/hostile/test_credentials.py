@@ -129,6 +129,18 @@ def test_a_redirection_to_a_host_that_was_named_too_takes_them_along(bench: Benc
     assert shown_to(theirs) == BOTH
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_refused_after_a_redirection_is_told_how_to_name_the_other_host(
+    bench: Bench, ours: Dav, theirs: Dav, status: int
+):
+    theirs.refuses["GET"] = status
+    ours.elsewhere = theirs.url
+    result = bench.run(reading(davs(ours, "x"), location="rucio://s/x"))
+    assert f"HTTP {status} " in result["reason"]
+    assert f" from {theirs.url}, where it redirects to; no token or proxy was sent there" in result["reason"]
+    assert "trusted_storage" in result["reason"]
+
+
 def test_a_host_that_has_sent_us_on_gets_no_connection_that_was_opened_with_the_proxy(ours: Dav):
     ours.put("x", b"data")
     web.drained(web.request("GET", ours.url + "x", trusted=Trusted([ours.url])))

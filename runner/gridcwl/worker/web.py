@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     reason: str
     headers: email.message.Message
     body: http.client.HTTPResponse
+    stranger: str = ""
+    """The server that a redirection led to and that got neither token nor proxy; empty if there is none."""
 
 
 def shown(url: str) -> str:
@@ -66,6 +68,7 @@ def request(
     Raises:
         Unavailable: the server cannot be reached, or sends us round in circles.
     """
+    first = url
     for _ in range(_HOPS):
         parts = urlsplit(url)
         if parts.scheme not in _SECURE:
@@ -78,7 +81,9 @@ def request(
             sent["Content-Length"] = str(size)
         answer = _sent(method, url, sent, body, known=known)
         if answer.status not in (301, 302, 303, 307, 308) or "Location" not in answer.headers:
-            return answer
+            if url is first or known or not trusted.covers(first):
+                return answer
+            return answer._replace(stranger=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/")
         drained(answer)
         there = _redirected(url, answer.headers["Location"])
         if _SECURE[parts.scheme] and not _SECURE.get(urlsplit(there).scheme, True):
@@ -99,6 +104,11 @@ def drained(answer: Answer) -> None:
 def explained(answer: Answer, url: str) -> Unavailable:
     """What a refusal means."""
     drained(answer)
+    if answer.stranger and answer.status in (401, 403):
+        return Unavailable(
+            f"{shown(url)}: HTTP {answer.status} {answer.reason} from {answer.stranger}, where it redirects to; "
+            "no token or proxy was sent there (trusted_storage can name it)"
+        )
     hint = {
         401: " (is there a valid token or proxy?)",
         403: " (the token or proxy does not allow it)",
