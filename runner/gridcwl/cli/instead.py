@@ -49,9 +49,9 @@ def _drawn(options: Options) -> str:
 
 
 def _template(options: Options) -> str:
-    from gridcwl.cwl import inputs
+    from gridcwl.cwl.templates import template
 
-    return inputs.template(_document(options).process)
+    return template(_document(options).process)
 
 
 def _help(options: Options) -> str:

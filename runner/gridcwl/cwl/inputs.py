@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import logging
 import math
 import os
@@ -38,7 +37,7 @@ from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.cwl.schema_errors import described, findings
 from gridcwl.cwl.text_limits import check_text
-from gridcwl.errors import DocumentError, InputError, UnsafePath
+from gridcwl.errors import InputError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean, near_files
@@ -514,19 +513,3 @@ def plain(value: Any) -> Any:
             remedy="Give it as a string, if the tool understands it; infinity is written .inf.",
         )
     return value
-
-
-def template(process: Process) -> str:
-    """An input object to fill in, as YAML (``--make-template``)."""
-    from cwltool.main import make_template
-
-    text = io.StringIO()
-    with problems(DocumentError, "No template can be made"):
-        try:
-            make_template(process, text)
-        except IndexError as error:
-            raise DocumentError(
-                "No template can be made: an input can hold nothing but null",
-                remedy="Give the items of its array another type than 'null'.",
-            ) from error
-    return text.getvalue()

@@ -21,6 +21,7 @@ from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.schema_errors import Finding, described
 from gridcwl.cwl.sources import place
+from gridcwl.cwl.symbols import noted_symbols
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near
 
@@ -97,6 +98,11 @@ def made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Proc
     Raises:
         DocumentError: a step lacks an input, names one or an output that does not exist, or steps form a circle.
     """
+    with noted_symbols(document, loading):
+        return _made(document, loading, make)
+
+
+def _made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Process]) -> Process:
     check(document, loading)
     try:
         return make(document, loading)

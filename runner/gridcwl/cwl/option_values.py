@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from cwltool.process import shortname
 from ruamel.yaml.error import YAMLError
 from schema_salad.utils import yaml_no_ts
 
+from gridcwl.cwl import symbols
 from gridcwl.cwl.text_limits import check_text
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
@@ -164,7 +166,7 @@ def _number(text: str, kind: type[int] | type[float], what: str) -> Any:
 
 
 def _symbol(text: str, symbols: tuple[str, ...]) -> str:
-    if text in symbols or text in [symbol.rpartition("/")[2] for symbol in symbols]:
+    if text in symbols or text in [re.split("[/:#]", symbol)[-1] for symbol in symbols]:
         return text
     close = did_you_mean(text, symbols)
     raise Misfit(f"{text} is not one of {', '.join(symbols)}", close)
@@ -213,8 +215,9 @@ def kind_of_input(process: Process, parameter: Any) -> Kind:
     """The type of an input of a loaded document."""
     requirement, _ = process.get_requirement("SchemaDefRequirement")
     named = {str(one["name"]): one for one in (requirement or {}).get("types", ()) if "name" in one}
-    prefixes = {str(url): f"{name}:" for name, url in dict(process.metadata.get("$namespaces") or {}).items()}
-    return _Types(named, prefixes).kind(parameter["type"], str(parameter["id"]), ())
+    return _Types(named, symbols.prefixes(process.metadata.get("$namespaces"))).kind(
+        parameter["type"], str(parameter["id"]), ()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,8 @@ class _Types:
         name = str(written.get("name") or where)
         kind = written.get("type")
         if kind == "enum":
-            return Member("enum", symbols=tuple(self._symbol(one, name, where) for one in written["symbols"]))
+            shown = (symbols.written(one, (name, where), self.prefixes) for one in written["symbols"])
+            return Member("enum", symbols=tuple(shown))
         if kind == "array":
             return Member("array", item=self.kind(written["items"], where, above))
         if kind == "record":
@@ -256,16 +260,6 @@ class _Types:
         if known is not None:
             return self._member(known, where, (*above, written))
         return Member("File" if written == "stdin" else shortname(written))
-
-    def _symbol(self, uri: str, name: str, where: str) -> str:
-        """A symbol as the document has it: salad has made a URI of it."""
-        for above in (f"{name}/", f"{where}/"):
-            if uri.startswith(above):
-                return uri.removeprefix(above)
-        for url, prefix in self.prefixes.items():
-            if uri.startswith(url):
-                return prefix + uri.removeprefix(url)
-        return shortname(uri) if "#" in uri else uri
 
 
 def _doc(written: Any) -> str:

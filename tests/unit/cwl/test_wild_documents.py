@@ -101,7 +101,8 @@ def test_outputs_that_an_output_object_does_not_name_are_null(bench):
 
 
 def test_what_cannot_be_drawn_or_filled_in_is_said(bench):
-    from gridcwl.cwl import inputs, show
+    from gridcwl.cwl import show
+    from gridcwl.cwl.templates import template
 
     nothing = {"x": {"type": {"type": "array", "items": ["null"]}}}
     path = bench.write("empty.cwl", workflow(nothing, {}))
@@ -109,4 +110,4 @@ def test_what_cannot_be_drawn_or_filled_in_is_said(bench):
     with pytest.raises(DocumentError, match="it has no steps"):
         show.drawn(document)
     with pytest.raises(DocumentError, match="nothing but null"):
-        inputs.template(document.process)
+        template(document.process)
