@@ -89,6 +89,10 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package
 	GRIDCWL_STARTS=$(or $(STARTS),200) $(BIN)/pytest tests/integration/test_imports.py $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: install ## FUZZ=2000 generated documents through gridcwl and through cwltool: equal outputs, or both refuse (SEED=1)
+	@GRIDCWL_FUZZ=$(or $(FUZZ),2000) GRIDCWL_FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/fuzz/test_against_cwltool.py $(PYTEST_ARGS)
+
 .PHONY: fuzz-decoders
 fuzz-decoders: install ## FUZZ_SECONDS=600 of hostile archives, reports, results, jobs, output and input objects; round by round with seeds 1, 2, 3 ...
 	@end=$$((SECONDS + $(or $(FUZZ_SECONDS),600))); seed=0

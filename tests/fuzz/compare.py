@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 _UNNAMED = re.compile(r"\b[0-9a-f]{40}\b")
 """What cwltool calls the file for the standard output of a tool that gives it no name."""
-_NUMBER = re.compile(r"_\d+(?=/|$)")
+_NUMBER = re.compile(r"(_\d+)+(?=[./]|$)")
 """What tells outputs of one name apart. cwltool puts literal directories of one name all into one place."""
 _OUTDIR = re.compile(r"\boutdir-\w{8}\b")
 """What cwltool calls the output directory itself, where it is an output; gridcwl calls it ``out``."""

@@ -30,17 +30,17 @@ class Difference:
 
 CWLTOOL_REFUSES = (
     Difference(
+        "cwltool takes the # in a file name for the begin of a fragment; gridcwl allows any name",
+        r"Unhandled error, try again with --debug for more information:\s+'[^']*/ha'",
+    ),
+    Difference(
         "cwltool moves an output file before it comes to the second output that speaks of it, and falls over",
         r"Unhandled error, try again with --debug for more information:\s+"
-        r"('file://|\[Errno (2|17|21|20|39)\]|\[\('|Cannot|Destination path)",
+        r"('(file:/)?/|\[Errno (2|17|21|20|39)\]|\[\('|Cannot|Destination path)",
     ),
     Difference(
         "cwltool has moved the target of a symbolic link in an output before it takes the link's checksum",
         r"Input object failed validation:\s+\[Errno 2\] No such file or directory: '[^']*/outdir-",
-    ),
-    Difference(
-        "cwltool takes the # in a file name for the begin of a fragment; gridcwl allows any name",
-        r"Unhandled error, try again with --debug for more information:\s+'[^']*/ha'",
     ),
     Difference(
         "cwltool takes the place where it staged a literal File for one that stays",
@@ -54,6 +54,14 @@ CWLTOOL_REFUSES = (
         "cwltool cannot hand a literal Directory through a tool",
         r"Does not exist or is not a Directory: '_:",
     ),
+    Difference(
+        "cwltool wants every optional output of a step in cwl.output.json; of a lone tool it does not",
+        r"Output is missing expected field",
+    ),
+    Difference(
+        "cwltool cannot load a document whose secondaryFiles is one pattern and not a list",
+        r"couldn't load this CWL file[\s\S]*'str' object has no attribute 'get'",
+    ),
 )
 
 
@@ -64,6 +72,10 @@ GRIDCWL_REFUSES = (
     Difference(
         "gridcwl does not let a tool write its standard output through the link to an input of the same name",
         r"The tool's output stream cannot be \S+, where an input is",
+    ),
+    Difference(
+        "gridcwl refuses a minimum above its maximum, and amounts that are negative; cwltool runs with them",
+        r"(cores|ram|tmpdir|outdir)(Min|Max)( of its ResourceRequirement)? is \S+, (but|which)",
     ),
 )
 

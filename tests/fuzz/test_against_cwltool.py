@@ -11,6 +11,8 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -19,10 +21,13 @@ from .compare import Misdescribed, comparable, described, directories, lost
 from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, known
 from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
-from .workflows import Case, cases
+from .workflows import Case, cases, wild_tool
 
-EXAMPLES = int(os.environ.get("GRIDCWL_FUZZ", "500"))
+WANTED = os.environ.get("GRIDCWL_FUZZ", "")
+EXAMPLES = int(WANTED or "450")
 SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
+WILD = EXAMPLES // 10 if WANTED else 20
+"""Tools as people write them, beside the others; a longer run has such tools in its workflows as well."""
 PARTS = 4
 """Tests that the examples are spread over, for both cores."""
 ENOUGH = 100
@@ -59,9 +64,14 @@ def verdict(theirs: Ended, ours: Ended) -> str:
     return LOST if lost(theirs.outputs) else verdict_on_outputs(theirs, ours)
 
 
+def produced(ended: Ended) -> Any:
+    """The output object, comparable, without what is null: a tool's cwl.output.json may leave that out."""
+    return {name: value for name, value in comparable(ended.outputs, ended.outdir).items() if value is not None}
+
+
 def verdict_on_outputs(theirs: Ended, ours: Ended) -> str:
     """As :func:`verdict`, of two runs that ended well."""
-    found, expected = comparable(ours.outputs, ours.outdir), comparable(theirs.outputs, theirs.outdir)
+    found, expected = produced(ours), produced(theirs)
     if found != expected and len(directories(theirs.outputs)) < len(directories(ours.outputs)):
         return MERGED
     assert found == expected, f"the outputs differ:\ncwltool {expected}\ngridcwl {found}"
@@ -78,7 +88,7 @@ def test_gridcwl_gives_what_cwltool_gives(part: int, tmp_path: Path) -> None:
 
     @seed(SEED * PARTS + part)
     @settings(max_examples=-(-EXAMPLES // PARTS), deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(cases())
+    @given(cases(with_wild=bool(WANTED)))
     def agree(case: Case) -> None:
         with written(case.document, case.inputs, case.files, tmp_path / "case"):
             theirs, ours = by_cwltool(tmp_path / "case"), by_gridcwl(tmp_path / "case")
@@ -99,3 +109,17 @@ def test_gridcwl_gives_what_cwltool_gives(part: int, tmp_path: Path) -> None:
         return
     assert counts["both refused"] < MOST_REFUSED * counts["run"], f"too many refusals: {counts}"
     assert counts["known differences"] < MOST_KNOWN * counts["run"], f"too many known differences: {differences}"
+
+
+@pytest.mark.node
+@pytest.mark.timeout(300 + WILD * 2)
+def test_gridcwl_gives_what_cwltool_gives_for_tools_as_people_write_them(tmp_path: Path) -> None:
+    for number in range(1000 * SEED, 1000 * SEED + WILD):
+        case = wild_tool(Random(number))
+        with written(case.document, case.inputs, case.files, tmp_path / "case"):
+            theirs, ours = by_cwltool(tmp_path / "case"), by_gridcwl(tmp_path / "case")
+        try:
+            verdict(theirs, ours)
+        except AssertionError as error:
+            error.add_note(f"number {number}:\n{case!r}")
+            raise

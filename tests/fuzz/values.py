@@ -33,6 +33,15 @@ TEXTS = (
 )
 DOCUMENT_TEXTS = ("", "a", "-x", "--long", "a b", "é", "'", '"', ",", ":", "\\", "1", "=", "--k=")
 """What may be written into a document without being an expression."""
+SYMBOLS = (
+    ("one", "two", "x-y"),
+    ("a/b", "c/d"),
+    ("edam:format", "x:y"),
+    ("1", "2.5", "true"),
+    ("é", "a b", "*"),
+    ("fr", "FR", "f.r", "null"),
+)
+"""Of enums."""
 INTS = (0, 1, -1, 7, 10, 2**31 - 1, -(2**31))
 LONGS = (*INTS, 2**31, 2**53 + 1, 10**18, -(2**63))
 FLOATS = (0.0, 1.0, -1.5, 0.1, 1e-10, 1e10, 1e16, 1e21, 1e22, 1e30, 123456789.125, 3.0000001, -2.5e-7)
@@ -61,6 +70,8 @@ class World:
     js: bool
     files: dict[str, str] = field(default_factory=dict)
     """Input files and what is in them."""
+    wild: bool = False
+    """Whether it may have what people write beside what is in tutorials."""
 
     def pick(self, *choices: Any) -> Any:
         """One of the choices; the first is the simplest."""
@@ -83,7 +94,9 @@ class World:
 def scalars(world: World) -> Any:
     """A type without parts."""
     kind = world.pick("string", "int", "long", "float", "double", "boolean", "enum", "string")
-    return {"type": "enum", "symbols": ["one", "two", "x-y"]} if kind == "enum" else kind
+    return (
+        {"type": "enum", "symbols": [*(world.pick(*SYMBOLS) if world.wild else SYMBOLS[0])]} if kind == "enum" else kind
+    )
 
 
 def types(world: World, depth: int = 2, *, files: bool = True) -> Any:
@@ -102,8 +115,23 @@ def types(world: World, depth: int = 2, *, files: bool = True) -> Any:
     if kind == "optional":
         return ["null", types(world, depth - 1, files=files)]
     if kind == "union":
-        return world.pick(["string", "int"], ["null", "boolean", "string"], ["double", "string"])
+        return unions(world, depth)
     return scalars(world)
+
+
+def unions(world: World, depth: int) -> list[Any]:
+    """A type with alternatives."""
+    plain: list[Any] = world.pick(["string", "int"], ["null", "boolean", "string"], ["double", "string"])
+    if not (world.wild and depth > 1 and world.chance(3)):
+        return plain
+    record = {"type": "record", "fields": [{"name": "p", "type": scalars(world)}]}
+    choices: tuple[list[Any], ...] = (
+        [*plain, array_of("string")],
+        ["null", record],
+        [array_of(array_of("int")), "null"],
+        [array_of(record), record],
+    )
+    return list(world.pick(*choices))
 
 
 def is_array(kind: Any) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from . import values as v
-from .tools import Process, processes
+from .tools import Process
+from .tools import processes as usual
 from .values import World
+from .wild import wild
 
 VERSIONS = ("v1.2", "v1.2", "v1.2", "v1.1", "v1.0")
 
@@ -54,6 +57,11 @@ class Scope:
         if fitting and not self.world.chance(4):
             return str(self.world.pick(*reversed(fitting)))
         return self.new_input(kind)
+
+
+def processes(world: World) -> Process:
+    """Any tool."""
+    return wild(world) if world.wild and world.chance() else usual(world)
 
 
 def link(scope: Scope, kind: Any) -> dict[str, Any]:
@@ -233,12 +241,22 @@ def input_value(world: World, kind: Any) -> Any:
 
 
 @st.composite
-def cases(draw: Any) -> Case:
-    """A tool or a workflow, with inputs."""
+def cases(draw: Any, *, with_wild: bool) -> Case:
+    """A tool or a workflow, with inputs; with what people write, if that is wanted."""
     # One source of chance: drawn one by one, hypothesis would spend five of six cases on variations of the sixth.
     random = draw(st.randoms(use_true_random=False))
-    world = World(random, random.choice(VERSIONS), random.choice((False, True)))
-    process = workflow(world, 2) if not world.chance(4) else processes(world)
+    world = World(random, random.choice(VERSIONS), random.choice((False, True)), wild=with_wild)
+    return case_of(world, workflow(world, 2) if not world.chance(2 if with_wild else 4) else processes(world))
+
+
+def wild_tool(random: Random) -> Case:
+    """A tool as people write it, with inputs."""
+    world = World(random, random.choice(VERSIONS), random.choice((False, True)), wild=True)
+    return case_of(world, wild(world))
+
+
+def case_of(world: World, process: Process) -> Case:
+    """The process with a version and with inputs."""
     document = {"cwlVersion": world.version, **copy.deepcopy(process.document)}
     inputs = {name: input_value(world, kind) for name, kind in process.inputs.items()}
     kinds = process.inputs
