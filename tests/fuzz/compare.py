@@ -131,3 +131,13 @@ def directories(value: Any) -> set[str]:
             return {value["location"]}
         return set().union(*map(directories, value.values()))
     return set()
+
+
+def apart(value: Any) -> bool:
+    """Whether a File has a secondary file in another folder than its own."""
+    if isinstance(value, list):
+        return any(map(apart, value))
+    if isinstance(value, dict):
+        beside = value.get("secondaryFiles", ()) if value.get("class") == "File" else ()
+        return any(_path(one).parent != _path(value).parent for one in beside) or any(map(apart, value.values()))
+    return False

@@ -66,6 +66,7 @@ CWLTOOL_REFUSES = (
 
 
 LOST = "cwltool's output object speaks of a file that it has moved to the place of another output"
+APART = "cwltool puts a secondary file elsewhere than its primary file, because another output has it too"
 MERGED = "cwltool puts all Directories of one name into one place, where their files mix; gridcwl numbers them"
 
 GRIDCWL_REFUSES = (

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from .compare import Misdescribed, comparable, described, directories, lost
-from .differences import CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, known
+from .compare import Misdescribed, apart, comparable, described, directories, lost
+from .differences import APART, CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, known
 from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, written
 from .workflows import Case, cases, wild_tool
@@ -74,6 +74,8 @@ def verdict_on_outputs(theirs: Ended, ours: Ended) -> str:
     found, expected = produced(ours), produced(theirs)
     if found != expected and len(directories(theirs.outputs)) < len(directories(ours.outputs)):
         return MERGED
+    if found != expected and apart(theirs.outputs) and not apart(ours.outputs):
+        return APART
     assert found == expected, f"the outputs differ:\ncwltool {expected}\ngridcwl {found}"
     return "the same"
 
