@@ -82,9 +82,13 @@ def missing(package: str, purpose: str = "") -> ConfigError:
 
 
 def extra_of(package: str) -> str:
-    """The extra of gridcwl that brings a package, as it is imported; empty if none does."""
+    """The extra of gridcwl that brings a package, as it is imported; empty if none does or gridcwl is not installed."""
+    try:
+        requirements = metadata.requires("gridcwl") or []
+    except metadata.PackageNotFoundError:  # a source tree on PYTHONPATH
+        requirements = []
     wanted = package.partition(".")[0].lower().replace("_", "-")
-    for line in metadata.requires("gridcwl") or ():
+    for line in requirements:
         name, _, marker = line.partition(";")
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
         distribution = re.split(r"[^\w.-]", name.strip(), maxsplit=1)[0].lower().replace("_", "-")

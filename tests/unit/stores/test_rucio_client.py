@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from rucio_builders import client_of, fake_server, now
 
-from gridcwl.errors import StoreError
+from gridcwl import imports
+from gridcwl.errors import ConfigError, StoreError
 from gridcwl.stores.rucio.client import RucioClient, RucioProblem, token_end
 
 exception = pytest.importorskip("rucio.common.exception")
@@ -121,11 +122,17 @@ def test_streams_come_as_lists(tmp_path: Path) -> None:
 def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name == "rucio" or name.startswith("rucio.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [_NoRucio(), *sys.meta_path])
-    with pytest.raises(StoreError) as raised:
+    with pytest.raises(ConfigError, match="Rucio needs the Python package rucio") as raised:
         now(RucioClient().call("whoami"))
-    assert raised.value.remedy == "pip install gridcwl[rucio]"
+    assert raised.value.remedy == "pip install 'gridcwl[rucio]'"
+
+
+def test_from_a_source_tree_the_message_names_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "path", [])  # nor is there metadata of gridcwl
+    assert imports.missing("rucio", "Rucio").remedy == "pip install rucio"
 
 
 class _NoRucio:
