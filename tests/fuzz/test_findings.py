@@ -160,3 +160,19 @@ def test_an_output_object_may_not_leave_the_output_directory_in_a_roundabout_way
         ours = by_gridcwl(tmp_path / "case")
     assert ours.code == 1
     assert not list(ours.outdir.rglob("hostname"))
+
+
+def test_a_directory_of_inputs_keeps_the_secondary_files_that_were_found_by_pattern(tmp_path: Path) -> None:
+    document = tool(
+        requirements={
+            "InlineJavascriptRequirement": {},
+            "InitialWorkDirRequirement": {
+                "listing": ["$({class: 'Directory', basename: 'made', listing: [inputs.r]})"]
+            },
+        },
+        inputs={"r": {"type": "File", "secondaryFiles": [".idx", "^.dat"]}},
+        baseCommand="true",
+        outputs={"d": port("Directory", glob="made")},
+    )
+    files = {"a.txt": "x", "a.txt.idx": "y", "a.dat": "z"}
+    check(tmp_path, document, {"r": {"class": "File", "location": "a.txt"}}, files)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +315,7 @@ def _may_be_followed(path: Path, publication: _Publication) -> bool:
     allowed = target.is_relative_to(publication.scratch) or any(
         str(parent) in publication.inputs for parent in (*path.parents, target, *target.parents)
     )
-    if not allowed and target.exists():
+    if not allowed and not _is_beside_an_input(target, publication.inputs) and target.exists():
         raise OutputError(
             f"The output Directory {path.parent.name} has a symbolic link out of it: {path.name} leads to {target}",
             remedy="A tool's links may lead to its inputs and outputs only; let it copy the file.",
@@ -322,6 +323,18 @@ def _may_be_followed(path: Path, publication: _Publication) -> bool:
     if not target.exists():
         log.warning("%s is a symbolic link to %s, which is not there; it is left out", path.name, target)
     return target.exists()
+
+
+def _is_beside_an_input(target: Path, inputs: frozenset[str]) -> bool:
+    """Whether a path may be a secondary file of an input, found by a pattern: a/b.bam.bai and a/b.bai of a/b.bam."""
+    name, roots = target.name, _roots(inputs)
+    return any(sign == "." and f"{target.parent}/{name[:at]}" in roots for at, sign in enumerate(name) if at)
+
+
+@lru_cache(maxsize=1)
+def _roots(inputs: frozenset[str]) -> frozenset[str]:
+    """The paths without what follows the last dot of their names."""
+    return frozenset(str(Path(path).with_suffix("")) for path in inputs)
 
 
 def _lives_elsewhere(entry: CwlObject) -> bool:
