@@ -25,6 +25,7 @@ _APP = "gridcwl"
 _PREFIX = "GRIDCWL_"
 _ENGINES = ("docker", "podman", "singularity", "udocker", "none")
 _ON_ERROR = ("stop", "continue")
+_SOFTWARE = 'a table: root = { image = "rootproject/root:6.30" } or root = { modules = ["root/6.30"] }'
 _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -108,6 +109,8 @@ class Config:
     """Keep results for other runs, and take theirs."""
     javascript: bool | None = None
     """False refuses documents that need JavaScript."""
+    software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """Packages of SoftwareRequirement: name, image, environment modules."""
     trusted_storage: tuple[str, ...] = ()
     """URLs below which credentials may be sent, in addition to the storage elements that Rucio names."""
     max_download_mib: int | None = None
@@ -310,6 +313,22 @@ def _lists_by_site(value: Any, base: Path) -> dict[str, tuple[str, ...]]:
     return {site: _names(words, base) for site, words in value.items()}
 
 
+def _software(value: Any, _base: Path) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    if not isinstance(value, dict):
+        raise _Wrong(_SOFTWARE)
+    return tuple(_package(package, where) for package, where in value.items())
+
+
+def _package(name: str, where: Any) -> tuple[str, str, tuple[str, ...]]:
+    if not isinstance(where, dict) or not where or not where.keys() <= {"image", "modules"}:
+        raise _Wrong(_SOFTWARE)
+    image, modules = where.get("image", ""), where.get("modules", [])
+    modules = [modules] if isinstance(modules, str) else modules
+    if not isinstance(image, str) or not isinstance(modules, list) or not all(isinstance(one, str) for one in modules):
+        raise _Wrong(_SOFTWARE)
+    return name, image, tuple(modules)
+
+
 def _pack(value: Any, base: Path) -> int | str:
     return "auto" if value == "auto" else _at_least(1)(value, base)
 
@@ -413,6 +432,7 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "cache": _switch,
     "javascript": _switch,
     "trusted_storage": _storage_urls,
+    "software": _software,
     "max_download_mib": _at_least(1),
     "backend": _one_of(("local", "dirac", "diracx")),
     "dirac": _dirac,

@@ -12,7 +12,9 @@ from gridcwl.cli.parsing import Refused
 from gridcwl.worker.engine import ContainerSettings
 
 _PROVENANCE = "gridcwl writes no research object; gridcwl explain and gridcwl status show what a run did"
-_PACKAGES = "gridcwl does not resolve SoftwareRequirement; put the software into a container, or into PATH"
+_PACKAGES = (
+    "gridcwl installs no software; map packages to images or environment modules in its configuration, as [software]"
+)
 REFUSED = {
     "--provenance": _PROVENANCE,
     "--enable-user-provenance": _PROVENANCE,

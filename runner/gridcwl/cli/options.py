@@ -94,6 +94,7 @@ class Options:
     js_console: bool = False
     javascript: bool = True
     """Documents may hold JavaScript."""
+    software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     trusted_storage: tuple[str, ...] = ()
     """URLs below which credentials may be sent, in addition to those that Rucio names."""
     max_download_mib: int = 10 * 1024
@@ -203,6 +204,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         eval_timeout_s=given.eval_timeout,
         js_console=given.js_console,
         javascript=given.javascript and config.javascript is not False,
+        software=config.software,
         trusted_storage=config.trusted_storage,
         max_download_mib=config.max_download_mib or 10 * 1024,
         overrides=given.overrides,

@@ -327,6 +327,7 @@ def _backend(options: Options) -> BackendChoice:
 def evaluation(options: Options) -> EvaluationOptions:
     """How the document is loaded and its expressions are evaluated."""
     from gridcwl.cwl.context import EvaluationOptions
+    from gridcwl.cwl.software import Software
 
     return EvaluationOptions(
         containers=options.containers,
@@ -335,6 +336,7 @@ def evaluation(options: Options) -> EvaluationOptions:
         eval_timeout_s=options.eval_timeout_s,
         js_console=options.js_console,
         javascript=options.javascript,
+        software=tuple(Software(*entry) for entry in options.software),
         trusted_storage=options.trusted_storage,
         debug=options.loudness == 2,
         strict=options.strict,

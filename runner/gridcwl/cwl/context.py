@@ -17,6 +17,7 @@ from gridcwl.cwl.access import InputFs
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.resources import selected
+from gridcwl.cwl.software import Software, image_for
 from gridcwl.errors import ConfigError
 from gridcwl.model import JobDirectories, Resources, paths
 
@@ -32,6 +33,8 @@ class EvaluationOptions:
     js_console: bool = False
     javascript: bool = True
     """False refuses documents that need InlineJavascriptRequirement."""
+    software: tuple[Software, ...] = ()
+    """Where packages of SoftwareRequirement are."""
     trusted_storage: tuple[str, ...] = ()
     """URLs below which jobs may send credentials, in addition to those that the store names."""
     debug: bool = False
@@ -152,6 +155,7 @@ class JobContext(RuntimeContext):  # type: ignore[misc]
     cap_resources: bool = False
     capped: set[str]
     """The tools that were already reported to get less than they ask for."""
+    software: tuple[Software, ...] = ()
     trusted_storage: tuple[str, ...] = ()
 
     def reach(self, remote: Remote) -> None:
@@ -184,8 +188,9 @@ def job_context(options: EvaluationOptions, secrets: SecretStore) -> JobContext:
     context.outdir = context.docker_outdir = directories.out
     context.tmpdir = directories.tmp
     context.docker_tmpdir = "/tmp"  # noqa: S108  where programs look for it; the rest of an image is read-only
-    if options.default_container:
-        context.find_default_container = lambda _tool: options.default_container
+    context.software = options.software
+    if options.default_container or options.software:
+        context.find_default_container = lambda tool: image_for(tool, options.software) or options.default_container
     context.stagedir = context.docker_stagedir = directories.inputs
     context.path_mapper = StagePathMapper
     context.make_fs_access = InputFs

@@ -62,12 +62,14 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     from gridcwl.cwl.loaders import lazy_session, loader
     from gridcwl.cwl.once import share_processes, use_once
     from gridcwl.cwl.schemas import use_extensions
+    from gridcwl.cwl.software import accept_software
     from gridcwl.cwl.symbols import keep_symbols
     from gridcwl.cwl.tool import make_process
 
     use_extensions()
     use_once()
     keep_symbols()
+    accept_software()
     context = LoadingContext()
     share_processes(context)
     context.fetcher_constructor = fetcher(reading)

@@ -103,12 +103,6 @@ def bare_name(reference: str) -> str:
 
 def _requirement(found: re.Match[str]) -> Explanation:
     name = bare_name(found["name"])
-    if name == "SoftwareRequirement":
-        return Explanation(
-            f"{found['place']} SoftwareRequirement cannot be required: gridcwl does not install software on workers",
-            "Name an image that has the software in a DockerRequirement, and move SoftwareRequirement to 'hints'.",
-            unsupported=True,
-        )
     remedy = known_requirement(name) or "Put it under 'hints' if the document can do without it."
     return Explanation(f"{found['place']} the requirement {name} is not supported", remedy, unsupported=True)
 

@@ -23,6 +23,7 @@ from gridcwl.cwl.problems import route_logging
 from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.selection import Selection
+from gridcwl.cwl.software import check_software
 from gridcwl.cwl.unions import accept_known_names
 from gridcwl.errors import DocumentError, GridCWLError
 
@@ -139,6 +140,13 @@ def open_document(
     _check_lacks(document, only_check=options.only_check)
     if not options.javascript:
         refuse_javascript(document.process)
+    if not options.only_check:
+        check_software(
+            document.process,
+            options.software,
+            containers=options.containers,
+            default_image=bool(options.default_container),
+        )
     secrets = SecretStore()
     return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)
 

@@ -36,6 +36,7 @@ from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.resources import capped
 from gridcwl.cwl.schema_errors import of_output
+from gridcwl.cwl.software import with_modules
 from gridcwl.cwl.sources import place
 from gridcwl.errors import DocumentError, ExpressionError, GridCWLError, OutputError, UnsupportedError
 from gridcwl.model import (
@@ -221,12 +222,13 @@ def resolve(
             )
         directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
         staged = tuple(_staged_files(captured, name, context.remote, tool, inputs))
+        image = _image(tool, own)
         job = Job(
             id=job_id,
             run=run,
             name=name,
-            command=command,
-            image=_image(tool, own),
+            command=command if image else with_modules(command, tool, own.software),
+            image=image,
             environment={str(name): str(value) for name, value in captured.environment.items()},
             directories=directories,
             staged=staged,

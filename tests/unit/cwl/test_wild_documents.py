@@ -10,7 +10,7 @@ from documents import glob, step, tool, workflow
 
 from gridcwl.cwl import kept, load
 from gridcwl.cwl.context import EvaluationOptions
-from gridcwl.errors import DocumentError, UnsupportedError
+from gridcwl.errors import DocumentError
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,6 @@ def test_variables_that_cwl_promises_are_kept_with_a_warning(bench, caplog):
     finally:
         logging.getLogger("cwltool").removeHandler(caplog.handler)
     assert "HOME is not changed" in caplog.text
-
-
-def test_software_that_is_required_is_refused_with_what_to_do(bench):
-    with pytest.raises(UnsupportedError, match="does not install software") as caught:
-        bench.open(tool("root", requirements={"SoftwareRequirement": {"packages": {"root": {}}}}))
-    assert "DockerRequirement" in caught.value.remedy
 
 
 def test_a_schema_that_cannot_be_fetched_is_asked_for_once_and_the_document_is_kept(bench, monkeypatch, tmp_path):
