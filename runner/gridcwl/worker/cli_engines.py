@@ -14,7 +14,7 @@ from typing import Any, List, Mapping, Optional, Set
 
 from gridcwl.worker.bare_engine import BareEngine, BareProcess
 from gridcwl.worker.cli_exit import KILLED, last_words, meaning, signed
-from gridcwl.worker.cli_images import Step, digest_in, digest_vector, found, look_vector, prepare_vectors
+from gridcwl.worker.cli_images import Step, digest_in, digest_vector, found, look_vector, prepare_vectors, refuse_words
 from gridcwl.worker.cli_vectors import (
     KINDS,
     Cli,
@@ -68,6 +68,7 @@ class CommandLineEngine:
         name = image.get("id") or image.get("pull") or ""
         if not name:
             raise EngineError("An image needs a name: dockerImageId or dockerPull.")
+        refuse_words(image)
         make = self._prepare_file if cli.kind in {"apptainer", "singularity"} else self._prepare_named
         return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: make(cli, image, name))
 
@@ -79,6 +80,7 @@ class CommandLineEngine:
         """Whether the image is on this machine already; an engine that does not answer has none."""
         name = image.get("id") or image.get("pull") or ""
         try:
+            refuse_words(image)
             cli = self._cli()
             if cli.kind in {"apptainer", "singularity"}:
                 return any(map(os.path.exists, self._places(name)))

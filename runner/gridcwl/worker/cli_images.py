@@ -9,6 +9,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 from gridcwl.worker.cli_vectors import Cli, qualified
 from gridcwl.worker.engine import EngineError
 from gridcwl.worker.image_source import DOCKERFILE_LABEL, digest_of, local_path
+from gridcwl.worker.paths import climbs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,20 @@ class Step:
     """A path or URL whose bytes go to the command's stdin."""
     text: Optional[str] = None
     """Goes to the command's stdin."""
+
+
+def refuse_words(image: Mapping[str, Any]) -> None:
+    """Refuse names that an engine's command would read as an option, or that climb out of a folder of images.
+
+    Raises:
+        EngineError: with the name.
+    """
+    for field in ("id", "pull", "load", "rootfs"):
+        text = image.get(field) or ""
+        if text.startswith("-"):
+            raise EngineError(f"An image cannot be called {ascii(text)}: a name does not begin with a hyphen.")
+        if field in ("id", "pull") and (climbs(text.lstrip("/")) or text and not text.strip("/")):
+            raise EngineError(f"An image cannot be called {ascii(text)}: it would be any folder.")
 
 
 def look_vector(cli: Cli, image: str) -> List[str]:

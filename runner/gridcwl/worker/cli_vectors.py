@@ -71,15 +71,21 @@ def environment(cli: Cli, call: Call) -> Dict[str, str]:
 
 
 _ENGINES_OWN = re.compile(
-    r"(HOME|TMPDIR|PATH|USER|SHELL|LANG|LC_.*|LD_.*|XDG_.*|.*_PROXY|(DOCKER|CONTAINERS?|PODMAN|BUILDAH|"
-    r"BUILDKIT|STORAGE|REGISTRY|DBUS|SSL|NOTIFY|GO).*)\Z",
+    r"(HOME|TMPDIR|TE?MP|PATH|USER|SHELL|LANG|ENV|IFS|SHELLOPTS|LOCPATH|NLSPATH|LC_.*|LD_.*|XDG_.*|_.*|.*_PROXY|"
+    r"(DOCKER|CONTAINERS?|PODMAN|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS|SSL|NOTIFY|LISTEN|GO|BASH|GLIBC|GCONV|MALLOC|"
+    r"NETAVARK|CNI|CDI|OCI|CONMON).*)\Z",
     re.IGNORECASE,
 )
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def _is_the_engines(name: str) -> bool:
-    """Whether the engine's command reads this variable itself, so that the tool's value must not be in its way."""
-    return _ENGINES_OWN.match(name) is not None
+    """Whether the engine's command reads this variable itself, so that the tool's value must not be in its way.
+
+    Nor may one be in its environment that a shell or podman would read in another way: ``--env=A*`` asks podman for
+    all variables of the caller that begin with ``A``.
+    """
+    return _ENGINES_OWN.match(name) is not None or _PLAIN.match(name) is None
 
 
 def id_file(settings: ContainerSettings) -> Optional[str]:

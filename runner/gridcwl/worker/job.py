@@ -59,6 +59,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     if result["outcome"] != SUCCESS and control.ending is not None:
         # Whatever else went wrong then, went wrong because of it.
         result["outcome"], result["reason"] = control.ending
+    results.drop_replaced_logs(result)
     if result["outcome"] != SUCCESS:
         attempt.explain(result)
     result["usage"] = clock.usage(attempt.ended)
@@ -76,7 +77,6 @@ class _Attempt:
         self._control = control
         self._options = options
         self._layout: Optional[Layout] = None
-        self._stderr: Optional[str] = None
 
     def run(self, job: Plain, result: Plain) -> None:
         _check_globs(job)
@@ -95,7 +95,6 @@ class _Attempt:
             result["fetched"] = staging.fetched
         call = self._call(job, layout, staging, engine)
         result["stdout_log"], result["stderr_log"] = call.stdout, call.stderr
-        self._stderr = call.stderr
         if call.image is not None:
             result["image"] = engine.digest(call.image)
         self._control.check()
@@ -137,8 +136,8 @@ class _Attempt:
 
     def explain(self, result: Plain) -> None:
         """Add to a failure what a person wants to see with it."""
-        if self._stderr is not None:
-            result["stderr_tail"] = results.tail(self._stderr)
+        if result["stderr_log"] is not None:
+            result["stderr_tail"] = results.tail(result["stderr_log"])
         if self.ended is not None and self._layout is not None and self._control.ending is None:
             room = os.statvfs(self._layout.workdir)
             if room.f_bavail * room.f_frsize < _FULL:
@@ -151,6 +150,7 @@ class _Attempt:
             for log_file in {stdout, stderr}:
                 self._options.recycler.make_file(log_file)
         resources = job["resources"]
+        _refuse_unsayable(job)
         if engine.containers:
             _refuse_bytes([*job["command"], *(mount.target for mount in staging.mounts)])
         return Call(
@@ -183,6 +183,17 @@ class _Attempt:
             raise
         finally:
             self._control.detach()
+
+
+def _refuse_unsayable(job: Plain) -> None:
+    """No program can be given these, with or without a container."""
+    for name, value in job["environment"].items():
+        if not name or "=" in name or "\0" in name:
+            raise Failure(f"No environment variable can have the name {ascii(name)}.")
+        if "\0" in value:
+            raise Failure(f"The value of the environment variable {name} contains a NUL character.")
+    if any("\0" in word for word in job["command"]):
+        raise Failure("An argument of the command contains a NUL character.")
 
 
 def _refuse_bytes(words: List[str]) -> None:
@@ -235,13 +246,17 @@ def _stream(name: Optional[str], log_file: str, layout: Layout, staging: Staging
     parts = relative.split("/")
     if not relative or climbs(relative) or parts[-1] in ("", "."):
         raise Failure(f"The tool's output stream cannot be {name}, which is no file of its output directory.")
-    if len(parts) > 1:
-        os.makedirs(f"{layout.out}/{os.path.dirname(relative)}", exist_ok=True)
     if staging.inputs:
         for end in range(len(parts)):
             # Through a link we would overwrite the original, and below a mount what we write would not be seen.
             if f"{layout.seen_out}/{'/'.join(parts[: end + 1])}" in staging.inputs:
                 raise Failure(f"The tool's output stream cannot be {name}, where an input is.")
+    if staging.may_hold_links and os.path.realpath(f"{layout.out}/{relative}") != layout.straight(
+        f"{layout.out}/{relative}"
+    ):
+        raise Failure(f"The tool's output stream cannot be {name}, which lies behind a symbolic link of an input.")
+    if len(parts) > 1:
+        os.makedirs(f"{layout.out}/{os.path.dirname(relative)}", exist_ok=True)
     return f"{layout.out}/{relative}"
 
 

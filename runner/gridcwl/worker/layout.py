@@ -65,6 +65,10 @@ class Layout:
         except FileExistsError:
             raise Occupied(f"{self.workdir} holds an earlier job; give each job a directory of its own.") from None
 
+    def straight(self, path: str) -> str:
+        """The real path of a path below the working directory, if no symbolic link is on its way below it."""
+        return os.path.realpath(self.workdir) + path[len(self.workdir) :]
+
     def host(self, seen: str) -> Optional[str]:
         """The path on this machine of a path below one of the three directories; None for any other."""
         for folder, real in self.folders.items():

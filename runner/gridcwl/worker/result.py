@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import time
 from typing import List, Optional, Tuple
 
@@ -111,6 +112,22 @@ def _how(code: int) -> str:
     if number == signal.SIGKILL:
         return "The tool was killed (SIGKILL); often that means that the machine ran out of memory."
     return f"The tool was ended by {name}." if code < 0 else f"The tool ended with exit code {code} ({name})."
+
+
+def drop_replaced_logs(result: Plain) -> None:
+    """Forget a log that is no longer a file: a tool may put a link, or a pipe that nobody fills, in its place.
+
+    What the link leads to would be shown as the tool's words, and reading the pipe would never end.
+    """
+    for key in ("stdout_log", "stderr_log"):
+        path = result[key]
+        if path is not None:
+            try:
+                kept = stat.S_ISREG(os.lstat(path).st_mode)
+            except OSError:
+                kept = False
+            if not kept:
+                result[key] = None
 
 
 def tail(path: str) -> str:

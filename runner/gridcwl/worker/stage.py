@@ -57,6 +57,7 @@ class Staging:
         inputs: originals by the path at which the tool sees them.
         folders: folders of this machine by the path at which the tool sees them.
         fetched: the URLs that were read, of inputs for which there was a choice or a transfer.
+        may_hold_links: folders were copied or taken apart, with links that lead out of them.
     """
 
     def __init__(self, job: Plain, layout: Layout, options: Options, control: Control) -> None:
@@ -69,6 +70,7 @@ class Staging:
         self._options = options
         self._control = control
         self._made = {layout.out, layout.tmp, layout.inputs}
+        self.may_hold_links = False
         self._extras = 0
         self._sides = 0
         self._originals: Dict[str, Fetched] = {}
@@ -147,16 +149,20 @@ class Staging:
         if writable and (got.source or not self._job["in_place"]):
             place = self._place(target, writable=True, folder=got.directory)
             copy_writable(got.path, place, self._control, contained=not self._layout.bare)
+            self.may_hold_links |= got.directory
         elif target not in self._plan.ancestors:
             self._show(target, got, writable)
         elif writable:
             raise Failure(f"{target} is changed in place, so nothing else can be put into it.")
         else:
-            self._take_apart(target, got)
+            self._take_apart(target, got, os.path.realpath(got.path))
 
-    def _take_apart(self, target: str, got: Fetched) -> None:
+    def _take_apart(self, target: str, got: Fetched, root: str) -> None:
         """Stage a folder by its entries, because others are to be put into it and the original stays untouched."""
+        if not self._layout.bare and not below(os.path.realpath(got.path), root):
+            raise Failure(f"{printable(target)} is a symbolic link that leads out of its folder: nothing is put there.")
         _make_folder(self._place(target, writable=False, folder=True))
+        self.may_hold_links = True
         with os.scandir(got.path) as entries:
             for entry in entries:
                 child, place = got.child(entry.name, entry.is_dir()), f"{target}/{entry.name}"
@@ -166,7 +172,7 @@ class Staging:
                     # As in a mount: it leads where it leads in there. Followed here, it could lead to any file.
                     os.symlink(os.readlink(entry.path), self._place(place, writable=False))
                 elif place in self._plan.ancestors:
-                    self._take_apart(place, child)
+                    self._take_apart(place, child, root)
                 else:
                     self._show(place, child, writable=False)
 
@@ -253,6 +259,9 @@ class Staging:
         return extra
 
     def _made_parents(self, path: str) -> str:
+        if self.may_hold_links and os.path.realpath(path) != self._layout.straight(path):
+            where = printable(path[len(self._layout.workdir) + 1 :])
+            raise Failure(f"{where} lies behind a symbolic link of an input: nothing is put there.")
         parent = path[: path.rindex("/")]
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)
