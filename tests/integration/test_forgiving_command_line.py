@@ -172,3 +172,20 @@ def test_pack_max_and_supported_versions_need_no_more(desk: Desk) -> None:
     assert parse(["--parallel", "--parallel-max", "0", "x.cwl"]).max_jobs is None
     desk.write("CWLFile", ECHO)
     assert parse([]).document == "CWLFile"
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["status"], "status: RUN must be given\ngridcwl runs lists the runs; 'last' is the latest: gridcwl status last"),
+        (["explain", "last"], "explain: STEP must be given\n"),
+        (["resume", "last", "--retries", "x"], "argument --retries: 'x' is not a whole number\n"),
+        (["runs", "--limit", "2.5"], "argument --limit: '2.5' is not a whole number\n"),
+        (["--lifetime", "long", "t.cwl"], "argument --lifetime: 'long' is not a number\n"),
+        (["--pack-jobs", "some", "t.cwl"], "argument --pack-jobs: 'some' is not a whole number\n"),
+    ],
+)
+def test_words_that_are_missing_or_no_numbers_are_named_without_python(words: list[str], what: str) -> None:
+    said = gridcwl(*words)
+    assert said.code == 2
+    assert what in said.stderr

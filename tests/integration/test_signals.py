@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: everything that was started is stopped and gone, and the exit code says which it was."""
+"""Ctrl-C, SIGTERM and a terminal that is closed: everything that was started is stopped and gone, and the exit code says which it was."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Command:
         return marked
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_the_tool_and_says_how_to_go_on(desk: Desk, number: signal.Signals, code: int) -> None:
     command = Command(desk)
     until(command.left)  # the shell is about to become another program

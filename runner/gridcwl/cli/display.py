@@ -199,7 +199,8 @@ class LiveWatcher(PlainWatcher):
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(file=raw(sys.stderr), no_color=None if color else True)
+        # soft_wrap: the terminal wraps, so that paths and commands can be copied whole
+        self._console = Console(file=raw(sys.stderr), no_color=None if color else True, soft_wrap=True)
         self._live: Live = Live(
             console=self._console, get_renderable=self._table, refresh_per_second=4, redirect_stdout=False
         )
@@ -217,15 +218,17 @@ class LiveWatcher(PlainWatcher):
         """Nothing: the table asks for itself."""
 
     def _table(self) -> RenderableType:
+        imports.load("rich")
+        from rich.console import Group
+
+        if not self._progress():  # the run has not begun
+            return Group()
         running = Counter(self._running.values())
         where = self._whereabouts.rows()
         height = self._console.height - _AROUND_THE_TABLE - (len(where) + 2 if where else 0)
         steps = table_of(self._progress(), running, elapsed(self._begun), height)
         if not where:
             return steps
-        imports.load("rich")
-        from rich.console import Group
-
         return Group(steps, places_of(where))
 
 

@@ -11,6 +11,7 @@ from gridcwl.errors import UnknownOption, UsageError
 from gridcwl.suggest import did_you_mean
 
 HELP = ("-h", "--help")
+_REQUIRED = "the following arguments are required: "
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -30,9 +31,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         command = self.prog.removeprefix("gridcwl").lstrip()
-        raise UsageError(
-            f"{command}: {message}" if command else message, remedy=f"{self.prog} --help shows the options."
-        )
+        remedy = f"{self.prog} --help shows the options."
+        missing = message.removeprefix(_REQUIRED)
+        if missing != message:
+            message = f"{missing.replace(', ', ' and ')} must be given"
+            if missing.startswith("RUN"):
+                remedy = f"gridcwl runs lists the runs; 'last' is the latest: {self.prog} {missing.replace('RUN', 'last')}"
+        raise UsageError(f"{command}: {message}" if command else message, remedy=remedy.replace(", ", " "))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but raises UnknownOption for what it does not know."""
@@ -63,11 +68,26 @@ class Parser(argparse.ArgumentParser):
         attached = word[:2] if len(word) > 2 and not word.startswith("--") else ""  # -wFILE
         return self._option_string_actions.get(attached)
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            if not isinstance(error.__context__, (TypeError, ValueError)):
+                raise
+            # argparse names the function that refused it
+            kind = "number" if action.type is float or _returns(action.type) == "float" else "whole number"
+            raise argparse.ArgumentError(action, f"{arg_string!r} is not a {kind}") from None
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             listed = [str(choice) for choice in action.choices]
             close = did_you_mean(str(value), listed)
             raise argparse.ArgumentError(action, f"{value} is not one of {', '.join(listed)}. {close}".rstrip(" ."))
+
+
+def _returns(function: Any) -> str:
+    """What a function is annotated to return."""
+    return str(getattr(function, "__annotations__", {}).get("return", ""))
 
 
 class OptionalWord(argparse.Action):

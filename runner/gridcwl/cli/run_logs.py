@@ -33,7 +33,7 @@ def logs(given: argparse.Namespace) -> int:
             return _follow(folder, history, given.step)
         check_step(history, given.step)
         if not _print_all(folder, history, given.step):
-            print("gridcwl: none of them wrote anything", file=sys.stderr)
+            print("gridcwl: No job has written anything to stdout or stderr", file=sys.stderr)
     return 0
 
 
@@ -143,6 +143,9 @@ def _follow(folder: RunFolder, history: History, step: str | None) -> int:
             looked = time.monotonic()
             follower.look(pending)
             if not alive:
+                if not follower.printed:
+                    said = f"The run has ended; gridcwl logs {folder.run} shows what its jobs wrote"
+                    print(f"gridcwl: {said}", file=sys.stderr)
                 return 0
             time.sleep(max(_LOOK_EVERY_S, 4 * (time.monotonic() - looked)))  # a large journal takes its time
 
@@ -157,6 +160,8 @@ class _Follower:
         """Jobs whose end has been printed and that began since."""
         self._since = time.time()
         self._last = ""
+        self.printed = False
+        """Whether anything has been printed."""
 
     def look(self, pending: Pending) -> None:
         """Print what has come since the last look."""
@@ -192,6 +197,7 @@ class _Follower:
                 if log is not None and (path := _found(Path(log), kept)) is not None:
                     self._print(followed, name, path)
             ended = attempt.outcome + (f": {attempt.reason}" if attempt.reason else "")
+            self.printed = True
             print(f"==> {row.name}: {ended}", flush=True)
             self._last = ""
 
@@ -216,4 +222,5 @@ class _Follower:
         head = f"==> {row.name}, {name}"
         if head != self._last:
             print(head, flush=True)
+            self.printed = True
             self._last = head

@@ -142,6 +142,8 @@ def resume(folder: RunFolder, options: Options, cwd: Path, typed: str | None) ->
         if history is not None and (outputs := history.meta("outputs")) is not None:
             if history.meta("fingerprint") == fingerprint(_documents(session), inputs):
                 log.warning("The run %s has succeeded already; these are its outputs", kept.run)
+                if options.outdir.absolute() != Path(str((history.meta("options") or {}).get("outdir"))).absolute():
+                    log.warning("--outdir %s is not used: the outputs stay where they are", options.outdir)
                 kept.journal.end("success")
                 print_outputs(outputs, options.write_summary, checksums=options.cwltool.checksums)
                 return 0

@@ -172,6 +172,21 @@ def upstream(workflow: Workflow) -> list[set[int]]:
     ]
 
 
+def depths(steps: tuple[Step, ...]) -> list[int]:
+    """For each step of a workflow, how many steps come before it in the longest chain."""
+    made_by = {f"{step.id}/{name}": number for number, step in enumerate(steps) for name in step.outputs}
+    found: dict[int, int] = {}
+    ahead = list(range(len(steps)))
+    while ahead:  # no recursion: chains of steps may be long
+        sources = {made_by[source] for sink in steps[ahead[-1]].sinks for source in sink.sources if source in made_by}
+        unknown = [source for source in sources if source not in found]
+        if unknown:
+            ahead += unknown
+        else:
+            found[ahead.pop()] = 1 + max((found[source] for source in sources), default=-1)
+    return [found[number] for number in range(len(steps))]
+
+
 def find_cycle(workflow: Workflow) -> list[str]:
     """The names of steps that wait for each other, in the order of the data; empty if there are none."""
     waits_for = upstream(workflow)

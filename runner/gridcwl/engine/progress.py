@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gridcwl.engine.graph import Step, Workflow
+from gridcwl.engine.graph import Step, Workflow, depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Counter:
     failed: int = 0
     skipped: int = 0
     blocked: int = 0
+    depth: int = 0
+    """How many steps come before it in the longest chain."""
     inside: list[Counter] = field(default_factory=list)
     """The steps of the sub-workflow, from when it is first entered."""
 
@@ -70,13 +72,20 @@ class Counter:
 
 def counters(prefix: tuple[str, ...], steps: tuple[Step, ...]) -> list[Counter]:
     """A counter for each step of a workflow."""
-    return [Counter((*prefix, step.id), isinstance(step.run, Workflow)) for step in steps]
+    return [
+        Counter((*prefix, step.id), isinstance(step.run, Workflow), depth=depth)
+        for step, depth in zip(steps, depths(steps), strict=True)
+    ]
 
 
 def flattened(counters: list[Counter]) -> Iterator[Counter]:
-    """All counters in document order, each sub-workflow's after its own."""
-    ahead = list(reversed(counters))
+    """All counters, each after those of the steps that it waits for, and a sub-workflow's after its own."""
+    ahead = _last_first(counters)
     while ahead:
         counter = ahead.pop()
         yield counter
-        ahead.extend(reversed(counter.inside))
+        ahead.extend(_last_first(counter.inside))
+
+
+def _last_first(counters: list[Counter]) -> list[Counter]:
+    return sorted(counters, key=lambda counter: counter.depth)[::-1]

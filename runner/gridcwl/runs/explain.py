@@ -169,7 +169,7 @@ class _View:
         attempts = self.history.attempts(row.row)
         reason = _why(attempts[-1]) if attempts else "no reason was recorded"
         number = f", after {row.attempt} attempts" if row.attempt > 1 else ""
-        return Answer(row.name, "failed", f"failed{number}: {reason}{self._before(row)}")
+        return Answer(row.name, "failed", f"failed{number}: {reason.rstrip('.')}{self._before(row)}")
 
     def _done(self, row: JobRow, *, now: bool) -> Answer:
         if row.reused:

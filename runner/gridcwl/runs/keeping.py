@@ -160,7 +160,7 @@ def _session(journal: Journal, working: Path) -> Iterator[None]:
         status, message = "detached", error.message
         raise
     except (RunCancelled, KeyboardInterrupt) as error:
-        status, message = "cancelled", str(error)
+        status, message = "cancelled", getattr(error, "message", "The run was interrupted")
         raise
     except GridCWLError as error:
         message = error.message

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -95,7 +97,7 @@ def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: W
                 kept.journal.end("success")
             else:
                 outputs = partial(outcomes, folder, kept, carriage, session, public=options.publish_partial)
-                kept.journal.end("failed", f"{outcomes.failures} failure(s)")
+                kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
     return Finished(outputs, _exit_code(outcomes))
 
 
@@ -178,32 +180,52 @@ def _cancelled(number: signal.Signals | None) -> RunCancelled:
 
 @contextmanager
 def _terminated_gently() -> Iterator[None]:
-    """Outside of the event loop: SIGTERM is an exception, like SIGINT, so that what was begun is taken back."""
+    """Outside of the event loop: SIGTERM and SIGHUP are exceptions, like SIGINT, so that what was begun is undone."""
 
     def stop(number: int, _frame: object) -> None:
+        _leave_terminal(signal.Signals(number))
         raise _cancelled(signal.Signals(number))
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, *_hangup())}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _hangup() -> tuple[signal.Signals, ...]:
+    """SIGHUP, which a terminal sends when it is closed; not if nohup or a shell has it ignored."""
+    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+
+
+def _leave_terminal(number: signal.Signals) -> None:
+    """Write no more to a terminal that has been closed: that would be an error each time."""
+    if number is not signal.SIGHUP:
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(null, stream)
+    os.close(null)
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[list[signal.Signals]]:
-    """Turn SIGINT and SIGTERM into the cancellation of this task. Yields the signals that came."""
+    """Turn SIGINT, SIGTERM and SIGHUP into the cancellation of this task. Yields the signals that came."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     came: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
         came.append(number)
+        _leave_terminal(number)
         if task is not None and len(came) == 1:
             log.warning("%s: stopping the run and its jobs ...", number.name)
             task.cancel()
 
-    handled = (signal.SIGINT, signal.SIGTERM)
+    handled = (signal.SIGINT, signal.SIGTERM, *_hangup())
     for number in handled:
         loop.add_signal_handler(number, stop, number)
     try:

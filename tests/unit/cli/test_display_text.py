@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from gridcwl.cli.display import PlainWatcher, described, failure_text, most_telling, shown_command, table_of
+from gridcwl.cli.display import LiveWatcher, PlainWatcher, described, failure_text, most_telling, shown_command, table_of
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed, OutputError
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, RunId
@@ -32,6 +32,26 @@ def drawn(steps, running=None, height=20):
     console = Console(file=io.StringIO(), width=100)
     console.print(table_of(steps, running or {}, "0:01:02", height))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_above_the_live_table_paths_are_not_broken_into_lines(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    log = "/home/me/.local/state/gridcwl/runs/20261123-000350-3b4fd1/logs/1-1-1/stderr.log"
+    with LiveWatcher() as watcher:
+        watcher.job_failed(failed(stderr_log=log))
+    assert f"  logs       {log}\n" in terminal.getvalue()
+
+
+def test_before_a_run_has_begun_no_table_is_drawn(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with LiveWatcher():
+        pass
+    assert "step" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,15 @@ def test_instances_of_a_sub_workflow_are_added_up_and_follow_the_step_that_runs_
     assert counts["a"] == counts["a/i"] == (3, 3, 0, 3, 0, 0)
 
 
+def test_steps_come_after_those_that_they_wait_for_and_otherwise_as_in_the_document():
+    process = workflow(
+        "x",
+        step("all", len, x="b/out"), step("b", one, x="c/out"), step("c", one, x="x"), step("d", one, x="x"),
+        out="all/out",
+    )  # fmt: skip
+    assert list(counted(run(process, {"x": 1}))) == ["c", "d", "b", "all"]
+
+
 def test_iterations_of_a_loop_are_counted():
     s = step("s", lambda i: i["x"] + 1, x="x", when=lambda i, _: i["x"] < 3, loop=Loop((Sink("x", ("out",)),)))
     assert counted(run(workflow("x", s, out="s/out"), {"x": 0})) == {"s": (3, 3, 0, 3, 0, 0)}
