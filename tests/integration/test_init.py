@@ -124,6 +124,16 @@ def test_nothing_is_overwritten_without_force(here: Path) -> None:
     assert gridcwl("init", "--force", "--", "cat", "events.txt").code == 0
 
 
+def test_a_second_tool_in_a_folder_gets_an_input_object_of_its_own(here: Path) -> None:
+    assert gridcwl("init", "--", "cat", "events.txt").code == 0
+    made = (here / "inputs.yml").read_text()
+    said = gridcwl("init", "--", "sort", "events.txt")
+    assert "gridcwl sort.cwl sort-inputs.yml\n" in said.stdout, said.stderr
+    assert (here / "inputs.yml").read_text() == made
+    assert gridcwl("--validate", "sort.cwl", "sort-inputs.yml").code == 0
+    assert "cat.cwl, inputs.yml exist already" in gridcwl("init", "--", "cat", "events.txt").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

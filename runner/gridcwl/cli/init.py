@@ -29,7 +29,8 @@ def init(given: argparse.Namespace) -> int:
     if given.workflow:
         document = f"{made.name}-workflow.cwl"
         files[document] = scaffold.workflow_document(made, tool)
-    files[_INPUTS] = scaffold.input_object(made, document)
+    inputs = _inputs_file(made.name, document)
+    files[inputs] = scaffold.input_object(made, document, inputs)
     there = [name for name in files if Path(name).exists()]
     if there and not given.force:
         raise ConfigError(
@@ -39,9 +40,19 @@ def init(given: argparse.Namespace) -> int:
     for name, text in files.items():
         Path(name).write_text(text, "utf-8")
         print(f"wrote {name}")
-    print(f"\nRun it:    gridcwl {shlex.quote(document)} {_INPUTS}")
+    print(f"\nRun it:    gridcwl {shlex.quote(document)} {shlex.quote(inputs)}")
     print(f"Check it:  gridcwl lint {shlex.quote(document)}")
     return 0
+
+
+def _inputs_file(name: str, document: str) -> str:
+    """inputs.yml, but beside that of another document NAME-inputs.yml."""
+    try:
+        first = Path(_INPUTS).read_text("utf-8").partition("\n")[0]
+    except (OSError, ValueError):
+        return _INPUTS
+    others = first.startswith(scaffold.RUN_IT) and first != scaffold.run_it(document, _INPUTS)
+    return f"{name}-{_INPUTS}" if others else _INPUTS
 
 
 def _one_line(words: list[str]) -> str:

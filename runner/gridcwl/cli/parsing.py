@@ -36,7 +36,9 @@ class Parser(argparse.ArgumentParser):
         if missing != message:
             message = f"{missing.replace(', ', ' and ')} must be given"
             if missing.startswith("RUN"):
-                remedy = f"gridcwl runs lists the runs; 'last' is the latest: {self.prog} {missing.replace('RUN', 'last')}"
+                remedy = (
+                    f"gridcwl runs lists the runs; 'last' is the latest: {self.prog} {missing.replace('RUN', 'last')}"
+                )
         raise UsageError(f"{command}: {message}" if command else message, remedy=remedy.replace(", ", " "))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

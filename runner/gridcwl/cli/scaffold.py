@@ -15,6 +15,8 @@ from gridcwl.errors import ConfigError
 
 Kind = Literal["File", "Directory", "int", "float", "string", "boolean"]
 
+RUN_IT = "# Run it: gridcwl "
+"""How an input object made here begins."""
 _INTERPRETERS = re.compile(r"(python|pypy|perl|ruby|node|Rscript|julia|bash|sh|dash|zsh|ksh|lua|php|tclsh)[\d.]*$")
 _FLAGS = {
     "verbose",
@@ -389,9 +391,14 @@ def workflow_document(made: Scaffold, tool: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def input_object(made: Scaffold, document: str) -> str:
-    """The values of the command line, as an input object."""
-    lines = [f"# Run it: gridcwl {shlex.quote(document)} {shlex.quote('inputs.yml')}"]
+def run_it(document: str, inputs: str) -> str:
+    """The first line of an input object."""
+    return f"{RUN_IT}{shlex.quote(document)} {shlex.quote(inputs)}"
+
+
+def input_object(made: Scaffold, document: str, inputs: str) -> str:
+    """The values of the command line, as an input object in the file ``inputs``."""
+    lines = [run_it(document, inputs)]
     for entry in made.inputs:
         if entry.default:
             continue

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from gridcwl.cli.display import LiveWatcher, PlainWatcher, described, failure_text, most_telling, shown_command, table_of
+from gridcwl.cli.display import (
+    LiveWatcher,
+    PlainWatcher,
+    described,
+    failure_text,
+    most_telling,
+    shown_command,
+    table_of,
+)
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed, OutputError
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, RunId
