@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed: everything that was started is stopped and gone, and the exit code says which it was."""
+"""Ctrl-C, SIGTERM, a closed terminal: what was started is stopped and gone, and the exit code says which it was."""
 
 from __future__ import annotations
 
