@@ -132,3 +132,17 @@ def test_a_step_that_is_not_there_is_named_with_the_likely_one(picking: Picking)
     refused = gridcwl("explain", "last", "pcik")
     assert refused.code == 1
     assert "Did you mean pick?" in refused.stderr
+
+
+def test_after_the_document_was_edited_a_shard_is_not_compared_with_another_one(picking: Picking) -> None:
+    bad = Path(picking.good[1])
+    bad.touch()
+    picking.run(picking.good, "--on-error=continue")
+    bad.unlink()
+    text = Path(picking.workflow).read_text()
+    Path(picking.workflow).write_text(text.replace("test ! -e", "test  ! -e"))
+    gridcwl("resume", "last")
+    answers = picking.explained()
+    said = answers["pick[1]"]["said"]
+    assert "it failed before (The tool ended with exit code 1), and differs from then in: command word 2" in said
+    assert "pick[0])" in answers["pick[0]"]["said"]

@@ -177,7 +177,7 @@ def test_pack_max_and_supported_versions_need_no_more(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["status"], "status: RUN must be given\ngridcwl runs lists the runs; 'last' is the latest: gridcwl status last"),
+        (["status"], "RUN must be given\ngridcwl runs lists the runs; 'last' is the latest: gridcwl status last\n"),
         (["explain", "last"], "explain: STEP must be given\n"),
         (["resume", "last", "--retries", "x"], "argument --retries: 'x' is not a whole number\n"),
         (["runs", "--limit", "2.5"], "argument --limit: '2.5' is not a whole number\n"),
@@ -189,3 +189,18 @@ def test_words_that_are_missing_or_no_numbers_are_named_without_python(words: li
     said = gridcwl(*words)
     assert said.code == 2
     assert what in said.stderr
+
+
+def test_a_reader_that_wants_no_more_of_the_output_object_does_not_fail_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        from gridcwl.cli.running import print_outputs
+
+        assert print_outputs({"a": 1}, None)
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", full)
+        assert not print_outputs({"a": 1}, None)

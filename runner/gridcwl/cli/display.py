@@ -356,6 +356,9 @@ def _remedy(failure: JobFailure, default_container: str | None = None) -> str:
     if not isinstance(failure.error, JobFailed):
         return failure.error.remedy
     reason = failure.result.reason
+    if failure.result.outcome is Outcome.OUT_OF_MEMORY:
+        had = f"{failure.job.resources.ram_mib:g} MiB"
+        return f"It had {had}. Give it more: gridcwl resume {failure.job.run} --retry-memory 2 (or --set, or ramMin)."
     if failure.job.image is None or failure.result.exit_code is not None:
         return ""
     if _is_of_the_image(failure):

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,7 +22,7 @@ from gridcwl.cli.log_copies import LogCopies
 from gridcwl.cli.options import Options
 from gridcwl.cli.store_options import open_place
 from gridcwl.cli.terminal import escaped_json
-from gridcwl.errors import ConfigError, OutputConflict, RunCancelled, StoreError
+from gridcwl.errors import EXIT_FAILURE, ConfigError, OutputConflict, RunCancelled, StoreError
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
@@ -266,11 +266,11 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
         outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
         error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{outdir}{_finished_jobs(kept)}".strip()
         raise
-    print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
+    written = print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
     if finished.exit_code:
         print(f"gridcwl: the run failed; {_where_partial(kept, options)}", file=sys.stderr)
         print(f"When the cause is mended, gridcwl resume {kept.run} goes on.", file=sys.stderr)
-    return finished.exit_code
+    return finished.exit_code or (0 if written else EXIT_FAILURE)
 
 
 def _where_partial(kept: Kept, options: Options) -> str:
@@ -361,8 +361,12 @@ def _watcher(options: Options) -> PlainWatcher:
     return PlainWatcher(quiet=options.loudness < 0, verbose=options.loudness > 0)
 
 
-def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> None:
-    """The output object on stdout, or in the file that was asked for; of Files with or without their checksums."""
+def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> bool:
+    """The output object on stdout, or in the file that was asked for; of Files with or without their checksums.
+
+    Returns:
+        Whether it was written; also if a reader, like head, wanted no more of it.
+    """
     if not checksums:
         outputs = _without_checksums(outputs)
     if file:
@@ -372,10 +376,24 @@ def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> 
         except OSError as error:
             log.error("The output object cannot be written to %s: %s; here it is", file, error.strerror)  # noqa: TRY400
         else:
-            return
-    sys.stdout.flush()
-    _write_json(outputs, sys.stdout.buffer)
-    sys.stdout.flush()
+            return True
+    try:
+        sys.stdout.flush()
+        _write_json(outputs, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    except OSError as error:  # the run has ended as it has, whoever reads its output object
+        _drop_stdout()
+        log.error("The output object cannot be written to stdout: %s", error.strerror)  # noqa: TRY400
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    """Let what is left in the buffer go nowhere, as Python writes it at its end."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as null:  # noqa: PTH123
+        os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def _without_checksums(value: Any) -> Any:

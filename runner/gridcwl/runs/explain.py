@@ -188,6 +188,8 @@ class _View:
         return self._compared(row, done)
 
     def _compared(self, row: JobRow, done: str) -> Answer:
+        if failed := self._edited(row):
+            return Answer(row.name, "done", f"{done}{failed}")
         mine = self.history.description(row.row)
         nearest: tuple[int, bool, int, str, list[Difference]] | None = None
         for order, (where, journal, candidate) in enumerate(self._candidates(row)):
@@ -210,7 +212,9 @@ class _View:
         for where, journal in [("this run before", self.history), *self.others]:
             only = f"{ended} AND id < {row.made_in << 32}" if journal is self.history else ended
             same = journal.jobs(step=row.name, where=only, newest_first=True)
-            rest = journal.jobs(where=f"{only} AND name <> {_quoted(row.name)}", newest_first=True)
+            others = f"{only} AND name <> {_quoted(row.name)}"
+            # in this run another shard's job is no earlier one of this shard
+            rest = iter(()) if journal is self.history else journal.jobs(where=others, newest_first=True)
             for found in (*_first(same, 1), *_first(rest, _CANDIDATES)):
                 if found.key == row.key or not self.history.is_wanted(found.key, self.current):
                     yield where, journal, found
@@ -232,6 +236,21 @@ class _View:
         if stopped:
             parts.append(f"was stopped {_times(stopped)} before")
         return f"; it {' and '.join(parts)}" if parts else ""
+
+    def _edited(self, row: JobRow) -> str:
+        """What became of the same shard in earlier sessions, where it was another job and did not end well."""
+        where = f"id < {row.made_in << 32} AND key <> x'{row.key.hex()}'"
+        last = next(self.history.jobs(step=row.name, where=where, newest_first=True), None)
+        if last is None or last.outcome in (None, "success"):
+            return ""
+        attempts = self.history.attempts(last.row)
+        parts = [
+            part for part, _, _ in differences(self.history.description(row.row), self.history.description(last.row))
+        ]
+        ended = "was stopped" if last.outcome == "cancelled" else "failed"
+        why = f" ({_why(attempts[-1]).rstrip('.')})" if attempts and ended == "failed" else ""
+        listed = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+        return f"; it {ended} before{why}, and differs from then in: {listed}"
 
     def _took(self, row: JobRow) -> str:
         attempts = self.history.attempts(row.row)

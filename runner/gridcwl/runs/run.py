@@ -389,7 +389,7 @@ class Run:
         failure = _failure_of(old, result)
         self.records.tried_again(old)
         log.warning(
-            "%s; attempt %d of %d in %.1f s",
+            "%s Attempt %d of %d starts in %.1f s.",
             failure.message,
             job.attempt,
             max(self.retries.most + 1, job.attempt),

@@ -42,6 +42,12 @@ def drawn(steps, running=None, height=20):
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
+def test_a_job_that_ran_out_of_memory_says_how_it_gets_more():
+    job = replace(JOB, resources=replace(JOB.resources, ram_mib=20))
+    text = failure_text(failed("It used more memory than it was given.", job, outcome=Outcome.OUT_OF_MEMORY))
+    assert "It had 20 MiB. Give it more: gridcwl resume r --retry-memory 2" in text
+
+
 def test_above_the_live_table_paths_are_not_broken_into_lines(monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr("sys.stderr", terminal)
