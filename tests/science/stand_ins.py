@@ -178,12 +178,12 @@ def make_telescopes(folder: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
-def overrides(folder: Path) -> Path:
-    """A file that has the tools run in these images."""
+def overrides(folder: Path, *tools: str) -> Path:
+    """A file that has the tools run in these images; it names no tool that the document does not use."""
     images = {"corsika": IMAGE, "sim_telarray": TELESCOPES}
     content = {
-        (CWL / "tools" / f"{tool}.cwl").as_uri(): {"requirements": {"DockerRequirement": {"dockerPull": image}}}
-        for tool, image in images.items()
+        (CWL / "tools" / f"{tool}.cwl").as_uri(): {"requirements": {"DockerRequirement": {"dockerPull": images[tool]}}}
+        for tool in tools
     }
     path = folder / "overrides.yml"
     path.write_text(json.dumps({"cwltool:overrides": content}))

@@ -72,7 +72,8 @@ def test_a_production_runs_in_it_and_each_run_is_checked(gridcwl: Run, tmp_path:
     array = file(CWL / "data" / "four-telescopes.yml")
     inputs.write_text(json.dumps({"primary": "proton", "runs": 2, "showers": 3, "first_run": 41, "array": array}))
     workflow = CWL / "workflows" / "corsika-production.cwl"
-    outputs = gridcwl("--overrides", overrides(tmp_path), "--outdir", tmp_path / "out", workflow, inputs).outputs
+    arguments = ("--overrides", overrides(tmp_path, "corsika"), "--outdir", tmp_path / "out")
+    outputs = gridcwl(*arguments, workflow, inputs).outputs
     assert [data["basename"] for data in outputs["data"]] == ["DAT000041", "DAT000042"]
     assert all(json.loads(local(report).read_text())["whole"] for report in outputs["reports"])
     runs = json.loads(local(outputs["record"]).read_text())["runs"]
@@ -88,7 +89,7 @@ def test_the_licensed_generator_needs_nothing_but_its_name(gridcwl: Run, tmp_pat
     for generator in ("corsika", "parametrised"):
         inputs = tmp_path / f"{generator}.json"
         inputs.write_text(json.dumps(given | {"generator": generator}))
-        arguments = ("--overrides", overrides(tmp_path), "--outdir", tmp_path / generator)
+        arguments = ("--overrides", overrides(tmp_path, "corsika", "sim_telarray"), "--outdir", tmp_path / generator)
         workflow = CWL / "workflows" / "simulated-sample.cwl"
         samples[generator] = showers(local(gridcwl(*arguments, workflow, inputs).outputs["dl2"]))
     # behind both there is the same simulation here: what is between them changes nothing
@@ -101,7 +102,7 @@ def test_the_licensed_generator_needs_nothing_but_its_name(gridcwl: Run, tmp_pat
 def test_cta_irf_ends_with_the_same_numbers_by_either_generator(gridcwl: Run, demo: Demo, tmp_path: Path) -> None:
     inputs = tmp_path / "inputs.json"
     inputs.write_text(json.dumps(json.loads(small_inputs(tmp_path).read_text()) | {"generator": "corsika"}))
-    arguments = ("--overrides", overrides(tmp_path), "--outdir", tmp_path / "out")
+    arguments = ("--overrides", overrides(tmp_path, "corsika", "sim_telarray"), "--outdir", tmp_path / "out")
     outputs = gridcwl(*arguments, CWL / "workflows" / "cta-irf.cwl", inputs).outputs
     mine, theirs = (json.loads(local(found["performance"]).read_text()) for found in (outputs, demo.outputs))
     assert "parametrised" in theirs.pop("notice").lower()
@@ -118,7 +119,7 @@ def test_an_example_of_a_licensed_program_leaves_what_is_expected(
     (case,) = (case for case in YAML(typ="safe").load(CWL / "tests.yml") if case["id"] == name)
     inputs = tmp_path / "inputs.json"
     inputs.write_text(json.dumps(example(case["job"])))
-    arguments = ("--overrides", overrides(tmp_path), "--outdir", tmp_path / "out")
+    arguments = ("--overrides", overrides(tmp_path, name), "--outdir", tmp_path / "out")
     compare(case["output"], gridcwl(*arguments, CWL / case["tool"], inputs).outputs)
 
 
