@@ -100,7 +100,7 @@ class ResourcesExceeded(BackendError):
     def __init__(self, job: str, asked: str, available: str, requirement: str = "ResourceRequirement") -> None:
         super().__init__(
             f"{job} asks for {asked}, but this machine has {available}",
-            remedy=f"Lower the tool's {requirement}, or run it where there is more.",
+            remedy=f"Lower the tool's {requirement}, give --cap-resources, or run it where there is more.",
         )
         self.job = job
         self.asked = asked

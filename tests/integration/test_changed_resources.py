@@ -9,6 +9,8 @@ import pytest
 from commandline import Said, gridcwl
 from documents import Desk, step, tool, workflow
 
+from gridcwl.backends.local.machine import this_machine
+
 ASKS = tool(
     "sh",
     inputs={},
@@ -87,3 +89,43 @@ def test_minimum_and_maximum_that_contradict_each_other_are_refused(desk: Desk) 
     said = run(desk, "--set=one.ramMin=200", "--set=one.ramMax=100")
     assert "ramMin of" in said.stderr
     assert said.code == 1
+
+
+GREEDY = tool(
+    "sh",
+    inputs={},
+    arguments=["-c", "echo $(runtime.cores)"],
+    outputs={"o": "stdout"},
+    stdout="o.txt",
+) | {"hints": {"ResourceRequirement": {"coresMin": 4000, "ramMin": 1 << 40}}}
+REQUIRING = GREEDY | {"hints": {}, "requirements": GREEDY["hints"]}
+CORES = f"{this_machine().cores:g}"
+
+
+@pytest.mark.parametrize(
+    "document", [GREEDY, workflow({}, {"one": {"type": "File", "outputSource": "s/o"}}, s=step(GREEDY, "o"))]
+)
+def test_a_hint_for_more_than_the_machine_has_runs_with_what_it_has(desk: Desk, document: dict[str, Any]) -> None:
+    assert "problem" not in plan(desk, document).stdout
+    said = run(desk, document=document)
+    assert list(told(said).values()) == [CORES]
+    assert said.stderr.count(f"asks for 4000 cores, and gets {CORES}") == 1
+
+
+def test_a_requirement_for_more_than_the_machine_has_is_capped_if_asked_for(desk: Desk) -> None:
+    planned, said = plan(desk, REQUIRING), run(desk, document=REQUIRING)
+    assert (planned.code, said.code) == (1, 1)
+    assert "problem    doc.cwl asks for 4000 cores" in planned.stdout
+    assert "give --cap-resources" in said.stderr
+    planned = plan(desk, REQUIRING, "--cap-resources")
+    assert (planned.code, planned.stdout.count(f"needs      {CORES} core(s)")) == (0, 1)
+    assert told(run(desk, "--cap-resources", document=REQUIRING)) == {"o": CORES}
+
+
+def test_a_run_that_was_refused_is_resumed_with_capped_resources(desk: Desk) -> None:
+    assert run(desk, document=REQUIRING).code == 1
+    assert told(gridcwl("resume", "last", "--cap-resources")) == {"o": CORES}
+
+
+def plan(desk: Desk, document: dict[str, Any], *options: str) -> Said:
+    return gridcwl("plan", "--no-container", *options, desk.write("doc.cwl", document))

@@ -135,6 +135,7 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
         state_dir=given.state_dir,
         retry_all=options.retry_all or given.retry_all,
         settings=(*options.settings, *(given.settings or ())),
+        cap_resources=options.cap_resources or given.cap_resources,
         overwrite=options.overwrite or given.overwrite,
         publish_partial=options.publish_partial or given.publish_partial,
         grid=replace(options.grid, detach=False),

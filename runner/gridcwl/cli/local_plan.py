@@ -42,6 +42,7 @@ def plan(options: Options, evaluation: Any) -> int:
 
     session = opened(options, evaluation)
     machine = this_machine()
+    session.context.largest = machine.largest
     with rucio(options, session):
         inputs = session.inputs()
         steps = planned(session, inputs, new_run_id())

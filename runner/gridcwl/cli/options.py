@@ -115,6 +115,8 @@ class Options:
     """Jobs that ran out of memory run again with so many times as much."""
     settings: tuple[tuple[str, str, float], ...] = ()
     """Other resources than the document's: step, field, value."""
+    cap_resources: bool = False
+    """Jobs that ask for more than the machine has get what it has."""
     overwrite: bool = False
     publish_partial: bool = False
     outputs: Literal["move", "copy", "leave"] = "move"
@@ -220,6 +222,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         retry_all=given.retry_all,
         retry_memory=given.retry_memory,
         settings=tuple(given.settings or ()),
+        cap_resources=given.cap_resources,
         overwrite=given.overwrite,
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",

@@ -42,6 +42,11 @@ def add_resources(group: argparse._ActionsContainer) -> None:
         metavar="FACTOR",
         help="run jobs that ran out of memory again, with FACTOR times as much",
     )
+    group.add_argument(
+        "--cap-resources",
+        action="store_true",
+        help="give jobs that ask for more cores, memory or GPUs than this machine has what it has",
+    )
 
 
 def _setting(text: str) -> tuple[str, str, float]:

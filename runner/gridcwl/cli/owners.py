@@ -25,6 +25,7 @@ _HERE = (
     "reuse_containers",
     "strict_memory_limit",
     "strict_cpu_limit",
+    "cap_resources",
     "user_space_docker_cmd",
     "force_docker_pull",
     "pull",

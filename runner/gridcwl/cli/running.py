@@ -349,6 +349,7 @@ def evaluation(options: Options) -> EvaluationOptions:
         document_cache=options.cwltool.document_cache,
         skip_schemas=options.skip_schemas,
         enable_dev=options.enable_dev,
+        cap_resources=options.cap_resources,
         preserve_environment=options.preserve_environment,
         preserve_entire_environment=options.preserve_entire_environment,
         mpi_config_file=options.mpi_config_file,

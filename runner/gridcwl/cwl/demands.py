@@ -58,6 +58,16 @@ class Demand(NamedTuple):
     required: bool = True
     """False where a hint asks: it gives way."""
 
+    def within(self, largest: Resources | None, *, cap: bool = False) -> Demand:
+        """The same, of a hint at most what the place has; with ``cap`` of a requirement, too."""
+        if largest is None or (self.required and not cap):
+            return self
+        return self._replace(
+            cores=min(self.cores, largest.cores),
+            ram_mib=min(self.ram_mib, largest.ram_mib),
+            gpus=min(self.gpus, largest.gpus),
+        )
+
 
 def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Demand]:
     """The demands that are plain numbers, of the tools that will run for certain.
@@ -72,9 +82,16 @@ def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Dem
             yield from _of_step(step, step.id)
 
 
-def demand_of(leaf: Leaf, name: str) -> Demand:
-    """All that one tool asks for in plain numbers; 0 for what it does not say, or says by an expression."""
-    asked = list(_of_tool(leaf, name))
+def demand_of(leaf: Leaf, name: str, largest: Resources | None = None, *, cap: bool = False) -> Demand:
+    """All that one tool asks for in plain numbers; 0 for what it does not say, or says by an expression.
+
+    Args:
+        leaf: the tool.
+        name: as it is shown.
+        largest: the most that one job can get; hints ask for no more.
+        cap: requirements ask for no more, either.
+    """
+    asked = [demand.within(largest, cap=cap) for demand in _of_tool(leaf, name)]
     return Demand(
         name,
         cores=max((demand.cores for demand in asked), default=0.0),

@@ -110,10 +110,10 @@ def _with_replicas(entry: StagedFile, place: RucioPlace) -> StagedFile:
     return entry if known is None else replace(entry, sources=known.pfns, size=known.size, location=entry.sources[0])
 
 
-def certain(process: Workflow | Leaf, inputs: Mapping[str, Any], run: RunId) -> list[Job]:
+def certain(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[Job]:
     """Samples of the tools that ask for something and will run for certain, whatever their inputs turn out to be."""
-    names = {demand.name for demand in demands(process, inputs)}
-    return [_sample(tool.leaf, tool.name, run) for tool in _tools(process) if tool.name in names]
+    names = {demand.name for demand in demands(session.graph, inputs)}
+    return [_sample(session, tool, run) for tool in _tools(session.graph) if tool.name in names]
 
 
 def step_names(process: Workflow | Leaf) -> list[str]:
@@ -187,18 +187,19 @@ def _in_order(steps: Sequence[Step]) -> Iterator[Step]:
 
 def _sample_with_image(session: CwlSession, tool: _Tool, run: RunId) -> Job:
     handle: Any = tool.leaf.handle
-    return replace(_sample(tool.leaf, tool.name, run), image=image_of(handle, session.context))
+    return replace(_sample(session, tool, run), image=image_of(handle, session.context))
 
 
-def _sample(leaf: Leaf, name: str, run: RunId) -> Job:
+def _sample(session: CwlSession, step: _Tool, run: RunId) -> Job:
     """A job of the step with what is known of all its jobs; an expression's value is not."""
-    tool: Any = leaf.handle
-    demand: Demand = demand_of(leaf, name)
+    tool: Any = step.leaf.handle
+    context = session.context
+    demand: Demand = demand_of(step.leaf, step.name, context.largest, cap=context.cap_resources)
     limit = (tool.get_requirement("ToolTimeLimit")[0] or {}).get("timelimit")
     return Job(
         JobId(f"{run}-1-0"),
         run,
-        name,
+        step.name,
         ("?",),
         resources=Resources(
             cores=demand.cores or 1.0,
@@ -206,5 +207,5 @@ def _sample(leaf: Leaf, name: str, run: RunId) -> Job:
             time_limit_s=limit if isinstance(limit, int) and limit else None,
             gpus=demand.gpus,
         ),
-        placement=placement_of(tool, lambda value: value, name),
+        placement=placement_of(tool, lambda value: value, step.name),
     )

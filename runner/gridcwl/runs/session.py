@@ -139,7 +139,7 @@ async def _execute(
             async with opening if carriage is None else carriage.around(opening) as backend:
                 session.context.largest = backend.capabilities.largest
                 refuse_giants(session.graph, inputs, backend.capabilities.largest, cap=session.context.cap_resources)
-                await backend.check(certain(session.graph, inputs, records.run))
+                await backend.check(certain(session, inputs, records.run))
                 run = Run(
                     session.graph,
                     inputs,

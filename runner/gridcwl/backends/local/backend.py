@@ -19,7 +19,7 @@ from gridcwl.backends.base import Capabilities
 from gridcwl.backends.local.machine import Ledger, this_machine
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
-from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
@@ -118,7 +118,7 @@ class LocalBackend:
             survives_client=False,
             batch_size=1,
             window=2 * self._slots + 4,
-            largest=Resources(cores=self._ledger.cores, ram_mib=self._ledger.ram_mib, gpus=self._ledger.gpus),
+            largest=self._ledger.largest,
         )
 
     async def __aenter__(self) -> Self:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.errors import ResourcesExceeded
-from gridcwl.model import Job
+from gridcwl.model import Job, Resources
 
 _MIB = 1 << 20
 
@@ -25,6 +25,11 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.free_cores, self.free_ram_mib, self.free_gpus = self.cores, self.ram_mib, self.gpus
+
+    @property
+    def largest(self) -> Resources:
+        """The most that one job can get."""
+        return Resources(cores=self.cores, ram_mib=self.ram_mib, gpus=self.gpus)
 
     def refuse_giants(self, job: Job) -> None:
         """Raise for a job that could never start here.
