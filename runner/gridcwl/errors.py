@@ -115,10 +115,17 @@ class OutputConflict(StoreError):
     """Something is in the way where an output has to go."""
 
     def __init__(
-        self, path: str, detail: str, *, remedy: str = "Choose another --outdir, or move away what is there."
+        self,
+        path: str,
+        detail: str,
+        *,
+        remedy: str = "Choose another --outdir, or move away what is there.",
+        replaceable: bool = False,
     ) -> None:
         super().__init__(f"The output {path} cannot be put in place: {detail}", remedy=remedy)
         self.path = path
+        self.replaceable = replaceable
+        """Whether ``--overwrite`` helps."""
 
 
 class JobFailed(GridCWLError):

@@ -86,6 +86,7 @@ class Ended:
     @property
     def outputs(self) -> Any:
         """The output object."""
+        assert self.stdout, self.stderr
         return json.loads(self.stdout)
 
 

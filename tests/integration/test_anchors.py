@@ -90,7 +90,7 @@ FLOWS = {name: HEAD + INPUTS + steps + OUTPUTS for name, steps in STEPS.items()}
 
 def said(document: str) -> dict[str, str]:
     """The checksums of a run's outputs."""
-    run = gridcwl("--outdir=outputs", document, "--a=x", "--b=y")
+    run = gridcwl(f"--outdir={document}.outputs", document, "--a=x", "--b=y")
     assert run.code == 0, run.stderr
     return {name: file["checksum"] for name, file in run.outputs.items()}
 

@@ -132,10 +132,14 @@ def test_a_folder_in_the_way_of_a_file(desk: Desk) -> None:
 
 def test_a_file_in_the_way_of_a_folder(desk: Desk) -> None:
     desk.write("outputs/d", "mine")
-    makes = shell("mkdir d; touch d/x a", outputs={"a": glob("a"), "d": glob("d", "Directory")})
+    makes = shell(
+        f"touch {desk.folder}/ran; mkdir d; touch d/x a", outputs={"a": glob("a"), "d": glob("d", "Directory")}
+    )
     said = gridcwl("--outdir=outputs", desk.write("t.cwl", makes))
     one_error(said, "outputs/d cannot be put in place", "a file of that name")
+    assert "--overwrite" not in said.stderr
     assert desk.listing() == ["d"]
+    assert not (desk.folder / "ran").exists()
 
 
 def test_an_output_never_takes_the_place_of_an_input(desk: Desk) -> None:

@@ -19,7 +19,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def explained(desk: Desk, step: str) -> dict[str, dict]:
-    return {one["name"]: one for one in json.loads(desk.gridcwl("explain", "--json", "last", step).stdout)}
+    return {one["name"]: one for one in desk.gridcwl("explain", "--json", "last", step).outputs}
 
 
 def test_a_second_run_of_the_same_runs_nothing(desk):

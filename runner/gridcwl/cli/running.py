@@ -258,9 +258,10 @@ def _work(kept: Kept, session: CwlSession, inputs: Any, options: Options, place:
     except OutputConflict as error:
         error.remedy = (
             f"Move away what is there and run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
-            f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR\n"
-            f"Or replace it: gridcwl resume {kept.run} --overwrite"
+            f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR"
         )
+        if error.replaceable:
+            error.remedy += f"\nOr replace it: gridcwl resume {kept.run} --overwrite"
         raise
     except StoreError as error:
         outdir = " --outdir DIR" if "--outdir" in error.remedy else ""

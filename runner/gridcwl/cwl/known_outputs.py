@@ -18,7 +18,10 @@ _ONE_FILE = ("File", "Directory")
 
 
 def known_outputs(process: Workflow | Leaf, inputs: Mapping[str, Any], context: JobContext | None = None) -> list[str]:
-    """The names, each once. With a context, expressions of a tool that is the whole document are evaluated, too."""
+    """The names, each once; those of directories end with ``/``.
+
+    With a context, expressions of a tool that is the whole document are evaluated, too.
+    """
     if isinstance(process, Workflow):
         return list(dict.fromkeys(_of_workflow(process, inputs)))
     names = list(_of_tool(process, None))
@@ -27,7 +30,8 @@ def known_outputs(process: Workflow | Leaf, inputs: Mapping[str, Any], context: 
             evaluated = evaluated_globs(process.handle, dict(inputs), context, process.id)
         except GridCWLError:
             return names  # the run itself will say so
-        names += [_name(pattern) for port in _ports(process, None) for pattern in evaluated(port) if _is_plain(pattern)]
+        ports = _ports(process, None)
+        names += [_name(pattern, port["type"]) for port in ports for pattern in evaluated(port) if _is_plain(pattern)]
     return list(dict.fromkeys(names))
 
 
@@ -63,7 +67,7 @@ def _of_tool(leaf: Leaf, output: str | None) -> Iterator[str]:
         pattern = port["outputBinding"].get("glob")
         patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
         if len(patterns) == 1 and _is_plain(patterns[0]):
-            yield _name(patterns[0])
+            yield _name(patterns[0], port["type"])
 
 
 def _ports(leaf: Leaf, output: str | None) -> Iterator[Mapping[str, Any]]:
@@ -82,12 +86,12 @@ def _passed_through(value: Any) -> Iterator[str]:
     if isinstance(value, dict) and value.get("class") in _ONE_FILE:
         location = str(value.get("location", ""))
         if value.get("basename") and location.startswith(("file://", "_:")):
-            yield str(value["basename"])
+            yield _name(str(value["basename"]), value["class"])
 
 
 def _is_plain(pattern: Any) -> bool:
-    return isinstance(pattern, str) and bool(_name(pattern)) and not any(sign in pattern for sign in _MAGIC)
+    return isinstance(pattern, str) and bool(_name(pattern, "File")) and not any(sign in pattern for sign in _MAGIC)
 
 
-def _name(pattern: str) -> str:
-    return pattern.rstrip("/").rpartition("/")[2]
+def _name(pattern: str, kind: str) -> str:
+    return pattern.rstrip("/").rpartition("/")[2] + ("/" if kind == "Directory" else "")

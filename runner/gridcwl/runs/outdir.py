@@ -26,7 +26,7 @@ from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.journal import JournalError
 from gridcwl.runs.published import Published, PublishedFile
 from gridcwl.stores.local import explained, sums_of
-from gridcwl.stores.transaction import Moved, recover
+from gridcwl.stores.transaction import Moved, recover, refuse_other_kind
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -65,6 +65,9 @@ class OutputFolder:
     def begin(self, names: Iterable[str]) -> None:
         """Claim the names of outputs that are known before the first job runs, and see that they may be written.
 
+        Args:
+            names: those of directories end with ``/``.
+
         Raises:
             OutputConflict: a file of somebody else has one of the names, or another run is about to write it.
         """
@@ -72,8 +75,9 @@ class OutputFolder:
         if not names:
             return
         self.check(names)
+        plain = [name.rstrip("/") for name in names]
         try:
-            taken = self._published.claim(self.path, self.run, names, self._is_at_work)
+            taken = self._published.claim(self.path, self.run, plain, self._is_at_work)
         except JournalError as error:
             log.warning("%s", error.message)
             return
@@ -86,16 +90,18 @@ class OutputFolder:
             )
 
     def check(self, names: Iterable[str]) -> None:
-        """See that files of these names may be written.
+        """See that files and directories of these names may be written.
+
+        Args:
+            names: those of directories end with ``/``.
 
         Raises:
-            OutputConflict: a file of somebody else has one of the names.
+            OutputConflict: a file of somebody else has one of the names, or a directory is where a file has to go.
         """
-        conflicts = [
-            (name, reason)
-            for name in names
-            if str(self.path / name) not in self.inputs and (reason := self._against(name)) is not None
-        ]
+        names = [name for name in names if str(self.path / name) not in self.inputs]
+        for name in names:
+            refuse_other_kind(self.path / name, directory=name.endswith("/"))
+        conflicts = [(name, reason) for name in names if (reason := self._against(name)) is not None]
         self._refuse(conflicts)
 
     def replaceable(self, names: Iterable[str], sha1: Callable[[str], str]) -> set[str]:
@@ -217,6 +223,7 @@ class OutputFolder:
                 _listed(self.path, dict(conflicts)),
                 reason,
                 remedy="Choose another --outdir, move away what is there, or give --overwrite to replace it.",
+                replaceable=True,
             )
 
 

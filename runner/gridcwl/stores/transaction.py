@@ -136,6 +136,18 @@ def recover(target: Path) -> list[str]:
     return found
 
 
+def refuse_other_kind(final: Path, *, directory: bool) -> None:
+    """Refuse to put a directory where a file is, or a file where a directory is: neither takes the other's place.
+
+    Raises:
+        OutputConflict: that is so.
+    """
+    if directory and os.path.lexists(final) and not final.is_dir():
+        raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
+    if not directory and final.is_dir():
+        raise OutputConflict(str(final), "there is a directory of that name, and a file has to go there")
+
+
 def _staged(new: Path, target: Path) -> tuple[list[str], list[Moved], list[tuple[str, str, list[str]]]]:
     """Folders and files to be moved, by name, and folder by folder. Takes dangerous bits away from the files."""
     folders: list[str] = []
@@ -148,11 +160,10 @@ def _staged(new: Path, target: Path) -> tuple[list[str], list[Moved], list[tuple
         final = target / prefix
         if prefix:
             folders.append(below)
-            if os.path.lexists(final) and not final.is_dir():
-                raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
+            refuse_other_kind(final, directory=True)
         for name in names:
             if os.path.isdir(f"{final}/{name}"):  # noqa: PTH112  called for every file of a run
-                raise OutputConflict(f"{final / name}", "there is a directory of that name")
+                refuse_other_kind(final / name, directory=False)
             files.append(_described(f"{folder}/{name}", prefix + name))
         staged.append((folder, prefix, names))
     return folders, files, staged
