@@ -12,6 +12,7 @@ A file holds the command, the documents and the message:
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from gridcwl.cli.logs import set_up_logging
 from gridcwl.cli.main import main
 
 pytestmark = pytest.mark.node
@@ -54,6 +56,7 @@ def test_a_mistake_is_explained(path, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
     monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "100")
     for name, content in files.items():
         size = _SIZE.fullmatch(name)
         Path(size[1] if size else name).write_text("x" * int(size[2]) if size else content)
@@ -66,6 +69,14 @@ def test_a_mistake_is_explained(path, tmp_path, monkeypatch, capfd):
         return
     assert message == expected
     assert not _NOISE.findall(message)
+
+
+def test_levels_keep_their_names_where_a_library_renames_them(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(logging, "_levelToName", {**logging._levelToName, logging.WARNING: "WARN"})
+    monkeypatch.chdir(tmp_path)
+    set_up_logging(0)
+    logging.getLogger("gridcwl.cwl").warning("something")
+    assert capfd.readouterr().err == "WARNING gridcwl.cwl: something\n"
 
 
 def test_there_are_enough_of_them():
