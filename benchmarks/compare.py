@@ -69,7 +69,7 @@ def scatter(size: int, *options: str) -> Command:
         inputs = side.folder / f"{size}.json"
         if not inputs.exists():
             inputs.write_text(json.dumps({"numbers": list(range(size))}))
-        outdir = ["--outdir", str(side.folder / "out")]
+        outdir = ["--outdir", str(side.folder / "-".join(["out", str(size), *options]).replace("/", "_"))]
         return [side.gridcwl, "--quiet", *options, *outdir, str(HERE / "scatter" / "scatter.cwl"), str(inputs)]
 
     return command
@@ -77,7 +77,7 @@ def scatter(size: int, *options: str) -> Command:
 
 def start(side: Side) -> list[str]:
     """One tool; its document is in the cache after the warm-up."""
-    words = ["--quiet", "--no-container", "--outdir", str(side.folder / "out")]
+    words = ["--quiet", "--no-container", "--outdir", str(side.folder / "one")]
     return [side.gridcwl, *words, str(HERE / "scatter" / "echo.cwl"), "--number", "1"]
 
 
