@@ -220,7 +220,7 @@ def resolve(
                 f"{name} changes its inputs where they are (InplaceUpdateRequirement), and files in Rucio never change",
                 remedy="Let the tool write another file, or run the document without --store rucio.",
             )
-        directories = JobDirectories(out=builder.outdir, tmp=builder.tmpdir, inputs=builder.stagedir)
+        directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
         staged = tuple(_staged_files(captured, name, context.remote, tool, inputs))
         image = _image(tool, own)
         job = Job(
