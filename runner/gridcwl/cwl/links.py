@@ -33,6 +33,11 @@ _KEPT_VARIABLES = {"HOME": "output directory", "TMPDIR": "folder for temporary f
 """https://www.commonwl.org/v1.2/CommandLineTool.html#Runtime_environment"""
 _LACKS = "gridcwl_lacks"
 _MISSING_INPUT = re.compile(r"Step is missing required parameter|does not correspond to")
+_PARTS = {
+    "array": ("items", "Write 'type: string[]', or 'type: {type: array, items: string}'."),
+    "record": ("fields", "Write 'type: {type: record, fields: {NAME: TYPE}}'."),
+    "enum": ("symbols", "Write 'type: {type: enum, symbols: [a, b]}'."),
+}
 _CYCLE = re.compile(r"steps have circular dependency:\s*\[([\s\S]*)\]")
 
 
@@ -52,6 +57,7 @@ def check(document: Any, loading: LoadingContext) -> None:
     _list_secondary_files(document)
     _warn_of_environment(document)
     found = [*_twice(document, "inputs", "input"), *_twice(document, "outputs", "output"), *mistakes(document)]
+    found += _bare_types(document)
     if document.get("class") == "Workflow":
         found += _twice(document, "steps", "step")
         for step in document.get("steps") or ():
@@ -140,6 +146,27 @@ def _twice(document: Any, section: str, what: str) -> Iterator[Finding]:
                 "Rename one of them.",
             )
         met[name] = part
+
+
+def _bare_types(document: Any) -> Iterator[Finding]:
+    """Types that are nothing without what they consist of: ``type: array``."""
+    for section in ("inputs", "outputs"):
+        for parameter in document.get(section) or ():
+            if not isinstance(parameter, dict):
+                continue
+            for kind in _kinds(parameter.get("type")):
+                if kind in _PARTS:
+                    part, remedy = _PARTS[kind]
+                    name = shortname(parameter["id"])
+                    yield Finding(place(parameter, "type"), f"the type of '{name}' is {kind} without {part}", remedy)
+
+
+def _kinds(kind: Any) -> Iterator[str]:
+    for one in aslist(kind or []):
+        if isinstance(one, str):
+            yield one.rpartition("#")[2]
+        elif isinstance(one, dict) and one.get("type") == "array":
+            yield from _kinds(one.get("items")) if "items" in one else ("array",)
 
 
 def _scatter(step: Any) -> Iterator[Finding]:

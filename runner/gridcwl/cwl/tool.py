@@ -493,7 +493,7 @@ def _image(tool: Process, context: JobContext) -> Image | None:
         origin = text or requirement.get("dockerLoad") or requirement.get("dockerImport")
         if not origin:
             raise DocumentError(
-                f"The DockerRequirement of {tidy(str(tool.tool['id']))} names no image",
+                f"{place(requirement, 'class')} the DockerRequirement names no image".lstrip(),
                 remedy="Give it dockerPull, dockerLoad, dockerFile, dockerImport or dockerImageId.",
             )
         image_id = f"gridcwl/{hashlib.sha256(str(origin).encode()).hexdigest()[:16]}"
