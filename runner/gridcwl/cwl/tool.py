@@ -29,7 +29,7 @@ from gridcwl.cwl.context import JobContext, StagePathMapper
 from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
 from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, name_as_seen, note_directories, settle
-from gridcwl.cwl.messages import NOT_THERE, SEVERAL, tidy
+from gridcwl.cwl.messages import NOT_THERE, SEVERAL
 from gridcwl.cwl.output_objects import check_outputs
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
