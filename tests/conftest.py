@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,3 +22,9 @@ def own_state_folder() -> Iterator[None]:
         os.environ["GRIDCWL_STATE_DIR"] = folder
         yield
         del os.environ["GRIDCWL_STATE_DIR"]
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> None:
+    """The command line, run in this process by an earlier test, may have made gridcwl quiet."""
+    logging.getLogger("gridcwl").setLevel(logging.NOTSET)

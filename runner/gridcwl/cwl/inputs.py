@@ -30,7 +30,7 @@ from schema_salad.validate import validate_ex
 from gridcwl.cwl.access import as_it_stands, name_directories
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.loaders import loader
-from gridcwl.cwl.messages import explained, tidy
+from gridcwl.cwl.messages import explained, tidy, without_types
 from gridcwl.cwl.once import use_once
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
@@ -466,9 +466,10 @@ def _check_types(process: Process, values: CommentedMap) -> None:
         if found is not None:
             message, remedy = described(found)
             raise InputError(f"The input object does not fit the document: {message}", remedy=remedy) from error
-        plainly = explained(tidy(error))
+        text = tidy(error)
+        plainly = explained(text)
         raise InputError(
-            f"The input object does not fit the document:\n{plainly.message if plainly else tidy(error)}",
+            f"The input object does not fit the document:\n{plainly.message if plainly else without_types(text)}",
             remedy=plainly.remedy if plainly else "",
         ) from error
 

@@ -46,6 +46,16 @@ _REQUIREMENT = re.compile(r"(?:Feature)?_?Req\w*$")
 _FILE_URI = re.compile(r"file://(?=/)")
 _NOISE = re.compile(r"\(\d{6,}\) |\[Errno \d+\] ")
 _WRAPPING = re.compile(r"^\s*\(/.*\) Validation error in (?:field|position) \S+:$")
+_PYTHON = (
+    (re.compile(r"is a NoneType\b"), "is empty"),
+    (re.compile(r"\bvalue None\b"), "empty value"),
+    (re.compile(r"\b(?:a |an )?(?:CommentedMap|dict)\b"), "a mapping"),
+    (re.compile(r"\b(?:a |an )?CommentedSeq\b"), "a list"),
+    (re.compile(r"\b(?:a |an )?(?:DoubleQuoted|SingleQuoted|Literal|Folded)ScalarString\b"), "a text"),
+    (re.compile(r"\b(?:Command)?(?:Input|Output)(Record|Enum|Array)Schema\b( object)?"), r"\1 type"),
+    (re.compile(r"org\.w3id\.cwl\.cwl\.(\w+)"), r"\1"),
+)
+"""Names of Python's and schema-salad's types, and what they mean to whoever wrote the document."""
 _PLACE = re.compile(r"\S+:\d+:\d+: ?")
 _POSITION = r"(?P<place>\S+:\d+:\d+:)"
 _FILE_OBJECT = r"(?P<file>\{[\s\S]*\})"
@@ -65,6 +75,13 @@ def tidy(error: BaseException | str) -> str:
         if line.strip() and not _WRAPPING.match(line):
             lines.append(line.rstrip())
     return "\n".join(lines) or type(error).__name__
+
+
+def without_types(text: str) -> str:
+    """A message that nobody explains, without the names of Python's and schema-salad's types."""
+    for pattern, words in _PYTHON:
+        text = pattern.sub(words, text)
+    return text
 
 
 def explained(text: str) -> Explanation | None:

@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.hints import kind_of
-from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy
+from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy, without_types
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.stores.rucio.names import looks_like_a_did
 
@@ -65,7 +65,8 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # cwltool meets documents of the wrong shape with these; the chained error keeps the trace for --debug.
         logging.getLogger("gridcwl.cwl").debug("cwltool stumbled", exc_info=True)
-        raise kind(f"{what}: {type(error).__name__}: {tidy(error)}", remedy=remedy) from error
+        text = without_types(tidy(error))
+        raise kind(f"{what}: it has a form that is not understood here: {text}", remedy=remedy) from error
 
 
 def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:
@@ -82,7 +83,7 @@ def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: s
         return ExpressionError(f"{what}: {said}", remedy=remedy)
     plainly = explained(text)
     if plainly is None:
-        return kind(f"{what}: {text}", remedy=remedy)
+        return kind(f"{what}: {without_types(text)}", remedy=remedy)
     if plainly.unsupported and place_of(plainly.message):  # then "is not valid" would say too much
         return UnsupportedError(plainly.message, remedy=plainly.remedy)
     return (UnsupportedError if plainly.unsupported else kind)(f"{what}: {plainly.message}", remedy=plainly.remedy)

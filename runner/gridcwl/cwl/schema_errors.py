@@ -88,6 +88,7 @@ _CONTAINER = re.compile(
     r"checking field '(?P<checked>[^']+)'$|checking object '(?P<object>[^']+)'$|(?P<item>item is invalid because)$|"
     r"checking item$|Object '(?P<whole>[^']+)' is not valid because$|tried array of"
 )
+_EMPTY = re.compile(r"value is a NoneType\b|the value None is not a list")
 _LEAD = re.compile(r"(\S+:\d+:\d+:)\s*")
 _KINDS = {
     "CommentedMap": "a mapping",
@@ -172,6 +173,9 @@ def _best(
     """What is wrong with the alternative that was probably meant; where none is likelier, what is expected."""
     if all(leaf.message == "Missing 'class' field" for child in alternatives for leaf in child.leaves()):
         yield _without_class(error, path)
+        return
+    if any(_EMPTY.search(leaf.message) for child in alternatives for leaf in child.leaves()):
+        yield Finding(_place(error), f"'{path.field or 'this'}' has no value", _MISSING.get(path.field, ""))
         return
     likely = [child for child in alternatives if not any(map(_is_another_kind, child.leaves()))]
     if len(likely) == 1:

@@ -41,7 +41,7 @@ def test_only_a_name_that_is_close_is_guessed():
         (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "bad"), "it is not text (byte 0xff at position 2)"),
         (RecursionError("maximum recursion depth"), "it is nested too deeply, or leads back to itself"),
         (StopIteration(), "it is empty"),
-        (KeyError("id"), "KeyError: 'id'"),
+        (KeyError("id"), "it has a form that is not understood here: 'id'"),
     ],
 )
 def test_python_s_own_errors_become_sentences(error, words):
