@@ -74,13 +74,16 @@ class OwnDocker:
     def load(self, image: str, *programs: str) -> None:
         """Make an image of programs of this machine, with the libraries that they need."""
         packed = io.BytesIO()
+        paths = sorted({needed for program in programs for needed in _needed(program)})
+        above = {str(folder).lstrip("/") for path in paths for folder in Path(path).parents} - {""}
         with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
-            for path in sorted({needed for program in programs for needed in _needed(program)}):
-                tar.add(path, path.lstrip("/"))
-            for folder in ("tmp", "etc"):
+            # Folders that no entry names are made by Docker 20.10 with mode 0600: closed to root without capabilities.
+            for folder, mode in [*((name, 0o755) for name in sorted(above)), ("tmp", 0o1777), ("etc", 0o755)]:
                 entry = tarfile.TarInfo(folder)
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+                entry.type, entry.mode = tarfile.DIRTYPE, mode
                 tar.addfile(entry)
+            for path in paths:
+                tar.add(path, path.lstrip("/"))
         with self._client() as api:
             api.import_image_from_data(packed.getvalue(), repository=image, tag="1")
 

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag, urljoin
 
 from cwltool.errors import WorkflowException
 from schema_salad.exceptions import SchemaSaladException
+from schema_salad.ref_resolver import uri_file_path
 from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.context import EvaluationOptions
@@ -19,7 +21,7 @@ from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.once import bind_once
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.scanner import use_scanner
-from gridcwl.cwl.schema_errors import described, findings, names_of_sources
+from gridcwl.cwl.schema_errors import Finding, described, findings, names_of_sources
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near_files
@@ -254,9 +256,27 @@ def _explained(uri: str, document: Any) -> Iterator[None]:
             cause = cause.__cause__  # cwltool wraps what is wrong with a step's tool into a text
         found = findings(cause, names_of_sources(document)) if isinstance(cause, SchemaSaladException) else None
         if found is None:
+            found = list(_missing_imports(document, uri))
+        if not found:
             raise
         message, remedy = described(found)
         raise DocumentError(f"The document {shown(uri)} is not valid: {message}", remedy=remedy) from error
+
+
+def _missing_imports(value: Any, uri: str) -> Iterator[Finding]:
+    """Files of this machine that a document wants to have in it, and which are not there."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _missing_imports(item, uri)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in ("$import", "$include", "$mixin") and isinstance(item, str):
+                target = urljoin(uri, item)
+                if target.startswith("file://") and not Path(uri_file_path(urldefrag(target).url)).exists():
+                    remedy = f"Check the path behind {key}; it counts from the document's folder."
+                    yield Finding(place_in(value, key), f"{item} does not exist", remedy)
+            else:
+                yield from _missing_imports(item, uri)
 
 
 def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:

@@ -354,7 +354,19 @@ def _graph(found: re.Match[str]) -> Explanation:
 
 
 def _no_mapping(found: re.Match[str]) -> Explanation:
-    return Explanation(f"{found['place'] or ''} '{found['name']}' has no value".lstrip(), "Give it a type.")
+    name = found["name"]
+    remedy = f"Write '{name}: {{}}'." if _REQUIREMENT_CLASS.search(name) else "Give it a type."
+    return Explanation(f"{found['place'] or ''} '{name}' has no value".lstrip(), remedy)
+
+
+def _list_of_old_version(found: re.Match[str]) -> Explanation:
+    return Explanation(
+        f"{found['place']} the 'entry' in InitialWorkDirRequirement gives a list, which it may not before CWL v1.2",
+        "Change cwlVersion to v1.2.",
+    )
+
+
+_REQUIREMENT_CLASS = re.compile(r"^[A-Z]\w*(?:Requirement|Access|Reuse|Limit|Update)$")
 
 
 def _dirent(_found: re.Match[str]) -> Explanation:
@@ -447,6 +459,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
         (r"No such file or directory: '(?P<name>[^']+)'", _import),
         (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
         (r"However this is a \{cwl_version\} document", _dirent),
+        (rf"{_POSITION} 'entry' expressions are not allowed to evaluate to an array of Files", _list_of_old_version),
         (r"contains graph of multiple objects, must specify one of (?P<names>[^\n]+)", _graph),
         (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),
         (

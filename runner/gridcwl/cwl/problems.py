@@ -14,9 +14,10 @@ from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.hints import kind_of
-from gridcwl.cwl.messages import bare_name, explained, known_requirement, place_of, tidy, without_types
+from gridcwl.cwl.messages import Explanation, bare_name, explained, known_requirement, place_of, tidy, without_types
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.stores.rucio.names import looks_like_a_did
+from gridcwl.suggest import did_you_mean
 
 __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
 from gridcwl.model import limits
@@ -77,6 +78,8 @@ def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: s
         return ExpressionError(f"{what}: {place[0] if place else ''}{cause.message}", remedy=cause.remedy or remedy)
     if _EVALUATION.search(text):
         said = _EVALUATION.sub("", " ".join(text.split()))
+        if field := _unknown_field(said):
+            return ExpressionError(f"{what}: {field.message}", remedy=field.remedy)
         if "without specifying InlineJavascriptRequirement" in said:
             said = said.partition(" This could be due")[0].replace("..", ".")
             remedy = "If it is JavaScript, add 'InlineJavascriptRequirement: {}' to the requirements."
@@ -87,6 +90,31 @@ def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: s
     if plainly.unsupported and place_of(plainly.message):  # then "is not valid" would say too much
         return UnsupportedError(plainly.message, remedy=plainly.remedy)
     return (UnsupportedError if plainly.unsupported else kind)(f"{what}: {plainly.message}", remedy=plainly.remedy)
+
+
+_FILE_FIELDS = (
+    *("path", "basename", "nameroot", "nameext", "dirname", "location", "size", "checksum", "contents", "format"),
+    *("secondaryFiles", "listing", "class"),
+)
+
+
+def _unknown_field(text: str) -> Explanation | None:
+    """A parameter reference to a field that its object lacks; None for all other messages."""
+    found = _REFERENCE.search(text)
+    if found is None:
+        return None
+    name = found["key"]
+    place = place_of(text)
+    where = f"{place.strip()} " if place else ""
+    close = did_you_mean(name, _FILE_FIELDS)
+    remedy = f"{close} A File has the fields {', '.join(_FILE_FIELDS[:-2])}.".lstrip()
+    owner = found["reference"].removesuffix(f".{name}").removesuffix(f"['{name}']")
+    return Explanation(f"{where}$({found['reference']}): {owner} has no field '{name}'", remedy)
+
+
+_REFERENCE = re.compile(
+    r"parameter reference '(?P<reference>[^']+(?:'[^']*'[^']*)*)': .* does not contain key '(?P<key>[^']+)'"
+)
 
 
 def _own_cause(error: BaseException | None) -> ExpressionError | None:
