@@ -99,6 +99,6 @@ def test_a_plan_says_how_much_would_have_to_be_moved(grid, client):
 
 
 def _plan(grid: Site, *options: str) -> str:
-    said = grid.gridcwl("plan", "--store", "rucio", *options, "count.cwl", "in.json")
+    said = grid.gridcwl("plan", "--backend", "dirac", "--store", "rucio", *options, "count.cwl", "in.json")
     assert said.returncode == 0, said.stderr
     return said.stdout

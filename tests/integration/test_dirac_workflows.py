@@ -153,7 +153,7 @@ def test_a_detached_run_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clien
     endless = "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sleep, '600'], inputs: [], outputs: []}"
     grid.write("sleep.cwl", endless)
     assert grid.gridcwl("--detach", "--backend", "dirac", "--store", "rucio", "sleep.cwl").returncode == 0
-    assert re.search(r"sleep\.cwl: DIRAC job \d+: \w+", grid.gridcwl("logs", "last").stdout)
+    assert re.search(r"sleep\.cwl, attempt 1: DIRAC job \d+: \w+", grid.gridcwl("logs", "last").stdout)
     cancelled = grid.gridcwl("cancel", "last")
     assert cancelled.returncode == 0, cancelled.stderr
     (job,) = jobs_at_dirac(dirac_clients, grid.run).values()

@@ -323,7 +323,10 @@ def test_what_a_failed_run_has_come_to_is_shown_and_not_kept_for_ever(grid: Grid
     )  # fmt: skip
     said = grid.run(document, {}, "--on-error", "continue")
     assert said.code == 1
+    assert said.outputs["good"]["location"].startswith("rucio://")
+    said = grid.run(document, {}, "--on-error", "continue", "--publish-partial")
     assert Path(said.outputs["good"]["path"]).read_text() == "x"
+    assert Path(said.outputs["good"]["path"]).parent.name.startswith("partial-")
     shown = json.loads(gridcwl("data", "last", "--json").stdout)
     assert not any(one["output"] or one["rules"] for one in shown["datasets"])
 
