@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ from gridcwl.cli.tables import show
 from gridcwl.errors import BackendError
 
 if TYPE_CHECKING:
-    from gridcwl.backends.dirac.server import Server
+    from gridcwl.backends.dirac.server import Found, Server
     from gridcwl.backends.dirac.sites import Offer, Queue
-    from gridcwl.model import RunId
+    from gridcwl.model import JobId, RunId
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.history import JobRow
     from gridcwl.runs.places import ServerName
@@ -67,23 +67,18 @@ class Pending:
 
     server: Server | None = None
     run: RunId | None = None
-    _places: dict[Any, Any] | None = None
+    _places: Mapping[JobId, Found] | None = None
     _asked: float = 0.0
     _texts: dict[int, tuple[float, list[tuple[str, str]]]] = field(default_factory=dict)
 
     def of(self, row: JobRow) -> tuple[str, list[tuple[str, str]]]:
         """Where a job is, and what it has written: names and texts. DIRAC is asked now and then."""
-        from gridcwl.backends.dirac.leftovers import where
         from gridcwl.backends.dirac.results import without_report
 
-        if self.server is None or self.run is None:
+        found = self._known().get(row.job)
+        if found is None or self.server is None:
             return "", []
         now = time.monotonic()
-        if self._places is None or now - self._asked > _ASK_EVERY_S:
-            self._places, self._asked = dict(where(self.server, self.run)), now
-        found = self._places.get(row.job)
-        if found is None:
-            return "", []
         number = found.place.number
         asked, texts = self._texts.get(number, (0.0, []))
         if not asked or now - asked > _ASK_EVERY_S:
@@ -94,6 +89,23 @@ class Pending:
             ]
             self._texts[number] = now, texts
         return str(found.place), texts
+
+    @property
+    def idle(self) -> bool:
+        """Whether DIRAC knows of no job of the run that waits or runs."""
+        from gridcwl.backends.dirac.leftovers import alive
+
+        return not any(map(alive, self._known().values()))
+
+    def _known(self) -> Mapping[JobId, Found]:
+        from gridcwl.backends.dirac.leftovers import where
+
+        if self.server is None or self.run is None:
+            return {}
+        now = time.monotonic()
+        if self._places is None or now - self._asked > _ASK_EVERY_S:
+            self._places, self._asked = where(self.server, self.run), now
+        return self._places
 
 
 @contextmanager

@@ -139,10 +139,15 @@ def _follow(folder: RunFolder, history: History, step: str | None) -> int:
     follower = _Follower(folder, history, step)
     with open_pending(saved_server(history.meta("options")), folder) as pending:
         while True:
-            alive = folder.alive or history.current_status() == "detached"
+            alive = folder.alive
+            detached = not alive and history.current_status() == "detached"
             looked = time.monotonic()
-            follower.look(pending)
-            if not alive:
+            follower.look(pending, detached=detached)
+            if detached and pending.idle:
+                said = f"The jobs at DIRAC have ended; gridcwl attach {folder.run} fetches their outputs"
+                print(f"gridcwl: {said}", file=sys.stderr)
+                return 0
+            if not alive and not detached:
                 if not follower.printed:
                     said = f"The run has ended; gridcwl logs {folder.run} shows what its jobs wrote"
                     print(f"gridcwl: {said}", file=sys.stderr)
@@ -163,12 +168,16 @@ class _Follower:
         self.printed = False
         """Whether anything has been printed."""
 
-    def look(self, pending: Pending) -> None:
-        """Print what has come since the last look."""
+    def look(self, pending: Pending, *, detached: bool = False) -> None:
+        """Print what has come since the last look. Nobody notes which jobs of a detached run have begun."""
         working = Path(str(self._history.meta("working")))
         now = time.time()
         seen = f"started IS NOT NULL AND (outcome IS NULL OR started >= {self._since!r})"
-        rows = list(self._history.jobs(step=self._step, where=seen if self._history.knows_running else "0"))
+        if detached:
+            seen = f"outcome IS NULL AND {self._history.latest}"
+        elif not self._history.knows_running:
+            seen = "0"
+        rows = list(self._history.jobs(step=self._step, where=seen))
         running = {(row.row, row.attempt): row for row in rows if row.outcome is None}
         for key, row in running.items():
             followed = self._jobs.setdefault(key, _Followed(row))

@@ -166,7 +166,7 @@ def find(state_dir: Path, word: str) -> Found:
     if len(found) == 1:
         return Found(found[0])
     if not found:
-        likely = did_you_mean(word, ["last", *(folder.name for folder in folders if folder.name)])
+        likely = did_you_mean(word, ["last", *(folder.name for folder in folders if folder.name)] if folders else [])
         raise ConfigError(
             f"There is no run {word} in {state_dir / 'runs'}", remedy=f"{likely} gridcwl runs lists them.".strip()
         )
