@@ -74,8 +74,9 @@ class Pending:
     def of(self, row: JobRow) -> tuple[str, list[tuple[str, str]]]:
         """Where a job is, and what it has written: names and texts. DIRAC is asked now and then."""
         from gridcwl.backends.dirac.results import without_report
+        from gridcwl.model import JobId
 
-        found = self._known().get(row.job)
+        found = self._known().get(JobId(row.job)) if row.job else None
         if found is None or self.server is None:
             return "", []
         now = time.monotonic()
