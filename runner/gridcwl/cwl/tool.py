@@ -18,14 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cwltool.command_line_tool import CommandLineTool
-from cwltool.pathmapper import MapperEnt
 from cwltool.process import shortname
 from cwltool.utils import normalizeFilesDirs
-from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl import origins
 from gridcwl.cwl.access import InputFs, mend_all, name_directories, name_literals
-from gridcwl.cwl.context import JobContext, StagePathMapper
+from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
 from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, name_as_seen, note_directories, settle
@@ -38,6 +36,7 @@ from gridcwl.cwl.resources import capped
 from gridcwl.cwl.schema_errors import of_output
 from gridcwl.cwl.software import with_modules
 from gridcwl.cwl.sources import place
+from gridcwl.cwl.staged import plain_word, staged_files
 from gridcwl.errors import DocumentError, ExpressionError, GridCWLError, OutputError, UnsupportedError
 from gridcwl.model import (
     ExitCodes,
@@ -221,7 +220,8 @@ def resolve(
                 remedy="Let the tool write another file, or run the document without --store rucio.",
             )
         directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
-        staged = tuple(_staged_files(captured, name, context.remote, tool, inputs))
+        listing = captured.generatefiles["listing"]
+        staged = tuple(staged_files(builder, listing, name, context.remote, tool, inputs))
         image = _image(tool, own)
         job = Job(
             id=job_id,
@@ -233,8 +233,8 @@ def resolve(
             directories=directories,
             staged=staged,
             stdin=_stdin(captured.stdin, staged, name),
-            stdout=_word(captured.stdout),
-            stderr=_word(captured.stderr),
+            stdout=plain_word(captured.stdout),
+            stderr=plain_word(captured.stderr),
             outputs=_output_rules(tool, builder, by_port=context.remote is not None),
             resources=_resources(captured, tool, name),
             exit_codes=ExitCodes(
@@ -404,75 +404,6 @@ def _stdin(path: str | None, staged: tuple[StagedFile, ...], name: str) -> str |
     return str(path)
 
 
-def _word(value: str | None) -> str | None:
-    """A plain string of what may be one of ruamel's, which no JSON encoder knows; None for an empty one."""
-    return str(value) if value else None
-
-
-def _written(tool: Process) -> Iterator[Any]:
-    """What the document itself names: defaults, and what InitialWorkDirRequirement lists."""
-    for parameter in tool.tool["inputs"]:
-        yield parameter.get("default")
-    yield (tool.get_requirement("InitialWorkDirRequirement")[0] or {}).get("listing")
-
-
-def _is_made_up(location: str, entry: MapperEnt, builder: Builder, *, initial: bool) -> bool:
-    """Whether a staged location may have been made by an expression, of a listing or of secondaryFiles."""
-    if location.startswith("_:") or entry.type.startswith("Create"):
-        return False
-    if initial:
-        return location not in builder.pathmapper
-    return origins.is_remote(location) and not location.startswith("rucio://")
-
-
-def _staged_files(
-    captured: CapturedJob, name: str, remote: Remote | None, tool: Process, given: CwlObject
-) -> Iterator[StagedFile]:
-    """Inputs first, then what InitialWorkDirRequirement puts into the output directory."""
-    builder = captured.builder
-    known = {entry["location"]: entry for entry in builder.files if "location" in entry}
-    inputs = origins.Origins(given, *_written(tool))
-    targets: dict[str, MapperEnt] = {}
-    initial = StagePathMapper(captured.generatefiles["listing"], "", builder.outdir, separateDirs=False, remote=remote)
-    for mapper in (builder.pathmapper, initial):
-        for location, entry in mapper.items():
-            if not entry.staged:
-                continue
-            if _is_made_up(location, entry, builder, initial=mapper is initial) and not inputs.has(location):
-                raise origins.refused(location, f"An expression of {name}")
-            earlier = targets.setdefault(entry.target, entry)
-            if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
-                raise DocumentError(
-                    f"{name} has two inputs that want the same place {entry.target.replace('//', '/')}: "
-                    f"{earlier.resolved} and {entry.resolved}"
-                )
-            about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}
-            yield _staged_file(entry, about)
-
-
-def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
-    writable = "Writable" in entry.type
-    target, resolved = str(entry.target), str(entry.resolved)
-    if entry.type.startswith("Create"):
-        return StagedFile(target, "literal", contents=resolved, writable=writable)
-    if entry.type.endswith("Directory"):
-        # One that is elsewhere is put together here, as a literal one is: its files are staged one by one.
-        sources = () if resolved.startswith(("_:", "rucio://")) else (_url(resolved),)
-        return StagedFile(target, "directory", sources, writable=writable)
-    return StagedFile(
-        target,
-        "file",
-        (_url(resolved),),
-        writable=writable,
-        size=known.get("size"),
-        checksum=_word(known.get("checksum")),
-    )
-
-
-def _url(resolved: str) -> str:
-    return file_uri(resolved) if resolved.startswith("/") else resolved
-
-
 def image_of(tool: Process, context: JobContext) -> Image | None:
     """The image of a tool's jobs, as far as it is known without one of them; None if there is none."""
     try:
@@ -486,9 +417,9 @@ def _image(tool: Process, context: JobContext) -> Image | None:
     requirement, _ = tool.get_requirement("DockerRequirement")
     if requirement is None or not context.use_container:
         return None
-    pull = _word(requirement.get("dockerPull"))
-    text = _word(requirement.get("dockerFile"))
-    image_id = _word(requirement.get("dockerImageId")) or pull
+    pull = plain_word(requirement.get("dockerPull"))
+    text = plain_word(requirement.get("dockerFile"))
+    image_id = plain_word(requirement.get("dockerImageId")) or pull
     if not image_id:
         origin = text or requirement.get("dockerLoad") or requirement.get("dockerImport")
         if not origin:
@@ -500,8 +431,8 @@ def _image(tool: Process, context: JobContext) -> Image | None:
     return Image(
         id=image_id,
         pull=pull,
-        load=_word(requirement.get("dockerLoad")),
-        rootfs=_word(requirement.get("dockerImport")),
+        load=plain_word(requirement.get("dockerLoad")),
+        rootfs=plain_word(requirement.get("dockerImport")),
         file=text,
     )
 
