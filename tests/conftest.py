@@ -27,4 +27,5 @@ def own_state_folder() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def own_log_level() -> None:
     """The command line, run in this process by an earlier test, may have made gridcwl quiet."""
-    logging.getLogger("gridcwl").setLevel(logging.NOTSET)
+    for name in ("gridcwl", "cwltool"):
+        logging.getLogger(name).setLevel(logging.NOTSET)

@@ -51,6 +51,11 @@ CWLTOOL_REFUSES = (
         r"Reading _:[-0-9a-f]{36}",
     ),
     Difference(
+        "cwltool takes the text of a literal File among the outputs for a path",
+        r"Error collecting output for parameter '[^']*':\s+\S+\s+"
+        r"\[Errno 2\] No such file or directory:\s+'[^']*/outdir-[^/]*/",
+    ),
+    Difference(
         "cwltool cannot hand a literal Directory through a tool",
         r"Does not exist or is not a Directory: '_:",
     ),

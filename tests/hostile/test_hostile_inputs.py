@@ -47,7 +47,7 @@ def run(desk: Desk, value: Any) -> Said:
         ({"location": "x" * 300}, "longer than 255 bytes"),
         ({"path": "x" * 300}, "longer than 255 bytes"),
         ({"path": "/" + "x/" * 3000}, "longer than 4095 bytes"),
-        ({"path": "a\0b"}, "control character"),
+        ({"path": "a\0b"}, "contains a NUL"),
         ({"location": "https://host/a/%2e%2e/b"}, 'contains the part ".."'),
         ({"contents": "x", "basename": "../../evil"}, 'contains "/"'),
         ({"contents": "x", "basename": ".."}, "is not a file name"),

@@ -47,12 +47,19 @@ CUDA = {"cudaVersionMin": "11.0", "cudaComputeCapability": "3.0"}
     ("wanted", "number"),
     [({}, 1), ({"cudaDeviceCountMin": 2}, 2), ({"cudaDeviceCountMin": 2, "cudaDeviceCountMax": 4}, 2)],
 )
-@pytest.mark.parametrize("kind", ["requirements", "hints"])
 def test_a_gpu_that_is_not_there_is_missed_before_anything_runs(
-    desk: Desk, kind: str, wanted: dict[str, int], number: int
+    desk: Desk, wanted: dict[str, int], number: int
 ) -> None:
-    said = said_by(desk, extended(ECHO, kind, CUDARequirement=CUDA | wanted))
+    said = said_by(desk, extended(ECHO, CUDARequirement=CUDA | wanted))
     refused(said, f"asks for {number} GPU(s), but this machine has 0", "CUDARequirement")
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")
+def test_a_gpu_that_a_hint_asks_for_may_be_missing(desk: Desk) -> None:
+    document = desk.write("main.cwl", extended(ECHO, "hints", CUDARequirement=CUDA))
+    said = gridcwl("--outdir", str(desk.outdir), document)
+    assert text_of(said) == "here\n"
+    assert "GPU" in said.stderr
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")

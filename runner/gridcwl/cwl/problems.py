@@ -106,9 +106,11 @@ def _unknown_field(text: str) -> Explanation | None:
     name = found["key"]
     place = place_of(text)
     where = f"{place.strip()} " if place else ""
+    owner = found["reference"].removesuffix(f".{name}").removesuffix(f"['{name}']")
+    if owner == "inputs":
+        return Explanation(f"{where}$({found['reference']}): there is no input '{name}'", "")
     close = did_you_mean(name, _FILE_FIELDS)
     remedy = f"{close} A File has the fields {', '.join(_FILE_FIELDS[:-2])}.".lstrip()
-    owner = found["reference"].removesuffix(f".{name}").removesuffix(f"['{name}']")
     return Explanation(f"{where}$({found['reference']}): {owner} has no field '{name}'", remedy)
 
 

@@ -258,4 +258,4 @@ def test_colons_in_paths_are_no_prefixes(
     default = {"type": "File", "default": {"class": "File", "path": "x:y.txt"}}
     given = read(desk, {"f": "File", "g": "File", "h": default}, "a:b.yml")
     assert [given[name]["basename"] for name in "fgh"] == ["x:y.txt"] * 3
-    assert "namespaces" not in caplog.text + capsys.readouterr().err
+    assert "$namespaces section" not in caplog.text + capsys.readouterr().err

@@ -187,7 +187,7 @@ def test_everything_is_kept_where_only_an_expression_can_tell(bench, port):
 
 
 def test_an_expression_that_fails_names_where_it_is(bench):
-    with pytest.raises(ExpressionError, match=r"doc\.cwl:\d+:\d+: .*inputs does not contain key 'nothing'"):
+    with pytest.raises(ExpressionError, match=r"doc\.cwl:\d+:\d+: \$\(inputs\.nothing\): there is no input 'nothing'"):
         bench.resolve(tool("echo", arguments=["$(inputs.nothing)"]), js_validation=False)
 
 
