@@ -7,10 +7,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV ?= .venv
-# dependencies on demand: make install EXTRAS="demo dirac diracx rucio docs"; kept until others are asked for
+# dependencies on demand: make install EXTRAS="demo dirac diracx rucio"; kept until others are asked for
 EXTRAS ?= $(or $(shell cat build/extras 2>/dev/null),demo dirac diracx rucio testbed)
 UV_VERSION := 0.13.9
-# processes that tests are spread over, and what else to tell pytest: make test PYTEST_ARGS="-k scatter"
+# processes that tests are spread over, and further options of pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
 PYTEST_ARGS ?=
 # what runs in the testbed, for tests and for you
@@ -18,7 +18,7 @@ TESTBED ?= oidc,xrootd,rucio,dirac
 # how make conformance runs jobs
 WAYS ?= docker podman no-container rucio dirac
 BIN := $(VENV)/bin
-# what podman is given of docker's images
+# images that podman gets from docker
 TEST_IMAGES := debian:trixie-slim debian:stable-slim python:3-slim alpine:latest bash:4.4
 OLDER_IMAGES := debian:stretch-slim python:2-slim python:2.7.15-alpine3.7 python:3 bash:4.4.12
 # what a development machine needs beside Python: JavaScript in CWL is evaluated by node
@@ -30,16 +30,16 @@ SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
 install: $(VENV)/.installed ## make .venv with the command .venv/bin/gridcwl
 
 .PHONY: demo
-demo: install images-demo ## from showers to an instrument response function: DIRAC jobs at three sites, Rucio in between
+demo: install images-demo ## from showers to an instrument response function: DIRAC jobs at three sites, files in Rucio
 	@scripts/demo
 
 .PHONY: demo-local
-demo-local: install images-demo ## from simulated showers to an instrument response function, in containers here
+demo-local: install images-demo ## from simulated showers to an instrument response function, in local containers
 	@scripts/need node=nodejs
 	scripts/demo-local
 
 .PHONY: demo-data
-demo-data: install images-demo ## CTA's, KM3NeT's and CORSIKA's own files through containers here, ending with a picture
+demo-data: install images-demo ## CTA's, KM3NeT's and CORSIKA's own files through local containers, ending with a picture
 	@scripts/demo-data
 
 .PHONY: packed
@@ -107,12 +107,12 @@ conformance-dirac: install images-test ## all CWL conformance cases as DIRAC job
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)
 
 .PHONY: messages
-messages: install ## write the messages in tests/messages anew, and show what changed
+messages: install ## rewrite the messages in tests/messages, and show what changed
 	GRIDCWL_WRITE_MESSAGES=1 $(BIN)/pytest -q tests/messages
 	git diff --stat tests/messages
 
 .PHONY: lint
-lint: install ## style, types, the layers of the house, and the documents in cwl/
+lint: install ## style, types, the layers of the package, the documents in cwl/, and the documentation's site
 	@scripts/need shellcheck=shellcheck
 	failed=0
 	$(BIN)/ruff check || failed=1
@@ -121,7 +121,19 @@ lint: install ## style, types, the layers of the house, and the documents in cwl
 	$(BIN)/lint-imports --no-logo || failed=1
 	$(BIN)/gridcwl lint cwl/tools/*.cwl cwl/workflows/*.cwl || failed=1
 	shellcheck --external-sources --source-path=scripts .ci/run $$(grep -lE '^#!.*\b(ba)?sh$$' scripts/*) || failed=1
+	$(MAKE) docs || failed=1
 	exit $$failed
+
+.PHONY: docs
+docs: install ## the documentation's site, in build/site: no broken link, heading or reference, no page left out
+	@scripts/tools $(VENV) build/docs-tools docs
+	# not --quiet: it keeps the strict build from seeing its own warnings
+	NO_MKDOCS_2_WARNING=1 build/docs-tools/bin/mkdocs build --strict
+
+.PHONY: dist
+dist: install ## wheel and sdist in dist/, checked, installed into a fresh environment and run
+	@scripts/tools $(VENV) build/dist-tools dist
+	scripts/dist $(VENV) build/dist-tools dist
 
 .PHONY: format
 format: install ## put the code into the one style
@@ -142,11 +154,11 @@ lock: | system ## renew requirements.lock (LOCK_ARGS=--upgrade for newer version
 ##@ Containers
 
 .PHONY: engine
-engine: ## a docker engine that answers: installed and started where there is none
+engine: ## a docker engine that answers: installed and started if missing
 	@scripts/engine
 
 .PHONY: podman
-podman: images-test ## podman beside docker, with the same images
+podman: images-test ## podman in addition to docker, with the same images
 	@scripts/podman $(TEST_IMAGES)
 
 .PHONY: images images-test images-demo images-testbed
