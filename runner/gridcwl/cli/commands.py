@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.cli import output_options
-from gridcwl.cli.options import Options, add_engines, add_loudness, add_retries, add_state_dir, positive
+from gridcwl.cli.options import add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.config import from_environment
 from gridcwl.errors import ConfigError
+from gridcwl.runs.options import Options
 
 _RUN = "its id or name, the beginning of it, or 'last'"
 
@@ -115,12 +116,13 @@ def _resume(given: argparse.Namespace) -> int:
 
     folder = chosen(given.state_dir, given.run)
     from gridcwl.cli.logs import set_up_logging
-    from gridcwl.cli.running import resume, saved_options
+    from gridcwl.cli.running import resume
+    from gridcwl.runs.session import saved_request
 
-    options, cwd, typed = saved_options(folder)
-    options = _changed(options, given)
+    request = saved_request(folder)
+    options = _changed(request.options, given)
     set_up_logging(options.loudness)
-    return resume(folder, options, cwd, typed)
+    return resume(folder, replace(request, options=options, handles_signals=True))
 
 
 def _changed(options: Options, given: argparse.Namespace) -> Options:
@@ -153,11 +155,13 @@ def _cancel(given: argparse.Namespace) -> int:
 
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
-        session = history.sessions()[-1]
+        session, signals = history.sessions()[-1], history.meta("signals")
     if folder.alive:
         if session.host != socket.gethostname():
             raise ConfigError(f"The run {folder.run} goes on at {session.host}", remedy="Cancel it there.")
-        if process_started(session.pid) == session.pid_started:
+        if signals is False:
+            folder.request_cancel()
+        elif process_started(session.pid) == session.pid_started:
             os.kill(session.pid, signal.SIGTERM)
         folder.wait()
         print(f"{folder.run} is stopped", file=sys.stderr)

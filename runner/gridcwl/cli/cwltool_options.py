@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gridcwl.cli.parsing import Refused
+from gridcwl.runs.options import CwltoolOptions
 from gridcwl.worker.engine import ContainerSettings
 
 _PROVENANCE = "gridcwl writes no research object; gridcwl explain and gridcwl status show what a run did"
@@ -30,46 +29,6 @@ REFUSED = {
     "--generate-help-preview": "gridcwl draws no picture of its help; --help prints it",
 }
 """Options of cwltool that are an error here, with the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class CwltoolOptions:
-    """What the user asked for by these options."""
-
-    targets: tuple[str, ...] = ()
-    single_step: str | None = None
-    single_process: str | None = None
-    relative_deps: Literal["primary", "cwd"] = "primary"
-    rdf_serializer: str = "turtle"
-    log_dir: str | None = None
-    checksums: bool = True
-    js_validation: bool = True
-    js_hints: str | None = None
-    """A file of options for jshint."""
-    registries: tuple[str, ...] | None = None
-    """Where documents that are no files are looked for; None is cwltool's choice."""
-    document_cache: bool = True
-    """Documents that come by HTTP are kept on disk."""
-    containers: ContainerSettings = field(default_factory=ContainerSettings)
-
-    def plain(self) -> dict[str, Any]:
-        """For the journal."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return values | {"containers": {entry.name: getattr(self.containers, entry.name) for entry in _CONTAINERS}}
-
-
-_CONTAINERS = fields(ContainerSettings)
-
-
-def from_plain(saved: Mapping[str, Any]) -> CwltoolOptions:
-    """What :meth:`CwltoolOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
-    values = _known(saved, {entry.name for entry in fields(CwltoolOptions)})
-    containers = _known(values.pop("containers", None) or {}, {entry.name for entry in _CONTAINERS})
-    return CwltoolOptions(**values, containers=ContainerSettings(**containers))
-
-
-def _known(saved: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in names}
 
 
 def add_parts(group: argparse._ArgumentGroup) -> None:

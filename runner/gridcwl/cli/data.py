@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import closing
@@ -27,7 +28,7 @@ def data(given: argparse.Namespace) -> int:
             from gridcwl.stores.rucio.client import RucioClient
 
             with closing(RucioClient()) as client:
-                about = report(history, folder.run, client)
+                about = asyncio.run(report(history, folder.run, client))
     if given.json:
         plain = about.plain() if about is not None else {}
         print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))
@@ -54,7 +55,7 @@ def let_go(folder: Any) -> None:
     from gridcwl.stores.rucio.client import RucioClient
 
     with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
-        count = let_go_of(history, folder.run, client)
+        count = asyncio.run(let_go_of(history, folder.run, client))
     print(f"{folder.run}: {count} dataset(s) between its steps may go from Rucio; its outputs stay", file=sys.stderr)
 
 

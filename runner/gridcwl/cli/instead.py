@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gridcwl.cli.options import Options
-from gridcwl.cli.running import evaluation, opened, selection
+from gridcwl.runs.opening import evaluation, opened, selection
+from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
     from gridcwl.cwl.load import Document

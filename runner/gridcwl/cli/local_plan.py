@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.options import Options
 from gridcwl.cli.tables import amount
 from gridcwl.errors import GridCWLError
+from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
     from gridcwl.backends.local.machine import Ledger
@@ -35,8 +35,8 @@ def plan(options: Options, evaluation: Any) -> int:
         GridCWLError: document or inputs are not as they should be.
     """
     from gridcwl.backends.local.machine import this_machine
-    from gridcwl.cli.running import opened, rucio
     from gridcwl.runs.foreseen import Foresight
+    from gridcwl.runs.opening import opened, rucio
     from gridcwl.runs.planning import planned
     from gridcwl.runs.run import new_run_id
 

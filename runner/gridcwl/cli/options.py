@@ -6,35 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from gridcwl import __version__
 from gridcwl.cli import cwltool_options, grid_options, output_options, owners, store_options
-from gridcwl.cli.cwltool_options import CwltoolOptions
-from gridcwl.cli.grid_options import GridOptions
 from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
-from gridcwl.cli.store_options import StoreOptions
 from gridcwl.config import Config, capability, from_environment
 from gridcwl.errors import UsageError
-
-Engine = Literal["docker", "podman", "singularity", "udocker"]
-Show = Literal[
-    "validate",
-    "pack",
-    "dot",
-    "template",
-    "plan",
-    "help",
-    "targets",
-    "subgraph",
-    "deps",
-    "input-deps",
-    "pre",
-    "rdf",
-    "versions",
-]
+from gridcwl.runs.options import Engine, GridOptions, Options
 
 _EPILOG = """\
 Inputs come from a YAML or JSON file, from options made from the document's own
@@ -53,77 +32,6 @@ says more:
 What would be done, and where:
   gridcwl plan DOCUMENT INPUTS
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asked for."""
-
-    document: str
-    words: tuple[str, ...] = ()
-    """The words behind the document: an input file, or options for its inputs."""
-    outdir: Path = field(default_factory=Path)
-    basedir: str | None = None
-    tmpdir_prefix: str = ""
-    loudness: int = 0
-    """-1 quiet, 0 normal, 1 verbose, 2 debug."""
-    timestamps: bool = False
-    """Messages begin with the time."""
-    color: bool = True
-    """The live display may be in color."""
-    show: Show | None = None
-    containers: bool = True
-    engine: Engine = "docker"
-    reuse_containers: bool = False
-    """Start job after job in the same container."""
-    max_jobs: int | None = None
-    on_error: Literal["stop", "continue"] = "stop"
-    default_container: str | None = None
-    strict_memory_limit: bool = False
-    strict_cpu_limit: bool = False
-    capabilities: tuple[str, ...] = ()
-    """Linux capabilities that containers keep."""
-    processes: int | None = None
-    """The most processes in a container; 0 is no limit."""
-    leave_tmpdir: bool = False
-    strict: bool = True
-    validate: bool = True
-    skip_schemas: bool = False
-    enable_dev: bool = False
-    eval_timeout_s: float = 60.0
-    js_console: bool = False
-    javascript: bool = True
-    """Documents may hold JavaScript."""
-    software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    trusted_storage: tuple[str, ...] = ()
-    """URLs below which credentials may be sent, in addition to those that Rucio names."""
-    max_download_mib: int = 10 * 1024
-    overrides: str | None = None
-    preserve_environment: tuple[str, ...] = ()
-    preserve_entire_environment: bool = False
-    mpi_config_file: str | None = None
-    write_summary: str | None = None
-    run_name: str = ""
-    """What the user calls the run."""
-    state_dir: Path = field(default_factory=Path)
-    cache_dir: Path = field(default_factory=Path)
-    cache: bool = False
-    """Keep results for other runs, and take theirs."""
-    retries: int = 0
-    retry_all: bool = False
-    retry_memory: float | None = None
-    """Jobs that ran out of memory run again with so many times as much."""
-    settings: tuple[tuple[str, str, float], ...] = ()
-    """Other resources than the document's: step, field, value."""
-    cap_resources: bool = False
-    """Jobs that ask for more than the machine has get what it has."""
-    overwrite: bool = False
-    publish_partial: bool = False
-    outputs: Literal["move", "copy", "leave"] = "move"
-    grid: GridOptions = field(default_factory=GridOptions)
-    store: StoreOptions = field(default_factory=StoreOptions)
-    cwltool: CwltoolOptions = field(default_factory=CwltoolOptions)
-    """cwltool's options that have no other place."""
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -162,8 +70,8 @@ def _inputs_of(options: Options) -> Callable[[str], bool]:
     Raises:
         GridCWLError: there is no such document.
     """
-    from gridcwl.cli.running import evaluation
     from gridcwl.cwl.session import input_options
+    from gridcwl.runs.opening import evaluation
 
     found = input_options(options.document, evaluation(options))
     return lambda word: found is not None and found.match(word) is not None

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.grid_options import choice
-from gridcwl.cli.options import Options
 from gridcwl.errors import BackendError, GridCWLError
+from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
     from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
@@ -24,7 +23,7 @@ def plan(options: Options) -> int:
     Raises:
         GridCWLError: document, inputs or DIRAC's answers are not as they should be.
     """
-    from gridcwl.cli.running import evaluation
+    from gridcwl.runs.opening import evaluation
     from gridcwl.runs.places import server
 
     if options.grid.server is None:
@@ -36,7 +35,9 @@ def plan(options: Options) -> int:
 
 
 def _plan(options: Options, server: Server, evaluation: Any) -> int:
-    from gridcwl.cli.running import opened, rucio
+    import asyncio
+
+    from gridcwl.runs.opening import dirac_choice, opened, rucio
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 
@@ -44,9 +45,9 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     with rucio(options, session) as place:
         steps = planned(session, session.inputs(), new_run_id())
         if place is not None:
-            steps = located(steps, place)
+            steps = asyncio.run(located(steps, place))
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
-    wishes = choice(options.grid).wishes
+    wishes = dirac_choice(options.grid).wishes
     homeless = False
     for step in steps:
         lines = list(_step(step, wishes, limits, offers, most))

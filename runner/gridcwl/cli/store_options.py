@@ -3,45 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from gridcwl import imports
 from gridcwl.config import Config
+from gridcwl.runs.options import StoreOptions, rucio_settings
 from gridcwl.stores.rucio.settings import RucioSettings
-
-if TYPE_CHECKING:
-    from gridcwl.runs.carriage import RucioPlace
-
-Store = Literal["local", "rucio"]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """What the user asked for, with what is configured."""
-
-    store: Store = "local"
-    rucio: RucioSettings = field(default_factory=RucioSettings)
-    """How Rucio is used, if it is."""
-
-    def plain(self) -> dict[str, Any]:
-        """For the journal."""
-        return {"store": self.store, **asdict(self.rucio)}
-
-
-def from_plain(saved: Mapping[str, Any]) -> StoreOptions:
-    """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
-    known = {entry.name for entry in fields(RucioSettings)}
-    settings = {name: value for name, value in saved.items() if name in known}
-    return StoreOptions(saved.get("store", "local"), _settings(**settings))
-
-
-def _settings(**given: Any) -> RucioSettings:
-    """Lists become tuples: the settings of a run do not change."""
-    given["cache_scopes"] = tuple(given.get("cache_scopes") or ())
-    given["sites"] = {site: tuple(names) for site, names in (given.get("sites") or {}).items()}
-    return RucioSettings(**given)
 
 
 def add_store(group: argparse._ArgumentGroup) -> None:
@@ -62,7 +28,7 @@ def add_store(group: argparse._ArgumentGroup) -> None:
 def read(given: argparse.Namespace, config: Config) -> StoreOptions:
     """The options of a command line, over those of the configuration."""
     ours, rucio = RucioSettings(), config.rucio
-    settings = _settings(
+    settings = rucio_settings(
         scope=given.rucio_scope or rucio.scope or "",
         name=given.rucio_name or rucio.name or ours.name,
         elements=given.rucio_rse or rucio.rse or "",
@@ -78,32 +44,6 @@ def read(given: argparse.Namespace, config: Config) -> StoreOptions:
         cache_scopes=rucio.cache_scopes,
     )
     return StoreOptions(given.store or config.store or "local", settings)
-
-
-def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RucioPlace | None:
-    """Rucio, if it is what was chosen. Nothing is asked yet.
-
-    Args:
-        options: the user's.
-        known: what an earlier session of the run found.
-
-    Raises:
-        ConfigError: the options do not fit each other.
-    """
-    if options.store != "rucio":
-        return None
-    imports.require("rucio", "--store rucio")
-    from gridcwl.runs.carriage import RucioPlace
-    from gridcwl.stores.rucio.asking import Asking
-    from gridcwl.stores.rucio.client import RucioClient
-    from gridcwl.stores.rucio.names import check_template, chosen_dataset
-
-    settings = options.rucio
-    check_template(settings.name)
-    if settings.output_dataset:
-        chosen_dataset(settings.output_dataset)
-    client = RucioClient()
-    return RucioPlace(client, settings, Asking(client, settings.scope, known))
 
 
 def _first(*values: Any) -> Any:

@@ -80,20 +80,29 @@ class WrittenInputs:
     """The file that was read without positions, to be read again if something is wrong in it."""
 
 
-def read(name: str | None, basedir: str | None, document_uri: str) -> WrittenInputs:
-    """Read the input object: a file's name, ``-`` for standard input, or None where there is none.
+def read(
+    name: str | None, basedir: str | None, document_uri: str, folder: Path | None = None, text: str | None = None
+) -> WrittenInputs:
+    """Read the input object.
+
+    Args:
+        name: of a file, ``-`` for the text or standard input, or None where there is none.
+        basedir: where relative paths count from, instead of the file's folder.
+        document_uri: the document's.
+        folder: where a text's relative paths count from; None for the current folder.
+        text: what ``-`` stands for; None reads standard input.
 
     Raises:
         InputError: the file is not there, is not YAML or JSON, or does not hold an object.
     """
-    here = str(Path.cwd())
+    here = str(folder or Path.cwd())
     if name is None:
         return WrittenInputs(None, basedir or here)
     base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
     quick = read_quickly(name)
     if quick is not None:
         return WrittenInputs(quick, base, hurried=name)
-    values = _load(name, base)
+    values = _load(name, base, text)
     if not isinstance(values, CommentedMap):
         what = "is empty" if values is None else f"holds {'a list' if isinstance(values, list) else 'a single value'}"
         raise InputError(
@@ -109,13 +118,13 @@ def read(name: str | None, basedir: str | None, document_uri: str) -> WrittenInp
     return written
 
 
-def _load(name: str, base: str) -> Any:
+def _load(name: str, base: str, text: str | None = None) -> Any:
     from cwltool.load_tool import jobloaderctx
 
     with problems(InputError, f"Cannot read the input object {_shown(name)}"), colons_in_names(Path(base)):
         loading = loader(jobloaderctx.copy())
         if name == "-":
-            text = sys.stdin.read()
+            text = sys.stdin.read() if text is None else text
             check_text(text, "standard input")
             return loading.resolve_all(yaml_no_ts().load(text), file_uri(base) + "/")[0]
         if not Path(name).is_file() and "://" not in name:

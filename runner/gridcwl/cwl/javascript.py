@@ -18,12 +18,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cwl_utils.sandboxjs import NodeJSEngine, code_fragment_to_js, default_timeout, set_js_engine
+from cwl_utils.sandboxjs import NodeJSEngine, code_fragment_to_js, default_timeout, get_js_engine, set_js_engine
 
 from gridcwl.errors import ExpressionError
 
@@ -48,6 +49,14 @@ _WARM_UP = "{ return new Date(0).toLocaleString() + Intl.DateTimeFormat().format
 """Has node read the time zone and the like, which it does when they are first used."""
 
 
+NO_JAVASCRIPT_REMEDY = (
+    "Run it without --no-javascript (javascript = false in the configuration), if you trust the document."
+)
+
+_allowed: ContextVar[bool] = ContextVar("javascript_allowed", default=True)
+"""Whether the current run may evaluate JavaScript: runs that share a process may differ."""
+
+
 class _Silence(Exception):
     """Node ended, or took too long. The message says why, if that is known."""
 
@@ -58,6 +67,8 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._held = threading.local()
+        self.search_path = os.environ.get("PATH")
+        """Where node was looked for."""
 
     def eval(
         self, scan: str, jslib: str = "", timeout: float = default_timeout, js_console: bool = False, **_rest: Any
@@ -65,8 +76,14 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
         """The value of one expression.
 
         Raises:
-            ExpressionError: it failed, took longer than ``timeout`` seconds, or node is not there.
+            ExpressionError: it failed, took longer than ``timeout`` seconds, or node is not there; or the run evaluates
+                none, and this is of what only hints at JavaScript, as documents may.
         """
+        if not _allowed.get():
+            text = " ".join(scan.split())[:_LONGEST]
+            raise ExpressionError(
+                f"The JavaScript expression {text} is not evaluated: --no-javascript", remedy=NO_JAVASCRIPT_REMEDY
+            )
         what = f"The JavaScript expression {_short(scan)}"
         process = self._process()
         try:
@@ -246,6 +263,12 @@ def _reason(complained: str, *, many_lines: bool) -> str:
     return f"{reason} (at: {_short(at[1])})" if at and many_lines else reason
 
 
-def use_node() -> None:
-    """Evaluate all of this process' JavaScript with :class:`NodeEngine`."""
-    set_js_engine(NodeEngine())
+def allow_javascript(*, allowed: bool) -> None:
+    """Let the current run evaluate JavaScript, or not; what is evaluated in this process, :class:`NodeEngine` does.
+
+    Holds for the current task or thread, and for those that it starts.
+    """
+    _allowed.set(allowed)
+    engine = get_js_engine()
+    if not isinstance(engine, NodeEngine) or engine.search_path != os.environ.get("PATH"):
+        set_js_engine(NodeEngine())

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -144,8 +145,12 @@ def fetcher(reading: Reading) -> type[DefaultFetcher]:
 def listening(reading: Reading) -> Iterator[None]:
     """Note the libraries' warnings."""
 
+    mine = threading.get_ident()
+
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            if record.thread != mine:
+                return  # of another run in this process
             reading.warnings.append((record.name, record.levelno, record.getMessage()))
 
     ear = Ear(logging.WARNING)

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cwl_utils.sandboxjs import NodeJSEngine, set_js_engine
 from schema_salad.sourceline import SourceLine
 
+from gridcwl.cwl.javascript import NO_JAVASCRIPT_REMEDY
 from gridcwl.cwl.messages import tidy
-from gridcwl.errors import ExpressionError, UnsupportedError
+from gridcwl.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from cwltool.process import Process
 
 _NAME = "InlineJavascriptRequirement"
-_REMEDY = "Run it without --no-javascript (javascript = false in the configuration), if you trust the document."
-
-
-class NoEngine(NodeJSEngine):  # type: ignore[misc]
-    """Evaluates nothing: for what only hints at JavaScript, as documents may."""
-
-    def eval(self, scan: str, jslib: str = "", **_rest: Any) -> Any:  # noqa: ARG002
-        """Refuse.
-
-        Raises:
-            ExpressionError: always.
-        """
-        text = " ".join(scan.split())[:120]
-        raise ExpressionError(f"The JavaScript expression {text} is not evaluated: --no-javascript", remedy=_REMEDY)
-
-
-def use_no_engine() -> None:
-    """Evaluate no JavaScript in this process."""
-    set_js_engine(NoEngine())
 
 
 def refuse_javascript(process: Process) -> None:
@@ -46,7 +27,7 @@ def refuse_javascript(process: Process) -> None:
         for requirement in part.requirements:
             if requirement.get("class") == _NAME:
                 where = SourceLine(requirement, "class", str).makeError(f"{_NAME} is declared, and JavaScript is off")
-                raise UnsupportedError(tidy(where), remedy=_REMEDY)
+                raise UnsupportedError(tidy(where), remedy=NO_JAVASCRIPT_REMEDY)
 
 
 def processes(process: Process) -> Iterator[Process]:

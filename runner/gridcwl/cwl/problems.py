@@ -151,7 +151,7 @@ def colons_in_names(folder: Path) -> Iterator[None]:
     """
     quiet = _NoFiles(folder)
     salad = logging.getLogger("salad")
-    salad.addFilter(quiet)
+    salad.filters.insert(0, quiet)  # before what makes one text of a message and its arguments
     try:
         yield
     finally:
@@ -194,6 +194,22 @@ def _readable(text: str) -> str:
         name = bare_name(hint[2])
         return f"{hint[1]} the hint {name} is not known and is ignored. {known_requirement(name)}".rstrip()
     return text
+
+
+class _Forwarding(logging.Handler):
+    """Hands records to gridcwl's own logger, for the program that uses gridcwl to handle."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over one record."""
+        logger = logging.getLogger("gridcwl.cwl")
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
+
+def adopt_logging() -> None:
+    """Let the libraries' loggers write to gridcwl's own, unless :func:`route_logging` has said where to."""
+    if not any(isinstance(one, _Readable) for one in logging.getLogger("cwltool").filters):
+        route_logging(_Forwarding(), logging.WARNING)
 
 
 def route_logging(handler: logging.Handler, level: int) -> None:

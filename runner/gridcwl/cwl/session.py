@@ -14,10 +14,10 @@ from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.input_options import InputOptions, options_of
-from gridcwl.cwl.javascript import use_node
+from gridcwl.cwl.javascript import allow_javascript
 from gridcwl.cwl.load import Document, load, locate, shown
 from gridcwl.cwl.loading import Loading
-from gridcwl.cwl.no_javascript import processes, refuse_javascript, use_no_engine
+from gridcwl.cwl.no_javascript import processes, refuse_javascript
 from gridcwl.cwl.option_values import absolute
 from gridcwl.cwl.problems import route_logging
 from gridcwl.cwl.remote import Remote, RemoteFiles
@@ -110,6 +110,8 @@ def open_document(
     basedir: str | None,
     overrides: str | None,
     selection: Selection | None = None,
+    folder: Path | None = None,
+    text: str | None = None,
 ) -> CwlSession:
     """Read the input file and the document.
 
@@ -120,20 +122,23 @@ def open_document(
         basedir: where relative paths count from, instead of the input file's folder.
         overrides: a file of requirements.
         selection: the part of the document that is to run; None for all of it.
+        folder: where relative paths count from; None for the current folder.
+        text: the input object, if ``-`` stands for it; None reads standard input.
 
     Raises:
         GridCWLError: one of them cannot be read or is not valid.
         SystemExit: ``--help`` is among the words, and was printed.
     """
-    (use_node if options.javascript else use_no_engine)()
+    allow_javascript(allowed=options.javascript)
     accept_known_names()
-    uri, file_uri = locate(name, options.registries)
-    changes = cwl_inputs.load_overrides(overrides, file_uri) if overrides else []
+    here = folder if folder is not None and folder != Path.cwd() else None
+    uri, file_uri = locate(_document_in(here, name), options.registries)
+    changes = cwl_inputs.load_overrides(_in(here, overrides), file_uri) if overrides else []
     loading = Loading(uri, file_uri, options, selection or Selection())
     if not words or (len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))):
-        written = cwl_inputs.read(words[0] if words else None, basedir, file_uri)
+        written = cwl_inputs.read(_in(here, words[0]) if words else None, basedir, file_uri, here, text)
     else:
-        written = _with_options(loading.load(changes), words, basedir, name, file_uri)
+        written = _with_options(loading.load(changes), words, basedir, name, file_uri, here)
     check_run_requirements(written)
     document = loading.load([*written.overrides, *changes], written.requirements)
     check_age(document.process, written)
@@ -149,6 +154,20 @@ def open_document(
         )
     secrets = SecretStore()
     return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)
+
+
+def _in(folder: Path | None, name: str) -> str:
+    """A file's name counted from a folder; None leaves it as it is, and so are URLs and ``-`` left."""
+    return name if folder is None or name == "-" or "://" in name else str(folder / name)
+
+
+def _document_in(folder: Path | None, name: str) -> str:
+    """The same for a document, which may have a fragment, or be the name of a tool in a registry."""
+    if folder is None or "://" in name:
+        return name
+    places = [Path(name), Path(name.partition("#")[0])]
+    here = any((folder / place).exists() for place in places) or any(place.exists() for place in places)
+    return str(folder / name) if here else name
 
 
 def _check_lacks(document: Document, *, only_check: bool) -> None:
@@ -178,7 +197,7 @@ def input_options(name: str, options: EvaluationOptions) -> InputOptions | None:
     Raises:
         DocumentError: there is no such file.
     """
-    (use_node if options.javascript else use_no_engine)()
+    allow_javascript(allowed=options.javascript)
     route_logging(logging.NullHandler(), logging.WARNING)  # its warnings are shown when it is run
     uri, _ = locate(name, options.registries)
     try:
@@ -188,7 +207,7 @@ def input_options(name: str, options: EvaluationOptions) -> InputOptions | None:
 
 
 def _with_options(
-    document: Document, words: Sequence[str], basedir: str | None, name: str, file_uri: str
+    document: Document, words: Sequence[str], basedir: str | None, name: str, file_uri: str, here: Path | None
 ) -> cwl_inputs.WrittenInputs:
     """The input object, and what options for inputs say beside it."""
     options = options_of(document.process)
@@ -196,6 +215,6 @@ def _with_options(
     if read.help:
         print(options.help(name), end="")
         raise SystemExit(0)
-    written = cwl_inputs.read(read.file, basedir, file_uri)
-    written.options = absolute(read.values, basedir or str(Path.cwd()))
+    written = cwl_inputs.read(_in(here, read.file) if read.file else None, basedir, file_uri, here)
+    written.options = absolute(read.values, basedir or str(here or Path.cwd()))
     return written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +108,7 @@ def _files_here(value: Any) -> Iterator[tuple[str, int]]:
                 yield from _files_here(item)
 
 
-def report(history: History, run: str, client: RucioClient) -> DataReport:
+async def report(history: History, run: str, client: RucioClient) -> DataReport:
     """What the run has in Rucio.
 
     Raises:
@@ -117,10 +116,10 @@ def report(history: History, run: str, client: RucioClient) -> DataReport:
         RucioProblem: Rucio does not answer.
     """
     container, outputs = _known(history, run)
-    return asyncio.run(_report(client, container, outputs))
+    return await _report(client, container, outputs)
 
 
-def let_go(history: History, run: str, client: RucioClient) -> int:
+async def let_go(history: History, run: str, client: RucioClient) -> int:
     """Let go of what lies between the steps; returns how many datasets that are.
 
     Final outputs have rules of their own and stay, and so does what other runs have taken into theirs.
@@ -131,7 +130,7 @@ def let_go(history: History, run: str, client: RucioClient) -> int:
     """
     container, outputs = _known(history, run)
     forget_lost_uploads(history)
-    return asyncio.run(_let_go(client, container, outputs))
+    return await _let_go(client, container, outputs)
 
 
 def _known(history: History, run: str) -> tuple[Did, set[Did]]:

@@ -22,6 +22,7 @@ from gridcwl.worker.removing import remove_tree
 
 JOURNAL = "journal.db"
 _ORIGIN = "origin.json"
+_CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,20 @@ class RunFolder:
         """What the user calls it; empty if nothing."""
         return str(self.origin.get("name") or "")
 
-    def note_origin(self, name: str | None = None) -> None:
+    def note_origin(self, name: str | None = None, cwd: Path | None = None) -> None:
         """Keep which terminal and folder the run is of now, and its name, if that is new."""
-        noted = {"name": name or self.name, "terminal": this_terminal(), "cwd": _this_folder()}
+        noted = {"name": name or self.name, "terminal": this_terminal(), "cwd": str(cwd or _this_folder())}
         with contextlib.suppress(OSError):
             (self.path / _ORIGIN).write_text(json.dumps(noted))
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Another process wants the run to stop."""
+        return (self.path / _CANCEL).exists()
+
+    def request_cancel(self) -> None:
+        """Ask the process that works on the run to stop it."""
+        (self.path / _CANCEL).touch()
 
     @property
     def alive(self) -> bool:
@@ -86,6 +96,7 @@ class RunFolder:
         (self.path / "lock").touch()
         try:
             with _locked(self.path / "lock"):
+                (self.path / _CANCEL).unlink(missing_ok=True)  # it was meant for whoever held the run before
                 yield
         except BlockingIOError:
             raise ConfigError(

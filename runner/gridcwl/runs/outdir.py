@@ -14,13 +14,14 @@ import hashlib
 import logging
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.errors import OutputConflict, RunCancelled, StoreError
 from gridcwl.model import RunId
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.journal import JournalError
@@ -32,6 +33,8 @@ log = logging.getLogger("gridcwl.runs")
 
 _SHOWN = 5
 _WAIT_S = 0.1
+_CHECKING = threading.Lock()
+"""Runs of one process that check the same directory would remove it from under each other."""
 _NO_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 """What file systems say that cannot lock a folder; NFS is one."""
 
@@ -49,6 +52,8 @@ class OutputFolder:
     """Replace whatever is there."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is cancelled: what is being published is taken back."""
     _began: float = field(init=False, default_factory=time.time)
     _published: Published = field(init=False)
 
@@ -61,6 +66,15 @@ class OutputFolder:
         with contextlib.suppress(JournalError):
             self._published.release(self.run)
         self._published.close()
+
+    def check_stop(self) -> None:
+        """See that the run has not been cancelled.
+
+        Raises:
+            RunCancelled: it has.
+        """
+        if self.stop.is_set():
+            raise RunCancelled("The run was stopped while its outputs were published")
 
     def begin(self, names: Iterable[str]) -> None:
         """Claim the names of outputs that are known before the first job runs, and see that they may be written.
@@ -158,10 +172,10 @@ class OutputFolder:
         """
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not _lock(descriptor, self.path):
+            if not _lock(descriptor, self.path, self.check_stop):
                 os.close(descriptor)
                 descriptor = os.open(self._lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                _lock(descriptor, self.path)
+                _lock(descriptor, self.path, self.check_stop)
             for run in recover(self.path):
                 log.warning(
                     "%s: what the run %s had published in part when it was killed is taken back", self.path, run
@@ -235,6 +249,11 @@ def check_outdir(outdir: Path) -> None:
         StoreError: it cannot be made or written to.
     """
     outdir = outdir.absolute()
+    with _CHECKING:
+        _check_outdir(outdir)
+
+
+def _check_outdir(outdir: Path) -> None:
     made = [folder for folder in (outdir, *outdir.parents) if not folder.exists()]
     there = made[-1].parent if made else outdir
     if not there.is_dir():
@@ -252,10 +271,11 @@ def check_outdir(outdir: Path) -> None:
                 folder.rmdir()
 
 
-def _lock(descriptor: int, path: Path) -> bool:
-    """Lock; False where that cannot be done."""
+def _lock(descriptor: int, path: Path, check: Callable[[], None]) -> bool:
+    """Lock; False where that cannot be done. ``check`` raises when waiting is to end."""
     waiting = False
     while True:
+        check()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial as bound
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.cwl.known_outputs import known_outputs
-from gridcwl.errors import GridCWLError
+from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model import RunId
 from gridcwl.runs.outdir import OutputFolder
 from gridcwl.runs.publish import CwlObject, has_files, local_paths, publish
@@ -58,7 +59,7 @@ def _known(folder: OutputFolder, session: CwlSession, inputs: Any) -> list[str]:
     return known_outputs(session.graph, inputs, session.context if anything else None)
 
 
-def published(
+async def published(
     outputs: Any,
     inputs: Any,
     folder: OutputFolder,
@@ -79,14 +80,35 @@ def published(
         return publish(value, folder.path, kept.working, kept.run, inputs, folder=folder, copy=way == "copy")
 
     if carriage is None or session.context.remote is None:
-        return put(outputs)
+        return await _in_thread(folder, put, outputs)
     from gridcwl.runs.carriage import merged
 
-    elsewhere = asyncio.run(carriage.keep(outputs, session.context.remote, final=True))
+    elsewhere = await carriage.keep(outputs, session.context.remote, final=True)
     if not carriage.wire.settings.download:
-        return put(elsewhere)
-    here = asyncio.run(carriage.brought(elsewhere, kept.working / "downloaded"))
-    return merged(elsewhere, put(here))
+        return await _in_thread(folder, put, elsewhere)
+    here = await carriage.brought(elsewhere, kept.working / "downloaded")
+    return merged(elsewhere, await _in_thread(folder, put, here))
+
+
+async def _in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any) -> Any:
+    """Publish in a thread. When the run is cancelled meanwhile, what was begun is taken back, and this is cancelled.
+
+    What was complete before the cancellation came stays so, and the run has succeeded.
+    """
+    task = asyncio.current_task()
+    work = asyncio.ensure_future(asyncio.to_thread(put, value))
+    cancelled = 0
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled += 1
+            folder.stop.set()
+    if cancelled and isinstance(work.exception(), RunCancelled):
+        raise asyncio.CancelledError
+    for _ in range(cancelled if task is not None else 0):
+        task.uncancel()  # type: ignore[union-attr]
+    return work.result()
 
 
 def _with_paths(value: Any) -> Any:
@@ -101,7 +123,7 @@ def _with_paths(value: Any) -> Any:
     return made
 
 
-def partial(
+async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
     kept: Kept,
@@ -122,23 +144,26 @@ def partial(
     """
     outputs: Any = dict(outcomes.outputs)
     if carriage is not None and session.context.remote is not None:
-        outputs = asyncio.run(carriage.keep(outputs, session.context.remote, final=False))
+        outputs = await carriage.keep(outputs, session.context.remote, final=False)
     whole = {"outputs": outputs, "failed": list(_left(outcomes.left))}
     try:
         if public and carriage is not None:
-            whole = asyncio.run(carriage.brought(whole, kept.working / "downloaded"))
-        if public:
-            own = replace(folder, path=folder.path / f"partial-{kept.run}")
-            whole = publish(whole, own.path, kept.working, kept.run, folder=own)
-        else:
-            shutil.rmtree(kept.working / "partial", ignore_errors=True)  # of an earlier session
-            whole = publish(whole, kept.working / "partial", kept.working, kept.run)
+            whole = await carriage.brought(whole, kept.working / "downloaded")
+        whole = await _in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
     except GridCWLError as error:
         log.warning("The outputs of what had ended cannot be put together: %s", error)
         return outputs
     where = folder.path / f"partial-{kept.run}" if public else kept.working / "partial"
     kept.journal.describe({"partial": whole | {"folder": str(where)} if has_files(whole) else None})
     return whole["outputs"]
+
+
+def _put_partial(folder: OutputFolder, kept: Kept, whole: Any, *, public: bool) -> Any:
+    if public:
+        own = replace(folder, path=folder.path / f"partial-{kept.run}")
+        return publish(whole, own.path, kept.working, kept.run, folder=own)
+    shutil.rmtree(kept.working / "partial", ignore_errors=True)  # of an earlier session
+    return publish(whole, kept.working / "partial", kept.working, kept.run)
 
 
 def _left(left: Mapping[str, Any]) -> Iterator[CwlObject]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +82,7 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
     ]
 
 
-def located(steps: Sequence[PlannedStep], place: RucioPlace) -> list[PlannedStep]:
+async def located(steps: Sequence[PlannedStep], place: RucioPlace) -> list[PlannedStep]:
     """The steps with jobs that know where their inputs are: the replicas, and which sites are near them.
 
     Raises:
@@ -92,7 +91,7 @@ def located(steps: Sequence[PlannedStep], place: RucioPlace) -> list[PlannedStep
     """
     from gridcwl.stores.rucio.elements import find_elements
 
-    elements = asyncio.run(find_elements(place.client, place.settings))
+    elements = await find_elements(place.client, place.settings)
     storage = Storage("", "", elements.usable)
 
     def whereabouts(job: Job) -> Job:

@@ -90,7 +90,8 @@ def publish(
     if not has_files(outputs):
         return outputs
     sources = local_paths(inputs)
-    with explained(outdir), Placement(outdir, run) as placement:
+    check = folder.check_stop if folder is not None else None
+    with explained(outdir), Placement(outdir, run, check) as placement:
         publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources, copy=copy)
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
         local = [entry for entry in _entries(outputs) if _is_local(entry)]

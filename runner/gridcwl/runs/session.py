@@ -1,62 +1,58 @@
-"""From a loaded document and its inputs to published outputs: folder, backend, loop, publishing, cleaning up."""
+"""One session of a run: from a document and its inputs to published outputs.
+
+:func:`started` and :func:`resumed` prepare a run: they read the document, complete the inputs and hold the run's
+folder. :meth:`PreparedRun.execute` runs it in the caller's event loop. Nothing here handles signals, changes the
+current folder or reads standard input: a process may have many runs at a time.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cwl.demands import refuse_giants
-from gridcwl.cwl.session import CwlSession
-from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, RunCancelled
-from gridcwl.runs.carrying import Carried
-from gridcwl.runs.keeping import Kept, finish
-from gridcwl.runs.outdir import check_outdir
-from gridcwl.runs.outputs import Way, begin, output_folder, partial, published
-from gridcwl.runs.places import BackendChoice, LocalChoice, Session, open_backend
-from gridcwl.runs.planning import certain, step_names
-from gridcwl.runs.records import Records
-from gridcwl.runs.retry import Retries
-from gridcwl.runs.run import Outcomes, Run, Watcher
-from gridcwl.runs.secrecy import masked
-from gridcwl.runs.sums import Sums, claimed
-from gridcwl.stores.transaction import discard
+from gridcwl import imports
+from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, ConfigError, OutputConflict, RunCancelled, StoreError
+from gridcwl.runs.keeping import Kept, fingerprint, finish, new_run, taken_up
+from gridcwl.runs.options import Options, from_plain, to_plain
+from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
+    from gridcwl.cwl.session import CwlSession
+    from gridcwl.model import RunId
     from gridcwl.runs.carriage import Carriage, RucioPlace
+    from gridcwl.runs.folder import RunFolder
+    from gridcwl.runs.outdir import OutputFolder
+    from gridcwl.runs.records import Records
+    from gridcwl.runs.run import Outcomes, Watcher
 
-log = logging.getLogger("gridcwl.runs")
+log = logging.getLogger("gridcwl")
+
+_LOADING = threading.Lock()
+"""cwltool and schema-salad load one document at a time: they keep what they read in variables of their modules."""
+_CANCEL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How one run is done."""
+class Request:
+    """What is to be run, and where relative paths count from."""
 
-    outdir: Path
-    backend: BackendChoice = field(default_factory=LocalChoice)
-    on_error: Any = "stop"
-    leave_tmpdir: bool = False
-    retries: Retries = field(default_factory=Retries)
-    detach: bool = False
-    sums: Path | None = None
-    """Where checksums of input files are remembered."""
-    cache: Path | None = None
-    """Where results are kept for other runs; None keeps and takes none."""
-    rucio: RucioPlace | None = None
-    """Carries files from job to job; None where they stay on this machine."""
-    overwrite: bool = False
-    """Replace files in the output directory that are not the document's."""
-    publish_partial: bool = False
-    """Put what a failed run has made into a folder of its own in the output directory."""
-    outputs: Way = "move"
+    options: Options
+    cwd: Path
+    text: str | None = None
+    """The input object, where ``-`` stands for it in the options."""
+    handles_signals: bool = False
+    """The process has this run only, and SIGTERM cancels it."""
+
+    @property
+    def outdir(self) -> Path:
+        """The output directory."""
+        return self.cwd / self.options.outdir
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,50 +68,331 @@ class Finished:
     exit_code: int
 
 
-def run_to_end(session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept) -> Finished:
-    """Run to the end. SIGINT and SIGTERM stop the run and everything it started.
+@dataclass(slots=True)
+class PreparedRun:
+    """A run that this process holds and that can be executed once."""
 
-    What jobs made stays until the run has succeeded, so that it can be resumed.
+    request: Request
+    kept: Kept
+    session: CwlSession
+    inputs: Any
+    place: RucioPlace | None
+    folder: OutputFolder | None = None
+    """Where outputs go; None if the run has succeeded before."""
+    records: Records | None = None
+    finished: Finished | None = None
+    """The run succeeded in an earlier session, and nothing was edited since: there is nothing to execute."""
+    _task: asyncio.Task[Any] | None = field(init=False, default=None)
+    _cancelled_by: str = field(init=False, default="")
+
+    @property
+    def run(self) -> RunId:
+        """The run's id."""
+        return self.kept.run
+
+    @property
+    def options(self) -> Options:
+        """The run's options."""
+        return self.request.options
+
+    def cancel(self, by: str = "its caller") -> None:
+        """Stop the run and its jobs: :meth:`execute` raises RunCancelled. To be called in its event loop."""
+        if self._cancelled_by:
+            return
+        self._cancelled_by = by
+        if self._task is not None:
+            self._task.cancel()
+
+    async def execute(self, watcher: Watcher) -> Finished:
+        """Run to the end. What jobs made stays until the run has succeeded, so that it can be resumed.
+
+        Cancelling the task that awaits this stops the run and everything it started.
+
+        Raises:
+            RunCancelled: it was stopped.
+            RunDetached: it was detached.
+            GridCWLError: it could not be begun, or its outputs could not be published.
+        """
+        from gridcwl.cwl.javascript import allow_javascript
+
+        if self.finished is not None:
+            return self.finished
+        self._task = asyncio.current_task()
+        allow_javascript(allowed=self.options.javascript)
+        requests = None if self.request.handles_signals else asyncio.create_task(self._heed_requests())
+        try:
+            with _with_remedies(self.kept):
+                if self._cancelled_by:
+                    raise _cancelled(self._cancelled_by)
+                outcomes, carriage = await self._jobs(watcher)
+                return await self._outputs(outcomes, carriage)
+        except asyncio.CancelledError:
+            with _with_remedies(self.kept):
+                raise _cancelled(self._cancelled_by) from None
+        finally:
+            self._task = None
+            if requests is not None:
+                requests.cancel()
+
+    async def _heed_requests(self) -> None:
+        """Let other processes of this user cancel the run: signals would reach all runs of this process."""
+        while not self.kept.folder.cancel_requested:  # noqa: ASYNC110  it is another process that asks
+            await asyncio.sleep(_CANCEL_EVERY_S)
+        self.cancel("another process")
+
+    async def _jobs(self, watcher: Watcher) -> tuple[Outcomes, Carriage | None]:
+        from gridcwl.cwl.demands import refuse_giants
+        from gridcwl.runs.carrying import Carried
+        from gridcwl.runs.opening import backend_of
+        from gridcwl.runs.places import Session, open_backend
+        from gridcwl.runs.planning import certain
+        from gridcwl.runs.retry import Retries
+        from gridcwl.runs.run import Run
+
+        session, options, records = self.session, self.options, self.records
+        assert records is not None
+        carriage = await self._carriage(records)
+        place = Session(records.run, self.kept.working, session.reveal, records.ended)
+        place = replace(place, archives=carriage.archives if carriage is not None else None)
+        opening = open_backend(backend_of(options), place)
+        async with opening if carriage is None else carriage.around(opening) as backend:
+            session.context.largest = backend.capabilities.largest
+            refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
+            await backend.check(certain(session, self.inputs, records.run))
+            run = Run(
+                session.graph,
+                self.inputs,
+                session.context,
+                backend,
+                watcher,
+                records,
+                on_error=options.on_error,
+                retries=Retries(options.retries, options.retry_all, options.retry_memory),
+                detach=options.grid.detach,
+            )
+            outcomes = await run.execute()
+            if isinstance(backend, Carried):
+                await backend.catch_up()
+            return outcomes, carriage
+
+    async def _carriage(self, records: Records) -> Carriage | None:
+        if self.place is None:
+            return None
+        from gridcwl.runs.carriage import Carriage
+        from gridcwl.runs.planning import step_names
+
+        carriage = await Carriage.opened(self.place, self.kept, Path(self.session.program).stem)
+        await carriage.wire.check(step_names(self.session.graph))
+        records.gone, records.taken = carriage.gone, carriage.taken
+        records.cache = carriage.cache or records.cache
+        return carriage
+
+    async def _outputs(self, outcomes: Outcomes, carriage: Carriage | None) -> Finished:
+        from gridcwl.runs.outputs import partial, published
+        from gridcwl.stores.transaction import discard
+
+        options, kept, session, folder = self.options, self.kept, self.session, self.folder
+        assert folder is not None
+        discard(folder.path, kept.run)  # of a client that was killed
+        if outcomes.status == "success":
+            produced = dict(outcomes.outputs)
+            outputs = await published(produced, self.inputs, folder, kept, carriage, session, options.outputs)
+            leave = options.leave_tmpdir or options.outputs != "move"
+            await asyncio.to_thread(finish, kept, outcomes.outputs, outputs, leave=leave)
+            kept.journal.end("success")
+        else:
+            outputs = await partial(outcomes, folder, kept, carriage, session, public=options.publish_partial)
+            kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
+        return Finished(outputs, _exit_code(outcomes))
+
+
+@contextmanager
+def started(request: Request) -> Iterator[PreparedRun]:
+    """Prepare a new run. Blocks while the document is read; may be called in any thread.
 
     Raises:
-        RunCancelled: it was stopped.
-        GridCWLError: it could not be begun, or its outputs could not be published.
+        GridCWLError: the document, the inputs or the options are wrong, or the outputs would have no place.
     """
-    check_outdir(options.outdir)
-    folder = output_folder(options.outdir, session, kept, overwrite=options.overwrite)
-    with contextlib.ExitStack() as closing:
-        closing.callback(folder.close)
-        if _publishes_here(options):
+    from gridcwl.runs.run import new_run_id
+
+    options = request.options
+    with ExitStack() as closing_:
+        session, place, inputs = _opened(request, closing_)
+        kept = closing_.enter_context(new_run(options.state_dir, new_run_id(), _prefix(request)))
+        kept.folder.note_origin(options.run_name, request.cwd)
+        yield _recorded_run(request, kept, session, inputs, place, closing_)
+
+
+@contextmanager
+def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
+    """Prepare the next session of a run that was stopped, was killed, or failed.
+
+    Args:
+        folder: of the run.
+        request: as :func:`saved_request` gives it, or with changed options.
+
+    Raises:
+        GridCWLError: as :func:`started`; or another client works on the run.
+    """
+    if not request.cwd.is_dir():
+        raise ConfigError(
+            f"The run {folder.run} was started in {request.cwd}, which is not a folder any more",
+            remedy="Its document and inputs are looked for from there.",
+        )
+    with ExitStack() as closing_:
+        kept = closing_.enter_context(taken_up(folder))
+        kept.folder.note_origin(cwd=request.cwd)
+        history = kept.history
+        known = history.meta("found") if history is not None else None
+        session, place, inputs = _opened(request, closing_, known)
+        if (outputs := _earlier_outputs(request, kept, session, inputs)) is not None:
+            kept.journal.end("success")
+            yield PreparedRun(request, kept, session, inputs, place, finished=Finished(outputs, 0))
+            return
+        yield _recorded_run(request, kept, session, inputs, place, closing_)
+
+
+def saved_request(folder: RunFolder) -> Request:
+    """What a run was started with.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import JournalError
+
+    with closing(History(folder.journal)) as history:
+        saved, cwd = history.meta("options"), history.meta("cwd")
+        if saved is None:
+            raise JournalError(f"The run {folder.run} ended before it began", remedy="Start it anew.")
+        options = replace(from_plain(saved), state_dir=folder.path.parents[1])
+        return Request(options, Path(cwd), history.meta("stdin"))
+
+
+def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RucioPlace | None, Any]:
+    """The document, the store and the whole input object, what it names by http(s) on this machine."""
+    options = request.options
+    _preload(options)
+    with _LOADING:
+        from gridcwl.cwl.problems import adopt_logging
+        from gridcwl.runs.downloads import with_downloads
+        from gridcwl.runs.opening import opened, rucio
+
+        adopt_logging()
+        session = opened(options, folder=request.cwd, text=request.text)
+        place = closing_.enter_context(rucio(options, session, known))
+
+    def local(value: Any) -> Any:
+        return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
+
+    session.replace_defaults(local)
+    return session, place, local(session.inputs())
+
+
+def _recorded_run(
+    request: Request, kept: Kept, session: CwlSession, inputs: Any, place: RucioPlace | None, closing_: ExitStack
+) -> PreparedRun:
+    """Record what the run is, and see that its outputs have a place."""
+    from gridcwl.runs.outdir import check_outdir
+    from gridcwl.runs.outputs import begin, output_folder
+
+    options = request.options
+    _record(request, kept, session, inputs, place)
+    with _with_remedies(kept):
+        check_outdir(request.outdir)
+        folder = output_folder(request.outdir, session, kept, overwrite=options.overwrite)
+        closing_.callback(folder.close)
+        if options.outputs != "leave" and (place is None or place.settings.download):
             begin(folder, session, inputs)
-        records = _records(session, inputs, options, kept, closing)
-        outcomes, carriage = asyncio.run(_execute(session, inputs, options, watcher, kept, records))
-        discard(options.outdir, kept.run)  # of a client that was killed
-        with _terminated_gently():
-            if outcomes.status == "success":
-                outputs = published(dict(outcomes.outputs), inputs, folder, kept, carriage, session, options.outputs)
-                finish(kept, outcomes.outputs, outputs, leave=options.leave_tmpdir or options.outputs != "move")
-                kept.journal.end("success")
-            else:
-                outputs = partial(outcomes, folder, kept, carriage, session, public=options.publish_partial)
-                kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
-    return Finished(outputs, _exit_code(outcomes))
+        records = _records(options, session, inputs, kept, closing_)
+    return PreparedRun(request, kept, session, inputs, place, folder, records)
 
 
-def _publishes_here(options: RunOptions) -> bool:
-    return options.outputs != "leave" and (options.rucio is None or options.rucio.settings.download)
+def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: Any) -> Any:
+    """The outputs of a run that has succeeded already, if nothing was edited since."""
+    history = kept.history
+    if history is None or (outputs := history.meta("outputs")) is None:
+        return None
+    if history.meta("fingerprint") != fingerprint(_documents(session), inputs):
+        log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
+        return None
+    log.warning("The run %s has succeeded already; these are its outputs", kept.run)
+    if request.outdir.absolute() != Path(str((history.meta("options") or {}).get("outdir"))).absolute():
+        log.warning("--outdir %s is not used: the outputs stay where they are", request.options.outdir)
+    return outputs
 
 
-def _records(
-    session: CwlSession, inputs: Any, options: RunOptions, kept: Kept, closing: contextlib.ExitStack
-) -> Records:
-    sums = Sums(options.sums, by_content=options.cache is not None)
-    closing.callback(sums.close)
+def _preload(options: Options) -> None:
+    """DIRAC's client takes its time to load: meanwhile the document is read. cwltool, which reads it, comes first.
+
+    Raises:
+        ConfigError: the client of the place that was chosen is not installed.
+    """
+    if options.grid.server == "diracx":
+        imports.require("httpx", "--backend diracx")
+    elif options.grid.server is not None:
+        imports.require("DIRAC", "--backend dirac")
+    if options.grid.server == "dirac":
+        with _LOADING:
+            import gridcwl.cwl  # noqa: F401
+        from gridcwl.backends.dirac.client import preload
+
+        preload()
+
+
+def _prefix(request: Request) -> str:
+    """The working folder's prefix; a trailing slash, which says that it is a folder, stays."""
+    prefix = request.options.tmpdir_prefix
+    return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
+
+
+def _record(request: Request, kept: Kept, session: CwlSession, inputs: Any, place: RucioPlace | None) -> None:
+    options = replace(request.options, outdir=request.outdir)
+    documents = _documents(session)
+    for path, text in documents.items():
+        kept.journal.document(path, text)
+    kept.journal.describe(
+        {
+            "document": options.document,
+            "words": options.words,
+            "cwd": str(request.cwd),
+            "stdin": request.text,
+            "options": to_plain(options),
+            "inputs": _without_passwords(inputs),
+            "found": place.asking.known if place is not None else {},
+            "fingerprint": fingerprint(documents, inputs),
+            "signals": request.handles_signals,
+        }
+    )
+
+
+def _without_passwords(value: Any) -> Any:
+    """The input object as it is recorded: without the passwords in its URLs."""
+    if isinstance(value, dict):
+        return {key: _without_passwords(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_passwords(item) for item in value]
+    return crossed_out(value) if isinstance(value, str) and "@" in value else value
+
+
+def _documents(session: CwlSession) -> dict[str, bytes]:
+    """The local files that the document consists of."""
+    return {path: Path(path).read_bytes() for path in session.document.files if Path(path).is_file()}
+
+
+def _records(options: Options, session: CwlSession, inputs: Any, kept: Kept, closing_: ExitStack) -> Records:
+    from gridcwl.runs.records import Records
+    from gridcwl.runs.secrecy import masked
+    from gridcwl.runs.sums import Sums, claimed
+
+    sums = Sums(options.cache_dir / "sums.db", by_content=options.cache)
+    closing_.callback(sums.close)
     cache = None
-    if options.cache is not None:
+    if options.cache:
         from gridcwl.runs.cache import Cache
 
-        cache = Cache(options.cache, kept.working)
-        closing.callback(cache.close)
+        cache = Cache(options.cache_dir / "results", kept.working)
+        closing_.callback(cache.close)
     masks = masked(session.secrets.secrets, kept.folder.path.parents[1])
     hide = session.hide if masks else None
     return Records(kept.run, kept.journal, sums, kept.history, cache, masks, claimed=claimed(inputs), hide=hide)
@@ -127,109 +404,41 @@ def _exit_code(outcomes: Outcomes) -> int:
     return EXIT_UNSUPPORTED if outcomes.unsupported else EXIT_FAILURE
 
 
-async def _execute(
-    session: CwlSession, inputs: Any, options: RunOptions, watcher: Watcher, kept: Kept, records: Records
-) -> tuple[Outcomes, Carriage | None]:
-    place = Session(records.run, kept.working, session.reveal, records.ended)
-    with _stopped_by_signals() as stopped:
-        try:
-            carriage = await _carriage(session, options, kept, records)
-            place = replace(place, archives=carriage.archives if carriage is not None else None)
-            opening = open_backend(options.backend, place)
-            async with opening if carriage is None else carriage.around(opening) as backend:
-                session.context.largest = backend.capabilities.largest
-                refuse_giants(session.graph, inputs, backend.capabilities.largest, cap=session.context.cap_resources)
-                await backend.check(certain(session, inputs, records.run))
-                run = Run(
-                    session.graph,
-                    inputs,
-                    session.context,
-                    backend,
-                    watcher,
-                    records,
-                    on_error=options.on_error,
-                    retries=options.retries,
-                    detach=options.detach,
-                )
-                outcomes = await run.execute()
-                if isinstance(backend, Carried):
-                    await backend.catch_up()
-                return outcomes, carriage
-        except asyncio.CancelledError:
-            raise _cancelled(stopped[0] if stopped else None) from None
-
-
-async def _carriage(session: CwlSession, options: RunOptions, kept: Kept, records: Records) -> Carriage | None:
-    if options.rucio is None:
-        return None
-    from gridcwl.runs.carriage import Carriage
-
-    carriage = await Carriage.opened(options.rucio, kept, Path(session.program).stem)
-    await carriage.wire.check(step_names(session.graph))
-    records.gone, records.taken = carriage.gone, carriage.taken
-    records.cache = carriage.cache or records.cache
-    return carriage
-
-
-def _cancelled(number: signal.Signals | None) -> RunCancelled:
-    error = RunCancelled(f"The run was stopped by {number.name if number else 'its caller'}")
-    if number:
-        error.exit_code = 128 + number  # as shells have it
-    return error
+def _cancelled(by: str) -> RunCancelled:
+    return RunCancelled(f"The run was stopped by {by or 'its caller'}")
 
 
 @contextmanager
-def _terminated_gently() -> Iterator[None]:
-    """Outside of the event loop: SIGTERM and SIGHUP are exceptions, like SIGINT, so that what was begun is undone."""
-
-    def stop(number: int, _frame: object) -> None:
-        _leave_terminal(signal.Signals(number))
-        raise _cancelled(signal.Signals(number))
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, *_hangup())}
+def _with_remedies(kept: Kept) -> Iterator[None]:
+    """Say in errors how the run can be resumed."""
     try:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except RunCancelled as error:
+        error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
+        raise
+    except OutputConflict as error:
+        error.remedy = (
+            f"Move away what is there and run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
+            f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR"
+        )
+        if error.replaceable:
+            error.remedy += f"\nOr replace it: gridcwl resume {kept.run} --overwrite"
+        raise
+    except StoreError as error:
+        outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
+        error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{outdir}{_finished_jobs(kept)}".strip()
+        raise
 
 
-def _hangup() -> tuple[signal.Signals, ...]:
-    """SIGHUP, which a terminal sends when it is closed; not if nohup or a shell has it ignored."""
-    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+def _finished_jobs(kept: Kept) -> str:
+    """What is said of the results that a run has already, if it has some."""
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import JournalError
 
-
-def _leave_terminal(number: signal.Signals) -> None:
-    """Write no more to a terminal that has been closed: that would be an error each time."""
-    if number is not signal.SIGHUP:
-        return
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (1, 2):
-        with contextlib.suppress(OSError):
-            if stat.S_ISCHR(os.fstat(stream).st_mode):
-                os.dup2(null, stream)
-    os.close(null)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[list[signal.Signals]]:
-    """Turn SIGINT, SIGTERM and SIGHUP into the cancellation of this task. Yields the signals that came."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    came: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        came.append(number)
-        _leave_terminal(number)
-        if task is not None and len(came) == 1:
-            log.warning("%s: stopping the run and its jobs ...", number.name)
-            task.cancel()
-
-    handled = (signal.SIGINT, signal.SIGTERM, *_hangup())
-    for number in handled:
-        loop.add_signal_handler(number, stop, number)
     try:
-        yield came
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
+        kept.journal.flush()
+        with closing(History(kept.folder.journal)) as history:
+            some = next(iter(history.jobs(where="outcome = 'success'")), None)
+    except JournalError:
+        return ""
+    return " (finished jobs do not run again)" if some is not None else ""

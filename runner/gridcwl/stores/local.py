@@ -103,6 +103,8 @@ class Placement:
     target: Path
     tag: str = ""
     """For the hidden folder's name. What an earlier, killed placement of the same tag left there goes."""
+    check: Callable[[], None] | None = None
+    """Called before each file, and while large ones are copied: raises if nothing is to be placed any more."""
     _work: Path = field(init=False)
     _hidden: Path = field(init=False)
     _made: list[Path] = field(init=False, default_factory=list)
@@ -138,6 +140,8 @@ class Placement:
         with source.open("rb") as reader, self._prepared(name).open("wb") as writer:
 
             def write(chunk: bytes) -> None:
+                if self.check is not None:
+                    self.check()
                 writer.write(chunk)
 
             sums = _read(reader.read, write)
@@ -177,9 +181,13 @@ class Placement:
             OutputConflict: a file is where a folder has to go, or the other way round; nothing was moved then.
             OSError: something could not be moved; all that was moved is back where it was then.
         """
+        if self.check is not None:
+            self.check()
         return transaction.move(self._work, self.target, removing, durable=durable)
 
     def _prepared(self, name: Path) -> Path:
+        if self.check is not None:
+            self.check()
         hidden = paths.join(self._hidden, str(name), "The path of an output")
         if name.parent.parts:
             hidden.parent.mkdir(parents=True, exist_ok=True)

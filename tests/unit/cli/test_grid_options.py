@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.cli import grid_options
 from gridcwl.cli.options import parse
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.model import Placement
+from gridcwl.runs.opening import dirac_choice
+from gridcwl.runs.options import grid_from_plain
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_jobs_go_to_dirac_by_its_client_by_diracx_or_by_its_local_mode(configure
     assert parse(["--backend", "diracx", "wf.cwl"]).grid.server == "diracx"
     local = parse(["--backend", "dirac", "--dirac-mode", "local", "wf.cwl"])
     assert (local.grid.server, local.retries) == ("dirac-local", 0)
-    assert grid_options.from_plain(json.loads(json.dumps(local.grid.plain()))).server == "dirac-local"
+    assert grid_from_plain(json.loads(json.dumps(local.grid.plain()))).server == "dirac-local"
     configured('backend = "dirac"\n[dirac]\nmode = "local"\n')
     assert parse(["wf.cwl"]).grid.server == "dirac-local"
     assert parse(["--dirac-mode", "wms", "wf.cwl"]).grid.server == "dirac"
@@ -68,7 +69,7 @@ def test_pack_alone_is_cwltool_s_and_with_a_number_ours():
 def test_the_command_line_goes_over_the_table(configured):
     configured('[dirac]\nsites = ["A"]\nbanned = ["B"]\npriority = 3\nlocality = "off"\nengines = {"*" = ["podman"]}\n')
     options = parse(["--backend", "dirac", "--site", "C", "--ban-site", "D", "wf.cwl"]).grid
-    choice = grid_options.choice(options)
+    choice = dirac_choice(options)
     assert choice.wishes.placement == Placement(sites=("C",), banned=("B", "D"), priority=3)
     assert choice.wishes.locality == "off"
     assert choice.sites == {"*": {"engines": ["podman"]}}
@@ -82,7 +83,7 @@ def test_what_containers_may_do_is_configured_and_travels_to_every_site(configur
     options = parse(["--pids-limit", "0", "wf.cwl"])
     assert (options.capabilities, options.processes) == (("SYS_PTRACE", "SYS_NICE"), 0)
 
-    sites = grid_options.choice(options.grid, capabilities=options.capabilities, processes=options.processes).sites
+    sites = dirac_choice(options.grid, capabilities=options.capabilities, processes=options.processes).sites
 
     assert sites == {
         "LCG.Lyon.fr": {"engines": ["podman"]},
@@ -107,7 +108,7 @@ def test_a_setting_of_the_table_that_means_nothing_is_told(configured):
 def test_single_steps_are_placed_by_a_file(tmp_path):
     file = tmp_path / "where.yml"
     file.write_text("align/sort: {sites: [Lyon], priority: 4, jobType: Test}\n")
-    wishes = grid_options.choice(parse(["--backend", "dirac", "--placement", str(file), "wf.cwl"]).grid).wishes
+    wishes = dirac_choice(parse(["--backend", "dirac", "--placement", str(file), "wf.cwl"]).grid).wishes
     assert wishes.steps == {"align/sort": Placement(sites=("Lyon",), priority=4, job_type="Test")}
 
 
@@ -121,4 +122,4 @@ def test_a_placement_file_that_means_nothing_is_told(tmp_path, text):
 
 def test_options_come_back_from_the_journal_as_they_went():
     options = parse(["--backend", "dirac", "--site", "A", "--pack", "auto", "--tag", "GPU", "wf.cwl"]).grid
-    assert grid_options.from_plain(json.loads(json.dumps(options.plain()))) == options
+    assert grid_from_plain(json.loads(json.dumps(options.plain()))) == options

@@ -1,0 +1,248 @@
+"""What the user asked for in one run: plain values, which the journal keeps so that the run can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.worker.engine import ContainerSettings
+
+if TYPE_CHECKING:
+    from gridcwl.runs.places import ServerName
+
+Backend: TypeAlias = Literal["local", "dirac", "diracx"]
+Mode: TypeAlias = Literal["wms", "local"]
+StoreName: TypeAlias = Literal["local", "rucio"]
+Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker"]
+Show: TypeAlias = Literal[
+    "validate",
+    "pack",
+    "dot",
+    "template",
+    "plan",
+    "help",
+    "targets",
+    "subgraph",
+    "deps",
+    "input-deps",
+    "pre",
+    "rdf",
+    "versions",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GridOptions:
+    """Where jobs run, and how they are treated there."""
+
+    backend: Backend = "local"
+    dirac_mode: Mode = "wms"
+    detach: bool = False
+    sites: tuple[str, ...] = ()
+    banned: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    platform: str | None = None
+    priority: int | None = None
+    job_type: str | None = None
+    cpu_time: int | None = None
+    placement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By step: the fields of the hint."""
+    locality: Literal["prefer", "strict", "off"] = "prefer"
+    local_mib: int = 100
+    local_wait: int = 300
+    pack: int | Literal["auto"] = 1
+    window: int = 2000
+    longest_pause: int = 30
+    stalled_after: int = 3600
+    engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def server(self) -> ServerName | None:
+        """Who takes the jobs; None where they run here without anybody."""
+        from gridcwl.runs.places import server_of
+
+        return server_of(self.backend, self.dirac_mode)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Jobs run on other machines."""
+        return self.server in ("dirac", "diracx")
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+
+def grid_from_plain(saved: Mapping[str, Any]) -> GridOptions:
+    """What :meth:`GridOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
+    known = {entry.name for entry in fields(GridOptions)}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    return GridOptions(**{name: value for name, value in values.items() if name in known})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Where files live between jobs."""
+
+    store: StoreName = "local"
+    rucio: RucioSettings = field(default_factory=RucioSettings)
+    """How Rucio is used, if it is."""
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"store": self.store, **asdict(self.rucio)}
+
+
+def store_from_plain(saved: Mapping[str, Any]) -> StoreOptions:
+    """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
+    known = {entry.name for entry in fields(RucioSettings)}
+    settings = {name: value for name, value in saved.items() if name in known}
+    return StoreOptions(saved.get("store", "local"), rucio_settings(**settings))
+
+
+def rucio_settings(**given: Any) -> RucioSettings:
+    """Rucio's settings. Lists become tuples: the settings of a run do not change."""
+    given["cache_scopes"] = tuple(given.get("cache_scopes") or ())
+    given["sites"] = {site: tuple(names) for site, names in (given.get("sites") or {}).items()}
+    return RucioSettings(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class CwltoolOptions:
+    """What the user asked for by these options."""
+
+    targets: tuple[str, ...] = ()
+    single_step: str | None = None
+    single_process: str | None = None
+    relative_deps: Literal["primary", "cwd"] = "primary"
+    rdf_serializer: str = "turtle"
+    log_dir: str | None = None
+    checksums: bool = True
+    js_validation: bool = True
+    js_hints: str | None = None
+    """A file of options for jshint."""
+    registries: tuple[str, ...] | None = None
+    """Where documents that are no files are looked for; None is cwltool's choice."""
+    document_cache: bool = True
+    """Documents that come by HTTP are kept on disk."""
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return values | {"containers": {entry.name: getattr(self.containers, entry.name) for entry in _CONTAINERS}}
+
+
+_CONTAINERS = fields(ContainerSettings)
+
+
+def _cwltool_from_plain(saved: Mapping[str, Any]) -> CwltoolOptions:
+    """What :meth:`CwltoolOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
+    values = _known(saved, {entry.name for entry in fields(CwltoolOptions)})
+    containers = _known(values.pop("containers", None) or {}, {entry.name for entry in _CONTAINERS})
+    return CwltoolOptions(**values, containers=ContainerSettings(**containers))
+
+
+def _known(saved: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    document: str
+    words: tuple[str, ...] = ()
+    """The words behind the document: an input file, or options for its inputs."""
+    outdir: Path = field(default_factory=Path)
+    basedir: str | None = None
+    tmpdir_prefix: str = ""
+    loudness: int = 0
+    """-1 quiet, 0 normal, 1 verbose, 2 debug."""
+    timestamps: bool = False
+    """Messages begin with the time."""
+    color: bool = True
+    """The live display may be in color."""
+    show: Show | None = None
+    containers: bool = True
+    engine: Engine = "docker"
+    reuse_containers: bool = False
+    """Start job after job in the same container."""
+    max_jobs: int | None = None
+    on_error: Literal["stop", "continue"] = "stop"
+    default_container: str | None = None
+    strict_memory_limit: bool = False
+    strict_cpu_limit: bool = False
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities that containers keep."""
+    processes: int | None = None
+    """The most processes in a container; 0 is no limit."""
+    leave_tmpdir: bool = False
+    strict: bool = True
+    validate: bool = True
+    skip_schemas: bool = False
+    enable_dev: bool = False
+    eval_timeout_s: float = 60.0
+    js_console: bool = False
+    javascript: bool = True
+    """Documents may hold JavaScript."""
+    software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    trusted_storage: tuple[str, ...] = ()
+    """URLs below which credentials may be sent, in addition to those that Rucio names."""
+    max_download_mib: int = 10 * 1024
+    overrides: str | None = None
+    preserve_environment: tuple[str, ...] = ()
+    preserve_entire_environment: bool = False
+    mpi_config_file: str | None = None
+    write_summary: str | None = None
+    run_name: str = ""
+    """What the user calls the run."""
+    state_dir: Path = field(default_factory=Path)
+    cache_dir: Path = field(default_factory=Path)
+    cache: bool = False
+    """Keep results for other runs, and take theirs."""
+    retries: int = 0
+    retry_all: bool = False
+    retry_memory: float | None = None
+    """Jobs that ran out of memory run again with so many times as much."""
+    settings: tuple[tuple[str, str, float], ...] = ()
+    """Other resources than the document's: step, field, value."""
+    cap_resources: bool = False
+    """Jobs that ask for more than the machine has get what it has."""
+    overwrite: bool = False
+    publish_partial: bool = False
+    outputs: Literal["move", "copy", "leave"] = "move"
+    grid: GridOptions = field(default_factory=GridOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
+    cwltool: CwltoolOptions = field(default_factory=CwltoolOptions)
+    """cwltool's options that have no other place."""
+
+
+_PATHS = ("outdir", "state_dir", "cache_dir")
+
+
+def to_plain(options: Options) -> dict[str, Any]:
+    """The options as the journal keeps them."""
+    values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
+    plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
+    parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
+    return plain | {name: part.plain() for name, part in parts.items()}
+
+
+def from_plain(saved: Mapping[str, Any]) -> Options:
+    """The options that :func:`to_plain` gave, after a round trip through JSON; unknown fields are left out."""
+    known = {entry.name for entry in fields(Options)}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in known
+    }
+    made: Any = replace(Options(document=""), **values)  # type: ignore[arg-type]
+    grid: Any = grid_from_plain(saved.get("grid") or {})
+    paths: Any = {name: Path(str(values[name])) for name in _PATHS}
+    store: Any = store_from_plain(saved.get("store") or {})
+    cwltool: Any = _cwltool_from_plain(saved.get("cwltool") or {})
+    options: Options = replace(made, grid=grid, store=store, cwltool=cwltool, **paths)
+    return options
