@@ -108,6 +108,13 @@ def test_a_loop_that_comes_after_the_value_is_stopped_with_its_own_expression(no
     assert node.eval("(2)") == 2
 
 
+def test_nothing_is_left_that_runs_later_or_waits(node: NodeEngine):
+    names = ["FinalizationRegistry", "WeakRef", "WebAssembly", "SharedArrayBuffer", "Atomics", "setTimeout"]
+    assert node.eval("{ return [" + ", ".join(f"typeof {name}" for name in names) + "]; }") == ["undefined"] * len(
+        names
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

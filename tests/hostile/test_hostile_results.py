@@ -34,6 +34,7 @@ from gridcwl.model import (
     limits,
 )
 from gridcwl.model.acceptance import accepted
+from gridcwl.runs.journal import Journal
 from gridcwl.worker import batch
 from gridcwl.worker.paths import Refused
 
@@ -158,6 +159,16 @@ def test_an_upload_has_the_scope_prefix_and_attempt_of_its_job(tmp_path: Path, l
     result = came_back(tmp_path, {f"{STORED.id}/result.json": text, f"{STORED.id}/out/a": b"x"}, STORED)
     assert result.outcome is Outcome.TEMPORARY_FAILURE
     assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "sums", [{"adler32": "0x12345"}, {"adler32": "12AB34CD"}, {"sha1": "0" * 39}, {"sha1": "\x1b"}]
+)
+def test_the_checksums_of_an_upload_are_checksums(tmp_path: Path, sums: dict[str, str]) -> None:
+    listed = a_file("a", b"x", location="rucio://user.me/run.step.j1-7-1.a", **sums)
+    text = a_result(listed, element="SE", outdir="")
+    result = came_back(tmp_path, {f"{STORED.id}/result.json": text}, STORED)
+    assert "has a checksum that is none" in result.reason
 
 
 def test_a_job_s_own_upload_is_accepted(tmp_path: Path) -> None:
@@ -352,3 +363,31 @@ def test_input_files_that_came_along_keep_their_links_and_modes(tmp_path: Path) 
     assert [(there / name).read_text() for name in ("run", "same", "link")] == ["#!/bin/sh"] * 3
     assert (there / "link").is_symlink()
     assert os.access(there / "run", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"exit_code": 10**400}, {"exit_code": -(2**63) - 1}, {"files": [a_file("a", size=2**63)]},
+                {"files": [a_file("a", size=-1, location="file:///data/a.txt")]}],
+)  # fmt: skip
+def test_a_number_that_no_journal_can_hold_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    result = came_back(tmp_path, {f"{JOB.id}/result.json": a_result(**changes)})
+    assert result.outcome is Outcome.TEMPORARY_FAILURE
+    assert "has an impossible" in result.reason
+
+
+def test_what_a_node_says_can_be_written_and_is_not_endless(tmp_path: Path) -> None:
+    said = {
+        "outcome": "permanent-failure",
+        "reason": "a\ud800" + "b" * 10**6,
+        "stderr_tail": "\udcff",
+        "left": ["x"] * 10**5,
+    }
+    result = came_back(tmp_path, {f"{JOB.id}/result.json": a_result(**said)})
+    assert len(result.reason) < 2 * limits.TEXT_CHARACTERS
+    assert result.reason.startswith("a\\ud800b")
+    assert result.stderr_tail == "\\udcff"
+    assert len(result.left) < 30
+    journal = Journal(tmp_path / "journal.db", new=True)
+    journal.begin(pid=1, pid_started=0.0, host="", version="")
+    journal.result(1, 1, result, "folder")
+    journal.close()

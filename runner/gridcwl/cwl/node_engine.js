@@ -29,7 +29,11 @@
     return () => text(lines);
   })()`;
   // A value as JSON, and an error as text, made by functions of the context before anything else ran there.
+  // What runs code after its expression, waits for ever, or has memory beside the heap goes: CWL's JavaScript has none.
   const OUTCOME = `(() => {
+    for (const name of ["FinalizationRegistry", "WeakRef", "WebAssembly", "SharedArrayBuffer", "Atomics"]) {
+      delete globalThis[name];
+    }
     const text = JSON.stringify, string = String;
     return {
       value: (value) => { const made = text(value); return made === undefined ? "undefined" : made; },

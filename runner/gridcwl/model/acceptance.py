@@ -5,6 +5,7 @@ A result comes from a worker node, which is not trusted. Pure functions; the byt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from gridcwl.model.result import JobResult, Outcome, ProducedFile
 SANDBOX = "sandbox:"
 """How the location of an output begins that is in the results archive; its path follows."""
 _RUCIO = "rucio://"
+_ADLER32, _SHA1 = re.compile("[0-9a-f]{8}"), re.compile("[0-9a-f]{40}")
 
 
 def accepted(result: JobResult, job: Job, roots: Sequence[str] = (), *, sandbox: bool = False) -> JobResult:
@@ -87,11 +89,15 @@ class _Own:
         if location.startswith(SANDBOX):
             if not self._sandbox or location[len(SANDBOX) :] != file.path:
                 raise self._foreign(file)
-            return file
+            return file  # its size is compared with its bytes
+        if file.size < 0:
+            raise ResultError(f"The output {paths.shown(file.path)} has an impossible size")
         if self._uploads is not None and location.startswith(self._uploads):
             paths.location(location, f"The location of the output {paths.shown(file.path)}")
             if file.kind == "file" and (file.adler32 is None or not self._element):
                 raise ResultError(f"The output {paths.shown(file.path)} has no checksum or no storage element")
+            if not _ADLER32.fullmatch(file.adler32 or "00000000") or not _SHA1.fullmatch(file.sha1 or 40 * "0"):
+                raise ResultError(f"The output {paths.shown(file.path)} has a checksum that is none")
             return file
         if self._is_input(location):
             # Its sums are known where it came from; with sums it would be taken for the job's own.

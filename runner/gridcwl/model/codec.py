@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from gridcwl.errors import InputError, ResultError
 from gridcwl.model import limits, paths
 from gridcwl.model.job import JOB_FORMAT, Job
 from gridcwl.model.result import RESULT_FORMAT, JobResult
+
+_LARGEST = (1 << 63) - 1
+_LARGEST_EXIT_CODE = (1 << 32) - 1
+_TEXTS = ("reason", "stderr_tail", "image", "element")
+"""Fields of a result that a person reads."""
+_LISTED = 21
+"""Names of what a tool left; a worker sends no more."""
 
 SCHEMA_FILES: dict[str, type] = {"job.schema.json": Job, "result.schema.json": JobResult}
 
@@ -40,7 +48,24 @@ def result_from_plain(plain: dict[str, Any]) -> JobResult:
         raise ResultError(f"A job's result is not of the format {RESULT_FORMAT}: {_first(error)}") from None
     for file in result.files:
         paths.relative(file.path, "The path of an output")
-    return result
+        if abs(file.size) > _LARGEST:
+            raise ResultError(f"The output {paths.shown(file.path)} of a job's result has an impossible size")
+    if result.exit_code is not None and abs(result.exit_code) > _LARGEST_EXIT_CODE:
+        raise ResultError("A job's result has an impossible exit code")
+    return _readable(result)
+
+
+def _readable(result: JobResult) -> JobResult:
+    """The result with text that can be written and shown: of bounded length, without lone surrogates."""
+    changed: dict[str, Any] = {}
+    for name in _TEXTS:
+        text: str = getattr(result, name)
+        if len(text) > limits.TEXT_CHARACTERS or not text.isascii():
+            cut = text if len(text) <= limits.TEXT_CHARACTERS else f"{text[: limits.TEXT_CHARACTERS]} ..."
+            changed[name] = cut.encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(result.left) > _LISTED:
+        changed["left"] = (*result.left[:_LISTED], "...")
+    return replace(result, **changed) if changed else result
 
 
 def result_from_json(text: str | bytes) -> JobResult:

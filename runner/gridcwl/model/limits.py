@@ -32,6 +32,9 @@ JSON_VALUES = 8_000_000
 JSON_DEPTH = 128
 """How deep lists and objects may be nested in JSON from outside."""
 
+TEXT_CHARACTERS = 64 * KIB
+"""A reason, or the last lines of a log, in a job's result."""
+
 # What a server says
 METADATA_BYTES = 16 * MIB
 """Metadata of one dataset, and an entry of a cache."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.errors import OutputConflict, StoreError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores import transaction
@@ -113,6 +113,8 @@ class Placement:
         self._work = self.target / f"{transaction.HIDDEN}{self.tag or secrets.token_hex(6)}"
         self._hidden = self._work / "new"
         self._made = [folder for folder in (self.target, *self.target.parents) if not folder.exists()]
+        if self._work.is_symlink():
+            self._work.unlink()  # somebody else's: gridcwl makes folders
         if self._work.exists():
             transaction.roll_back(self._work, self.target)
             shutil.rmtree(self._work)
@@ -137,7 +139,7 @@ class Placement:
 
     def copy(self, source: Path, name: Path) -> Sums:
         """Copy a file and take its checksums in the same pass."""
-        with source.open("rb") as reader, self._prepared(name).open("wb") as writer:
+        with source.open("rb") as reader, self._prepared(name).open("xb") as writer:
 
             def write(chunk: bytes) -> None:
                 if self.check is not None:
@@ -150,7 +152,8 @@ class Placement:
 
     def write(self, text: bytes, name: Path) -> Sums:
         """Write a small file."""
-        self._prepared(name).write_bytes(text)
+        with self._prepared(name).open("xb") as writer:
+            writer.write(text)
         return Sums(len(text), hashlib.sha1(text).hexdigest(), f"{zlib.adler32(text):08x}")
 
     def scratch(self) -> Path:
@@ -164,7 +167,7 @@ class Placement:
             UnsafePath: it would not be below the target.
         """
         if name.parts:
-            paths.join(self._hidden, str(name), "The path of an output").mkdir(parents=True, exist_ok=True)
+            self._inside(name).mkdir(parents=True, exist_ok=True)
 
     def leave_out(self, name: str) -> None:
         """Do not place a file after all."""
@@ -188,9 +191,17 @@ class Placement:
     def _prepared(self, name: Path) -> Path:
         if self.check is not None:
             self.check()
-        hidden = paths.join(self._hidden, str(name), "The path of an output")
+        hidden = self._inside(name)
         if name.parent.parts:
             hidden.parent.mkdir(parents=True, exist_ok=True)
+        return hidden
+
+    def _inside(self, name: Path) -> Path:
+        what = "The path of an output"
+        hidden = paths.join(self._hidden, str(name), what)
+        if f"/{transaction.HIDDEN}" in f"/{name}":  # a later run would take it for what a killed one has left
+            reason = f"has a name that begins with {transaction.HIDDEN}, which is reserved for unfinished publications"
+            raise UnsafePath(what, paths.shown(str(name)), reason)
         return hidden
 
 

@@ -18,13 +18,14 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gridcwl.errors import OutputConflict
+from gridcwl.errors import OutputConflict, UnsafePath
+from gridcwl.model import paths
 
 HIDDEN = ".gridcwl-"
 """How the names of working folders in a target begin."""
@@ -98,12 +99,11 @@ def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: boo
 
 def roll_back(work: Path, target: Path) -> bool:
     """Take back an open transaction; False if there is none. May be done again after it was interrupted itself."""
-    try:
-        record = _Moves(**json.loads((work / "moves").read_text("ascii")))
-    except (OSError, ValueError, TypeError):
+    record = _read(work)
+    if record is None:
         return False  # not yet written: nothing was moved
     replaced = set(record.replaced)
-    for file in itertools.starmap(Moved, record.made):
+    for file in record.made:
         final = target / file.name
         if file.name not in replaced and not os.path.lexists(work / "new" / file.name) and _is_same(final, file):
             final.unlink()
@@ -203,6 +203,31 @@ def _write(record: _Moves, work: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(work / "moves")
+
+
+def _read(work: Path) -> _Moves | None:
+    """The record of an open transaction; None if there is none, or if it is not one that this user's runs have left.
+
+    An output directory may be shared with other users, and what lies in it was made by tools.
+    """
+    try:
+        if not _is_own(os.lstat(work), stat.S_ISDIR):
+            return None
+        descriptor = os.open(work / "moves", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, encoding="ascii") as file:  # noqa: PTH123
+            text = file.read() if _is_own(os.fstat(descriptor), stat.S_ISREG) else ""
+        plain = json.loads(text)
+        made = [Moved(str(name), int(size), int(inode), int(mtime)) for name, size, inode, mtime in plain.pop("made")]
+        record = _Moves(made=made, **plain)
+        for name in itertools.chain(record.folders, record.replaced, record.removed, (file.name for file in made)):
+            paths.relative(name, "A name in the record of a publication")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, UnsafePath):
+        return None
+    return record
+
+
+def _is_own(about: os.stat_result, kind: Callable[[int], bool]) -> bool:
+    return kind(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def _is_same(path: Path, file: Moved) -> bool:
