@@ -33,6 +33,8 @@ _ABOUT_THE_RUN = re.compile(
     r"  (exit code|command|logs) "
 )
 """What is printed of every run that failed, not of the mistake."""
+_FOLDER = f"my documents + dätå/{'long name ' * 8}!"
+"""Where the documents are: no message shows it as a URL has it, and none depends on its length."""
 _NOISE = re.compile(
     r"""\b(CommentedMap|CommentedSeq|dict|NoneType|ValidationException|WorkflowException|Traceback|TypeError:|KeyError
     |AttributeError|ValueError|IndexError|AssertionError)\b
@@ -53,7 +55,9 @@ def parts(text: str) -> tuple[list[str], dict[str, str], str]:
 def test_a_mistake_is_explained(path, tmp_path, monkeypatch, capfd):
     text = path.read_text()
     words, files, expected = parts(text)
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / _FOLDER
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", "100")
@@ -62,7 +66,7 @@ def test_a_mistake_is_explained(path, tmp_path, monkeypatch, capfd):
         Path(size[1] if size else name).write_text("x" * int(size[2]) if size else content)
     main(words)
     printed = capfd.readouterr().err
-    printed = printed.replace(f"{tmp_path}/", "").replace(str(tmp_path), ".")
+    printed = printed.replace(f"{folder}/", "").replace(str(folder), ".")
     message = "".join(line for line in printed.splitlines(keepends=True) if not _ABOUT_THE_RUN.match(line))
     if os.environ.get("GRIDCWL_WRITE_MESSAGES"):
         path.write_text(text.removesuffix(expected) + message)

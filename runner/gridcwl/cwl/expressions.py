@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cwl_utils.sandboxjs import code_fragment_to_js, param_re
 from cwltool.process import shortname
-from schema_salad.ref_resolver import uri_file_path
 from schema_salad.sourceline import SourceLine
 
 from gridcwl.cwl.javascript import node_program, permissions
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.scanner import scan
+from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError, ExpressionError
 from gridcwl.suggest import did_you_mean
 
@@ -131,7 +131,7 @@ def place_of(holder: Any, key: Any, fragment: str = "") -> str:
     match = re.fullmatch(r"(.*):(\d+):(\d+):", written)
     if match is None or match[1] == _NOWHERE:
         return ""
-    file = match[1].removeprefix("file://") if not match[1].startswith("file://") else uri_file_path(match[1])
+    file = shown_path(match[1])
     line, column = int(match[2]), int(match[3])
     if fragment:
         try:

@@ -30,7 +30,7 @@ from schema_salad.validate import validate_ex
 from gridcwl.cwl.access import as_it_stands, name_directories
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.loaders import loader
-from gridcwl.cwl.messages import explained, tidy, without_types
+from gridcwl.cwl.messages import explained, for_patterns, for_people, tidy, without_types
 from gridcwl.cwl.once import use_once
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
@@ -475,10 +475,11 @@ def _check_types(process: Process, values: CommentedMap) -> None:
         if found is not None:
             message, remedy = described(found)
             raise InputError(f"The input object does not fit the document: {message}", remedy=remedy) from error
-        text = tidy(error)
+        text = for_patterns(error)
         plainly = explained(text)
+        message = plainly.message if plainly else for_people(without_types(text))
         raise InputError(
-            f"The input object does not fit the document:\n{plainly.message if plainly else without_types(text)}",
+            f"The input object does not fit the document:\n{message}",
             remedy=plainly.remedy if plainly else "",
         ) from error
 

@@ -20,7 +20,7 @@ from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.schema_errors import Finding, described
-from gridcwl.cwl.sources import place
+from gridcwl.cwl.sources import place, shown_path
 from gridcwl.cwl.symbols import noted_symbols
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near
@@ -126,7 +126,7 @@ def _made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Pro
 def _refuse(found: Sequence[Finding], document: Any, cause: Exception | None = None) -> None:
     if found:
         message, remedy = described(found)
-        name = str(document.get("id", "")).removeprefix("file://")
+        name = shown_path(str(document.get("id", "")))
         what = "" if name.startswith("_:") or not name else f" {name}"
         raise DocumentError(f"The document{what} is not valid: {message}", remedy=remedy) from cause
 

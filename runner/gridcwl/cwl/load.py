@@ -23,6 +23,7 @@ from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.scanner import use_scanner
 from gridcwl.cwl.schema_errors import Finding, described, findings, names_of_sources
 from gridcwl.cwl.sources import place as place_in
+from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near_files
 
@@ -289,4 +290,4 @@ def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:
 
 def shown(uri: str) -> str:
     """A document's URI as people write it."""
-    return uri.removeprefix("file://")
+    return shown_path(uri)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from gridcwl.cwl.sources import SPACE, with_paths
 from gridcwl.suggest import did_you_mean, near
 
 REQUIREMENTS = (
@@ -64,7 +65,17 @@ _LOCATION = re.compile(r'"(?:location|path)": "([^"]+)"')
 
 def tidy(error: BaseException | str) -> str:
     """The message without empty lines, a position once and not on each line, and paths instead of ``file://`` URLs."""
-    text = _NOISE.sub("", _FILE_URI.sub("", str(error)))
+    return for_people(for_patterns(error))
+
+
+def for_people(text: str) -> str:
+    """A text of :func:`for_patterns`, or a part of it, as it is shown."""
+    return text.replace(SPACE, " ")
+
+
+def for_patterns(error: BaseException | str) -> str:
+    """As :func:`tidy`, with paths that have no white space in them, to be matched against patterns."""
+    text = _NOISE.sub("", _FILE_URI.sub("", with_paths(str(error), SPACE)))
     lines: list[str] = []
     last = None
     for line in text.splitlines():
@@ -85,11 +96,16 @@ def without_types(text: str) -> str:
 
 
 def explained(text: str) -> Explanation | None:
-    """One of the messages that are common and hard to read, put plainly; None for all others."""
+    """One of the messages that are common and hard to read, put plainly; None for all others.
+
+    Args:
+        text: as :func:`for_patterns` gives it.
+    """
     for pattern, explain in _RULES:
         found = pattern.search(text)
         if found:
-            return explain(found)
+            message, remedy, unsupported = explain(found)
+            return Explanation(for_people(message), for_people(remedy), unsupported)
     return None
 
 

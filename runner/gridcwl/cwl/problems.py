@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -12,9 +13,20 @@ from pathlib import Path
 from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
+from schema_salad.sourceline import strip_duplicated_lineno
 
 from gridcwl.cwl.hints import kind_of
-from gridcwl.cwl.messages import Explanation, bare_name, explained, known_requirement, place_of, tidy, without_types
+from gridcwl.cwl.messages import (
+    Explanation,
+    bare_name,
+    explained,
+    for_patterns,
+    for_people,
+    known_requirement,
+    place_of,
+    tidy,
+    without_types,
+)
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
@@ -37,6 +49,7 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         ExpressionError: an expression failed or took too long.
         GridCWLError: of the given kind, for everything else that is the document's or the input's fault.
     """
+    _keep_lines_whole()
     try:
         yield
     except GridCWLError:
@@ -70,8 +83,36 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         raise kind(f"{what}: it has a form that is not understood here: {text}", remedy=remedy) from error
 
 
+@functools.cache
+def _keep_lines_whole() -> None:
+    """Have schema-salad and cwltool not break the lines of their messages, in this process.
+
+    They break them at the terminal's width: what a pattern looks for would be found in short paths only.
+    """
+    from cwltool import checker, process
+
+    SchemaSaladException.__str__ = _whole
+    checker.strip_dup_lineno = process.strip_dup_lineno = strip_duplicated_lineno
+
+
+def _whole(error: SchemaSaladException) -> str:
+    """``SchemaSaladException.pretty_str`` without ``reflow_all``."""
+    return str(strip_duplicated_lineno("\n".join(_summaries(error, 0))))
+
+
+def _summaries(error: SchemaSaladException, level: int) -> list[str]:
+    said = error.message if error.children else error.detailed_message or error.message
+    own = [error.summary(level, True)] if said else []
+    return own + [line for child in error.children for line in _summaries(child, level + len(own))]
+
+
 def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:
-    text = tidy(error)
+    plainly = _in_our_words(error, kind, what, remedy)
+    return type(plainly)(for_people(plainly.message), remedy=for_people(plainly.remedy))
+
+
+def _in_our_words(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:
+    text = for_patterns(error)
     place = _PLACE.match(text)
     cause = _own_cause(error)
     if cause is not None:  # wrapped by cwltool into texts of its own, of which only the position says more
@@ -177,15 +218,15 @@ class _Readable(logging.Filter):
             if schema[1] in self._told:
                 return False  # each file of a document names the same ones
             self._told.add(schema[1])
-        hint = _HINT.search(tidy(text))
+        hint = _HINT.search(for_patterns(text))
         if hint and kind_of(hint[2]):
             return False  # cwltool does not know it, but we do
-        record.msg, record.args = _readable(text), ()
+        record.msg, record.args = for_people(_readable(text)), ()
         return True
 
 
 def _readable(text: str) -> str:
-    text = tidy(text)
+    text = for_patterns(text)
     schema = _SCHEMA.match(text)
     if schema:
         return f"The schema {schema[1]} could not be fetched; file formats are compared without it."

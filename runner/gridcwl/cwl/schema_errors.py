@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from schema_salad.exceptions import SchemaSaladException
-from schema_salad.ref_resolver import uri_file_path
 
 from gridcwl.cwl.messages import CLASSES, bare_name, suggestion
+from gridcwl.cwl.sources import shown_path
 from gridcwl.suggest import did_you_mean, near
 
 
@@ -212,15 +212,14 @@ def _leaf(error: SchemaSaladException, path: _Path, sources: Sequence[str]) -> F
         match = pattern.search(error.message[lead.end() :] if lead else error.message)
         if match:
             text, remedy = explain(match, path, sources)
-            return Finding(_place(error) or (lead[1] if lead else ""), text, remedy)
+            return Finding(_place(error) or (shown_path(lead[1]) if lead else ""), text, remedy)
     raise _Unknown
 
 
 def _place(error: SchemaSaladException) -> str:
     if error.file is None or error.start is None:
         return ""
-    file = uri_file_path(error.file) if error.file.startswith("file://") else error.file
-    return f"{file}:{error.start[0]}:{error.start[1]}:"
+    return f"{shown_path(error.file)}:{error.start[0]}:{error.start[1]}:"
 
 
 _Explained = tuple[str, str]
@@ -309,9 +308,9 @@ def _unknown_source(match: re.Match[str], path: _Path, sources: Sequence[str]) -
 
 
 def _undefined(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
-    field, name = match["field"], bare_name(match["name"].removeprefix("file://"))
+    field, name = match["field"], bare_name(shown_path(match["name"]))
     if field == "run":
-        return f"the step runs {match['name'].removeprefix('file://')}, which does not exist", "Check its path."
+        return f"the step runs {shown_path(match['name'])}, which does not exist", "Check its path."
     if field == "class" and ("requirements" in path.fields or "hints" in path.fields):
         raise _Unknown
     if field == "class":

@@ -16,6 +16,7 @@ from gridcwl import imports
 from gridcwl.cwl.inputs import with_options
 from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.problems import problems
+from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import ConfigError, DocumentError, InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def drawn(document: Document) -> str:
     with problems(DocumentError, f"Cannot draw {document.uri}"):
         if not getattr(document.process, "steps", None):
             raise DocumentError(
-                f"Cannot draw {document.uri.removeprefix('file://')}: it has no steps",
+                f"Cannot draw {shown_path(document.uri)}: it has no steps",
                 remedy="Only workflows with steps can be drawn.",
             )
         printdot(document.process, document.loading.loader.ctx, text)

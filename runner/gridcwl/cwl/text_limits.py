@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError
 
 MOST_LEVELS = 256
@@ -48,7 +49,7 @@ def too_deep(text: str, at: int, name: str) -> DocumentError:
 
 
 def _shown(name: str) -> str:
-    return name.removeprefix("file://")
+    return shown_path(name)
 
 
 def too_deep_at(text: str) -> int | None:
