@@ -54,7 +54,7 @@ def test_waiting_for_submissions_ends_with_the_task_that_makes_them():
 
     async def go():
         backend = DiracBackend.__new__(DiracBackend)
-        backend._submitting = SimpleNamespace(settled=never)
+        backend._submission = SimpleNamespace(settled=never)
         backend._tasks = [asyncio.create_task(never()), asyncio.create_task(dies())]
         try:
             await asyncio.wait_for(backend.settled(), 60)

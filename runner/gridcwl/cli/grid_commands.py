@@ -94,12 +94,12 @@ class Pending:
     @property
     def idle(self) -> bool:
         """Whether DIRAC knows of no job of the run that waits or runs."""
-        from gridcwl.backends.dirac.leftovers import alive
+        from gridcwl.backends.dirac.reconcile import alive
 
         return not any(map(alive, self._known().values()))
 
     def _known(self) -> Mapping[JobId, Found]:
-        from gridcwl.backends.dirac.leftovers import where
+        from gridcwl.backends.dirac.reconcile import where
 
         if self.server is None or self.run is None:
             return {}

@@ -68,6 +68,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
 def _step(
     step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[Offer], most: int | None
 ) -> Iterator[str]:
+    from gridcwl.backends.batch.packing import input_bytes
     from gridcwl.backends.dirac import matching
 
     number = "as many as other steps give" if step.number is None else str(step.number)
@@ -78,7 +79,7 @@ def _step(
     if not step.jobs:
         yield "  known      only what the tool says itself: its inputs come from other steps"
     if step.jobs:
-        read = [matching.input_bytes(each) for each in step.jobs]
+        read = [input_bytes(each) for each in step.jobs]
         yield f"  input      {sum(read)} bytes in all, at most {max(read)} for one job"
     try:
         needs = matching.near(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
@@ -126,7 +127,8 @@ def _asked(needs: Needs) -> str:
 
 
 def _jdl(job: Job, needs: Needs) -> Iterator[str]:
-    from gridcwl.backends.dirac import jdl, names
+    from gridcwl.backends.batch import names
+    from gridcwl.backends.dirac import jdl
 
     prefix, number = names.split(job.id)
     batch = jdl.Batch(job.run, prefix, (str(number),), "", needs, "SB:where-the-sandbox-is")

@@ -185,7 +185,7 @@ def stop_elsewhere(name: ServerName | None, run: RunId) -> int:
     """
     if name is None or name == "dirac-local":  # these end with whoever started them
         return 0
-    from gridcwl.backends.dirac.leftovers import stop
+    from gridcwl.backends.dirac.reconcile import stop
 
     with server(name) as jobs:
         return stop(jobs, run)

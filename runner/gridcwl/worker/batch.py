@@ -3,8 +3,8 @@
 ``gridcwl-jobs.jsonl.gz`` has a line for each part, which is one job or several that share the node's cores. What came
 of them goes into ``gridcwl-results.tar.gz``: for each job its result and the ends of its logs, and, where outputs have
 nowhere else to go, the outputs. That file is always left, as long as this program can write at all. Where it is small,
-it is the last line that is written, too: DIRAC keeps the last lines of a job's output as a parameter of the job, and
-those of a thousand jobs are had in one call.
+it is the last line that is written, too: some batch systems keep the last lines of a job's output with its state, and
+those of a thousand jobs are fetched in one call.
 
 Exit codes: 0 when all jobs succeeded, 1 when one failed, 2 when there is no such part, 128 plus the number of the
 signal that stopped it.
@@ -48,7 +48,7 @@ IN_SANDBOX = "sandbox:"
 
 _LOG_HEAD, _LOG_TAIL = 64 * 1024, 192 * 1024  # bytes of a log that are kept
 _MOST_REPORT = 6 * 1024  # bytes of an archive that is a line, too
-_MOST_OUTPUT = 8 * 1024 * 1024  # bytes: DIRAC's output sandboxes hold 10 MiB
+_MOST_OUTPUT = 8 * 1024 * 1024  # bytes: output sandboxes of batch systems are small
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -59,7 +59,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         (span,) = words
         part = _part(span)
-        site = os.environ.get("DIRACSITE", "")
+        site = os.environ.get("GRIDCWL_SITE", "")
         settings = _json(SETTINGS)
     except (OSError, ValueError) as error:
         print(f"gridcwl-worker: the part {' '.join(words)} of {JOBS} cannot be run: {error}", file=sys.stderr)
@@ -157,7 +157,7 @@ class Part:
         if size > self._room:
             result["outcome"], result["files"] = PERMANENT, []
             result["reason"] = (
-                f"The outputs have {size} bytes, more than come back in DIRAC's output sandbox ({self._room} bytes); "
+                f"The outputs have {size} bytes, more than the output sandbox holds ({self._room} bytes); "
                 "choose a store for them, such as --store rucio."
             )
             return
@@ -217,10 +217,9 @@ class _Controls:
 
 
 def _width(part: Plain) -> int:
-    """How many jobs run at a time: as many as the processors that DIRAC gives us have room for."""
+    """How many jobs run at a time: as many as the processors of the batch job allow."""
     cores = max(job.get("resources", {}).get("cores", 1) for job in part["jobs"])
-    # Job.setNumberOfProcessors says that this is what it was given; DIRAC_PROCESSORS is 1 whatever it was (9.1).
-    given = os.environ.get("DIRAC_JOB_PROCESSORS", "")
+    given = os.environ.get("GRIDCWL_PROCESSORS", "")
     processors = int(given) if given.isdigit() else int(part.get("processors", 1))
     return max(1, int(processors // max(cores, 1)))
 

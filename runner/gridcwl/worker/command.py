@@ -75,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--site",
-        default=os.environ.get("DIRACSITE", ""),
-        help="where this machine is: storage elements of that site are used first (default: $DIRACSITE)",
+        default=os.environ.get("GRIDCWL_SITE", ""),
+        help="where this machine is: storage elements of that site are used first (default: $GRIDCWL_SITE)",
     )
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from SIGTERM to SIGKILL (10)")
     return parser

@@ -34,7 +34,7 @@ from gridcwl.model import (
 def backend(dirac: InMemoryDirac, folder: Path, **options: Any) -> DiracBackend:
     named = {name: options.pop(name) for name in ("reveal", "keep") if name in options}
     made = DiracBackend(dirac, DiracOptions(folder, poll_first_s=0.02, **options), run=RUN, **named)
-    made._ask._first_s = 0.01
+    made._call._first_s = 0.01
     return made
 
 
@@ -253,7 +253,7 @@ def test_a_credential_that_ends_in_mid_run_is_waited_for(tmp_path, caplog):
             await made.submit([a_job(1)])
             await made.settled()
             dirac.expired = True
-            while "go on" not in caplog.text:  # noqa: ASYNC110  a log has no event
+            while "Jobs keep running" not in caplog.text:  # noqa: ASYNC110  a log has no event
                 await asyncio.sleep(0.01)
             dirac.expired = False
             dirac.go()

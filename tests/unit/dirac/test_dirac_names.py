@@ -9,7 +9,7 @@ from dirac_builders import RUN, a_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcwl.backends.dirac import names
+from gridcwl.backends.batch import names
 from gridcwl.errors import BackendError
 
 
@@ -38,5 +38,5 @@ def test_names_of_others_mean_nothing(name):
 
 
 def test_an_id_without_a_number_is_refused():
-    with pytest.raises(BackendError, match="cannot be a name"):
+    with pytest.raises(BackendError, match="cannot name a batch job"):
         names.split("nothing")

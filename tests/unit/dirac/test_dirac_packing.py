@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from dirac_builders import a_job
 
-from gridcwl.backends.dirac import matching, packing
+from gridcwl.backends.batch import packing
+from gridcwl.backends.dirac import matching
 from gridcwl.backends.dirac.matching import Limits, Needs
 from gridcwl.backends.dirac.sites import Offer, Queue
 from gridcwl.model import Job, JobResult, Outcome, Resources, StagedFile, Usage
@@ -52,7 +53,7 @@ def test_what_a_step_s_jobs_took_goes_with_the_size_of_their_inputs():
 def test_parts_hold_every_job_once_and_have_names_that_dirac_keeps():
     jobs = [a_job(number * 1000) for number in range(1, 101)]
     for times in ([60.0] * 100, [float(number) for number in range(1, 101)]):
-        parts = packing.parts(jobs, 40, 2, times)
+        parts = packing.parts(jobs, 40, 2, times, longest_name=128)
         assert sorted(job.id for part in parts for job in part.jobs) == sorted(job.id for job in jobs)
         assert all(len(f"{jobs[0].run}-1-{part.span}") <= 128 for part in parts)
         assert all(len(part.jobs) <= 40 for part in parts)
@@ -60,19 +61,19 @@ def test_parts_hold_every_job_once_and_have_names_that_dirac_keeps():
 
 def test_jobs_of_about_the_same_time_stay_in_their_order():
     jobs = [a_job(number) for number in (3, 1, 2, 5, 4)]
-    assert numbers(packing.parts(jobs, 2, 1, [10, 12, 11, 10, 10])) == [[1, 2], [3, 4], [5]]
+    assert numbers(packing.parts(jobs, 2, 1, [10, 12, 11, 10, 10], longest_name=128)) == [[1, 2], [3, 4], [5]]
 
 
 def test_long_jobs_come_first_and_each_part_has_as_much_to_do():
     jobs = [a_job(number) for number in range(1, 7)]
-    assert numbers(packing.parts(jobs, 3, 1, [10, 60, 20, 50, 30, 40])) == [[2, 5, 3], [4, 6, 1]]
+    assert numbers(packing.parts(jobs, 3, 1, [10, 60, 20, 50, 30, 40], longest_name=128)) == [[2, 5, 3], [4, 6, 1]]
 
 
 @pytest.mark.parametrize("size", [2, 7, 50])
 def test_no_part_takes_much_longer_than_its_share(size):
     jobs = [a_job(number) for number in range(1, 301)]
     times = [5.0 + (number * 37) % 100 for number in range(300)]
-    parts = packing.parts(jobs, size, 1, times)
+    parts = packing.parts(jobs, size, 1, times, longest_name=128)
     of = dict(zip([job.id for job in jobs], times, strict=True))
     loads = [sum(of[job.id] for job in part.jobs) for part in parts]
     assert all([of[j.id] for j in part.jobs] == sorted((of[j.id] for j in part.jobs), reverse=True) for part in parts)
@@ -95,12 +96,12 @@ def test_jobs_share_as_many_cores_as_every_site_that_can_run_one_has():
 
 def test_several_jobs_ask_for_the_cores_memory_and_time_of_all():
     needs = Needs(ram_mib=3000, cpu_time_s=600)
-    size, asked = packing.together(needs, 20, matching.room_for(needs, 3000, [LARGE]), Limits())
+    size, asked = matching.together(needs, 20, matching.room_for(needs, 3000, [LARGE]), Limits())
     assert (size, asked.processors, asked.ram_mib, asked.cpu_time_s) == (20, 5, 15_000, 12_000)
     assert asked.more_processors
 
 
 def test_no_more_jobs_share_a_dirac_job_than_the_sites_have_time_for():
     needs = Needs(cpu_time_s=10_000)
-    size, asked = packing.together(needs, 20, matching.room_for(needs, 100, [LARGE]), Limits())
+    size, asked = matching.together(needs, 20, matching.room_for(needs, 100, [LARGE]), Limits())
     assert (size, asked.cpu_time_s) == (3, 30_000)

@@ -1,5 +1,9 @@
 """The worker may not import the model: here the two are held together."""
 
+import re
+from pathlib import Path
+
+from gridcwl import worker
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId, StagedFile
 from gridcwl.model.codec import to_plain
 from gridcwl.worker import failure, given, result
@@ -39,3 +43,8 @@ def test_the_worker_knows_the_models_outcomes():
     }
 
     assert known == {outcome.value for outcome in Outcome}
+
+
+def test_the_worker_names_no_batch_system():
+    sources = {path.name: path.read_text("utf-8") for path in Path(worker.__file__).parent.glob("*.py")}
+    assert [name for name, text in sources.items() if re.search("dirac|slurm|condor", text, re.IGNORECASE)] == []

@@ -1,8 +1,7 @@
-"""The DIRAC backend: jobs go out in bulk, are followed in bulk, and come home; they outlive the client.
+"""The DIRAC backend: jobs are submitted and monitored in bulk; they outlive the client.
 
-Decisions are pure functions elsewhere (``matching``, ``packing``, ``following``, ``results``); ``submitting`` brings
-jobs out there, ``watching`` follows them. Here is what the run is told, and what it may ask for. All state belongs to
-the event loop; blocking calls run in the threads of ``Asking``.
+Decisions are pure functions elsewhere (``matching``, ``packing``, ``states``, ``results``); ``submission`` submits
+jobs, ``monitor`` monitors them. All state belongs to the event loop; blocking calls run in the threads of ``Retrying``.
 """
 
 from __future__ import annotations
@@ -14,16 +13,18 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Any, Self
 
 from gridcwl.backends.base import Capabilities
-from gridcwl.backends.dirac import matching, names, packing
-from gridcwl.backends.dirac.asking import Asking
-from gridcwl.backends.dirac.following import Phase
-from gridcwl.backends.dirac.leftovers import SEEN, alive, sorted_out, state_of
+from gridcwl.backends.batch import names, packing
+from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
+from gridcwl.backends.batch.retrying import Retrying
+from gridcwl.backends.batch.states import Phase
+from gridcwl.backends.dirac import matching
+from gridcwl.backends.dirac.monitor import JobMonitor
 from gridcwl.backends.dirac.options import DiracOptions
-from gridcwl.backends.dirac.out_there import Out, OutThere
 from gridcwl.backends.dirac.problems import DiracRefused
+from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, state_of
 from gridcwl.backends.dirac.server import Found, Server
-from gridcwl.backends.dirac.submitting import SUBMISSION, Kind, Submitting
-from gridcwl.backends.dirac.watching import Watching
+from gridcwl.backends.dirac.states import active_job
+from gridcwl.backends.dirac.submission import MOST_JOBS, Kind, Submission
 from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain
@@ -49,24 +50,24 @@ class DiracBackend:
         reveal: Callable[[Any], Any] | None = None,
         keep: Callable[[Job, JobResult], None] | None = None,
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; nothing is queried yet.
 
         Args:
-            server: DIRAC, or what stands for it.
+            server: DIRAC, or a stand-in for it.
             options: see there.
             run: the run whose jobs these are.
             reveal: puts secrets in place of their stand-ins: jobs that have any are refused, as they would leave here.
-            keep: told of every result before anybody else.
+            keep: called with every result before it becomes an event.
         """
         self._server = server
         self._options = options
         self._run = run
         self._reveal = reveal
         self._keep = keep
-        self._ask = Asking(server.credential)
-        self._out = OutThere()
+        self._call = Retrying("DIRAC", server.credential)
+        self._active = ActiveJobs()
         self._left: dict[JobId, Found] = {}
-        """Jobs of earlier sessions that are out there and that nobody has asked for yet."""
+        """Jobs of earlier sessions at DIRAC that were not submitted again yet."""
         self._failed_at: dict[JobId, list[str]] = {}
         self._widened: set[JobId] = set()
         """Jobs that have not started near their inputs: they may run anywhere."""
@@ -74,34 +75,34 @@ class DiracBackend:
         self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
-        self._watching = Watching(
-            server, self._ask, options, out=self._out, moved=self._moved, ended=self._ended, again=self._anywhere
+        self._monitor = JobMonitor(
+            server, self._call, options, active=self._active, moved=self._moved, ended=self._ended, again=self._anywhere
         )
-        self._submitting = Submitting(
-            server, self._ask, options, run=run, out=self._out, durations=self._durations,
-            submitted=self._watching.look, refused=self._refused,
+        self._submission = Submission(
+            server, self._call, options, run=run, active=self._active, durations=self._durations,
+            submitted=self._monitor.look, refused=self._refused,
         )  # fmt: skip
         self.capabilities = Capabilities(
             containers=True,
             survives_client=server.survives,
-            batch_size=SUBMISSION,
+            batch_size=MOST_JOBS,
             window=options.window,
             sees_files=False,
         )
 
     async def __aenter__(self) -> Self:
-        self._ask.patience_s = _AT_START_S
+        self._call.patience_s = _AT_START_S
         try:
-            credential = await self._ask.once(self._server.credential)
+            credential = await self._call.once(self._server.credential)
             log.info("at DIRAC as %s, group %s, until %s", credential.user, credential.group, credential.ends)
-            self._submitting.most = await self._ask(self._server.most_jobs)
-            self._submitting.limits = await self._ask.once(self._server.limits)
-            self._submitting.offers = await self._ask(self._server.offers)
+            self._submission.most = await self._call(self._server.most_jobs)
+            self._submission.limits = await self._call.once(self._server.limits)
+            self._submission.offers = await self._call(self._server.offers)
         except BaseException:
-            self._ask.close()
+            self._call.close()
             raise
-        self._ask.patience_s = None
-        for work in (self._submitting.run(), self._watching.run()):
+        self._call.patience_s = None
+        for work in (self._submission.run(), self._monitor.run()):
             task = asyncio.create_task(work)
             task.add_done_callback(self._task_ended)
             self._tasks.append(task)
@@ -112,10 +113,10 @@ class DiracBackend:
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""
-        offers = self._submitting.offers
+        offers = self._submission.offers
         for job in samples:
             matching.refuse_homeless(
-                job, matching.needs_of(job, self._options.wishes, self._submitting.limits, offers), offers
+                job, matching.needs_of(job, self._options.wishes, self._submission.limits, offers), offers
             )
 
     async def submit(self, jobs: Sequence[Job]) -> None:
@@ -132,7 +133,7 @@ class DiracBackend:
             if job.id in self._left:
                 self._adopt(job, kind, self._left.pop(job.id))
             else:
-                self._submitting.add(kind, job)
+                self._submission.add(kind, job)
 
     async def results(self) -> AsyncIterator[JobEvent]:
         """See ``Backend.results``."""
@@ -143,25 +144,25 @@ class DiracBackend:
 
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """See ``Backend.cancel``. What waits at DIRAC is killed there, in bulk."""
-        for job_id in self._submitting.withdraw(set(job_ids)):
+        for job_id in self._submission.withdraw(set(job_ids)):
             result = JobResult(job_id, Outcome.CANCELLED, reason="cancelled before it was submitted")
             self._events.put_nowait(JobEvent(job_id, JobState.CANCELLED, result))
-        doomed = [out for out in self._out.held_by(job_ids) if running or out.phase is Phase.WAITING]
-        for out in doomed:
-            self._out.cancelled |= out.jobs.keys()
+        doomed = [active for active in self._active.held_by(job_ids) if running or active.phase is Phase.WAITING]
+        for active in doomed:
+            self._active.cancelled |= active.jobs.keys()
         if doomed:
-            await self._ask(self._server.kill, [out.number for out in doomed])
-            self._watching.look()
+            await self._call(self._server.kill, [active.number for active in doomed])
+            self._monitor.look()
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
         """What earlier sessions of the run left at DIRAC: still on its way, or ended with nobody to see it.
 
         A job of these that is submitted again is not: it is followed. Those that nobody asks for end with the session.
         """
-        found = await self._ask(self._server.find, run)
-        self._left, superfluous = sorted_out(found, run)
+        found = await self._call(self._server.find, run)
+        self._left, superfluous = reconciled(found, run)
         if superfluous:
-            await self._ask(self._server.kill, superfluous)
+            await self._call(self._server.kill, superfluous)
         return {job_id: state_of(left) for job_id, left in self._left.items()}
 
     async def settled(self) -> None:
@@ -170,7 +171,7 @@ class DiracBackend:
         Raises:
             GridCWLError: what submits or follows jobs has ended, so that it will never be.
         """
-        settled = asyncio.ensure_future(self._submitting.settled())
+        settled = asyncio.ensure_future(self._submission.settled())
         try:
             await asyncio.wait({settled, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -183,14 +184,14 @@ class DiracBackend:
         if self._closed:
             return
         self._closed = True
-        interrupted = self._submitting.busy or bool(self._left)
+        interrupted = self._submission.busy or bool(self._left)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not self._options.leave and (self._out or interrupted):
-            self._ask.patience_s = _AT_END_S
+        if not self._options.leave and (self._active or interrupted):
+            self._call.patience_s = _AT_END_S
             await self._kill_all()
-        self._ask.close()
+        self._call.close()
         self._events.put_nowait(None)
 
     # -- what becomes of jobs ------------------------------------------------------------------------------------------
@@ -203,8 +204,8 @@ class DiracBackend:
                     f"{job.name} has a secret among its inputs, and secrets do not leave this machine",
                     remedy="Run it here (--backend local), or let the tool take the secret from where it runs.",
                 )
-        wishes, offers = self._options.wishes, self._submitting.offers
-        needs = matching.needs_of(job, wishes, self._submitting.limits, offers)
+        wishes, offers = self._options.wishes, self._submission.offers
+        needs = matching.needs_of(job, wishes, self._submission.limits, offers)
         matching.refuse_homeless(job, needs, offers)
         needs = matching.placed(
             job, needs, wishes, offers, failed=self._failed_at.get(job.id, ()), anywhere=job.id in self._widened
@@ -213,22 +214,22 @@ class DiracBackend:
 
     def _adopt(self, job: Job, kind: Kind, left: Found) -> None:
         """Follow a job that an earlier session submitted."""
-        out = self._out.get(left.place.number)
-        if out is None or out.fetching:
-            out = Out(left.place.number, {}, kind.needs.near)
-        out.jobs[job.id] = job
-        self._out.add(out)
-        self._watching.look()
+        active = self._active.get(left.place.number)
+        if active is None or active.fetching:
+            active = active_job(left.place.number, {}, near=kind.needs.near)
+        active.jobs[job.id] = job
+        self._active.add(active)
+        self._monitor.look()
 
     def _anywhere(self, job: Job) -> None:
         self._widened.add(job.id)
-        self._submitting.add(self._kind(job), job)
+        self._submission.add(self._kind(job), job)
 
-    def _moved(self, out: Out) -> None:
-        if (seen := SEEN.get(out.phase)) is not None:
-            detail = f"{out.watched.status}: {out.watched.minor}"
-            for job_id in out.jobs:
-                self._events.put_nowait(JobEvent(job_id, seen, site=out.watched.site, detail=detail))
+    def _moved(self, active: ActiveJob) -> None:
+        if (seen := SEEN.get(active.phase)) is not None:
+            detail = f"{active.tracked.status}: {active.tracked.minor}"
+            for job_id in active.jobs:
+                self._events.put_nowait(JobEvent(job_id, seen, site=active.tracked.site, detail=detail))
 
     def _refused(self, job: Job, error: GridCWLError) -> None:
         reason = f"{error.message}. {error.remedy}".strip()
@@ -252,11 +253,11 @@ class DiracBackend:
         """Kill what is left of the run at DIRAC, and see that it is so."""
         begun = time.monotonic()
         try:
-            while numbers := [f.place.number for f in await self._ask(self._server.find, self._run) if alive(f)]:
+            while numbers := [f.place.number for f in await self._call(self._server.find, self._run) if alive(f)]:
                 if time.monotonic() - begun > _AT_END_S:
                     raise DiracRefused(f"{len(numbers)} jobs are still at DIRAC after they were killed.")
                 log.info("killing %d DIRAC job(s)", len(numbers))
-                await self._ask(self._server.kill, numbers)
+                await self._call(self._server.kill, numbers)
                 await asyncio.sleep(self._options.poll_first_s)
         except BackendError as error:
             log.warning("%s Jobs may be left at DIRAC: gridcwl cancel %s stops them.", error.message, self._run)

@@ -16,6 +16,8 @@ from gridcwl.errors import ConfigError
 START = "gridcwl-start.sh"
 RESULTS = "gridcwl-results.tar.gz"
 STDOUT, STDERR = "std.out", "std.err"
+LONGEST_NAME = 128
+"""Characters of a JobName that DIRAC keeps (JobDB.sql)."""
 
 _WORD = re.compile(r"[A-Za-z0-9/][A-Za-z0-9 .:/|_+@=-]*\Z")
 """What may stand between quotation marks: no quote, bracket, semicolon or percent sign, which ClassAds would read."""

@@ -28,10 +28,10 @@ from gridcwl import imports
 from gridcwl.backends.dirac import jdl as language
 from gridcwl.backends.dirac.local_jobs import DIRAC_SAID
 from gridcwl.backends.dirac.matching import Limits
+from gridcwl.backends.dirac.parametric import singles, value, values, with_list
 from gridcwl.backends.dirac.problems import DiracRefused
 from gridcwl.backends.dirac.results import Place
 from gridcwl.backends.dirac.server import Credential, Found, State
-from gridcwl.backends.dirac.singles import singles, value, values, with_list
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.worker.removing import remove_tree
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from gridcwl.backends.batch.packing import input_bytes, step_of
 from gridcwl.backends.dirac.sites import Offer, Queue
 from gridcwl.errors import BackendError, ConfigError
 from gridcwl.model import Job, Placement
@@ -87,11 +88,6 @@ def merged(under: Placement, over: Placement | None) -> Placement:
         priority=under.priority if over.priority is None else over.priority,
         job_type=over.job_type or under.job_type,
     )
-
-
-def step_of(name: str) -> str:
-    """The step that a job's name says, whatever the shard: ``align/sort[3]`` is of ``align/sort``."""
-    return "/".join(part.partition("[")[0] for part in name.split("/"))
 
 
 def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> Needs:
@@ -234,6 +230,30 @@ def _width(needs: Needs, ram_mib: int, queue: Queue) -> int:
     return max(1, min(by_processors, by_memory))
 
 
+def together(needs: Needs, size: int, room: Room, limits: Limits) -> tuple[int, Needs]:
+    """How many jobs one DIRAC job can hold, and what it needs for them.
+
+    Args:
+        needs: of one of them.
+        size: how many it is to hold.
+        room: at the sites that can run one of them: none of these is lost.
+        limits: of the server.
+    """
+    cpu_time_s = needs.cpu_time_s
+    if cpu_time_s is not None:
+        most_s = min(limits.cpu_time_s[1], room.cpu_time_s or limits.cpu_time_s[1])
+        size = max(1, min(size, most_s // cpu_time_s))
+        cpu_time_s *= size
+    width = min(size, room.side_by_side)
+    return size, replace(
+        needs,
+        processors=needs.processors * width,
+        more_processors=size > 1,
+        ram_mib=None if needs.ram_mib is None else needs.ram_mib * width,
+        cpu_time_s=cpu_time_s,
+    )
+
+
 def refuse_homeless(job: Job, needs: Needs, offers: Sequence[Offer]) -> None:
     """See that some site can run the job, now or when it is opened again.
 
@@ -274,11 +294,6 @@ def bytes_at(job: Job) -> dict[str, int]:
         for site in near:
             held[site] = held.get(site, 0) + (entry.size or 0)
     return held
-
-
-def input_bytes(job: Job) -> int:
-    """The size of all inputs that have to be had from somewhere, as far as it is known."""
-    return sum(entry.size or 0 for entry in job.staged if entry.sources)
 
 
 def bytes_to_move(job: Job, sites: Collection[str]) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gridcwl.backends.batch.packing import Pack
 from gridcwl.backends.dirac.matching import Wishes
-from gridcwl.backends.dirac.packing import Pack
 
 FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """From ``scope:name`` to what ``gridcwl.worker.site.Archives`` has to know; what is not there is left out."""

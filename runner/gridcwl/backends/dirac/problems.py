@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
+from gridcwl.backends.batch.errors import CredentialMissing, Refused, Unreachable
 from gridcwl.errors import BackendError
 
 
-class DiracUnreachable(BackendError):
+class DiracUnreachable(Unreachable):
     """A service does not answer, or not now: the same call may work in a moment."""
 
 
-class DiracCredential(BackendError):
+class DiracCredential(CredentialMissing):
     """There is no proxy, or it has ended: nothing works until it is renewed."""
 
 
-class DiracRefused(BackendError):
+class DiracRefused(Refused):
     """DIRAC understood, and says no."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from gridcwl.backends.batch.packing import Part
 from gridcwl.backends.dirac import jdl
 from gridcwl.errors import UnsupportedError
 from gridcwl.model import Job, paths
@@ -26,16 +27,6 @@ _MOST = 8 * 1024 * 1024
 """Bytes of descriptions, compressed: DIRAC's sandboxes hold 10 MiB unless configured otherwise."""
 _MOST_FILES = 6 * 1024 * 1024
 """Bytes of input files that go along where no store carries them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one DIRAC job runs: one of our jobs, or several that share its cores."""
-
-    span: str
-    jobs: tuple[Job, ...]
-    processors: int = 1
-    """What the DIRAC job asks for; it may be given more."""
 
 
 @dataclass(slots=True)

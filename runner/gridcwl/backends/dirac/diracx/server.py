@@ -15,10 +15,10 @@ from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.backends.dirac.diracx import sandboxes
 from gridcwl.backends.dirac.diracx.rest import Answered, Rest
 from gridcwl.backends.dirac.matching import Limits
+from gridcwl.backends.dirac.parametric import cut, singles, value
 from gridcwl.backends.dirac.problems import DiracRefused, DiracUnreachable
 from gridcwl.backends.dirac.results import Place
 from gridcwl.backends.dirac.server import Credential, Found, Server, State
-from gridcwl.backends.dirac.singles import cut, singles, value
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.errors import ConfigError
 

@@ -6,7 +6,7 @@ import pytest
 
 from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.matching import Needs
-from gridcwl.backends.dirac.singles import cut, singles, value, values, with_list
+from gridcwl.backends.dirac.parametric import cut, singles, value, values, with_list
 
 RUN = "20260102-030405-abcdef"
 

@@ -1,7 +1,7 @@
-"""What jobs are called at DIRAC, and back again: the name says which jobs of the run it holds, and which attempt.
+"""Names of batch jobs: a name says which jobs of the run it holds, and which attempt, and can be read back.
 
 A job id ends with a number. ``20260102-030405-abcdef-1-17`` is the job with the number 17 of the run's first session,
-``...-17.2`` its second attempt, and ``...-17:20_25`` one DIRAC job that holds five of ours. Pure functions.
+``...-17.2`` its second attempt, and ``...-17:20_25`` one batch job that holds five jobs. Pure functions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from typing import NamedTuple
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId
 
-LONGEST = 128
-"""Characters of a JobName that DIRAC keeps (JobDB.sql)."""
-
 _ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*-)(0|[1-9][0-9]{0,11})\Z")
 _NAME = re.compile(
     r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]*-[0-9]+-)(?P<span>[0-9]+(?::[0-9]+)?(?:_[0-9]+(?::[0-9]+)?)*)"
@@ -23,8 +20,8 @@ _NAME = re.compile(
 )
 
 
-class Kept(NamedTuple):
-    """What a DIRAC job's name says: which jobs it holds."""
+class Held(NamedTuple):
+    """The jobs that a batch job holds, by its name."""
 
     jobs: tuple[JobId, ...]
     attempt: int
@@ -38,7 +35,7 @@ def split(job_id: JobId) -> tuple[str, int]:
     """
     found = _ID.match(job_id)
     if found is None:
-        raise BackendError(f"The job id {job_id!r} cannot be a name at DIRAC: it has to end with - and a number")
+        raise BackendError(f"The job id {job_id!r} cannot name a batch job: it has to end with - and a number")
     return found[1], int(found[2])
 
 
@@ -63,7 +60,7 @@ def numbers(word: str) -> list[int]:
 
 
 def name_of(jobs: Sequence[Job]) -> str:
-    """The name of the DIRAC job that holds these, which are of one session and one attempt."""
+    """The name of the batch job that holds these, which are of one session and one attempt."""
     prefix, _ = split(jobs[0].id)
     word = span(split(job.id)[1] for job in jobs)
     return prefix + word + suffix(jobs[0].attempt)
@@ -74,10 +71,10 @@ def suffix(attempt: int) -> str:
     return "" if attempt == 1 else f".{attempt}"
 
 
-def read(name: str, run: str) -> Kept | None:
-    """The jobs that a DIRAC job of this run holds; None if the name is not one of ours."""
+def read(name: str, run: str) -> Held | None:
+    """The jobs that a batch job of this run holds; None if the name is not of this form."""
     found = _NAME.match(name)
     if found is None or not found["prefix"].startswith(run + "-"):
         return None
     jobs = tuple(JobId(f"{found['prefix']}{number}") for number in numbers(found["span"]))
-    return Kept(jobs, int(found["attempt"] or 1))
+    return Held(jobs, int(found["attempt"] or 1))

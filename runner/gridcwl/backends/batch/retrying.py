@@ -1,4 +1,4 @@
-"""Asking DIRAC without holding up the run: a few threads for all blocking calls, and patience with what may pass."""
+"""Blocking calls to a batch system: a few threads for all of them, repeated while an error may pass."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from gridcwl.backends.dirac.problems import DiracCredential, DiracUnreachable
+from gridcwl.backends.batch.errors import CredentialMissing, Unreachable
 from gridcwl.errors import BackendError
 
-log = logging.getLogger("gridcwl.backends.dirac")
+log = logging.getLogger("gridcwl.backends.batch")
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _LONGEST_S = 30.0
 _AGAIN_S = 120.0
-"""How often a trouble that lasts is told of."""
+"""How often an error that lasts is reported."""
 
 
-class Asking:
+class Retrying:
     """The limiter: no more than so many calls at a time.
 
-    A service that does not answer is asked again, ever more slowly; a credential that has ended is waited for. Both are
-    told of once, and again when they last. Results stay where they are meanwhile: nothing is lost by waiting.
+    Calls to a service that does not answer are repeated, ever more slowly; a new credential is waited for. Both are
+    reported once, and again while they last. Results stay where they are meanwhile: nothing is lost by waiting.
     """
 
     def __init__(
         self,
+        system: str,
         credential: Callable[[], object],
         *,
         threads: int = 8,
@@ -40,16 +41,17 @@ class Asking:
         """Prepare.
 
         Args:
-            credential: raises ``DiracCredential`` as long as there is no valid one.
+            system: the name of the batch system, for messages.
+            credential: raises ``CredentialMissing`` as long as there is no valid one.
             threads: calls at a time.
             patience_s: give up after so long without an answer; None never does.
             first_s: the first pause; it doubles.
         """
-        self._credential = credential
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="dirac")
+        self._system, self._credential = system, credential
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=system)
         self.patience_s = patience_s
         self._first_s = first_s
-        self._told: dict[type[BackendError], float] = {}
+        self._reported: dict[type[BackendError], float] = {}
 
     async def once(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call it in one of the threads; raises what it raises."""
@@ -57,17 +59,17 @@ class Asking:
         return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
 
     async def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call it, and again until it is answered.
+        """Call it, and repeat the call until it is answered.
 
         Raises:
-            DiracUnreachable: nobody answered as long as patience lasted.
-            BackendError: whatever else it raised.
+            Unreachable: the service did not answer for ``patience_s``.
+            BackendError: any other error of the call.
         """
         begun, wait = time.monotonic(), self._first_s
         while True:
             try:
                 answer = await self.once(function, *args, **kwargs)
-            except (DiracUnreachable, DiracCredential) as error:
+            except (Unreachable, CredentialMissing) as error:
                 await self.pause(error, begun, wait)
                 wait = min(_LONGEST_S, 2 * wait)
             else:
@@ -78,39 +80,40 @@ class Asking:
         """Wait after an error that may pass: some time, or until there is a credential.
 
         Raises:
-            BackendError: the error itself, if patience is at an end.
+            BackendError: the error itself, after ``patience_s``.
         """
         if self.patience_s is not None and time.monotonic() - begun > self.patience_s:
             raise error
-        self._tell(error)
-        if isinstance(error, DiracUnreachable):
+        self._report(error)
+        if isinstance(error, Unreachable):
             await asyncio.sleep(wait)
             return
         while True:
             await asyncio.sleep(min(2.0, wait))
             try:
                 await self.once(self._credential)
-            except DiracCredential as still:
+            except CredentialMissing as still:
                 if self.patience_s is not None and time.monotonic() - begun > self.patience_s:
                     raise still from error
-                self._tell(still)
+                self._report(still)
             except BackendError:
                 return
             else:
                 return
 
-    def _tell(self, error: BackendError) -> None:
+    def _report(self, error: BackendError) -> None:
         now = time.monotonic()
-        if now - self._told.get(type(error), -_AGAIN_S) >= _AGAIN_S:
-            self._told[type(error)] = now
-            meanwhile = "Jobs go on meanwhile, and so does the run as soon as this is mended."
-            log.warning("%s %s %s", error.message, error.remedy, meanwhile)
+        if now - self._reported.get(type(error), -_AGAIN_S) >= _AGAIN_S:
+            self._reported[type(error)] = now
+            log.warning(
+                "%s %s Jobs keep running, and the run continues once this is fixed.", error.message, error.remedy
+            )
 
     def _well(self) -> None:
-        if self._told:
-            self._told.clear()
-            log.warning("DIRAC answers again; the run goes on")
+        if self._reported:
+            self._reported.clear()
+            log.warning("%s answers again; the run continues", self._system)
 
     def close(self) -> None:
-        """Let the threads go; what they are at comes to its end without anybody waiting."""
+        """Release the threads; calls in progress end without being waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)

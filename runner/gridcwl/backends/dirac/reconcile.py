@@ -1,19 +1,20 @@
-"""What a run has left at DIRAC, without the run: looked at, sorted out and stopped. Blocking."""
+"""Jobs that earlier sessions of a run left at DIRAC: find, reconcile and stop them. Blocking."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 
-from gridcwl.backends.dirac import names
-from gridcwl.backends.dirac.following import Phase, phase
+from gridcwl.backends.batch import names
+from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac.problems import DiracUnreachable
 from gridcwl.backends.dirac.server import Found, Server
+from gridcwl.backends.dirac.states import phase
 from gridcwl.errors import BackendError
 from gridcwl.model import JobId, JobState, RunId
 
 SEEN = {Phase.WAITING: JobState.WAITING, Phase.RUNNING: JobState.RUNNING, Phase.STALLED: JobState.RUNNING}
-"""What the states of jobs that have not ended are for a run."""
+"""The states of jobs that have not ended, as a run reports them."""
 _ALIVE = (Phase.WAITING, Phase.RUNNING, Phase.STALLED)
 
 
@@ -23,10 +24,10 @@ def alive(found: Found) -> bool:
 
 
 def stop(server: Server, run: RunId, *, patience_s: float = 120.0, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Kill all of a run's jobs in bulk, and see that none is left; returns how many there were.
+    """Kill all jobs of a run in bulk, and check that none is left; returns how many there were.
 
     Raises:
-        BackendError: DIRAC does not answer, or jobs are still there when patience ends.
+        BackendError: DIRAC does not answer, or jobs are left after ``patience_s``.
     """
     killed: set[int] = set()
     until = time.monotonic() + patience_s
@@ -42,7 +43,7 @@ def stop(server: Server, run: RunId, *, patience_s: float = 120.0, sleep: Callab
             sleep(2.0)
             continue
         killed.update(left)
-        # A payload that runs may report once more after it was told to stop: looked at twice.
+        # A payload that runs may report once more after it was killed: check twice.
         if not left and (quiet or not killed):
             return len(killed)
         quiet = not left
@@ -64,10 +65,10 @@ def where(server: Server, run: RunId) -> dict[JobId, Found]:
     return latest
 
 
-def sorted_out(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], list[int]]:
-    """Which DIRAC job stands for which of ours, and which are too many: never confirmed, or there twice.
+def reconciled(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], list[int]]:
+    """The DIRAC job of each job, and those that are superfluous: never confirmed, or duplicates.
 
-    Failed ones stand for nothing: they are run again.
+    Failed DIRAC jobs count for nothing: their jobs run again.
     """
     best: dict[JobId, tuple[int, Found]] = {}
     superfluous: list[int] = []
@@ -91,7 +92,7 @@ def sorted_out(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], 
 
 
 def state_of(found: Found) -> JobState:
-    """What it is doing, as a run hears of it."""
+    """The state of a DIRAC job, as a run reports it."""
     if found.place.status == "Done":
         return JobState.DONE
     return SEEN.get(phase(found.place.status), JobState.FAILED)

@@ -10,10 +10,12 @@ import tarfile
 import pytest
 from dirac_builders import a_job
 
+from gridcwl.backends.batch.poller import Pace
+from gridcwl.backends.batch.states import Phase, Tracked
 from gridcwl.backends.dirac import jdl, results
-from gridcwl.backends.dirac.following import Pace, Phase, Watched, phase
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, problem
 from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.states import phase
 from gridcwl.model import Outcome
 
 
@@ -31,7 +33,7 @@ def test_every_state_means_something(status, meant):
 
 
 def test_a_stalled_job_has_time_to_come_back():
-    watched = Watched()
+    watched = Tracked(phase, "Submitting")
     watched.see(("Stalled", "", ""), now=100)
     assert watched.verdict(150, patience_s=60) is Phase.STALLED
     assert watched.verdict(161, patience_s=60) is Phase.GONE
@@ -41,7 +43,7 @@ def test_a_stalled_job_has_time_to_come_back():
 
 
 def test_a_job_is_lost_when_dirac_has_not_known_it_several_times():
-    watched = Watched("Running")
+    watched = Tracked(phase, "Running")
     watched.see(None, 1)
     watched.see(None, 2)
     assert watched.verdict(2, patience_s=60) is Phase.RUNNING
@@ -50,7 +52,7 @@ def test_a_job_is_lost_when_dirac_has_not_known_it_several_times():
 
 
 def test_a_rescheduled_job_waits_again():
-    watched = Watched("Running")
+    watched = Tracked(phase, "Running")
     assert watched.see(("Rescheduled", "", ""), 1)
     assert watched.verdict(1, patience_s=60) is Phase.WAITING
 

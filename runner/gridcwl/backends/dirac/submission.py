@@ -1,4 +1,4 @@
-"""Jobs on their way to DIRAC: gathered for a moment, packed, and submitted in as few calls as the server allows.
+"""Submission to DIRAC: jobs are gathered for a moment, packed, and submitted in as few calls as the server allows.
 
 A job is submitted once, whatever the network does.
 """
@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gridcwl.backends.dirac import jdl, matching, names, packing, sandbox
+from gridcwl.backends.batch import names, packing
+from gridcwl.backends.batch.active_jobs import ActiveJobs
+from gridcwl.backends.batch.retrying import Retrying
+from gridcwl.backends.dirac import jdl, matching, sandbox
 from gridcwl.backends.dirac.archives import Archives
-from gridcwl.backends.dirac.asking import Asking
 from gridcwl.backends.dirac.matching import Limits, Needs
 from gridcwl.backends.dirac.options import DiracOptions
-from gridcwl.backends.dirac.out_there import Out, OutThere
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.states import active_job
 from gridcwl.errors import BackendError, ConfigError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobId, RunId
 
@@ -31,7 +33,7 @@ log = logging.getLogger("gridcwl.backends.dirac")
 
 LINGER_S = 0.05
 """Jobs that become ready together are submitted together."""
-SUBMISSION = 1000
+MOST_JOBS = 1000
 """Jobs of one submission, where the server would take more: they begin to run while the next ones are submitted."""
 
 
@@ -44,35 +46,35 @@ class Kind:
     attempt: int
 
 
-class Submitting:
-    """Takes jobs, and brings them out there. All state belongs to the event loop."""
+class Submission:
+    """Submits jobs. All state belongs to the event loop."""
 
     def __init__(
         self,
         server: Server,
-        ask: Asking,
+        call: Retrying,
         options: DiracOptions,
         *,
         run: RunId,
-        out: OutThere,
+        active: ActiveJobs,
         durations: packing.Durations,
         submitted: Callable[[], None],
         refused: Callable[[Job, GridCWLError], None],
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; nothing is submitted yet.
 
         Args:
-            server: DIRAC, or what stands for it.
-            ask: through which it is asked.
+            server: DIRAC, or a stand-in for it.
+            call: calls it.
             options: of the backend.
             run: the run whose jobs these are.
-            out: where jobs go that have a number.
+            active: jobs are added here once they have a number.
             durations: what jobs of each step took.
-            submitted: told when there are more jobs out there.
-            refused: told of a job that DIRAC does not take, and why.
+            submitted: called when jobs were submitted.
+            refused: called with a job that DIRAC does not accept, and why.
         """
-        self._server, self._ask, self._options, self._run = server, ask, options, run
-        self._out, self._durations = out, durations
+        self._server, self._call, self._options, self._run = server, call, options, run
+        self._active, self._durations = active, durations
         self._submitted, self._refused = submitted, refused
         self.most: int | None = None
         """How many jobs the server takes in one submission; None if it has not said."""
@@ -109,7 +111,7 @@ class Submitting:
         return taken
 
     async def settled(self) -> None:
-        """Wait until all that was added is out there."""
+        """Wait until all jobs that were added are submitted."""
         if self.busy:
             await self._idle.wait()
 
@@ -131,7 +133,7 @@ class Submitting:
         self._look_at_the_clock(jobs)
         needs, waiting = self._packed(kind, jobs)
         while waiting:
-            some = waiting[: min(self.most or SUBMISSION, SUBMISSION)]
+            some = waiting[: min(self.most or MOST_JOBS, MOST_JOBS)]
             try:
                 done = await self._send(kind, needs, some)
             except TooManyJobs as error:
@@ -144,31 +146,31 @@ class Submitting:
                 done = self._give_up(some, error)
             waiting = waiting[done:]
 
-    def _packed(self, kind: Kind, jobs: Sequence[Job]) -> tuple[Needs, list[sandbox.Part]]:
+    def _packed(self, kind: Kind, jobs: Sequence[Job]) -> tuple[Needs, list[packing.Part]]:
         expected = self._durations.expected(jobs)
         # A guess at how many of them could run at a time.
         slots = 4 * max(1, len(matching.fitting(kind.needs, self.offers)))
         size = packing.size_of(self._options.pack, sum(expected) / len(expected), len(jobs), slots)
         if size <= 1:
-            return kind.needs, packing.parts(jobs, 1, kind.needs.processors, expected)
+            return kind.needs, _parts(jobs, 1, kind.needs.processors, expected)
         ram_mib = max(job.resources.ram_mib for job in jobs)
         room = matching.room_for(kind.needs, ram_mib, self.offers)
-        size, needs = packing.together(kind.needs, size, room, self.limits)
-        return needs, packing.parts(jobs, size, needs.processors, expected)
+        size, needs = matching.together(kind.needs, size, room, self.limits)
+        return needs, _parts(jobs, size, needs.processors, expected)
 
-    async def _send(self, kind: Kind, needs: Needs, parts: Sequence[sandbox.Part]) -> int:
+    async def _send(self, kind: Kind, needs: Needs, parts: Sequence[packing.Part]) -> int:
         """Submit parts, as many as fit into one sandbox; returns how many did."""
         sites = await self._archives.for_jobs(job for part in parts for job in part.jobs)
         with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
-            files, held = await self._ask.once(sandbox.write, Path(folder), parts, sites)
-            place = await self._ask(self._server.put_sandbox, files)
+            files, held = await self._call.once(sandbox.write, Path(folder), parts, sites)
+            place = await self._call(self._server.put_sandbox, files)
         parts = parts[:held]
         spans = tuple(part.span for part in parts)
         text = jdl.text(jdl.Batch(self._run, kind.prefix, spans, names.suffix(kind.attempt), needs, place))
         called = [kind.prefix + word + names.suffix(kind.attempt) for word in spans]
         numbers = await self._numbered(text, called)
         for number, part in zip(numbers, parts, strict=True):
-            self._out.add(Out(number, {job.id: job for job in part.jobs}, needs.near))
+            self._active.add(active_job(number, {job.id: job for job in part.jobs}, near=needs.near))
         await self._confirmed(numbers)
         self._submitted()
         return len(parts)
@@ -179,34 +181,36 @@ class Submitting:
         wait = 1.0
         while True:
             try:
-                return await self._ask.once(self._server.submit, text)
+                return await self._call.once(self._server.submit, text)
             except (DiracUnreachable, DiracCredential) as error:
-                await self._ask.pause(error, begun, wait)
+                await self._call.pause(error, begun, wait)
                 wait = min(30.0, 2 * wait)
             wanted = set(called)
             mine = {
                 found.name: found.place.number
-                for found in await self._ask(self._server.find, self._run)
-                if found.name in wanted and found.place.status == "Submitting" and found.place.number not in self._out
+                for found in await self._call(self._server.find, self._run)
+                if found.name in wanted
+                and found.place.status == "Submitting"
+                and found.place.number not in self._active
             }
             if mine.keys() == wanted:
                 return [mine[name] for name in called]
             if mine:
-                await self._ask(self._server.kill, list(mine.values()))
+                await self._call(self._server.kill, list(mine.values()))
 
     async def _confirmed(self, numbers: Sequence[int]) -> None:
         try:
-            await self._ask(self._server.confirm, numbers)
+            await self._call(self._server.confirm, numbers)
         except DiracRefused:
             # An earlier try may have been heard, and the jobs may be well on their way.
-            states = await self._ask(self._server.states, numbers)
+            states = await self._call(self._server.states, numbers)
             if any(states.get(number, ("Submitting",))[0] == "Submitting" for number in numbers):
                 raise
 
-    def _give_up(self, parts: Sequence[sandbox.Part], error: GridCWLError) -> int:
+    def _give_up(self, parts: Sequence[packing.Part], error: GridCWLError) -> int:
         for job in (job for part in parts for job in part.jobs):
-            if (out := self._out.holding(job.id)) is not None:
-                self._out.forget(out)
+            if (active := self._active.holding(job.id)) is not None:
+                self._active.forget(active)
             self._refused(job, error)
         return len(parts)
 
@@ -226,3 +230,7 @@ class Submitting:
                     f"{ours.ends:%Y-%m-%d %H:%M} UTC",
                     ours.renewal,
                 )
+
+
+def _parts(jobs: Sequence[Job], size: int, processors: int, expected: Sequence[float]) -> list[packing.Part]:
+    return packing.parts(jobs, size, processors, expected, longest_name=jdl.LONGEST_NAME)

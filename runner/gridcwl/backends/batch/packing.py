@@ -1,28 +1,36 @@
-"""Several short jobs in one DIRAC job, so that each does not pay for a pilot of its own. Pure functions."""
+"""Several short jobs in one batch job, so that each does not pay for a slot of its own. Pure functions."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gridcwl.backends.dirac.matching import Limits, Needs, Room, input_bytes, step_of
-from gridcwl.backends.dirac.names import LONGEST, span, split, suffix
-from gridcwl.backends.dirac.sandbox import Part
+from gridcwl.backends.batch.names import span, split, suffix
 from gridcwl.model import Job, JobResult
 
 Pack: TypeAlias = int | Literal["auto"]
 
 _WORTH_S = 600.0
-"""A DIRAC job that takes so long is worth its pilot."""
+"""A batch job that takes so long is worth its slot."""
 _GUESS_S = 60.0
-"""For a job of which nothing is known."""
+"""The guess for a job of which nothing is known."""
 _MOST = 50
 _ALIKE = 1.5
 """Jobs whose expected times differ by no more than this factor are taken in the order of their numbers."""
 _BY_SIZE = (0.1, 10.0)
 """How far the size of a job's inputs may move what is expected of it, against the mean of its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The jobs that one batch job runs: one, or several that share its cores."""
+
+    span: str
+    jobs: tuple[Job, ...]
+    processors: int = 1
+    """What the batch job requests; it may be given more."""
 
 
 @dataclass(slots=True)
@@ -69,13 +77,13 @@ def _scale(size: int, usual: float) -> float:
 
 
 def size_of(pack: Pack, expected_s: float, waiting: int, slots: int) -> int:
-    """How many jobs go into one DIRAC job.
+    """How many jobs go into one batch job.
 
     Args:
-        pack: what the user wants; ``auto`` makes DIRAC jobs of about ten minutes, but rather many than long ones.
+        pack: what the user wants; ``auto`` makes batch jobs of about ten minutes, but rather many than long ones.
         expected_s: for one job.
         waiting: jobs that could be packed together.
-        slots: DIRAC jobs that could run at a time.
+        slots: batch jobs that could run at a time.
     """
     if pack != "auto":
         return max(1, pack)
@@ -84,31 +92,9 @@ def size_of(pack: Pack, expected_s: float, waiting: int, slots: int) -> int:
     return max(1, min(worth, spread, _MOST))
 
 
-def together(needs: Needs, size: int, room: Room, limits: Limits) -> tuple[int, Needs]:
-    """How many jobs one DIRAC job holds in the end, and what it needs for them.
-
-    Args:
-        needs: of one of them.
-        size: how many it is to hold.
-        room: at the sites that can run one of them: none of these is lost.
-        limits: of the server.
-    """
-    cpu_time_s = needs.cpu_time_s
-    if cpu_time_s is not None:
-        most_s = min(limits.cpu_time_s[1], room.cpu_time_s or limits.cpu_time_s[1])
-        size = max(1, min(size, most_s // cpu_time_s))
-        cpu_time_s *= size
-    width = min(size, room.side_by_side)
-    return size, replace(
-        needs,
-        processors=needs.processors * width,
-        more_processors=size > 1,
-        ram_mib=None if needs.ram_mib is None else needs.ram_mib * width,
-        cpu_time_s=cpu_time_s,
-    )
-
-
-def parts(jobs: Sequence[Job], size: int, processors: int, expected_s: Sequence[float]) -> list[Part]:
+def parts(
+    jobs: Sequence[Job], size: int, processors: int, expected_s: Sequence[float], *, longest_name: int
+) -> list[Part]:
     """The jobs in parts of at most this size, whose names are not too long.
 
     Jobs that take about the same time are taken in the order of their numbers. Others are dealt out by time, the
@@ -118,29 +104,30 @@ def parts(jobs: Sequence[Job], size: int, processors: int, expected_s: Sequence[
     Args:
         jobs: of one session and one attempt.
         size: most jobs of a part.
-        processors: that each DIRAC job asks for.
+        processors: that each batch job requests.
         expected_s: seconds for each job.
+        longest_name: characters of a batch job's name that the batch system keeps.
     """
     if size <= 1:
         return [_part([job], processors) for job in jobs]
     timed = sorted(zip(jobs, expected_s, strict=True), key=lambda each: split(each[0].id)[1])
     if max(expected_s) <= _ALIKE * min(expected_s):
-        return [_part(some, processors) for some in _in_order([job for job, _ in timed], size)]
-    return [_part(some, processors) for some in _dealt(timed, size)]
+        return [_part(some, processors) for some in _in_order([job for job, _ in timed], size, longest_name)]
+    return [_part(some, processors) for some in _dealt(timed, size, longest_name)]
 
 
-def _in_order(jobs: Sequence[Job], size: int) -> list[list[Job]]:
+def _in_order(jobs: Sequence[Job], size: int, longest_name: int) -> list[list[Job]]:
     made: list[list[Job]] = []
     for job in jobs:
-        if made and len(made[-1]) < size and _is_short([*made[-1], job]):
+        if made and len(made[-1]) < size and _is_short([*made[-1], job], longest_name):
             made[-1].append(job)
         else:
             made.append([job])
     return made
 
 
-def _dealt(timed: Sequence[tuple[Job, float]], size: int) -> list[list[Job]]:
-    size = min(size, _fit_a_name([job for job, _ in timed]))
+def _dealt(timed: Sequence[tuple[Job, float]], size: int, longest_name: int) -> list[list[Job]]:
+    size = min(size, _fit_a_name([job for job, _ in timed], longest_name))
     made: list[list[Job]] = [[] for _ in range(-(-len(timed) // size))]
     least = [(0.0, number) for number in range(len(made))]  # a heap: what each part that has room has to do
     for job, seconds in sorted(timed, key=lambda each: -each[1]):
@@ -155,13 +142,23 @@ def _part(jobs: Sequence[Job], processors: int) -> Part:
     return Part(span(split(job.id)[1] for job in jobs), tuple(jobs), processors)
 
 
-def _fit_a_name(jobs: Sequence[Job]) -> int:
+def _fit_a_name(jobs: Sequence[Job], longest: int) -> int:
     """How many of these jobs have room in a name, however far apart their numbers are."""
     prefix, _ = split(jobs[0].id)
     digits = max(len(str(split(job.id)[1])) for job in jobs)
-    return max(1, (LONGEST - len(prefix) - len(suffix(jobs[0].attempt)) + 1) // (digits + 1))
+    return max(1, (longest - len(prefix) - len(suffix(jobs[0].attempt)) + 1) // (digits + 1))
 
 
-def _is_short(jobs: Sequence[Job]) -> bool:
-    """Whether DIRAC keeps the whole name of a job that holds these."""
-    return len(split(jobs[0].id)[0] + span(split(job.id)[1] for job in jobs) + suffix(jobs[0].attempt)) <= LONGEST
+def _is_short(jobs: Sequence[Job], longest: int) -> bool:
+    """Whether the batch system keeps the whole name of a job that holds these."""
+    return len(split(jobs[0].id)[0] + span(split(job.id)[1] for job in jobs) + suffix(jobs[0].attempt)) <= longest
+
+
+def step_of(name: str) -> str:
+    """The step that a job's name says, whatever the shard: ``align/sort[3]`` is of ``align/sort``."""
+    return "/".join(part.partition("[")[0] for part in name.split("/"))
+
+
+def input_bytes(job: Job) -> int:
+    """The size of all inputs that have to be fetched, as far as it is known."""
+    return sum(entry.size or 0 for entry in job.staged if entry.sources)

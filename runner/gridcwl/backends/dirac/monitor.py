@@ -1,0 +1,240 @@
+"""Monitors active DIRAC jobs until they end: polls their states in bulk, kills in bulk, fetches results.
+
+The meaning of states is decided in ``states``, the meaning of sandboxes in ``results``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
+from gridcwl.backends.batch.poller import Pace, Poller
+from gridcwl.backends.batch.retrying import Retrying
+from gridcwl.backends.batch.states import Phase
+from gridcwl.backends.dirac import results
+from gridcwl.backends.dirac.options import DiracOptions
+from gridcwl.backends.dirac.server import Server, State
+from gridcwl.backends.dirac.states import place_of
+from gridcwl.backends.dirac.submission import LINGER_S
+from gridcwl.errors import BackendError, LimitExceeded
+from gridcwl.model import Job, JobResult, Outcome
+
+log = logging.getLogger("gridcwl.backends.dirac")
+
+_NO_SANDBOX_TRIES = 5
+_NO_SITE = ("", "ANY", "Multiple")
+_NO_REPORTS_S = 60.0
+_SETTLE_S = 3.0
+"""What was killed may have been on its way to a node: it then says so once more."""
+_KILL_AGAIN_S = 30.0
+_SITES_EVERY_S = 5.0
+"""How often it is asked where jobs run: that is for people."""
+
+
+class JobMonitor:
+    """Monitors active jobs. All state belongs to the event loop."""
+
+    def __init__(
+        self,
+        server: Server,
+        call: Retrying,
+        options: DiracOptions,
+        *,
+        active: ActiveJobs,
+        moved: Callable[[ActiveJob], None],
+        ended: Callable[[Job, JobResult, str], None],
+        again: Callable[[Job], None],
+    ) -> None:
+        """Prepare; nothing is queried yet.
+
+        Args:
+            server: DIRAC, or a stand-in for it.
+            call: calls it.
+            options: of the backend.
+            active: the jobs to monitor; those that have ended are removed.
+            moved: called with a DIRAC job whose state or site has changed.
+            ended: called with a job, its result and its site.
+            again: called with a job that has not started near its inputs, and may run anywhere now.
+        """
+        self._server, self._call, self._options = server, call, options
+        self._active, self._moved, self._ended, self._again = active, moved, ended, again
+        self._poller = Poller(
+            Pace(options.poll_first_s, options.poll_top_s),
+            active.followed,
+            self._states,
+            self._update,
+            linger_s=LINGER_S,
+        )
+        self._fetching: asyncio.TaskGroup
+        self._sites_asked = -_SITES_EVERY_S
+        self._reports_from = 0.0
+        """Until then DIRAC is not asked for what jobs said at their end."""
+
+    def look(self) -> None:
+        """Query now, without waiting for the interval to pass."""
+        self._poller.wake()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as self._fetching:
+            await self._poller.run()
+
+    async def _states(self, numbers: Sequence[int]) -> Mapping[int, State]:
+        return await self._call(self._server.states, numbers)
+
+    async def _update(self, numbers: Sequence[int], states: Mapping[int, State]) -> bool:
+        return await self._see([self._active[number] for number in numbers], states)
+
+    async def _see(self, watched: Sequence[ActiveJob], states: Mapping[int, State]) -> bool:
+        now = time.monotonic()
+        moved = [active for active in watched if active.tracked.see(states.get(active.number), now)]
+        for active in moved:
+            if active.phase is Phase.WAITING:
+                active.tracked.site = ""  # rescheduled: it may come to another one
+        moved += await self._located(watched, now)
+        for number in dict.fromkeys(active.number for active in moved):
+            self._moved(self._active[number])
+        await self._kill_unwanted(watched)
+        await self._widen(watched, now)
+        verdicts = [(active, active.tracked.verdict(now, patience_s=self._options.stalled_s)) for active in watched]
+        ended = [o for o, verdict in verdicts if verdict in (Phase.ENDED, Phase.GONE) and not _unsettled(o, now)]
+        for active in ended:
+            active.fetching = True
+        if ended:
+            lost = {active.number for active, verdict in verdicts if verdict is Phase.GONE}
+            self._fetching.create_task(self._bring_home(ended, lost))
+        return bool(moved)
+
+    async def _located(self, watched: Iterable[ActiveJob], now: float) -> list[ActiveJob]:
+        """Ask where jobs run, if it is time to; returns those of which that is known now."""
+        if now - self._sites_asked < min(_SITES_EVERY_S, 5 * self._options.poll_first_s):
+            return []
+        homeless = [active for active in watched if not active.tracked.site and active.phase is not Phase.WAITING]
+        if not homeless:
+            return []
+        self._sites_asked = now
+        return await self._ask_for_sites(homeless)
+
+    async def _ask_for_sites(self, homeless: Sequence[ActiveJob]) -> list[ActiveJob]:
+        sites = await self._call(self._server.sites, [active.number for active in homeless])
+        found = []
+        for active in homeless:
+            site = sites.get(active.number, "")
+            if site not in _NO_SITE:
+                active.tracked.site = site
+                found.append(active)
+        return found
+
+    async def _kill_unwanted(self, watched: Iterable[ActiveJob]) -> None:
+        """What was cancelled and lives all the same: DIRAC cannot kill a job that is between two states."""
+        spared = [
+            active.number
+            for active in watched
+            if self._active.unwanted(active) and active.phase in (Phase.WAITING, Phase.RUNNING)
+        ]
+        if spared:
+            await self._call(self._server.kill, spared)
+
+    async def _widen(self, watched: Iterable[ActiveJob], now: float) -> None:
+        """Kill what has long not started near its inputs: another one is submitted when it is dead."""
+        patience_s = self._options.wishes.local_wait_s
+        late = [
+            active
+            for active in watched
+            if active.near and active.tracked.waited(now) > patience_s and now - (active.widened or 0) > _KILL_AGAIN_S
+        ]
+        if late:
+            log.info("%d DIRAC job(s) have not started near their inputs and may run anywhere now", len(late))
+            await self._call(self._server.kill, [active.number for active in late])
+            for active in late:
+                active.widened = now
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    async def _bring_home(self, ended: Sequence[ActiveJob], lost: Collection[int]) -> None:
+        """Tell of the results of jobs that have ended: small ones are had in one call, others from their sandboxes."""
+        done = [active for active in ended if active.tracked.status == "Done"]
+        said = await self._reported(done)
+        near = [active for active in done if active.number in said]
+        if near:
+            for active, found in zip(near, await self._call.once(self._read_all, near, said), strict=True):
+                self._report(active, found)
+        far = [active for active in ended if active.number not in said]
+        if homeless := [active for active in far if not active.tracked.site]:
+            with contextlib.suppress(BackendError):
+                await self._ask_for_sites(homeless)
+        for active in far:
+            self._fetching.create_task(self._fetch(active, gone=active.number in lost))
+
+    async def _reported(self, done: Sequence[ActiveJob]) -> dict[int, results.Said]:
+        """What jobs said at their end, of those that said all; and where they run, from their own words."""
+        if not done or time.monotonic() < self._reports_from:
+            return {}
+        try:
+            texts = await self._call.once(self._server.reports, [active.number for active in done])
+        except BackendError:
+            # Job parameters are kept by a service of their own, which not every DIRAC has: sandboxes do as well.
+            self._reports_from = time.monotonic() + _NO_REPORTS_S
+            return {}
+        found: dict[int, results.Said] = {}
+        for active in done:
+            report = results.reported(texts.get(active.number, ""), active.jobs)
+            # A job that was rescheduled may have said something at another site, before.
+            if report is None or report.site != (active.tracked.site or report.site):
+                continue
+            active.tracked.site = report.site
+            found[active.number] = report.said
+        return found
+
+    async def _fetch(self, active: ActiveJob, *, gone: bool) -> None:
+        """Fetch an ended job's sandbox, and tell of its results."""
+        content: bytes | None = None
+        said: results.Said | None = None
+        if gone:
+            await self._call(self._server.kill, [active.number])  # should it come to life again, nobody would listen
+        else:
+            for left in reversed(range(_NO_SANDBOX_TRIES if active.tracked.status == "Done" else 1)):
+                try:
+                    content = await self._call(self._server.sandbox, active.number)
+                except LimitExceeded as problem:
+                    said = results.Said(problem=problem)
+                    break
+                if content is not None or not left:
+                    break
+                await asyncio.sleep(1)
+        if said is None:
+            said = await self._call.once(results.opened, content, self._options.folder)
+        if active.widened is not None and active.tracked.status != "Done" and not self._active.unwanted(active):
+            self._active.forget(active)
+            for job in active.jobs.values():
+                self._again(job)
+            return
+        self._report(active, await self._call.once(self._read, active, said))
+
+    def _report(self, active: ActiveJob, found: Sequence[JobResult]) -> None:
+        jobs = list(active.jobs.values())
+        self._active.forget(active)
+        for job, result in zip(jobs, found, strict=True):
+            self._ended(job, result, active.tracked.site)
+
+    def _read_all(self, near: Sequence[ActiveJob], said: Mapping[int, results.Said]) -> list[list[JobResult]]:
+        return [self._read(active, said[active.number]) for active in near]
+
+    def _read(self, active: ActiveJob, said: results.Said) -> list[JobResult]:
+        """In a thread: results out of what a job left, with their logs on this machine's disk."""
+        found: list[JobResult] = []
+        for job in active.jobs.values():
+            result = results.result_of(job, said, place_of(active), self._options.folder / f"{job.id}-{job.attempt}")
+            if job.id in self._active.cancelled:
+                result = replace(result, outcome=Outcome.CANCELLED, reason="It was cancelled.", files=())
+            found.append(result)
+        return found
+
+
+def _unsettled(active: ActiveJob, now: float) -> bool:
+    return active.widened is not None and active.tracked.status == "Killed" and now - active.widened < _SETTLE_S
