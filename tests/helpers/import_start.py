@@ -36,7 +36,7 @@ def every_library() -> None:
                 raise
 
     def loaders():
-        from gridcwl.cwl.loaders import loader
+        from gridcwl.cwl.patches.loader import loader
 
         loader({}).session.headers  # noqa: B018  what makes the session
 

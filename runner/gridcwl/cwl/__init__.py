@@ -3,6 +3,8 @@
 No other folder imports cwltool. Nothing here starts a process or moves a file.
 """
 
-from gridcwl.cwl.lean import import_cwltool
+from gridcwl.cwl import patches
+from gridcwl.cwl.patches.lazy_imports import import_cwltool
 
 import_cwltool()
+patches.apply()

@@ -21,7 +21,7 @@ from schema_salad.sourceline import SourceLine
 
 from gridcwl.cwl.javascript import node_program, permissions
 from gridcwl.cwl.messages import suggestion
-from gridcwl.cwl.scanner import scan
+from gridcwl.cwl.patches.expression_scanner import scan
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError, ExpressionError
 from gridcwl.suggest import did_you_mean

@@ -20,6 +20,7 @@ from cwltool.workflow import Workflow as CwlWorkflow
 from gridcwl.cwl import origins
 from gridcwl.cwl.access import mend_all, name_directories
 from gridcwl.cwl.inputs import plain
+from gridcwl.cwl.patches.command_line_tool import init_job
 from gridcwl.cwl.problems import problems, tidy
 from gridcwl.engine import graph
 from gridcwl.errors import DocumentError, ExpressionError, InputError, UnsupportedError
@@ -163,7 +164,7 @@ class CwlEvaluator:
         self._entered = True
         process: Any = workflow.handle
         with problems(InputError, f"The inputs of {workflow.id} are not valid"):
-            entered: Mapping[str, Any] = process._init_job(dict(inputs), context).job
+            entered: Mapping[str, Any] = init_job(process, dict(inputs), context).job
             if context.toplevel:
                 mend_all(entered)
         return entered

@@ -29,9 +29,8 @@ from schema_salad.validate import validate_ex
 
 from gridcwl.cwl.access import as_it_stands, name_directories
 from gridcwl.cwl.large_inputs import read_quickly
-from gridcwl.cwl.loaders import loader
 from gridcwl.cwl.messages import explained, for_patterns, for_people, tidy, without_types
-from gridcwl.cwl.once import use_once
+from gridcwl.cwl.patches.loader import loader
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
@@ -176,7 +175,6 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
     """
     from cwltool.load_tool import load_overrides as resolve
 
-    use_once()
     with problems(InputError, f"The overrides in {path} are not valid"):
         return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
 

@@ -29,7 +29,7 @@ from schema_salad.ref_resolver import Loader, uri_file_path
 from gridcwl.cwl import pickles
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack
-from gridcwl.cwl.once import OnceLoader
+from gridcwl.cwl.patches.loader import DocumentLoader
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -192,7 +192,7 @@ def keep(path: Path, process: Process, reading: Reading) -> None:
 
     left_out: dict[type, Callable[[Any], bool]] = {
         Loader: lambda _loader: True,
-        OnceLoader: lambda _loader: True,
+        DocumentLoader: lambda _loader: True,
         Names: lambda names: id(names) in schemas,
         type(process.formatgraph): lambda _graph: not reading.ontologies,
     }

@@ -18,10 +18,10 @@ from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.messages import suggestion
+from gridcwl.cwl.patches.enum_symbols import noted_symbols
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.schema_errors import Finding, described
 from gridcwl.cwl.sources import place, shown_path
-from gridcwl.cwl.symbols import noted_symbols
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near
 
@@ -233,7 +233,7 @@ def _misfits(step: Any, loading: LoadingContext) -> Iterator[Finding]:
 def _tool(step: Any, loading: LoadingContext) -> Any:
     if isinstance(step["run"], dict):
         return step["run"]
-    from gridcwl.cwl.once import load_process
+    from gridcwl.cwl.patches.shared_processes import load_process
 
     own = loading.copy()
     own.metadata = {}

@@ -18,9 +18,7 @@ from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack, check_expressions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.links import note_lacks
-from gridcwl.cwl.once import bind_once
 from gridcwl.cwl.problems import colons_in_names, problems
-from gridcwl.cwl.scanner import use_scanner
 from gridcwl.cwl.schema_errors import Finding, described, findings, names_of_sources
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
@@ -62,17 +60,12 @@ def loading_context(options: EvaluationOptions, reading: Reading) -> LoadingCont
     from cwltool.load_tool import docloaderctx
     from cwltool.resolver import tool_resolver
 
-    from gridcwl.cwl.loaders import lazy_session, loader
-    from gridcwl.cwl.once import share_processes, use_once
-    from gridcwl.cwl.schemas import use_extensions
-    from gridcwl.cwl.software import accept_software
-    from gridcwl.cwl.symbols import keep_symbols
+    from gridcwl.cwl.patches.loader import lazy_session, loader
+    from gridcwl.cwl.patches.schema_cache import use_extensions
+    from gridcwl.cwl.patches.shared_processes import share_processes
     from gridcwl.cwl.tool import make_process
 
     use_extensions()
-    use_once()
-    keep_symbols()
-    accept_software()
     context = LoadingContext()
     share_processes(context)
     context.fetcher_constructor = fetcher(reading)
@@ -110,7 +103,7 @@ def locate(name: str, registries: Sequence[str] | None = None) -> tuple[str, str
     from cwltool.load_tool import docloaderctx, resolve_tool_uri
     from cwltool.resolver import ga4gh_tool_registries, tool_resolver
 
-    from gridcwl.cwl.loaders import loader
+    from gridcwl.cwl.patches.loader import loader
 
     if registries is not None:
         ga4gh_tool_registries[:] = registries  # cwltool's main changes the same list
@@ -150,8 +143,6 @@ def load(
         DocumentError: it cannot be read or is not valid.
         UnsupportedError: it asks for a requirement that is not supported.
     """
-    bind_once()
-    use_scanner()
     where = place(uri, options, [overrides or [], run_requirements or []])
     known = take(where)
     if known is not None:
@@ -200,7 +191,7 @@ def _read(
 ) -> tuple[Document, Reading]:
     from cwltool.load_tool import fetch_document, make_tool, resolve_and_validate_document
 
-    from gridcwl.cwl.schemas import load_schema
+    from gridcwl.cwl.patches.schema_cache import load_schema
 
     reading = Reading()
     folder = Path(shown(uri).partition("#")[0]).parent
@@ -281,7 +272,6 @@ def _missing_imports(value: Any, uri: str) -> Iterator[Finding]:
 
 
 def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:
-    use_scanner()
     try:
         return check_expressions(process)
     except DocumentError as error:

@@ -14,7 +14,7 @@ from cwltool.process import shortname
 from ruamel.yaml.error import YAMLError
 from schema_salad.utils import yaml_no_ts
 
-from gridcwl.cwl import symbols
+from gridcwl.cwl.patches import enum_symbols
 from gridcwl.cwl.text_limits import check_text
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
@@ -215,7 +215,7 @@ def kind_of_input(process: Process, parameter: Any) -> Kind:
     """The type of an input of a loaded document."""
     requirement, _ = process.get_requirement("SchemaDefRequirement")
     named = {str(one["name"]): one for one in (requirement or {}).get("types", ()) if "name" in one}
-    return _Types(named, symbols.prefixes(process.metadata.get("$namespaces"))).kind(
+    return _Types(named, enum_symbols.prefixes(process.metadata.get("$namespaces"))).kind(
         parameter["type"], str(parameter["id"]), ()
     )
 
@@ -241,7 +241,7 @@ class _Types:
         name = str(written.get("name") or where)
         kind = written.get("type")
         if kind == "enum":
-            shown = (symbols.written(one, (name, where), self.prefixes) for one in written["symbols"])
+            shown = (enum_symbols.written(one, (name, where), self.prefixes) for one in written["symbols"])
             return Member("enum", symbols=tuple(shown))
         if kind == "array":
             return Member("array", item=self.kind(written["items"], where, above))

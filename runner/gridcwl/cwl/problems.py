@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import re
@@ -13,7 +12,6 @@ from pathlib import Path
 from cwltool.errors import UnsupportedRequirement, WorkflowException
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import SchemaSaladException
-from schema_salad.sourceline import strip_duplicated_lineno
 
 from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import (
@@ -28,11 +26,11 @@ from gridcwl.cwl.messages import (
     without_types,
 )
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
+from gridcwl.model import limits
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
 
 __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
-from gridcwl.model import limits
 
 _EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
 _SCHEMA = re.compile(r"Could not load extension schema (\S+):")
@@ -49,7 +47,6 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         ExpressionError: an expression failed or took too long.
         GridCWLError: of the given kind, for everything else that is the document's or the input's fault.
     """
-    _keep_lines_whole()
     try:
         yield
     except GridCWLError:
@@ -81,29 +78,6 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         logging.getLogger("gridcwl.cwl").debug("cwltool stumbled", exc_info=True)
         text = without_types(tidy(error))
         raise kind(f"{what}: it has a form that is not understood here: {text}", remedy=remedy) from error
-
-
-@functools.cache
-def _keep_lines_whole() -> None:
-    """Have schema-salad and cwltool not break the lines of their messages, in this process.
-
-    They break them at the terminal's width: what a pattern looks for would be found in short paths only.
-    """
-    from cwltool import checker, process
-
-    SchemaSaladException.__str__ = _whole
-    checker.strip_dup_lineno = process.strip_dup_lineno = strip_duplicated_lineno
-
-
-def _whole(error: SchemaSaladException) -> str:
-    """``SchemaSaladException.pretty_str`` without ``reflow_all``."""
-    return str(strip_duplicated_lineno("\n".join(_summaries(error, 0))))
-
-
-def _summaries(error: SchemaSaladException, level: int) -> list[str]:
-    said = error.message if error.children else error.detailed_message or error.message
-    own = [error.summary(level, True)] if said else []
-    return own + [line for child in error.children for line in _summaries(child, level + len(own))]
 
 
 def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:

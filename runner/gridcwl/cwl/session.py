@@ -24,7 +24,6 @@ from gridcwl.cwl.remote import Remote, RemoteFiles
 from gridcwl.cwl.run_requirements import check_age, check_run_requirements
 from gridcwl.cwl.selection import Selection
 from gridcwl.cwl.software import check_software
-from gridcwl.cwl.unions import accept_known_names
 from gridcwl.errors import DocumentError, GridCWLError
 
 if TYPE_CHECKING:
@@ -130,7 +129,6 @@ def open_document(
         SystemExit: ``--help`` is among the words, and was printed.
     """
     allow_javascript(allowed=options.javascript)
-    accept_known_names()
     here = folder if folder is not None and folder != Path.cwd() else None
     uri, file_uri = locate(_document_in(here, name), options.registries)
     changes = cwl_inputs.load_overrides(_in(here, overrides), file_uri) if overrides else []

@@ -14,7 +14,7 @@ from schema_salad.utils import json_dumps
 
 from gridcwl import imports
 from gridcwl.cwl.inputs import with_options
-from gridcwl.cwl.loaders import loader
+from gridcwl.cwl.patches.loader import loader
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import ConfigError, DocumentError, InputError
@@ -32,9 +32,9 @@ def packed(document: Document) -> str:
     """
     from cwltool.main import print_pack
 
-    from gridcwl.cwl.once import pack_once
+    from gridcwl.cwl.patches.loader import apply_to_pack
 
-    pack_once()
+    apply_to_pack()
     with problems(DocumentError, f"Cannot pack {document.uri}"):
         return str(print_pack(document.loading, document.uri))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cwltool import process as cwltool_process
-
 from gridcwl.cwl.no_javascript import processes
 from gridcwl.cwl.sources import place
 from gridcwl.errors import UnsupportedError
@@ -40,12 +38,6 @@ class Software(NamedTuple):
     """Its name, or NAME/VERSION for this version only, or one of its specs."""
     image: str = ""
     modules: tuple[str, ...] = ()
-
-
-def accept_software() -> None:
-    """Let cwltool load documents that require software; :func:`check_software` looks whether it is there."""
-    if _NAME not in cwltool_process.supportedProcessRequirements:
-        cwltool_process.supportedProcessRequirements.append(_NAME)
 
 
 def image_for(tool: Any, known: Sequence[Software]) -> str | None:

@@ -9,7 +9,7 @@ from cwltool.pathmapper import MapperEnt
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl import origins
-from gridcwl.cwl.context import StagePathMapper
+from gridcwl.cwl.patches.path_mapper import StagePathMapper
 from gridcwl.cwl.remote import Remote
 from gridcwl.errors import DocumentError
 from gridcwl.model import StagedFile

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cwltool.process import shortname
 from cwltool.utils import aslist
 
-from gridcwl.cwl import symbols
+from gridcwl.cwl.patches import enum_symbols
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError
 
@@ -24,7 +24,7 @@ def template(process: Process) -> str:
 
     requirement, _ = process.get_requirement("SchemaDefRequirement")
     named = {str(one["name"]): one for one in (requirement or {}).get("types", ()) if "name" in one}
-    types = _Types(named, symbols.prefixes(process.metadata.get("$namespaces")))
+    types = _Types(named, enum_symbols.prefixes(process.metadata.get("$namespaces")))
     inputs = [{**one, "type": types.spelled(one["type"], str(one["id"]), ())} for one in process.tool["inputs"]]
     text = io.StringIO()
     with problems(DocumentError, "No template can be made"):
@@ -54,7 +54,7 @@ class _Types:
         name = {"name": shortname(kind["name"])} if "name" in kind else {}
         if kind["type"] == "enum":
             uri = str(kind.get("name") or where)
-            shown = [symbols.written(one, (uri, where), self.prefixes) for one in kind["symbols"]]
+            shown = [enum_symbols.written(one, (uri, where), self.prefixes) for one in kind["symbols"]]
             return {**name, "type": "enum", "symbols": shown, "default": shown[0]}
         if kind["type"] == "record":
             fields = [

@@ -17,22 +17,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cwltool.command_line_tool import CommandLineTool
 from cwltool.process import shortname
 from cwltool.utils import normalizeFilesDirs
 
 from gridcwl.cwl import origins
-from gridcwl.cwl.access import InputFs, mend_all, name_directories, name_literals
+from gridcwl.cwl.access import InputFs, name_directories
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.demands import shm_bytes
 from gridcwl.cwl.links import made
-from gridcwl.cwl.listing import ListingFs, add_checksums, links_out, name_as_seen, note_directories, settle
+from gridcwl.cwl.listing import ListingFs, links_out, note_directories, settle
 from gridcwl.cwl.messages import NOT_THERE, SEVERAL
 from gridcwl.cwl.output_objects import check_outputs
+from gridcwl.cwl.patches.command_line_tool import CapturedJob, GridTool, init_job
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.remote import Remote
-from gridcwl.cwl.resources import capped
 from gridcwl.cwl.schema_errors import of_output
 from gridcwl.cwl.software import with_modules
 from gridcwl.cwl.sources import place
@@ -61,93 +60,8 @@ CwlObject = dict[str, Any]
 log = logging.getLogger("gridcwl.cwl")
 
 _LISTED = 10
-_CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 _SHM_SIZE = "http://commonwl.org/cwltool#ShmSize"
 _OUTPUT_RECORD = re.compile(r"output record\. the '([^']+)' field is not valid because\s+([\s\S]*?)\n in (\{[\s\S]*)")
-
-
-class CapturedJob:
-    """Stands where cwltool would put its job runner; keeps what ``CommandLineTool.job`` resolves."""
-
-    def __init__(
-        self, builder: Builder, _inputs: Any, _make_mapper: Any, requirements: Any, hints: Any, name: str
-    ) -> None:
-        self.builder = builder
-        self.requirements = requirements
-        self.hints = hints
-        self.name = name
-        self.command_line: list[str] = []
-        self.environment: dict[str, str] = {}
-        self.generatefiles: CwlObject = {"class": "Directory", "listing": [], "basename": ""}
-        self.stdin: str | None = None
-        self.stdout: str | None = None
-        self.stderr: str | None = None
-        self.timelimit: int | None = None
-        self.networkaccess = False
-        self.inplace_update = False
-        self.mpi_procs: int | None = None
-        self.successCodes: list[int] = []
-        self.temporaryFailCodes: list[int] = []
-        self.permanentFailCodes: list[int] = []
-
-    def prepare_environment(self, context: JobContext, required: Mapping[str, str]) -> None:
-        """Called by cwltool with the evaluated EnvVarRequirement."""
-        from cwltool.job import JobBase
-
-        self.environment = dict(JobBase.extract_environment(context, required))
-
-
-class GridTool(CommandLineTool):  # type: ignore[misc]
-    """cwltool's CommandLineTool, whose jobs are captured instead of run."""
-
-    def make_job_runner(self, context: JobContext) -> type[CapturedJob]:
-        """Let cwltool check that the tool may run with or without its container; then capture."""
-        super().make_job_runner(context)
-        return CapturedJob
-
-    def evalResources(self, builder: Builder, context: JobContext) -> dict[str, float]:  # noqa: N802  cwltool's name
-        """As cwltool's; of what is only a hint, or may be capped, at most what the place has."""
-        given: dict[str, float] = super().evalResources(builder, context)
-        if context.largest is None:
-            return given
-        _, wanted = self.get_requirement("ResourceRequirement")
-        _, graphics = self.get_requirement(_CUDA)
-        cap = context.cap_resources
-        given, less = capped(given, context.largest, cores_and_ram=cap or not wanted, gpus=cap or not graphics)
-        if less and self.tool["id"] not in context.capped:
-            context.capped.add(self.tool["id"])
-            log.warning("%s asks for %s", shortname(self.tool["id"]) or self.tool["id"], "; for ".join(less))
-        return given
-
-    def _init_job(self, joborder: CwlObject, context: JobContext) -> Builder:
-        """As cwltool's; the secondary files that it found get their proper URLs before they are staged."""
-        builder = super()._init_job(joborder, context)
-        mend_all([builder.files, *(binding.get("datum") for binding in builder.bindings)])
-        return builder
-
-    def collect_output(self, schema: Any, builder: Builder, *rest: Any, **named: Any) -> Any:
-        """As cwltool's, but for ``outputEval``: it sees the checksums that the worker took, and may give literals.
-
-        Those are named before cwltool asks where they lie.
-        """
-        outer, evaluate = vars(builder).get("do_eval"), builder.do_eval
-
-        def named_literals(expression: Any, *arguments: Any, **more: Any) -> Any:
-            if isinstance(builder.fs_access, ListingFs):
-                add_checksums(more.get("context"), builder.fs_access)
-            value = evaluate(expression, *arguments, **more)
-            if isinstance(builder.fs_access, ListingFs):
-                name_as_seen(value, builder.fs_access)
-            name_literals(value)
-            return value
-
-        builder.do_eval = named_literals
-        try:
-            return super().collect_output(schema, builder, *rest, **named)
-        finally:
-            del builder.do_eval  # restored as an attribute, it would tie the builder to itself
-            if outer is not None:
-                builder.do_eval = outer
 
 
 def make_process(document: Any, loading: Any) -> Process:
@@ -372,7 +286,7 @@ def evaluate(tool: Process, inputs: CwlObject, context: JobContext, *, name: str
         own = context.copy()
         own.toplevel = toplevel
         own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
-        builder = tool._init_job(inputs, own)
+        builder = init_job(tool, inputs, own)
         normalizeFilesDirs(builder.job)
         outputs = builder.do_eval(tool.tool["expression"])
         name_directories(outputs)

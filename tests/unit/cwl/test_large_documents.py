@@ -101,9 +101,6 @@ def test_steps_that_run_one_file_share_it_unless_they_inherit_other_requirements
 
 def test_an_array_is_not_copied_for_each_of_its_items():
     """What is copied for one item does not hold the others."""
-    from gridcwl.cwl.once import bind_once
-
-    bind_once()
     datum = [{"class": "File", "location": f"file:///{number}"} for number in range(3)]
     copied = Builder.bind_input.__globals__["copy"].deepcopy({"position": [0], "datum": datum})
     assert copied == {"position": [0]}

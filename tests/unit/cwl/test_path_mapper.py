@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridcwl.cwl.context import StagePathMapper
+from gridcwl.cwl.patches.path_mapper import StagePathMapper
 
 
 def file(location, **fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridcwl.cwl.scanner import scan
+from gridcwl.cwl.patches.expression_scanner import scan
 from gridcwl.errors import ExpressionError
 
 

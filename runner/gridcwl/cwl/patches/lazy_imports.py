@@ -4,6 +4,8 @@ cwltool imports ``cwl_utils.parser``, generated parsers of ten thousand lines th
 libraries for what few documents ask for: HTTP, RDF, provenance, colours. They take longer than all the rest. While
 cwltool is imported, names stand in for them. What stands in for a library gives way to the real one as soon as it is
 used; and as the stand-ins are no longer among the modules afterwards, whoever else imports one gets the real one.
+
+To be dropped when cwltool imports these itself only where it uses them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,20 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from gridcwl import imports
+from gridcwl.cwl.patches.upstream import Upstream
+
+UPSTREAM = (
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/load_tool.py#L14",
+        "cwl_v1_2",
+        "c17ae9cdde3d7fce",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/load_tool.py#L373",
+        "resolve_and_validate_document",
+        "3ad72585364f9757",
+    ),
+)
 
 _PARSERS = "cwl_utils.parser"
 _SELDOM = ("cachecontrol", "coloredlogs", "prov", "psutil", "rdflib", "requests", "rich", "rich_argparse")
@@ -57,7 +73,9 @@ class _LeftOut(type):
 
     def __call__(cls, *_arguments: Any, **_named: Any) -> NoReturn:
         """Using one is a mistake of ours: cwltool has begun to need what we leave out."""
-        raise ImportError(f"cwl_utils.parser's {cls.__name__} is left out by gridcwl.cwl.lean, but is needed")
+        raise ImportError(
+            f"cwl_utils.parser's {cls.__name__} is needed, but gridcwl.cwl.patches.lazy_imports leaves it out"
+        )
 
 
 class _Made:
@@ -153,7 +171,7 @@ def _found(value: Any) -> Any:
 
 
 @contextmanager
-def _lean() -> Iterator[None]:
+def _without_the_seldom_used() -> Iterator[None]:
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     _Finder.active = True
@@ -171,5 +189,5 @@ def import_cwltool() -> None:
     """Import the parts of cwltool that every run uses."""
     if "cwltool.load_tool" in sys.modules or _PARSERS in sys.modules:
         return
-    with imports.one_at_a_time(), _lean():
+    with imports.one_at_a_time(), _without_the_seldom_used():
         importlib.import_module("cwltool.workflow")

@@ -3,6 +3,8 @@
 When a document is resolved each symbol becomes a URI below that of its type, or in a namespace. cwltool's schemas of
 inputs and outputs keep what follows the last slash. Here they hold the symbols as written; cwltool's short form is
 accepted beside them, since input objects that were made for cwltool have it.
+
+To be dropped when cwltool's schemas hold symbols as they are written.
 """
 
 from __future__ import annotations
@@ -18,8 +20,28 @@ from cwltool.utils import aslist
 from schema_salad.avro.schema import make_avsc_object
 from schema_salad.schema import avro_field_name, make_valid_avro
 
+from gridcwl.cwl.patches.upstream import Upstream
+
 if TYPE_CHECKING:
     from cwltool.context import LoadingContext
+
+UPSTREAM = (
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L567",
+        "Process.__init__",
+        "03315d82434aa03a",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/schema_salad/blob/8.10.20260825112551/src/schema_salad/schema.py#L523",
+        "make_valid_avro",
+        "be53d26c3eaa6bf4",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/schema_salad/blob/8.10.20260825112551/src/schema_salad/schema.py#L505",
+        "avro_field_name",
+        "78d0bd2bfc5d65b2",
+    ),
+)
 
 _NOTED = "gridcwl_symbols"
 _WRITTEN: ContextVar[dict[str, str] | None] = ContextVar("written_symbols", default=None)
@@ -65,8 +87,8 @@ def prefixes(namespaces: Any) -> dict[str, str]:
     return {str(url): f"{name}:" for name, url in dict(namespaces or {}).items()}
 
 
-def keep_symbols() -> None:
-    """Have cwltool's schemas hold symbols as they are written, in this process."""
+def apply() -> None:
+    """Have cwltool's schemas hold symbols as they are written."""
     process.make_valid_avro = _valid_avro
     process.make_avsc_object = _schema
 

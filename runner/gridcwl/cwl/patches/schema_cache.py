@@ -2,6 +2,8 @@
 
 cwltool parses the YAML of two versions of the standard at every start: a second of CPU. What comes out depends only on
 the versions of the libraries, so it is pickled into the user's cache folder and found there by a digest of them.
+
+To be dropped when cwltool starts in a tenth of a second with schemas that it has parsed before.
 """
 
 from __future__ import annotations
@@ -13,6 +15,40 @@ from cwltool import process
 from schema_salad import schema
 
 from gridcwl.cwl import pickles
+from gridcwl.cwl.patches.upstream import Upstream
+
+UPSTREAM = (
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L188",
+        "get_schema",
+        "3086f648a8ead47d",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L182",
+        "use_custom_schema",
+        "8a4e7ea1d728bce1",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L167",
+        "SCHEMA_CACHE",
+        "a7ddac42e9705664",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L168",
+        "SCHEMA_FILE",
+        "044908481da5e4ce",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L567",
+        "Process.__init__",
+        "03315d82434aa03a",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/schema_salad/blob/8.10.20260825112551/src/schema_salad/schema.py#L84",
+        "get_metaschema",
+        "a10d389d374e8cbf",
+    ),
+)
 
 _EXTENSIONS = {
     "v1.0": "extensions.yml",

@@ -6,6 +6,8 @@ tokens, as ECMAScript has them (https://tc39.es/ecma262/#sec-ecmascript-language
 
 Whether ``/`` begins a regular expression or divides is decided by the token before it, as in most tools that do not
 parse all of JavaScript: after a value it divides.
+
+To be dropped when cwl-utils finds expressions by JavaScript's tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +16,21 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from gridcwl.cwl.patches.upstream import Upstream
 from gridcwl.errors import ExpressionError
+
+UPSTREAM = (
+    Upstream(
+        "https://github.com/common-workflow-language/cwl-utils/blob/0.45/src/cwl_utils/expression.py#L50",
+        "scanner",
+        "4a642637b360cfaf",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwl-utils/blob/0.45/src/cwl_utils/expression.py#L189",
+        "interpolate",
+        "7dbc456432acca6f",
+    ),
+)
 
 _START = re.compile(r"\\|\$[({]")
 _TOKEN = re.compile(
@@ -141,8 +157,8 @@ def _template(text: str, start: int) -> int:
     raise _Unclosed("a template string ` is not closed")
 
 
-def use_scanner() -> None:
-    """Have cwl_utils, and with it cwltool, find expressions so, in this process."""
+def apply() -> None:
+    """Have cwl_utils, and with it cwltool, find expressions so."""
     from cwl_utils import expression
 
     expression.scanner = scan
