@@ -13,9 +13,18 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
+from gridcwl.model import limits
+
+_PATIENCE_S = 60.0
+_CHUNK = 1 << 16
+
 
 class NotEncrypted(requests.exceptions.InvalidSchema):
     """A redirection that leads away from https."""
+
+
+class TooLarge(requests.exceptions.RequestException):
+    """A body that has more bytes than are read."""
 
 
 class AnonymousSession(requests.Session):
@@ -24,6 +33,19 @@ class AnonymousSession(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = _FromUrl()
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """As requests'; a body that is wanted at once has a limit, and its server may be silent for a minute.
+
+        Raises:
+            TooLarge: it has more.
+        """
+        wanted = not options.get("stream")
+        options = {**options, "stream": True, "timeout": options.get("timeout") or _PATIENCE_S}
+        response = super().send(request, **options)
+        if wanted:
+            _read(response)
+        return response
 
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         """As requests', but without looking into ``.netrc`` for the new host."""
@@ -39,12 +61,25 @@ class AnonymousSession(requests.Session):
             NotEncrypted: from https to anything else.
         """
         target: str | None = super().get_redirect_target(resp)
+        if target is not None:
+            resp._content = b""  # requests would read all of it
         if target is not None and urlsplit(resp.url).scheme == "https":
             there = urlsplit(urljoin(resp.url, target))
             if there.scheme != "https":
                 where = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
                 raise NotEncrypted(f"the server redirects to {where}, which is not encrypted")
         return target
+
+
+def _read(response: Any) -> None:
+    parts, size = [], 0
+    for part in response.iter_content(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > limits.TEXT_BYTES:
+            response.close()
+            raise TooLarge(f"it is larger than {limits.TEXT_BYTES >> 20} MiB")
+    response._content = b"".join(parts)  # where requests itself keeps it
 
 
 class _FromUrl(AuthBase):

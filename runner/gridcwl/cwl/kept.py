@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 from cwltool.process import SCHEMA_CACHE
 from schema_salad.avro.schema import Names
 from schema_salad.exceptions import ValidationException
-from schema_salad.fetcher import DefaultFetcher
 from schema_salad.ref_resolver import Loader, uri_file_path
 
 from gridcwl.cwl import pickles
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.patches.loader import DocumentLoader
+from gridcwl.cwl.reading import BoundedFetcher, file_text
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -68,20 +68,16 @@ class Reading:
     def still_true(self) -> bool:
         """Whether the files are as they were."""
         try:
-            return all(_digest(_text(url)) == digest for url, digest in self.texts.items()) and all(
+            return all(_digest(file_text(url)) == digest for url, digest in self.texts.items()) and all(
                 Path(uri_file_path(url)).exists() == there for url, there in self.exists.items()
             )
-        except (OSError, ValueError):
+        except (OSError, ValueError, ValidationException):
             return False
 
     def repeat(self) -> None:
         """Say again what was said of the document."""
         for name, level, message in self.warnings:
             logging.getLogger(name).log(level, "%s", message)
-
-
-def _text(url: str) -> str:
-    return Path(uri_file_path(url)).read_text("utf-8")
 
 
 def _digest(text: str) -> str:
@@ -104,10 +100,10 @@ def _note_unreachable(url: str, reason: str) -> None:
         _UNREACHABLE.add(urlsplit(url).netloc)
 
 
-def fetcher(reading: Reading) -> type[DefaultFetcher]:
+def fetcher(reading: Reading) -> type[BoundedFetcher]:
     """The class of a fetcher that notes what it is asked for."""
 
-    class Noting(DefaultFetcher):  # type: ignore[misc]
+    class Noting(BoundedFetcher):
         """schema-salad's own, with notes."""
 
         def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:

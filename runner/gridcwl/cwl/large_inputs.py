@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.cwl.text_limits import MOST_LEVELS
+from gridcwl.model import limits
 
 _LARGE = 8 * 1024  # bytes
 _MEANS_MORE = ('"$', '"cwl:', '"cwltool:', '"@id"')
@@ -29,7 +30,7 @@ def read_quickly(name: str) -> CommentedMap | None:
     """The object in a large plain JSON file, with URLs for locations; None for whatever needs the long way."""
     path = Path(name)
     try:
-        if path.stat().st_size < _LARGE:
+        if not _LARGE <= path.stat().st_size <= limits.TEXT_BYTES or not path.is_file():
             return None
         text = path.read_text(encoding="utf-8")
         if not text.lstrip().startswith("{") or any(sign in text for sign in _MEANS_MORE):

@@ -23,6 +23,7 @@ from gridcwl.cwl.schema_errors import Finding, described, findings, names_of_sou
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError
+from gridcwl.model import limits
 from gridcwl.suggest import near_files
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def locate(name: str, registries: Sequence[str] | None = None) -> tuple[str, str
 def processes_of(name: str) -> tuple[str, ...]:
     """The processes of a ``$graph`` without a main one, each as a document's name; nothing of any other document."""
     path = Path(name)
-    if "#" in name or not path.is_file() or b"$graph" not in path.read_bytes():
+    if "#" in name or not path.is_file() or path.stat().st_size > limits.TEXT_BYTES:
+        return ()
+    if b"$graph" not in path.read_bytes():
         return ()
     with problems(DocumentError, f"The document {name} is not valid"):
         graph = yaml_no_ts().load(path.read_text("utf-8"))["$graph"]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cwltool.errors import UnsupportedRequirement, WorkflowException
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 from schema_salad.exceptions import SchemaSaladException
 
 from gridcwl.cwl.hints import kind_of
@@ -55,7 +55,7 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
         raise _translated(error, UnsupportedError, what, remedy) from error
     except (SchemaSaladException, WorkflowException) as error:
         raise _translated(error, kind, what, remedy) from error
-    except MarkedYAMLError as error:
+    except YAMLError as error:
         raise kind(f"{what}: it is not readable YAML: {tidy(error)}", remedy=remedy) from error
     except StopIteration as error:
         raise kind(f"{what}: it is empty", remedy=remedy) from error

@@ -35,6 +35,10 @@ JSON_DEPTH = 128
 TEXT_CHARACTERS = 64 * KIB
 """A reason, or the last lines of a log, in a job's result."""
 
+# What a person gives
+TEXT_BYTES = 256 * MIB
+"""A document, a file that it includes or imports, an ontology, an input object."""
+
 # What a server says
 METADATA_BYTES = 16 * MIB
 """Metadata of one dataset, and an entry of a cache."""

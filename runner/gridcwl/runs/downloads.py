@@ -141,7 +141,7 @@ class Downloads:
         note.parent.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
         announced = answer.headers.get("Content-Length", "")
-        self._check_size(url, int(announced) if announced.isdigit() else 0)
+        self._check_size(url, int(announced[:20]) if announced.isascii() and announced.isdigit() else 0)
         with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
             partial = Path(file.name)
             try:

@@ -19,6 +19,7 @@ from schema_salad.ref_resolver import Loader
 from gridcwl import imports
 from gridcwl.cwl.anchors import expand
 from gridcwl.cwl.patches.upstream import Upstream
+from gridcwl.cwl.reading import BoundedFetcher
 from gridcwl.cwl.text_limits import check_text
 
 UPSTREAM = (
@@ -125,6 +126,7 @@ class DocumentLoader(Loader):  # type: ignore[misc]
 
     def __init__(self, *positional: Any, session: Any = None, **named: Any) -> None:
         """See ``Loader.__init__``; where it would make a session of its own, that is one without credentials."""
+        named.setdefault("fetcher_constructor", BoundedFetcher)
         super().__init__(*positional, session=session or lazy_session(), **named)
 
     def fetch(self, url: str, inject_ids: bool = True, content_types: list[str] | None = None) -> Any:
