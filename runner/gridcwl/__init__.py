@@ -1,3 +1,43 @@
-"""gridcwl: run CWL workflows with every step a job, on the DIRAC grid or in a container here."""
+"""gridcwl: run CWL workflows with every step a job, on the DIRAC grid or in a container here.
+
+All that a program needs is in this package: see ``__all__``. It is loaded when it is used, so that importing gridcwl
+costs nothing.
+"""
+
+import importlib
 
 __version__ = "0.1.0.dev0"
+
+_PLACES = {
+    "gridcwl.api": ("BlockingRun", "Client", "Run", "resume", "run", "submit"),
+    "gridcwl.values": ("Directory", "File"),
+    "gridcwl.runs.events": (
+        *("Event", "Failure", "JobEnded", "JobMoved", "JobStarted", "RunEnded", "RunStarted", "StepsChanged"),
+    ),
+    "gridcwl.runs.explain": ("Answer",),
+    "gridcwl.runs.logs": ("JobLog",),
+    "gridcwl.runs.settings": ("ResumeSettings", "Settings"),
+    "gridcwl.runs.standing": ("StepCounts",),
+    "gridcwl.runs.status": ("RunStatus",),
+    "gridcwl.errors": (
+        *("BackendError", "ConfigError", "DocumentError", "ExpressionError", "GridCWLError", "InputError", "JobFailed"),
+        *("LimitExceeded", "OutputConflict", "OutputError", "ResourcesExceeded", "ResultError", "RunCancelled"),
+        *("RunDetached", "RunFailed", "StoreError", "UnsafePath", "UnsupportedError"),
+    ),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604  they are names
+
+
+def __getattr__(name: str) -> object:
+    """A name of the public API, loaded now."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gridcwl' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -174,6 +174,41 @@ def load(environment: Mapping[str, str]) -> Config:
     return dataclasses.replace(config, **values)
 
 
+def overlaid(config: Config, values: Mapping[str, Any], base: Path) -> Config:
+    """The settings with others over them; of a table those that it has.
+
+    Args:
+        config: the settings.
+        values: by the names that the configuration file has.
+        base: where relative paths count from.
+
+    Raises:
+        ConfigError: a setting does not take its value.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            read = _READERS[name](_as_in_toml(value), base)
+        except _Wrong as error:
+            raise ConfigError(f"{name} is {value!r}, but takes {error}") from None
+        before = getattr(config, name)
+        if dataclasses.is_dataclass(before) and not isinstance(before, type):
+            read = dataclasses.replace(before, **{key: getattr(read, key) for key in value})
+        changes[name] = read
+    return dataclasses.replace(config, **changes)
+
+
+def _as_in_toml(value: Any) -> Any:
+    """Paths as texts, and tuples as lists."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_as_in_toml(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _as_in_toml(item) for key, item in value.items()}
+    return value
+
+
 def _from_file(environment: Mapping[str, str]) -> Config:
     named = environment.get("GRIDCWL_CONFIG")
     if named:

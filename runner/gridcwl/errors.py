@@ -13,6 +13,7 @@
     ├── StoreError                  where bytes live: missing, damaged, no room
     │   └── OutputConflict          something is in the way where an output has to go
     ├── JobFailed                   a tool ran and failed
+    ├── RunFailed                   a run ended, and some of its jobs have failed
     ├── UnsafePath                  a path, a base name or a location from outside is not acceptable
     ├── LimitExceeded               something from outside is larger than gridcwl reads
     ├── ResultError                 a job's result is damaged, or claims what is not the job's
@@ -25,6 +26,8 @@ happened, to what, why if known. ``error.remedy`` says what to do.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2  # argparse's, and so cwltool's
@@ -143,6 +146,29 @@ class JobFailed(GridCWLError):
         self.reason = reason
         self.exit_code_of_tool = exit_code
         self.logs = logs
+
+
+class RunFailed(GridCWLError):
+    """A run has ended, and not all of its outputs are there.
+
+    Attributes:
+        run: the run's id.
+        failures: what failed, one sentence each; the first ones.
+        outputs: the output object with what there is; null stands for what is missing.
+    """
+
+    def __init__(
+        self, run: str, failures: tuple[str, ...], outputs: Any = None, *, exit_code: int = EXIT_FAILURE
+    ) -> None:
+        more = f", and {len(failures) - 1} more failed" if len(failures) > 1 else ""
+        super().__init__(
+            f"The run {run} failed: {failures[0] if failures else 'its outputs are not complete'}{more}",
+            remedy=f"Fix the cause, then resume the run: gridcwl resume {run}",
+        )
+        self.run = run
+        self.failures = failures
+        self.outputs = outputs
+        self.exit_code = exit_code
 
 
 class UnsafePath(GridCWLError):

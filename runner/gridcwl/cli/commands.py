@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from gridcwl.cli import output_options
 from gridcwl.cli.options import add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.config import from_environment
-from gridcwl.errors import ConfigError
 from gridcwl.runs.options import Options
 
 _RUN = "its id or name, the beginning of it, or 'last'"
@@ -146,33 +142,8 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
 
 
 def _cancel(given: argparse.Namespace) -> int:
-    import socket
-
     from gridcwl.cli.run_list import chosen
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal import Journal
-    from gridcwl.runs.keeping import process_started, stop_leftovers
+    from gridcwl.runs.following import stop
 
-    folder = chosen(given.state_dir, given.run)
-    with closing(History(folder.journal)) as history:
-        session, signals = history.sessions()[-1], history.meta("signals")
-    if folder.alive:
-        if session.host != socket.gethostname():
-            raise ConfigError(f"The run {folder.run} goes on at {session.host}", remedy="Cancel it there.")
-        if signals is False:
-            folder.request_cancel()
-        elif process_started(session.pid) == session.pid_started:
-            os.kill(session.pid, signal.SIGTERM)
-        folder.wait()
-        print(f"{folder.run} is stopped", file=sys.stderr)
-        return 0
-    if session.status not in ("running", "detached"):
-        print(f"{folder.run} has ended already: {session.status}", file=sys.stderr)
-        return 0
-    with folder.held():
-        stop_leftovers(folder)
-        with closing(Journal(folder.journal)) as journal:
-            journal.mark_last("cancelled")
-    before = "was detached" if session.status == "detached" else "was killed earlier"
-    print(f"{folder.run} {before}; what it left running is stopped", file=sys.stderr)
+    print(stop(chosen(given.state_dir, given.run)), file=sys.stderr)
     return 0

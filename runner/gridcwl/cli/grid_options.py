@@ -10,9 +10,6 @@ from gridcwl.config import Config
 from gridcwl.errors import ConfigError
 from gridcwl.runs.options import GridOptions, Mode
 
-RETRIES = 2
-"""At DIRAC a place that fails is nothing unusual: the job is tried elsewhere."""
-
 
 def add_grid(group: argparse._ArgumentGroup) -> None:
     """Add the options."""

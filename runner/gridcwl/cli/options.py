@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from gridcwl.cli import cwltool_options, grid_options, output_options, owners, s
 from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.config import Config, capability, from_environment
 from gridcwl.errors import UsageError
-from gridcwl.runs.options import Engine, GridOptions, Options
+from gridcwl.runs.options import GRID_RETRIES, Engine, GridOptions, Options, default_prefix
 
 _EPILOG = """\
 Inputs come from a YAML or JSON file, from options made from the document's own
@@ -91,7 +90,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         words=behind,
         outdir=Path(given.outdir),
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
-        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or _default_prefix(),
+        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or default_prefix(),
         loudness=-1 if given.no_warnings else given.loudness or 0,
         timestamps=given.timestamps,
         color=given.color,
@@ -150,7 +149,7 @@ def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> in
     asked = given.retries if given.retries is not None else config.retries
     if asked is not None:
         return int(asked)
-    return grid_options.RETRIES if grid.is_elsewhere else 0
+    return GRID_RETRIES if grid.is_elsewhere else 0
 
 
 def _containers(given: argparse.Namespace, config: Config) -> bool:
@@ -173,10 +172,6 @@ def _reuse_containers(parser: argparse.ArgumentParser, given: argparse.Namespace
         parser.error(f"--reuse-containers works with docker only, not with {engine}")
     wanted = given.reuse_containers if given.reuse_containers is not None else config.reuse_containers
     return bool(wanted) and engine == "docker"
-
-
-def _default_prefix() -> str:
-    return os.path.join(os.environ.get("TMPDIR", "/tmp"), "gridcwl-")  # noqa: PTH118, S108  a prefix, not a path
 
 
 def _parser() -> Parser:

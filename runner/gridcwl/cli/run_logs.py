@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gridcwl.cli.grid_commands import Pending, open_pending
 from gridcwl.cli.run_list import chosen
-from gridcwl.cli.showing import check_step
 from gridcwl.cli.terminal import print_file
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import FAILED, History, JobRow
+from gridcwl.runs.logs import check_step, found_log, running_logs
 from gridcwl.runs.places import saved_server
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0
 """Between a job's beginning and its being in the journal."""
-_STREAMS = ("stdout", "stderr")
 
 
 def logs(given: argparse.Namespace) -> int:
@@ -62,7 +60,8 @@ def _print_ended(folder: RunFolder, history: History, row: JobRow, note: str = "
         streams = [
             (name, path)
             for name, log in (("stdout", result.stdout_log), ("stderr", result.stderr_log))
-            if log is not None and (path := _found(Path(log), folder.logs / attempt.folder / f"{name}.log")) is not None
+            if log is not None
+            and (path := found_log(Path(log), folder.logs / attempt.folder / f"{name}.log")) is not None
         ]
         if not streams and attempt.outcome == "success":
             continue
@@ -96,33 +95,6 @@ def _print_running(working: Path, history: History, row: JobRow, pending: Pendin
         print(f"--- {name}\n{text}")
     print(flush=True)
     return 1
-
-
-def running_logs(working: Path, history: History, row: JobRow) -> Iterator[tuple[str, Path]]:
-    """The files that a job of this machine writes now: its logs, or outputs that its streams go to."""
-    folder = _folder_of(working, row)
-    if folder is None:
-        return
-    description = history.description(row.row)
-    own, common = json.loads(description.own), json.loads(description.common)
-    out = str(common["directories"]["out"]).rstrip("/") + "/"
-    for name in _STREAMS:
-        path = folder / f"{name}.log"
-        if own.get(name):
-            path = folder / "out" / str(own[name]).removeprefix(out)
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-            yield name, path
-
-
-def _folder_of(working: Path, row: JobRow) -> Path | None:
-    """The folder in which a job of this machine runs; None where another program has chosen it."""
-    own = working / f"{row.job}-{row.attempt}"
-    return own if own.is_dir() else None
-
-
-def _found(log: Path, kept: Path) -> Path | None:
-    """A log that says something, where it was or where it is kept."""
-    return next((path for path in (log, kept) if path.is_file() and path.stat().st_size), None)
 
 
 @dataclass(slots=True)
@@ -203,7 +175,7 @@ class _Follower:
             result = self._history.result(row.row, attempt.attempt)
             for name, log in (("stdout", result.stdout_log), ("stderr", result.stderr_log)):
                 kept = self._folder.logs / attempt.folder / f"{name}.log"
-                if log is not None and (path := _found(Path(log), kept)) is not None:
+                if log is not None and (path := found_log(Path(log), kept)) is not None:
                     self._print(followed, name, path)
             ended = attempt.outcome + (f": {attempt.reason}" if attempt.reason else "")
             self.printed = True

@@ -12,13 +12,12 @@ from typing import Any
 
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import amount, duration, moment, roughly, show
-from gridcwl.errors import ConfigError
 from gridcwl.runs.explain import Answer, explained
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import FailedShard, FailureGroup, History
 from gridcwl.runs.listing import about_run, disk_use
+from gridcwl.runs.logs import check_step
 from gridcwl.runs.standing import StepCounts, step_counts
-from gridcwl.suggest import did_you_mean
 
 _FIRST_SHARDS = 20
 _FAILURES = 20
@@ -205,20 +204,3 @@ def _cut(value: str | None) -> str:
     if value is None:
         return "(not there)"
     return value if len(value) <= 200 else value[:200] + " ..."
-
-
-def check_step(history: History, step: str | None) -> None:
-    """Refuse the name of a step that the run does not have.
-
-    Raises:
-        ConfigError: naming those there are, the likely ones first.
-    """
-    if step is None or next(history.jobs(step=step), None) is not None:
-        return
-    known = sorted({*history.steps(), *(str(one["step"]) for one in history.progress())})
-    if step in known:
-        return
-    remedy = did_you_mean(step, known)
-    if known:
-        remedy = f"{remedy} It has: {', '.join(known[:30])}.".strip()
-    raise ConfigError(f"The run has no jobs of a step {step}", remedy=remedy)

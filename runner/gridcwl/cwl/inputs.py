@@ -54,6 +54,8 @@ _MOST_NAMES = 1000
 _OVERRIDES = "http://commonwl.org/cwltool#overrides"
 _REQUIREMENTS = "https://w3id.org/cwl/cwl#requirements"
 _SECRETS = "http://commonwl.org/cwltool#Secrets"
+TEXTS = ("", "-")
+"""Words that stand for an input object that is given as a text: by a program, and on standard input."""
 _ID = "__id"
 """Where schema-salad leaves the input object's own name (cwltool.load_tool.jobloader_id_name)."""
 
@@ -77,6 +79,8 @@ class WrittenInputs:
     requirements: list[Any] = field(default_factory=list)
     hurried: str | None = None
     """The file that was read without positions, to be read again if something is wrong in it."""
+    text: str | None = None
+    """What was read in place of the file."""
 
 
 def read(
@@ -85,7 +89,7 @@ def read(
     """Read the input object.
 
     Args:
-        name: of a file, ``-`` for the text or standard input, or None where there is none.
+        name: of a file, ``-`` for the text or standard input, empty for the text, or None where there is none.
         basedir: where relative paths count from, instead of the file's folder.
         document_uri: the document's.
         folder: where a text's relative paths count from; None for the current folder.
@@ -97,10 +101,10 @@ def read(
     here = str(folder or Path.cwd())
     if name is None:
         return WrittenInputs(None, basedir or here)
-    base = basedir or (here if name == "-" else str(Path(name).absolute().parent))
-    quick = read_quickly(name)
+    base = basedir or (here if name in TEXTS else str(Path(name).absolute().parent))
+    quick = read_quickly(name, base if text is not None else str(Path(name).absolute().parent), text)
     if quick is not None:
-        return WrittenInputs(quick, base, hurried=name)
+        return WrittenInputs(quick, base, hurried=name, text=text)
     values = _load(name, base, text)
     if not isinstance(values, CommentedMap):
         what = "is empty" if values is None else f"holds {'a list' if isinstance(values, list) else 'a single value'}"
@@ -122,10 +126,10 @@ def _load(name: str, base: str, text: str | None = None) -> Any:
 
     with problems(InputError, f"Cannot read the input object {_shown(name)}"), colons_in_names(Path(base)):
         loading = loader(jobloaderctx.copy())
-        if name == "-":
+        if name in TEXTS:
             text = sys.stdin.read() if text is None else text
             check_text(text, "standard input")
-            return loading.resolve_all(yaml_no_ts().load(text), file_uri(base) + "/")[0]
+            return loading.resolve_all(yaml_no_ts().load(text), file_uri(base) + "/", checklinks=False)[0]
         if not Path(name).is_file() and "://" not in name:
             what = "is not a file" if Path(name).exists() else "does not exist"
             raise InputError(f"The input object {name} {what}", remedy=near_files(name) or "Check its path.")
@@ -141,7 +145,7 @@ def _reference(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return "on standard input" if name == "-" else name
+    return {"": "that was given", "-": "on standard input"}.get(name, name)
 
 
 def _resolve_overrides(
@@ -150,7 +154,7 @@ def _resolve_overrides(
     from cwltool.load_tool import resolve_overrides
 
     with problems(InputError, f"The {what} in {_shown(name)} are not valid"):
-        return list(resolve_overrides(values, file_uri(base if name == "-" else name), document_uri))
+        return list(resolve_overrides(values, file_uri(base if name in TEXTS else name), document_uri))
 
 
 def _resolve_requirements(written: Any, name: str, base: str, document_uri: str) -> list[Any]:
@@ -194,7 +198,7 @@ def complete(process: Process, written: WrittenInputs, secrets: SecretStore, rem
     except InputError:
         if written.hurried is None:
             raise
-        again = with_options(_load(written.hurried, written.base), written)
+        again = with_options(_load(written.hurried, written.base, written.text), written)
         return _completed(process, again, written.base, secrets, remote)
 
 

@@ -26,20 +26,27 @@ class _TooDeep(Exception):
     """The long way says where."""
 
 
-def read_quickly(name: str) -> CommentedMap | None:
-    """The object in a large plain JSON file, with URLs for locations; None for whatever needs the long way."""
+def read_quickly(name: str, base: str, text: str | None = None) -> CommentedMap | None:
+    """The object in large plain JSON, with URLs for locations; None for whatever needs the long way.
+
+    Args:
+        name: of the file.
+        base: the folder that relative locations count from.
+        text: what to read in place of the file.
+    """
     path = Path(name)
     try:
-        if not _LARGE <= path.stat().st_size <= limits.TEXT_BYTES or not path.is_file():
+        size = path.stat().st_size if text is None else len(text)
+        if not _LARGE <= size <= limits.TEXT_BYTES or (text is None and not path.is_file()):
             return None
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
         if not text.lstrip().startswith("{") or any(sign in text for sign in _MEANS_MORE):
             return None
         values = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return None
     try:
-        _resolve(values, file_uri(str(path.absolute().parent)) + "/")
+        _resolve(values, file_uri(base) + "/")
     except _TooDeep:
         return None
     return CommentedMap(values)

@@ -85,7 +85,7 @@ def for_patterns(error: BaseException | str) -> str:
         last = place[0].rstrip() if place else last
         if line.strip() and not _WRAPPING.match(line):
             lines.append(line.rstrip())
-    return "\n".join(lines) or type(error).__name__
+    return "\n".join(lines).lstrip() or type(error).__name__  # SourceLine leaves a blank where there is no file
 
 
 def without_types(text: str) -> str:

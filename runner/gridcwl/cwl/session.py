@@ -122,7 +122,7 @@ def open_document(
         overrides: a file of requirements.
         selection: the part of the document that is to run; None for all of it.
         folder: where relative paths count from; None for the current folder.
-        text: the input object, if ``-`` stands for it; None reads standard input.
+        text: the input object, if ``-`` or an empty word stands for it; None reads standard input.
 
     Raises:
         GridCWLError: one of them cannot be read or is not valid.
@@ -155,8 +155,8 @@ def open_document(
 
 
 def _in(folder: Path | None, name: str) -> str:
-    """A file's name counted from a folder; None leaves it as it is, and so are URLs and ``-`` left."""
-    return name if folder is None or name == "-" or "://" in name else str(folder / name)
+    """A file's name counted from a folder; None leaves it as it is, and what is no file's name stays."""
+    return name if folder is None or name in cwl_inputs.TEXTS or "://" in name else str(folder / name)
 
 
 def _document_in(folder: Path | None, name: str) -> str:

@@ -202,7 +202,7 @@ def opened(
         options: of the run.
         how: how the document is loaded, if not as for a run.
         folder: where relative paths count from; None for the current folder.
-        text: the input object, if ``-`` stands for it; None reads standard input.
+        text: the input object, if ``-`` or an empty word stands for it; None reads standard input.
 
     Raises:
         GridCWLError: one of them cannot be read or is not valid.

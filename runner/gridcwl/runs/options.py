@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from gridcwl.config import Config
 from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.worker.engine import ContainerSettings
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 Backend: TypeAlias = Literal["local", "dirac", "diracx"]
 Mode: TypeAlias = Literal["wms", "local"]
 StoreName: TypeAlias = Literal["local", "rucio"]
+
+GRID_RETRIES = 2
+"""At DIRAC a place that fails is nothing unusual: the job is tried elsewhere."""
 Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker"]
 Show: TypeAlias = Literal[
     "validate",
@@ -223,6 +228,54 @@ class Options:
 
 
 _PATHS = ("outdir", "state_dir", "cache_dir")
+
+
+def configured(config: Config, document: str, words: tuple[str, ...], outdir: Path) -> Options:
+    """The options of a run by the user's configuration alone."""
+    dirac, rucio = config.dirac, config.rucio
+    known = {entry.name for entry in fields(GridOptions)}
+    grid: dict[str, Any] = {entry.name: getattr(dirac, entry.name) for entry in fields(dirac) if entry.name in known}
+    grid |= {"backend": config.backend, "dirac_mode": dirac.mode if config.backend == "dirac" else None}
+    store: dict[str, Any] = {entry.name: getattr(rucio, entry.name) for entry in fields(rucio)}
+    store |= {"elements": store.pop("rse"), "lifetime_days": store.pop("lifetime")}
+    values: dict[str, Any] = {
+        "engine": None if config.engine == "none" else config.engine,
+        "containers": config.engine != "none",
+        "max_jobs": config.max_jobs,
+        "reuse_containers": config.reuse_containers,
+        "capabilities": config.cap_add,
+        "processes": config.pids_limit,
+        "tmpdir_prefix": config.tmpdir_prefix or default_prefix(),
+        "on_error": config.on_error,
+        "retries": config.retries,
+        "cache": config.cache,
+        "javascript": config.javascript,
+        "software": config.software,
+        "trusted_storage": config.trusted_storage,
+        "max_download_mib": config.max_download_mib,
+    }
+    options = Options(
+        document=document,
+        words=words,
+        outdir=outdir,
+        state_dir=config.state().absolute(),
+        cache_dir=config.caches().absolute(),
+        grid=GridOptions(**_given(grid)),
+        store=StoreOptions(config.store or "local", rucio_settings(**_given(store))),
+        **_given(values),
+    )
+    if config.retries is None and options.grid.is_elsewhere:
+        options = replace(options, retries=GRID_RETRIES)
+    return options
+
+
+def default_prefix() -> str:
+    """The prefix of working folders."""
+    return os.path.join(os.environ.get("TMPDIR", "/tmp"), "gridcwl-")  # noqa: PTH118, S108  a prefix, not a path
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def to_plain(options: Options) -> dict[str, Any]:

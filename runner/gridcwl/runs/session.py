@@ -45,7 +45,7 @@ class Request:
     options: Options
     cwd: Path
     text: str | None = None
-    """The input object, where ``-`` stands for it in the options."""
+    """The input object, where ``-`` or an empty word stands for it in the options."""
     handles_signals: bool = False
     """The process has this run only, and SIGTERM cancels it."""
 

@@ -1,0 +1,520 @@
+"""The Python API: run CWL documents from a program, a service or a notebook.
+
+    outputs = gridcwl.run("workflow.cwl", {"events": Path("run1.fits")}, outdir="results").outputs
+
+    async with gridcwl.Client(backend="dirac", store="rucio") as client:
+        run = await client.submit("workflow.cwl", {"events": "rucio://cta/run1"})
+        async for event in run.events():
+            print(event)
+        outputs = await run.result()
+
+Any number of runs share one process and one event loop. Nothing here handles signals, changes the current folder, or
+reads standard input. Errors are those of :mod:`gridcwl.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, TypeAlias, Unpack
+
+from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
+from gridcwl.runs.events import Event, Publisher, RunEnded
+from gridcwl.runs.explain import Answer
+from gridcwl.runs.folder import RunFolder, all_folders, find
+from gridcwl.runs.logs import JobLog
+from gridcwl.runs.session import Finished, PreparedRun, Request
+from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
+from gridcwl.runs.status import RunStatus
+from gridcwl.values import from_cwl, to_cwl
+
+Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
+"""An input object, or the YAML or JSON file that holds one; None where the document takes none."""
+
+_PREPARING = 4
+"""Runs that are prepared at a time: others' threads are not kept waiting for documents."""
+
+
+class Client:
+    """Runs documents in the current event loop. An async context manager.
+
+    Leaving the block waits for all runs; leaving it with an exception cancels them.
+    """
+
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            settings: for all runs, over those of the configuration file and the environment; see ``Settings``.
+
+        Raises:
+            ConfigError: there is no such setting, or it does not take the value.
+        """
+        self._settings = settings
+        self._state_dir = state_folder(settings)
+        self._group: asyncio.TaskGroup | None = None
+        self._preparing = asyncio.Semaphore(_PREPARING)
+        self._driven: dict[str, _Driver] = {}
+
+    async def __aenter__(self) -> Self:
+        self._group = await asyncio.TaskGroup().__aenter__()
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        group, self._group = self._group, None
+        assert group is not None
+        if error is not None:
+            for driver in self._driven.values():
+                driver.prepared.cancel("its client")
+            error = None if not isinstance(error, asyncio.CancelledError) else error
+        await group.__aexit__(type(error) if error is not None else None, error, traceback)
+
+    async def submit(self, document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> Run:
+        """Begin a run. Returns as soon as document and inputs have been read and found valid.
+
+        Args:
+            document: a path, ``FILE#process``, or a URL.
+            inputs: values by the names of the document's inputs. Files are ``File``, ``pathlib.Path``, or CWL's dicts;
+                relative paths count from the current folder.
+            settings: of this run, over those of the client.
+
+        Raises:
+            DocumentError, InputError, UnsupportedError: the document or the inputs are wrong.
+            ConfigError: a setting is wrong.
+            StoreError: outputs would have no place.
+        """
+        from gridcwl.runs.session import started
+
+        folder = Path.cwd()
+        words: tuple[str, ...] = ()
+        text = None
+        if isinstance(inputs, Mapping):
+            words, text = ("",), await asyncio.to_thread(_as_json, inputs, folder)
+        elif inputs is not None:
+            words = (str(inputs),)
+        options = options_for(str(document), words, {**self._settings, **settings}, folder)
+        return await self._drive(started(Request(options, folder, text)))
+
+    async def resume(self, run: str, **settings: Unpack[ResumeSettings]) -> Run:
+        """Resume a run that was stopped, was killed, or failed. Jobs that finished do not run again.
+
+        Args:
+            run: its id or name, or the beginning of it.
+            settings: changes to the run's own settings.
+
+        Raises:
+            ConfigError: there is no such run, or another process works on it.
+            GridCWLError: as :meth:`submit`.
+        """
+        from gridcwl.runs.session import resumed, saved_request
+
+        folder = find(self._state_dir, run).folder
+        request = await asyncio.to_thread(saved_request, folder)
+        options = changed(request.options, settings, Path.cwd())
+        return await self._drive(resumed(folder, replace(request, options=options)))
+
+    async def open(self, run: str) -> Run:
+        """A run that this process or another one works on, or worked on.
+
+        Args:
+            run: its id or name, or the beginning of it.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        folder = find(self._state_dir, run).folder
+        return Run(self, folder, self._driven.get(folder.run))
+
+    async def runs(self) -> list[RunStatus]:
+        """All runs that are recorded, the latest first, without their steps."""
+        from gridcwl.runs.status import summary_of
+
+        return await asyncio.to_thread(lambda: [summary_of(folder) for folder in all_folders(self._state_dir)])
+
+    async def _drive(self, preparing: AbstractContextManager[PreparedRun]) -> Run:
+        if self._group is None:
+            raise ConfigError("The client is not open", remedy="Use it as in: async with gridcwl.Client() as client")
+        async with self._preparing:
+            prepared = await _entered(preparing)
+        driver = _Driver(preparing, prepared, Publisher(prepared.run))
+        self._driven[prepared.run] = driver
+        try:
+            self._group.create_task(self._until_ended(driver), name=f"gridcwl-{prepared.run}")
+        except BaseException as error:
+            await _exited(preparing, error)
+            raise
+        return Run(self, prepared.kept.folder, driver)
+
+    async def _until_ended(self, driver: _Driver) -> None:
+        try:
+            await driver.run()
+        finally:
+            self._driven.pop(driver.prepared.run, None)
+
+
+@dataclass(slots=True)
+class _Driver:
+    """A run that this process works on."""
+
+    preparing: AbstractContextManager[PreparedRun]
+    prepared: PreparedRun
+    publisher: Publisher
+    finished: Finished | None = None
+    error: BaseException | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Run to the end; keeps what it raises for whoever asks for the result."""
+        try:
+            self.finished = await self.prepared.execute(self.publisher)
+        except BaseException as error:  # noqa: BLE001  it is raised by result()
+            self.error = error
+        try:
+            await _exited(self.preparing, self.error)
+        except BaseException as error:  # noqa: BLE001  as above
+            self.error = self.error or error
+        status, message = "success", ""
+        if isinstance(self.error, RunDetached):
+            status, message = "detached", self.error.message
+        elif isinstance(self.error, RunCancelled):
+            status, message = "cancelled", self.error.message
+        elif self.error is not None or (self.finished is not None and self.finished.exit_code):
+            status, message = "failed", str(getattr(self.error, "message", self.error or ""))
+        self.publisher.end(status, message)
+        self.ended.set()
+
+    def result(self) -> dict[str, Any]:
+        """The outputs, or what was raised in their place."""
+        if self.error is not None:
+            raise self.error
+        assert self.finished is not None
+        outputs: dict[str, Any] = from_cwl(self.finished.outputs)
+        if self.finished.exit_code:
+            failures = tuple(failure.message for failure in self.publisher.failures)
+            raise RunFailed(self.prepared.run, failures, outputs, exit_code=self.finished.exit_code)
+        return outputs
+
+
+class Run:
+    """A run: one that this process works on, or one that another process works on or worked on.
+
+    Made by ``Client.submit``, ``Client.resume`` and ``Client.open``.
+    """
+
+    def __init__(self, client: Client, folder: RunFolder, driver: _Driver | None) -> None:
+        self._client = client
+        self._folder = folder
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<gridcwl.Run {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id: ``20261129-081500-1a2b3c``. It sorts by time."""
+        return self._folder.run
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's record and the logs of its jobs are."""
+        return self._folder.path
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens in the run: what has happened so far (at most 10,000 events), and what comes until it has ended.
+
+        The last event is ``RunEnded``. Each call gives an iterator of its own.
+        """
+        if self._driver is not None:
+            return self._driver.publisher.subscribe()
+        from gridcwl.runs.following import follow
+
+        return follow(self._folder)
+
+    async def result(self) -> dict[str, Any]:
+        """Wait until the run has ended; returns its outputs by name, with ``File`` and ``Directory`` values.
+
+        Cancelling the task that waits does not cancel the run.
+
+        Raises:
+            RunFailed: some of its jobs have failed; it has the outputs that there are.
+            RunCancelled: it was stopped.
+            RunDetached: its jobs go on, and nobody works on it.
+            GridCWLError: it could not be begun, or its outputs could not be published.
+        """
+        if self._driver is not None:
+            await self._driver.ended.wait()
+            return self._driver.result()
+        from gridcwl.runs.following import recorded_outputs
+
+        try:
+            outputs: dict[str, Any] = from_cwl(await recorded_outputs(self._folder))
+        except RunFailed as error:
+            error.outputs = from_cwl(error.outputs)
+            raise
+        return outputs
+
+    async def status(self) -> RunStatus:
+        """How the run stands now: its state, its steps and its first failures."""
+        return await asyncio.to_thread(_status, self._folder)
+
+    async def logs(self, step: str | None = None) -> list[JobLog]:
+        """What the jobs' tools wrote to stdout and stderr, failed ones first.
+
+        Args:
+            step: only of this step, or of one shard of it: ``align/sort[3]``.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
+        return await asyncio.to_thread(_logs, self._folder, step)
+
+    async def explain(self, step: str) -> list[Answer]:
+        """Why the jobs of a step ran, or where their results came from.
+
+        Args:
+            step: or one shard of it.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
+        return await asyncio.to_thread(_explained, self._folder, step)
+
+    async def cancel(self) -> None:
+        """Stop the run and its jobs, whoever works on it; returns when it has ended. It can be resumed.
+
+        Raises:
+            ConfigError: another machine works on it.
+        """
+        if self._driver is not None:
+            self._driver.prepared.cancel()
+            await self._driver.ended.wait()
+            return
+        from gridcwl.runs.following import stop
+
+        await asyncio.to_thread(stop, self._folder)
+
+    async def resume(self, **settings: Unpack[ResumeSettings]) -> Run:
+        """Resume the run; see ``Client.resume``."""
+        return await self._client.resume(self.id, **settings)
+
+
+class BlockingRun:
+    """A run for programs without an event loop: as ``Run``, with methods that block.
+
+    It is worked on by a thread of its own. Made by ``gridcwl.run``, ``gridcwl.submit`` and ``gridcwl.resume``.
+    """
+
+    def __init__(self, begin: Callable[[Client], Coroutine[Any, Any, Run]], settings: Settings) -> None:
+        begun: Future[tuple[asyncio.AbstractEventLoop, Run]] = Future()
+        self._ended = threading.Event()
+        self._settings = settings
+
+        async def work() -> None:
+            async with Client(**settings) as client:
+                run = await begin(client)
+                begun.set_result((asyncio.get_running_loop(), run))
+
+        def thread() -> None:
+            try:
+                asyncio.run(work())
+            except BaseException as error:  # noqa: BLE001  raised where the caller waits
+                if not begun.done():
+                    begun.set_exception(error)
+            finally:
+                self._ended.set()
+
+        threading.Thread(target=thread, name="gridcwl-run").start()
+        self._loop, self._run = begun.result()
+
+    def __repr__(self) -> str:
+        return f"<gridcwl.BlockingRun {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's record and the logs of its jobs are."""
+        return self._run.folder
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The same as :meth:`result`."""
+        return self.result()
+
+    def events(self) -> Iterator[Event]:
+        """What happens in the run, until it has ended; see ``Run.events``."""
+        received: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._of_driver.publisher.listen(received.put)
+        while True:
+            event = received.get()
+            yield event
+            if isinstance(event, RunEnded):
+                return
+
+    def result(self) -> dict[str, Any]:
+        """Wait until the run has ended; returns its outputs. Raises as ``Run.result``.
+
+        An exception that comes meanwhile, such as KeyboardInterrupt, cancels the run and is raised when it has ended.
+        """
+        try:
+            self._ended.wait()
+        except BaseException:
+            self.cancel()
+            raise
+        return self._of_driver.result()
+
+    def status(self) -> RunStatus:
+        """How the run stands now."""
+        return _status(self._run._folder)
+
+    def logs(self, step: str | None = None) -> list[JobLog]:
+        """What the jobs' tools wrote; see ``Run.logs``."""
+        return _logs(self._run._folder, step)
+
+    def explain(self, step: str) -> list[Answer]:
+        """Why jobs ran; see ``Run.explain``."""
+        return _explained(self._run._folder, step)
+
+    def cancel(self) -> None:
+        """Stop the run and its jobs; returns when it has ended."""
+        try:
+            self._loop.call_soon_threadsafe(self._of_driver.prepared.cancel)
+        except RuntimeError:  # the loop is closed: the run has ended
+            return
+        self._ended.wait()
+
+    def resume(self, **settings: Unpack[ResumeSettings]) -> BlockingRun:
+        """Resume the run after it has ended; see ``gridcwl.resume``."""
+        return BlockingRun(lambda client: client.resume(self.id, **settings), self._settings)
+
+    @property
+    def _of_driver(self) -> _Driver:
+        assert self._run._driver is not None
+        return self._run._driver
+
+
+def submit(document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> BlockingRun:
+    """Begin a run in a thread of its own. Works in any thread, also where an event loop runs.
+
+    Wait for its ``result()`` before the program ends.
+
+    Args:
+        document: see ``Client.submit``.
+        inputs: see there.
+        settings: see there.
+
+    Raises:
+        GridCWLError: the document, the inputs or the settings are wrong.
+    """
+    return BlockingRun(lambda client: client.submit(document, inputs), settings)
+
+
+def run(document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> BlockingRun:
+    """Run a document and wait until it has ended; ``run(...).outputs`` are its outputs.
+
+    Args:
+        document: see ``Client.submit``.
+        inputs: see there.
+        settings: see there.
+
+    Raises:
+        RunFailed: some of its jobs have failed.
+        GridCWLError: the document, the inputs or the settings are wrong, or the outputs could not be published.
+    """
+    begun = submit(document, inputs, **settings)
+    begun.result()
+    return begun
+
+
+def resume(run: str, *, state_dir: str | Path | None = None, **settings: Unpack[ResumeSettings]) -> BlockingRun:
+    """Resume a run that was stopped, was killed, or failed, and wait until it has ended.
+
+    Args:
+        run: its id or name, or the beginning of it.
+        state_dir: where runs are recorded, if not where the configuration says.
+        settings: changes to the run's own settings.
+
+    Raises:
+        ConfigError: there is no such run, or another process works on it.
+        GridCWLError: as :func:`run`.
+    """
+    where: Settings = {"state_dir": state_dir} if state_dir is not None else {}
+    begun = BlockingRun(lambda client: client.resume(run, **settings), where)
+    begun.result()
+    return begun
+
+
+def _as_json(inputs: Mapping[str, Any], base: Path) -> str:
+    import json
+
+    return json.dumps(to_cwl(inputs, base), indent=1)
+
+
+async def _entered(preparing: AbstractContextManager[PreparedRun]) -> PreparedRun:
+    """Prepare a run in a thread. If this is cancelled meanwhile, the run is given up as soon as it is prepared."""
+    work = asyncio.ensure_future(asyncio.to_thread(preparing.__enter__))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if work.exception() is None:
+            await _exited(preparing, RunCancelled("The run was stopped by its caller before it began"))
+        raise
+
+
+async def _exited(preparing: AbstractContextManager[PreparedRun], error: BaseException | None) -> None:
+    """Let go of a run in a thread, whether or not this is cancelled meanwhile."""
+
+    def leave() -> None:
+        try:
+            if error is None:
+                preparing.__exit__(None, None, None)
+            else:
+                preparing.__exit__(type(error), error, error.__traceback__)
+        except BaseException as raised:
+            if raised is not error:
+                raise
+
+    work = asyncio.ensure_future(asyncio.to_thread(leave))
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            continue
+    work.result()
+
+
+def _status(folder: RunFolder) -> RunStatus:
+    from gridcwl.runs.status import status_of
+
+    return status_of(folder)
+
+
+def _logs(folder: RunFolder, step: str | None) -> list[JobLog]:
+    from gridcwl.runs.history import History
+    from gridcwl.runs.logs import check_step, logs
+
+    with closing(History(folder.journal)) as history:
+        check_step(history, step)
+        return list(logs(folder, history, step))
+
+
+def _explained(folder: RunFolder, step: str) -> list[Answer]:
+    from gridcwl.runs.explain import explained
+    from gridcwl.runs.history import History
+    from gridcwl.runs.logs import check_step
+
+    with closing(History(folder.journal)) as history:
+        answers = list(explained(history, folder, step, folder.path.parents[1]))
+        if not answers:
+            check_step(history, step)
+        return answers
