@@ -10,6 +10,8 @@ import pytest
 from commandline import Said, gridcwl
 from documents import Desk, expression, step, tool, workflow
 
+from gridcwl.cwl.origins import Origins
+
 IMAGE = {"DockerRequirement": {"dockerPull": "debian:stable-slim"}}
 SECRET = "the secret"
 
@@ -144,11 +146,38 @@ def test_an_input_may_be_passed_through(desk: Desk) -> None:
     assert desk.listing() == ["secret"]
 
 
+@pytest.mark.parametrize("name", ["a.secret", "a.txt.secret", "a.d/secret", "d/%2e%2e/a.secret", "d%2f..%2fa.secret"])
+def test_a_tool_does_not_return_what_lies_beside_its_inputs(desk: Desk, name: str) -> None:
+    for made in ("a.txt", "a.secret", "a.txt.secret", "a.d/secret", "d/in"):
+        desk.write(made, SECRET)
+    flow = says({"o": {"class": "File", "location": f"file://{desk.folder}/{name}"}})
+    flow["inputs"] = {"f": "File", "d": "Directory"}
+    text = desk.write("t.cwl", flow)
+    options = ("--no-container", "--quiet", f"--outdir={desk.outdir}")
+    said = gridcwl(*options, text, f"--f={desk.folder}/a.txt", f"--d={desk.folder}/d")
+    assert refused(said)
+    assert nothing_happened(desk)
+
+
+@pytest.mark.parametrize(
+    ("location", "known"),
+    [
+        ("file:///d/a.bam.bai", True), ("file:///d/a.bai", True), ("file:///d/a.d/x", False),
+        ("file:///d/b.bai", False),
+        ("file:///f/x/y", True), ("file:///f/%2e%2e/x", False), ("file:///f%2f..%2fx", False), ("file:///f/./x", False),
+        ("file:///ff", False), ("FILE:///d/a.bam", False), ("file://localhost/d/a.bam", False),
+    ],
+)  # fmt: skip
+def test_an_expression_names_inputs_what_is_in_them_and_files_of_their_name(location: str, known: bool) -> None:
+    inputs = [{"class": "File", "location": "file:///d/a.bam"}, {"class": "Directory", "location": "file:///f"}]
+    assert Origins(inputs).has(location) is known
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"o": ' + "[" * 500 + "]" * 500 + "}", "nest"),
-        ('{"o": ' + "[" * 100_000, "nested too deeply"),
+        ('{"o": ' + "[" * 3_000, "nested too deeply"),
         ('{"o": NaN}', "NaN"),
         ('{"o": 1e999}', ", which JSON does not have"),
         ('{"o": "\\ud800"}', "a lone surrogate"),

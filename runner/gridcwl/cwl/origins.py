@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.errors import OutputError
-from gridcwl.model.paths import shown
+from gridcwl.model.paths import dotted, shown
 from gridcwl.worker.web import shown as without_secrets
 
 _LITERAL = "_:"
@@ -22,18 +23,34 @@ _LITERAL = "_:"
 class Origins:
     """The locations of a job's inputs: theirs, what is below their Directories, and files beside them of their name."""
 
-    def __init__(self, *inputs: Any) -> None:
-        """Looks at the inputs only when something is asked."""
+    def __init__(self, *inputs: Any, beside: bool = True) -> None:
+        """Looks at the inputs only when something is asked.
+
+        Args:
+            inputs: plain dicts and lists.
+            beside: files beside an input, with its name and another extension, belong to it: what a document's own
+                expressions may count on. A tool can only know its inputs.
+        """
         self._inputs = inputs
+        self._beside = beside
         self._known: set[str] | None = None
-        self._above: tuple[str, ...] = ()
+        self._below: tuple[str, ...] = ()
+        self._roots: frozenset[str] = frozenset()
 
     def has(self, location: str) -> bool:
         """Whether this is the location of an input, or belongs to one."""
         if self._known is None:
-            self._known, self._above = _gathered(self._inputs)
+            self._known, self._below, self._roots = _gathered(self._inputs)
         place = normal(location)
-        return place in self._known or (place.startswith(self._above) and "/../" not in f"{place}/")
+        if place in self._known:
+            return True
+        if dotted(unquote(place).split("/")):
+            return False
+        return place.startswith(self._below) or (self._beside and self._is_beside(place))
+
+    def _is_beside(self, place: str) -> bool:
+        folder, _, name = place.rpartition("/")
+        return any(sign == "." and f"{folder}/{name[:at]}" in self._roots for at, sign in enumerate(name) if at)
 
 
 def check(value: Any, origins: Origins, what: str) -> None:
@@ -85,9 +102,10 @@ def is_remote(location: str) -> bool:
     return "://" in location and not location.startswith("file://")
 
 
-def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...]]:
+def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...], frozenset[str]]:
     known: set[str] = set()
-    above: set[str] = set()
+    below: set[str] = set()
+    roots: set[str] = set()
     for value in values:
         for entry in _entries(value):
             where = entry.get("location") or entry.get("path")
@@ -95,11 +113,12 @@ def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...]]:
                 continue
             place = normal(where)
             known.add(place)
-            # a/b.bam lets a/b.bam.bai and a/b.bai be found, as secondary files are
-            folder, _, name = place.rpartition("/")
-            root = name.rpartition(".")[0] or name
-            above.add(f"{place}/" if entry["class"] == "Directory" else f"{folder}/{root}.")
-    return known, tuple(above)
+            if entry["class"] == "Directory":
+                below.add(f"{place}/")
+            else:  # a/b.bam lets a/b.bam.bai and a/b.bai be found, as secondary files are
+                folder, _, name = place.rpartition("/")
+                roots.add(f"{folder}/{name.rpartition('.')[0] or name}")
+    return known, tuple(below), frozenset(roots)
 
 
 def _entries(value: Any) -> Iterator[dict[str, Any]]:

@@ -49,6 +49,7 @@ from gridcwl.model import (
     RunId,
     StagedFile,
 )
+from gridcwl.worker.collect import OUTPUT_OBJECT
 
 if TYPE_CHECKING:
     from cwltool.builder import Builder
@@ -224,7 +225,8 @@ def _check_strangers(listing: ListingFs, result: JobResult, builder: Builder, na
     if not listing.strangers:
         return
     own = {entry.location for entry in result.files} | {result.outdir}
-    inputs = origins.Origins(builder.job)
+    written = any(entry.path == OUTPUT_OBJECT for entry in result.files)  # by the tool itself, not by an expression
+    inputs = origins.Origins(builder.job, beside=not written)
     for location in listing.strangers:
         if location not in own and not inputs.has(location):
             raise origins.refused(location, f"{name} ended, but its output object")

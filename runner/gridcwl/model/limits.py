@@ -40,6 +40,8 @@ TEXT_BYTES = 256 * MIB
 """A document, a file that it includes or imports, an ontology, an input object."""
 
 # What a server says
+ANSWER_BYTES = 256 * MIB
+"""One answer of DiracX."""
 METADATA_BYTES = 16 * MIB
 """Metadata of one dataset, and an entry of a cache."""
 

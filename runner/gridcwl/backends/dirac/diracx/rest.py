@@ -15,6 +15,7 @@ from gridcwl import imports
 from gridcwl.backends.dirac.diracx.tokens import TokenFile
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable
 from gridcwl.errors import BackendError, ConfigError
+from gridcwl.model import limits
 
 if TYPE_CHECKING:
     import httpx
@@ -23,6 +24,7 @@ _CLIENT_ID = "myDIRACClientID"
 """What DiracX calls clients that are nobody in particular."""
 _LONGEST = 400
 _TRIES = 3
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class Rest:
@@ -95,13 +97,14 @@ class Rest:
             raise _problem(doing, answer.status_code, "its storage does not take it")
 
     def get(self, doing: str, url: str) -> bytes:
-        """Fetch a file from a presigned address.
+        """Fetch a sandbox from a presigned address.
 
         Raises:
+            LimitExceeded: it is larger than a sandbox may be; no more of it is read.
             DiracUnreachable: it does not answer, or not now.
             DiracRefused: it says no.
         """
-        answer = self._sent(doing, "GET", url)
+        answer = self._sent(doing, "GET", url, most=(limits.SANDBOX_BYTES, "The output sandbox"))
         if not answer.is_success:
             raise _problem(doing, answer.status_code, "its storage does not give it")
         return bytes(answer.content)
@@ -115,9 +118,18 @@ class Rest:
         if told is not None:
             self._skew_s = max(0.0, told.timestamp() + 1 - time.time())  # it leaves out what is less than a second
 
-    def _sent(self, doing: str, method: str, url: str, **more: Any) -> httpx.Response:
+    def _sent(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        most: tuple[int, str] = (limits.ANSWER_BYTES, "DiracX's answer"),
+        **more: Any,
+    ) -> httpx.Response:
+        """Send a request; the answer has its body, which is read as far as ``most``, and what that is for people."""
         try:
-            return self._client.request(method, url, **more)
+            with self._client.stream(method, url, **more) as answer:
+                return self._whole(answer, *most)
         except self._httpx.InvalidURL as error:
             raise ConfigError(
                 f"DIRACX_URL is no address: {error}", remedy="It is like https://diracx.example.org."
@@ -128,6 +140,19 @@ class Rest:
                 f"DiracX at {self._url} does not answer ({doing}): {type(error).__name__}: {said}",
                 remedy="Is DIRACX_URL right, the service up, and the network? Then try again.",
             ) from None
+
+    def _whole(self, answer: httpx.Response, most: int, what: str) -> httpx.Response:
+        announced = answer.headers.get("content-length", "")
+        if announced.isascii() and announced.isdigit():
+            limits.check(int(announced[:20]), most, what)
+        parts, size = [], 0
+        for part in answer.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            limits.check(size, most, what)
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _OF_THE_BODY]
+        whole = b"".join(parts)
+        return self._httpx.Response(answer.status_code, headers=headers, content=whole, request=answer.request)
 
     def _renew(self, refresh: str) -> Mapping[str, Any]:
         doing = "renewing the token"
