@@ -43,7 +43,8 @@ def seconds(command: list[str], environment: Mapping[str, str]) -> float:
 
 
 def measure(folder: Path, repeat: int, environment: Mapping[str, str]) -> dict[str, list[float]]:
-    words = ["--quiet", "--no-container", "--outdir", str(folder / "out")]
+    words = ["--quiet", "--no-container", "--outdir"]
+    out, theirs = str(folder / "out"), str(folder / "cwltool-out")  # gridcwl leaves what another program wrote
     kept = folder / "kept.cwl"
     shutil.copy(TOOL, kept)
     found: dict[str, list[float]] = {"cwltool": [], "gridcwl, first run": [], "gridcwl, second run": []}
@@ -51,9 +52,9 @@ def measure(folder: Path, repeat: int, environment: Mapping[str, str]) -> dict[s
         new = folder / f"new-{number}.cwl"
         shutil.copy(TOOL, new)
         turns = {
-            "cwltool": [program("cwltool"), *words, str(kept), "--number", "1"],
-            "gridcwl, first run": [program("gridcwl"), *words, str(new), "--number", "1"],
-            "gridcwl, second run": [program("gridcwl"), *words, str(kept), "--number", "1"],
+            "cwltool": [program("cwltool"), *words, theirs, str(kept), "--number", "1"],
+            "gridcwl, first run": [program("gridcwl"), *words, out, str(new), "--number", "1"],
+            "gridcwl, second run": [program("gridcwl"), *words, out, str(kept), "--number", "1"],
         }
         for name, command in turns.items():
             took = seconds(command, environment)

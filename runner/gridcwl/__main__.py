@@ -1,6 +1,6 @@
 """``python -m gridcwl``."""
 
-from gridcwl.cli.main import entry
+from gridcwl.cli.entry import entry
 
 if __name__ == "__main__":
     entry()

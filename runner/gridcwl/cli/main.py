@@ -27,11 +27,6 @@ TESTBED = "testbed"
 PLAN = "plan"
 
 
-def entry() -> None:
-    """The console script."""
-    sys.exit(main(sys.argv[1:]))
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code, which is cwltool's: 0, 1, or 33 for what is not supported."""
     with escaping():

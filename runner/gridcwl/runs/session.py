@@ -323,11 +323,15 @@ def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: 
 
 
 def _preload(options: Options) -> None:
-    """DIRAC's client takes its time to load: meanwhile the document is read. cwltool, which reads it, comes first.
+    """Start what takes its time: DIRAC's client, or a worker process. Meanwhile cwltool reads the document.
 
     Raises:
         ConfigError: the client of the place that was chosen is not installed.
     """
+    if options.grid.server is None and not options.containers:
+        from gridcwl.backends.local.process import start_ahead
+
+        start_ahead()
     if options.grid.server == "diracx":
         imports.require("httpx", "--backend diracx")
     elif options.grid.server is not None:

@@ -4,7 +4,8 @@ A client that computes and workers that start processes are in each other's way 
 that is killed cannot stop its tools. So bare commands are run here: once the client is gone, everything is stopped.
 
 Each line on stdin is a JSON object: ``{"job": ..., "workdir": ..., "options": {...}}`` runs a job, and
-``{"stop": ID, "reason": ...}`` stops one. Each line on stdout is a result. ``python -m gridcwl.worker.server SLOTS``.
+``{"stop": ID, "reason": ...}`` stops one. Each line on stdout is a result. The first one may be
+``{"slots": NUMBER, "folder": ...}``: how many jobs run at a time, and the folder that the process works in.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class Server:
     def _accept(self, request: Plain) -> None:
         for job_id in request.get("kept", ()):
             self._not_kept.pop(job_id, None)
+        if "slots" in request:
+            os.chdir(request["folder"])
+            self._pool = ThreadPoolExecutor(max_workers=request["slots"])
+            return
         if "job" in request:
             self._controls[request["job"]["id"]] = Control()
             self._pool.submit(self._run, request)
@@ -96,10 +101,12 @@ class Server:
 
 
 def main() -> None:
-    """Serve on stdin and stdout."""
+    """Serve on stdin and stdout; the argument is the number of slots, unless the client sends it."""
     ORPHANS.own_process = True
     ORPHANS.watch()
-    Server(int(sys.argv[1]), sys.stdout.buffer).serve(sys.stdin.buffer)
+    Server(int(sys.argv[1] if sys.argv[1:] else "1"), sys.stdout.buffer).serve(sys.stdin.buffer)
+    sys.stderr.flush()
+    os._exit(0)  # the client waits for the end, and to take the interpreter apart takes longer than many a job
 
 
 if __name__ == "__main__":

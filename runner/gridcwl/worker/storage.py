@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import os
 import shutil
 import subprocess
@@ -140,6 +139,8 @@ class WebWay(Way):
 
     def get(self, url: str, path: str, check: Check) -> Known:
         """See ``Way.get``."""
+        import http.client
+
         answer = self._request("GET", url)
         if answer.status != 200:
             raise web.explained(answer, url)

@@ -1,28 +1,29 @@
 """Requests to storage elements over HTTP and WebDAV, with a bearer token or a proxy certificate where they may go.
 
 Connections are kept open, one for each thread and server. What may be sent again after a connection was lost is.
+Python's HTTP client is imported with the first request: most jobs on a user's own machine send none.
 """
 
 from __future__ import annotations
 
 import contextlib
-import email.message
-import http.client
 import os
-import socket
-import ssl
 import threading
-from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urljoin, urlsplit
 
 from gridcwl.worker.credentials import NOBODY, Trusted, bearer_token, proxy_file
 from gridcwl.worker.failure import Unavailable
 
+if TYPE_CHECKING:
+    import email.message
+    import http.client
+    import ssl
+
 _TIMEOUT_S = 60.0  # of silence
 _EXPECTED_S = 1.0  # for a server to say that it wants a body
 _LITTLE = 64 * 1024  # bytes that are sent unasked
 _HOPS = 5
-_LOST = (http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError, ConnectionResetError)
 _SECURE = {"https": True, "davs": True, "http": False, "dav": False}
 
 _connections = threading.local()
@@ -126,11 +127,15 @@ def _redirected(url: str, location: str) -> str:
 def _sent(
     method: str, url: str, headers: Dict[str, str], body: Optional[Callable[[], BinaryIO]], *, known: bool
 ) -> Answer:
+    import http.client
+    import ssl
+
+    lost = (http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError, ConnectionResetError)
     for last in (False, True):
         connection, old = _connection(url, known=known)
         try:
             return _exchanged(connection, method, url, headers, body, _key(url, known=known))
-        except _LOST as error:
+        except lost as error:
             _forget(_key(url, known=known))
             if last or not old:
                 raise Unavailable(f"{shown(url)}: the connection was lost") from error
@@ -179,6 +184,8 @@ def _asked_first(
 
     A server that says nothing for a second gets the body; so does one that does not know the question.
     """
+    import socket
+
     pouring = _Pouring(connection, stream)
     connection.putrequest(method, target)
     for name, value in {**headers, "Expect": "100-continue"}.items():
@@ -223,6 +230,8 @@ class _Pouring:
 
     def response(self, *given: Any, **named: Any) -> http.client.HTTPResponse:
         """An answer that has the body sent when it begins with ``100 Continue``."""
+        import http.client
+
         pouring = self
 
         class Response(http.client.HTTPResponse):
@@ -237,6 +246,8 @@ class _Pouring:
 
 def _connection(url: str, *, known: bool) -> Tuple[http.client.HTTPConnection, bool]:
     """The connection to a server, and whether it was open before. Only one that is known is shown the proxy."""
+    import http.client
+
     opened: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
     parts = urlsplit(url)
     key = _key(url, known=known)
@@ -268,6 +279,8 @@ def _key(url: str, *, known: bool) -> str:
 
 
 def _context(proxy: str) -> ssl.SSLContext:
+    import ssl
+
     context = ssl.create_default_context()
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)  # grid authorities are older than its rules
     folder = os.environ.get("X509_CERT_DIR") or "/etc/grid-security/certificates"

@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import gridcwl
 from gridcwl.backends.local.leftovers import kill_below
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
@@ -23,10 +27,85 @@ from gridcwl.worker.recycle import places_of, recycled_by
 
 _PATIENCE_S = 30.0  # for what was killed to go
 _LAST_WORDS_S = 5.0  # for what a process wrote before its end to be read
+_PACKAGES = str(Path(gridcwl.__file__).parent.parent)
+_SERVER = "import sys; sys.path.append(sys.argv.pop()); from gridcwl.worker.server import main; main()"
+"""Without ``site``: the worker needs the standard library only, and what packages do at every start takes time."""
 
+
+_ready: list[subprocess.Popen[bytes]] = []
+"""Worker processes that were started ahead of a backend."""
 
 Ended = Callable[[Job, JobResult], None]
 Broken = Callable[[Exception], None]
+
+
+def start_ahead() -> None:
+    """Start a worker process for the next backend: it starts while the document is read. It ends with this process."""
+    if not _ready:
+        with contextlib.suppress(OSError):  # reported when there is a job
+            _ready.append(_popen("/"))
+
+
+def _taken() -> subprocess.Popen[bytes] | None:
+    """A process that was started ahead and has not ended."""
+    with contextlib.suppress(IndexError):
+        while (process := _ready.pop()).poll() is not None:
+            pass
+        return process
+    return None
+
+
+def _popen(folder: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-S", "-P", "-c", _SERVER, _PACKAGES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is the client's business
+        cwd=folder,
+        bufsize=0,
+    )
+
+
+class _Connected:
+    """A worker process, with its pipes in the event loop."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self.stdout = asyncio.StreamReader(limit=RESULT_BYTES)
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+
+    async def open(self) -> None:
+        """Connect the pipes, and wait for the process' end in a thread: one that is always waiting is no pool's."""
+        process = self._process
+        self._reading, _ = await self._loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self.stdout), process.stdout
+        )
+        self._stdin, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+        threading.Thread(target=self._wait, name=f"wait-{process.pid}", daemon=True).start()
+
+    def _wait(self) -> None:
+        code = self._process.wait()
+        with contextlib.suppress(RuntimeError):  # nobody waits any more
+            self._loop.call_soon_threadsafe(self.ended.set_result, code)
+
+    def send(self, line: bytes) -> None:
+        """Write without waiting: requests are few, and small."""
+        self._stdin.write(line)
+
+    def close_stdin(self) -> None:
+        """Send no more."""
+        self._stdin.close()
+
+    def close(self) -> None:
+        """Close the pipes."""
+        self._stdin.close()
+        self._reading.close()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
 
 
 class WorkerProcesses:
@@ -97,7 +176,7 @@ class WorkerProcess:
         self.running: dict[JobId, Job] = {}
         self._workdirs: dict[JobId, str] = {}
         self._kept: list[JobId] = []
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: _Connected | None = None
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
 
@@ -128,42 +207,34 @@ class WorkerProcess:
         """Stop everything and wait until the process has gone."""
         if self._process is not None:
             self._send(self._process, {})
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+            self._process.close_stdin()
         if self._reader is not None:
             await self._reader
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _started(self) -> _Connected:
         async with self._starting:
             if self._process is None:
                 try:
-                    self._process = await asyncio.create_subprocess_exec(
-                        sys.executable,
-                        *("-m", "gridcwl.worker.server", str(self._slots)),
-                        stdin=asyncio.subprocess.PIPE,
-                        stdout=asyncio.subprocess.PIPE,
-                        start_new_session=True,  # Ctrl-C is the client's business
-                        cwd=self._folder,  # by which it is known to whoever looks for what a killed client left
-                        limit=RESULT_BYTES,
-                    )
+                    process = _Connected(_taken() or _popen(self._folder))
                 except OSError as error:
                     raise BackendError(f"The worker process cannot be started: {error}") from error
-                self._reader = asyncio.create_task(self._read(self._process))
+                await process.open()
+                # by its folder it is known to whoever looks for what a killed client left
+                self._send(process, {"slots": self._slots, "folder": self._folder})
+                self._process = process
+                self._reader = asyncio.create_task(self._read(process))
             return self._process
 
-    def _send(self, process: asyncio.subprocess.Process, request: dict[str, Any]) -> None:
-        assert process.stdin is not None
+    def _send(self, process: _Connected, request: dict[str, Any]) -> None:
         request["kept"], self._kept = self._kept, []
-        process.stdin.write(json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n")
+        process.send(json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n")
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: _Connected) -> None:
         """Take in results until the process ends. What makes that impossible ends the process, and fails the run."""
         stdout = process.stdout
-        assert stdout is not None
         loop = asyncio.get_running_loop()
-        ended = asyncio.ensure_future(process.wait())
         # A tool can hold the pipe open, though it is not its own: the end of the process is the end of its results.
-        ended.add_done_callback(lambda _: loop.call_later(_LAST_WORDS_S, stdout.feed_eof))
+        process.ended.add_done_callback(lambda _: loop.call_later(_LAST_WORDS_S, stdout.feed_eof))
         try:
             await self._take_in(stdout, recycled_by(self._options.get("recycle", ""), process.pid))
         except Exception as error:  # noqa: BLE001  whatever it is: a run that hears nothing any more would wait for ever
@@ -172,7 +243,9 @@ class WorkerProcess:
                 process.kill()
         self._process = None
         try:
-            await self._give_up_lost(await ended)
+            code = await process.ended
+            process.close()
+            await self._give_up_lost(code)
         except Exception as error:  # noqa: BLE001  as above
             self._broken(error)
 
