@@ -22,6 +22,14 @@ def echo(desk: Desk) -> str:
     return desk.write("t.cwl", ECHO)
 
 
+def test_an_input_may_be_called_like_an_option_and_have_a_value_that_the_option_does_not(desk: Desk) -> None:
+    document = desk.write("doc.cwl", tool("true", inputs=dict.fromkeys(("version", "max-jobs", "backend"), "string")))
+    words = ("--version", "v", "--max-jobs", "many", "--backend=here")
+    options = parse([document, *words, "--quiet"])
+    assert options.words == words
+    assert options.loudness < 0
+
+
 def test_options_may_stand_behind_the_document(desk: Desk, echo: str) -> None:
     written = desk.write("in.yml", "text: x\n")
     for words in (

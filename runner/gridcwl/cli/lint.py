@@ -13,7 +13,7 @@ from gridcwl.errors import ConfigError, DocumentError, GridCWLError
 if TYPE_CHECKING:
     from gridcwl.cwl.lint.checking import Finding
 
-_PLACE = re.compile(r"(?P<path>[^\s:]+):(?P<line>\d+):(?P<column>\d+):")
+_PLACE = re.compile(r"(?:^|: )(?P<path>[^:\n]+):(?P<line>\d+):(?P<column>\d+):")
 
 
 def lint(given: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from gridcwl import __version__
 from gridcwl.cli import cwltool_options, grid_options, output_options, owners, store_options
 from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.config import Config, capability, from_environment
-from gridcwl.errors import UsageError
+from gridcwl.errors import ConfigError, UsageError
 from gridcwl.runs.options import GRID_RETRIES, Engine, GridOptions, Options, default_prefix
 
 _EPILOG = """\
@@ -47,8 +47,7 @@ def parse(arguments: Sequence[str]) -> Options:
     if document is None and Path("CWLFile").is_file():  # as cwltool
         document = "CWLFile"
     if document is not None and mentioned(parser, behind):
-        own, _ = sort(parser, behind, lambda _word: False)
-        is_input = _inputs_of(_options(parser, [*words, *own], document, ()))
+        is_input = _inputs_of(_options_for_loading(parser, words, behind, document))
         own, behind = sort(parser, behind, is_input)
         words += own
     options = _options(parser, words, document or "", tuple(behind))
@@ -61,6 +60,16 @@ def parse(arguments: Sequence[str]) -> Options:
 def options_of_run() -> Collection[str]:
     """All options of ``gridcwl DOCUMENT`` as they are typed."""
     return _parser().flags
+
+
+def _options_for_loading(parser: Parser, words: Sequence[str], behind: Sequence[str], document: str) -> Options:
+    """The options that the document is loaded with; some may be inputs of it, with values that gridcwl cannot read."""
+    own, _ = sort(parser, behind, lambda _word: False)
+    own = [word for word in own if word.partition("=")[0] != "--version"]
+    try:
+        return _options(parser, [*words, *own], document, ())
+    except ConfigError:
+        return _options(parser, words, document, ())
 
 
 def _inputs_of(options: Options) -> Callable[[str], bool]:

@@ -22,6 +22,7 @@ from gridcwl.cwl.access import mend_all, name_directories
 from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.patches.command_line_tool import init_job
 from gridcwl.cwl.problems import problems, tidy
+from gridcwl.cwl.sources import place
 from gridcwl.engine import graph
 from gridcwl.errors import DocumentError, ExpressionError, InputError, UnsupportedError
 
@@ -47,23 +48,31 @@ class Expression:
         return str(self.text)
 
 
-def build(process: Process, where: str = "") -> graph.Workflow | graph.Leaf:
-    """The engine's graph of a process; ``where`` names it in errors, if it has no name of its own.
+def build(process: Process, where: str = "", *, abstract: bool = False) -> graph.Workflow | graph.Leaf:
+    """The engine's graph of a process.
+
+    Args:
+        process: a tool or a workflow.
+        where: its name in errors, if it has none of its own.
+        abstract: accept abstract Operations: the graph is looked at, and does not run.
 
     Raises:
         DocumentError: links do not fit, steps wait for each other, or an abstract Operation is to be run.
         UnsupportedError: it is of a class that gridcwl does not run.
     """
     if isinstance(process, CwlWorkflow):
-        return _workflow(process)
+        return _workflow(process, abstract=abstract)
     if isinstance(process, CommandLineTool):
         return graph.Leaf(_name(process), "tool", process)
     if isinstance(process, ExpressionTool):
         return graph.Leaf(_name(process), "expression", process)
     where = where or tidy(str(process.tool.get("id", "the document")))
+    if isinstance(process, AbstractOperation) and abstract:
+        return graph.Leaf(_name(process), "expression", process)
     if isinstance(process, AbstractOperation):
         raise DocumentError(
-            f"{where} is an abstract Operation, which cannot be run", remedy="Put a tool or a workflow in its place."
+            f"{place(process.tool)} {where} is an abstract Operation, which cannot be run".lstrip(),
+            remedy="Put a tool or a workflow in its place.",
         )
     raise UnsupportedError(f"{where} is a {process.tool.get('class')}, which gridcwl does not run")
 
@@ -72,7 +81,7 @@ def _name(process: Process) -> str:
     return shortname(process.tool.get("id", "main")) or "main"
 
 
-def _workflow(process: CwlWorkflow) -> graph.Workflow:
+def _workflow(process: CwlWorkflow, *, abstract: bool) -> graph.Workflow:
     names = {parameter["id"]: shortname(parameter["id"]) for parameter in process.tool["inputs"]}
     steps = _in_document_order(process)
     for step in steps:
@@ -80,7 +89,7 @@ def _workflow(process: CwlWorkflow) -> graph.Workflow:
     return graph.Workflow(
         id=_name(process),
         inputs=tuple(shortname(parameter["id"]) for parameter in process.tool["inputs"]),
-        steps=tuple(_step(step, process, names) for step in steps),
+        steps=tuple(_step(step, process, names, abstract=abstract) for step in steps),
         outputs=tuple(_sink(output, "outputSource", names, process) for output in process.tool["outputs"]),
         handle=process,
     )
@@ -96,11 +105,11 @@ def _step_name(step: WorkflowStep) -> str:
     return str(shortname(step.id))
 
 
-def _step(step: WorkflowStep, parent: CwlWorkflow, names: dict[str, str]) -> graph.Step:
+def _step(step: WorkflowStep, parent: CwlWorkflow, names: dict[str, str], *, abstract: bool) -> graph.Step:
     tool = step.tool
     return graph.Step(
         id=_step_name(step),
-        run=build(step.embedded_tool, f"The step {tidy(step.id)}"),
+        run=build(step.embedded_tool, f"The step {tidy(step.id)}", abstract=abstract),
         sinks=tuple(_sink(parameter, "source", names, parent) for parameter in tool["inputs"]),
         outputs=tuple(shortname(output["id"]) for output in tool["outputs"]),
         scatter=tuple(shortname(key) for key in aslist(tool.get("scatter", []))),

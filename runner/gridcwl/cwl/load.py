@@ -19,7 +19,7 @@ from gridcwl.cwl.expressions import Lack, check_expressions
 from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
-from gridcwl.cwl.schema_errors import Finding, described, findings, names_of_sources
+from gridcwl.cwl.schema_errors import Finding, described, findings, names_of
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError
@@ -121,8 +121,11 @@ def processes_of(name: str) -> tuple[str, ...]:
         return ()
     if b"$graph" not in path.read_bytes():
         return ()
-    with problems(DocumentError, f"The document {name} is not valid"):
-        graph = yaml_no_ts().load(path.read_text("utf-8"))["$graph"]
+    with problems(DocumentError, f"The document {name} is not valid"), path.open(encoding="utf-8") as text:
+        written = yaml_no_ts().load(text)
+    graph = written.get("$graph") if isinstance(written, dict) else None
+    if not isinstance(graph, list):
+        return ()
     names = [str(one.get("id", "")).removeprefix("#") for one in graph if isinstance(one, dict)]
     return () if "main" in names or not all(names) else tuple(f"{name}#{one}" for one in names)
 
@@ -249,7 +252,7 @@ def _explained(uri: str, document: Any) -> Iterator[None]:
         cause: BaseException = error
         while isinstance(cause.__cause__, SchemaSaladException | WorkflowException):
             cause = cause.__cause__  # cwltool wraps what is wrong with a step's tool into a text
-        found = findings(cause, names_of_sources(document)) if isinstance(cause, SchemaSaladException) else None
+        found = findings(cause, names_of(document)) if isinstance(cause, SchemaSaladException) else None
         if found is None:
             found = list(_missing_imports(document, uri))
         if not found:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gridcwl.cwl.sources import SPACE, with_paths
+from gridcwl.cwl.yaml_messages import POSITION as _POSITION
+from gridcwl.cwl.yaml_messages import YAML_RULES, Explanation
 from gridcwl.suggest import did_you_mean, near
 
 REQUIREMENTS = (
@@ -33,15 +35,6 @@ REQUIREMENTS = (
 CLASSES = ("CommandLineTool", "ExpressionTool", "Operation", "Workflow")
 
 
-class Explanation(NamedTuple):
-    """One message in our words."""
-
-    message: str
-    remedy: str
-    unsupported: bool = False
-    """The document is right, but asks for what gridcwl does not do."""
-
-
 _LISTED = 12
 _REQUIREMENT = re.compile(r"(?:Feature)?_?Req\w*$")
 _FILE_URI = re.compile(r"file://(?=/)")
@@ -58,7 +51,6 @@ _PYTHON = (
 )
 """Names of Python's and schema-salad's types, and what they mean to whoever wrote the document."""
 _PLACE = re.compile(r"\S+:\d+:\d+: ?")
-_POSITION = r"(?P<place>\S+:\d+:\d+:)"
 _FILE_OBJECT = r"(?P<file>\{[\s\S]*\})"
 _LOCATION = re.compile(r'"(?:location|path)": "([^"]+)"')
 
@@ -215,15 +207,6 @@ def _not_file(found: re.Match[str]) -> Explanation:
         f"{found['place']} the input {found['name']} has to be a File or Directory object",
         f"Write '{found['name']}: {{class: File, path: ...}}'.",
     )
-
-
-def _yaml(what: str, remedy: str) -> Callable[[re.Match[str]], Explanation]:
-    """An explanation with the pattern's groups in it."""
-
-    def explain(found: re.Match[str]) -> Explanation:
-        return Explanation(what.format(**found.groupdict()), remedy.format(**found.groupdict()))
-
-    return explain
 
 
 def _mismatch(found: re.Match[str]) -> Explanation:
@@ -392,53 +375,6 @@ def _dirent(_found: re.Match[str]) -> Explanation:
     )
 
 
-_YAML_RULES = (
-    (
-        rf"{_POSITION}\s+found character '\\t' that cannot start any token",
-        _yaml("{place} a tab indents this line", "YAML is indented by spaces only: replace the tab."),
-    ),
-    (
-        rf"{_POSITION}\s+found character '(?P<sign>.)' that cannot start any token",
-        _yaml("{place} a value begins with {sign}", "Put the value in quotes."),
-    ),
-    (
-        rf"{_POSITION}\s+mapping values are not allowed (?:here|in this context)",
-        _yaml(
-            "{place} there is a ':' where no name can be",
-            "Indent the line like the lines it belongs to; put a text that holds ': ' in quotes.",
-        ),
-    ),
-    (
-        rf"{_POSITION}\s+found undefined alias '(?P<name>[^']*)'",
-        _yaml("{place} the value *{name} is an alias in YAML, of nothing", "If it is a text, put it in quotes."),
-    ),
-    (
-        rf'{_POSITION}\s+found duplicate key "(?P<name>[^"]*)"',
-        _yaml("{place} the field '{name}' is there twice", "Keep one of them."),
-    ),
-    (
-        rf"{_POSITION}\s+while parsing a flow (?P<what>sequence|mapping)",
-        _yaml("{place} a bracket that opens here is not closed", "Close it, or put a comma between its elements."),
-    ),
-    (
-        rf"{_POSITION}\s+while scanning a quoted scalar",
-        _yaml("{place} a quote that opens here is not closed", "Close it; within '...' an apostrophe is written ''."),
-    ),
-    (
-        rf"{_POSITION}\s+while scanning a simple key",
-        _yaml(
-            "{place} this line is neither 'name: value' nor an element '- value'",
-            "Is a ':' missing, or a space behind it?",
-        ),
-    ),
-    (
-        rf"while parsing a block \w+[\s\S]*?{_POSITION}\s+(?:did not find expected|expected <block end>)",
-        _yaml(
-            "{place} this line is indented differently from those before it", "Indent it like the lines it belongs to."
-        ),
-    ),
-)
-
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ...] = tuple(
     (re.compile(pattern), explain)
     for pattern, explain in (
@@ -492,6 +428,6 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
             r"(?:\S+\s+)?is not a dict\. Expected a (?:File|Directory) object",
             _not_file,
         ),
-        *_YAML_RULES,
+        *YAML_RULES,
     )
 )

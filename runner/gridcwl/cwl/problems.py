@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cwltool.errors import UnsupportedRequirement, WorkflowException
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from schema_salad.exceptions import SchemaSaladException
+from schema_salad.ref_resolver import to_validation_exception
 
 from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import (
-    Explanation,
     bare_name,
     explained,
     for_patterns,
@@ -25,6 +25,7 @@ from gridcwl.cwl.messages import (
     tidy,
     without_types,
 )
+from gridcwl.cwl.yaml_messages import Explanation
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.model import limits
 from gridcwl.stores.rucio.names import looks_like_a_did
@@ -56,7 +57,7 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except (SchemaSaladException, WorkflowException) as error:
         raise _translated(error, kind, what, remedy) from error
     except YAMLError as error:
-        raise kind(f"{what}: it is not readable YAML: {tidy(error)}", remedy=remedy) from error
+        raise _unreadable(error, kind, what, remedy) from error
     except StopIteration as error:
         raise kind(f"{what}: it is empty", remedy=remedy) from error
     except UnicodeDecodeError as error:
@@ -76,8 +77,17 @@ def problems(kind: type[GridCWLError], what: str, *, remedy: str = "") -> Iterat
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # cwltool meets documents of the wrong shape with these; the chained error keeps the trace for --debug.
         logging.getLogger("gridcwl.cwl").debug("cwltool stumbled", exc_info=True)
+        plainly = explained(tidy(error))
+        if plainly is not None:
+            raise kind(f"{what}: {plainly.message}", remedy=plainly.remedy) from error
         text = without_types(tidy(error))
         raise kind(f"{what}: it has a form that is not understood here: {text}", remedy=remedy) from error
+
+
+def _unreadable(error: YAMLError, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:
+    if isinstance(error, MarkedYAMLError):
+        return _translated(to_validation_exception(error), kind, what, remedy)
+    return kind(f"{what}: it is not readable YAML: {tidy(error)}", remedy=remedy)
 
 
 def _translated(error: Exception, kind: type[GridCWLError], what: str, remedy: str) -> GridCWLError:

@@ -7,7 +7,7 @@ becomes a finding with its place; of alternatives only the one that was probably
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from schema_salad.exceptions import SchemaSaladException
@@ -29,6 +29,15 @@ class Finding(NamedTuple):
         return f"{self.place} {self.text}".strip()
 
 
+class Names(NamedTuple):
+    """What parts of a document may be linked to, to suggest one."""
+
+    sources: Sequence[str] = ()
+    """Inputs of workflows, and STEP/OUTPUT."""
+    inputs: Mapping[str, Sequence[str]] = {}
+    """The names in ``in`` of each step."""
+
+
 class _Path(NamedTuple):
     """What was being looked at: fields and the class of the nearest object."""
 
@@ -41,6 +50,7 @@ class _Path(NamedTuple):
 
 
 _MOST = 12
+_BITS = {"int": 32, "long": 64}
 _TYPES = (
     "null boolean int long float double string File Directory Any stdin stdout stderr record enum array".split()  # noqa: SIM905
 )
@@ -103,15 +113,15 @@ _KINDS = {
 }
 
 
-def findings(error: SchemaSaladException, sources: Sequence[str] = ()) -> list[Finding] | None:
+def findings(error: SchemaSaladException, names: Names | None = None) -> list[Finding] | None:
     """The mistakes in a tree of errors; None if one of them is of an unknown kind, which then is shown as it is.
 
     Args:
         error: what schema-salad raised.
-        sources: what steps and outputs of the document may be linked to, to suggest one.
+        names: what its parts may be linked to.
     """
     try:
-        found = list(dict.fromkeys(_findings(error, _Path(), sources)))
+        found = list(dict.fromkeys(_findings(error, _Path(), names or Names())))
     except _Unknown:
         return None
     return found or None
@@ -138,15 +148,15 @@ def of_output(name: str, why: str, value: str) -> str:
     for pattern, explain in _LEAVES:
         match = pattern.search(why)
         if match and explain is not _not_file:
-            text = explain(match, path, ())[0]
+            text = explain(match, path, Names())[0]
             return f"the output {text}" if text.startswith("'") else f"the output '{name}': {text}"
     return f"the output '{name}' is {_shown(value)}, which is not of its type"
 
 
-def _findings(error: SchemaSaladException, path: _Path, sources: Sequence[str]) -> Iterator[Finding]:
+def _findings(error: SchemaSaladException, path: _Path, names: Names) -> Iterator[Finding]:
     container = _CONTAINER.match(error.message)
     if error.message and not container and not error.children:
-        yield _leaf(error, path, sources)
+        yield _leaf(error, path, names)
         return
     if error.message and not container:
         raise _Unknown
@@ -161,14 +171,14 @@ def _findings(error: SchemaSaladException, path: _Path, sources: Sequence[str]) 
     children = list(error.children)
     alternatives = [child for child in children if child.message.startswith("tried ")]
     if len(alternatives) > 1 and len(alternatives) == len(children):
-        yield from _best(error, alternatives, path, sources)
+        yield from _best(error, alternatives, path, names)
         return
     for child in children:
-        yield from _findings(child, path, sources)
+        yield from _findings(child, path, names)
 
 
 def _best(
-    error: SchemaSaladException, alternatives: Sequence[SchemaSaladException], path: _Path, sources: Sequence[str]
+    error: SchemaSaladException, alternatives: Sequence[SchemaSaladException], path: _Path, names: Names
 ) -> Iterator[Finding]:
     """What is wrong with the alternative that was probably meant; where none is likelier, what is expected."""
     if all(leaf.message == "Missing 'class' field" for child in alternatives for leaf in child.leaves()):
@@ -179,7 +189,7 @@ def _best(
         return
     likely = [child for child in alternatives if not any(map(_is_another_kind, child.leaves()))]
     if len(likely) == 1:
-        yield from _findings(likely[0], path, sources)
+        yield from _findings(likely[0], path, names)
         return
     plain = [_expected(child.leaves()[0].message) for child in alternatives if len(child.leaves()) == 1]
     if len(plain) == len(alternatives) and all(plain):
@@ -188,7 +198,7 @@ def _best(
         yield Finding(_place(error), f"{path.field} is {value}; it has to be {wanted}", _number_remedy(value, wanted))
         return
     fewest = min(likely or alternatives, key=lambda child: len(child.leaves()))
-    yield from _findings(fewest, path, sources)
+    yield from _findings(fewest, path, names)
 
 
 def _is_another_kind(leaf: SchemaSaladException) -> bool:
@@ -206,12 +216,12 @@ def _without_class(error: SchemaSaladException, path: _Path) -> Finding:
     )
 
 
-def _leaf(error: SchemaSaladException, path: _Path, sources: Sequence[str]) -> Finding:
+def _leaf(error: SchemaSaladException, path: _Path, names: Names) -> Finding:
     lead = _LEAD.match(error.message)
     for pattern, explain in _LEAVES:
         match = pattern.search(error.message[lead.end() :] if lead else error.message)
         if match:
-            text, remedy = explain(match, path, sources)
+            text, remedy = explain(match, path, names)
             return Finding(_place(error) or (shown_path(lead[1]) if lead else ""), text, remedy)
     raise _Unknown
 
@@ -225,7 +235,7 @@ def _place(error: SchemaSaladException) -> str:
 _Explained = tuple[str, str]
 
 
-def _invalid_field(match: re.Match[str], _path: _Path, _sources: Sequence[str]) -> _Explained:
+def _invalid_field(match: re.Match[str], _path: _Path, _names: Names) -> _Explained:
     name = match["name"]
     known = [one for one in re.findall(r"'([^']+)'", match["known"]) if one != "id"]
     if name in _SINCE and not near(name, known, most=1):
@@ -233,7 +243,7 @@ def _invalid_field(match: re.Match[str], _path: _Path, _sources: Sequence[str]) 
     return f"there is no field '{name}' here", suggestion(name, known, "The fields are")
 
 
-def _missing_field(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _missing_field(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     name = match["name"]
     inputs = not path.owner and not _in_document(path)
     where = f" of '{path.field}'" if inputs and path.field else ""
@@ -244,35 +254,42 @@ def _in_document(path: _Path) -> bool:
     return any(field in ("inputs", "outputs", "steps", "requirements", "hints") for field in path.fields)
 
 
-def _not_a(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _not_a(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     wanted = _in_words(match["wanted"])
     found = match.groupdict().get("value")
+    if found and match["wanted"] in _BITS and (number := re.fullmatch(r"'(-?\d+)'", found)):
+        return _too_large(number[1], match["wanted"], path)
     value = _shown(found) if found else _KINDS.get(match.groupdict().get("kind") or "", "something else")
     what = f"'{path.field}'" if path.field else "the value"
     return f"{what} is {value}; it has to be {wanted}", _number_remedy(value, wanted)
 
 
-def _not_text(_match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _too_large(number: str, kind: str, path: _Path) -> _Explained:
+    remedy = "If the document can be changed, make its type long." if kind == "int" else "Give a smaller number."
+    return f"'{path.field}' is {number}, which is too large for the type {kind} ({_BITS[kind]} bits)", remedy
+
+
+def _not_text(_match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     return f"'{path.field}' is not a text", f'Put it in quotes: {path.field}: "...".'
 
 
-def _not_file(_match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _not_file(_match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     return (
         f"the input {path.field} has to be a File or Directory object",
         f"Write '{path.field}: {{class: File, path: ...}}'.",
     )
 
 
-def _no_class(_match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _no_class(_match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     return f"'{path.field}' has no class", f"Write '{path.field}: {{class: File, path: ...}}', or class: Directory."
 
 
-def _other_class(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _other_class(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     wanted = match["wanted"].rpartition(".")[2]
     return f"'{path.field}' is a {match['found']}; it has to be a {wanted}", ""
 
 
-def _symbol(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _symbol(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     symbols = re.findall(r"'([^']*)'", match["known"])
     value = match["value"]
     what = f"'{path.field}' is '{value}'" if path.field else f"the value is '{value}'"
@@ -281,7 +298,7 @@ def _symbol(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Expl
     return f"{what}, which is not one of {', '.join(symbols)}", did_you_mean(value, symbols)
 
 
-def _unknown_type(match: re.Match[str], _path: _Path, _sources: Sequence[str]) -> _Explained:
+def _unknown_type(match: re.Match[str], _path: _Path, _names: Names) -> _Explained:
     name = match["name"]
     if match["field"] == "items" and name.endswith("?"):
         inner = name.rstrip("?")
@@ -295,8 +312,8 @@ def _unknown_type(match: re.Match[str], _path: _Path, _sources: Sequence[str]) -
     return f"there is no type '{name}'", remedy
 
 
-def _unknown_source(match: re.Match[str], path: _Path, sources: Sequence[str]) -> _Explained:
-    name = match["name"]
+def _unknown_source(match: re.Match[str], path: _Path, names: Names) -> _Explained:
+    name, sources = match["name"], names.sources
     close = near(name, sources, most=1) or [one for one in sources if one == name.replace(".", "/")]
     whole = [one for one in sources if one.startswith(f"{name}/")]
     remedy = "A source is an input of the workflow, or STEP/OUTPUT."
@@ -307,7 +324,13 @@ def _unknown_source(match: re.Match[str], path: _Path, sources: Sequence[str]) -
     return f"{path.owner} is linked to '{name}', which does not exist", remedy
 
 
-def _undefined(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _Explained:
+def _unknown_scattered(match: re.Match[str], path: _Path, names: Names) -> _Explained:
+    name, step = bare_name(match["name"]), path.owner.rpartition("/")[2]
+    remedy = suggestion(name, names.inputs.get(step, ()), "The step's inputs are") or "Name one of the step's inputs."
+    return f"the step {step} is scattered over '{name}', which is not one of its inputs", remedy
+
+
+def _undefined(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     field, name = match["field"], bare_name(shown_path(match["name"]))
     if field == "run":
         return f"the step runs {shown_path(match['name'])}, which does not exist", "Check its path."
@@ -324,11 +347,11 @@ def _undefined(match: re.Match[str], path: _Path, _sources: Sequence[str]) -> _E
     return f"{field} is '{name}', which does not exist", suggestion(name, known, "Choose one of")
 
 
-def _empty_section(match: re.Match[str], _path: _Path, _sources: Sequence[str]) -> _Explained:
+def _empty_section(match: re.Match[str], _path: _Path, _names: Names) -> _Explained:
     return f"the section '{match['name']}' is missing or empty", _MISSING.get(match["name"], "")
 
 
-_LEAVES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Sequence[str]], _Explained]], ...] = tuple(
+_LEAVES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Names], _Explained]], ...] = tuple(
     (re.compile(pattern), explain)
     for pattern, explain in (
         (r'^"(?P<name>\w+)" section is not valid', _empty_section),
@@ -347,6 +370,7 @@ _LEAVES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Sequence[s
         (r"^Missing 'class' field", _no_class),
         (r"^Expected class '(?P<wanted>[\w.]+)' but this is '(?P<found>\w+)'", _other_class),
         (r"^Field '(?:source|outputSource)' references unknown identifier '(?P<name>[^']+)'", _unknown_source),
+        (r"^Field 'scatter' references unknown identifier '(?P<name>[^']+)'", _unknown_scattered),
         (r"^Field '(?P<field>type|items)' references unknown identifier '(?P<name>[^']+)'", _unknown_type),
         (r"^Field '(?P<field>\w+)' contains undefined reference to '(?P<name>[^']+)'", _undefined),
     )
@@ -393,6 +417,8 @@ def _in_words(wanted: str) -> str:
 
 def _number_remedy(value: str, wanted: str) -> str:
     bare = value.strip("'\"")
+    if wanted == "a whole number" and re.fullmatch(r"-?\d+\.\d+", bare):
+        return "Give a number without a fraction."
     if "number" in wanted and re.fullmatch(r"-?[\d.]+(?:[eE]-?\d+)?", bare):
         return f"Write it without quotes: {bare}."
     if wanted == "a text":
@@ -400,17 +426,20 @@ def _number_remedy(value: str, wanted: str) -> str:
     return ""
 
 
-def names_of_sources(document: object) -> list[str]:
-    """All that steps and outputs of a document, as it is written, may be linked to: inputs and STEP/OUTPUT."""
+def names_of(document: object) -> Names:
+    """All that parts of a document, as it is written, may be linked to."""
     found: list[str] = []
+    inputs: dict[str, list[str]] = {}
     for workflow in _workflows(document):
         found += _names(workflow.get("inputs"))
-        steps = workflow.get("steps")
-        for name, step in _named(steps):
-            out = step.get("out") if isinstance(step, dict) else None
+        for name, step in _named(workflow.get("steps")):
+            if not isinstance(step, dict):
+                continue
+            out = step.get("out")
             outs = [one.get("id") if isinstance(one, dict) else one for one in out] if isinstance(out, list) else []
             found += [f"{name}/{_short(one)}" for one in outs if one]
-    return list(dict.fromkeys(found))
+            inputs.setdefault(name, []).extend(_names(step.get("in")))
+    return Names(list(dict.fromkeys(found)), inputs)
 
 
 def _workflows(document: object) -> Iterator[dict[str, object]]:

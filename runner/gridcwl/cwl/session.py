@@ -151,7 +151,8 @@ def open_document(
             default_image=bool(options.default_container),
         )
     secrets = SecretStore()
-    return CwlSession(document, build(document.process), job_context(options, secrets), secrets, written, name)
+    graph = build(document.process, abstract=options.only_check)
+    return CwlSession(document, graph, job_context(options, secrets), secrets, written, name)
 
 
 def _in(folder: Path | None, name: str) -> str:

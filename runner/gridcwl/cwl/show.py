@@ -14,6 +14,7 @@ from schema_salad.utils import json_dumps
 
 from gridcwl import imports
 from gridcwl.cwl.inputs import with_options
+from gridcwl.cwl.no_javascript import processes
 from gridcwl.cwl.patches.loader import loader
 from gridcwl.cwl.problems import problems
 from gridcwl.cwl.sources import shown_path
@@ -45,18 +46,30 @@ def drawn(document: Document) -> str:
     Raises:
         DocumentError: cwltool cannot draw it.
     """
-    from cwltool.cwlrdf import printdot
+    from cwltool.cwlrdf import gather
+    from cwltool.cwlviewer import CWLViewer
+    from rdflib import RDF
+    from rdflib.term import URIRef
 
-    text = io.StringIO()
+    class Viewer(CWLViewer):  # type: ignore[misc]
+        def _get_root_graph_uri(self) -> URIRef:
+            """The document; cwltool takes a workflow that no step runs by this very URI, and finds several."""
+            return URIRef(document.process.tool["id"])
+
     assert document.loading is not None
-    with problems(DocumentError, f"Cannot draw {document.uri}"):
+    with problems(DocumentError, f"Cannot draw {shown_path(document.uri)}"):
         if not getattr(document.process, "steps", None):
             raise DocumentError(
                 f"Cannot draw {shown_path(document.uri)}: it has no steps",
                 remedy="Only workflows with steps can be drawn.",
             )
-        printdot(document.process, document.loading.loader.ctx, text)
-    return text.getvalue()
+        triples = gather(document.process, document.loading.loader.ctx)
+        for step in (step for process in processes(document.process) for step in getattr(process, "steps", ())):
+            if isinstance(step.tool["run"], str):  # a file, whose process may have an id of its own
+                kind = URIRef(f"https://w3id.org/cwl/cwl#{step.embedded_tool.tool['class']}")
+                triples.add((URIRef(step.tool["run"]), RDF.type, kind))
+        viewer = Viewer(triples.serialize(format="n3"))
+    return str(viewer.dot()).replace(f"{document.process.metadata['id']}#", "")
 
 
 def versions(*, development: bool) -> str:

@@ -6,6 +6,7 @@ import base64
 import logging
 
 import pytest
+from commandline import gridcwl
 from documents import glob, step, tool, workflow
 
 from gridcwl.cwl import kept, load
@@ -105,3 +106,31 @@ def test_what_cannot_be_drawn_or_filled_in_is_said(bench):
         show.drawn(document)
     with pytest.raises(DocumentError, match="nothing but null"):
         template(document.process)
+
+
+def test_an_abstract_operation_is_valid_where_nothing_runs(bench):
+    abstract = {"class": "Operation", "inputs": {"text": "string"}, "outputs": {}}
+    document = bench.write("doc.cwl", workflow({"text": "string"}, {}, later=step(abstract, text="text")))
+    assert gridcwl("--validate", document).code == 0
+    assert "GC001" not in gridcwl("lint", document).stdout
+    assert gridcwl("--no-container", document, "--text", "x").code == 1
+
+
+def test_a_workflow_is_drawn_though_its_subworkflows_have_ids_of_their_own(bench):
+    makes = tool("touch", "a", outputs={"o": glob("a")})
+    reads = tool("cat", inputs={"f": "File"})
+    inner = workflow(
+        {}, {"o": {"type": "File", "outputSource": "make/o"}}, make=step(makes, "o"), use=step(reads, f="make/o")
+    )
+    bench.write("inner.cwl", {**inner, "id": "inner"})
+    outer = workflow({}, {}, first=step("inner.cwl", "o"), last=step(reads, f="first/o"))
+    drawn = gridcwl("--print-dot", bench.write("outer.cwl", outer))
+    assert drawn.code == 0, drawn.stderr
+    assert '"first" -> "last"' in drawn.stdout
+
+
+def test_the_linter_names_the_line_of_a_mistake_in_a_path_with_spaces(tmp_path):
+    path = tmp_path / "my documents +"
+    path.mkdir()
+    (path / "doc.cwl").write_text("cwlVersion: v1.2\nclass: CommandLineTool\ninputs: {a: strng}\noutputs: []\n")
+    assert f"{path}/doc.cwl:3:10: GC001" in gridcwl("lint", str(path / "doc.cwl")).stdout
