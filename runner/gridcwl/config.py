@@ -222,7 +222,7 @@ def _from_file(environment: Mapping[str, str]) -> Config:
     except FileNotFoundError:
         if named:
             raise ConfigError(
-                f"GRIDCWL_CONFIG names {named}, which is not there", remedy="Correct or unset it."
+                f"GRIDCWL_CONFIG names {named}, which does not exist", remedy="Correct or unset it."
             ) from None
         return Config()
     except (OSError, UnicodeDecodeError) as error:

@@ -224,7 +224,7 @@ class RunDetached(GridCWLError):
 
     def __init__(self, run: str, jobs: int) -> None:
         super().__init__(
-            f"The run {run} goes on without this terminal, with {jobs} job(s) submitted",
-            remedy=f"gridcwl attach {run} goes on with it; gridcwl cancel {run} stops it.",
+            f"The run {run} is detached, with {jobs} job(s) submitted",
+            remedy=f"To resume: gridcwl attach {run}. To stop it: gridcwl cancel {run}.",
         )
         self.run = run

@@ -292,7 +292,7 @@ class ImageContract(EngineHooks):
         assert "\n" not in str(raised.value)
 
     def test_an_image_that_comes_from_nowhere_is_told(self, engine, new_image):
-        with pytest.raises(EngineError, match="does not say where"):
+        with pytest.raises(EngineError, match="has no source"):
             engine.prepare({"id": new_image})
 
     def test_a_call_with_an_image_that_is_not_there_is_refused(self, engine, place, new_image):

@@ -136,7 +136,7 @@ def sleeper(engine, folder):
 def test_a_daemon_that_goes_away_in_mid_run_is_told_and_may_be_tried_again(relay, monkeypatch, tmp_path):
     call, running = sleeper(DockerEngine(), tmp_path)
     relay.cut()
-    with pytest.raises(EngineError, match="Docker engine went away") as raised:
+    with pytest.raises(EngineError, match="the Docker engine was lost") as raised:
         running.wait()
     assert raised.value.temporary
     monkeypatch.delenv("DOCKER_HOST")

@@ -27,7 +27,7 @@ class TestLocalStore(StoreContract):
         assert os.listdir(tmp_path / "store" / DATASET) == ["a.txt"]  # noqa: PTH208
 
     def test_a_worker_elsewhere_cannot_have_local_files(self, store: LocalStore, made: Path) -> None:
-        with pytest.raises(StoreError, match="cannot be had at DESY"):
+        with pytest.raises(StoreError, match="not available at DESY"):
             store.access(self.published(store, made, "a.txt"), Site("DESY"))
 
     def test_a_reference_of_another_store_is_refused(self, store: LocalStore) -> None:

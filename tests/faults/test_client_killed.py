@@ -74,6 +74,6 @@ def test_a_run_that_was_killed_before_it_began_can_be_removed(desk):
     assert "broken" in desk.gridcwl("runs").stdout
     refused = desk.gridcwl("resume", "last")
     assert refused.code == 1
-    assert "before it began" in refused.stderr
+    assert "before it started" in refused.stderr
     assert desk.gridcwl("rm", "last").code == 0
     assert not folder.exists()

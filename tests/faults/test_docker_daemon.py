@@ -102,7 +102,7 @@ def test_with_retries_a_run_outlives_a_restart_of_the_daemon(
     ("signal", "said"),
     [
         ("TERM", "The Docker engine was stopped, and the running container with it."),
-        ("KILL", "The Docker engine went away, and with it the running container"),
+        ("KILL", "The connection to the Docker engine was lost while it handled the running container"),
     ],
 )
 def test_without_retries_the_run_says_what_happened_and_goes_on_when_asked(

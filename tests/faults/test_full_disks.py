@@ -31,7 +31,7 @@ def test_outputs_that_find_no_room_are_kept_until_there_is(place: Desk, small_di
     place.write("tool.cwl", BIG | {"arguments": [str(marks)]})
     said = gridcwl("--quiet", "--no-container", "--outdir", str(small_disk), "tool.cwl")
     assert said.code == 1
-    assert "There is no room left in" in said.stderr
+    assert "No space is left in" in said.stderr
     assert "gridcwl resume" in said.stderr
     assert list(small_disk.iterdir()) == []
     subprocess.run(["mount", "-o", "remount,size=10m", str(small_disk)], check=True)

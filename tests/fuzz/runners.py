@@ -24,7 +24,7 @@ from cwl_utils import sandboxjs
 import gridcwl.cli.main
 
 _THEIR_NODE = sandboxjs.NodeJSEngine()
-_STRANGE = ("Traceback (most recent call last)", "this is a mistake in gridcwl itself", "gridcwl itself failed")
+_STRANGE = ("Traceback (most recent call last)", "internal error", "gridcwl itself failed")
 
 
 @dataclass(frozen=True, slots=True)

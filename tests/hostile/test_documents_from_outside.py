@@ -69,7 +69,7 @@ def test_what_is_too_much_is_refused_at_once_with_file_and_line(desk: Desk, wher
     assert said.code == 1
     assert words in said.stderr
     assert name in said.stderr
-    assert "mistake in gridcwl" not in said.stderr
+    assert "internal error" not in said.stderr
 
 
 def test_a_large_json_input_object_that_is_nested_too_deeply_is_refused_with_its_line(desk: Desk):

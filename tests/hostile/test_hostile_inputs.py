@@ -63,7 +63,7 @@ def test_what_no_file_can_be_is_refused_with_the_reason_and_the_place(
     assert said.code == 1
     assert message in said.stderr
     assert "in.json:1:" in said.stderr
-    assert "mistake in gridcwl" not in said.stderr
+    assert "internal error" not in said.stderr
     assert not desk.outdir.exists()
 
 

@@ -25,7 +25,7 @@ def test_what_the_process_of_diracs_local_mode_must_not_send_ends_the_run(line):
 
     server._listen()
 
-    assert "sent what cannot be understood" in server._unable
+    assert "sent an invalid message" in server._unable
 
 
 def test_a_standard_input_that_cannot_be_read_is_an_error_of_the_job():

@@ -126,5 +126,5 @@ def test_metadata_of_a_dataset_in_rucio_do_not_lead_out_of_it(
     ended = grid.run(COUNT, {"d": remote("Directory", dataset)})
     assert ended.code == 1
     assert f"A path in the Rucio metadata of {grid.scope}:{name} is refused" in ended.stderr
-    assert "mistake in gridcwl" not in ended.stderr
+    assert "internal error" not in ended.stderr
     assert not list(desk.folder.parent.rglob("victim"))

@@ -47,7 +47,7 @@ def nothing_happened(desk: Desk) -> bool:
 
 
 def refused(said: Said) -> bool:
-    return said.code == 1 and "Traceback" not in said.stderr and "mistake in gridcwl" not in said.stderr
+    return said.code == 1 and "Traceback" not in said.stderr and "internal error" not in said.stderr
 
 
 def secret(desk: Desk) -> str:

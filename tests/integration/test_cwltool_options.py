@@ -164,7 +164,7 @@ def test_what_is_refused_is_refused_with_a_sentence(option: str) -> None:
     for words in ([option, "x", "t.cwl"], [f"{option}=x", "t.cwl"]):
         said = gridcwl(*words)
         assert said.code == 2
-        assert said.stderr.startswith(f"gridcwl: gridcwl does not take {option}: ")
+        assert said.stderr.startswith(f"gridcwl: gridcwl does not support {option}: ")
 
 
 def test_rdf_is_that_of_cwltool(desk: Desk) -> None:

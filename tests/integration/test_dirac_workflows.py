@@ -142,7 +142,7 @@ def test_a_detached_run_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clien
     words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]
     said = grid.gridcwl("--detach", *words)
     assert said.returncode == 0, said.stderr
-    assert "goes on without this terminal" in said.stderr
+    assert "is detached, with" in said.stderr
     assert json.loads(grid.gridcwl("status", "--json", "last").stdout)["state"] == "detached"
     assert len(jobs_at_dirac(dirac_clients, grid.run)) == 2
     attached = grid.gridcwl("attach", "last")

@@ -121,6 +121,6 @@ def test_a_failure_is_told_above_the_table(desk: Desk) -> None:
     code, shown = on_terminal("--no-container", desk.write("w.cwl", SHARDS), desk.write("in.yml", "ns: [2]\n"))
     assert code == 1
     lines = [line.rstrip() for line in shown.splitlines()]
-    at = lines.index("---- stderr of pick[0] (its end)")
+    at = lines.index("---- stderr of pick[0] (last line)")
     assert lines[at + 1 : at + 4] == ["I am 2", "----", "gridcwl: pick[0] failed: The tool ended with exit code 1."]
     assert re.search(r"^pick +0 of 1 +1$", shown, re.M)

@@ -118,17 +118,20 @@ def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--site", "A"], "--site is for --backend dirac or --backend diracx; with --backend local nothing reads it"),
-        (["--tag=A"], "--tag is for --backend dirac"),
-        (["--lifetime", "3"], "--lifetime is for --store rucio; with --store local nothing reads it"),
-        (["--cache", "rucio"], "--cache is for --store rucio"),
-        (["--pack", "5"], "--pack is for --backend dirac"),
-        (["--detach"], "--detach is for --backend dirac"),
-        (["--no-download"], "--no-download is for --store rucio"),
-        (["--backend", "dirac", "--podman"], "--podman is for --backend local; with --backend dirac nothing reads it"),
-        (["--backend", "diracx", "--max-jobs", "3"], "--max-jobs is for --backend local"),
-        (["--backend", "diracx", "--custom-net", "x"], "--custom-net is for --backend local"),
-        (["--retry-all"], "--retry-all is for --retries N"),
+        (["--site", "A"], "--site requires --backend dirac or --backend diracx; it has no effect with --backend local"),
+        (["--tag=A"], "--tag requires --backend dirac"),
+        (["--lifetime", "3"], "--lifetime requires --store rucio; it has no effect with --store local"),
+        (["--cache", "rucio"], "--cache requires --store rucio"),
+        (["--pack", "5"], "--pack requires --backend dirac"),
+        (["--detach"], "--detach requires --backend dirac"),
+        (["--no-download"], "--no-download requires --store rucio"),
+        (
+            ["--backend", "dirac", "--podman"],
+            "--podman requires --backend local; it has no effect with --backend dirac",
+        ),
+        (["--backend", "diracx", "--max-jobs", "3"], "--max-jobs requires --backend local"),
+        (["--backend", "diracx", "--custom-net", "x"], "--custom-net requires --backend local"),
+        (["--retry-all"], "--retry-all has no effect without --retries"),
     ],
 )
 def test_options_that_nothing_reads_are_refused(echo: str, words: list[str], said: str) -> None:

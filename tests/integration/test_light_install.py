@@ -58,7 +58,7 @@ def test_a_command_without_its_extra_says_which_one_to_install(light, packages, 
     said = light(packages, *words)
     assert said.returncode == 1
     assert f"which is not installed\npip install 'gridcwl[{extra}]'" in said.stderr
-    assert "mistake in gridcwl" not in said.stderr
+    assert "internal error" not in said.stderr
     assert "resume" not in said.stderr, "nothing ran, so there is nothing to resume"
 
 

@@ -66,7 +66,7 @@ def test_a_file_of_the_user_is_not_replaced_and_no_job_runs(desk: Desk) -> None:
     mine = put(desk, "o.txt", "mine")
     touching = WORD | {"baseCommand": ["sh", "-c", f"touch {desk.folder}/ran"]}
     said = refused(run(desk, touching, "--word", "x"))
-    assert f"{mine} cannot be put in place: it was there before, and gridcwl did not write it" in said
+    assert f"{mine} cannot be put in place: it existed before, and gridcwl did not write it" in said
     assert mine.read_text() == "mine"
     assert not (desk.folder / "ran").exists()
 
@@ -125,7 +125,7 @@ def test_failed_shards_are_null_and_the_files_of_the_others_stay_with_the_run(de
     document = desk.write("doc.cwl", WORDS)
     said = gridcwl("--no-container", "--on-error=continue", "--outdir", desk.outdir, document, *_each("good", "bad"))
     assert said.code == 1
-    assert "nothing was put into" in said.stderr
+    assert "Nothing was published to" in said.stderr
     assert not desk.outdir.exists()
     good, bad = said.outputs["o"]
     assert Path(good["path"]).read_text() == "good\n"
@@ -204,7 +204,7 @@ def test_a_second_run_that_is_to_write_the_same_names_is_refused_before_it_begin
     inner = desk.write("doc.cwl", WORD)
     assert run(desk, WORD | nested(desk, inner, "--word=inner"), "--word=x", name="outer.cwl").code == 0
     assert (desk.folder / "code").read_text() == "1\n"
-    assert "which is at work, writes to the same name" in (desk.folder / "said").read_text()
+    assert "which is active, writes to the same name" in (desk.folder / "said").read_text()
     assert (desk.outdir / "o.txt").read_text() == "outer\n"
 
 
@@ -213,7 +213,7 @@ def test_what_another_run_has_published_meanwhile_is_not_replaced(desk: Desk) ->
     said = run(
         desk, NAMED | nested(desk, inner, "--word=inner", "--name=q.txt"), "--word=x", "--name=q.txt", name="o.cwl"
     )
-    assert "has put it there since this run began" in refused(said)
+    assert "wrote it after this run started" in refused(said)
     assert (desk.outdir / "q.txt").read_text() == "inner\n"
 
 
@@ -229,4 +229,4 @@ def test_a_plan_names_what_is_in_the_way(desk: Desk) -> None:
     mine = put(desk, "o.txt", "mine")
     said = gridcwl("plan", "--no-container", "--outdir", desk.outdir, desk.write("doc.cwl", WORD), "--word", "x")
     assert said.code == 1
-    assert f"conflict     The output {mine} cannot be put in place: it was there before" in said.stdout
+    assert f"conflict     The output {mine} cannot be put in place: it existed before" in said.stdout

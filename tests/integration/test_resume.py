@@ -170,7 +170,7 @@ def test_a_run_that_goes_on_is_not_resumed_twice(desk):
     client.until(lambda: sum(desk.starts().values()) > 0)
     refused = desk.gridcwl("resume", "last")
     assert refused.code == 1
-    assert "still going on" in refused.stderr
+    assert "still active" in refused.stderr
     desk.open("all")
     assert client.end().code == 0
 

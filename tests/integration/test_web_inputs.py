@@ -97,7 +97,7 @@ def test_a_file_that_changed_is_downloaded_again(desk: Desk, site: Site) -> None
 def test_a_missing_file_is_told_before_anything_runs(desk: Desk, site: Site) -> None:
     said = run(desk, f"{site.url}/none.txt")
     assert said.code == 1
-    assert f"The File {site.url}/none.txt cannot be downloaded: the server says 404 Not Found" in said.stderr
+    assert f"The File {site.url}/none.txt cannot be downloaded: the server answered 404 Not Found" in said.stderr
     assert not list((desk.folder / "state").glob("runs/*"))
 
 

@@ -38,7 +38,7 @@ _FOLDER = f"my documents + dätå/{'long name ' * 8}!"
 _NOISE = re.compile(
     r"""\b(CommentedMap|CommentedSeq|dict|NoneType|ValidationException|WorkflowException|Traceback|TypeError:|KeyError
     |AttributeError|ValueError|IndexError|AssertionError)\b
-    |[0-9a-f]{8}-[0-9a-f]{4}-|_:|<[\w.]+\sobject|file://|\[Errno|mistake\sin\sgridcwl|\{cwl_version\}|https://w3id""",
+    |[0-9a-f]{8}-[0-9a-f]{4}-|_:|<[\w.]+\sobject|file://|\[Errno|internal\serror|\{cwl_version\}|https://w3id""",
     re.VERBOSE,
 )
 

@@ -42,47 +42,45 @@ def _parser() -> argparse.ArgumentParser:
         if run:
             made.add_argument("run", metavar="RUN", help=_RUN)
         if json:
-            made.add_argument("--json", action="store_true", help="for machines")
+            made.add_argument("--json", action="store_true", help="print JSON")
         add_state_dir(made)
         made.set_defaults(act=act)
         return made
 
-    runs = command("runs", run_list.runs, "list the runs that are kept, the latest first", run=False)
+    runs = command("runs", run_list.runs, "list the recorded runs, latest first", run=False)
     run_list.add_filters(runs)
     runs.add_argument("--since", metavar="WHEN", help="only runs started since then: 2d, 12h, 2026-11-23")
     runs.add_argument("--limit", type=int, metavar="N", help="at most N runs; 0 for all (default: 20 on a terminal)")
-    command("status", showing.status, "how a run stands: its steps, attempts and failures")
-    logs = command(
-        "logs", run_logs.logs, "what the tools of a run wrote to stdout and stderr, failed ones first", json=False
-    )
+    command("status", showing.status, "status of a run: its steps, attempts and failures")
+    logs = command("logs", run_logs.logs, "stdout and stderr of a run's tools, failed ones first", json=False)
     logs.add_argument("step", nargs="?", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
-    logs.add_argument("--follow", "-f", action="store_true", help="print what running jobs write, until the run ends")
+    logs.add_argument("--follow", "-f", action="store_true", help="print the output of running jobs until the run ends")
     explain = command("explain", showing.explain, "why a step's jobs ran again, or where their results came from")
     explain.add_argument("step", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
     explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
     for name, text in (
-        ("resume", "go on with a run that was stopped, killed, or failed"),
-        ("attach", "go on with a run that was detached: its jobs are at DIRAC"),
+        ("resume", "resume a run that was stopped or killed, or that failed"),
+        ("attach", "attach to a detached run, whose jobs are at DIRAC"),
     ):
         resume = command(name, _resume, text, json=False)
-        resume.add_argument("--outdir", help="final outputs go there instead")
+        resume.add_argument("--outdir", help="another directory for final outputs")
         output_options.add_outputs(resume)
         resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
-        resume.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed")
+        resume.add_argument("--on-error", choices=("stop", "continue"), help="what to do after a job failed")
         add_retries(resume)
         output_options.add_resources(resume)
         add_engines(resume.add_mutually_exclusive_group())
         resume.set_defaults(containers=None)
         add_loudness(resume)
-    command("cancel", _cancel, "stop a run that goes on in another terminal, or was detached", json=False)
-    sites = command("sites", grid_commands.sites, "what each site of DIRAC offers", run=False)
-    sites.add_argument("--backend", choices=("dirac", "diracx"), help="whom to ask (default: what is configured)")
+    command("cancel", _cancel, "stop a run that is active in another terminal or detached", json=False)
+    sites = command("sites", grid_commands.sites, "list DIRAC's sites and their resources", run=False)
+    sites.add_argument("--backend", choices=("dirac", "diracx"), help="service to query (default: the configured one)")
     command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
     document_commands.add(command)
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )
-    data.add_argument("--files", action="store_true", help="each file, too")
+    data.add_argument("--files", action="store_true", help="list each file")
     remove = command(
         "rm",
         run_list.remove,

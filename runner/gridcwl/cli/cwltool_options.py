@@ -62,7 +62,7 @@ def add_how_printed(group: argparse._ArgumentGroup) -> None:
         "--relative-deps",
         choices=("primary", "cwd"),
         default="primary",
-        help="paths of --print-deps count from the document or from here (default: primary)",
+        help="paths of --print-deps are relative to the document or to this directory (default: primary)",
     )
     group.add_argument("--rdf-serializer", metavar="FORMAT", default="turtle", help="turtle (default), n3, nt or xml")
 
@@ -71,7 +71,7 @@ def add_containers(group: argparse._ArgumentGroup) -> None:
     """Add the options for containers."""
     group.add_argument("--user-space-docker-cmd", metavar="CMD", help="run containers with this udocker")
     pulls = group.add_mutually_exclusive_group()
-    pulls.add_argument("--force-docker-pull", action="store_true", help="pull images also if they are there")
+    pulls.add_argument("--force-docker-pull", action="store_true", help="pull images even if they are present")
     pulls.add_argument("--disable-pull", dest="pull", action="store_false", default=True, help="do not pull images")
     pulls.add_argument("--enable-pull", dest="pull", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--custom-net", metavar="NET", help="network of containers that may use one")
@@ -80,17 +80,17 @@ def add_containers(group: argparse._ArgumentGroup) -> None:
     keep = group.add_mutually_exclusive_group()
     keep.add_argument("--leave-container", dest="rm_container", action="store_false", help="do not remove containers")
     keep.add_argument("--rm-container", dest="rm_container", action="store_true", default=True, help=argparse.SUPPRESS)
-    group.add_argument("--cidfile-dir", metavar="DIR", help="write the ids of containers into files there")
-    group.add_argument("--cidfile-prefix", metavar="PREFIX", help="how the names of these files begin")
+    group.add_argument("--cidfile-dir", metavar="DIR", help="directory for files with the ids of containers")
+    group.add_argument("--cidfile-prefix", metavar="PREFIX", help="prefix of the names of these files")
     group.add_argument("--record-container-id", action="store_true", help=argparse.SUPPRESS)
     group.add_argument(
-        "--singularity-sandbox-path", metavar="DIR", help="where unpacked images are (singularity, apptainer)"
+        "--singularity-sandbox-path", metavar="DIR", help="directory of unpacked images (singularity, apptainer)"
     )
 
 
 def add_results(group: argparse._ArgumentGroup) -> None:
     """Add the options for what jobs leave."""
-    group.add_argument("--log-dir", metavar="DIR", help="copy what tools wrote to stdout and stderr there")
+    group.add_argument("--log-dir", metavar="DIR", help="copy stdout and stderr of tools to this directory")
     sums = group.add_mutually_exclusive_group()
     sums.add_argument(
         "--no-compute-checksum", dest="checksums", action="store_false", help="print output objects without checksums"
@@ -113,7 +113,9 @@ def add_reading(group: argparse._ArgumentGroup) -> None:
         "--enable-ga4gh-tool-registry", dest="registry", action="store_true", default=True, help=argparse.SUPPRESS
     )
     cache = group.add_mutually_exclusive_group()
-    cache.add_argument("--no-doc-cache", dest="doc_cache", action="store_false", help="keep no documents from the web")
+    cache.add_argument(
+        "--no-doc-cache", dest="doc_cache", action="store_false", help="do not cache documents from the web"
+    )
     cache.add_argument("--doc-cache", dest="doc_cache", action="store_true", default=True, help=argparse.SUPPRESS)
     group.add_argument("--fast-parser", action="store_true", help=argparse.SUPPRESS)  # the same result, here too
 

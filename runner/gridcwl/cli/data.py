@@ -56,7 +56,7 @@ def let_go(folder: Any) -> None:
 
     with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
         count = asyncio.run(let_go_of(history, folder.run, client))
-    print(f"{folder.run}: {count} dataset(s) between its steps may go from Rucio; its outputs stay", file=sys.stderr)
+    print(f"{folder.run}: {count} intermediate dataset(s) may be deleted by Rucio; outputs are kept", file=sys.stderr)
 
 
 def _show(about: DataReport, *, files: bool) -> None:

@@ -311,11 +311,15 @@ def shown_command(job: Job) -> str:
     return text if len(text) <= _LONGEST_COMMAND else f"{text[:_LONGEST_COMMAND]} ... ({len(job.command)} words)"
 
 
+def _last(lines: int) -> str:
+    return "last line" if lines == 1 else f"last {lines} lines"
+
+
 def failure_text(failure: JobFailure, default_container: str | None = None) -> str:
     """A failed job as a person wants it: the tool's own words first."""
     job, result = failure.job, failure.result
     stream, words = last_words(result)
-    lines = [f"---- {stream} of {job.name} (its end)", words, "----"] if words else []
+    lines = [f"---- {stream} of {job.name} ({_last(len(words.splitlines()))})", words, "----"] if words else []
     lines.append(f"gridcwl: {failure.error.message}")
     remedy = _remedy(failure, default_container)
     if remedy:
@@ -331,7 +335,7 @@ def failure_text(failure: JobFailure, default_container: str | None = None) -> s
 
 
 def last_words(result: JobResult) -> tuple[str, str]:
-    """The end of the tool's stderr, or of its stdout if it said nothing there: many programs complain on stdout."""
+    """The end of the tool's stderr, or of its stdout if it wrote nothing there: many programs complain on stdout."""
     if result.stderr_tail.strip():
         return "stderr", result.stderr_tail.rstrip("\n")
     if result.outcome is Outcome.SUCCESS or not result.stdout_log:
@@ -358,7 +362,7 @@ def _remedy(failure: JobFailure, default_container: str | None = None) -> str:
     reason = failure.result.reason
     if failure.result.outcome is Outcome.OUT_OF_MEMORY:
         had = f"{failure.job.resources.ram_mib:g} MiB"
-        return f"It had {had}. Give it more: gridcwl resume {failure.job.run} --retry-memory 2 (or --set, or ramMin)."
+        return f"It had {had}. Increase it: gridcwl resume {failure.job.run} --retry-memory 2 (or --set, or ramMin)."
     if failure.job.image is None or failure.result.exit_code is not None:
         return ""
     if _is_of_the_image(failure):

@@ -23,12 +23,12 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         choices=("wms", "local"),
         help="local: DIRAC's own local mode, with no server and no certificate (default: wms)",
     )
-    group.add_argument("--site", action="append", metavar="SITE", help="run jobs only there; may be given again")
-    group.add_argument("--ban-site", action="append", metavar="SITE", help="run no jobs there; may be given again")
-    group.add_argument("--tag", action="append", metavar="TAG", help="what sites have to offer; may be given again")
-    group.add_argument("--platform", metavar="NAME", help="as DIRAC's configuration calls it")
-    group.add_argument("--priority", type=int, metavar="N", help="among your own jobs, 0 to 10")
-    group.add_argument("--job-type", metavar="NAME", help="as the server knows it (default: User)")
+    group.add_argument("--site", action="append", metavar="SITE", help="run jobs only at this site; may be repeated")
+    group.add_argument("--ban-site", action="append", metavar="SITE", help="run no jobs at this site; may be repeated")
+    group.add_argument("--tag", action="append", metavar="TAG", help="tag that sites must offer; may be repeated")
+    group.add_argument("--platform", metavar="NAME", help="platform, as named in DIRAC's configuration")
+    group.add_argument("--priority", type=int, metavar="N", help="priority among your own jobs, 0 to 10")
+    group.add_argument("--job-type", metavar="NAME", help="job type that the server accepts (default: User)")
     group.add_argument("--cpu-time", type=int, metavar="S", help="for tools without a ToolTimeLimit")
     group.add_argument("--placement", metavar="FILE", help="YAML: the fields of gridcwl:Placement by step name")
     group.add_argument(
@@ -41,7 +41,7 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="N shards in one DIRAC job, or auto (default 1); as --pack N",
     )
-    group.add_argument("--detach", action="store_true", help="submit what is ready and leave; gridcwl attach goes on")
+    group.add_argument("--detach", action="store_true", help="submit ready jobs and exit; gridcwl attach resumes")
 
 
 def is_pack(text: str) -> bool:
@@ -89,8 +89,8 @@ def _mode(given: argparse.Namespace, config: Config, backend: str) -> Mode:
     mode: Mode = given.dirac_mode or config.dirac.mode or "wms"
     if mode == "local" and given.detach:
         raise ConfigError(
-            "Jobs in DIRAC's local mode end with gridcwl: --detach has nothing to leave them to",
-            remedy="Leave --detach out, or go to the grid: --dirac-mode wms.",
+            "Jobs in DIRAC's local mode end with gridcwl, so they cannot be detached",
+            remedy="Omit --detach, or use a DIRAC server: --dirac-mode wms.",
         )
     return mode
 
@@ -122,7 +122,7 @@ def _placements(name: str) -> dict[str, dict[str, Any]]:
     if not isinstance(written, dict) or not all(isinstance(about, dict) for about in written.values()):
         raise ConfigError(
             f"The placement file {name} has to be a table of steps",
-            remedy="As in:\n  align/sort:\n    sites: [LCG.Lyon.fr]\n    priority: 5",
+            remedy="For example:\n  align/sort:\n    sites: [LCG.Lyon.fr]\n    priority: 5",
         )
     for step, about in written.items():
         placement_of(step, about)

@@ -78,7 +78,7 @@ def _python() -> Finding:
 
 def _node(config: Config) -> Finding:
     if config.javascript is False:
-        return Finding("node", "unused", "not needed: JavaScript is switched off")
+        return Finding("node", "unused", "not needed: JavaScript is disabled")
     path = shutil.which("node") or shutil.which("nodejs")
     if path is None:
         return Finding(
@@ -266,7 +266,7 @@ def _certificate() -> Finding:
     given = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"  # noqa: S108
     if not Path(given).is_file():
         if "X509_USER_PROXY" in os.environ:
-            return Finding(name, "error", f"X509_USER_PROXY names {given}, which is not there", "voms-proxy-init")
+            return Finding(name, "error", f"X509_USER_PROXY names {given}, which does not exist", "voms-proxy-init")
         return Finding(name, "unused", "none")
     said = _output(["openssl", "x509", "-noout", "-enddate", "-in", given])
     try:
@@ -313,7 +313,7 @@ def _clocks() -> Iterator[Finding]:
         offset = clock_offset(url)
         check = f"clock ({name})"
         if offset is None:
-            yield Finding(check, "warning", f"{url} does not say the time", "Check the network and the URL.")
+            yield Finding(check, "warning", f"{url} reports no time", "Check the network and the URL.")
             continue
         size = abs(offset)
         text = f"{size:.0f} s {'behind' if offset > 0 else 'ahead of'} the server" if size >= 2 else "as the server's"

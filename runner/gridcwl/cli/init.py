@@ -35,7 +35,7 @@ def init(given: argparse.Namespace) -> int:
     if there and not given.force:
         raise ConfigError(
             f"{', '.join(there)} exist{'s' if len(there) == 1 else ''} already",
-            remedy="Choose another --name, go to another folder, or replace with --force.",
+            remedy="Choose another --name, change to another directory, or replace with --force.",
         )
     for name, text in files.items():
         Path(name).write_text(text, "utf-8")

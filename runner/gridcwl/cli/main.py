@@ -70,8 +70,8 @@ def _not_installed(error: ModuleNotFoundError) -> int:
 
 
 def _our_mistake(error: Exception) -> int:
-    print(f"gridcwl: this is a mistake in gridcwl itself: {type(error).__name__}: {error}", file=sys.stderr)
-    print("Run again with --debug and report what it prints.", file=sys.stderr)
+    print(f"gridcwl: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    print("Run again with --debug and report the output.", file=sys.stderr)
     return EXIT_FAILURE
 
 

@@ -13,10 +13,10 @@ from gridcwl import __version__
 
 _WIDTH = 78
 _EXIT = (
-    ("0", "the run succeeded, or the command did what was asked"),
-    ("1", "a job failed, or something was wrong; stderr says what"),
-    ("2", "an option or argument was not understood"),
-    ("33", "the document asks for something that gridcwl does not support"),
+    ("0", "the run or the command succeeded"),
+    ("1", "a job failed, or an error was reported on stderr"),
+    ("2", "invalid option or argument"),
+    ("33", "the document requires a feature that gridcwl does not support"),
     ("130, 143", "stopped by Ctrl-C, or by SIGTERM; gridcwl resume continues"),
 )
 _FILES = (
@@ -27,7 +27,7 @@ _FILES = (
 _ENVIRONMENT = (
     ("GRIDCWL_STATE_DIR, GRIDCWL_CACHE_DIR", "other folders for runs and for caches"),
     ("GRIDCWL_ENGINE, GRIDCWL_MAX_JOBS ...", "each setting of the configuration file, in capitals"),
-    ("TMPDIR", "where working folders are made"),
+    ("TMPDIR", "directory for working folders"),
     ("DOCKER_HOST", "the Docker engine to use"),
     ("DIRACSYSCONFIG, DIRACX_URL, RUCIO_CONFIG, X509_USER_PROXY", "as DIRAC's and Rucio's own clients read them"),
 )
@@ -61,7 +61,7 @@ def _lines() -> Iterator[str]:
     made = date.fromtimestamp(Path(commands.__file__).stat().st_mtime)
     yield f'.TH GRIDCWL 1 "{made}" "gridcwl {_text(__version__)}" "User Commands"'
     yield ".SH NAME"
-    yield r"gridcwl \- run CWL workflows, every step a job: in containers here, or on the DIRAC grid"
+    yield r"gridcwl \- run CWL workflows, every step a job: in local containers or on the DIRAC grid"
     yield ".SH SYNOPSIS"
     yield r".B gridcwl"
     yield r"[\fIOPTIONS\fR] \fIDOCUMENT\fR [\fIINPUTS\fR]"

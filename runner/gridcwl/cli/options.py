@@ -19,16 +19,15 @@ Inputs come from a YAML or JSON file, from options made from the document's own
 inputs, or from both:
   gridcwl tool.cwl --help      lists them
   gridcwl tool.cwl --name value
-The options above may stand before or after DOCUMENT. Behind it, an option that
-is called as one of the document's inputs is that input.
+The options above may stand before or after DOCUMENT. After it, an option with
+the name of one of the document's inputs sets that input.
 
-Runs are kept, and go on after whatever stopped them; gridcwl COMMAND --help
-says more:
+Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
   gridcwl resume RUN | attach RUN | cancel RUN | rm RUN
   gridcwl init -- COMMAND | lint DOCUMENT
   gridcwl sites | doctor | completion SHELL | man
-What would be done, and where:
+To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
 """
 
@@ -93,7 +92,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     local_mode = grid.server == "dirac-local"
     owners.check(parser, words, backend="dirac-local" if local_mode else grid.backend, store=store.store)
     if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
-        raise UsageError("--retry-all is for --retries N; without retries nothing reads it", remedy="Give --retries 2.")
+        raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
     return Options(
         document=document,
         words=behind,
@@ -191,28 +190,30 @@ def _parser() -> Parser:
         epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"gridcwl {__version__}")
-    _add_places(parser.add_argument_group("where things go"))
-    _add_display(parser.add_argument_group("what is shown"))
-    _add_instead(parser.add_argument_group("instead of running"))
-    cwltool_options.add_parts(parser.add_argument_group("which part runs"))
-    _add_jobs(parser.add_argument_group("how jobs run"))
-    cwltool_options.add_containers(parser.add_argument_group("how containers run"))
-    grid_options.add_grid(parser.add_argument_group("where jobs run"))
-    store_options.add_store(parser.add_argument_group("where files live"))
-    _add_document(parser.add_argument_group("how the document is read"))
+    _add_places(parser.add_argument_group("directories"))
+    _add_display(parser.add_argument_group("display"))
+    _add_instead(parser.add_argument_group("instead of running the document"))
+    cwltool_options.add_parts(parser.add_argument_group("running a part of a workflow"))
+    _add_jobs(parser.add_argument_group("jobs"))
+    cwltool_options.add_containers(parser.add_argument_group("containers"))
+    grid_options.add_grid(parser.add_argument_group("backend"))
+    store_options.add_store(parser.add_argument_group("storage"))
+    _add_document(parser.add_argument_group("loading the document"))
     cwltool_options.add_refused(parser)
     return parser
 
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--outdir", default=".", help="final outputs go here (default: the current directory)")
-    group.add_argument("--basedir", help="relative paths given as options count from here")
+    group.add_argument("--outdir", default=".", help="directory for final outputs (default: the current directory)")
+    group.add_argument("--basedir", help="base directory of relative paths given as options")
     group.add_argument("--tmpdir-prefix", help="path prefix of the run's working folder (default: $TMPDIR/gridcwl-)")
     group.add_argument("--tmp-outdir-prefix", help=argparse.SUPPRESS)
     output_options.add_outputs(group)
     output_options.add_ways(group)
     add_state_dir(group)
-    group.add_argument("--run-name", metavar="NAME", help="a name for the run: status, logs, resume and so on take it")
+    group.add_argument(
+        "--run-name", metavar="NAME", help="name of the run, for status, logs, resume and other commands"
+    )
     group.add_argument(
         "--cache",
         action=OptionalWord,
@@ -220,21 +221,23 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
         metavar="rucio",
         takes=lambda word: word == "rucio",
         alone=("cache", True),
-        help="take results of other runs, keep ours for them; --cache rucio: by Rucio",
+        help="reuse results of other runs, and save new ones; --cache rucio: shared through Rucio",
     )
     group.set_defaults(cache=None)
-    group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration says so")
+    group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration enables it")
     group.add_argument("--cachedir", metavar="DIR", help="like --cache, with the results in DIR")
     group.add_argument("--leave-tmpdir", action="store_true", help="keep the working folder")
     group.add_argument("--rm-tmpdir", dest="leave_tmpdir", action="store_false", help=argparse.SUPPRESS)
-    group.add_argument("--write-summary", "-w", metavar="FILE", help="write the output object there, not to stdout")
+    group.add_argument(
+        "--write-summary", "-w", metavar="FILE", help="write the output object to this file, not to stdout"
+    )
 
 
 def _add_display(group: argparse._ArgumentGroup) -> None:
     add_loudness(group)
     group.add_argument("--js-console", action="store_true", help="show console.log of JavaScript expressions")
     group.add_argument("--no-warnings", action="store_true", help="as --quiet")
-    group.add_argument("--timestamps", action="store_true", help="begin each message with the time")
+    group.add_argument("--timestamps", action="store_true", help="prefix each message with the time")
     group.add_argument("--disable-color", "--no-color", dest="color", action="store_false", help="no colors")
     group.add_argument("--enable-color", dest="color", action="store_true", default=True, help=argparse.SUPPRESS)
 
@@ -255,7 +258,7 @@ def _add_instead(group: argparse._ArgumentGroup) -> None:
         type=grid_options.pack,
         takes=grid_options.is_pack,
         alone=("show", "pack"),
-        help="print the document with all that it refers to as one file; --pack N: see --pack-jobs",
+        help="print the document and everything it refers to as one file; --pack N: see --pack-jobs",
     )
     cwltool_options.add_printed(ways)
     cwltool_options.add_how_printed(group)
@@ -267,43 +270,56 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.set_defaults(containers=True)
     group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
     group.add_argument(
-        "--reuse-containers", action="store_true", default=None, help="run job after job in one container (docker)"
+        "--reuse-containers", action="store_true", default=None, help="reuse a container for several jobs (docker)"
     )
     group.add_argument(
-        "--no-reuse-containers", dest="reuse_containers", action="store_false", help="even if the configuration says so"
+        "--no-reuse-containers",
+        dest="reuse_containers",
+        action="store_false",
+        help="even if the configuration enables it",
     )
-    group.add_argument("--parallel", action="store_true", help="as cwltool; jobs always run in parallel here")
+    group.add_argument("--parallel", action="store_true", help="accepted as in cwltool; jobs always run in parallel")
     group.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
     group.add_argument("--parallel-max", dest="max_jobs", type=_count, metavar="N", help="the same; 0 is no limit")
-    group.add_argument("--on-error", choices=("stop", "continue"), help="after a job failed (default: stop)")
-    group.add_argument(
-        "--retries", type=_count, metavar="N", help="try N times more what failed temporarily (default 0)"
-    )
-    group.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
+    group.add_argument("--on-error", choices=("stop", "continue"), help="what to do after a job failed (default: stop)")
+    group.add_argument("--retries", type=_count, metavar="N", help="retry temporary failures up to N times (default 0)")
+    group.add_argument("--retry-all", action="store_true", help="with --retries, retry every failure")
     output_options.add_resources(group)
-    group.add_argument("--strict-memory-limit", action="store_true", help="hold containers to their ramMin")
-    group.add_argument("--strict-cpu-limit", action="store_true", help="hold containers to their coresMin")
+    group.add_argument(
+        "--strict-memory-limit", action="store_true", help="limit the memory of containers to their ramMin"
+    )
+    group.add_argument(
+        "--strict-cpu-limit", action="store_true", help="limit the cores of containers to their coresMin"
+    )
     group.add_argument(
         "--cap-add", action="append", type=_capability, metavar="NAME", help="let containers keep this Linux capability"
     )
     group.add_argument(
         "--pids-limit", type=_count, metavar="N", help="at most N processes in a container (default 4096; 0: no limit)"
     )
-    group.add_argument("--preserve-environment", action="append", metavar="NAME", help="pass on this variable")
-    group.add_argument("--preserve-entire-environment", action="store_true", help="pass on all variables")
-    group.add_argument("--mpi-config-file", metavar="FILE", help="YAML: how MPIRequirement is met (as cwltool)")
+    group.add_argument(
+        "--preserve-environment", action="append", metavar="NAME", help="pass this environment variable to jobs"
+    )
+    group.add_argument(
+        "--preserve-entire-environment", action="store_true", help="pass all environment variables to jobs"
+    )
+    group.add_argument(
+        "--mpi-config-file", metavar="FILE", help="YAML file that configures MPIRequirement (as cwltool)"
+    )
     cwltool_options.add_results(group)
 
 
 def _add_document(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--overrides", metavar="FILE", help="requirements that replace those of the document")
-    group.add_argument("--non-strict", dest="strict", action="store_false", help="let unknown fields pass")
+    group.add_argument("--non-strict", dest="strict", action="store_false", help="accept unknown fields")
     group.add_argument("--strict", dest="strict", action="store_true", default=True, help=argparse.SUPPRESS)
     group.add_argument("--skip-schemas", action="store_true", help="do not load $schemas")
     group.add_argument("--disable-validate", dest="do_validate", action="store_false", help="do not validate")
-    group.add_argument("--relax-path-checks", action="store_true", help="as cwltool; any name is allowed here")
+    group.add_argument("--relax-path-checks", action="store_true", help="accepted as in cwltool; any name is allowed")
     group.add_argument("--enable-dev", action="store_true", help="accept development versions of CWL")
-    group.add_argument("--enable-ext", action="store_true", help="as cwltool; extensions are always on here")
+    group.add_argument(
+        "--enable-ext", action="store_true", help="accepted as in cwltool; extensions are always enabled"
+    )
     group.add_argument(
         "--no-javascript", dest="javascript", action="store_false", help="refuse documents that need JavaScript"
     )
@@ -313,7 +329,7 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
 
 def add_engines(ways: argparse._ActionsContainer) -> None:
     """The options that choose what runs containers."""
-    ways.add_argument("--no-container", dest="containers", action="store_false", help="run the bare commands")
+    ways.add_argument("--no-container", dest="containers", action="store_false", help="run commands without containers")
     for engine in ("docker", "podman", "singularity", "udocker"):
         ways.add_argument(
             f"--{engine}", dest="engine", action="store_const", const=engine, help=f"run containers with {engine}"
@@ -322,7 +338,9 @@ def add_engines(ways: argparse._ActionsContainer) -> None:
 
 def add_state_dir(parser: argparse._ActionsContainer) -> None:
     """The option that says where runs are kept."""
-    parser.add_argument("--state-dir", metavar="DIR", help="runs are kept here (default: the user's state folder)")
+    parser.add_argument(
+        "--state-dir", metavar="DIR", help="directory of run records (default: the user's state folder)"
+    )
 
 
 def add_loudness(parser: argparse._ActionsContainer) -> None:
@@ -334,8 +352,8 @@ def add_loudness(parser: argparse._ActionsContainer) -> None:
 
 def add_retries(parser: argparse._ActionsContainer) -> None:
     """The options that say which failed jobs are tried again."""
-    parser.add_argument("--retries", type=_count, metavar="N", help="try N times more what failed temporarily")
-    parser.add_argument("--retry-all", action="store_true", help="with --retries, whatever the failure")
+    parser.add_argument("--retries", type=_count, metavar="N", help="retry temporary failures up to N times")
+    parser.add_argument("--retry-all", action="store_true", help="with --retries, retry every failure")
 
 
 def _capability(text: str) -> str:

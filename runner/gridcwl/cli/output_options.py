@@ -10,9 +10,11 @@ _SETTING = re.compile(r"(?:(?P<step>[^=]*)\.)?(?P<field>[^.=]+)=(?P<value>.*)", 
 
 def add_outputs(group: argparse._ActionsContainer) -> None:
     """Add those on what may be replaced, and on what a run that failed has made."""
-    group.add_argument("--overwrite", action="store_true", help="replace files that this document did not make")
+    group.add_argument("--overwrite", action="store_true", help="replace files that this document did not write")
     group.add_argument(
-        "--publish-partial", action="store_true", help="if the run fails, put what there is into OUTDIR/partial-RUN"
+        "--publish-partial",
+        action="store_true",
+        help="if the run fails, publish available outputs to OUTDIR/partial-RUN",
     )
 
 
@@ -34,18 +36,18 @@ def add_resources(group: argparse._ActionsContainer) -> None:
         type=_setting,
         action="append",
         metavar="STEP.FIELD=VALUE",
-        help="give the jobs of a step other resources: --set align.ramMin=8000",
+        help="override a resource of a step: --set align.ramMin=8000",
     )
     group.add_argument(
         "--retry-memory",
         type=_factor,
         metavar="FACTOR",
-        help="run jobs that ran out of memory again, with FACTOR times as much",
+        help="run jobs that ran out of memory again with FACTOR times as much",
     )
     group.add_argument(
         "--cap-resources",
         action="store_true",
-        help="give jobs that ask for more cores, memory or GPUs than this machine has what it has",
+        help="limit requests for cores, memory or GPUs to what this machine has",
     )
 
 

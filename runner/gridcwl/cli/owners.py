@@ -87,6 +87,6 @@ def _unread(name: str, owner: Owner, used: str) -> UsageError:
     names = [f"{owner.option} {value}" for value in owner.values if value != "dirac-local"]
     now = "--backend dirac --dirac-mode local" if used == "dirac-local" else f"{owner.option} {used}"
     return UsageError(
-        f"{name} is for {' or '.join(names)}; with {now} nothing reads it",
-        remedy=f"Give {names[0]}, too, or leave {name} out.",
+        f"{name} requires {' or '.join(names)}; it has no effect with {now}",
+        remedy=f"Add {names[0]}, or omit {name}.",
     )

@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             return given, unknown
         word = next((each for each in unknown if each.startswith("-")), None)
         if word is None:
-            self.error(f"{unknown[0]} is one word too many")
+            self.error(f"unexpected argument {unknown[0]}")
         raise self.unknown(word)
 
     def unknown(self, word: str) -> UnknownOption:
@@ -131,7 +131,7 @@ class Refused(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:  # noqa: ARG002
         """Refuse."""
-        raise UsageError(f"gridcwl does not take {option}: {self.why}")
+        raise UsageError(f"gridcwl does not support {option}: {self.why}")
 
 
 def split(parser: Parser, words: Sequence[str]) -> tuple[list[str], str | None, list[str]]:

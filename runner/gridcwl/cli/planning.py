@@ -77,7 +77,7 @@ def _step(
         yield f"  problem    {step.problem}"
     job = step.sample
     if not step.jobs:
-        yield "  known      only what the tool says itself: its inputs come from other steps"
+        yield "  known      only the tool's own requirements: its inputs come from other steps"
     if step.jobs:
         read = [input_bytes(each) for each in step.jobs]
         yield f"  input      {sum(read)} bytes in all, at most {max(read)} for one job"
@@ -139,4 +139,4 @@ def _outputs(options: Options) -> str:
     if options.store.store == "rucio":
         scope = options.store.rucio.scope or "the account's scope"
         return f"Rucio, {scope}, on the storage element of the site where each job runs"
-    return "DIRAC's output sandboxes, and from there this machine: for small files only; --store rucio is for others"
+    return "DIRAC's output sandboxes, then this machine: for small files only; use --store rucio for larger ones"

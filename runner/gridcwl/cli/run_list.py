@@ -35,8 +35,8 @@ def chosen(state_dir: Path, word: str) -> RunFolder:
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Options that say which runs are wanted."""
     parser.add_argument("--status", action="append", choices=STATES, help="only runs in this state; may be repeated")
-    parser.add_argument("--name", metavar="PATTERN", help="only runs with such a name; * and ? stand for anything")
-    parser.add_argument("--document", metavar="PATTERN", help="only runs of such a document, a pattern like NAME's")
+    parser.add_argument("--name", metavar="PATTERN", help="only runs with this name; * and ? are wildcards")
+    parser.add_argument("--document", metavar="PATTERN", help="only runs of this document; * and ? are wildcards")
 
 
 def runs(given: argparse.Namespace) -> int:
@@ -92,9 +92,9 @@ def _of(done: int, shards: int) -> str:
 
 def add_removal(parser: argparse.ArgumentParser) -> None:
     """The options of ``gridcwl rm``."""
-    parser.add_argument("--data", action="store_true", help="in Rucio, too: what lies between the steps, not outputs")
+    parser.add_argument("--data", action="store_true", help="also delete intermediate files in Rucio; outputs are kept")
     parser.add_argument(
-        "--older-than", metavar="AGE", help="all runs that ended so long ago: 30d, 12h; a number alone counts days"
+        "--older-than", metavar="AGE", help="runs that ended at least this long ago: 30d, 12h; a plain number is days"
     )
     add_filters(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
@@ -106,16 +106,16 @@ def remove(given: argparse.Namespace) -> int:
     filtered = given.older_than is not None or given.status or given.name or given.document
     if not given.runs and not filtered:
         raise ConfigError(
-            "rm needs to know which runs", remedy="Name them, or choose them: --older-than 30d, --status failed."
+            "rm needs the runs to remove", remedy="Name them, or choose them: --older-than 30d, --status failed."
         )
     if given.runs and filtered:
-        raise ConfigError("rm takes the names of runs or options that choose them", remedy="Leave out one of both.")
+        raise ConfigError("rm takes the names of runs or options that choose them", remedy="Omit one of them.")
     named = [chosen(given.state_dir, word) for word in given.runs]
     for folder in named:
         _refuse_active(folder)
     folders = list(dict.fromkeys(named)) or _filtered(given)
     if not folders:
-        print("gridcwl: there are no such runs", file=sys.stderr)
+        print("gridcwl: no run matches", file=sys.stderr)
         return 0
     if given.dry_run or not (named or given.yes or not sys.stdin.isatty()):
         freed = _print_removal(folders, given.state_dir)
@@ -134,11 +134,12 @@ def _refuse_active(folder: RunFolder) -> None:
     state = about_folder(folder)["state"]
     if state == "running":
         raise ConfigError(
-            f"The run {folder.run} is still going on", remedy=f"Wait for it, or stop it: gridcwl cancel {folder.run}."
+            f"The run {folder.run} is still active", remedy=f"Wait for it, or stop it: gridcwl cancel {folder.run}."
         )
     if state == "detached":
         raise ConfigError(
-            f"The run {folder.run} is detached, and its jobs go on", remedy=f"Stop them: gridcwl cancel {folder.run}."
+            f"The run {folder.run} is detached, and its jobs are still active",
+            remedy=f"Stop them: gridcwl cancel {folder.run}.",
         )
 
 

@@ -54,8 +54,8 @@ def _run(preparing: AbstractContextManager[PreparedRun]) -> int:
             finished = asyncio.run(_execute(prepared, watcher)) if prepared.finished is None else prepared.finished
         written = print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
         if finished.exit_code:
-            print(f"gridcwl: the run failed; {_where_partial(prepared.kept, options)}", file=sys.stderr)
-            print(f"When the cause is mended, gridcwl resume {prepared.run} goes on.", file=sys.stderr)
+            print(f"gridcwl: Run failed. {_where_partial(prepared.kept, options)}", file=sys.stderr)
+            print(f"Fix the cause, then run: gridcwl resume {prepared.run}", file=sys.stderr)
         if prepared.finished is not None:
             return 0
         return finished.exit_code or (0 if written else EXIT_FAILURE)
@@ -73,12 +73,10 @@ def _where_partial(kept: Kept, options: Options) -> str:
     with closing(History(kept.folder.journal)) as history:
         about = history.meta("partial")
     if not about:
-        return f"nothing was put into {options.outdir}"
+        return f"Nothing was published to {options.outdir}."
     if options.publish_partial:
-        return f"what had ended is in {about['folder']}"
-    return (
-        f"nothing was put into {options.outdir}. What had ended is kept with the run: gridcwl data {kept.run} lists it"
-    )
+        return f"Outputs of finished steps are in {about['folder']}."
+    return f"Nothing was published to {options.outdir}. To list outputs of finished steps: gridcwl data {kept.run}"
 
 
 def _watcher(options: Options) -> PlainWatcher:
@@ -100,7 +98,7 @@ def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> 
             with Path(file).open("wb") as stream:
                 _write_json(outputs, stream)
         except OSError as error:
-            log.error("The output object cannot be written to %s: %s; here it is", file, error.strerror)  # noqa: TRY400
+            log.error("The output object cannot be written to %s: %s; it goes to stdout", file, error.strerror)  # noqa: TRY400
         else:
             return True
     try:

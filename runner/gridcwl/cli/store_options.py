@@ -12,16 +12,26 @@ from gridcwl.stores.rucio.settings import RucioSettings
 
 def add_store(group: argparse._ArgumentGroup) -> None:
     """Add the options."""
-    group.add_argument("--store", choices=("local", "rucio"), help="where files live between jobs (default: local)")
-    group.add_argument("--rucio-scope", metavar="SCOPE", help="outputs go there (default: user.ACCOUNT)")
-    group.add_argument("--rucio-name", metavar="TEMPLATE", help="how names begin (default: {run}/{step})")
-    group.add_argument("--rucio-rse", metavar="EXPRESSION", help="jobs leave outputs on these storage elements")
-    group.add_argument("--lifetime", type=_days, metavar="DAYS", help="how long final outputs are kept (default: ever)")
-    group.add_argument("--copies", type=_copies, metavar="N", help="of final outputs (default: 1)")
-    group.add_argument("--rse-expression", metavar="EXPRESSION", help="where final outputs are kept (default: there)")
-    group.add_argument("--output-dataset", metavar="SCOPE:NAME", help="one dataset for all final files")
     group.add_argument(
-        "--no-download", dest="download", action="store_false", default=None, help="leave final outputs in Rucio only"
+        "--store", choices=("local", "rucio"), help="where files are stored between jobs (default: local)"
+    )
+    group.add_argument("--rucio-scope", metavar="SCOPE", help="scope of outputs (default: user.ACCOUNT)")
+    group.add_argument("--rucio-name", metavar="TEMPLATE", help="prefix of names (default: {run}/{step})")
+    group.add_argument("--rucio-rse", metavar="EXPRESSION", help="storage elements to which jobs write outputs")
+    group.add_argument("--lifetime", type=_days, metavar="DAYS", help="days to keep final outputs (default: forever)")
+    group.add_argument("--copies", type=_copies, metavar="N", help="copies of final outputs (default: 1)")
+    group.add_argument(
+        "--rse-expression",
+        metavar="EXPRESSION",
+        help="storage elements that keep final outputs (default: those of --rucio-rse)",
+    )
+    group.add_argument("--output-dataset", metavar="SCOPE:NAME", help="dataset to which all final files are added")
+    group.add_argument(
+        "--no-download",
+        dest="download",
+        action="store_false",
+        default=None,
+        help="leave final outputs in Rucio, do not download them",
     )
 
 

@@ -64,7 +64,7 @@ def staged_files(
             earlier = targets.setdefault(entry.target, entry)
             if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
                 raise DocumentError(
-                    f"{name} has two inputs that want the same place {entry.target.replace('//', '/')}: "
+                    f"{name} has two inputs with the same path {entry.target.replace('//', '/')}: "
                     f"{_origin(earlier)} and {_origin(entry)}"
                 )
             about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}

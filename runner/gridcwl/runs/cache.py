@@ -95,7 +95,7 @@ class Cache:
                     (key, time.time(), job.run, job.name, to_json(kept)),
                 )
         except (OSError, sqlite3.Error, _NotOurs, GridCWLError) as error:
-            log.warning("The result of %s is not kept for other runs: %s", job.name, error)
+            log.warning("The result of %s is not saved for other runs: %s", job.name, error)
 
     async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
         """Keep these, in a thread: their files may have to be copied."""
@@ -126,7 +126,7 @@ class Cache:
         try:
             result = self._placed(result_from_json(text), job, folder / "out")
         except (OSError, _Damaged, GridCWLError) as error:
-            log.warning("The result of %s that was kept by run %s cannot be taken: %s", job.name, run, error)
+            log.warning("The result of %s that was kept by run %s cannot be reused: %s", job.name, run, error)
             self.drop(key, job)
             return None
         return Cached(run, name, result)

@@ -122,7 +122,7 @@ class Carried:
                     self._refused(job, _failure(result, refused[job.id]))
             for reason in refused.values():
                 raise StoreError(
-                    f"Rucio does not take what an earlier session made: {reason.rstrip('.')}",
+                    f"Rucio does not accept outputs of an earlier session: {reason.rstrip('.')}",
                     remedy="gridcwl resume makes it again, under another name.",
                 )
 

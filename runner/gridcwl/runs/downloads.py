@@ -125,14 +125,12 @@ class Downloads:
                 if answer.status_code == requests.codes.not_modified:
                     return Path(known["path"])
                 if not answer.ok:
-                    raise _refused(url, f"the server says {answer.status_code} {answer.reason}")
+                    raise _refused(url, f"the server answered {answer.status_code} {answer.reason}")
                 return self._keep(url, answer, note)
         except (requests.ConnectionError, requests.Timeout) as error:
             if "path" not in known:
                 raise _refused(url, _reason(error)) from error
-            log.warning(
-                "%s cannot be asked for (%s); what was downloaded earlier is taken", _shown(url), _reason(error)
-            )
+            log.warning("%s is unavailable (%s); the earlier download is used", _shown(url), _reason(error))
             return Path(known["path"])
         except requests.RequestException as error:
             raise _refused(url, _reason(error)) from error

@@ -282,7 +282,7 @@ def _clock(seconds: float) -> str:
 def _why_not(history: History) -> str:
     options = history.meta("options") or {}
     if not options.get("cache"):
-        return "results of other runs are only taken with --cache"
+        return "results of other runs are reused only with --cache"
     return "its tool forbids reuse (WorkReuse), that run kept nothing (--cache), or what it kept was damaged or removed"
 
 

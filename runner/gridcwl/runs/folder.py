@@ -100,7 +100,7 @@ class RunFolder:
                 yield
         except BlockingIOError:
             raise ConfigError(
-                f"The run {self.run} is still going on", remedy=f"Wait for it, or stop it: gridcwl cancel {self.run}."
+                f"The run {self.run} is still active", remedy=f"Wait for it, or stop it: gridcwl cancel {self.run}."
             ) from None
 
     def wait(self) -> None:

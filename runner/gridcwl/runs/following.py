@@ -150,18 +150,18 @@ def stop(folder: RunFolder) -> str:
         session, signals = history.sessions()[-1], history.meta("signals")
     if folder.alive:
         if session.host != socket.gethostname():
-            raise ConfigError(f"The run {folder.run} goes on at {session.host}", remedy="Cancel it there.")
+            raise ConfigError(f"The run {folder.run} is active on {session.host}", remedy="Cancel it on that machine.")
         if signals is False:
             folder.request_cancel()
         elif process_started(session.pid) == session.pid_started:
             os.kill(session.pid, signal.SIGTERM)
         folder.wait()
-        return f"{folder.run} is stopped"
+        return f"{folder.run} was stopped"
     if session.status not in ("running", "detached"):
-        return f"{folder.run} has ended already: {session.status}"
+        return f"{folder.run} has already ended: {session.status}"
     with folder.held():
         stop_leftovers(folder)
         with closing(Journal(folder.journal)) as journal:
             journal.mark_last("cancelled")
     before = "was detached" if session.status == "detached" else "was killed earlier"
-    return f"{folder.run} {before}; what it left running is stopped"
+    return f"{folder.run} {before}; its remaining jobs were stopped"

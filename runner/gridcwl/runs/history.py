@@ -140,7 +140,7 @@ class History:
         if not path.is_file():
             raise JournalError(
                 f"The run {path.parent.name} ended before it began: {path} is not there",
-                remedy="gridcwl rm removes it; start it anew.",
+                remedy="gridcwl rm removes it; start it again.",
             )
         try:
             self._db = connect(path)

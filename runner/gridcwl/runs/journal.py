@@ -385,7 +385,7 @@ def explained(error: Exception, path: Path) -> JournalError:
     if "full" in said or "No space" in said or "disk I/O" in said:
         return JournalError(
             f"The journal {path} cannot be written: {said}",
-            remedy="Free some space there, then go on with gridcwl resume: nothing that was recorded is lost.",
+            remedy="Free some space there, then run gridcwl resume: nothing that was recorded is lost.",
         )
     return JournalError(f"The journal {path} cannot be used: {said}", remedy="Is it damaged, or not yours to write?")
 

@@ -70,7 +70,7 @@ def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
 
 @contextmanager
 def taken_up(folder: RunFolder) -> Iterator[Kept]:
-    """Take up a run whose client has ended: what it left running is stopped first.
+    """Take up a run whose client has ended: its remaining jobs were stopped first.
 
     Raises:
         ConfigError: another client works on it.
@@ -97,7 +97,7 @@ def stop_leftovers(folder: RunFolder) -> None:
 
             stopped = stop_elsewhere(saved_server(history.meta("options")), folder.run)
             if stopped:
-                log.warning("stopped %d job(s) that the run had left at DIRAC", stopped)
+                log.warning("stopped %d job(s) of the run that were still at DIRAC", stopped)
 
 
 def process_started(pid: int) -> float | None:
@@ -202,7 +202,7 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     ):
         stopped += orphans.stop_containers(str(options.get("engine", "docker")), run)
     if stopped:
-        log.warning("stopped %d process(es) or container(s) that the killed client had left running", stopped)
+        log.warning("stopped %d process(es) or container(s) of the killed client", stopped)
 
 
 def _find_results(working: Path, journal: Journal, history: History) -> None:
@@ -230,7 +230,7 @@ def _forget_uploads(folder: Path) -> None:
     if left := left_behind(str(folder)):
         remaining = remove(left)
         if remaining:
-            log.warning("up to %d file(s) that a killed job had put into storage stay there: %s", remaining, left[0])
+            log.warning("up to %d file(s) that a killed job uploaded remain in storage: %s", remaining, left[0])
 
 
 def _success(file: Path) -> JobResult | None:

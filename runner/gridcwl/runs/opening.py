@@ -98,7 +98,7 @@ def placement_of(step: str, about: Mapping[str, Any]) -> Placement:
     for name, value in about.items():
         listed = name in ("sites", "banned", "tags")
         if listed and not isinstance(value, list | tuple):
-            raise ConfigError(f"{name} of the placement of {step} is {value!r}, but takes a list of names")
+            raise ConfigError(f"{name} of the placement of {step} is {value!r}, but must be a list of names")
         change: dict[str, Any] = {known[name]: tuple(value) if listed else value}
         made = replace(made, **change)
     return made

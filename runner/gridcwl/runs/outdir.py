@@ -99,7 +99,7 @@ class OutputFolder:
             other = next(iter(taken.values()))
             raise OutputConflict(
                 _listed(self.path, taken),
-                f"the run {other}, which is at work, writes to the same name",
+                f"the run {other}, which is active, writes to the same name",
                 remedy=f"Wait until {other} has ended, or choose another --outdir.",
             )
 
@@ -177,9 +177,7 @@ class OutputFolder:
                 descriptor = os.open(self._lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 _lock(descriptor, self.path, self.check_stop)
             for run in recover(self.path):
-                log.warning(
-                    "%s: what the run %s had published in part when it was killed is taken back", self.path, run
-                )
+                log.warning("%s: outputs that the run %s had published when it was killed are removed", self.path, run)
             yield
         finally:
             os.close(descriptor)
@@ -204,9 +202,9 @@ class OutputFolder:
         known = self._known(name)
         reason = None
         if known is None:
-            reason = None if self.overwrite else "it was there before, and gridcwl did not write it"
+            reason = None if self.overwrite else "it existed before, and gridcwl did not write it"
         elif known.run != self.run and known.at >= self._began:
-            reason = f"the run {known.run} has put it there since this run began"
+            reason = f"the run {known.run} wrote it after this run started"
         elif known.run == self.run or self.overwrite:
             reason = None
         elif not known.is_untouched(about) and not self._has(name, known.sha1):

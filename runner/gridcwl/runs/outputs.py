@@ -151,7 +151,7 @@ async def partial(
             whole = await carriage.brought(whole, kept.working / "downloaded")
         whole = await _in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
     except GridCWLError as error:
-        log.warning("The outputs of what had ended cannot be put together: %s", error)
+        log.warning("The outputs of finished steps could not be collected: %s", error)
         return outputs
     where = folder.path / f"partial-{kept.run}" if public else kept.working / "partial"
     kept.journal.describe({"partial": whole | {"folder": str(where)} if has_files(whole) else None})

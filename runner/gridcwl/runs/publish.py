@@ -322,7 +322,7 @@ def _may_be_followed(path: Path, publication: _Publication) -> bool:
             remedy="A tool's links may lead to its inputs and outputs only; let it copy the file.",
         )
     if not target.exists():
-        log.warning("%s is a symbolic link to %s, which is not there; it is left out", path.name, target)
+        log.warning("%s is a symbolic link to %s, which does not exist; it is left out", path.name, target)
     return target.exists()
 
 

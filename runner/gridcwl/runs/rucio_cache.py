@@ -69,7 +69,7 @@ class RucioCache:
             try:
                 await self._leave(ready[start : start + CHUNK])
             except RucioProblem as problem:
-                log.warning("Results are not left for others: %s", problem.message)
+                log.warning("Results are not shared with other runs: %s", problem.message)
 
     async def attach_shared(self) -> None:
         """What was taken from others belongs to this run as well, and is kept with it.

@@ -257,7 +257,7 @@ class Run:
             return job
         under_way = self._under_way[job.id]
         if isinstance(known, str):
-            log.info("%s: goes on since an earlier session, as %s", job.name, known)
+            log.info("%s: still active from an earlier session, as %s", job.name, known)
             del self._under_way[job.id]
             job = replace(job, id=known)
             under_way.resolved = replace(under_way.resolved, job=job)

@@ -264,7 +264,7 @@ def saved_request(folder: RunFolder) -> Request:
     with closing(History(folder.journal)) as history:
         saved, cwd = history.meta("options"), history.meta("cwd")
         if saved is None:
-            raise JournalError(f"The run {folder.run} ended before it began", remedy="Start it anew.")
+            raise JournalError(f"The run {folder.run} failed before it started", remedy="Start it again.")
         options = replace(from_plain(saved), state_dir=folder.path.parents[1])
         return Request(options, Path(cwd), history.meta("stdin"))
 
@@ -418,11 +418,11 @@ def _with_remedies(kept: Kept) -> Iterator[None]:
     try:
         yield
     except RunCancelled as error:
-        error.remedy = f"What has ended is kept; gridcwl resume {kept.run} goes on."
+        error.remedy = f"Finished jobs are recorded. To resume: gridcwl resume {kept.run}"
         raise
     except OutputConflict as error:
         error.remedy = (
-            f"Move away what is there and run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
+            f"Move the existing files away, then run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
             f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR"
         )
         if error.replaceable:

@@ -60,7 +60,7 @@ class LocalStore:
         """
         if at != HERE:
             raise StoreError(
-                f"Files of this machine cannot be had at {at}", remedy="Use a store that both can reach (--store)."
+                f"Files of this machine are not available at {at}", remedy="Use a store that both can reach (--store)."
             )
         return StagePlan(tuple((ref.url,) for ref in refs))
 
@@ -216,7 +216,7 @@ def explained(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message, remedy = f"There is no room left in {place}", "Free some space, or choose another --outdir."
+            message, remedy = f"No space is left in {place}", "Free some space, or choose another --outdir."
         elif error.errno in (errno.EACCES, errno.EROFS):
             message, remedy = f"{place} cannot be written to: {error.strerror}", "Choose another --outdir."
         else:

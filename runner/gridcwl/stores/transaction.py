@@ -143,9 +143,9 @@ def refuse_other_kind(final: Path, *, directory: bool) -> None:
         OutputConflict: that is so.
     """
     if directory and os.path.lexists(final) and not final.is_dir():
-        raise OutputConflict(str(final), "there is a file of that name, and a directory has to go there")
+        raise OutputConflict(str(final), "a file of that name is in the place of a directory")
     if not directory and final.is_dir():
-        raise OutputConflict(str(final), "there is a directory of that name, and a file has to go there")
+        raise OutputConflict(str(final), "a directory of that name is in the place of a file")
 
 
 def _staged(new: Path, target: Path) -> tuple[list[str], list[Moved], list[tuple[str, str, list[str]]]]:

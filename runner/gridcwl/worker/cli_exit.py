@@ -52,7 +52,7 @@ def last_words(printed: bytes) -> str:
     """The one line that says why a command failed: the last of those that are not advice."""
     lines = [line.strip() for line in printed.decode("utf-8", "replace").splitlines()]
     kept = [line for line in lines if line and not line.startswith(("See '", "Run '"))]
-    return kept[-1].rstrip(".") if kept else "it said nothing"
+    return kept[-1].rstrip(".") if kept else "it wrote nothing"
 
 
 def _flat(stderr: bytes) -> str:

@@ -148,4 +148,4 @@ def _here(cli: Cli, location: str) -> str:
 
 
 def _nowhere(name: str) -> EngineError:
-    return EngineError(f"The image {name} is not on this machine, and the document does not say where to get it.")
+    return EngineError(f"The image {name} is not on this machine, and the document has no source for it.")

@@ -66,7 +66,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gridcwl-worker", description="Run one gridcwl job on this machine.")
     parser.add_argument("job", help="the job's description, a JSON file")
-    parser.add_argument("--workdir", help="where the job's directories and result.json go (default: beside the job)")
+    parser.add_argument("--workdir", help="where the job's directories and result.json go (default: next to the job)")
     parser.add_argument(
         "--engine",
         choices=("auto", "none", *ENGINES),

@@ -70,7 +70,9 @@ def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
     name = f" {printable(shown(wanted.location))}" if wanted.location else ""
     if not problems:
         problems = ["no replica of it is available"]
-    raise Failure(f"An input{name} cannot be had: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT)
+    raise Failure(
+        f"An input{name} could not be fetched: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT
+    )
 
 
 def nearest_first(sources: Sequence[str], elements: Iterable[Plain], site: str) -> List[str]:

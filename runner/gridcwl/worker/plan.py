@@ -66,7 +66,7 @@ def _checked(target: str) -> str:
 def _merged(one: Plain, other: Plain) -> Plain:
     """One entry for two that name the same place: the same thing, or two directories made empty."""
     if any(one[key] != other[key] for key in ("kind", "sources", "contents")):
-        raise Failure(f"Two different inputs want the same place, {one['target']}.")
+        raise Failure(f"Two different inputs have the same path, {one['target']}.")
     return {**one, "writable": one["writable"] or other["writable"]}
 
 

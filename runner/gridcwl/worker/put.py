@@ -171,7 +171,7 @@ def _put_below(
     try:
         placed = [(upload, url + place_of(scope, upload.name, naming)) for upload in uploads]
     except ValueError:
-        raise Unavailable(f"its way of naming files, {naming}, is not known to this worker") from None
+        raise Unavailable(f"its algorithm for paths, {naming}, is not supported by this worker") from None
     if intentions is None:
         _put_all(way, placed, check, lambda _url: None)
         return

@@ -45,7 +45,7 @@ def drawn(steps, running=None, height=20):
 def test_a_job_that_ran_out_of_memory_says_how_it_gets_more():
     job = replace(JOB, resources=replace(JOB.resources, ram_mib=20))
     text = failure_text(failed("It used more memory than it was given.", job, outcome=Outcome.OUT_OF_MEMORY))
-    assert "It had 20 MiB. Give it more: gridcwl resume r --retry-memory 2" in text
+    assert "It had 20 MiB. Increase it: gridcwl resume r --retry-memory 2" in text
 
 
 def test_above_the_live_table_paths_are_not_broken_into_lines(monkeypatch):
@@ -114,7 +114,7 @@ def test_a_very_long_command_is_cut():
 def test_the_tool_s_own_words_come_first():
     text = failure_text(failed(stderr_tail="no disk\n", stderr_log="/logs/stderr.log"))
     assert text.splitlines() == [
-        "---- stderr of align/sort[3] (its end)",
+        "---- stderr of align/sort[3] (last line)",
         "no disk",
         "----",
         "gridcwl: align/sort[3] failed: The tool ended with exit code 3.",
@@ -127,14 +127,14 @@ def test_the_tool_s_own_words_come_first():
 def test_stdout_is_heard_where_stderr_is_silent(tmp_path):
     (tmp_path / "stdout.log").write_text("".join(f"line {number}\n" for number in range(1000)))
     lines = failure_text(failed(stdout_log=str(tmp_path / "stdout.log"))).splitlines()
-    assert lines[0] == "---- stdout of align/sort[3] (its end)"
+    assert lines[0] == "---- stdout of align/sort[3] (last 20 lines)"
     assert lines[1:21] == [f"line {number}" for number in range(980, 1000)]
 
 
 @pytest.mark.parametrize(
     ("reason", "remedy"),
     [
-        ("The image a:1 cannot be had: no such host.", "Check the name in the tool's DockerRequirement"),
+        ("The image a:1 could not be fetched: no such host.", "Check the name in the tool's DockerRequirement"),
         ("No Docker engine answers at unix:///x: gone.", "choose another engine"),
         ("The container engine podman is not installed on this machine.", "run without containers"),
     ],

@@ -92,14 +92,14 @@ def test_an_empty_folder_has_no_source(bench):
 
 
 def test_two_literals_of_one_name_are_refused(bench):
-    with pytest.raises(DocumentError, match="tool has two inputs that want the same place /gridcwl/out/x"):
+    with pytest.raises(DocumentError, match="tool has two inputs with the same path /gridcwl/out/x"):
         bench.resolve(shell("true", **iwd({"entryname": "x", "entry": "a"}, {"entryname": "x", "entry": "b"})))
 
 
 def test_a_literal_and_a_file_of_one_name_are_refused(bench):
     bench.write("x", "1")
     listing = [{"entryname": "x", "entry": "a"}, "$(inputs.file)"]
-    with pytest.raises(DocumentError, match="want the same place /gridcwl/out/x"):
+    with pytest.raises(DocumentError, match="inputs with the same path /gridcwl/out/x"):
         bench.resolve(tool("true", inputs={"file": "File"}, **iwd(*listing)), "--file=x")
 
 

@@ -53,7 +53,7 @@ def test_arguments_hold_nothing_but_our_script_and_the_part():
 
 @pytest.mark.parametrize("name", ['a"b', "a;b", "{a}", "a%sb", "a\nb", "", " a"])
 def test_names_that_would_be_read_as_something_else_are_refused(name):
-    with pytest.raises(ConfigError, match="cannot be given the name"):
+    with pytest.raises(ConfigError, match="does not accept the name"):
         described(tags=(name,))
 
 

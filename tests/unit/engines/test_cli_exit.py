@@ -56,4 +56,4 @@ def test_the_last_word_is_no_advice():
         last_words(b"pulling\nError: not found.\n\nRun 'docker run --help' for more information\n")
         == "Error: not found"
     )
-    assert last_words(b"") == "it said nothing"
+    assert last_words(b"") == "it wrote nothing"

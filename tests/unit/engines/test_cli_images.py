@@ -72,9 +72,9 @@ def test_udocker_imports_vector_only_not_run_here():
         ("apptainer", {"rootfs": "/r.tar"}, "dockerImport"),
         ("apptainer", {"load": "http://host/i.tar"}, "download"),
         ("udocker", {"file": "FROM x"}, "Dockerfile"),
-        ("docker", {}, "does not say where"),
-        ("apptainer", {}, "does not say where"),
-        ("udocker", {}, "does not say where"),
+        ("docker", {}, "has no source"),
+        ("apptainer", {}, "has no source"),
+        ("udocker", {}, "has no source"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused(kind, image, word):

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, run: str = "run-1", **fields: bool) -> OutputFolder:
 def test_names_that_a_run_at_work_has_claimed_are_refused_to_another(tmp_path: Path) -> None:
     with new_folder(tmp_path / "state", RunId("run-1")).held():
         folder(tmp_path).begin(["a", "b"])
-        with pytest.raises(OutputConflict, match=r"/out/b cannot be put in place: the run run-1, which is at work"):
+        with pytest.raises(OutputConflict, match=r"/out/b cannot be put in place: the run run-1, which is active"):
             folder(tmp_path, "run-2").begin(["b", "c"])
         folder(tmp_path, "run-3").begin(["c"])
 
@@ -34,7 +34,7 @@ def test_names_that_a_run_at_work_has_claimed_are_refused_to_another(tmp_path: P
 def test_overwrite_does_not_let_two_runs_write_the_same_names(tmp_path: Path) -> None:
     with new_folder(tmp_path / "state", RunId("run-1")).held():
         folder(tmp_path).begin(["a"])
-        with pytest.raises(OutputConflict, match="at work"):
+        with pytest.raises(OutputConflict, match="which is active"):
             folder(tmp_path, "run-2", overwrite=True).begin(["a"])
 
 

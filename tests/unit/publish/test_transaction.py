@@ -65,7 +65,7 @@ def test_when_the_nth_rename_fails_everything_is_as_it_was(
     target: Path, monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
     monkeypatch.setattr(os, "replace", breaking(os.replace, n, OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(StoreError, match="no room left"):
+    with pytest.raises(StoreError, match="No space is left"):
         put(target, removing=("kept",))
     assert tree(target) == BEFORE
     assert sorted(path.name for path in target.rglob("*")) == ["a", "b", "d", "kept"]

@@ -270,7 +270,7 @@ def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_
         earlier=lambda: [(lost, result_of(lost))],
         refused=lambda job, result: told.append((job.id, result.outcome)),
     )  # fmt: skip
-    with pytest.raises(StoreError, match=r"does not take what an earlier session made: .*j1-1-1\.a\.txt"):
+    with pytest.raises(StoreError, match=r"does not accept outputs of an earlier session: .*j1-1-1\.a\.txt"):
         asyncio.run(backend.catch_up())
     assert told == [(lost.id, Outcome.PERMANENT_FAILURE)]
 

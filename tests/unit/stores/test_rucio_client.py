@@ -99,7 +99,7 @@ def test_who_is_asked_for_a_log_in_does_not_wait_for_an_answer() -> None:
 
     before = sys.stdin
     client, _ = client_of(Prompting)
-    with pytest.raises(RucioProblem, match="log-in") as raised:
+    with pytest.raises(RucioProblem, match="interactive login") as raised:
         now(client.call("whoami"))
     assert "rucio whoami" in raised.value.remedy
     assert sys.stdin is before
@@ -170,7 +170,7 @@ def test_a_token_that_is_about_to_end_is_replaced_by_a_newer_one_from_its_file(t
 
 def test_a_token_that_has_ended_is_not_tried(tmp_path: Path) -> None:
     client, _ = client_of(lambda: OnToken(-1, tmp_path / "token"))
-    with pytest.raises(RucioProblem, match="has ended") as raised:
+    with pytest.raises(RucioProblem, match="has expired") as raised:
         now(client.call("whoami"))
     assert "resume" in raised.value.remedy
 

@@ -66,10 +66,10 @@ def test_the_configuration_adds_sites_and_ours_comes_first() -> None:
     ("about", "why"),
     [
         ({"availability_write": False}, "may not be written to"),
-        ({"deterministic": False}, "not decided by their names"),
+        ({"deterministic": False}, "not derived from their names"),
         ({"rse_type": "TAPE"}, "tape"),
         ({"protocols": [protocol("gsiftp")]}, "none of its protocols .gsiftp."),
-        ({"lfn2pfn_algorithm": "no_such"}, "its way of naming files, no_such"),
+        ({"lfn2pfn_algorithm": "no_such"}, "its algorithm for paths, no_such"),
     ],
 )
 def test_of_those_that_cannot_be_used_it_is_said_why(about: dict[str, Any], why: str) -> None:

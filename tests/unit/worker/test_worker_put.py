@@ -100,7 +100,7 @@ def test_where_no_element_takes_the_outputs_each_reason_is_told_and_it_may_pass(
     assert "A: " in result["reason"]
     assert "is not mounted here" in result["reason"]
     assert "B: srm://se/x/: this worker cannot reach srm:// URLs" in result["reason"]
-    assert "C: its way of naming files, belleii, is not known to this worker" in result["reason"]
+    assert "C: its algorithm for paths, belleii, is not supported by this worker" in result["reason"]
     assert result["files"] == []
 
 

@@ -181,7 +181,7 @@ def test_two_different_inputs_cannot_have_one_place(bench):
 
     result = bench.run(job("true", staged=[staged("/gridcwl/in/x", one), staged("/gridcwl/in/x", other)]))
 
-    assert result["reason"] == "Two different inputs want the same place, /gridcwl/in/x."
+    assert result["reason"] == "Two different inputs have the same path, /gridcwl/in/x."
 
 
 def test_the_same_input_may_be_named_twice(bench):

@@ -274,7 +274,7 @@ def _reason(task: asyncio.Task[None]) -> Exception:
         error = error.exceptions[0]
     if isinstance(error, Exception):
         return error
-    return BackendError("What submits and follows DIRAC jobs has ended")
+    return BackendError("The task that submits and polls DIRAC jobs has stopped")
 
 
 __all__ = ["DiracBackend", "DiracOptions"]

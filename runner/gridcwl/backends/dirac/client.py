@@ -221,7 +221,7 @@ class DiracClient:
         """See ``Server``. DIRAC's JobWrapper keeps them as a job's parameter."""
         found: dict[int, str] = {}
         for some in _pages(list(jobs)):
-            said = self._call("asking what jobs said", self._monitoring().getJobParameters, some, _LAST_WORDS)
+            said = self._call("fetching the parameters of jobs", self._monitoring().getJobParameters, some, _LAST_WORDS)
             found |= {int(job): str(kept[_LAST_WORDS]) for job, kept in said.items() if _LAST_WORDS in kept}
         return found
 

@@ -100,7 +100,7 @@ def _quoted(value: object) -> str:
 def _checked(word: str) -> str:
     if _WORD.match(word) is None:
         raise ConfigError(
-            f"DIRAC cannot be given the name {word!r}",
+            f"DIRAC does not accept the name {word!r}",
             remedy="Correct it in the hint, the placement file, the option or the [dirac] configuration.",
         )
     return word

@@ -268,7 +268,7 @@ class LocalServer:
             self._hear()
         except Exception as error:
             log.debug("the process of DIRAC's local mode cannot be understood", exc_info=True)
-            why = f"the process that runs them sent what cannot be understood: {error}"
+            why = f"the process that runs them sent an invalid message: {error}"
         with self._lock:
             self._unable = self._unable or why
 
@@ -302,7 +302,7 @@ class LocalServer:
     def _gone(self) -> DiracRefused:
         return DiracRefused(
             f"DIRAC's local mode cannot run jobs: {self._unable or 'its process has ended'}",
-            remedy=f"{self._folder / DIRAC_SAID} has what DIRAC said.",
+            remedy=f"{self._folder / DIRAC_SAID} has DIRAC's messages.",
         )
 
 

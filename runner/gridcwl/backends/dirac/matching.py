@@ -140,13 +140,13 @@ def not_honoured(job: Job, wishes: Wishes, limits: Limits) -> list[str]:
     place, wanted = placement_of(job, wishes), job.resources
     said: list[str] = []
     if place.platform and place.platform not in limits.platforms:
-        said.append(f"The platform {place.platform} is not asked for: DIRAC's configuration knows no such platform.")
+        said.append(f"The platform {place.platform} is not requested: DIRAC's configuration does not define it.")
     if wanted.time_limit_s and wanted.time_limit_s > limits.cpu_time_s[1]:
         said.append(f"The time limit is {wanted.time_limit_s} s, but DIRAC gives a job {limits.cpu_time_s[1]} s.")
     if place.priority is not None and place.priority != _within(place.priority, limits.priority):
         said.append(f"The priority {place.priority} is made {_within(place.priority, limits.priority)}.")
     if wanted.gpus > 1:
-        said.append("That it is more than one GPU cannot be asked for at DIRAC; the job looks for them where it runs.")
+        said.append("DIRAC cannot be asked for more than one GPU; the job looks for them where it runs.")
     if wanted.tmp_mib + wanted.out_mib > 2048:
         said.append("Disk space (tmpdirMin, outdirMin) is not matched by DIRAC; the job looks for it where it runs.")
     return said

@@ -153,7 +153,7 @@ def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
     return JobResult(
         job.id,
         _outcome(place),
-        reason=f"The job left no result{_why(said)}. {place}. {what_to_do(place)}",
+        reason=f"The job returned no result{_why(said)}. {place}. {what_to_do(place)}",
         stdout_log=logs["stdout"],
         stderr_log=logs["stderr"],
         stderr_tail=tail.decode("utf-8", "replace"),
@@ -183,7 +183,7 @@ def what_to_do(place: Place) -> str:
 
 _ADVICE = (
     ("input sandbox", "The node could not get its input sandbox: is DIRAC's SandboxStore up?"),
-    ("proxy", "The job's proxy was not to be had: upload one with dirac-proxy-init -U."),
+    ("proxy", "The job's proxy was not available: upload one with dirac-proxy-init -U."),
     ("stalled", "The node stopped reporting: it died, or lost its network."),
     ("wall clock", "It needed more time than the site gave it: raise the tool's ToolTimeLimit."),
     ("cpu limit", "It needed more time than the site gave it: raise the tool's ToolTimeLimit."),

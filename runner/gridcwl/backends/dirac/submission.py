@@ -225,7 +225,7 @@ class Submission:
                 self._warned_of_end = True
                 log.warning(
                     "%s ends at %s, perhaps before these jobs do; renew it in time with %s: "
-                    "the run then goes on, and what jobs have done is not lost",
+                    "the run then continues, and no work is lost",
                     ours.name,
                     f"{ours.ends:%Y-%m-%d %H:%M} UTC",
                     ours.renewal,

@@ -354,11 +354,11 @@ def explained(what: str, *, temporary: bool = False, watch: Watch | None = None)
         yield
     except APIError as error:
         if watch is not None and error.is_server_error() and not watch.same():
-            message = f"The Docker engine was stopped, and with it {what}: {one_line(error)}."
+            message = f"The Docker engine was stopped while it handled {what}: {one_line(error)}."
             raise EngineError(message, temporary=True) from error
         raise EngineError(f"Docker refused {what}: {one_line(error)}.", temporary=temporary) from error
     except (DockerException, requests.RequestException) as error:
-        message = f"The Docker engine went away, and with it {what}: {one_line(error)}."
+        message = f"The connection to the Docker engine was lost while it handled {what}: {one_line(error)}."
         raise EngineError(message, temporary=True) from error
 
 

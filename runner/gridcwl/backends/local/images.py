@@ -56,7 +56,7 @@ class Images:
         except ImageNotFound as error:
             raise EngineError(f"The image {name} is not there: {_words(error)}.") from error
         except (APIError, BuildError) as error:
-            raise EngineError(f"The image {name} cannot be had: {_words(error)}.") from error
+            raise EngineError(f"The image {name} could not be fetched: {_words(error)}.") from error
         found = self.look(name or made)
         if found is None:
             raise EngineError(f"The image {name} is not there, and its archive holds {made or 'none'} instead.")
@@ -89,7 +89,7 @@ class Images:
             return self._load(image["load"])
         if image.get("rootfs"):
             return self._import(image["rootfs"], name)
-        raise EngineError(f"The image {name} is not on this machine, and the document does not say where to get it.")
+        raise EngineError(f"The image {name} is not on this machine, and the document has no source for it.")
 
     def _pull(self, source: str, name: str) -> str:
         log.info("pulling %s", source)
@@ -155,7 +155,7 @@ def _follow(what: str, messages: Iterable[Mapping[str, Any]]) -> list[str]:
             # what a command of a Dockerfile said at last, behind what the builder says of itself
             output = [line for line in said if not line.startswith(("Removing intermediate", "--->", "Step "))]
             last = f" (after: {output[-1]})" if output else ""
-            raise EngineError(f"The image {what} cannot be had: {_flat(message['error'])}{last}.")
+            raise EngineError(f"The image {what} could not be fetched: {_flat(message['error'])}{last}.")
         text = _flat(str(message.get("stream") or message.get("status") or ""))
         if text:
             said.append(text)

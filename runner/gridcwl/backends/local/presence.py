@@ -89,7 +89,7 @@ def _to_be_made(image: Image, *, ask_registry: bool) -> Presence:
         return Presence("to be pulled", compressed_size(image.pull) if ask_registry else None)
     if image.load or image.rootfs:
         return Presence("to be loaded", problem=f"from {image.load or image.rootfs}")
-    return Presence("unavailable", problem="the document does not say where it comes from")
+    return Presence("unavailable", problem="the document has no source for it")
 
 
 def compressed_size(reference: str) -> int | None:

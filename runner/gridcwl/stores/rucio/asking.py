@@ -164,7 +164,7 @@ class Asking:
             files = self._now("list_files", did.scope, did.name)
             return made | _in_directory(did, _entries(files), self._trees.get(did, Said()))
         if depth > _DEEPEST:
-            raise InputError(f"{did.url} has containers within containers without end")
+            raise InputError(f"{did.url} has endlessly nested containers")
         inside = self._now("list_content", did.scope, did.name)
         ordered = sorted(inside, key=lambda one: (str(one["scope"]), str(one["name"])))
         self._learn_trees([Did(one["scope"], one["name"]) for one in ordered if one["type"] == "DATASET"])

@@ -98,7 +98,7 @@ class RucioClient:
         try:
             return self._pool.submit(self._repeat, method, arguments, named)
         except RuntimeError as error:
-            raise StoreError("Rucio is not asked any more: the run ends") from error
+            raise StoreError("No more requests are sent to Rucio: the run ends") from error
 
     def _repeat(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         begun, pause = self._clock(), _FIRST_PAUSE_S
@@ -112,9 +112,9 @@ class RucioClient:
                 spent = self._clock() - begun
                 if spent + pause > patience or self._closing.is_set():
                     raise explained(error, method, spent) from error
-                log.warning("Rucio: %s; asked again in %.1f s", shortened(error), pause)
+                log.warning("Rucio: %s; retrying in %.1f s", shortened(error), pause)
             if self._closing.wait(pause * (0.75 + self._chance() / 2)):
-                raise StoreError("Rucio was not asked again: the run ends")
+                raise StoreError("The request to Rucio was not repeated: the run ends")
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _once(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -174,7 +174,7 @@ _REMEDIES = {
     "InvalidRSEExpression": "rucio rse list --rses EXPRESSION tries an expression.",
     "InvalidObject": "Rucio's policy does not allow one of the names: choose another --rucio-name.",
 }
-_PASSING = "When it answers again, gridcwl resume goes on where the run stopped."
+_PASSING = "When it answers again, run gridcwl resume."
 
 
 def explained(error: Exception, method: str, spent_s: float = 0.0) -> StoreError:
@@ -182,7 +182,7 @@ def explained(error: Exception, method: str, spent_s: float = 0.0) -> StoreError
     kind = type(error).__name__
     if isinstance(error, EOFError):
         return RucioProblem(
-            "Rucio's client asks for a log-in, and nobody is there to answer",
+            "Rucio's client requires an interactive login",
             "CannotAuthenticate",
             remedy="Log in first: rucio whoami; or renew the token that rucio.cfg's auth_token_file_path names.",
         )
@@ -240,7 +240,7 @@ def _unloadable(error: Exception) -> ConfigError:
 def _unconfigured(error: Exception) -> GridCWLError:
     kind = type(error).__name__
     if kind == "CannotAuthenticate":
-        return RucioProblem(f"Rucio does not let us in: {shortened(error)}", kind, remedy=_REMEDIES[kind])
+        return RucioProblem(f"Rucio authentication failed: {shortened(error)}", kind, remedy=_REMEDIES[kind])
     if "policy" in kind.lower() or "Policy" in str(error):
         return _unloadable(error)
     named = os.environ.get("RUCIO_CONFIG")
@@ -285,9 +285,9 @@ def _renew_token(client: Any) -> None:
         client.headers["X-Rucio-Auth-Token"] = newer
     elif ends <= time.time() and not getattr(client, "auth_oidc_refresh_active", False):
         raise RucioProblem(
-            f"The token for Rucio has ended, and {client.token_file} holds no newer one",
+            f"The token for Rucio has expired, and {client.token_file} holds no newer one",
             "CannotAuthenticate",
-            remedy="Renew it there (oidc-token, htgettoken, rucio whoami), then gridcwl resume goes on.",
+            remedy="Renew it there (oidc-token, htgettoken, rucio whoami), then run gridcwl resume.",
         )
 
 

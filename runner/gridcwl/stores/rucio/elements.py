@@ -90,7 +90,7 @@ def _element(about: Mapping[str, Any], attributes: Mapping[str, Any], settings: 
     if not about.get("availability_write", True):
         return "it may not be written to now"
     if not about.get("deterministic", True):
-        return "where its files lie is not decided by their names"
+        return "the paths of its files are not derived from their names"
     if about.get("rse_type") == "TAPE" or about.get("staging_area"):
         return "it is a tape, or for staging"
     urls = _prefixes(about.get("protocols", ()))
@@ -99,7 +99,7 @@ def _element(about: Mapping[str, Any], attributes: Mapping[str, Any], settings: 
         return f"workers reach none of its protocols ({', '.join(schemes) or 'it has none'})"
     naming = naming_of(about, attributes)
     if naming is None:
-        return f"workers do not know its way of naming files, {about.get('lfn2pfn_algorithm')}"
+        return f"workers do not support its algorithm for paths, {about.get('lfn2pfn_algorithm')}"
     return StorageElement(name, urls, _sites(name, attributes, settings.sites), naming)
 
 

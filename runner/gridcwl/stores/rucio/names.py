@@ -109,7 +109,7 @@ def read(location: str, scope: str = "") -> Query | None:
     if head.lower() == "lfn":
         name = "/" + rest.lstrip("/")
         if not scope:
-            raise InputError(f"{location} does not say its scope", remedy="Give --rucio-scope, or write rucio://.")
+            raise InputError(f"{location} has no scope", remedy="Give --rucio-scope, or write rucio://.")
         return Query(Did(scope, name))
     short = _SHORT.fullmatch(rest if head == "rucio" else location)
     if short is None:

@@ -138,7 +138,7 @@ class Registrar:
                 if problem.kind in _THERE:
                     await self._add_each(chunk)
                 elif any("meta" in did for did in chunk) and problem.kind not in ("AccessDenied", "ScopeNotFound"):
-                    log.info("Rucio keeps no metadata of ours: %s", problem.message)
+                    log.info("Rucio did not accept metadata: %s", problem.message)
                     self._plain = True
                     bare = [{name: value for name, value in did.items() if name != "meta"} for did in chunk]
                     held |= await self._add(bare)

@@ -44,7 +44,7 @@ class RunRule:
                 if problem.kind in ("ServerConnectionException", "DatabaseException"):
                     raise
                 self._refused = True
-                log.warning("No rule keeps what lies between the steps: %s", problem.message)
+                log.warning("No rule was made for the intermediate files: %s", problem.message)
         return self._rule
 
     async def extend(self) -> None:

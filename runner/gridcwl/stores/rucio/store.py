@@ -136,7 +136,7 @@ class RucioStore:
         ]
         refused = await self._registrar.register(replicas)
         for reason in refused.values():
-            raise StoreError(f"Rucio does not take the file {reason}")
+            raise StoreError(f"Rucio does not accept the file {reason}")
         named = self._elements.named(element)
         assert named is not None
         self._book.note(

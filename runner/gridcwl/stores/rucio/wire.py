@@ -243,7 +243,7 @@ async def own_scope(client: RucioClient) -> str:
     listed = f"it has {', '.join(sorted(scopes)[:8])}" if scopes else "it has none"
     raise ConfigError(
         f"Which scope of the account {account} shall outputs go to? {listed[:1].upper()}{listed[1:]}",
-        remedy="Say it with --rucio-scope.",
+        remedy="Set it with --rucio-scope.",
     )
 
 

@@ -94,7 +94,7 @@ class Rest:
         """
         answer = self._sent(doing, "POST", url, data=dict(fields), files={"file": ("file", content)})
         if not answer.is_success:
-            raise _problem(doing, answer.status_code, "its storage does not take it")
+            raise _problem(doing, answer.status_code, "its storage did not accept it")
 
     def get(self, doing: str, url: str) -> bytes:
         """Fetch a sandbox from a presigned address.
@@ -106,7 +106,7 @@ class Rest:
         """
         answer = self._sent(doing, "GET", url, most=(limits.SANDBOX_BYTES, "The output sandbox"))
         if not answer.is_success:
-            raise _problem(doing, answer.status_code, "its storage does not give it")
+            raise _problem(doing, answer.status_code, "its storage did not return it")
         return bytes(answer.content)
 
     def time(self) -> float:
@@ -196,7 +196,7 @@ def _problem(doing: str, status: int, detail: str) -> BackendError:
 
 
 def _login(doing: str, detail: str) -> DiracCredential:
-    return DiracCredential(f"DiracX does not know us ({doing}): {detail}", remedy="Log in again: dirac login VO.")
+    return DiracCredential(f"DiracX authentication failed ({doing}): {detail}", remedy="Log in again: dirac login VO.")
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -43,7 +43,7 @@ def from_environment() -> DiracXServer:
     """
     url = os.environ.get("DIRACX_URL")
     if not url:
-        raise ConfigError("Which DiracX is not said", remedy="Set DIRACX_URL, as for dirac login.")
+        raise ConfigError("DIRACX_URL is not set", remedy="Set DIRACX_URL, as for dirac login.")
     _check_encrypted(url)
     given = os.environ.get("DIRACX_CREDENTIALS_PATH")
     return DiracXServer(url, Path(given) if given else Path.home() / ".cache" / "diracx" / "credentials.json")
