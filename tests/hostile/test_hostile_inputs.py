@@ -49,6 +49,7 @@ def run(desk: Desk, value: Any) -> Said:
         ({"path": "/" + "x/" * 3000}, "longer than 4095 bytes"),
         ({"path": "a\0b"}, "contains a NUL"),
         ({"location": "https://host/a/%2e%2e/b"}, 'contains the part ".."'),
+        ({"path": "a\udcff.txt"}, "a\\udcff.txt' is not UTF-8"),
         ({"contents": "x", "basename": "../../evil"}, 'contains "/"'),
         ({"contents": "x", "basename": ".."}, "is not a file name"),
         ({"path": "../there.txt", "basename": "a/b"}, 'contains "/"'),

@@ -297,6 +297,14 @@ def _refused_at(entry: Any, key: str) -> Iterator[None]:
         raise InputError(tidy(SourceLine(entry, key, str).makeError(error.message))) from None
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _find_place(entry: Any, key: str, base: str) -> None:
     written = entry.get(key)
     if written is None:
@@ -316,6 +324,9 @@ def _find_place(entry: Any, key: str, base: str) -> None:
     else:
         path = str(Path(base, location))
     path = paths.absolute(_without_dots(path), f"The location of a {entry['class']}")
+    if not _is_utf8(path):
+        message = SourceLine(entry, key, str).makeError(f"The name {paths.shown(path)} is not UTF-8")
+        raise InputError(tidy(message), remedy="Rename it: the names of inputs travel in JSON documents.")
     entry["location"] = file_uri(path)
     wanted = entry["class"]
     there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
