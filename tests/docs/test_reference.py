@@ -34,3 +34,7 @@ def test_the_readme_counts_the_conformance_cases_as_the_page_does() -> None:
     assert said
     rows = dict(re.findall(r"^\| v1\.2 \| ([\w ]+) \| (\d+ of \d+) \|", page, flags=re.M))
     assert said.groups() == (rows["docker"], rows["no container"])
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
