@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gridcwl.errors import ConfigError
+from gridcwl.settings import Declared, Field, variable
 
 Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker", "none"]
 
@@ -27,61 +28,6 @@ _ENGINES = ("docker", "podman", "singularity", "udocker", "none")
 _ON_ERROR = ("stop", "continue")
 _SOFTWARE = 'a table: root = { image = "rootproject/root:6.30" } or root = { modules = ["root/6.30"] }'
 _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-
-
-@dataclass(frozen=True, slots=True)
-class DiracConfig:
-    """The table ``[dirac]``: what holds for all jobs at DIRAC. None and empty are for: nobody said so."""
-
-    mode: Literal["wms", "local"] | None = None
-    """wms is the grid; local is DIRAC's own local mode."""
-    sites: tuple[str, ...] = ()
-    banned: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    platform: str | None = None
-    priority: int | None = None
-    job_type: str | None = None
-    cpu_time: int | None = None
-    """Seconds, for tools without a time limit."""
-    locality: Literal["prefer", "strict", "off"] | None = None
-    local_mib: int | None = None
-    local_wait: int | None = None
-    """With less to move than this, ``prefer`` lets a job run anywhere."""
-    pack: int | Literal["auto"] | None = None
-    window: int | None = None
-    """Jobs under way at a time."""
-    longest_pause: int | None = None
-    """Seconds between two questions how jobs stand, where nothing happens."""
-    stalled_after: int | None = None
-    """Seconds after which a job that gives no sign of life is given up."""
-    engines: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """By site, or ``*`` for all: container engines in the order in which they are looked for."""
-    images: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """By site, or ``*``: where images lie, as ``gridcwl.worker.site.located`` reads it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RucioConfig:
-    """The table ``[rucio]``: how Rucio is used; where it is and who we are is in rucio.cfg."""
-
-    scope: str | None = None
-    name: str | None = None
-    """How names begin."""
-    rse: str | None = None
-    """An RSE expression: where jobs leave their outputs."""
-    site: str | None = None
-    """Where this machine is."""
-    sites: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """By site: storage elements that its workers use first, beside those whose attribute ``site`` says so."""
-    keep_days: float | None = None
-    """How long what lies between the steps is kept after a run."""
-    lifetime: float | None = None
-    """Days that final outputs are kept."""
-    copies: int | None = None
-    rse_expression: str | None = None
-    download: bool | None = None
-    cache_scopes: tuple[str, ...] = ()
-    """Where ``--cache rucio`` looks beside our own scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +61,12 @@ class Config:
     """URLs below which credentials may be sent, in addition to the storage elements that Rucio names."""
     max_download_mib: int | None = None
     """The largest input that is downloaded from the web."""
-    backend: Literal["local", "dirac", "diracx"] | None = None
+    backend: str | None = None
     """Where jobs run."""
-    dirac: DiracConfig = dataclasses.field(default_factory=DiracConfig)
-    store: Literal["local", "rucio"] | None = None
+    store: str | None = None
     """Where files live between jobs."""
-    rucio: RucioConfig = dataclasses.field(default_factory=RucioConfig)
+    tables: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """Settings of plugins that are set: by table, and by the field of the plugin's settings class."""
 
     def state(self) -> Path:
         """The folder for runs."""
@@ -154,48 +100,58 @@ class _Wrong(Exception):
     """A value that is not what its setting takes; says what it takes."""
 
 
-def load(environment: Mapping[str, str]) -> Config:
+def load(environment: Mapping[str, str], declared: Declared | None = None) -> Config:
     """The settings of file and environment.
+
+    Args:
+        environment: the variables.
+        declared: what plugins add; None leaves their settings out.
 
     Raises:
         ConfigError: naming file and line, or the variable, and what it takes.
     """
-    config = _from_file(environment)
+    config = _from_file(environment, declared)
     found = {name: environment[_PREFIX + name.upper()] for name in _READERS if environment.get(_PREFIX + name.upper())}
     values: dict[str, Any] = {}
     for name, text in found.items():
         try:
-            values[name] = _READERS[name](text, Path.cwd())
+            values[name] = _reader(name, declared)(text, Path.cwd())
         except _Wrong as error:
             variable = _PREFIX + name.upper()
             raise ConfigError(
                 f"{variable} is {text!r}, but takes {error}", remedy=f"Correct or unset {variable}."
             ) from None
+    tables = _tables_of(environment, declared or Declared())
+    values["tables"] = {
+        name: {**config.tables.get(name, {}), **tables.get(name, {})} for name in (*config.tables, *tables)
+    }
     return dataclasses.replace(config, **values)
 
 
-def overlaid(config: Config, values: Mapping[str, Any], base: Path) -> Config:
+def overlaid(config: Config, values: Mapping[str, Any], base: Path, declared: Declared) -> Config:
     """The settings with others over them; of a table those that it has.
 
     Args:
         config: the settings.
         values: by the names that the configuration file has.
         base: where relative paths count from.
+        declared: what plugins add.
 
     Raises:
         ConfigError: a setting does not take its value.
     """
     changes: dict[str, Any] = {}
+    tables = dict(config.tables)
     for name, value in values.items():
         try:
-            read = _READERS[name](_as_in_toml(value), base)
+            if name in declared.tables:
+                read = _table(name, _as_in_toml(value), declared.tables[name])
+                tables[name] = {**tables.get(name, {}), **read}
+            else:
+                changes[name] = _reader(name, declared)(_as_in_toml(value), base)
         except _Wrong as error:
             raise ConfigError(f"{name} is {value!r}, but takes {error}") from None
-        before = getattr(config, name)
-        if dataclasses.is_dataclass(before) and not isinstance(before, type):
-            read = dataclasses.replace(before, **{key: getattr(read, key) for key in value})
-        changes[name] = read
-    return dataclasses.replace(config, **changes)
+    return dataclasses.replace(config, tables=tables, **changes)
 
 
 def _as_in_toml(value: Any) -> Any:
@@ -209,7 +165,23 @@ def _as_in_toml(value: Any) -> Any:
     return value
 
 
-def _from_file(environment: Mapping[str, str]) -> Config:
+def _tables_of(environment: Mapping[str, str], declared: Declared) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for table, settings in declared.tables.items():
+        for key, setting in settings.items():
+            name = variable(table, key)
+            if setting.is_table or not (text := environment.get(name)):
+                continue
+            try:
+                found.setdefault(table, {})[setting.name] = setting.decode_text(text)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{name} is {text!r}, but takes {error}", remedy=f"Correct or unset {name}."
+                ) from None
+    return found
+
+
+def _from_file(environment: Mapping[str, str], declared: Declared | None) -> Config:
     named = environment.get("GRIDCWL_CONFIG")
     if named:
         path = Path(named)
@@ -228,11 +200,11 @@ def _from_file(environment: Mapping[str, str]) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(f"The configuration {path} cannot be read: {why}") from error
-    return parsed(text, path)
+    return parsed(text, path, declared)
 
 
-def parsed(text: str, path: Path) -> Config:
-    """The settings of a configuration file's text.
+def parsed(text: str, path: Path, declared: Declared | None = None) -> Config:
+    """The settings of a configuration file's text; ``declared`` as for :func:`load`.
 
     Raises:
         ConfigError: naming the line.
@@ -246,16 +218,44 @@ def parsed(text: str, path: Path) -> Config:
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply", remedy="Write lines of NAME = VALUE.") from None
     values: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {}
+    known = declared.tables if declared else {}
     for name, value in written.items():
         where = f"{path}:{_line(text, name)}"
-        reader = _READERS.get(name)
-        if reader is None:
-            raise ConfigError(f"{where}: there is no setting {name!r}", remedy=f"Known are: {', '.join(_READERS)}.")
+        if name not in _READERS and name not in known:
+            if declared is None and isinstance(value, dict):
+                continue
+            names = ", ".join((*_READERS, *known))
+            raise ConfigError(f"{where}: there is no setting {name!r}", remedy=f"Known are: {names}.")
         try:
-            values[name] = reader(value, path.parent)
+            if name in known:
+                tables[name] = _table(name, value, known[name])
+            else:
+                values[name] = _reader(name, declared)(value, path.parent)
         except _Wrong as error:
             raise ConfigError(f"{where}: {name} is {value!r}, but takes {error}", remedy="Correct that line.") from None
-    return Config(**values)
+    return Config(**values, tables=tables)
+
+
+def _reader(name: str, declared: Declared | None) -> Callable[[Any, Path], Any]:
+    if declared is not None and name in ("backend", "store"):
+        return _one_of(declared.backends if name == "backend" else declared.stores)
+    return _READERS[name]
+
+
+def _table(name: str, value: Any, known: Mapping[str, Field]) -> dict[str, Any]:
+    """The settings of a plugin's table by the fields of its class."""
+    if not isinstance(value, dict):
+        raise _Wrong(f"a table of settings: [{name}]")
+    values: dict[str, Any] = {}
+    for key, setting in value.items():
+        if key not in known:
+            raise _Wrong(f"only {', '.join(known)}")
+        try:
+            values[known[key].name] = known[key].decode(setting)
+        except ValueError as error:
+            raise _Wrong(f"as {key} {error}") from None
+    return values
 
 
 def _line(text: str, name: str) -> int:
@@ -342,12 +342,6 @@ def _capabilities(value: Any, base: Path) -> tuple[str, ...]:
         raise _Wrong('names of Linux capabilities: ["NET_RAW", "SYS_PTRACE"], or NET_RAW,SYS_PTRACE') from None
 
 
-def _lists_by_site(value: Any, base: Path) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise _Wrong("a table: SITE = [WORD, ...]")
-    return {site: _names(words, base) for site, words in value.items()}
-
-
 def _software(value: Any, _base: Path) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     if not isinstance(value, dict):
         raise _Wrong(_SOFTWARE)
@@ -362,95 +356,6 @@ def _package(name: str, where: Any) -> tuple[str, str, tuple[str, ...]]:
     if not isinstance(image, str) or not isinstance(modules, list) or not all(isinstance(one, str) for one in modules):
         raise _Wrong(_SOFTWARE)
     return name, image, tuple(modules)
-
-
-def _pack(value: Any, base: Path) -> int | str:
-    return "auto" if value == "auto" else _at_least(1)(value, base)
-
-
-def _dirac(value: Any, base: Path) -> DiracConfig:
-    if not isinstance(value, dict):
-        raise _Wrong("a table of settings: [dirac]")
-    values: dict[str, Any] = {}
-    for name, setting in value.items():
-        if name not in _DIRAC_READERS:
-            raise _Wrong(f"only {', '.join(_DIRAC_READERS)}")
-        try:
-            values[name] = _DIRAC_READERS[name](setting, base)
-        except _Wrong as error:
-            raise _Wrong(f"as {name} {error}") from None
-    return DiracConfig(**values)
-
-
-_DIRAC_READERS: dict[str, Callable[[Any, Path], Any]] = {
-    "mode": _one_of(("wms", "local")),
-    "sites": _names,
-    "banned": _names,
-    "tags": _names,
-    "platform": _name,
-    "priority": _at_least(0),
-    "job_type": _name,
-    "cpu_time": _at_least(1),
-    "locality": _one_of(("prefer", "strict", "off")),
-    "local_mib": _at_least(0),
-    "local_wait": _at_least(0),
-    "pack": _pack,
-    "window": _at_least(1),
-    "longest_pause": _at_least(1),
-    "stalled_after": _at_least(1),
-    "engines": _lists_by_site,
-    "images": _lists_by_site,
-}
-
-
-def _rucio(value: Any, base: Path) -> RucioConfig:
-    if not isinstance(value, dict):
-        raise _Wrong("a table of settings: [rucio]")
-    values: dict[str, Any] = {}
-    for name, setting in value.items():
-        if name not in _RUCIO_READERS:
-            raise _Wrong(f"only {', '.join(_RUCIO_READERS)}")
-        try:
-            values[name] = _RUCIO_READERS[name](setting, base)
-        except _Wrong as error:
-            raise _Wrong(f"as {name} {error}") from None
-    return RucioConfig(**values)
-
-
-def _plain_word(value: Any, _base: Path) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Wrong("a text")
-    return value
-
-
-def _positive(value: Any, _base: Path) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-        raise _Wrong("a number greater than 0")
-    return float(value)
-
-
-def _names_by_site(value: Any, _base: Path) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise _Wrong('a table of lists: "LCG.CNAF.it" = ["CNAF-DISK"]')
-    lists = {site: [names] if isinstance(names, str) else names for site, names in value.items()}
-    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists.values()):
-        raise _Wrong('a table of lists: "LCG.CNAF.it" = ["CNAF-DISK"]')
-    return {site: tuple(names) for site, names in lists.items()}
-
-
-_RUCIO_READERS: dict[str, Callable[[Any, Path], Any]] = {
-    "scope": _plain_word,
-    "name": _plain_word,
-    "rse": _plain_word,
-    "site": _plain_word,
-    "sites": _names_by_site,
-    "keep_days": _positive,
-    "lifetime": _positive,
-    "copies": _at_least(1),
-    "rse_expression": _plain_word,
-    "download": _switch,
-    "cache_scopes": _names,
-}
 
 
 _READERS: dict[str, Callable[[Any, Path], Any]] = {
@@ -469,10 +374,8 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "trusted_storage": _storage_urls,
     "software": _software,
     "max_download_mib": _at_least(1),
-    "backend": _one_of(("local", "dirac", "diracx")),
-    "dirac": _dirac,
-    "store": _one_of(("local", "rucio")),
-    "rucio": _rucio,
+    "backend": _name,
+    "store": _name,
 }
 
 

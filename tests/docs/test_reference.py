@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gridcwl import config, errors
+from gridcwl import config, errors, plugins
+from gridcwl.settings import reference
 
 from .pages import ROOT, blocks
 
@@ -22,8 +23,16 @@ def test_every_setting_is_in_the_table() -> None:
     text = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", text, flags=re.M)
     tables = re.findall(r"^\| `\[(\w+)\]` \|", text, flags=re.M)
-    assert {name for name, _ in rows} | set(tables) == set(config.Config.__dataclass_fields__)
-    assert all(variable == f"GRIDCWL_{name.upper()}" for name, variable in rows)
+    settings = {name for name, _ in rows if name in config.Config.__dataclass_fields__}
+    own = {"software", *plugins.declared().tables}
+    assert settings | set(tables) == {*config.Config.__dataclass_fields__, *own} - {"tables"}
+    assert all(variable == f"GRIDCWL_{name.upper()}" for name, variable in rows if name in settings)
+
+
+def test_the_tables_of_plugins_are_those_of_their_settings_classes() -> None:
+    text = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
+    for table, settings in plugins.declared().tables.items():
+        assert f"## `[{table}]`\n\n{reference(table, settings)}\n" in text
 
 
 def test_the_readme_counts_the_conformance_cases_as_the_page_does() -> None:

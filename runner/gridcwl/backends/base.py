@@ -2,11 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
-from gridcwl.model import Job, JobEvent, JobId, JobState, Resources, RunId
+import msgspec
+
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Resources, RunId
+from gridcwl.worker.engine import ContainerSettings
+
+FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+"""From ``scope:name`` to what ``gridcwl.worker.site.Archives`` needs; what does not exist is left out."""
+
+
+class NoSettings(msgspec.Struct, frozen=True):
+    """Settings of a plugin that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPlugin:
+    """A backend, as an entry point of the group ``gridcwl.backends`` declares it."""
+
+    name: str
+    summary: str
+    """For ``--help``: what follows "NAME: "."""
+    module: str
+    """Imported when the backend is opened; its ``open_backend(settings, context)`` returns an asynchronous context
+    manager that gives a :class:`Backend`."""
+    settings: type = NoSettings
+    """A frozen ``msgspec.Struct``; see ``gridcwl.settings``. Every field has a default."""
+    table: str = ""
+    """The table of the configuration file that holds the settings."""
+    packages: tuple[str, ...] = ()
+    """Packages that have to be installed, as they are imported."""
+    install: str = ""
+    """What to do if they are not; empty: gridcwl's extra that brings them."""
+    remote: bool = False
+    """Jobs run on other machines, and outlive the client."""
+    reads: frozenset[str] = frozenset()
+    """Which options of the command line, beside its settings, it reads; see :class:`JobOptions`."""
+    hooks: frozenset[str] = frozenset()
+    """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
+    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more."""
+    local_mode: Callable[[Any], bool] = lambda _settings: False
+    """Whether these settings of a remote backend keep jobs on this machine, where they end with the client."""
+    local_option: str = ""
+    """The option that does so, as it is typed."""
+    local_reads: frozenset[str] = frozenset()
+    """As ``reads``, for that mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """Options of a run that hold whatever the backend; a backend's plugin says which of them it reads."""
+
+    engine: str = "docker"
+    reuse_containers: bool = False
+    max_jobs: int | None = None
+    limit_memory: bool = False
+    limit_cores: bool = False
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities that containers keep."""
+    processes: int | None = None
+    """The most processes in a container; None is the worker's default."""
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
+    keep_folders: bool = False
+    """Leave the folders of jobs that have ended."""
+    detach: bool = False
+    """When the backend is closed, its jobs keep running."""
+    site: str = ""
+    """Where this machine is."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendContext:
+    """The run that a backend is opened for."""
+
+    run: RunId
+    folder: Path
+    """A folder of this machine for whatever the backend stores; each job has one of its own below."""
+    reveal: Callable[[Any], Any]
+    """Puts secrets in place of their stand-ins; never for what leaves this machine."""
+    keep: Callable[[Job, JobResult], None]
+    """Called with every result before it becomes an event."""
+    archives: FindArchives | None = None
+    """Finds images in the run's store, if it holds any."""
+    jobs: JobOptions = field(default_factory=JobOptions)
 
 
 @dataclass(frozen=True, slots=True)

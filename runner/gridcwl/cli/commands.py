@@ -12,7 +12,7 @@ from typing import Any
 from gridcwl.cli import output_options
 from gridcwl.cli.options import add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
-from gridcwl.config import from_environment
+from gridcwl.plugins import configuration
 from gridcwl.runs.options import Options
 
 _RUN = "its id or name, the beginning of it, or 'last'"
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or a mistake that argparse has told the user of.
     """
     given = _parser().parse_args(arguments)
-    given.state_dir = (Path(given.state_dir) if given.state_dir else from_environment().state()).absolute()
+    given.state_dir = (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
     result: int = given.act(given)
     return result
 

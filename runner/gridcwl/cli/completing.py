@@ -214,9 +214,9 @@ def _values(action: argparse.Action, before: Sequence[str]) -> Iterator[tuple[st
 
 
 def _state_dir() -> Path:
-    from gridcwl.config import from_environment
+    from gridcwl.plugins import configuration
 
-    return from_environment().state()
+    return configuration().state()
 
 
 def runs() -> Iterator[tuple[str, str]]:

@@ -23,9 +23,9 @@ _WIDTH = 17
 def doctor(given: argparse.Namespace) -> int:
     """Check, print, and return 0, or 1 if something is wrong."""
     from gridcwl.cli.health import findings
-    from gridcwl.config import from_environment
+    from gridcwl.plugins import configuration
 
-    config = from_environment()
+    config = configuration()
     found: list[Finding] = []
     for finding in findings(config):
         found.append(finding)

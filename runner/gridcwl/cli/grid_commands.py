@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from gridcwl.model import JobId, RunId
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.history import JobRow
-    from gridcwl.runs.places import ServerName
+    from gridcwl.runs.options import GridOptions
 
 _ASK_EVERY_S = 5.0
 
 
 def sites(given: argparse.Namespace) -> int:
     """List what each site offers."""
-    from gridcwl.config import from_environment
-    from gridcwl.runs.places import server
+    from gridcwl import plugins
+    from gridcwl.plugins import configuration
 
-    configured = from_environment().backend
-    name: ServerName = given.backend or ("diracx" if configured == "diracx" else "dirac")
-    with server(name) as dirac:
+    configured = configuration().backend
+    name = given.backend or ("diracx" if configured == "diracx" else "dirac")
+    with plugins.loaded(plugins.backend(name)).open_server(name) as dirac:
         offers = dirac.offers()
     if given.json:
         print(json.dumps([_plain(offer) for offer in offers], indent=2))
@@ -110,12 +110,12 @@ class Pending:
 
 
 @contextmanager
-def open_pending(name: ServerName | None, folder: RunFolder) -> Iterator[Pending]:
-    """Asks DIRAC of a run's jobs, if that is where they are."""
-    if name is None or name == "dirac-local":  # those run on this machine, and their files are here
+def open_pending(grid: GridOptions, folder: RunFolder) -> Iterator[Pending]:
+    """Queries DIRAC for a run's jobs, if that is where they are."""
+    if not grid.is_elsewhere or grid.plugin.table != "dirac":
         yield Pending()
         return
-    from gridcwl.runs.places import server
+    from gridcwl import plugins
 
-    with server(name) as dirac:
+    with plugins.loaded(grid.plugin).open_server(grid.backend) as dirac:
         yield Pending(dirac, folder.run)

@@ -174,7 +174,7 @@ def _folder(name: str, folder: Path, option: str) -> Finding:
 
 
 def _dirac(config: Config) -> Iterator[Finding]:
-    needed = config.backend == "dirac" and config.dirac.mode != "local"
+    needed = config.backend == "dirac" and config.tables.get("dirac", {}).get("mode") != "local"
     if not imports.installed("DIRAC"):
         yield _not_installed("DIRAC", "DIRAC", needed=config.backend == "dirac")
         return

@@ -164,8 +164,8 @@ def _outputs(options: Options, session: CwlSession, inputs: Any) -> Iterator[str
     from gridcwl.cwl.known_outputs import known_outputs
 
     if options.store.store == "rucio":
-        yield f"outputs      Rucio, {options.store.rucio.scope or 'the scope of the account'}"
-    if options.store.store != "rucio" or options.store.rucio.download:
+        yield f"outputs      Rucio, {options.store.settings.scope or 'the scope of the account'}"
+    if options.store.store != "rucio" or options.store.settings.download:
         yield f"outputs      {options.outdir.absolute()}"
         known = known_outputs(session.graph, inputs, session.context)
         names = [name for name in known if not _MADE_UP.fullmatch(name)]

@@ -10,8 +10,9 @@ from pathlib import Path
 from gridcwl import __version__
 from gridcwl.cli import cwltool_options, grid_options, output_options, owners, store_options
 from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
-from gridcwl.config import Config, capability, from_environment
+from gridcwl.config import Config, capability
 from gridcwl.errors import ConfigError, UsageError
+from gridcwl.plugins import configuration
 from gridcwl.runs.options import GRID_RETRIES, Engine, GridOptions, Options, default_prefix
 
 _EPILOG = """\
@@ -87,10 +88,10 @@ def _inputs_of(options: Options) -> Callable[[str], bool]:
 def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[str, ...]) -> Options:
     """What gridcwl's own options mean, over the configuration."""
     given = parser.parse_args(words)
-    config = from_environment()
+    config = configuration()
     grid, store = grid_options.read(given, config), store_options.read(given, config)
-    local_mode = grid.server == "dirac-local"
-    owners.check(parser, words, backend="dirac-local" if local_mode else grid.backend, store=store.store)
+    backend = f"{grid.backend}-local" if grid.is_local_mode else grid.backend
+    owners.check(parser, words, backend=backend, store=store.store)
     if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
         raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
     return Options(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gridcwl import plugins
+from gridcwl.backends.base import BackendPlugin
 from gridcwl.cli.parsing import OptionalWord, Parser
 from gridcwl.errors import UsageError
+from gridcwl.settings import fields_of
+from gridcwl.stores.base import StorePlugin
 
 
 class Owner(NamedTuple):
@@ -15,49 +20,30 @@ class Owner(NamedTuple):
     option: str
     """``--backend`` or ``--store``."""
     values: tuple[str, ...]
-    """Of that option; ``dirac-local`` is DIRAC's local mode."""
+    """Of that option; ``NAME-local`` is the local mode of a backend."""
     fields: frozenset[str]
 
 
-_GRID = ("site", "ban_site", "tag", "platform", "priority", "job_type", "cpu_time", "placement", "locality", "pack")
-_HERE = (
-    "engine",
-    "reuse_containers",
-    "strict_memory_limit",
-    "strict_cpu_limit",
-    "cap_resources",
-    "user_space_docker_cmd",
-    "force_docker_pull",
-    "pull",
-    "custom_net",
-    "no_match_user",
-    "no_read_only",
-    "rm_container",
-    "cidfile_dir",
-    "cidfile_prefix",
-    "record_container_id",
-    "singularity_sandbox_path",
-)
-_RUCIO = (
-    "rucio_scope",
-    "rucio_name",
-    "rucio_rse",
-    "lifetime",
-    "copies",
-    "rse_expression",
-    "output_dataset",
-    "download",
-    "cache_in_rucio",
-)
-OWNERS = (
-    Owner("--backend", ("dirac", "diracx", "dirac-local"), frozenset(_GRID)),
-    Owner("--backend", ("dirac", "diracx"), frozenset({"detach"})),
-    Owner("--backend", ("dirac", "dirac-local"), frozenset({"dirac_mode"})),
-    Owner("--backend", ("local",), frozenset(_HERE)),
-    Owner("--backend", ("local", "dirac-local"), frozenset({"max_jobs"})),
-    Owner("--store", ("rucio",), frozenset(_RUCIO)),
-)
-"""Options that only some backends or stores read; all others are read whatever the backend and the store."""
+@functools.cache
+def owners() -> tuple[Owner, ...]:
+    """Options that only some backends or stores read; all others are read whatever the backend and the store."""
+    backends, stores = plugins.backends().values(), plugins.stores().values()
+    modes = [plugin for plugin in backends if plugin.local_option]
+    own: dict[str, list[str]] = {}
+    for plugin in backends:
+        for field in {*plugin.reads, *_dests(plugin)} | ({"detach"} if plugin.remote else set()):
+            own.setdefault(field, []).append(plugin.name)
+    for plugin in modes:
+        for field in {*plugin.local_reads, *_dests(plugin)}:
+            own.setdefault(field, []).append(f"{plugin.name}-local")
+    found = [Owner("--backend", tuple(names), frozenset({field})) for field, names in own.items()]
+    for store in stores:
+        found.append(Owner("--store", (store.name,), frozenset({*store.reads, *_dests(store)})))
+    return tuple(found)
+
+
+def _dests(plugin: BackendPlugin | StorePlugin) -> Iterator[str]:
+    return (setting.dest for setting in fields_of(plugin.settings) if setting.about.option)
 
 
 def check(parser: Parser, words: Sequence[str], *, backend: str, store: str) -> None:
@@ -66,7 +52,7 @@ def check(parser: Parser, words: Sequence[str], *, backend: str, store: str) -> 
     Args:
         parser: of the words.
         words: the options as they were typed.
-        backend: the one that is used; ``dirac-local`` in DIRAC's local mode.
+        backend: the one that is used; ``NAME-local`` in its local mode.
         store: the one that is used.
 
     Raises:
@@ -78,14 +64,17 @@ def check(parser: Parser, words: Sequence[str], *, backend: str, store: str) -> 
         if action is None:
             continue
         name = action.alone[0] if isinstance(action, OptionalWord) and "=" not in word else action.dest
-        for owner in OWNERS:
+        for owner in owners():
             if name in owner.fields and used[owner.option] not in owner.values:
                 raise _unread(word.partition("=")[0], owner, used[owner.option])
 
 
 def _unread(name: str, owner: Owner, used: str) -> UsageError:
-    names = [f"{owner.option} {value}" for value in owner.values if value != "dirac-local"]
-    now = "--backend dirac --dirac-mode local" if used == "dirac-local" else f"{owner.option} {used}"
+    local = {f"{plugin.name}-local": plugin for plugin in plugins.backends().values() if plugin.local_option}
+    names = [f"{owner.option} {value}" for value in owner.values if value not in local]
+    now = f"{owner.option} {used}"
+    if used in local:
+        now = f"--backend {local[used].name} {local[used].local_option}"
     return UsageError(
         f"{name} requires {' or '.join(names)}; it has no effect with {now}",
         remedy=f"Add {names[0]}, or omit {name}.",

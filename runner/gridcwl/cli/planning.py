@@ -23,21 +23,24 @@ def plan(options: Options) -> int:
     Raises:
         GridCWLError: document, inputs or DIRAC's answers are not as they should be.
     """
+    from gridcwl import plugins
     from gridcwl.runs.opening import evaluation
-    from gridcwl.runs.places import server
 
-    if options.grid.server is None:
+    plugin = options.grid.plugin
+    if plugin.table != "dirac":
         from gridcwl.cli.local_plan import plan as local_plan
 
         return local_plan(options, evaluation(options))
-    with server(options.grid.server) as dirac:
+    module = plugins.loaded(plugin)
+    with module.open_server(module.server_name(options.grid.settings)) as dirac:
         return _plan(options, dirac, evaluation(options))
 
 
 def _plan(options: Options, server: Server, evaluation: Any) -> int:
     import asyncio
 
-    from gridcwl.runs.opening import dirac_choice, opened, rucio
+    from gridcwl.backends.dirac.opening import wishes_of
+    from gridcwl.runs.opening import opened, rucio
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 
@@ -47,7 +50,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
         if place is not None:
             steps = asyncio.run(located(steps, place))
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
-    wishes = dirac_choice(options.grid).wishes
+    wishes = wishes_of(options.grid.settings)
     homeless = False
     for step in steps:
         lines = list(_step(step, wishes, limits, offers, most))
@@ -56,7 +59,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     print(f"outputs      {_outputs(options)}")
     try:
         ours = server.credential()
-        if options.grid.server == "dirac-local":
+        if options.grid.is_local_mode:
             print("credential   none is needed")
         else:
             print(f"credential   {ours.user}, group {ours.group}, ends {ours.ends:%Y-%m-%d %H:%M} UTC")
@@ -137,6 +140,6 @@ def _jdl(job: Job, needs: Needs) -> Iterator[str]:
 
 def _outputs(options: Options) -> str:
     if options.store.store == "rucio":
-        scope = options.store.rucio.scope or "the account's scope"
+        scope = options.store.settings.scope or "the account's scope"
         return f"Rucio, {scope}, on the storage element of the site where each job runs"
     return "DIRAC's output sandboxes, then this machine: for small files only; use --store rucio for larger ones"

@@ -16,7 +16,7 @@ from gridcwl.cli.terminal import print_file
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import FAILED, History, JobRow
 from gridcwl.runs.logs import check_step, found_log, running_logs
-from gridcwl.runs.places import saved_server
+from gridcwl.runs.options import saved_grid
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0
@@ -42,7 +42,7 @@ def _print_all(folder: RunFolder, history: History, step: str | None) -> int:
         said += _print_ended(folder, history, row)
     running = list(history.jobs(step=step, where=f"outcome IS NULL AND {history.latest}"))
     working = Path(str(history.meta("working")))
-    with open_pending(saved_server(history.meta("options")), folder) as pending:
+    with open_pending(saved_grid(history.meta("options")), folder) as pending:
         for row in running:
             said += _print_running(working, history, row, pending)
     for row in history.jobs(step=step, where=f"NOT ({FAILED}) AND outcome IS NOT NULL AND {history.latest}"):
@@ -109,7 +109,7 @@ class _Followed:
 def _follow(folder: RunFolder, history: History, step: str | None) -> int:
     """Print what jobs write while they run, until the run ends."""
     follower = _Follower(folder, history, step)
-    with open_pending(saved_server(history.meta("options")), folder) as pending:
+    with open_pending(saved_grid(history.meta("options")), folder) as pending:
         while True:
             alive = folder.alive
             detached = not alive and history.current_status() == "detached"

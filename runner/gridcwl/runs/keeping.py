@@ -93,11 +93,13 @@ def stop_leftovers(folder: RunFolder) -> None:
     with contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
         if history.sessions()[-1].status in ("running", "detached"):
-            from gridcwl.runs.places import saved_server, stop_elsewhere
+            from gridcwl import plugins
+            from gridcwl.runs.options import saved_grid
 
-            stopped = stop_elsewhere(saved_server(history.meta("options")), folder.run)
+            grid = saved_grid(history.meta("options"))
+            stopped = plugins.call(grid.plugin, "stop", grid.settings, folder.run)
             if stopped:
-                log.warning("stopped %d job(s) of the run that were still at DIRAC", stopped)
+                log.warning("stopped %d job(s) of the run that were still at %s", stopped, grid.backend)
 
 
 def process_started(pid: int) -> float | None:
@@ -192,11 +194,11 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     stopped = orphans.stop_processes(working)
-    from gridcwl.runs.places import saved_server
+    from gridcwl.runs.options import saved_grid
 
     options = history.meta("options") or {}
     if (
-        saved_server(options) is None
+        saved_grid(options).backend == "local"
         and history.containers()
         and any(session.status == "running" for session in history.sessions())
     ):

@@ -2,106 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl import imports
+from gridcwl import plugins
+from gridcwl.backends.base import JobOptions
 from gridcwl.errors import ConfigError
-from gridcwl.runs.options import GridOptions, Options, StoreOptions
+from gridcwl.plugins import BackendChoice
+from gridcwl.runs.options import Options, StoreOptions
 
 if TYPE_CHECKING:
     from gridcwl.cwl.context import EvaluationOptions
     from gridcwl.cwl.selection import Selection
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.model import Placement
     from gridcwl.runs.carriage import RucioPlace
-    from gridcwl.runs.places import BackendChoice, DiracChoice
-
-
-def dirac_choice(
-    options: GridOptions,
-    *,
-    max_jobs: int | None = None,
-    site: str = "",
-    capabilities: Sequence[str] = (),
-    processes: int | None = None,
-) -> DiracChoice:
-    """What the options mean for the backend.
-
-    Args:
-        options: with a backend that is not ``local``.
-        max_jobs: at a time, in DIRAC's local mode.
-        site: where this machine is, for the same.
-        capabilities: Linux capabilities that containers keep.
-        processes: the most processes in a container; None is the worker's default.
-    """
-    from gridcwl.backends.dirac.matching import Wishes
-    from gridcwl.model import Placement
-    from gridcwl.runs.places import DiracChoice
-
-    everywhere = Placement(
-        options.sites, options.banned, options.tags, options.platform, options.priority, options.job_type
-    )
-    return DiracChoice(
-        server=options.server or "dirac",
-        max_jobs=max_jobs,
-        site=site,
-        wishes=Wishes(
-            placement=everywhere,
-            steps={step: placement_of(step, about) for step, about in options.placement.items()},
-            cpu_time_s=options.cpu_time,
-            locality=options.locality,
-            local_bytes=options.local_mib << 20,
-            local_wait_s=float(options.local_wait),
-        ),
-        pack=options.pack,
-        sites=_worker_settings(options, capabilities, processes),
-        poll_top_s=float(options.longest_pause),
-        stalled_s=float(options.stalled_after),
-        window=options.window,
-        leave=options.detach,
-    )
-
-
-def _worker_settings(options: GridOptions, capabilities: Sequence[str], processes: int | None) -> dict[str, Any]:
-    """What workers of each site have to know of containers; ``*`` is every site."""
-    settings: dict[str, dict[str, Any]] = {}
-    for key, table in (("engines", options.engines), ("images", options.images)):
-        for site, words in table.items():
-            settings.setdefault(site, {})[key] = list(words)
-    if capabilities:
-        settings.setdefault("*", {})["cap_add"] = list(capabilities)
-    if processes is not None:
-        settings.setdefault("*", {})["pids_limit"] = processes
-    return settings
-
-
-def placement_of(step: str, about: Mapping[str, Any]) -> Placement:
-    """A step's table in a placement file, or in the options.
-
-    Raises:
-        ConfigError: it has a field that is not one of ``gridcwl:Placement``.
-    """
-    from gridcwl.model import Placement
-
-    known = {"jobType": "job_type"} | {entry.name: entry.name for entry in fields(Placement)}
-    strangers = about.keys() - known.keys()
-    if strangers:
-        raise ConfigError(
-            f"The placement of {step} has no field {sorted(strangers)[0]!r}",
-            remedy="It has: sites, banned, tags, platform, priority, jobType.",
-        )
-    made = Placement()
-    for name, value in about.items():
-        listed = name in ("sites", "banned", "tags")
-        if listed and not isinstance(value, list | tuple):
-            raise ConfigError(f"{name} of the placement of {step} is {value!r}, but must be a list of names")
-        change: dict[str, Any] = {known[name]: tuple(value) if listed else value}
-        made = replace(made, **change)
-    return made
 
 
 def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RucioPlace | None:
@@ -114,15 +30,20 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
     Raises:
         ConfigError: the options do not fit each other.
     """
+    plugin = plugins.store(options.store)
+    if not plugin.between_jobs:
+        raise ConfigError(
+            f"The store {options.store} cannot carry files between the jobs of a run", remedy="Choose --store local."
+        )
     if options.store != "rucio":
         return None
-    imports.require("rucio", "--store rucio")
+    plugins.require(plugin)
     from gridcwl.runs.carriage import RucioPlace
     from gridcwl.stores.rucio.asking import Asking
     from gridcwl.stores.rucio.client import RucioClient
     from gridcwl.stores.rucio.names import check_template, chosen_dataset
 
-    settings = options.rucio
+    settings = options.settings
     check_template(settings.name)
     if settings.output_dataset:
         chosen_dataset(settings.output_dataset)
@@ -131,18 +52,8 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
 
 
 def backend_of(options: Options) -> BackendChoice:
-    """The backend that the options choose."""
-    from gridcwl.runs.places import LocalChoice
-
-    if options.grid.server is not None:
-        return dirac_choice(
-            options.grid,
-            max_jobs=options.max_jobs,
-            site=options.store.rucio.site,
-            capabilities=options.capabilities,
-            processes=options.processes,
-        )
-    return LocalChoice(
+    """The backend that the options choose, with what it needs of them."""
+    jobs = JobOptions(
         engine=options.engine,
         reuse_containers=options.reuse_containers,
         max_jobs=options.max_jobs,
@@ -151,8 +62,11 @@ def backend_of(options: Options) -> BackendChoice:
         capabilities=options.capabilities,
         processes=options.processes,
         containers=options.cwltool.containers,
-        leave_tmpdir=options.leave_tmpdir or options.outputs != "move",
+        keep_folders=options.leave_tmpdir or options.outputs != "move",
+        detach=options.grid.detach,
+        site=options.store.site,
     )
+    return BackendChoice(options.grid.backend, options.grid.settings, jobs)
 
 
 def evaluation(options: Options) -> EvaluationOptions:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import msgspec
+
+from gridcwl import plugins
+from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
-from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.worker.engine import ContainerSettings
 
-if TYPE_CHECKING:
-    from gridcwl.runs.places import ServerName
-
-Backend: TypeAlias = Literal["local", "dirac", "diracx"]
-Mode: TypeAlias = Literal["wms", "local"]
-StoreName: TypeAlias = Literal["local", "rucio"]
-
 GRID_RETRIES = 2
-"""At DIRAC a place that fails is nothing unusual: the job is tried elsewhere."""
+"""At remote backends a place that fails is nothing unusual: the job is tried elsewhere."""
 Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker"]
 Show: TypeAlias = Literal[
     "validate",
@@ -43,77 +39,80 @@ Show: TypeAlias = Literal[
 class GridOptions:
     """Where jobs run, and how they are treated there."""
 
-    backend: Backend = "local"
-    dirac_mode: Mode = "wms"
+    backend: str = "local"
+    settings: Any = None
+    """Of the backend's settings class."""
     detach: bool = False
-    sites: tuple[str, ...] = ()
-    banned: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    platform: str | None = None
-    priority: int | None = None
-    job_type: str | None = None
-    cpu_time: int | None = None
-    placement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By step: the fields of the hint."""
-    locality: Literal["prefer", "strict", "off"] = "prefer"
-    local_mib: int = 100
-    local_wait: int = 300
-    pack: int | Literal["auto"] = 1
-    window: int = 2000
-    longest_pause: int = 30
-    stalled_after: int = 3600
-    engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.settings is None:
+            object.__setattr__(self, "settings", plugins.backend(self.backend).settings())
 
     @property
-    def server(self) -> ServerName | None:
-        """Who takes the jobs; None where they run here without anybody."""
-        from gridcwl.runs.places import server_of
+    def plugin(self) -> BackendPlugin:
+        """The backend's plugin."""
+        return plugins.backend(self.backend)
 
-        return server_of(self.backend, self.dirac_mode)
+    @property
+    def is_local_mode(self) -> bool:
+        """Jobs of a remote backend run on this machine."""
+        return self.plugin.local_mode(self.settings)
 
     @property
     def is_elsewhere(self) -> bool:
         """Jobs run on other machines."""
-        return self.server in ("dirac", "diracx")
+        return self.plugin.remote and not self.is_local_mode
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {"backend": self.backend, "settings": msgspec.to_builtins(self.settings), "detach": self.detach}
 
 
-def grid_from_plain(saved: Mapping[str, Any]) -> GridOptions:
-    """What :meth:`GridOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
-    known = {entry.name for entry in fields(GridOptions)}
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    return GridOptions(**{name: value for name, value in values.items() if name in known})
+def grid_from_plain(saved: Mapping[str, Any] | None) -> GridOptions:
+    """What :meth:`GridOptions.plain` gave, after a journey through JSON; unknown settings are left out.
+
+    Raises:
+        ConfigError: the backend is not installed any more.
+    """
+    saved = saved or {}
+    name = str(saved.get("backend", "local"))
+    settings: Any = msgspec.convert(saved.get("settings") or {}, plugins.backend(name).settings)
+    return GridOptions(name, settings, bool(saved.get("detach")))
+
+
+def saved_grid(options: Mapping[str, Any] | None) -> GridOptions:
+    """Where the jobs of a run are, by the options in its journal; raises as :func:`grid_from_plain`."""
+    return grid_from_plain((options or {}).get("grid"))
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """Where files live between jobs."""
 
-    store: StoreName = "local"
-    rucio: RucioSettings = field(default_factory=RucioSettings)
-    """How Rucio is used, if it is."""
+    store: str = "local"
+    settings: Any = None
+    """Of the store's settings class."""
+    site: str = ""
+    """Where this machine is, as the stores are configured."""
+
+    def __post_init__(self) -> None:
+        if self.settings is None:
+            object.__setattr__(self, "settings", plugins.store(self.store).settings())
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
-        return {"store": self.store, **asdict(self.rucio)}
+        return {"store": self.store, "settings": msgspec.to_builtins(self.settings), "site": self.site}
 
 
 def store_from_plain(saved: Mapping[str, Any]) -> StoreOptions:
-    """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown fields are left out."""
-    known = {entry.name for entry in fields(RucioSettings)}
-    settings = {name: value for name, value in saved.items() if name in known}
-    return StoreOptions(saved.get("store", "local"), rucio_settings(**settings))
+    """What :meth:`StoreOptions.plain` gave, after a journey through JSON; unknown settings are left out.
 
-
-def rucio_settings(**given: Any) -> RucioSettings:
-    """Rucio's settings. Lists become tuples: the settings of a run do not change."""
-    given["cache_scopes"] = tuple(given.get("cache_scopes") or ())
-    given["sites"] = {site: tuple(names) for site, names in (given.get("sites") or {}).items()}
-    return RucioSettings(**given)
+    Raises:
+        ConfigError: the store is not installed any more.
+    """
+    name = str(saved.get("store", "local"))
+    settings: Any = msgspec.convert(saved.get("settings") or {}, plugins.store(name).settings)
+    return StoreOptions(name, settings, str(saved.get("site", "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +231,7 @@ _PATHS = ("outdir", "state_dir", "cache_dir")
 
 def configured(config: Config, document: str, words: tuple[str, ...], outdir: Path) -> Options:
     """The options of a run by the user's configuration alone."""
-    dirac, rucio = config.dirac, config.rucio
-    known = {entry.name for entry in fields(GridOptions)}
-    grid: dict[str, Any] = {entry.name: getattr(dirac, entry.name) for entry in fields(dirac) if entry.name in known}
-    grid |= {"backend": config.backend, "dirac_mode": dirac.mode if config.backend == "dirac" else None}
-    store: dict[str, Any] = {entry.name: getattr(rucio, entry.name) for entry in fields(rucio)}
-    store |= {"elements": store.pop("rse"), "lifetime_days": store.pop("lifetime")}
+    backend, store = config.backend or "local", config.store or "local"
     values: dict[str, Any] = {
         "engine": None if config.engine == "none" else config.engine,
         "containers": config.engine != "none",
@@ -260,8 +254,8 @@ def configured(config: Config, document: str, words: tuple[str, ...], outdir: Pa
         outdir=outdir,
         state_dir=config.state().absolute(),
         cache_dir=config.caches().absolute(),
-        grid=GridOptions(**_given(grid)),
-        store=StoreOptions(config.store or "local", rucio_settings(**_given(store))),
+        grid=GridOptions(backend, plugins.configured(plugins.backend(backend), config)),
+        store=StoreOptions(store, plugins.configured(plugins.store(store), config), plugins.site(config)),
         **_given(values),
     )
     if config.retries is None and options.grid.is_elsewhere:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl import imports
+from gridcwl import plugins
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, ConfigError, OutputConflict, RunCancelled, StoreError
 from gridcwl.runs.keeping import Kept, fingerprint, finish, new_run, taken_up
 from gridcwl.runs.options import Options, from_plain, to_plain
@@ -141,10 +141,11 @@ class PreparedRun:
         self.cancel("another process")
 
     async def _jobs(self, watcher: Watcher) -> tuple[Outcomes, Carriage | None]:
+        from gridcwl.backends.base import BackendContext
         from gridcwl.cwl.demands import refuse_giants
+        from gridcwl.plugins import open_backend
         from gridcwl.runs.carrying import Carried
         from gridcwl.runs.opening import backend_of
-        from gridcwl.runs.places import Session, open_backend
         from gridcwl.runs.planning import certain
         from gridcwl.runs.retry import Retries
         from gridcwl.runs.run import Run
@@ -152,7 +153,7 @@ class PreparedRun:
         session, options, records = self.session, self.options, self.records
         assert records is not None
         carriage = await self._carriage(records)
-        place = Session(records.run, self.kept.working, session.reveal, records.ended)
+        place = BackendContext(records.run, self.kept.working, session.reveal, records.ended)
         place = replace(place, archives=carriage.archives if carriage is not None else None)
         opening = open_backend(backend_of(options), place)
         async with opening if carriage is None else carriage.around(opening) as backend:
@@ -323,25 +324,18 @@ def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: 
 
 
 def _preload(options: Options) -> None:
-    """Start what takes its time: DIRAC's client, or a worker process. Meanwhile cwltool reads the document.
+    """Start what takes its time: a client library, or a worker process. Meanwhile cwltool reads the document.
 
     Raises:
-        ConfigError: the client of the place that was chosen is not installed.
+        ConfigError: what the backend needs is not installed.
     """
-    if options.grid.server is None and not options.containers:
-        from gridcwl.backends.local.process import start_ahead
-
-        start_ahead()
-    if options.grid.server == "diracx":
-        imports.require("httpx", "--backend diracx")
-    elif options.grid.server is not None:
-        imports.require("DIRAC", "--backend dirac")
-    if options.grid.server == "dirac":
+    grid = options.grid
+    plugins.call(grid.plugin, "start_ahead", options.containers)
+    plugins.require(grid.plugin)
+    if "preload" in grid.plugin.hooks:
         with _LOADING:
             import gridcwl.cwl  # noqa: F401
-        from gridcwl.backends.dirac.client import preload
-
-        preload()
+        plugins.call(grid.plugin, "preload", grid.settings)
 
 
 def _prefix(request: Request) -> str:

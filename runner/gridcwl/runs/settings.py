@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from gridcwl.config import Config, from_environment, overlaid
+from gridcwl import plugins
+from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
 from gridcwl.runs.folder import checked_name
 from gridcwl.runs.options import Options, configured
@@ -133,7 +134,6 @@ _RUN: dict[str, tuple[str, str]] = {
 }
 """Settings that the configuration file does not have: the field of ``Options``, and what it takes."""
 _PARTS = {"targets": _WORDS, "single_step": _TEXT, "single_process": _TEXT}
-_OF_CONFIGURATION = frozenset(Config.__dataclass_fields__)
 _OTHERS = frozenset({"set", "outputs"})
 _RESUMABLE = frozenset(ResumeSettings.__annotations__)
 
@@ -150,7 +150,7 @@ def options_for(document: str, words: tuple[str, ...], settings: Mapping[str, An
     Raises:
         ConfigError: there is no such setting, or it does not take the value.
     """
-    _check_names(settings, frozenset(Settings.__annotations__) | _RESUMABLE)
+    _check_names(settings, frozenset(Settings.__annotations__) | _RESUMABLE | _of_configuration())
     options = configured(_configuration(settings, folder), document, words, folder)
     return _applied(options, settings, folder)
 
@@ -158,7 +158,7 @@ def options_for(document: str, words: tuple[str, ...], settings: Mapping[str, An
 def changed(options: Options, settings: Mapping[str, Any], folder: Path) -> Options:
     """A run's options with changes. Raises as :func:`options_for`."""
     _check_names(settings, _RESUMABLE)
-    config = overlaid(Config(), _part(settings, _OF_CONFIGURATION), folder)
+    config = overlaid(Config(), _part(settings, _of_configuration()), folder, plugins.declared())
     names: dict[str, Any] = {"max_jobs": config.max_jobs, "on_error": config.on_error, "retries": config.retries}
     options = replace(options, **{name: value for name, value in names.items() if value is not None})
     if config.engine is not None:
@@ -170,12 +170,17 @@ def changed(options: Options, settings: Mapping[str, Any], folder: Path) -> Opti
 
 def state_folder(settings: Mapping[str, Any]) -> Path:
     """Where runs are recorded. Raises as :func:`options_for`."""
-    _check_names(settings, frozenset(Settings.__annotations__) | _RESUMABLE)
+    _check_names(settings, frozenset(Settings.__annotations__) | _RESUMABLE | _of_configuration())
     return _configuration(settings, Path.cwd()).state().absolute()
 
 
 def _configuration(settings: Mapping[str, Any], folder: Path) -> Config:
-    return overlaid(from_environment(), _part(settings, _OF_CONFIGURATION), folder)
+    return overlaid(plugins.configuration(), _part(settings, _of_configuration()), folder, plugins.declared())
+
+
+def _of_configuration() -> frozenset[str]:
+    """Settings that the configuration file has, too: gridcwl's own, and the tables of plugins."""
+    return frozenset({*Config.__dataclass_fields__, *plugins.declared().tables} - {"tables"})
 
 
 def _part(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -3,10 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from gridcwl.model import RunId
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
+
+
+class NoSettings(msgspec.Struct, frozen=True):
+    """Settings of a plugin that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlugin:
+    """A store, as an entry point of the group ``gridcwl.stores`` declares it."""
+
+    name: str
+    summary: str
+    """For ``--help``: what follows "NAME: "."""
+    module: str
+    """Imported when the store is opened; its ``open_store(settings, context)`` returns an asynchronous context manager
+    that gives a :class:`Store`."""
+    settings: type = NoSettings
+    """A frozen ``msgspec.Struct``; see ``gridcwl.settings``. Every field has a default."""
+    table: str = ""
+    """The table of the configuration file that holds the settings."""
+    packages: tuple[str, ...] = ()
+    """Packages that have to be installed, as they are imported."""
+    install: str = ""
+    """What to do if they are not; empty: gridcwl's extra that brings them."""
+    reads: frozenset[str] = frozenset()
+    """Which options of the command line, beside its settings, it reads."""
+    hooks: frozenset[str] = frozenset()
+    """Optional functions of the module."""
+    between_jobs: bool = False
+    """It carries files between the jobs of a run. Other stores cannot be chosen for runs yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreContext:
+    """The run that a store is opened for."""
+
+    run: RunId
+    folder: Path
+    """A folder of this machine, for a store that holds its files there."""
 
 
 class Store(Protocol):

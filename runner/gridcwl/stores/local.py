@@ -11,8 +11,8 @@ import secrets
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -22,6 +22,7 @@ from gridcwl.errors import OutputConflict, StoreError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores import transaction
+from gridcwl.stores.base import Store, StoreContext
 
 _CHUNK = 1 << 20
 
@@ -274,3 +275,9 @@ def path_of(url: str) -> Path:
 def uri(path: Path) -> str:
     """The ``file://`` URL of an absolute path."""
     return "file://" + quote(os.fsencode(path))
+
+
+@asynccontextmanager
+async def open_store(_settings: object, context: StoreContext) -> AsyncIterator[Store]:
+    """The local store of a run, in the context's folder."""
+    yield LocalStore(context.folder)

@@ -16,7 +16,7 @@ from commandline import gridcwl
 
 from gridcwl import imports
 from gridcwl.cli import health
-from gridcwl.config import Config, RucioConfig
+from gridcwl.config import Config
 from gridcwl.errors import ConfigError
 
 
@@ -58,7 +58,7 @@ def test_an_engine_that_is_configured_and_not_installed_is_an_error():
 def test_what_is_not_installed_is_an_error_only_if_the_configuration_needs_it(monkeypatch):
     monkeypatch.setattr(imports, "installed", lambda _name: False)
     assert found("Rucio").state == "unused"
-    rucio = found("Rucio", Config(store="rucio", rucio=RucioConfig()))
+    rucio = found("Rucio", Config(store="rucio"))
     assert rucio.state == "error"
     assert rucio.remedy == "pip install 'gridcwl[rucio]'"
     assert found("DIRAC", Config(backend="dirac")).remedy == "pip install 'gridcwl[dirac]'"

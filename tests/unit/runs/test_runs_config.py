@@ -9,6 +9,7 @@ import pytest
 from gridcwl.cli.options import parse
 from gridcwl.config import Config, load, parsed
 from gridcwl.errors import ConfigError
+from gridcwl.plugins import declared
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_folders_in_a_file_count_from_it():
 )
 def test_a_mistake_in_the_file_is_told_with_its_line(text, said):
     with pytest.raises(ConfigError, match=said):
-        parsed(text, Path("config.toml"))
+        parsed(text, Path("config.toml"), declared())
 
 
 def test_a_mistake_in_the_environment_is_told_with_its_variable():
@@ -84,10 +85,12 @@ def test_rucio_has_a_table_of_its_own():
         'store = "rucio"\n[rucio]\nscope = "user.alice"\nkeep_days = 3\ncache_scopes = ["cta"]\n'
         '[rucio.sites]\n"LCG.CNAF.it" = ["CNAF-DISK"]\n"LCG.Lyon.fr" = "LYON"\n',
         Path("config.toml"),
+        declared(),
     )
     assert config.store == "rucio"
-    assert (config.rucio.scope, config.rucio.keep_days, config.rucio.cache_scopes) == ("user.alice", 3.0, ("cta",))
-    assert config.rucio.sites == {"LCG.CNAF.it": ("CNAF-DISK",), "LCG.Lyon.fr": ("LYON",)}
+    rucio = config.tables["rucio"]
+    assert (rucio["scope"], rucio["keep_days"], rucio["cache_scopes"]) == ("user.alice", 3.0, ("cta",))
+    assert rucio["sites"] == {"LCG.CNAF.it": ("CNAF-DISK",), "LCG.Lyon.fr": ("LYON",)}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_rucio_has_a_table_of_its_own():
 )
 def test_a_mistake_in_rucios_table_is_told(text, said):
     with pytest.raises(ConfigError, match=said):
-        parsed(text, Path("config.toml"))
+        parsed(text, Path("config.toml"), declared())
 
 
 def test_a_named_file_has_to_be_there(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gridcwl.backends.dirac.options import FindArchives
+from gridcwl.backends.base import FindArchives
 from gridcwl.errors import ConfigError
 from gridcwl.model import Job
 from gridcwl.worker.site import EVERYWHERE, IN_RUCIO, filled

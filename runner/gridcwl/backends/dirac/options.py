@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from gridcwl.backends.base import FindArchives
 from gridcwl.backends.batch.packing import Pack
 from gridcwl.backends.dirac.matching import Wishes
-
-FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-"""From ``scope:name`` to what ``gridcwl.worker.site.Archives`` has to know; what is not there is left out."""
 
 
 @dataclass(frozen=True, slots=True)

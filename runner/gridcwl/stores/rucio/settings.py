@@ -1,40 +1,95 @@
-"""What a user can say of how Rucio is used. Rucio's own configuration (``rucio.cfg``) says where and who."""
+"""Settings of the Rucio store. Rucio's own configuration, ``rucio.cfg``, says where Rucio is and who the user is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+
+from gridcwl.settings import Setting
+from gridcwl.stores.base import StorePlugin
 
 DAY_S = 86_400
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Days = Annotated[float, msgspec.Meta(gt=0)]
 
-@dataclass(frozen=True, slots=True)
-class RucioSettings:
-    """How a run uses Rucio."""
 
-    scope: str = ""
-    """What jobs make goes there; empty: ``user.ACCOUNT``, or the account's only scope."""
-    name: str = "{run}/{step}"
+class RucioSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run uses Rucio: the table ``[rucio]``."""
+
+    scope: Annotated[
+        _Text, Setting("scope of outputs (default: user.ACCOUNT)", option="--rucio-scope", metavar="SCOPE")
+    ] = ""
+    """Scope of outputs; empty: ``user.ACCOUNT``, or the account's only scope."""
+    name: Annotated[
+        _Text, Setting("prefix of names (default: {run}/{step})", option="--rucio-name", metavar="TEMPLATE")
+    ] = "{run}/{step}"
     """How names begin; see ``names.Naming``."""
-    elements: str = ""
+    elements: Annotated[
+        _Text,
+        Setting("storage elements to which jobs write outputs", option="--rucio-rse", metavar="EXPRESSION", key="rse"),
+    ] = ""
     """An RSE expression: outputs are left on these; empty: wherever the account has a quota."""
-    sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Sites to the elements that their workers use first, beside what the elements' attribute ``site`` says."""
-    site: str = ""
+    site: Annotated[_Text, Setting("the site of this machine")] = ""
     """Where this machine is."""
-    keep_days: float = 14
-    """How long what lies between the steps is kept after the run has ended."""
-    lifetime_days: float | None = None
-    """How long final outputs are kept; None is for ever."""
-    copies: int = 1
-    """Of final outputs."""
-    rse_expression: str = ""
+    sites: Annotated[
+        Mapping[str, tuple[str, ...]],
+        Setting(
+            "by site: storage elements that its workers use first",
+            takes='a table of lists: "LCG.CNAF.it" = ["CNAF-DISK"]',
+        ),
+    ] = {}
+    """Sites to the elements that their workers use first, beside what the elements' attribute ``site`` says."""
+    keep_days: Annotated[_Days, Setting("days to keep intermediate files after a run")] = 14
+    """Days to keep intermediate files after the run."""
+    lifetime_days: Annotated[
+        _Days | None,
+        Setting("days to keep final outputs (default: forever)", option="--lifetime", metavar="DAYS", key="lifetime"),
+    ] = None
+    """Days to keep final outputs; None is forever."""
+    copies: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)],
+        Setting("copies of final outputs (default: 1)", option="--copies", metavar="N"),
+    ] = 1
+    """Copies of final outputs."""
+    rse_expression: Annotated[
+        _Text,
+        Setting(
+            "storage elements that keep final outputs (default: those of --rucio-rse)",
+            option="--rse-expression",
+            metavar="EXPRESSION",
+        ),
+    ] = ""
     """Where final outputs are kept; empty: where they were made."""
-    output_dataset: str = ""
+    output_dataset: Annotated[
+        _Text,
+        Setting(
+            "dataset to which all final files are added",
+            option="--output-dataset",
+            metavar="SCOPE:NAME",
+            configurable=False,
+        ),
+    ] = ""
     """``scope:name`` of a dataset for all final files."""
-    download: bool = True
+    download: Annotated[
+        bool, Setting("leave final outputs in Rucio, do not download them", option="--no-download", dest="download")
+    ] = True
     """Bring final outputs to the output directory, too."""
     cache: bool = False
     """Look for results among the outputs of others, and leave ours for them."""
-    cache_scopes: tuple[str, ...] = ()
-    """Where to look for them, beside our own scope."""
+    cache_scopes: Annotated[tuple[str, ...], Setting("where --cache rucio looks, beside the user's own scope")] = ()
+    """Where to look for results, beside the user's own scope."""
+
+
+PLUGIN = StorePlugin(
+    "rucio",
+    "Rucio, also between sites",
+    "gridcwl.stores.rucio.opening",
+    settings=RucioSettings,
+    table="rucio",
+    packages=("rucio",),
+    reads=frozenset({"cache_in_rucio"}),
+    between_jobs=True,
+)

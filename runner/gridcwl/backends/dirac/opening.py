@@ -1,0 +1,148 @@
+"""Opens the DIRAC backends: their servers, their options from settings, and what is done without a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from gridcwl import imports
+from gridcwl.backends.base import Backend, BackendContext, JobOptions
+from gridcwl.backends.dirac.matching import Wishes
+from gridcwl.backends.dirac.options import DiracOptions
+from gridcwl.backends.dirac.placements import placement_of
+from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
+from gridcwl.backends.dirac.server import Server
+from gridcwl.model import Placement, RunId
+
+ServerName: TypeAlias = Literal["dirac", "diracx", "dirac-local"]
+"""Who takes DIRAC jobs: DIRAC by its own client, DiracX, or DIRAC's local mode."""
+
+_LOCAL_POLL_S = (0.1, 1.0)
+"""Intervals of the local mode, where a query costs nothing."""
+
+
+@asynccontextmanager
+async def open_backend(settings: DiracxSettings, context: BackendContext) -> AsyncIterator[Backend]:
+    """The DIRAC backend for one session of a run.
+
+    Raises:
+        ConfigError: DIRAC or DiracX is not configured; with what to do.
+    """
+    from gridcwl.backends.dirac.backend import DiracBackend
+
+    options = options_of(settings, context.jobs, context.folder)
+    options = replace(options, archives=context.archives)
+    name = server_name(settings)
+    if name == "dirac-local":
+        options = replace(options, poll_first_s=_LOCAL_POLL_S[0], poll_top_s=_LOCAL_POLL_S[1])
+    jobs = context.jobs
+    with open_server(name, context.folder / "dirac", max_jobs=jobs.max_jobs, site=jobs.site) as server:
+        backend = DiracBackend(server, options, run=context.run, reveal=context.reveal, keep=context.keep)
+        async with backend:
+            yield backend
+
+
+def options_of(settings: DiracxSettings, jobs: JobOptions, folder: Path) -> DiracOptions:
+    """What settings and the options of a run mean for the backend."""
+    return DiracOptions(
+        folder=folder,
+        wishes=wishes_of(settings),
+        pack=settings.pack,
+        sites=_site_settings(settings, jobs),
+        poll_top_s=float(settings.longest_pause),
+        stalled_s=float(settings.stalled_after),
+        window=settings.window,
+        leave=jobs.detach,
+    )
+
+
+def wishes_of(settings: DiracxSettings) -> Wishes:
+    """What settings mean for matching."""
+    return Wishes(
+        placement=Placement(
+            settings.sites, settings.banned, settings.tags, settings.platform, settings.priority, settings.job_type
+        ),
+        steps={step: placement_of(step, about) for step, about in settings.placement.items()},
+        cpu_time_s=settings.cpu_time,
+        locality=settings.locality,
+        local_bytes=settings.local_mib << 20,
+        local_wait_s=float(settings.local_wait),
+    )
+
+
+def _site_settings(settings: DiracxSettings, jobs: JobOptions) -> dict[str, Any]:
+    """Container settings for the workers of each site; ``*`` is every site."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, table in (("engines", settings.engines), ("images", settings.images)):
+        for site, words in table.items():
+            found.setdefault(site, {})[key] = list(words)
+    if jobs.capabilities:
+        found.setdefault("*", {})["cap_add"] = list(jobs.capabilities)
+    if jobs.processes is not None:
+        found.setdefault("*", {})["pids_limit"] = jobs.processes
+    return found
+
+
+def server_name(settings: DiracxSettings) -> ServerName:
+    """Who takes the jobs of a run with these settings."""
+    if isinstance(settings, DiracSettings):
+        return "dirac-local" if settings.mode == "local" else "dirac"
+    return "diracx"
+
+
+@contextmanager
+def open_server(
+    name: ServerName, folder: Path | None = None, *, max_jobs: int | None = None, site: str = ""
+) -> Iterator[Server]:
+    """DIRAC, or what stands for it.
+
+    Args:
+        name: who takes jobs.
+        folder: for the local mode, which runs nothing without one.
+        max_jobs: at a time, in the local mode.
+        site: where this machine is, in the local mode.
+
+    Raises:
+        ConfigError: what it needs is not installed or not configured; with what to do.
+    """
+    if name == "dirac":
+        from gridcwl.backends.dirac.client import DiracClient
+
+        yield DiracClient()
+    elif name == "diracx":
+        imports.require("httpx", "DiracX")
+        from gridcwl.backends.dirac.diracx.server import from_environment
+
+        with closing(from_environment()) as diracx:
+            yield diracx
+    else:
+        from gridcwl.backends.dirac.local_server import LocalServer
+
+        with closing(LocalServer(folder, max_jobs=max_jobs, site=site)) as local:
+            yield local
+
+
+def preload(settings: DiracxSettings) -> None:
+    """Import DIRAC's client in the background: it takes its time."""
+    if server_name(settings) == "dirac":
+        from gridcwl.backends.dirac.client import preload as load
+
+        load()
+
+
+def stop(settings: DiracxSettings, run: RunId) -> int:
+    """Stop all jobs of a run that no client monitors any more; returns how many there were.
+
+    Raises:
+        BackendError: DIRAC does not answer.
+    """
+    name = server_name(settings)
+    if name == "dirac-local":  # its jobs end with the client
+        return 0
+    from gridcwl.backends.dirac.reconcile import stop as stop_all
+
+    with open_server(name) as server:
+        return stop_all(server, run)

@@ -1,0 +1,38 @@
+"""Opens the local backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gridcwl.backends.base import BackendContext
+
+if TYPE_CHECKING:
+    from gridcwl.backends.local.backend import LocalBackend
+
+
+def start_ahead(containers: bool) -> None:
+    """Start a worker process while the document is read, if jobs run without containers."""
+    if not containers:
+        from gridcwl.backends.local.process import start_ahead as start
+
+        start()
+
+
+def open_backend(_settings: object, context: BackendContext) -> LocalBackend:
+    """The local backend for one session of a run."""
+    from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+
+    jobs = context.jobs
+    options = LocalOptions(
+        folder=context.folder,
+        engine=jobs.engine,
+        reuse_containers=jobs.reuse_containers,
+        max_jobs=jobs.max_jobs,
+        limit_memory=jobs.limit_memory,
+        limit_cores=jobs.limit_cores,
+        capabilities=jobs.capabilities,
+        processes=jobs.processes,
+        containers=jobs.containers,
+        recycle=not jobs.keep_folders,
+    )
+    return LocalBackend(options, reveal=context.reveal, keep=context.keep)

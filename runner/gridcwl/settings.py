@@ -1,0 +1,205 @@
+"""Settings of plugins, each declared once, as a field of a class: its type, its default, its option and its help.
+
+    class ToySettings(msgspec.Struct, frozen=True, kw_only=True):
+        workers: Annotated[Annotated[int, msgspec.Meta(ge=1)], Setting("jobs at a time", option="--toy-workers")] = 2
+
+The configuration's table, the environment variables, the options of the command line and their reference page are
+derived from such a class. No other copy of a setting exists.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+_YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is declared of a setting, beside its type and its default. The default holds if nobody sets it."""
+
+    help: str
+    option: str = ""
+    """Of the command line, as ``--toy-workers``; empty if there is none."""
+    metavar: str = ""
+    """What stands for the value in the help."""
+    key: str = ""
+    """Its name in the table, and, in capitals, at the end of its variable; empty: the field's name."""
+    dest: str = ""
+    """Where argparse puts the option's value; empty: the option's name."""
+    takes: str = ""
+    """What it takes, for messages: "a number greater than 0"; empty: derived from the type."""
+    adds: bool = False
+    """Values of the command line are added to those of the configuration; otherwise they replace them."""
+    configurable: bool = True
+    """It may stand in the configuration's table; otherwise it holds for one run only."""
+    read: Callable[[str], Any] | None = None
+    """Turns the option's text into the value, if the text is the name of a file, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting of a class."""
+
+    name: str
+    type: Any
+    default: Any
+    about: Setting
+
+    @property
+    def key(self) -> str:
+        """Its name in the configuration's table."""
+        return self.about.key or self.name
+
+    @property
+    def dest(self) -> str:
+        """Where argparse puts the option's value."""
+        return self.about.dest or self.about.option.lstrip("-").replace("-", "_")
+
+    @property
+    def takes(self) -> str:
+        """What it takes, for messages."""
+        return self.about.takes or _takes(self.type)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that it takes, if it takes no other."""
+        kinds = [kind for kind in _kinds(self.type) if kind is not NoneType]
+        return get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) is Literal else ()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several words."""
+        return any(get_origin(kind) is tuple for kind in _kinds(self.type))
+
+    @property
+    def number(self) -> type[int] | type[float] | None:
+        """The kind of number that it takes, if it takes any."""
+        kinds = _kinds(self.type)
+        return int if int in kinds else float if float in kinds else None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it takes a table, which neither a variable nor an option can hold."""
+        return any(get_origin(kind) not in (None, tuple, Literal) for kind in _kinds(self.type))
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it takes true or false."""
+        return bool in _kinds(self.type)
+
+    def decode(self, value: Any) -> Any:
+        """The value of a TOML file.
+
+        Raises:
+            ValueError: it is not what the setting takes.
+        """
+        if isinstance(value, dict):  # one word may stand for a list of one
+            value = {name: [item] if isinstance(item, str) else item for name, item in value.items()}
+        try:
+            return msgspec.convert(value, self.type)
+        except msgspec.ValidationError:
+            raise ValueError(self.takes) from None
+
+    def decode_text(self, text: str) -> Any:
+        """The value of an environment variable or an option, which are text.
+
+        Raises:
+            ValueError: it is not what the setting takes.
+        """
+        kinds = _kinds(self.type)
+        value: Any = text
+        if bool in kinds:
+            value = _YES.get(text.lower(), text)
+        elif int in kinds and re.fullmatch(r"-?\d{1,9}", text):
+            value = int(text)
+        elif float in kinds and re.fullmatch(r"-?\d{1,9}(\.\d*)?", text):
+            value = float(text)
+        elif self.is_list:
+            value = [word for word in re.split(r"[,\s]+", text) if word]
+        return self.decode(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What plugins add to the configuration."""
+
+    backends: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    tables: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
+    """By table and by the name in it."""
+
+
+@functools.cache
+def fields_of(settings: type) -> tuple[Field, ...]:
+    """The settings that a class declares, in its order; fields without a :class:`Setting` are left out."""
+    hints, defaults = get_type_hints(settings, include_extras=True), settings()
+    found = []
+    for name in getattr(settings, "__struct_fields__", ()):
+        about = [word for word in get_args(hints[name])[1:] if isinstance(word, Setting)]
+        if about:
+            found.append(Field(name, hints[name], getattr(defaults, name), about[0]))
+    return tuple(found)
+
+
+def variable(table: str, key: str) -> str:
+    """The environment variable of a setting."""
+    return f"GRIDCWL_{table}_{key}".upper().replace("-", "_")
+
+
+def reference(table: str, settings: Mapping[str, Field]) -> str:
+    """The table of a reference page in Markdown: a line for each setting, by its name in the configuration's table."""
+    lines = ["| in the file | variable | option | takes | |", "|---|---|---|---|---|"]
+    for key, setting in settings.items():
+        option = f"`{setting.about.option}`" if setting.about.option else ""
+        name = "" if setting.is_table else f"`{variable(table, key)}`"
+        words = (f"`{key}`", name, option, setting.takes, setting.about.help)
+        lines.append(f"| {' | '.join(words)} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def _kinds(kind: Any) -> list[Any]:
+    """The types of a union, without what is annotated."""
+    if get_origin(kind) is Annotated:
+        return _kinds(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [one for part in get_args(kind) for one in _kinds(part)]
+    return [kind]
+
+
+def _bounds(kind: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in get_args(kind):
+        if isinstance(part, msgspec.Meta):
+            found |= {name: value for name in ("ge", "gt") if (value := getattr(part, name)) is not None}
+        elif get_origin(part) in (Annotated, Union, UnionType):
+            found |= _bounds(part)
+    return found
+
+
+def _takes(kind: Any) -> str:
+    kinds, bounds = _kinds(kind), _bounds(kind)
+    words = [word for one in kinds if get_origin(one) is Literal for word in get_args(one)]
+    said = []
+    if int in kinds:
+        said.append("a whole number" + (f", at least {bounds['ge']}" if "ge" in bounds else ""))
+    if float in kinds:
+        said.append("a number" + (f" greater than {bounds['gt']}" if "gt" in bounds else ""))
+    if bool in kinds:
+        said.append("true or false")
+    if str in kinds:
+        said.append("a text")
+    if any(get_origin(one) is tuple for one in kinds):
+        said.append("a list of words")
+    if any(get_origin(one) not in (None, tuple, Literal) for one in kinds):
+        said.append("a table: NAME = [WORD, ...]")
+    if words:
+        said.append(f"one of: {', '.join(words)}" if not said else ", ".join(words))
+    return ", or ".join(said)

@@ -1,0 +1,7 @@
+"""How the local store is found; the store itself is in ``gridcwl.stores.local``."""
+
+from __future__ import annotations
+
+from gridcwl.stores.base import StorePlugin
+
+PLUGIN = StorePlugin("local", "files of this machine", "gridcwl.stores.local", between_jobs=True)
