@@ -130,6 +130,10 @@ docs: install ## the documentation's site, in build/site: no broken link, headin
 	# not --quiet: it keeps the strict build from seeing its own warnings
 	NO_MKDOCS_2_WARNING=1 build/docs-tools/bin/mkdocs build --strict
 
+.PHONY: picture
+picture: install ## draw docs/explanation/architecture.svg from the imports of the code
+	@$(BIN)/python scripts/architecture_picture.py
+
 .PHONY: dist
 dist: install ## wheel and sdist in dist/, checked, installed into a fresh environment and run
 	@scripts/tools $(VENV) build/dist-tools dist

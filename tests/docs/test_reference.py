@@ -47,3 +47,14 @@ def test_the_readme_counts_the_conformance_cases_as_the_page_does() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def test_the_comparison_shows_numbers_that_a_benchmark_has_printed() -> None:
+    page, printed = (ROOT / name for name in ("docs/explanation/comparison.md", "benchmarks/README.md"))
+    benchmarks = printed.read_text("utf-8")
+    shown = [line for block in blocks(page) if block.language == "text" for line in block.text.splitlines()]
+    figures = re.findall(r"^\| (.*?\d.*?) \| ([^|]*\d[^|]*) \|$", page.read_text("utf-8"), flags=re.M)
+    assert len(shown) > 10
+    assert len(figures) == 4
+    assert all(line in benchmarks for line in shown)
+    assert all(f"| {what} | {figure} |" in benchmarks for what, figure in figures)
