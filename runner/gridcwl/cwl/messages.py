@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def explained(text: str) -> Explanation | None:
     Args:
         text: as :func:`for_patterns` gives it.
     """
-    for pattern, explain in _RULES:
+    for pattern, explain in _rules():
         found = pattern.search(text)
         if found:
             message, remedy, unsupported = explain(found)
@@ -375,9 +376,10 @@ def _dirent(_found: re.Match[str]) -> Explanation:
     )
 
 
-_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ...] = tuple(
-    (re.compile(pattern), explain)
-    for pattern, explain in (
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ...]:
+    """The messages that are explained; compiled with the first error."""
+    rules = (
         (
             rf"checking field 'requirements'\s+{_POSITION}\s+checking item\s+"
             r"(?:\S+:\d+:\d+:\s+)?Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'",
@@ -430,4 +432,4 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ..
         ),
         *YAML_RULES,
     )
-)
+    return tuple((re.compile(pattern), explain) for pattern, explain in rules)

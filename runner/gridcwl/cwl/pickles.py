@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import pickle
+import re
 import sys
 import tempfile
 from collections import ChainMap
@@ -17,6 +18,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+import cwltool
 from platformdirs import user_cache_path
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from schema_salad.ref_resolver import NormDict
@@ -27,13 +29,24 @@ from gridcwl.config import private_folder
 log = logging.getLogger("gridcwl.cwl")
 
 _LIBRARIES = ("cwltool", "schema-salad", "cwl-utils", "ruamel.yaml")
+_LIBRARY = re.compile(r"(?:cwltool|schema_salad|cwl_utils|ruamel[._]yaml)-\d.*\.dist-info$")
 
 
 def cache_file(kind: str, name: str, *parts: str) -> Path:
     """Where to keep what depends on these parts, and on the versions of Python, the libraries and gridcwl."""
-    versions = (__version__, _own_state(), sys.version, *(f"{library} {installed(library)}" for library in _LIBRARIES))
+    versions = (__version__, _own_state(), sys.version, *_libraries())
     digest = hashlib.sha256("\n".join((*versions, *parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return user_cache_path("gridcwl") / kind / f"{name}-{digest}.pickle"
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    """The versions of the libraries, by the names of their folders: to parse their metadata takes longer than a run."""
+    folder = str(Path(cwltool.__file__).parents[1])
+    found = [path.name for path in Path(folder).iterdir() if _LIBRARY.match(path.name)]
+    if len(found) != len(_LIBRARIES):  # they are somewhere else, as source trees
+        return tuple(f"{library} {installed(library)}" for library in _LIBRARIES)
+    return (folder, *sorted(found))
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from schema_salad.exceptions import SchemaSaladException
@@ -145,7 +146,7 @@ def of_output(name: str, why: str, value: str) -> str:
     path = _Path((name,))
     if value == "null":
         return f"the output '{name}' has no value"
-    for pattern, explain in _LEAVES:
+    for pattern, explain in _leaves():
         match = pattern.search(why)
         if match and explain is not _not_file:
             text = explain(match, path, Names())[0]
@@ -218,7 +219,7 @@ def _without_class(error: SchemaSaladException, path: _Path) -> Finding:
 
 def _leaf(error: SchemaSaladException, path: _Path, names: Names) -> Finding:
     lead = _LEAD.match(error.message)
-    for pattern, explain in _LEAVES:
+    for pattern, explain in _leaves():
         match = pattern.search(error.message[lead.end() :] if lead else error.message)
         if match:
             text, remedy = explain(match, path, names)
@@ -351,9 +352,10 @@ def _empty_section(match: re.Match[str], _path: _Path, _names: Names) -> _Explai
     return f"the section '{match['name']}' is missing or empty", _MISSING.get(match["name"], "")
 
 
-_LEAVES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Names], _Explained]], ...] = tuple(
-    (re.compile(pattern), explain)
-    for pattern, explain in (
+@cache
+def _leaves() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Names], _Explained]], ...]:
+    """What may be wrong with one value; compiled with the first error."""
+    rules = (
         (r'^"(?P<name>\w+)" section is not valid', _empty_section),
         (r"^invalid field '(?P<name>[^']+)', expected one of: (?P<known>.*)$", _invalid_field),
         (r"^missing required field '(?P<name>[^']+)'", _missing_field),
@@ -374,7 +376,7 @@ _LEAVES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Path, Names], _E
         (r"^Field '(?P<field>type|items)' references unknown identifier '(?P<name>[^']+)'", _unknown_type),
         (r"^Field '(?P<field>\w+)' contains undefined reference to '(?P<name>[^']+)'", _undefined),
     )
-)
+    return tuple((re.compile(pattern), explain) for pattern, explain in rules)
 
 
 def _expected(message: str) -> str:

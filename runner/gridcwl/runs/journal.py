@@ -110,13 +110,10 @@ class Journal:
             if new:
                 _make(path)
             self._db = connect(path)
-            self._db.executescript(_LATER)
-            known = columns(self._db, "jobs")
-            for name, kind in LATER_COLUMNS.items():
-                if name not in known:
-                    self._db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(f"BEGIN; {_LATER} COMMIT;")
+            _add_later_columns(self._db)
         except (sqlite3.Error, OSError) as error:
             raise explained(error, path) from error
 
@@ -360,13 +357,21 @@ def _make(path: Path) -> None:
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     made = connect(unfinished)
     try:
+        made.execute("PRAGMA synchronous=OFF")  # first: each statement of its own would wait for the disk
         made.execute("PRAGMA journal_mode=WAL")
-        made.execute("PRAGMA synchronous=OFF")
-        made.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        made.executescript(f"BEGIN; {_SCHEMA} {_LATER} COMMIT;")
+        _add_later_columns(made)
         made.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
     finally:
         made.close()
     unfinished.rename(path)
+
+
+def _add_later_columns(db: sqlite3.Connection) -> None:
+    known = columns(db, "jobs")
+    for name, kind in LATER_COLUMNS.items():
+        if name not in known:
+            db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

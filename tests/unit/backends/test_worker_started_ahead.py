@@ -1,0 +1,55 @@
+"""The worker process that starts while the document is read."""
+
+import asyncio
+
+import pytest
+
+from gridcwl.backends.local import process
+from gridcwl.model import Job, JobId, Outcome, RunId
+
+
+@pytest.fixture
+def ahead():
+    process.start_ahead()
+    (started,) = process._ready
+    yield started
+    started.kill()
+    started.wait()
+    process._ready.clear()
+
+
+def run_one(folder):
+    """The process that ran a job, and its result."""
+
+    async def running():
+        ended = asyncio.get_running_loop().create_future()
+        workers = process.WorkerProcesses(
+            1, 1, str(folder), {}, lambda _, result: ended.set_result(result), print, None
+        )
+        await workers.run(Job(JobId("one"), RunId("r"), "step", ("true",)), str(folder / "one"))
+        pid = workers._processes[0]._process.pid
+        result = await ended
+        await workers.close()
+        return pid, result.outcome
+
+    return asyncio.run(running())
+
+
+def test_it_takes_the_first_job(ahead, tmp_path):
+    assert run_one(tmp_path) == (ahead.pid, Outcome.SUCCESS)
+    assert process._ready == []
+
+
+def test_one_that_has_ended_meanwhile_is_not_used(ahead, tmp_path):
+    ahead.kill()
+    ahead.wait()
+
+    pid, outcome = run_one(tmp_path)
+
+    assert (pid != ahead.pid, outcome) == (True, Outcome.SUCCESS)
+
+
+def test_it_ends_with_the_client(ahead):
+    ahead.stdin.close()
+
+    assert ahead.wait(60) == 0
