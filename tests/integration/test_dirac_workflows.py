@@ -136,11 +136,11 @@ def test_a_client_that_is_killed_finds_its_jobs_and_runs_none_twice(grid, dirac_
     assert len(numbers) == sum(numbers.values()) == 9
 
 
-def test_a_detached_run_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clients):
+def test_a_run_that_was_only_submitted_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clients):
     grid.write("wf.cwl", TWO_LEVELS)
     grid.write("in.json", json.dumps({"letters": ["a", "b"], "size": 10}))
     words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]
-    said = grid.gridcwl("--detach", *words)
+    said = grid.gridcwl("--submit-only", *words)
     assert said.returncode == 0, said.stderr
     assert "is detached, with" in said.stderr
     assert json.loads(grid.gridcwl("status", "--json", "last").stdout)["state"] == "detached"
@@ -152,7 +152,7 @@ def test_a_detached_run_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clien
 
     endless = "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sleep, '600'], inputs: [], outputs: []}"
     grid.write("sleep.cwl", endless)
-    assert grid.gridcwl("--detach", "--backend", "dirac", "--store", "rucio", "sleep.cwl").returncode == 0
+    assert grid.gridcwl("--submit-only", "--backend", "dirac", "--store", "rucio", "sleep.cwl").returncode == 0
     assert re.search(r"sleep\.cwl, attempt 1: DIRAC job \d+: \w+", grid.gridcwl("logs", "last").stdout)
     cancelled = grid.gridcwl("cancel", "last")
     assert cancelled.returncode == 0, cancelled.stderr

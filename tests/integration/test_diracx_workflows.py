@@ -135,7 +135,7 @@ def submit(server: DiracXServer, tmp_path: Path) -> Iterator[Callable[[int], tup
 
 def test_a_workflow_runs_by_rest_and_tokens_and_can_be_left_and_taken_up(grid):
     words = ["--backend", "diracx", "--outdir", "out", "wf.cwl", "in.json"]
-    left = grid.gridcwl("--detach", "--debug", *words)
+    left = grid.gridcwl("--submit-only", "--debug", *words)
     assert left.returncode == 0, left.stderr
     said = grid.gridcwl("attach", "--debug", "last")
     assert said.returncode == 0, said.stderr
@@ -149,7 +149,7 @@ def test_a_workflow_runs_by_rest_and_tokens_and_can_be_left_and_taken_up(grid):
 def test_what_a_run_has_at_diracx_is_killed_in_bulk_and_said_by_logs(grid, server):
     endless = "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sleep, '600'], inputs: [], outputs: []}"
     (grid.folder / "sleep.cwl").write_text(endless)
-    assert grid.gridcwl("--detach", "--backend", "diracx", "sleep.cwl").returncode == 0
+    assert grid.gridcwl("--submit-only", "--backend", "diracx", "sleep.cwl").returncode == 0
     assert re.search(r"DIRAC job \d+: ", grid.gridcwl("logs", "last").stdout)
     cancelled = grid.gridcwl("cancel", "last")
     assert cancelled.returncode == 0, cancelled.stderr

@@ -123,7 +123,7 @@ def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
         (["--lifetime", "3"], "--lifetime requires --store rucio; it has no effect with --store local"),
         (["--cache", "rucio"], "--cache requires --store rucio"),
         (["--pack", "5"], "--pack requires --backend dirac"),
-        (["--detach"], "--detach requires --backend dirac"),
+        (["--submit-only"], "--submit-only requires --backend dirac"),
         (["--no-download"], "--no-download requires --store rucio"),
         (
             ["--backend", "dirac", "--podman"],

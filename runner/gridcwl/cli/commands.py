@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
     for name, text in (
         ("resume", "resume a run that was stopped or killed, or that failed"),
-        ("attach", "attach to a detached run, whose jobs are at DIRAC"),
+        ("attach", "show an active run until it ends (Ctrl-C detaches), or resume a run that no process works on"),
     ):
-        resume = command(name, _resume, text, json=False)
+        resume = command(name, _resume if name == "resume" else _attach, text, json=False)
         resume.add_argument("--outdir", help="another directory for final outputs")
         output_options.add_outputs(resume)
         resume.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         add_retries(resume)
         output_options.add_resources(resume)
         add_engines(resume.add_mutually_exclusive_group())
-        resume.set_defaults(containers=None)
+        resume.set_defaults(containers=None, background=False)
+        if name == "resume":
+            resume.add_argument("--detach", dest="background", action="store_true", help="run in the background")
         add_loudness(resume)
     command("cancel", _cancel, "stop a run that is active in another terminal or detached", json=False)
     sites = command("sites", grid_commands.sites, "list DIRAC's sites and their resources", run=False)
@@ -119,6 +121,17 @@ def _resume(given: argparse.Namespace) -> int:
     return resume(folder, replace(request, options=options, handles_signals=True))
 
 
+def _attach(given: argparse.Namespace) -> int:
+    from gridcwl.cli.run_list import chosen
+
+    folder = chosen(given.state_dir, given.run)
+    if not folder.alive:
+        return _resume(given)
+    from gridcwl.cli.attaching import attach
+
+    return attach(folder, given)
+
+
 def _changed(options: Options, given: argparse.Namespace) -> Options:
     names = ("max_jobs", "on_error", "retries", "retry_memory", "loudness", "containers", "engine")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
@@ -129,6 +142,7 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
     return replace(
         options,
         state_dir=given.state_dir,
+        background=given.background,
         retry_all=options.retry_all or given.retry_all,
         settings=(*options.settings, *(given.settings or ())),
         cap_resources=options.cap_resources or given.cap_resources,

@@ -17,7 +17,12 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
     names = "; ".join(f"{plugin.name}: {plugin.summary}" for plugin in backends.values())
     group.add_argument("--backend", choices=tuple(backends), help=f"where jobs run (default: local); {names}")
     plugin_options.add(group, backends.values())
-    group.add_argument("--detach", action="store_true", help="submit ready jobs and exit; gridcwl attach resumes")
+    group.add_argument(
+        "--submit-only",
+        dest="detach",
+        action="store_true",
+        help="submit ready jobs and exit; gridcwl attach submits the others",
+    )
 
 
 def is_pack(text: str) -> bool:
@@ -42,8 +47,8 @@ def read(given: argparse.Namespace, config: Config) -> GridOptions:
     options = GridOptions(name, plugin_options.read(plugin, given, config), given.detach)
     if options.is_local_mode and given.detach:
         raise ConfigError(
-            f"Jobs with --backend {name} {plugin.local_option} end with gridcwl, so they cannot be detached",
-            remedy=f"Omit --detach, or omit {plugin.local_option}.",
+            f"Jobs with --backend {name} {plugin.local_option} end with gridcwl, so --submit-only would lose them",
+            remedy=f"Use --detach, or omit {plugin.local_option}.",
         )
     return options
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from gridcwl.cli import background
 from gridcwl.cli.options import options_of_run, parse
 from gridcwl.cli.parsing import HELP
 from gridcwl.cli.terminal import escaping
@@ -30,7 +31,9 @@ PLAN = "plan"
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code, which is cwltool's: 0, 1, or 33 for what is not supported."""
     with escaping():
-        return _main(arguments)
+        code = _main(arguments)
+        background.end(code)
+        return code
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -94,6 +94,11 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     owners.check(parser, words, backend=backend, store=store.store)
     if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
         raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
+    if given.background and grid.detach:
+        raise UsageError(
+            "--detach and --submit-only exclude each other",
+            remedy="--detach runs in the background to the end; --submit-only leaves the jobs alone.",
+        )
     return Options(
         document=document,
         words=behind,
@@ -130,6 +135,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         preserve_entire_environment=given.preserve_entire_environment,
         mpi_config_file=str(Path(given.mpi_config_file).absolute()) if given.mpi_config_file else None,
         write_summary=given.write_summary,
+        background=given.background,
         run_name=_run_name(given.run_name),
         state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
         cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
@@ -212,6 +218,9 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     output_options.add_outputs(group)
     output_options.add_ways(group)
     add_state_dir(group)
+    group.add_argument(
+        "--detach", dest="background", action="store_true", help="run in the background; gridcwl attach shows the run"
+    )
     group.add_argument(
         "--run-name", metavar="NAME", help="name of the run, for status, logs, resume and other commands"
     )

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gridcwl.cli import background
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.log_copies import LogCopies
 from gridcwl.cli.signals import cancelling
@@ -34,19 +35,26 @@ def run(options: Options) -> int:
     from gridcwl.runs.session import Request, started
 
     text = sys.stdin.read() if options.words == ("-",) else None
-    return _run(started(Request(options, Path.cwd(), text, handles_signals=True)))
+    request = Request(options, Path.cwd(), text, handles_signals=True)
+    if options.background and (code := background.leave(quiet=options.loudness < 0)) is not None:
+        return code
+    return _run(started(request))
 
 
 def resume(folder: RunFolder, request: Request) -> int:
     """Resume a run; prints and returns as :func:`run`."""
     from gridcwl.runs.session import resumed
 
+    options = request.options
+    if options.background and (code := background.leave(quiet=options.loudness < 0)) is not None:
+        return code
     return _run(resumed(folder, request))
 
 
 def _run(preparing: AbstractContextManager[PreparedRun]) -> int:
     with preparing as prepared:
         options = prepared.options
+        background.prepared(prepared.kept.folder)
         with _watcher(options) as watcher:
             watcher.hide, watcher.default_container = prepared.session.hide, options.default_container
             if options.cwltool.log_dir:

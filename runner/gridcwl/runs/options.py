@@ -203,6 +203,8 @@ class Options:
     preserve_entire_environment: bool = False
     mpi_config_file: str | None = None
     write_summary: str | None = None
+    background: bool = False
+    """A process in the background works on the run."""
     run_name: str = ""
     """What the user calls the run."""
     state_dir: Path = field(default_factory=Path)

@@ -330,7 +330,8 @@ def _preload(options: Options) -> None:
         ConfigError: what the backend needs is not installed.
     """
     grid = options.grid
-    plugins.call(grid.plugin, "start_ahead", options.containers)
+    if not options.background:  # what is started ahead would keep the terminal
+        plugins.call(grid.plugin, "start_ahead", options.containers)
     plugins.require(grid.plugin)
     if "preload" in grid.plugin.hooks:
         with _LOADING:

@@ -65,8 +65,8 @@ def test_jobs_go_to_dirac_by_its_client_by_diracx_or_by_its_local_mode(configure
 def test_what_the_local_mode_is_not_for_is_told():
     with pytest.raises(ConfigError, match="--dirac-mode local is not for --backend diracx"):
         parse(["--backend", "diracx", "--dirac-mode", "local", "wf.cwl"])
-    with pytest.raises(ConfigError, match="--detach"):
-        parse(["--backend", "dirac", "--dirac-mode", "local", "--detach", "wf.cwl"])
+    with pytest.raises(ConfigError, match="--submit-only"):
+        parse(["--backend", "dirac", "--dirac-mode", "local", "--submit-only", "wf.cwl"])
 
 
 def test_pack_alone_is_cwltool_s_and_with_a_number_ours():
