@@ -184,6 +184,7 @@ def _agreed(question: str) -> bool:
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
     from gridcwl.errors import StoreError
     from gridcwl.runs.keeping import stop_leftovers
+    from gridcwl.runs.tidy import is_working_folder
 
     with folder.held():  # nobody works on it meanwhile
         try:
@@ -195,7 +196,7 @@ def _remove_one(folder: RunFolder, *, data: bool) -> None:
             from gridcwl.cli.data import let_go
 
             let_go(folder)
-        if working := working_of(folder):
+        if (working := working_of(folder)) and is_working_folder(Path(working)):
             remove_tree(working)
         folder.remove()
     print(f"{folder.run} is removed", file=sys.stderr)

@@ -51,7 +51,7 @@ class RunFolder:
         """Where the run was started or last resumed: ``terminal``, ``cwd``; and its ``name``, if it has one."""
         try:
             read = json.loads((self.path / _ORIGIN).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return read if isinstance(read, dict) else {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import logging
@@ -22,9 +23,9 @@ from gridcwl.model.codec import result_from_json
 from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal
+from gridcwl.runs.journal import Journal, JournalError
 from gridcwl.runs.standing import step_counts, summary
-from gridcwl.runs.tidy import drop_failed, keep_logs, moved
+from gridcwl.runs.tidy import drop_failed, is_job_folder, is_working_folder, keep_logs, moved
 from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.removing import remove_tree
 
@@ -77,6 +78,7 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         JournalError: it has no journal.
         GridCWLError: what runs cannot be stopped.
     """
+    _check_owner(folder)
     history = History(folder.journal)
     with contextlib.closing(history), folder.held():
         working = Path(str(history.meta("working")))
@@ -88,8 +90,23 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
             yield Kept(folder, working, journal, history)
 
 
+def _check_owner(folder: RunFolder) -> None:
+    """What a journal names is stopped, removed and taken as results: it has to be the user's own.
+
+    Raises:
+        JournalError: it is another user's.
+    """
+    for path in (folder.path, folder.journal):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_uid != os.geteuid():
+                raise JournalError(
+                    f"{path} belongs to another user", remedy="Only that user can resume or remove the run."
+                )
+
+
 def stop_leftovers(folder: RunFolder) -> None:
     """Stop what a dead client left running; raises as :func:`taken_up`."""
+    _check_owner(folder)
     with contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
         if history.sessions()[-1].status in ("running", "detached"):
@@ -176,7 +193,7 @@ def _session(journal: Journal, working: Path) -> Iterator[None]:
                 journal.end(status, message)
             with contextlib.closing(History(journal.path)) as history:
                 counted = summary(step_counts(history, alive=status == "detached"))
-                if not (history.meta("options") or {}).get("leave_tmpdir"):
+                if is_working_folder(working) and not (history.meta("options") or {}).get("leave_tmpdir"):
                     drop_failed(working, history.failed_folders(), journal.path.parent / "logs")
             journal.describe({"summary": counted})
         journal.close()
@@ -193,7 +210,7 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
-    stopped = orphans.stop_processes(working)
+    stopped = orphans.stop_processes(working) if is_working_folder(working) else 0
     from gridcwl.runs.options import saved_grid
 
     options = history.meta("options") or {}
@@ -209,22 +226,29 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
 
 def _find_results(working: Path, journal: Journal, history: History) -> None:
     """Take what the worker left of jobs that ended while nobody listened; clear away those that did not end."""
+    for row, job, folder in _lost_folders(working, history):
+        if (result := _success(folder, job)) is not None:
+            journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
+        else:
+            _forget_uploads(folder)
+            remove_tree(folder)  # it is begun anew, in a folder of its own
+
+
+def _lost_folders(working: Path, history: History) -> Iterator[tuple[int, str, Path]]:
+    """The folders of attempts that no result is known of, with the job's row and id; links are none."""
     for row, job in history.lost():
-        for folder in working.glob(f"{job}-*"):
-            if (result := _success(folder / "result.json")) is not None:
-                journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
-            else:
-                _forget_uploads(folder)
-                remove_tree(folder)  # it is begun anew, in a folder of its own
+        if is_job_folder(job):
+            for folder in working.glob(f"{glob.escape(job)}-*"):
+                if folder.name[len(job) + 1 :].isdecimal() and folder.is_dir() and not folder.is_symlink():
+                    yield row, job, folder
 
 
 def forget_lost_uploads(history: History) -> None:
     """Remove from storage what jobs of a run that is not resumed had put there when they were killed."""
     working = Path(str(history.meta("working")))
-    for _, job in history.lost():
-        for folder in working.glob(f"{job}-*"):
-            if not (folder / "result.json").exists():
-                _forget_uploads(folder)
+    for _, _, folder in _lost_folders(working, history):
+        if not (folder / "result.json").exists():
+            _forget_uploads(folder)
 
 
 def _forget_uploads(folder: Path) -> None:
@@ -235,17 +259,18 @@ def _forget_uploads(folder: Path) -> None:
             log.warning("up to %d file(s) that a killed job uploaded remain in storage: %s", remaining, left[0])
 
 
-def _success(file: Path) -> JobResult | None:
+def _success(folder: Path, job: str) -> JobResult | None:
+    """The result that a worker left in a job's folder, if it is this job's."""
     try:
-        result = result_from_json(file.read_bytes())
+        result = result_from_json((folder / "result.json").read_bytes())
     except (OSError, GridCWLError):
         return None
-    return result if result.outcome is Outcome.SUCCESS else None
+    return result if result.outcome is Outcome.SUCCESS and result.id == job else None
 
 
 def _made(working: Path, journal: Journal, history: History) -> Path:
     """The working folder, made again if it was removed meanwhile."""
-    if working.is_dir():
+    if is_working_folder(working):
         return working
     options = history.meta("options") or {}
     prefix = str(options.get("tmpdir_prefix") or f"{tempfile.gettempdir()}/gridcwl-")

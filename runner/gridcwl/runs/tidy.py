@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from gridcwl.model import JobResult
+from gridcwl.errors import UnsafePath
+from gridcwl.model import JobResult, paths
 from gridcwl.worker.removing import remove_tree
 
+_RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
+"""The end of a name that ``mkdtemp`` gives."""
 _STREAMS = ("stdout", "stderr")
 _END_BYTES = 64 << 20
 _LONGEST_LINE = 16 << 20  # characters of a log that are searched for secrets in one piece
@@ -32,7 +38,7 @@ def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
 
     What has succeeded stays: a run that is resumed takes it from there.
     """
-    for name in folders:
+    for name in filter(is_job_folder, folders):
         for stream in _STREAMS:
             _keep(working / name / f"{stream}.log", logs / name / f"{stream}.log")
         remove_tree(working / name)
@@ -42,6 +48,24 @@ def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
             (recycled / "outputs").rmdir()
         with contextlib.suppress(OSError):
             recycled.rmdir()
+
+
+def is_job_folder(name: object) -> bool:
+    """Whether a folder of a job can have this name, which a journal has: one that leads elsewhere is never removed."""
+    try:
+        return bool(paths.basename(name, "The name of a job's folder"))
+    except UnsafePath:
+        return False
+
+
+def is_working_folder(path: Path) -> bool:
+    """Whether this can be a run's working folder, as ``mkdtemp`` makes it. Nothing else is removed."""
+    try:
+        about = path.lstat()
+    except (OSError, ValueError):
+        return False
+    private = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
+    return private and path.is_absolute() and ".." not in path.parts and _RANDOM.search(path.name) is not None
 
 
 def keep_words(result: JobResult, logs: Path) -> JobResult:
