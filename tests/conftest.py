@@ -29,3 +29,6 @@ def own_log_level() -> None:
     """The command line, run in this process by an earlier test, may have made gridcwl quiet."""
     for name in ("gridcwl", "cwltool"):
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+collect_ignore = ["plugin"]  # a distribution of its own, with tests of its own: see packaging/test_plugin.py

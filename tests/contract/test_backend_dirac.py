@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend_suite import Place, SurvivingSuite
 
 from gridcwl.backends import Backend
 from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
 from gridcwl.backends.dirac.client import DiracClient
+from gridcwl.testing.backends import Place, SurvivingSuite
 
 
 class TestDiracBackend(SurvivingSuite):

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from backend_suite import Place, SurvivingSuite
 
 from gridcwl.backends import Backend
 from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
 from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.testbed.fakes.dirac import FakeDirac
+from gridcwl.testing.backends import Place, SurvivingSuite
 
 
 class TestDiracBackendOnTheFake(SurvivingSuite):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backend_suite import BackendSuite, Place
 
 from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
 from gridcwl.backends.dirac.local_server import LocalServer
+from gridcwl.testing.backends import BackendSuite, Place
 
 pytest.importorskip("DIRAC")
 

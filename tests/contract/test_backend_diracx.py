@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend_suite import Place, SurvivingSuite
 
 from gridcwl.backends import Backend
 from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
 from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.backends.dirac.diracx.server import DiracXServer
+from gridcwl.testing.backends import Place, SurvivingSuite
 
 
 class TestDiracBackendOverDiracX(SurvivingSuite):

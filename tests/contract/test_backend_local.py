@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from backend_suite import BackendSuite, Place
 
 from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.testing.backends import BackendSuite, Place
 
 
 class TestLocalBackend(BackendSuite):

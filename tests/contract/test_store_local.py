@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from store_suite import DATASET, StoreContract, now
 
 from gridcwl.errors import StoreError
 from gridcwl.model.files import FileRef, NewFile, Site
 from gridcwl.stores.local import LocalStore, Placement
+from gridcwl.testing.stores import DATASET, StoreContract, now
 
 
 class TestLocalStore(StoreContract):

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from rucio_builders import client_of, fake_server, store_of
-from store_suite import StoreContract, now
 
 from gridcwl.errors import OutputConflict, StoreError
 from gridcwl.model.files import FileRef, NewFile, Site
 from gridcwl.stores.rucio.store import RucioStore
+from gridcwl.testing.stores import StoreContract, now
 
 
 class RucioContract(StoreContract):

@@ -6,9 +6,11 @@ Jobs are bare commands whose outputs come back as files of this machine, so that
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +19,13 @@ import pytest
 from gridcwl.backends import Backend
 from gridcwl.errors import BackendError
 from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, OutputRules, Resources, RunId
-from gridcwl.runs.run import new_run_id
 
 _T = TypeVar("_T")
+
+
+def new_run_id() -> RunId:
+    """A unique id of a run."""
+    return RunId(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
 
 
 @dataclass
@@ -86,7 +92,7 @@ class BackendSuite:
     def place(self, tmp_path: Path) -> Place:
         raise NotImplementedError
 
-    def test_a_job_runs_and_its_output_comes_back(self, place):
+    def test_a_job_runs_and_its_output_comes_back(self, place: Place) -> None:
         job = place.job(1, "echo hello there > out.txt; echo seen >&2")
         result = place.results([job])[job.id]
         assert (result.id, result.outcome, result.exit_code) == (job.id, Outcome.SUCCESS, 0)
@@ -95,12 +101,12 @@ class BackendSuite:
         assert result.usage is not None
         assert Path(str(result.stderr_log)).read_text() == "seen\n"
 
-    def test_many_jobs_end_each_with_its_own_result(self, place):
+    def test_many_jobs_end_each_with_its_own_result(self, place: Place) -> None:
         jobs = [place.job(number, f"echo {number} > out.txt") for number in range(1, 6)]
         results = place.results(jobs)
         assert [text_of(results[job.id]) for job in jobs] == [f"{number}\n" for number in range(1, 6)]
 
-    def test_exit_codes_mean_what_the_tool_says(self, place):
+    def test_exit_codes_mean_what_the_tool_says(self, place: Place) -> None:
         codes = ExitCodes(success=(3,), temporary_failure=(4,), permanent_failure=(5,))
         jobs = [place.job(code, f"echo x > out.txt; echo why >&2; exit {code}", exit_codes=codes) for code in (3, 4, 5)]
         results = place.results(jobs)
@@ -111,11 +117,11 @@ class BackendSuite:
         ]
         assert results[jobs[2].id].stderr_tail == "why\n"
 
-    def test_a_time_limit_ends_a_job(self, place):
+    def test_a_time_limit_ends_a_job(self, place: Place) -> None:
         job = place.job(1, "exec sleep 300", resources=Resources(time_limit_s=1))
         assert place.results([job])[job.id].outcome is Outcome.TIME_LIMIT
 
-    def test_a_job_says_that_it_runs_before_it_says_that_it_has_ended(self, place):
+    def test_a_job_says_that_it_runs_before_it_says_that_it_has_ended(self, place: Place) -> None:
         async def states(backend: Backend) -> list[JobState]:
             await backend.submit([place.job(1, "sleep 3; echo > out.txt")])
             found: list[JobState] = []
@@ -129,12 +135,12 @@ class BackendSuite:
         assert found[-1] is JobState.DONE
         assert JobState.RUNNING in found[:-1]
 
-    def test_results_are_kept_before_they_are_told(self, place):
+    def test_results_are_kept_before_they_are_told(self, place: Place) -> None:
         job = place.job(1)
         place.results([job])
         assert place.kept == [job.id]
 
-    def test_a_running_job_is_cancelled(self, place):
+    def test_a_running_job_is_cancelled(self, place: Place) -> None:
         job = place.job(1, "exec sleep 300")
 
         async def all_of_it(backend: Backend) -> JobEvent:
@@ -147,9 +153,10 @@ class BackendSuite:
             raise AssertionError
 
         event = place.wait(all_of_it)
+        assert event.result is not None
         assert (event.state, event.result.outcome) == (JobState.CANCELLED, Outcome.CANCELLED)
 
-    def test_what_has_ended_can_be_cancelled_without_harm(self, place):
+    def test_what_has_ended_can_be_cancelled_without_harm(self, place: Place) -> None:
         async def all_of_it(backend: Backend) -> JobEvent:
             job = place.job(1)
             await backend.submit([job])
@@ -159,15 +166,16 @@ class BackendSuite:
 
         assert place.wait(all_of_it).state is JobState.DONE
 
-    def test_another_attempt_is_another_job(self, place):
+    def test_another_attempt_is_another_job(self, place: Place) -> None:
         first = place.job(1, "echo x > out.txt; exit 75", exit_codes=ExitCodes(temporary_failure=(75,)))
         second = replace(first, attempt=2, command=("sh", "-c", "echo again > out.txt"))
 
         async def all_of_it(backend: Backend) -> list[JobResult]:
-            found = []
+            found: list[JobResult] = []
             for job in (first, second):
                 await backend.submit([job])
                 (event,) = await ended(backend, 1)
+                assert event.result is not None
                 found.append(event.result)
             return found
 
@@ -175,14 +183,14 @@ class BackendSuite:
         assert (failed.outcome, done.outcome) == (Outcome.TEMPORARY_FAILURE, Outcome.SUCCESS)
         assert text_of(done) == "again\n"
 
-    def test_what_no_machine_can_do_is_refused_before_it_is_taken(self, place):
+    def test_what_no_machine_can_do_is_refused_before_it_is_taken(self, place: Place) -> None:
         async def all_of_it(backend: Backend) -> None:
             await backend.submit([place.job(1, resources=Resources(cores=100_000))])
 
         with pytest.raises(BackendError):
             place.wait(all_of_it)
 
-    def test_a_backend_that_is_closed_takes_no_jobs(self, place):
+    def test_a_backend_that_is_closed_takes_no_jobs(self, place: Place) -> None:
         async def all_of_it() -> None:
             async with place.open() as backend:
                 pass
@@ -191,7 +199,7 @@ class BackendSuite:
         with pytest.raises(BackendError, match="closed"):
             asyncio.run(asyncio.wait_for(all_of_it(), place.patience_s))
 
-    def test_closing_ends_the_results_and_what_runs(self, place, tmp_path):
+    def test_closing_ends_the_results_and_what_runs(self, place: Place, tmp_path: Path) -> None:
         mark = tmp_path / "mark"
 
         async def all_of_it() -> None:
@@ -212,7 +220,7 @@ class SurvivingSuite(BackendSuite):
         """A backend that leaves its jobs where they are when it is closed."""
         raise NotImplementedError
 
-    def test_jobs_outlive_their_client_and_are_found_again(self, place):
+    def test_jobs_outlive_their_client_and_are_found_again(self, place: Place) -> None:
         jobs = [place.job(number, f"echo {number} > out.txt") for number in (1, 2)]
 
         async def leave() -> None:

@@ -1,0 +1,94 @@
+"""Another distribution's backend and store: installed into a fresh environment, they are found, configured and used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "tests" / "plugin"
+TOOL = """cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [echo, hello]
+inputs: []
+stdout: out.txt
+outputs: {out: stdout}
+"""
+
+
+class Environment:
+    """A fresh environment with the wheels of gridcwl and of the plugin."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bin = folder / "venv" / "bin"
+        hidden = ("GRIDCWL", "VIRTUAL_ENV", "PYTHON", "UV_")
+        own = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
+        self._variables = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | own
+
+    def install(self) -> None:
+        uv = Path(sys.executable).with_name("uv")
+        cache = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+        settings = {
+            "UV_CACHE_DIR": cache,
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_SYSTEM_CERTS": "1",
+            "UV_NO_PROGRESS": "1",
+        }
+        locked = ["--constraints", ROOT / "requirements.lock", "--build-constraints", ROOT / "requirements.lock"]
+        environment = self._folder / "venv"
+        self._call([uv, "venv", "--quiet", "--python", sys.executable, environment], settings)
+        install = [uv, "pip", "install", "--quiet", "--python", environment / "bin" / "python", *locked]
+        self._call([*install, ROOT, PLUGIN, "pytest"], settings)
+
+    def run(self, *words: str | Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self._call([self._bin / words[0], *words[1:]], variables, code)
+
+    def _call(
+        self, command: list[str | Path], variables: dict[str, str], code: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._variables | variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    made = Environment(tmp_path_factory.mktemp("plugin"))
+    made.install()
+    return made
+
+
+def test_a_plugin_appears_in_the_help_with_its_settings(environment: Environment) -> None:
+    text = " ".join(environment.run("gridcwl", "--help").stdout.split())
+    assert "--backend {local,dirac,diracx,toy}" in text
+    assert "toy: worker processes of this machine" in text
+    assert "--toy-workers N toy jobs that run at a time (default: 2)" in text
+    assert "--store {local,rucio,toy}" in text
+    assert "--toy-folder DIR folder of the store's files" in text
+
+
+def test_a_plugin_s_backend_runs_a_document(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "tool.cwl").write_text(TOOL)
+    (tmp_path / "config.toml").write_text('backend = "toy"\n[toy]\nworkers = 1\n')
+    words = ["--no-container", "--outdir", tmp_path / "out", tmp_path / "tool.cwl"]
+    done = environment.run("gridcwl", *words, GRIDCWL_CONFIG=str(tmp_path / "config.toml"), GRIDCWL_TOY_WORKERS="3")
+    assert Path(json.loads(done.stdout)["out"]["path"]).read_text() == "hello\n"
+
+
+def test_a_store_that_runs_cannot_use_yet_is_refused(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "tool.cwl").write_text(TOOL)
+    done = environment.run("gridcwl", "--store", "toy", "--no-container", tmp_path / "tool.cwl", code=1)
+    assert "The store toy cannot carry files between the jobs of a run\nChoose --store local." in done.stderr
+
+
+def test_the_plugin_s_backend_and_store_pass_the_contract_suites(environment: Environment) -> None:
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-c", PLUGIN / "pyproject.toml"]
+    environment.run("python", "-B", "-m", "pytest", *options, PLUGIN / "suite")

@@ -1,0 +1,1 @@
+"""A backend and a store for gridcwl, as another distribution brings them."""
