@@ -130,7 +130,11 @@ def test_old_runs_are_removed_but_no_active_ones(kept: Kept) -> None:
         assert old.run in said.stdout
         assert "nothing was removed" in said.stderr
         assert old.path.is_dir()
-        assert kept.call("rm", "--older-than", "30d").code == 0
+        unasked = kept.call("rm", "--older-than", "30d")
+        assert unasked.code == 1
+        assert "--yes" in unasked.stderr
+        assert old.path.is_dir()
+        assert kept.call("rm", "--older-than", "30d", "--yes").code == 0
     assert not old.path.is_dir()
     assert all(folder.path.is_dir() for folder in (detached, alive, new))
     assert killed.path.is_dir()  # when it last wrote was just now
@@ -138,10 +142,10 @@ def test_old_runs_are_removed_but_no_active_ones(kept: Kept) -> None:
 
 def test_runs_are_removed_by_state_and_name(kept: Kept) -> None:
     failed, good = kept.run("failed", name="a"), kept.run(name="b")
-    kept.call("rm", "--status", "failed")
+    kept.call("rm", "--status", "failed", "--yes")
     assert not failed.path.is_dir()
     assert good.path.is_dir()
-    kept.call("rm", "--name", "b*")
+    kept.call("rm", "--name", "b*", "-y")
     assert kept.listed() == []
 
 

@@ -159,9 +159,9 @@ def test_a_run_that_goes_on_is_not_removed(desk):
 
 
 def test_old_runs_are_removed_by_their_age(failed):
-    assert failed.gridcwl("rm", "--older-than", "1").code == 0
+    assert failed.gridcwl("rm", "--older-than", "1", "--yes").code == 0
     assert len(names(failed)) == 1
-    assert failed.gridcwl("rm", "--older-than", "0").code == 0
+    assert failed.gridcwl("rm", "--older-than", "0", "--yes").code == 0
     assert names(failed) == []
 
 

@@ -98,7 +98,7 @@ def add_removal(parser: argparse.ArgumentParser) -> None:
     )
     add_filters(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
-    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal")
 
 
 def remove(given: argparse.Namespace) -> int:
@@ -117,11 +117,16 @@ def remove(given: argparse.Namespace) -> int:
     if not folders:
         print("gridcwl: no run matches", file=sys.stderr)
         return 0
-    if given.dry_run or not (named or given.yes or not sys.stdin.isatty()):
+    if given.dry_run or not (named or given.yes):
         freed = _print_removal(folders, given.state_dir)
         if given.dry_run:
             print(f"{len(folders)} run(s), {amount(freed)}: nothing was removed", file=sys.stderr)
             return 0
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                "rm cannot ask whether to remove these runs: standard input is no terminal",
+                remedy="Give --yes to remove them, or --dry-run to list them only.",
+            )
         if not _agreed(f"Remove {len(folders)} run(s), {amount(freed)}? [y/N] "):
             print("gridcwl: nothing was removed", file=sys.stderr)
             return 1

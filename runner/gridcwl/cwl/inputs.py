@@ -179,8 +179,18 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
     """
     from cwltool.load_tool import load_overrides as resolve
 
-    with problems(InputError, f"The overrides in {path} are not valid"):
-        return list(resolve(file_uri(str(Path(path).absolute())), document_uri))
+    what = f"The overrides in {path} are not valid"
+    remedy = "Write 'cwltool:overrides: {STEP: {requirements: {CLASS: {...}}}}', with the names of steps or documents."
+    if "://" not in path and not Path(path).is_file():
+        raise InputError(f"The overrides file {path} does not exist", remedy=near_files(path) or "Check its path.")
+    with problems(InputError, what, remedy=remedy):
+        try:
+            overrides = list(resolve(file_uri(str(Path(path).absolute())), document_uri))
+        except KeyError:
+            raise InputError(f"{what}: they have no 'cwltool:overrides'", remedy=remedy) from None
+        if not all(isinstance(one, dict) and "overrideTarget" in one for one in overrides):
+            raise InputError(f"{what}: one of them does not say what it is for", remedy=remedy)
+        return overrides
 
 
 def complete(process: Process, written: WrittenInputs, secrets: SecretStore, remote: Remote | None = None) -> CwlObject:

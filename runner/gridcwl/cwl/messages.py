@@ -322,6 +322,20 @@ def _loaded(found: re.Match[str]) -> Explanation:
     )
 
 
+def _no_output_object(_found: re.Match[str]) -> Explanation:
+    return Explanation(
+        "its cwl.output.json holds no object", 'Let the tool write one value for each output: {"OUTPUT": VALUE}.'
+    )
+
+
+def _named_output_missing(found: re.Match[str]) -> Explanation:
+    name = found["path"].removeprefix("/gridcwl/out/")
+    return Explanation(
+        f"its cwl.output.json names the {found['class']} {name}, which the tool did not make",
+        "Let the tool write it into its output directory, and its path relative to that directory.",
+    )
+
+
 def _property(found: re.Match[str]) -> Explanation:
     return Explanation(f"$({found['reference']}): there is no '{found['key']}' in it", "Check the name.")
 
@@ -406,6 +420,11 @@ def _rules() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanati
             r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
             rf"{_POSITION} Did not find output file with glob pattern: (?P<globs>\[[\s\S]*?\])",
             _not_there,
+        ),
+        (r"Error validating output record\. is not a dict\. Expected a outputs_record_schema", _no_output_object),
+        (
+            r"Error validating output record\. Does not exist or is not a (?P<class>File|Directory): '(?P<path>[^']*)'",
+            _named_output_missing,
         ),
         (rf"{_POSITION}\s+Reading (?P<name>[^\n]+)\s+file is too large, loadContents limited", _loaded),
         (rf"{_POSITION} 'envValue expression must evaluate to a str\. Got (?P<value>.+?) for expression", _env),

@@ -36,6 +36,11 @@ __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
 _EVALUATION = re.compile(r"(?:Expression )?evaluation error:\s*")
 _SCHEMA = re.compile(r"Could not load extension schema (\S+):")
 _PLACE = re.compile(r"^(?:Error collecting output for parameter '[^']+': ?)?\S+:\d+:\d+: ?")
+_OF_OVERRIDES = re.compile(
+    r"Field 'overrideTarget' contains undefined|"
+    r"(?:^test:|checking field 'requirements')[\s\S]*Field 'class' contains undefined"
+)
+"""Warnings of schema-salad's about overrides: loading.py and run_requirements.py look at them themselves."""
 _HINT = re.compile(r"(\S+:\d+:\d+:)[\s\S]*Field 'class' contains undefined reference to\s+(?:Warning:\s+)?'([^']+)'")
 
 
@@ -198,6 +203,8 @@ class _Readable(logging.Filter):
         if record.exc_info:
             return False  # the same error is raised, and told then
         text = record.getMessage()
+        if _OF_OVERRIDES.search(text):
+            return False
         if schema := _SCHEMA.match(text):
             if schema[1] in self._told:
                 return False  # each file of a document names the same ones
@@ -217,7 +224,8 @@ def _readable(text: str) -> str:
     hint = _HINT.search(text)
     if hint:
         name = bare_name(hint[2])
-        return f"{hint[1]} the hint {name} is not known and is ignored. {known_requirement(name)}".rstrip()
+        what = "class" if "://" in name else "hint"  # it may be metadata: schema.org's Person
+        return f"{hint[1]} the {what} {name} is not known and is ignored. {known_requirement(name)}".rstrip()
     return text
 
 

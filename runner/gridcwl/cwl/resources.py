@@ -36,7 +36,7 @@ def _of_requirement(wanted: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(place(wanted, field), f"{field} is {value:g}, which is less than 0", _remedy(kind))
         least, most = wanted.get(f"{kind}Min"), wanted.get(f"{kind}Max")
         if isinstance(least, int | float) and isinstance(most, int | float) and 0 <= most < least:
-            text = f"{kind}Min is {least:g}, but {kind}Max is only {most:g}"
+            text = f"{kind}Min is {_written(least)}, but {kind}Max is only {_written(most)}"
             yield Finding(place(wanted, f"{kind}Min"), text, "Raise the maximum, or leave it out.")
 
 
@@ -58,7 +58,7 @@ def selected(request: Mapping[str, Any], _context: Any) -> dict[str, float]:
                 )
         if least > most:
             raise DocumentError(
-                f"{kind}Min of its ResourceRequirement is {least:g}, but {kind}Max is only {most:g}",
+                f"{kind}Min of its ResourceRequirement is {_written(least)}, but {kind}Max is only {_written(most)}",
                 remedy="Raise the maximum, or leave it out.",
             )
     given = {
@@ -83,8 +83,16 @@ def capped(
         limits += [("cores", largest.cores, "cores"), ("ram", largest.ram_mib, "MiB of memory")]
     if gpus and "cudaDeviceCount" in given:
         limits.append(("cudaDeviceCount", largest.gpus, "GPU(s)"))
-    less = [f"{given[kind]:g} {what}, and gets {limit:g}" for kind, limit, what in limits if given[kind] > limit]
+    less = [
+        f"{_written(given[kind])} {what}, and gets {_written(limit)}"
+        for kind, limit, what in limits
+        if given[kind] > limit
+    ]
     return given | {kind: min(given[kind], limit) for kind, limit, _ in limits}, less
+
+
+def _written(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def _whole(value: float) -> int:

@@ -21,7 +21,7 @@ from gridcwl.cwl.no_javascript import processes, refuse_javascript
 from gridcwl.cwl.option_values import absolute
 from gridcwl.cwl.problems import route_logging
 from gridcwl.cwl.remote import Remote, RemoteFiles
-from gridcwl.cwl.run_requirements import check_age, check_run_requirements
+from gridcwl.cwl.run_requirements import check_age, check_overrides, check_run_requirements
 from gridcwl.cwl.selection import Selection
 from gridcwl.cwl.software import check_software
 from gridcwl.errors import DocumentError, GridCWLError
@@ -132,6 +132,7 @@ def open_document(
     here = folder if folder is not None and folder != Path.cwd() else None
     uri, file_uri = locate(_document_in(here, name), options.registries)
     changes = cwl_inputs.load_overrides(_in(here, overrides), file_uri) if overrides else []
+    check_overrides(f"overrides in {overrides}", changes)
     loading = Loading(uri, file_uri, options, selection or Selection())
     if not words or (len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))):
         written = cwl_inputs.read(_in(here, words[0]) if words else None, basedir, file_uri, here, text)

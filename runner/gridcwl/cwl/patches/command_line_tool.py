@@ -10,6 +10,7 @@ To be dropped when cwltool can resolve a job without running it, and offers ``_i
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from gridcwl.cwl.access import mend_all, name_literals
 from gridcwl.cwl.listing import ListingFs, add_checksums, name_as_seen
 from gridcwl.cwl.patches.upstream import Upstream
 from gridcwl.cwl.resources import capped
+from gridcwl.cwl.sources import place
 
 if TYPE_CHECKING:
     from cwltool.builder import Builder
@@ -62,6 +64,9 @@ UPSTREAM = (
 _CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 
 log = logging.getLogger("gridcwl.cwl")
+
+_MADE_UP = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The name that cwltool gives to what has none."""
 
 
 class CapturedJob:
@@ -114,7 +119,10 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
         given, less = capped(given, context.largest, cores_and_ram=cap or not wanted, gpus=cap or not graphics)
         if less and self.tool["id"] not in context.capped:
             context.capped.add(self.tool["id"])
-            log.warning("%s asks for %s", shortname(self.tool["id"]) or self.tool["id"], "; for ".join(less))
+            name = shortname(self.tool["id"]) or self.tool["id"]
+            if _MADE_UP.fullmatch(name):  # the tool stands in the step that runs it
+                name = f"{place(self.tool)} the tool".lstrip()
+            log.warning("%s asks for %s", name, "; for ".join(less))
         return given
 
     def _init_job(self, joborder: dict[str, Any], context: JobContext) -> Builder:
