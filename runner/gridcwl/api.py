@@ -97,7 +97,7 @@ class Client:
         if isinstance(inputs, Mapping):
             words, text = ("",), await asyncio.to_thread(_as_json, inputs, folder)
         elif inputs is not None:
-            words = (str(inputs),)
+            words = (str(inputs) if "://" in str(inputs) else str(folder / inputs),)  # never an option, nor ``-``
         options = options_for(str(document), words, {**self._settings, **settings}, folder)
         return await self._drive(started(Request(options, folder, text)))
 

@@ -366,6 +366,13 @@ def test_files_that_a_run_made_are_inputs_of_the_next(desk: Desk):
     assert text(gridcwl.run("cat.cwl", {"file": made}, outdir="two").outputs["said"]) == "first\nindex\n"
 
 
+def test_an_input_file_is_a_file_whatever_its_name(desk: Desk):
+    desk.write("number.cwl", number())
+    for name in ("in.yml", "-", "--number"):
+        desk.write(name, "number: 6\n")
+        assert text(gridcwl.run("number.cwl", name, outdir="outputs").outputs["said"]) == "6\n"
+
+
 def test_nothing_of_the_process_is_changed_by_a_run(desk: Desk):
     import signal
 

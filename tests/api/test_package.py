@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,17 @@ def test_all_names_are_there_and_the_stub_has_the_same():
     for name in gridcwl.__all__:
         assert getattr(gridcwl, name) is not None
     assert (resources.files("gridcwl") / "py.typed").is_file()
+
+
+def test_nothing_below_the_command_line_changes_the_process_or_handles_its_signals():
+    """Many runs share a process: api.py alone starts an event loop, in a thread of its own."""
+    package = Path(gridcwl.__file__).parent
+    files = [package / "api.py", package / "values.py"]
+    for folder in ("runs", "cwl", "engine", "backends/local", "backends/batch"):
+        files += sorted((package / folder).rglob("*.py"))
+    words = re.compile(r"os\.chdir|sys\.stdin = |signal\.signal\(|add_signal_handler|asyncio\.run\(")
+    found = {(file.name, word) for file in files for word in words.findall(file.read_text())}
+    assert found == {("api.py", "asyncio.run(")}
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
