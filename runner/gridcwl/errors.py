@@ -19,7 +19,7 @@
     ├── ResultError                 a job's result is damaged, or claims what is not the job's
     ├── OutputError                 a tool ended well but what it left is not what its document promises
     ├── RunCancelled                the user stopped the run
-    └── RunDetached                 the user left, and the jobs go on (exit code 0)
+    └── RunDetached                 the user detached, and the jobs continue (exit code 0)
 
 Errors carry fields (``job_id``, ``step`` ...) and derive the message from them. ``str(error)`` is for people: what
 happened, to what, why if known. ``error.remedy`` says what to do.
