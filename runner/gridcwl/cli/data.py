@@ -85,7 +85,7 @@ def _show(about: DataReport, *, files: bool) -> None:
 
 
 def _rule(rule: Any) -> str:
-    until = f"until {str(rule['expires_at'])[:16]}" if rule.get("expires_at") else "for ever"
+    until = f"until {str(rule['expires_at'])[:16]}" if rule.get("expires_at") else "forever"
     return f"{rule['copies']} on {rule['rse_expression']}, {until} ({rule['state']})"
 
 

@@ -254,7 +254,9 @@ def _stream(name: Optional[str], log_file: str, layout: Layout, staging: Staging
     if staging.may_hold_links and os.path.realpath(f"{layout.out}/{relative}") != layout.straight(
         f"{layout.out}/{relative}"
     ):
-        raise Failure(f"The tool's output stream cannot be {name}, which lies behind a symbolic link of an input.")
+        raise Failure(
+            f"The tool's output stream cannot be {name}, which is reached through a symbolic link of an input."
+        )
     if len(parts) > 1:
         os.makedirs(f"{layout.out}/{os.path.dirname(relative)}", exist_ok=True)
     return f"{layout.out}/{relative}"

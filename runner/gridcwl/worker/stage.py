@@ -261,7 +261,7 @@ class Staging:
     def _made_parents(self, path: str) -> str:
         if self.may_hold_links and os.path.realpath(path) != self._layout.straight(path):
             where = printable(path[len(self._layout.workdir) + 1 :])
-            raise Failure(f"{where} lies behind a symbolic link of an input: nothing is put there.")
+            raise Failure(f"{where} is reached through a symbolic link of an input: nothing is written there.")
         parent = path[: path.rindex("/")]
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)

@@ -208,7 +208,7 @@ class _Measured(io.RawIOBase):
             raise LimitExceeded(f"{self._what}: a header", _CHUNK)
         self._left -= max(size, 1)
         if self._left < 0:
-            raise ResultError(f"{self._what} is damaged: its members lie over each other")
+            raise ResultError(f"{self._what} is damaged: its members overlap")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

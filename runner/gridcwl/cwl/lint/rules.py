@@ -157,8 +157,8 @@ _ALL = (
     Rule(
         "GC203",
         "note",
-        "step output that nobody reads",
-        "The file is kept and carried from place to place for nothing.",
+        "step output that is not used",
+        "The file is stored and transferred for nothing.",
         "Connect it, or remove it from the step's out.",
     ),
     Rule(
@@ -228,7 +228,7 @@ _ALL = (
         "GC410",
         "note",
         "same file name for every shard",
-        "The final outputs of a scattered step have one name; they are renamed by number, and not told apart.",
+        "The final outputs of a scattered step have one name; they are renamed by number, and cannot be told apart.",
         "Derive the name from an input: $(inputs.reads.nameroot).bam.",
     ),
     Rule(

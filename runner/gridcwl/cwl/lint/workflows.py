@@ -93,7 +93,7 @@ def _sources(entry: Any, field: str, scope: Scope) -> Iterator[str]:
 def _outputs(linter: Linter, scope: Scope, step: _Step, read: set[str]) -> None:
     for name, _, owner, key in entries(step.node.get("out")):
         if f"{step.name}/{name}" not in read:
-            linter.add("GC203", f"nobody reads {step.name}/{name}", scope.source, owner, key)
+            linter.add("GC203", f"{step.name}/{name} is not used", scope.source, owner, key)
 
 
 def _inputs(linter: Linter, scope: Scope, step: _Step) -> None:

@@ -79,7 +79,7 @@ class RucioSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bring final outputs to the output directory, too."""
     cache: bool = False
     """Look for results among the outputs of others, and leave ours for them."""
-    cache_scopes: Annotated[tuple[str, ...], Setting("scopes searched by --cache rucio, in addition to the user's own")] = ()
+    cache_scopes: Annotated[tuple[str, ...], Setting("further scopes that --cache rucio searches")] = ()
     """Where to look for results, beside the user's own scope."""
 
 
