@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
 from gridcwl.cwl.remote import Remote
+from gridcwl.model.objects import entries
 
 _MISLEADING = frozenset("#%?")
 """What means something else in a URL than in a file name, and is not taken for itself where it stands unquoted."""
@@ -35,7 +35,7 @@ class InputFs(StdFsAccess):  # type: ignore[misc]
     def open(self, path: str, mode: str) -> IO[Any]:
         """The bytes of a file, or those of a literal among the inputs."""
         if path.startswith("_:"):
-            for file in _files(self._inputs):
+            for file in entries(self._inputs, "File"):
                 if file.get("location") == path and isinstance(file.get("contents"), str):
                     text: str = file["contents"]
                     return io.BytesIO(text.encode()) if "b" in mode else io.StringIO(text)
@@ -73,7 +73,7 @@ def as_it_stands(location: str) -> str | None:
 
 def mend_all(value: Any) -> None:
     """Give the secondary files that cwltool found the URLs that they have, in place."""
-    for file in _files(value):
+    for file in entries(value, "File"):
         _mend_secondary_files(file)
 
 
@@ -102,25 +102,8 @@ def name_directories(value: Any) -> None:
 
 def name_literals(value: Any) -> None:
     """Give every File and Directory that is nowhere, but says what is in it, a name as cwltool has it, in place."""
-    if isinstance(value, list):
-        for item in value:
-            name_literals(item)
-    elif isinstance(value, dict):
-        holds = {"File": "contents", "Directory": "listing"}.get(value.get("class", ""))
-        if holds in value and "location" not in value and "path" not in value:
-            value["location"] = f"_:{uuid4()}"
-            value.setdefault("basename", value["location"][2:])
-        for item in value.values():
-            name_literals(item)
-
-
-def _files(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _files(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "File":
-            yield value
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _files(item)
+    for entry in entries(value):
+        holds = {"File": "contents", "Directory": "listing"}[entry["class"]]
+        if holds in entry and "location" not in entry and "path" not in entry:
+            entry["location"] = f"_:{uuid4()}"
+            entry.setdefault("basename", entry["location"][2:])

@@ -38,6 +38,7 @@ from gridcwl.cwl.schema_errors import described, findings
 from gridcwl.cwl.text_limits import check_text
 from gridcwl.errors import InputError, UnsafePath
 from gridcwl.model import paths
+from gridcwl.model.objects import entries
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean, near_files
 
@@ -278,15 +279,8 @@ def _warn_of_strangers(process: Process, values: CommentedMap) -> None:
 
 def _find_files(values: Any, base: str) -> None:
     """Give every File and Directory an absolute location; one that is not there is an error with its line."""
-    if isinstance(values, list):
-        for item in values:
-            _find_files(item, base)
-    elif isinstance(values, dict):
-        if values.get("class") in ("File", "Directory"):
-            _find_one(values, base)
-        for item in values.values():
-            if isinstance(item, dict | list):
-                _find_files(item, base)
+    for entry in entries(values):
+        _find_one(entry, base)
 
 
 def _find_one(entry: Any, base: str) -> None:

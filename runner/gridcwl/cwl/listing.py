@@ -19,6 +19,7 @@ from gridcwl.cwl.remote import Remote
 from gridcwl.errors import OutputError, ResultError
 from gridcwl.model import JobResult, ProducedFile
 from gridcwl.model.limits import CONTENTS_BYTES
+from gridcwl.model.objects import entries
 from gridcwl.model.paths import shown
 from gridcwl.worker.collect import OUTPUT_OBJECT
 
@@ -233,18 +234,11 @@ def _has_magic(part: str) -> bool:
 
 def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
     """Tell ``remote`` what is in the Directories of an output object that are not on this machine."""
-    if isinstance(value, list):
-        for item in value:
-            note_directories(item, listing, remote)
-    elif isinstance(value, dict):
-        location = str(value.get("location", ""))
-        if value.get("class") == "Directory" and location.startswith("rucio://"):
-            path = listing.path_of(location)
-            if path is not None:
-                remote.enter(location, listing.objects(path))
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                note_directories(item, listing, remote)
+    for entry in entries(value, "Directory"):
+        location = str(entry.get("location", ""))
+        path = listing.path_of(location) if location.startswith("rucio://") else None
+        if path is not None:
+            remote.enter(location, listing.objects(path))
 
 
 def links_out(outputs: Any, listing: ListingFs, patterns: Collection[str]) -> list[str]:
@@ -262,15 +256,7 @@ def links_out(outputs: Any, listing: ListingFs, patterns: Collection[str]) -> li
 
 def _directories(value: Any) -> Iterator[str]:
     """Locations of all Directories."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _directories(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "Directory" and value.get("location"):
-            yield str(value["location"])
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                yield from _directories(item)
+    return (str(entry["location"]) for entry in entries(value, "Directory") if entry.get("location"))
 
 
 def add_checksums(found: Any, listing: ListingFs) -> None:
@@ -287,30 +273,16 @@ def name_as_seen(value: Any, listing: ListingFs) -> None:
 
     A tool without a container sees its real directory, and may write that path where an ``outputEval`` reads it.
     """
-    if isinstance(value, list):
-        for item in value:
-            name_as_seen(item, listing)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            for key in ("path", "location"):
-                if isinstance(value.get(key), str):
-                    value[key] = listing.as_seen(value[key])
-        for key, item in value.items():
-            if key != "contents" and isinstance(item, dict | list):
-                name_as_seen(item, listing)
+    for entry in entries(value):
+        for key in ("path", "location"):
+            if isinstance(entry.get(key), str):
+                entry[key] = listing.as_seen(entry[key])
 
 
 def settle(value: Any, listing: ListingFs) -> None:
     """Give every File and Directory of an output object its real location, size and checksum, in place."""
-    if isinstance(value, list):
-        for item in value:
-            settle(item, listing)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            _settle_one(value, listing)
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                settle(item, listing)
+    for entry in entries(value):
+        _settle_one(entry, listing)
 
 
 def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from schema_salad.ref_resolver import file_uri
 
 from gridcwl.errors import OutputError
+from gridcwl.model.objects import entries
 from gridcwl.model.paths import dotted, shown
 from gridcwl.worker.web import shown as without_secrets
 
@@ -79,17 +80,10 @@ def refused(location: str, what: str) -> OutputError:
 
 def locations(value: Any) -> Iterator[str]:
     """The locations, or else the paths, of all Files and Directories in a value."""
-    if isinstance(value, list):
-        for item in value:
-            yield from locations(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            where = value.get("location") or value.get("path")
-            if isinstance(where, str):
-                yield where
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                yield from locations(item)
+    for entry in entries(value):
+        where = entry.get("location") or entry.get("path")
+        if isinstance(where, str):
+            yield where
 
 
 def normal(location: str) -> str:
@@ -107,7 +101,7 @@ def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...], frozens
     below: set[str] = set()
     roots: set[str] = set()
     for value in values:
-        for entry in _entries(value):
+        for entry in entries(value):
             where = entry.get("location") or entry.get("path")
             if not isinstance(where, str) or where.startswith(_LITERAL):
                 continue
@@ -119,15 +113,3 @@ def _gathered(values: Iterable[Any]) -> tuple[set[str], tuple[str, ...], frozens
                 folder, _, name = place.rpartition("/")
                 roots.add(f"{folder}/{name.rpartition('.')[0] or name}")
     return known, tuple(below), frozenset(roots)
-
-
-def _entries(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _entries(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            yield value
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                yield from _entries(item)

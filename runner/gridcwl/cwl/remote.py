@@ -7,9 +7,11 @@ below the directory's own URL, and what is staged, and what comes out, is the fi
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 from urllib.parse import quote, unquote
+
+from gridcwl.model.objects import entries
 
 CwlObject = dict[str, Any]
 
@@ -85,7 +87,7 @@ class Remote:
 
     def settle(self, value: Any) -> None:
         """Put what they stand for in place of entries of directories, in place."""
-        for one in _each(value):
+        for one in entries(value):
             entry = self.entry(str(one.get("location", "")))
             if entry is not None and entry["class"] == one["class"]:
                 one.update({key: item for key, item in entry.items() if key != "basename"})
@@ -127,15 +129,3 @@ class Remote:
         above = self._children(folder)
         entry = above.get(unquote(name)) if above is not None else None
         return self._directories.get(entry["location"]) if entry is not None else None
-
-
-def _each(value: Any) -> Iterator[CwlObject]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _each(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            yield value
-        for key, item in list(value.items()):
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                yield from _each(item)

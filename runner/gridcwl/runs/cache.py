@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from gridcwl.backends.local.backend import folder_name
 from gridcwl.config import private_folder
@@ -28,6 +27,7 @@ from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.runs.journal import connect
 from gridcwl.runs.sums import local_path, sha1_of
+from gridcwl.stores.local import uri
 from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")
@@ -170,7 +170,7 @@ class Cache:
             raise _Damaged("it is not a success")
         out.mkdir(parents=True)
         files = tuple(self._place(file, job, out) for file in result.files)
-        return replace(result, id=job.id, files=files, outdir=_uri(out), element="", stdout_log=None, stderr_log=None)
+        return replace(result, id=job.id, files=files, outdir=uri(out), element="", stdout_log=None, stderr_log=None)
 
     def _place(self, file: ProducedFile, job: Job, out: Path) -> ProducedFile:
         if file.location.startswith(_INPUT):
@@ -180,7 +180,7 @@ class Cache:
         if file.kind == "directory":
             target = paths.inside(out, file.path, "A path in the cache")
             target.mkdir(parents=True, exist_ok=True)
-            return replace(file, location=_uri(target))
+            return replace(file, location=uri(target))
         sha1, _, place = file.location.removeprefix(_HERE).partition("|")
         if sha1 != file.sha1 or not _SHA1.fullmatch(sha1):
             raise _Damaged(f"{file.path} has no valid checksum")
@@ -190,7 +190,7 @@ class Cache:
                 raise _Damaged(f"{file.path} is at the place of another file")
         else:
             self._bring(self._path(sha1), target, file)
-        return replace(file, location=_uri(target))
+        return replace(file, location=uri(target))
 
     def _bring(self, kept: Path, target: Path, file: ProducedFile) -> None:
         if (
@@ -267,7 +267,3 @@ def _given_as(seen: str, job: Job) -> str:
     if rest:
         paths.location(location, "The location of an input in the cache")
     return location
-
-
-def _uri(path: Path) -> str:
-    return "file://" + quote(os.fsencode(path))

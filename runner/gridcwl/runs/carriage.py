@@ -18,6 +18,7 @@ from gridcwl.backends.base import Backend
 from gridcwl.backends.local.backend import folder_name
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobId, JobResult
+from gridcwl.model.objects import changed, entries
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, row_id
@@ -214,16 +215,10 @@ class Carriage:
 
 def listed(value: Any, remote: Remote) -> Any:
     """Give every Directory that is elsewhere what is in it, in place; returns the value."""
-    if isinstance(value, list):
-        for item in value:
-            listed(item, remote)
-    elif isinstance(value, dict):
-        if value.get("class") == "Directory" and str(value.get("location", "")).startswith(URL):
-            value["listing"] = remote.listing(value["location"]) or []
-            remote.settle(value["listing"])
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                listed(item, remote)
+    for entry in entries(value, "Directory"):
+        if str(entry.get("location", "")).startswith(URL):
+            entry["listing"] = remote.listing(entry["location"]) or []
+            remote.settle(entry["listing"])
     return value
 
 
@@ -255,17 +250,7 @@ def _prefix(result: JobResult) -> str:
 
 
 def _remote_files(value: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if isinstance(value, list):
-        for item in value:
-            found += _remote_files(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "File" and str(value.get("location", "")).startswith(URL):
-            found.append(value)
-        for key, item in value.items():
-            if key not in ("location", "contents") and isinstance(item, dict | list):
-                found += _remote_files(item)
-    return found
+    return [entry for entry in entries(value, "File") if str(entry.get("location", "")).startswith(URL)]
 
 
 def _locations(value: Any) -> list[str]:
@@ -273,14 +258,11 @@ def _locations(value: Any) -> list[str]:
 
 
 def _here(value: Any, paths: dict[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_here(item, paths) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {key: _here(item, paths) if isinstance(item, dict | list) else item for key, item in value.items()}
-    location = str(value.get("location", ""))
-    if value.get("class") == "File" and location in paths:
-        made["location"] = paths[location]
-    elif value.get("class") == "Directory" and location.startswith(URL):
-        made["location"] = f"_:{location}"
-    return made
+    def here(entry: dict[str, Any]) -> None:
+        location = str(entry.get("location", ""))
+        if entry["class"] == "File" and location in paths:
+            entry["location"] = paths[location]
+        elif entry["class"] == "Directory" and location.startswith(URL):
+            entry["location"] = f"_:{location}"
+
+    return changed(value, here)

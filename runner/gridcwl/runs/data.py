@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridcwl.errors import ConfigError
+from gridcwl.model.chunks import chunks
+from gridcwl.model.objects import entries
 from gridcwl.runs.history import History
 from gridcwl.runs.keeping import forget_lost_uploads
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
@@ -97,15 +99,7 @@ def local_files(history: History) -> list[LocalFile]:
 
 
 def _files_here(value: Any) -> Iterator[tuple[str, int]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _files_here(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "File" and value.get("path"):
-            yield str(value["path"]), int(value.get("size") or 0)
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _files_here(item)
+    return ((str(entry["path"]), int(entry.get("size") or 0)) for entry in entries(value, "File") if entry.get("path"))
 
 
 async def report(history: History, run: str, client: RucioClient) -> DataReport:
@@ -183,8 +177,8 @@ async def _let_go(client: RucioClient, container: Did, outputs: set[Did]) -> int
         return 0
     between = [did for did in inside if did not in outputs]
     ending = [{"scope": did.scope, "name": did.name, "meta": {"lifetime": _SOON_S}} for did in [*between, container]]
-    for start in range(0, len(ending), CHUNK):
-        await client.call("set_dids_metadata_bulk", ending[start : start + CHUNK])
+    for part in chunks(ending, CHUNK):
+        await client.call("set_dids_metadata_bulk", part)
     return len(between)
 
 

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 from gridcwl import imports
 from gridcwl.errors import InputError, StoreError
 from gridcwl.model import paths
+from gridcwl.model.objects import entries
 
 if TYPE_CHECKING:
     import requests
@@ -53,7 +53,7 @@ def with_downloads(inputs: Any, folder: Path, most: int) -> Any:
         InputError: one cannot be fetched, or is a Directory, which the web does not have.
         StoreError: the folder cannot be written.
     """
-    if not any(is_remote(entry.get("location")) for entry in _entries(inputs)):
+    if not any(is_remote(entry.get("location")) for entry in entries(inputs)):
         return inputs
     try:
         return _replaced(inputs, Downloads(folder, most))
@@ -62,18 +62,6 @@ def with_downloads(inputs: Any, folder: Path, most: int) -> Any:
             f"Inputs cannot be downloaded to {folder}: {error.strerror or error}",
             remedy="Make room there, or choose another folder with XDG_CACHE_HOME.",
         ) from error
-
-
-def _entries(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _entries(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            yield value
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _entries(item)
 
 
 def _replaced(value: Any, downloads: Downloads) -> Any:

@@ -23,6 +23,7 @@ import msgspec
 
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult
+from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
 from gridcwl.runs.keys import Description
 from gridcwl.worker.failure import crossed_out
@@ -290,8 +291,7 @@ class Journal:
         wanted = list(rows)
         found: dict[int, bytes] = {}
         with self._lock:
-            for start in range(0, len(wanted), _QUESTIONED):
-                page = wanted[start : start + _QUESTIONED]
+            for page in chunks(wanted, _QUESTIONED):
                 marks = ",".join("?" * len(page))
                 found |= dict(self._db.execute(f"SELECT id, key FROM jobs WHERE id IN ({marks})", page))  # noqa: S608
         return found

@@ -20,6 +20,7 @@ import gridcwl
 from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
+from gridcwl.model.objects import entries
 from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
@@ -282,12 +283,5 @@ def _made(working: Path, journal: Journal, history: History) -> Path:
 def _local_files(value: Any) -> Iterator[str]:
     from gridcwl.runs.sums import local_path
 
-    if isinstance(value, list):
-        for item in value:
-            yield from _local_files(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "File" and (path := local_path(str(value.get("location", "")))):
-            yield path
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _local_files(item)
+    found = (local_path(str(entry.get("location", ""))) for entry in entries(value, "File"))
+    return (path for path in found if path)

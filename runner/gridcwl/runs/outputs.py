@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from gridcwl.cwl.known_outputs import known_outputs
 from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model import RunId
+from gridcwl.model.objects import changed
 from gridcwl.runs.outdir import OutputFolder
 from gridcwl.runs.publish import CwlObject, has_files, local_paths, publish
 from gridcwl.stores.local import path_of
@@ -113,14 +114,12 @@ async def _in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any
 
 def _with_paths(value: Any) -> Any:
     """The value with the paths of its files on this machine."""
-    if isinstance(value, list):
-        return [_with_paths(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {key: _with_paths(item) if isinstance(item, dict | list) else item for key, item in value.items()}
-    if value.get("class") in ("File", "Directory") and str(value.get("location", "")).startswith("file://"):
-        made["path"] = str(path_of(value["location"]))
-    return made
+
+    def with_path(entry: CwlObject) -> None:
+        if str(entry.get("location", "")).startswith("file://"):
+            entry["path"] = str(path_of(entry["location"]))
+
+    return changed(value, with_path)
 
 
 async def partial(

@@ -6,7 +6,6 @@ What goes where is decided here; ``stores.local`` moves the bytes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.errors import OutputConflict, OutputError
 from gridcwl.model import paths
+from gridcwl.model.objects import outermost
 from gridcwl.runs.output_names import numbered
 from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
 
@@ -94,7 +94,7 @@ def publish(
     with explained(outdir), Placement(outdir, run, check) as placement:
         publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources, copy=copy)
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
-        local = [entry for entry in _entries(outputs) if _is_local(entry)]
+        local = [entry for entry in outermost(outputs) if _is_local(entry)]
         for entry in _outermost_first([entry for entry in local if entry["class"] == "Directory"]):
             _place(entry, Path(), publication)
         # Then those with secondary files: these get names that fit, also where they are outputs of their own, too.
@@ -124,7 +124,7 @@ def _commit(publication: _Publication, folder: OutputFolder) -> None:
 def local_paths(inputs: Any) -> frozenset[str]:
     """Where the Files and Directories of an input object are, with their secondary files."""
     found: set[str] = set()
-    for entry in _entries(inputs):
+    for entry in outermost(inputs):
         for one in (entry, *(entry.get("secondaryFiles") or ())):
             if _is_local(one):
                 found.add(str(path_of(one["location"])))
@@ -133,7 +133,7 @@ def local_paths(inputs: Any) -> frozenset[str]:
 
 def has_files(outputs: Any) -> bool:
     """Whether there is any File or Directory in an output object."""
-    return any(True for _ in _entries(outputs))
+    return any(True for _ in outermost(outputs))
 
 
 def _spare_inputs(publication: _Publication) -> None:
@@ -147,19 +147,6 @@ def _spare_inputs(publication: _Publication) -> None:
         final = f"{outdir}/{target}"
         if final in publication.inputs and source != final:
             raise OutputConflict(final, "one of the run's inputs has that name", remedy="Choose another --outdir.")
-
-
-def _entries(value: Any) -> Iterator[CwlObject]:
-    """The outermost Files and Directories."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _entries(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            yield value
-        else:
-            for item in value.values():
-                yield from _entries(item)
 
 
 def _outermost_first(directories: list[CwlObject]) -> list[CwlObject]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gridcwl.errors import GridCWLError, ResultError
 from gridcwl.model import Job, JobId, JobResult, Outcome, limits, paths
+from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.runs.cache import Cached
 from gridcwl.stores.rucio.asking import run_now
@@ -65,9 +66,9 @@ class RucioCache:
     async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
         """The files of these are known to Rucio: leave the results. What cannot be left is only told."""
         ready = [one for one in made if all(f.kind == "directory" or f.location.startswith(URL) for f in one[2].files)]
-        for start in range(0, len(ready), CHUNK):
+        for part in chunks(ready, CHUNK):
             try:
-                await self._leave(ready[start : start + CHUNK])
+                await self._leave(part)
             except RucioProblem as problem:
                 log.warning("Results are not shared with other runs: %s", problem.message)
 
@@ -83,9 +84,9 @@ class RucioCache:
         if not shared:
             return
         await self.wire.registrar.make(dict.fromkeys(dataset for dataset, _ in shared))
-        for start in range(0, len(shared), CHUNK):
+        for part in chunks(shared, CHUNK):
             grouped: dict[Did, list[dict[str, str]]] = {}
-            for dataset, file in shared[start : start + CHUNK]:
+            for dataset, file in part:
                 grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
             attachments += self.wire.registrar.holding(grouped)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gridcwl.config import private_folder
 from gridcwl.model import StagedFile, paths
+from gridcwl.model.objects import entries
 from gridcwl.runs.journal import connect
 from gridcwl.stores.local import uri
 
@@ -136,17 +137,10 @@ def claimed(inputs: Any) -> frozenset[str]:
 
 
 def _claimed(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _claimed(item)
-    elif isinstance(value, dict):
-        if value.get("class") == "File" and value.get("checksum"):
-            location = str(value.get("location", ""))
-            if (path := local_path(location)) is not None:
-                yield from {location, uri(Path(path))}
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _claimed(item)
+    for entry in entries(value, "File"):
+        location = str(entry.get("location", ""))
+        if entry.get("checksum") and (path := local_path(location)) is not None:
+            yield from {location, uri(Path(path))}
 
 
 def sha1_of(path: str) -> str:

@@ -16,13 +16,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
-from urllib.parse import quote
 
 from gridcwl.errors import OutputConflict, StoreError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores import transaction
 from gridcwl.stores.base import Store, StoreContext
+from gridcwl.worker.fetch import file_url
 
 _CHUNK = 1 << 20
 
@@ -274,7 +274,7 @@ def path_of(url: str) -> Path:
 
 def uri(path: Path) -> str:
     """The ``file://`` URL of an absolute path."""
-    return "file://" + quote(os.fsencode(path))
+    return file_url(str(path))
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ def test_a_large_object_means_what_a_small_one_does(tmp_path):
     files += [{"class": "File", "path": "/x/y.txt"}, {"class": "File", "location": "https://example.org/z"}]
     name = written(tmp_path, {"files": files, "n": list(range(MANY)), "text": "location"})
 
-    quick = read_quickly(name)
+    quick = read_quickly(name, str(tmp_path))
     slow = json.loads(json.dumps(read(written(tmp_path, {"files": files[-2:] + files[:2]}), None, "").values))
 
     assert quick is not None
@@ -36,14 +36,14 @@ def test_a_large_object_means_what_a_small_one_does(tmp_path):
 
 @pytest.mark.parametrize("key", ["$import", "cwl:requirements", "cwltool:overrides"])
 def test_what_means_more_than_json_is_read_the_long_way(tmp_path, key):
-    assert read_quickly(written(tmp_path, {"n": list(range(MANY * 3)), key: []})) is None
+    assert read_quickly(written(tmp_path, {"n": list(range(MANY * 3)), key: []}), str(tmp_path)) is None
 
 
 def test_small_objects_and_yaml_are_read_the_long_way(tmp_path):
     (tmp_path / "large.yml").write_text("n:\n" + "- 1\n" * MANY * 4)
 
-    assert read_quickly(written(tmp_path, {"n": [1]})) is None
-    assert read_quickly(str(tmp_path / "large.yml")) is None
+    assert read_quickly(written(tmp_path, {"n": [1]}), str(tmp_path)) is None
+    assert read_quickly(str(tmp_path / "large.yml"), str(tmp_path)) is None
 
 
 def test_a_mistake_in_a_large_object_is_told_with_its_line(tmp_path, monkeypatch, capfd):

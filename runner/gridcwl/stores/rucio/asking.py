@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from gridcwl.errors import InputError, StoreError
 from gridcwl.model import paths
+from gridcwl.model.chunks import chunks
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.descriptions import DIRECTORY
 from gridcwl.stores.rucio.names import Did, Query, did_of, read
@@ -128,8 +129,8 @@ class Asking:
         """Those of the DIDs that are files with a replica."""
         unknown = [did for did in dids if did not in self.replicas]
         wanted = set(unknown)
-        for start in range(0, len(unknown), CHUNK):
-            asked = self._listed(unknown[start : start + CHUNK])
+        for part in chunks(unknown, CHUNK):
+            asked = self._listed(part)
             self.replicas |= {did: about for did, about in asked.items() if did in wanted}
         return {did: _file(did, self.replicas[did]) for did in dids if did in self.replicas}
 
@@ -138,15 +139,15 @@ class Asking:
 
     def _metadata(self, dids: Sequence[Did]) -> dict[Did, Mapping[str, Any]]:
         answers: list[Mapping[str, Any]] = []
-        for start in range(0, len(dids), CHUNK):
-            asked = [{"scope": did.scope, "name": did.name} for did in dids[start : start + CHUNK]]
+        for part in chunks(dids, CHUNK):
+            asked = [{"scope": did.scope, "name": did.name} for did in part]
             answers += self._now("get_metadata_bulk", asked)
         return {Did(meta["scope"], meta["name"]): meta for meta in answers}
 
     def _learn_trees(self, datasets: Sequence[Did]) -> None:
         """What datasets of ours say of the Directories that they are; a server without such metadata says nothing."""
-        for start in range(0, len(datasets), CHUNK):
-            asked = [{"scope": did.scope, "name": did.name} for did in datasets[start : start + CHUNK]]
+        for part in chunks(datasets, CHUNK):
+            asked = [{"scope": did.scope, "name": did.name} for did in part]
             try:
                 answers = self._now("get_metadata_bulk", asked, plugin="JSON")
             except RucioProblem as problem:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.model.chunks import chunks
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.names import Did, Naming
 from gridcwl.worker.naming import name_of
@@ -35,9 +36,9 @@ async def check_names(client: RucioClient, naming: Naming, steps: Iterable[str],
         StoreError: the account may not write to the scope; or Rucio cannot be reached.
     """
     asked = list(_attachments(naming, list(steps) or ["step"], chosen))
-    for start in range(0, len(asked), CHUNK):
+    for part in chunks(asked, CHUNK):
         try:
-            await client.call("attach_dids_to_dids", asked[start : start + CHUNK], ignore_duplicate=True)
+            await client.call("attach_dids_to_dids", part, ignore_duplicate=True)
         except RucioProblem as problem:
             if problem.kind == "InvalidObject":
                 raise _not_allowed(problem, naming, chosen) from None

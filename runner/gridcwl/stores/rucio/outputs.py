@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridcwl.model.chunks import chunks
+from gridcwl.model.objects import outermost
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
 from gridcwl.stores.rucio.names import Did, chosen_dataset, did_of
 from gridcwl.stores.rucio.rules import add_rule
@@ -37,7 +39,7 @@ class Outputs:
             RucioProblem: Rucio does not answer, or a rule cannot be made.
         """
         for name, value in outputs.items():
-            for number, entry in enumerate(_outermost(value)):
+            for number, entry in enumerate(outermost(value)):
                 self._sort_in(entry, name, number)
         if not self.contents:
             return
@@ -73,9 +75,9 @@ class Outputs:
         registrar = self.wire.registrar
         await registrar.make(self.contents)
         pairs = [(dataset, file) for dataset, files in self.contents.items() for file in files]
-        for start in range(0, len(pairs), CHUNK):
+        for part in chunks(pairs, CHUNK):
             grouped: dict[Did, list[dict[str, str]]] = {}
-            for dataset, file in pairs[start : start + CHUNK]:
+            for dataset, file in part:
                 grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
             attachments += registrar.holding(grouped)
@@ -96,18 +98,6 @@ class Outputs:
             except RucioProblem as problem:
                 problem.message = f"The outputs {dataset} cannot be kept on {expression}: {problem.message}"
                 raise
-
-
-def _outermost(value: Any) -> Iterator[CwlObject]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _outermost(item)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            yield value
-        else:
-            for item in value.values():
-                yield from _outermost(item)
 
 
 def _files(entry: CwlObject) -> Iterator[CwlObject]:

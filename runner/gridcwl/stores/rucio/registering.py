@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridcwl.model.chunks import chunks
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.names import Did
 
@@ -65,9 +66,9 @@ class Registrar:
         """
         await self.make(dict.fromkeys(replica.dataset for replica in replicas))
         refused: dict[Did, str] = {}
-        for start in range(0, len(replicas), CHUNK):
+        for part in chunks(replicas, CHUNK):
             # Not in the call that makes the datasets, which could take files as well: that one checks no name.
-            refused |= await self._attach(replicas[start : start + CHUNK])
+            refused |= await self._attach(part)
         return refused
 
     async def _attach(self, chunk: Sequence[NewReplica]) -> dict[Did, str]:
@@ -129,8 +130,7 @@ class Registrar:
     async def _add(self, dids: list[dict[str, Any]]) -> set[Did]:
         """Add; returns what the container holds since then."""
         held: set[Did] = set()
-        for start in range(0, len(dids), CHUNK):
-            chunk = dids[start : start + CHUNK]
+        for chunk in chunks(dids, CHUNK):
             try:
                 await self.client.call("add_dids", chunk)
                 held |= {Did(child["scope"], child["name"]) for did in chunk for child in did.get("dids", ())}
@@ -146,7 +146,7 @@ class Registrar:
                     raise
         return held
 
-    async def _add_each(self, dids: list[dict[str, Any]]) -> None:
+    async def _add_each(self, dids: Sequence[dict[str, Any]]) -> None:
         if len(dids) == 1:
             return
         for did in dids:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gridcwl.model.chunks import chunks
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.elements import Elements, plain
 from gridcwl.stores.rucio.names import Did
@@ -31,8 +32,8 @@ async def find_replicas(client: RucioClient, dids: Sequence[Did]) -> dict[Did, R
         RucioProblem: Rucio does not answer.
     """
     found: dict[Did, Replicas] = {}
-    for start in range(0, len(dids), CHUNK):
-        asked = [{"scope": did.scope, "name": did.name} for did in dids[start : start + CHUNK]]
+    for part in chunks(dids, CHUNK):
+        asked = [{"scope": did.scope, "name": did.name} for did in part]
         for answer in await _listed(client, asked):
             replicas = _read(answer)
             if replicas.pfns:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.errors import OutputConflict, StoreError
+from gridcwl.model.chunks import chunks
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores.local import Placement, explained
 from gridcwl.stores.rucio.asking import basename
@@ -155,8 +156,8 @@ class RucioStore:
         """Put files that are there into one of our datasets."""
         if dids:
             await self._registrar.make([holder])
-        for start in range(0, len(dids), CHUNK):
-            inside = [{"scope": did.scope, "name": did.name} for did in dids[start : start + CHUNK]]
+        for part in chunks(dids, CHUNK):
+            inside = [{"scope": did.scope, "name": did.name} for did in part]
             attachments = [{"scope": holder.scope, "name": holder.name, "dids": inside}]
             attachments += self._registrar.holding([holder])
             await self._client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
@@ -183,8 +184,8 @@ class RucioStore:
     async def _registered(self, dids: Sequence[Did]) -> dict[str, Known]:
         """What is known of those that Rucio has, whether they have a replica or not."""
         known: dict[str, Known] = {}
-        for start in range(0, len(dids), 2 * CHUNK):  # a plain look-up: as many as Rucio allows
-            asked = [{"scope": did.scope, "name": did.name} for did in dids[start : start + 2 * CHUNK]]
+        for part in chunks(dids, 2 * CHUNK):  # a plain look-up: as many as Rucio allows
+            asked = [{"scope": did.scope, "name": did.name} for did in part]
             for meta in await self._client.call("get_metadata_bulk", asked):
                 known[str(meta["name"])] = Known(meta["bytes"], meta["adler32"])
         return known

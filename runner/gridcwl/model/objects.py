@@ -1,0 +1,64 @@
+"""Files and Directories in an input or output object: the one walk over them, and the one way to change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Entry = dict[str, Any]
+"""A File or Directory as CWL has it."""
+
+_CLASSES = ("File", "Directory")
+_TEXTS = ("location", "contents")
+
+
+def entries(value: Any, *kinds: str) -> Iterator[Entry]:
+    """Every File and Directory, the outer before those in it: secondary files, and what is in a listing.
+
+    What is put into one while it is visited is visited, too.
+
+    Args:
+        value: an object, or any part of one.
+        kinds: ``File`` or ``Directory`` for these only.
+    """
+    if isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list):
+                yield from entries(item, *kinds)
+    elif isinstance(value, dict):
+        if value.get("class") in (kinds or _CLASSES):
+            yield value
+        for key, item in list(value.items()):
+            if isinstance(item, dict | list) and key not in _TEXTS:
+                yield from entries(item, *kinds)
+
+
+def outermost(value: Any) -> Iterator[Entry]:
+    """Every File and Directory that is in no other."""
+    if isinstance(value, list):
+        for item in value:
+            yield from outermost(item)
+    elif isinstance(value, dict):
+        if value.get("class") in _CLASSES:
+            yield value
+        else:
+            for item in value.values():
+                yield from outermost(item)
+
+
+def changed(value: Any, change: Callable[[Entry], Any]) -> Any:
+    """A copy with every File and Directory replaced, the inner ones first.
+
+    Args:
+        value: an object, or any part of one; stays as it is.
+        change: gives what replaces a copy that it may change, or None to keep that copy.
+    """
+    if isinstance(value, list):
+        return [changed(item, change) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: changed(item, change) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if made.get("class") not in _CLASSES:
+        return made
+    replaced = change(made)
+    return made if replaced is None else replaced
