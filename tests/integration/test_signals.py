@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,21 @@ from documents import Desk, on_command_line, tool
 from waiting import until
 
 IMAGE = "debian:trixie-slim"
+
+
+_STARTED: list[Command] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """A test that fails halfway leaves no command and no tool behind."""
+    yield
+    for command in _STARTED:
+        for process in (command.process.pid, *map(int, command.left())):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        command.process.wait()
+    _STARTED.clear()
 
 
 class Command:
@@ -38,6 +55,7 @@ class Command:
             text=True,
             start_new_session=True,  # as a terminal would not be: the signal comes to the command alone
         )
+        _STARTED.append(self)
         with pipe.open() as reader:  # waits until the tool has it open too
             assert reader.read() == "running\n"
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gridcwl.backends.local import process
+from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId, Outcome, RunId
 
 
@@ -53,3 +54,22 @@ def test_it_ends_with_the_client(ahead):
     ahead.stdin.close()
 
     assert ahead.wait(60) == 0
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_worker_that_is_just_being_started_is_stopped_with_its_job(tmp_path, steps):
+    async def stopping():
+        results = []
+        workers = process.WorkerProcesses(1, 1, str(tmp_path), {}, lambda *ended: results.append(ended), print, None)
+        job = Job(JobId("one"), RunId("r"), "step", ("sleep", "86400"))
+        handing_over = asyncio.create_task(workers.run(job, str(tmp_path / "one")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        workers.stop(job.id, "the run was stopped")
+        await workers.close()
+        (outcome,) = await asyncio.gather(handing_over, return_exceptions=True)
+        assert workers._processes[0]._process is None
+        return outcome, results
+
+    outcome, results = asyncio.run(stopping())
+    assert isinstance(outcome, BackendError) or results[0][1].outcome == Outcome.CANCELLED

@@ -178,6 +178,7 @@ class WorkerProcess:
         self._kept: list[JobId] = []
         self._process: _Connected | None = None
         self._starting = asyncio.Lock()
+        self._closed = False
         self._reader: asyncio.Task[None] | None = None
 
     async def run(self, job: Job, workdir: str) -> None:
@@ -205,14 +206,19 @@ class WorkerProcess:
 
     async def close(self) -> None:
         """Stop everything and wait until the process has gone."""
-        if self._process is not None:
-            self._send(self._process, {})
-            self._process.close_stdin()
+        self._closed = True
+        async with self._starting:  # one that is just being started has to end, too
+            process = self._process
+        if process is not None:
+            self._send(process, {})
+            process.close_stdin()
         if self._reader is not None:
             await self._reader
 
     async def _started(self) -> _Connected:
         async with self._starting:
+            if self._process is None and self._closed:
+                raise BackendError("The local backend is closed")
             if self._process is None:
                 try:
                     process = _Connected(_taken() or _popen(self._folder))
