@@ -301,7 +301,7 @@ def _credential(name: str, ask: Callable[[], tuple[str, datetime, str]]) -> Find
     if left <= 0:
         return Finding(name, "error", f"{what}ended {ends:%Y-%m-%d %H:%M} UTC", f"Renew it: {renewal}")
     hours, minutes = divmod(int(left) // 60, 60)
-    text = f"{what}good for {hours} h {minutes:02d} min"
+    text = f"{what}valid for {hours} h {minutes:02d} min"
     return Finding(name, "warning", text, f"Renew it: {renewal}") if left < _SHORT_S else Finding(name, "ok", text)
 
 

@@ -80,11 +80,12 @@ def _where_partial(kept: Kept, options: Options) -> str:
 
     with closing(History(kept.folder.journal)) as history:
         about = history.meta("partial")
+    outdir = "the current directory" if options.outdir == Path() else options.outdir
     if not about:
-        return f"Nothing was published to {options.outdir}."
+        return f"Nothing was published to {outdir}."
     if options.publish_partial:
         return f"Outputs of finished steps are in {about['folder']}."
-    return f"Nothing was published to {options.outdir}. To list outputs of finished steps: gridcwl data {kept.run}"
+    return f"Nothing was published to {outdir}. To list outputs of finished steps: gridcwl data {kept.run}"
 
 
 def _watcher(options: Options) -> PlainWatcher:

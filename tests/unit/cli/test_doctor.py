@@ -68,8 +68,8 @@ def test_what_is_not_installed_is_an_error_only_if_the_configuration_needs_it(mo
 @pytest.mark.parametrize(
     ("left", "state", "text"),
     [
-        (timedelta(days=3), "ok", "user me, good for 71 h 59 min"),
-        (timedelta(hours=2), "warning", "user me, good for 1 h 59 min"),
+        (timedelta(days=3), "ok", "user me, valid for 71 h 59 min"),
+        (timedelta(hours=2), "warning", "user me, valid for 1 h 59 min"),
         (timedelta(hours=-2), "error", "user me, ended"),
     ],
 )
