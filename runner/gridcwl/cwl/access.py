@@ -71,7 +71,7 @@ def as_it_stands(location: str) -> str | None:
     return path if Path(path).exists() else None
 
 
-def mend_all(value: Any) -> None:
+def encode_secondary_files(value: Any) -> None:
     """Give the secondary files that cwltool found the URLs that they have, in place."""
     for file in entries(value, "File"):
         _mend_secondary_files(file)
@@ -101,7 +101,7 @@ def name_directories(value: Any) -> None:
 
 
 def name_literals(value: Any) -> None:
-    """Give every File and Directory that is nowhere, but says what is in it, a name as cwltool has it, in place."""
+    """Give every File and Directory literal a location and a name as cwltool does, in place."""
     for entry in entries(value):
         holds = {"File": "contents", "Directory": "listing"}[entry["class"]]
         if holds in entry and "location" not in entry and "path" not in entry:

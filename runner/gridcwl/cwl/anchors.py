@@ -1,7 +1,7 @@
 """YAML's anchors and aliases in documents: each alias becomes a value of its own, and each merge (``<<``) plain keys.
 
 YAML gives all aliases of an anchor one object. schema-salad writes identifiers into objects, so that of two steps that
-share one only the first would have its own: links are then said to lead nowhere, and a packed document is wrong.
+share one only the first would have its own: links are then reported as undefined, and a packed document is wrong.
 """
 
 from __future__ import annotations

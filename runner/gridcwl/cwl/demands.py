@@ -83,7 +83,7 @@ def demands(process: Workflow | Leaf, inputs: Mapping[str, Any]) -> Iterator[Dem
 
 
 def demand_of(leaf: Leaf, name: str, largest: Resources | None = None, *, cap: bool = False) -> Demand:
-    """All that one tool asks for in plain numbers; 0 for what it does not say, or says by an expression.
+    """All that one tool asks for in plain numbers; 0 for what it does not declare, or declares by an expression.
 
     Args:
         leaf: the tool.

@@ -18,7 +18,7 @@ from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import Workflow as CwlWorkflow
 
 from gridcwl.cwl import origins
-from gridcwl.cwl.access import mend_all, name_directories
+from gridcwl.cwl.access import encode_secondary_files, name_directories
 from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.patches.command_line_tool import init_job
 from gridcwl.cwl.problems import problems, tidy
@@ -175,7 +175,7 @@ class CwlEvaluator:
         with problems(InputError, f"The inputs of {workflow.id} are not valid"):
             entered: Mapping[str, Any] = init_job(process, dict(inputs), context).job
             if context.toplevel:
-                mend_all(entered)
+                encode_secondary_files(entered)
         return entered
 
     def load_contents(self, step: graph.Step, value: Any) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 _NUMBER = re.compile(r"-\.?\d")
 _HELP_ENDS = """\
-INPUTS.yml is an input object in YAML or JSON, or - for standard input; options go before what it says.
+INPUTS.yml is an input object in YAML or JSON, or - for standard input; options take precedence over it.
 gridcwl's own options may stand here, too, unless an input is called so; see gridcwl --help."""
 _TABLES = (".yml", ".yaml", ".json")
 

@@ -376,7 +376,7 @@ def _check_file(entry: Any, key: str, location: str) -> None:
 
 
 def _refuse_dids(values: Any) -> None:
-    """What only a store elsewhere knows cannot be had without it."""
+    """Files that only a store knows are unavailable without it."""
     if isinstance(values, list):
         for item in values:
             _refuse_dids(item)

@@ -1,6 +1,6 @@
 """JavaScript expressions: one node process that is kept, shut off from this machine, with errors that people can read.
 
-``node_engine.js`` is what runs there, and says how an expression is held. Around it: an empty environment, node's
+``node_engine.js`` runs there, and documents how an expression is isolated. Around it: an empty environment, node's
 permission model where the version has it, a limit to its memory, and on Linux no more open files than it has once it
 runs: it can open no file, no connection and no pipe to another process then, whatever the version.
 """
@@ -58,7 +58,7 @@ _allowed: ContextVar[bool] = ContextVar("javascript_allowed", default=True)
 
 
 class _Silence(Exception):
-    """Node ended, or took too long. The message says why, if that is known."""
+    """Node ended, or took too long. The message gives the reason, if it is known."""
 
 
 class NodeEngine(NodeJSEngine):  # type: ignore[misc]
@@ -172,8 +172,8 @@ def _started(script: str, *, text: bool) -> subprocess.Popen[Any]:
 def permissions(program: str) -> tuple[str, ...]:
     """The option that takes files, processes, workers and addons away, as this version of node calls it."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, env={}).stdout
-        version = tuple(int(part) for part in said.strip().lstrip("v").split(".")[:2])
+        printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, env={}).stdout
+        version = tuple(int(part) for part in printed.strip().lstrip("v").split(".")[:2])
     except (OSError, ValueError):
         return ()
     if version >= (23, 5) or (22, 13) <= version < (23, 0):
@@ -235,10 +235,10 @@ def _asked(process: subprocess.Popen[bytes], code: str, console: bool, timeout: 
 def _last_words(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     process.kill()
-    said = process.stderr.read(_CHUNK).decode("utf-8", "replace")
-    if "heap out of memory" in said or "Allocation failed" in said:
+    last_lines = process.stderr.read(_CHUNK).decode("utf-8", "replace")
+    if "heap out of memory" in last_lines or "Allocation failed" in last_lines:
         return f"it needs more than {_HEAP_MIB} MiB of memory"
-    thrown = _THROWN.search(said)
+    thrown = _THROWN.search(last_lines)
     return thrown[1] if thrown else "node ended"
 
 

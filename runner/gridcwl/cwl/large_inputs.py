@@ -1,7 +1,7 @@
 """Large JSON input objects, read without the positions that ruamel keeps of every value.
 
 A list of a hundred thousand files costs ruamel and schema-salad a minute; json a tenth of a second. Where such an
-object turns out to be wrong it is read again the long way, so that the mistake is told with its line.
+object turns out to be wrong it is read again the long way, so that the mistake is reported with its line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MEANS_MORE = ('"$', '"cwl:', '"cwltool:', '"@id"')
 
 
 class _TooDeep(Exception):
-    """The long way says where."""
+    """The slow path reports where."""
 
 
 def read_quickly(name: str, base: str, text: str | None = None) -> CommentedMap | None:

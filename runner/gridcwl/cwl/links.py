@@ -89,7 +89,7 @@ def _warn_of_environment(document: Any) -> None:
                 continue
             for one in wanted.get("envDef") or ():
                 if isinstance(one, dict) and one.get("envName") in _KEPT_VARIABLES:
-                    # by cwltool's logger: what that says is repeated when the document comes from the cache
+                    # by cwltool's logger: its warnings are repeated when the document comes from the cache
                     logging.getLogger("cwltool").warning(
                         "%s %s is not changed: CWL has it name the tool's %s",
                         place(one, "envName"),

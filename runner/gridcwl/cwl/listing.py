@@ -30,7 +30,7 @@ _REAL = {alias: byte for byte, alias in _ALIASES.items()}
 
 
 _ROUNDABOUT = re.compile(r"/\.{0,2}/|/\.{1,2}$")
-"""In a path that says the same as a shorter one: ``a/../b``, ``./b``, ``a//b``."""
+"""In a path that is equivalent to a shorter one: ``a/../b``, ``./b``, ``a//b``."""
 
 
 class ListingFs(StdFsAccess):  # type: ignore[misc]
@@ -88,7 +88,7 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         return place
 
     def entry(self, path: str) -> ProducedFile | None:
-        """What the worker said of this path, if it lies in the output directory and is there."""
+        """The worker's entry for this path, if it is in the output directory and exists."""
         relative = self.relative(path)
         return None if relative is None else self.entries.get(relative)
 
@@ -233,7 +233,7 @@ def _has_magic(part: str) -> bool:
 
 
 def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
-    """Tell ``remote`` what is in the Directories of an output object that are not on this machine."""
+    """Register with ``remote`` the contents of an output object's Directories that are not on this machine."""
     for entry in entries(value, "Directory"):
         location = str(entry.get("location", ""))
         path = listing.path_of(location) if location.startswith("rucio://") else None

@@ -15,8 +15,8 @@ from schema_salad.ref_resolver import uri_file_path
 from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.context import EvaluationOptions
+from gridcwl.cwl.document_cache import Reading, cache_path, cached, fetcher, recording_warnings, store
 from gridcwl.cwl.expressions import Lack, check_expressions
-from gridcwl.cwl.kept import Reading, fetcher, keep, listening, place, take
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.schema_errors import Finding, described, findings, names_of
@@ -149,13 +149,13 @@ def load(
         DocumentError: it cannot be read or is not valid.
         UnsupportedError: it asks for a requirement that is not supported.
     """
-    where = place(uri, options, [overrides or [], run_requirements or []])
-    known = take(where)
+    where = cache_path(uri, options, [overrides or [], run_requirements or []])
+    known = cached(where)
     if known is not None:
         process, reading = known
         return Document(uri, process, reading.files, lacks=reading.lacks)
     document, reading = _read(uri, options, overrides or [], run_requirements or [])
-    keep(where, document.process, reading)
+    store(where, document.process, reading)
     return document
 
 
@@ -202,7 +202,7 @@ def _read(
     reading = Reading()
     folder = Path(shown(uri).partition("#")[0]).parent
     what = f"The document {shown(uri)} is not valid"
-    with problems(DocumentError, what), colons_in_names(folder), listening(reading):
+    with problems(DocumentError, what), colons_in_names(folder), recording_warnings(reading):
         context = loading_context(options, reading)
         context.overrides_list.extend(overrides)
         context.do_update = update

@@ -1,4 +1,4 @@
-"""What cwltool and schema-salad say, in sentences for people. Nothing here reads a document."""
+"""Messages of cwltool and schema-salad, in sentences for people. Nothing here reads a document."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A location is read later on, by the next job or when outputs are published, with the rights of whoever runs the
 document. So a tool cannot have gridcwl fetch a URL by naming one in its outputs, and an expression that works on what a
-tool said cannot either. Locations that a person wrote, in the input object or as a default, are inputs.
+tool reported cannot either. Locations that a person wrote, in the input object or as a default, are inputs.
 """
 
 from __future__ import annotations

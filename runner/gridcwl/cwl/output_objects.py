@@ -1,4 +1,4 @@
-"""What a tool or an expression says of its outputs, checked before anything believes it.
+"""Output objects that a tool or an expression made, checked before they are used.
 
 https://www.commonwl.org/v1.2/CommandLineTool.html#Output_binding
 """

@@ -51,7 +51,7 @@ def _libraries() -> tuple[str, ...]:
 
 @cache
 def _own_state() -> str:
-    """What tells this source from another of the same version: they are edited while they are developed."""
+    """What distinguishes this source from another of the same version: they are edited while they are developed."""
     modules = sorted(Path(__file__).parent.rglob("*.py"))
     return ",".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in modules)
 

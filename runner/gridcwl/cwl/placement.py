@@ -30,7 +30,7 @@ _THEIRS = {"sites", "platform", "priority"}
 
 
 def placement_of(tool: Process, evaluate: Callable[[Any], Any], name: str) -> Placement | None:
-    """What the nearest of the hints says; None if there is none.
+    """The value of the nearest hint; None if there is none.
 
     Args:
         tool: with the hints of the steps and workflows around it.

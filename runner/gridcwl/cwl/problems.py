@@ -104,16 +104,16 @@ def _in_our_words(error: Exception, kind: type[GridCWLError], what: str, remedy:
     text = for_patterns(error)
     place = _PLACE.match(text)
     cause = _own_cause(error)
-    if cause is not None:  # wrapped by cwltool into texts of its own, of which only the position says more
+    if cause is not None:  # wrapped by cwltool into texts of its own, of which only the position adds anything
         return ExpressionError(f"{what}: {place[0] if place else ''}{cause.message}", remedy=cause.remedy or remedy)
     if _EVALUATION.search(text):
-        said = _EVALUATION.sub("", " ".join(text.split()))
-        if field := _unknown_field(said):
+        reason = _EVALUATION.sub("", " ".join(text.split()))
+        if field := _unknown_field(reason):
             return ExpressionError(f"{what}: {field.message}", remedy=field.remedy)
-        if "without specifying InlineJavascriptRequirement" in said:
-            said = said.partition(" This could be due")[0].replace("..", ".")
+        if "without specifying InlineJavascriptRequirement" in reason:
+            reason = reason.partition(" This could be due")[0].replace("..", ".")
             remedy = "If it is JavaScript, add 'InlineJavascriptRequirement: {}' to the requirements."
-        return ExpressionError(f"{what}: {said}", remedy=remedy)
+        return ExpressionError(f"{what}: {reason}", remedy=remedy)
     plainly = explained(text)
     if plainly is None:
         return kind(f"{what}: {without_types(text)}", remedy=remedy)
@@ -201,7 +201,7 @@ class _Readable(logging.Filter):
         if self._everything:
             return True
         if record.exc_info:
-            return False  # the same error is raised, and told then
+            return False  # the same error is raised, and reported then
         text = record.getMessage()
         if _OF_OVERRIDES.search(text):
             return False
@@ -240,7 +240,7 @@ class _Forwarding(logging.Handler):
 
 
 def adopt_logging() -> None:
-    """Let the libraries' loggers write to gridcwl's own, unless :func:`route_logging` has said where to."""
+    """Let the libraries' loggers write to gridcwl's own, unless :func:`route_logging` has set the handler."""
     if not any(isinstance(one, _Readable) for one in logging.getLogger("cwltool").filters):
         route_logging(_Forwarding(), logging.WARNING)
 

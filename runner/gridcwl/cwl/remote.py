@@ -16,7 +16,7 @@ from gridcwl.model.objects import entries
 CwlObject = dict[str, Any]
 
 _LIMIT = 64 * 1024
-"""Bytes that ``loadContents`` reads; one more tells it that there are more."""
+"""Bytes that ``loadContents`` reads; one more shows that there are more."""
 
 
 class RemoteFiles(Protocol):

@@ -207,7 +207,7 @@ def _find_beside(value: Any, wanted: Any, remote: Remote) -> None:
 def _check_size(value: Any, found: CwlObject, name: str) -> None:
     if value.get("size") not in (None, found["size"]):
         raise InputError(
-            f"The input '{name}' says that {found['location']} has {value['size']} bytes, and it has {found['size']}",
+            f"The input '{name}' gives {found['location']} a size of {value['size']} bytes, but it has {found['size']}",
             remedy="Take the size out of the input object, or see whether this is the right file.",
         )
 

@@ -203,7 +203,7 @@ def _best(
 
 
 def _is_another_kind(leaf: SchemaSaladException) -> bool:
-    """The value says that it is of another kind: by its ``type`` or ``class``."""
+    """The value is of another kind, by its ``type`` or ``class``."""
     return bool(re.search(r"is not a valid \w*enum_\w+, expected |Expected class|class.*expected", leaf.message))
 
 

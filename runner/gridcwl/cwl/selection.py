@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a workflow is to run; all of it if nothing is said."""
+    """The part of a workflow that runs; all of it by default."""
 
     targets: tuple[str, ...] = ()
     """Outputs, steps or inputs: only what contributes to these outputs, or depends on these."""

@@ -84,7 +84,7 @@ class ResolvedJob:
     reusable: bool = True
     """Its result may stand for that of the same job in another run (WorkReuse)."""
     remote: Remote | None = None
-    """Is told of the directories that the job made elsewhere."""
+    """Registers the directories that the job made at the site."""
 
 
 def resolve(
@@ -112,7 +112,7 @@ def resolve(
 
     Raises:
         InputError: the inputs do not fit the tool.
-        UnsupportedError: the tool needs what is not to be had here.
+        UnsupportedError: the tool needs what is unavailable here.
         ExpressionError: an expression failed.
     """
     with problems(DocumentError, f"{name} cannot be started"):

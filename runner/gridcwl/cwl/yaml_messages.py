@@ -1,4 +1,4 @@
-"""What ruamel.yaml says of a text that is not YAML, in sentences for people."""
+"""Messages of ruamel.yaml about a text that is not YAML, in sentences for people."""
 
 from __future__ import annotations
 

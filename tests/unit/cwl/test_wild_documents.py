@@ -9,7 +9,7 @@ import pytest
 from commandline import gridcwl
 from documents import glob, step, tool, workflow
 
-from gridcwl.cwl import kept, load
+from gridcwl.cwl import document_cache, load
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.errors import DocumentError
 
@@ -56,7 +56,7 @@ def test_variables_that_cwl_promises_are_kept_with_a_warning(bench, caplog):
 
 def test_a_schema_that_cannot_be_fetched_is_asked_for_once_and_the_document_is_kept(bench, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(kept, "_UNREACHABLE", set())
+    monkeypatch.setattr(document_cache, "_UNREACHABLE", set())
     asked = []
 
     def unreachable(_self, url, _types=None):

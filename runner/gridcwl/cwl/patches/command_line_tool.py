@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.process import shortname
 
-from gridcwl.cwl.access import mend_all, name_literals
+from gridcwl.cwl.access import encode_secondary_files, name_literals
 from gridcwl.cwl.listing import ListingFs, add_checksums, name_as_seen
 from gridcwl.cwl.patches.upstream import Upstream
 from gridcwl.cwl.resources import capped
@@ -128,7 +128,7 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
     def _init_job(self, joborder: dict[str, Any], context: JobContext) -> Builder:
         """As cwltool's; the secondary files that it found get their proper URLs before they are staged."""
         builder = super()._init_job(joborder, context)
-        mend_all([builder.files, *(binding.get("datum") for binding in builder.bindings)])
+        encode_secondary_files([builder.files, *(binding.get("datum") for binding in builder.bindings)])
         return builder
 
     def collect_output(self, schema: Any, builder: Builder, *rest: Any, **named: Any) -> Any:

@@ -56,7 +56,7 @@ def _path_here(location: str) -> str:
 
 
 class StagePathMapper(PathMapper):  # type: ignore[misc]
-    """Says where the tool will see each input, without looking at the file system.
+    """Where the tool will see each input, without access to the file system.
 
     cwltool's own mapper follows symbolic links and downloads; here the location stays the location, for the bytes may
     be on another continent. Stage folders are numbered, not random, so that the same inputs give the same job.

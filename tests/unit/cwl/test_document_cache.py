@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gridcwl.cwl import kept, load, pickles
+from gridcwl.cwl import document_cache, load, pickles
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.errors import DocumentError
 
@@ -165,7 +165,8 @@ def kept_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"not a pickle", pickle.dumps(42), pickle.dumps((1, 2)), pickle.dumps((kept.Reading(), b"x"))]
+    "damage",
+    [b"", b"not a pickle", pickle.dumps(42), pickle.dumps((1, 2)), pickle.dumps((document_cache.Reading(), b"x"))],
 )
 def test_a_damaged_file_in_the_cache_is_ignored(document, tmp_path, damage):
     loaded(document)

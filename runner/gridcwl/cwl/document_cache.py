@@ -1,9 +1,9 @@
-"""Documents that were read and found valid, kept by what they consist of: the second run need not read them again.
+"""Document cache: documents that were read and found valid, so that the second run need not read them again.
 
-What is kept is cwltool's process, ready to run. It is taken again only if every file that was read for it holds the
-same text, every file that was looked for is still there or still missing, and it is loaded in the same way by the same
-versions. Documents that are wrong are never kept, so that their mistakes are told with their lines; nor are documents
-of which a part came from the network.
+A cached document is cwltool's process, ready to run. It is used only if every file that was read for it holds the same
+text, every file that was looked for still exists or is still missing, and it is loaded in the same way by the same
+versions. Invalid documents are never cached, so that their mistakes are reported with their lines; nor are documents of
+which a part came from the network.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MOST = 500
 
 @dataclass(slots=True)
 class Reading:
-    """What was read and looked for while a document was loaded, and what was said of it."""
+    """The files that were read and looked for while a document was loaded, and the warnings."""
 
     texts: dict[str, str] = field(default_factory=dict)
     """Digests by URL."""
@@ -75,7 +75,7 @@ class Reading:
             return False
 
     def repeat(self) -> None:
-        """Say again what was said of the document."""
+        """Repeat the warnings."""
         for name, level, message in self.warnings:
             logging.getLogger(name).log(level, "%s", message)
 
@@ -138,35 +138,35 @@ def fetcher(reading: Reading) -> type[BoundedFetcher]:
 
 
 @contextmanager
-def listening(reading: Reading) -> Iterator[None]:
+def recording_warnings(reading: Reading) -> Iterator[None]:
     """Note the libraries' warnings."""
 
     mine = threading.get_ident()
 
-    class Ear(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.thread != mine:
                 return  # of another run in this process
             reading.warnings.append((record.name, record.levelno, record.getMessage()))
 
-    ear = Ear(logging.WARNING)
+    recorder = Recorder(logging.WARNING)
     for name in _LOGGERS:
-        logging.getLogger(name).addHandler(ear)
+        logging.getLogger(name).addHandler(recorder)
     try:
         yield
     finally:
         for name in _LOGGERS:
-            logging.getLogger(name).removeHandler(ear)
+            logging.getLogger(name).removeHandler(recorder)
 
 
-def place(uri: str, options: EvaluationOptions, changes: Sequence[Any]) -> Path:
+def cache_path(uri: str, options: EvaluationOptions, changes: Sequence[Any]) -> Path:
     """Where a document is kept that is loaded like this; ``changes`` are overrides and requirements."""
-    heard = [logging.getLogger(name).getEffectiveLevel() <= logging.WARNING for name in _LOGGERS]
-    written = json.dumps([changes, heard], default=str, sort_keys=True)
+    shown = [logging.getLogger(name).getEffectiveLevel() <= logging.WARNING for name in _LOGGERS]
+    written = json.dumps([changes, shown], default=str, sort_keys=True)
     return pickles.cache_file("documents", "document", uri, repr(replace(options, only_check=False)), written)
 
 
-def take(path: Path) -> tuple[Process, Reading] | None:
+def cached(path: Path) -> tuple[Process, Reading] | None:
     """The document that is kept there, if it still is what its files say; warns as it did when it was read."""
     kept = pickles.read(path)
     if not isinstance(kept, tuple) or len(kept) != 2:
@@ -180,8 +180,8 @@ def take(path: Path) -> tuple[Process, Reading] | None:
     return (process, reading) if process is not None else None
 
 
-def keep(path: Path, process: Process, reading: Reading) -> None:
-    """Keep a document for :func:`take`: all but what cwltool needs only to read it."""
+def store(path: Path, process: Process, reading: Reading) -> None:
+    """Keep a document for :func:`cached`: all but what cwltool needs only to read it."""
     if not reading.local:
         return
     schemas = {id(known[1]) for known in SCHEMA_CACHE.values()}
