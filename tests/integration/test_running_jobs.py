@@ -6,10 +6,14 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kept_runs import Client, Desk
+
+from gridcwl.cli.run_logs import _Followed, _Follower
+from gridcwl.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -71,6 +75,20 @@ def test_logs_are_followed_until_the_run_ends(desk: Desk, running: Client) -> No
     assert "hello from a\n" in rest
     assert "==> say[0]: success\n" in rest
     assert "==> say[1]: permanent-failure: The tool ended with exit code 3.\n" in rest
+
+
+def test_a_heading_begins_a_line_though_the_log_before_it_does_not_end_one(tmp_path: Path, capsys) -> None:
+    follower = _Follower(RunFolder(tmp_path), SimpleNamespace(), None)
+    followed = _Followed(SimpleNamespace(name="say"))
+    (tmp_path / "stdout.log").write_text("50 %")
+    follower._print(followed, "stdout", tmp_path / "stdout.log")
+    follower._print_text(followed, "stderr", "half")
+    follower._print_text(followed, "stderr", "half a line\n")
+    follower._print(followed, "stdout", tmp_path / "stdout.log")
+    follower._print_heading("==> say: success")
+    assert capsys.readouterr().out.splitlines() == [
+        *("==> say, stdout", "50 %", "==> say, stderr", "half a line", "==> say: success")
+    ]
 
 
 def test_a_killed_client_leaves_shards_that_were_stopped_and_shards_that_never_started(

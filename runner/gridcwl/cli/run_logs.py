@@ -137,6 +137,8 @@ class _Follower:
         """Jobs whose end has been printed and that began since."""
         self._since = time.time()
         self._last = ""
+        self._in_line = False
+        """What was printed last does not end its line."""
         self.printed = False
         """Whether anything has been printed."""
 
@@ -178,8 +180,7 @@ class _Follower:
                 if log is not None and (path := found_log(Path(log), kept)) is not None:
                     self._print(followed, name, path)
             ended = attempt.outcome + (f": {attempt.reason}" if attempt.reason else "")
-            self.printed = True
-            print(f"==> {row.name}: {ended}", flush=True)
+            self._print_heading(f"==> {row.name}: {ended}")
             self._last = ""
 
     def _print(self, followed: _Followed, name: str, path: Path) -> None:
@@ -188,7 +189,8 @@ class _Follower:
             if path.stat().st_size <= start:
                 return
             self._head(followed.row, name)
-            followed.shown[name] = print_file(path, start)
+            followed.shown[name] = end = print_file(path, start)
+            self._in_line = not _ends_a_line(path, end)
         except OSError:  # the job has just ended, and its log is somewhere else: next time
             return
 
@@ -198,10 +200,20 @@ class _Follower:
             self._head(followed.row, name)
             print(text[start:], end="", flush=True)
             followed.shown[name] = len(text)
+            self._in_line = not text.endswith("\n")
 
     def _head(self, row: JobRow, name: str) -> None:
         head = f"==> {row.name}, {name}"
         if head != self._last:
-            print(head, flush=True)
-            self.printed = True
+            self._print_heading(head)
             self._last = head
+
+    def _print_heading(self, text: str) -> None:
+        print(f"\n{text}" if self._in_line else text, flush=True)
+        self._in_line, self.printed = False, True
+
+
+def _ends_a_line(path: Path, end: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(end - 1)
+        return file.read(1) == b"\n"
