@@ -44,7 +44,8 @@ class BackendPlugin:
     """Which options of the command line, beside its settings, it reads; see :class:`JobOptions`."""
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
-    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more."""
+    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more.
+    The local backend has its own for what a killed client left on this machine."""
     local_mode: Callable[[Any], bool] = lambda _settings: False
     """Whether these settings of a remote backend keep jobs on this machine, where they end with the client."""
     local_option: str = ""

@@ -188,3 +188,8 @@ class Job:
     placement: Placement | None = None
     """Where the document wants it to run; None if it does not say."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT
+
+
+def folder_name(job: Job) -> str:
+    """The name of the folder of one attempt of a job: the logs of all attempts are kept."""
+    return f"{job.id}-{job.attempt}"

@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gridcwl.backends.local.backend import folder_name
 from gridcwl.config import private_folder
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
+from gridcwl.model.job import folder_name
 from gridcwl.runs.journal import connect
 from gridcwl.runs.sums import local_path, sha1_of
 from gridcwl.stores.local import uri

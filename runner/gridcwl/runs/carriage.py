@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gridcwl.backends.base import Backend
-from gridcwl.backends.local.backend import folder_name
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobId, JobResult
+from gridcwl.model.job import folder_name
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.carrying import Carried
 from gridcwl.runs.history import History

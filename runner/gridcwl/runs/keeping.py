@@ -21,7 +21,6 @@ from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.objects import entries
-from gridcwl.runs import orphans
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
@@ -211,16 +210,18 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
 
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
-    stopped = orphans.stop_processes(working) if is_working_folder(working) else 0
+    from gridcwl import plugins
     from gridcwl.runs.options import saved_grid
 
+    here = plugins.backend("local")
+    stopped: int = plugins.call(here, "stop_processes", working) if is_working_folder(working) else 0
     options = history.meta("options") or {}
     if (
         saved_grid(options).backend == "local"
         and history.containers()
         and any(session.status == "running" for session in history.sessions())
     ):
-        stopped += orphans.stop_containers(str(options.get("engine", "docker")), run)
+        stopped += plugins.call(here, "stop_containers", str(options.get("engine", "docker")), run)
     if stopped:
         log.warning("stopped %d process(es) or container(s) of the killed client", stopped)
 

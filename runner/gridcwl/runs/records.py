@@ -13,9 +13,9 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.backends.local.backend import folder_name
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
+from gridcwl.model.job import folder_name
 from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 from gridcwl.backends.base import Backend
-from gridcwl.backends.local.backend import folder_name
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
@@ -25,6 +24,7 @@ from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.model.job import folder_name
 from gridcwl.runs.records import Known, Records, uncollected
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.tidy import keep_words

@@ -21,6 +21,7 @@ from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
+from gridcwl.model.job import folder_name
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
 from gridcwl.worker.given import Options as WorkerOptions
@@ -280,11 +281,6 @@ class LocalBackend:
                 reused = self._options.folder if self._options.reuse_containers else None
                 self._container_engine = make_engine(self._options.engine, reused, self._options.containers)
             return self._container_engine
-
-
-def folder_name(job: Job) -> str:
-    """The name of the folder of one attempt of a job: the logs of all attempts are kept."""
-    return f"{job.id}-{job.attempt}"
 
 
 def make_engine(name: str, reused: Path | None = None, settings: ContainerSettings | None = None) -> Engine:

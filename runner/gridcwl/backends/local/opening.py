@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcwl.backends.base import BackendContext
+from gridcwl.model import RunId
 
 if TYPE_CHECKING:
     from gridcwl.backends.local.backend import LocalBackend
@@ -16,6 +18,20 @@ def start_ahead(containers: bool) -> None:
         from gridcwl.backends.local.process import start_ahead as start
 
         start()
+
+
+def stop_processes(folder: Path) -> int:
+    """Stop what a killed client left running below a folder; see ``orphans``."""
+    from gridcwl.backends.local import orphans
+
+    return orphans.stop_processes(folder)
+
+
+def stop_containers(engine: str, run: RunId) -> int:
+    """Remove the containers that a killed client left; see ``orphans``."""
+    from gridcwl.backends.local import orphans
+
+    return orphans.stop_containers(engine, run)
 
 
 def open_backend(_settings: object, context: BackendContext) -> LocalBackend:

@@ -8,7 +8,7 @@ PLUGIN = BackendPlugin(
     "local",
     "this machine",
     "gridcwl.backends.local.opening",
-    hooks=frozenset({"start_ahead"}),
+    hooks=frozenset({"start_ahead", "stop_processes", "stop_containers"}),
     reads=frozenset(
         {
             "engine",
