@@ -9,7 +9,8 @@ import importlib
 __version__ = "0.1.0.dev0"
 
 _PLACES = {
-    "gridcwl.api": ("BlockingRun", "Client", "Run", "resume", "run", "submit"),
+    "gridcwl.api": ("Client", "Run"),
+    "gridcwl.blocking": ("BlockingRun", "resume", "run", "submit"),
     "gridcwl.values": ("Directory", "File"),
     "gridcwl.runs.events": (
         *("Event", "Failure", "JobEnded", "JobMoved", "JobStarted", "RunEnded", "RunStarted", "StepsChanged"),

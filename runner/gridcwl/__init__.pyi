@@ -1,9 +1,9 @@
-from gridcwl.api import BlockingRun as BlockingRun
 from gridcwl.api import Client as Client
 from gridcwl.api import Run as Run
-from gridcwl.api import resume as resume
-from gridcwl.api import run as run
-from gridcwl.api import submit as submit
+from gridcwl.blocking import BlockingRun as BlockingRun
+from gridcwl.blocking import resume as resume
+from gridcwl.blocking import run as run
+from gridcwl.blocking import submit as submit
 from gridcwl.errors import BackendError as BackendError
 from gridcwl.errors import ConfigError as ConfigError
 from gridcwl.errors import DocumentError as DocumentError

@@ -15,17 +15,14 @@ reads standard input. Errors are those of :mod:`gridcwl.errors`.
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
 
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
-from gridcwl.runs.events import Event, Publisher, RunEnded
+from gridcwl.runs.events import Event, Publisher
 from gridcwl.runs.explain import Answer
 from gridcwl.runs.folder import RunFolder, all_folders, find
 from gridcwl.runs.logs import JobLog
@@ -60,7 +57,7 @@ class Client:
         self._state_dir = state_folder(settings)
         self._group: asyncio.TaskGroup | None = None
         self._preparing = asyncio.Semaphore(_PREPARING)
-        self._driven: dict[str, _Driver] = {}
+        self._driven: dict[str, Driver] = {}
 
     async def __aenter__(self) -> Self:
         self._group = await asyncio.TaskGroup().__aenter__()
@@ -142,7 +139,7 @@ class Client:
             raise ConfigError("The client is not open", remedy="Use it as in: async with gridcwl.Client() as client")
         async with self._preparing:
             prepared = await _entered(preparing)
-        driver = _Driver(preparing, prepared, Publisher(prepared.run))
+        driver = Driver(preparing, prepared, Publisher(prepared.run))
         self._driven[prepared.run] = driver
         try:
             self._group.create_task(self._until_ended(driver), name=f"gridcwl-{prepared.run}")
@@ -151,7 +148,7 @@ class Client:
             raise
         return Run(self, prepared.kept.folder, driver)
 
-    async def _until_ended(self, driver: _Driver) -> None:
+    async def _until_ended(self, driver: Driver) -> None:
         try:
             await driver.run()
         finally:
@@ -159,7 +156,7 @@ class Client:
 
 
 @dataclass(slots=True)
-class _Driver:
+class Driver:
     """A run that this process works on."""
 
     preparing: AbstractContextManager[PreparedRun]
@@ -207,7 +204,7 @@ class Run:
     Made by ``Client.submit``, ``Client.resume`` and ``Client.open``.
     """
 
-    def __init__(self, client: Client, folder: RunFolder, driver: _Driver | None) -> None:
+    def __init__(self, client: Client, folder: RunFolder, driver: Driver | None) -> None:
         self._client = client
         self._folder = folder
         self._driver = driver
@@ -261,7 +258,7 @@ class Run:
 
     async def status(self) -> RunStatus:
         """How the run stands now: its state, its steps and its first failures."""
-        return await asyncio.to_thread(_status, self._folder)
+        return await asyncio.to_thread(status_in, self._folder)
 
     async def logs(self, step: str | None = None) -> list[JobLog]:
         """What the jobs' tools wrote to stdout and stderr, failed ones first.
@@ -272,7 +269,7 @@ class Run:
         Raises:
             ConfigError: there is no such step.
         """
-        return await asyncio.to_thread(_logs, self._folder, step)
+        return await asyncio.to_thread(logs_of, self._folder, step)
 
     async def explain(self, step: str) -> list[Answer]:
         """Why the jobs of a step ran, or where their results came from.
@@ -283,7 +280,7 @@ class Run:
         Raises:
             ConfigError: there is no such step.
         """
-        return await asyncio.to_thread(_explained, self._folder, step)
+        return await asyncio.to_thread(explained_in, self._folder, step)
 
     async def cancel(self) -> None:
         """Stop the run and its jobs, whoever works on it; returns when it has ended. It can be resumed.
@@ -302,155 +299,6 @@ class Run:
     async def resume(self, **settings: Unpack[ResumeSettings]) -> Run:
         """Resume the run; see ``Client.resume``."""
         return await self._client.resume(self.id, **settings)
-
-
-class BlockingRun:
-    """A run for programs without an event loop: as ``Run``, with methods that block.
-
-    It is worked on by a thread of its own. Made by ``gridcwl.run``, ``gridcwl.submit`` and ``gridcwl.resume``.
-    """
-
-    def __init__(self, begin: Callable[[Client], Coroutine[Any, Any, Run]], settings: Settings) -> None:
-        begun: Future[tuple[asyncio.AbstractEventLoop, Run]] = Future()
-        self._ended = threading.Event()
-        self._settings = settings
-
-        async def work() -> None:
-            async with Client(**settings) as client:
-                run = await begin(client)
-                begun.set_result((asyncio.get_running_loop(), run))
-
-        def thread() -> None:
-            try:
-                asyncio.run(work())
-            except BaseException as error:  # noqa: BLE001  raised where the caller waits
-                if not begun.done():
-                    begun.set_exception(error)
-            finally:
-                self._ended.set()
-
-        threading.Thread(target=thread, name="gridcwl-run").start()
-        self._loop, self._run = begun.result()
-
-    def __repr__(self) -> str:
-        return f"<gridcwl.BlockingRun {self.id}>"
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._run.id
-
-    @property
-    def folder(self) -> Path:
-        """Where the run's record and the logs of its jobs are."""
-        return self._run.folder
-
-    @property
-    def outputs(self) -> dict[str, Any]:
-        """The same as :meth:`result`."""
-        return self.result()
-
-    def events(self) -> Iterator[Event]:
-        """What happens in the run, until it has ended; see ``Run.events``."""
-        received: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._of_driver.publisher.listen(received.put)
-        while True:
-            event = received.get()
-            yield event
-            if isinstance(event, RunEnded):
-                return
-
-    def result(self) -> dict[str, Any]:
-        """Wait until the run has ended; returns its outputs. Raises as ``Run.result``.
-
-        An exception that comes meanwhile, such as KeyboardInterrupt, cancels the run and is raised when it has ended.
-        """
-        try:
-            self._ended.wait()
-        except BaseException:
-            self.cancel()
-            raise
-        return self._of_driver.result()
-
-    def status(self) -> RunStatus:
-        """How the run stands now."""
-        return _status(self._run._folder)
-
-    def logs(self, step: str | None = None) -> list[JobLog]:
-        """What the jobs' tools wrote; see ``Run.logs``."""
-        return _logs(self._run._folder, step)
-
-    def explain(self, step: str) -> list[Answer]:
-        """Why jobs ran; see ``Run.explain``."""
-        return _explained(self._run._folder, step)
-
-    def cancel(self) -> None:
-        """Stop the run and its jobs; returns when it has ended."""
-        try:
-            self._loop.call_soon_threadsafe(self._of_driver.prepared.cancel)
-        except RuntimeError:  # the loop is closed: the run has ended
-            return
-        self._ended.wait()
-
-    def resume(self, **settings: Unpack[ResumeSettings]) -> BlockingRun:
-        """Resume the run after it has ended; see ``gridcwl.resume``."""
-        return BlockingRun(lambda client: client.resume(self.id, **settings), self._settings)
-
-    @property
-    def _of_driver(self) -> _Driver:
-        assert self._run._driver is not None
-        return self._run._driver
-
-
-def submit(document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> BlockingRun:
-    """Begin a run in a thread of its own. Works in any thread, also where an event loop runs.
-
-    Wait for its ``result()`` before the program ends.
-
-    Args:
-        document: see ``Client.submit``.
-        inputs: see there.
-        settings: see there.
-
-    Raises:
-        GridCWLError: the document, the inputs or the settings are wrong.
-    """
-    return BlockingRun(lambda client: client.submit(document, inputs), settings)
-
-
-def run(document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> BlockingRun:
-    """Run a document and wait until it has ended; ``run(...).outputs`` are its outputs.
-
-    Args:
-        document: see ``Client.submit``.
-        inputs: see there.
-        settings: see there.
-
-    Raises:
-        RunFailed: some of its jobs have failed.
-        GridCWLError: the document, the inputs or the settings are wrong, or the outputs could not be published.
-    """
-    begun = submit(document, inputs, **settings)
-    begun.result()
-    return begun
-
-
-def resume(run: str, *, state_dir: str | Path | None = None, **settings: Unpack[ResumeSettings]) -> BlockingRun:
-    """Resume a run that was stopped, was killed, or failed, and wait until it has ended.
-
-    Args:
-        run: its id or name, or the beginning of it.
-        state_dir: where runs are recorded, if not where the configuration says.
-        settings: changes to the run's own settings.
-
-    Raises:
-        ConfigError: there is no such run, or another process works on it.
-        GridCWLError: as :func:`run`.
-    """
-    where: Settings = {"state_dir": state_dir} if state_dir is not None else {}
-    begun = BlockingRun(lambda client: client.resume(run, **settings), where)
-    begun.result()
-    return begun
 
 
 def _as_json(inputs: Mapping[str, Any], base: Path) -> str:
@@ -493,13 +341,15 @@ async def _exited(preparing: AbstractContextManager[PreparedRun], error: BaseExc
     work.result()
 
 
-def _status(folder: RunFolder) -> RunStatus:
+def status_in(folder: RunFolder) -> RunStatus:
+    """See ``Run.status``."""
     from gridcwl.runs.status import status_of
 
     return status_of(folder)
 
 
-def _logs(folder: RunFolder, step: str | None) -> list[JobLog]:
+def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
+    """See ``Run.logs``."""
     from gridcwl.runs.history import History
     from gridcwl.runs.logs import check_step, logs
 
@@ -508,7 +358,8 @@ def _logs(folder: RunFolder, step: str | None) -> list[JobLog]:
         return list(logs(folder, history, step))
 
 
-def _explained(folder: RunFolder, step: str) -> list[Answer]:
+def explained_in(folder: RunFolder, step: str) -> list[Answer]:
+    """See ``Run.explain``."""
     from gridcwl.runs.explain import explained
     from gridcwl.runs.history import History
     from gridcwl.runs.logs import check_step

@@ -144,6 +144,24 @@ def test_a_run_that_was_submitted_is_watched_and_cancelled_without_an_event_loop
         run.result()
 
 
+def test_a_program_ends_when_its_runs_have_ended(desk: Desk):
+    desk.write("waiting.cwl", waiting())
+    script = """
+import gridcwl
+run = gridcwl.submit("waiting.cwl", {"gate": "gate"}, outdir="outputs")
+next(event for event in run.events() if isinstance(event, gridcwl.JobStarted))
+print("leaving", flush=True)
+"""
+    script = script.replace('"gate": "gate"', f'"gate": {str(desk.folder / "gate")!r}')
+    program = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "leaving\n"
+    desk.write("gate", "")
+    assert program.wait(60) == 0
+    program.stdout.close()
+    assert (desk.outdir / "said.txt").read_text() == "done\n"
+
+
 def test_leaving_the_client_with_an_exception_cancels_its_runs(desk: Desk):
     desk.write("waiting.cwl", waiting())
     ids: list[str] = []
