@@ -307,6 +307,12 @@ def _unknown_type(match: re.Match[str], _path: _Path, _names: Names) -> _Explain
             f"an array of {name} has to be written out",
             f"Write 'type: {{type: array, items: [\"null\", {inner}]}}'; an optional array is '{inner}[]?'.",
         )
+    if name.startswith("file://"):
+        file, _, local = shown_path(name).rpartition("#")
+        return (
+            f"there is no type '{local}' in {file.rpartition('/')[2]}",
+            "Declare it in the types of SchemaDefRequirement, or $import its file there, and check its name.",
+        )
     bare = name.rstrip("?").removesuffix("[]")
     same = _SAME_TYPE.get(bare.lower())
     remedy = f"Did you mean {same}?" if same else suggestion(bare, _TYPES, "The types are")
