@@ -10,10 +10,10 @@ Whatever a prefix stands for, a class is known by it: ``dirac:`` leads to anothe
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cwl.hints import kind_of
 from gridcwl.errors import DocumentError
 from gridcwl.model import Placement
 
@@ -27,6 +27,16 @@ _WORDS = {"platform": "platform", "jobType": "job_type"}
 _OURS = {*_LISTS, *_WORDS, "priority"}
 _THEIRS = {"sites", "platform", "priority"}
 """Of CTAO's hint."""
+
+
+def kind_of(name: str) -> str | None:
+    """Which of the hints that we know a class name means, however its prefix was resolved; None for any other."""
+    *before, last = re.split(r"[#/:]", name)
+    if last == "Placement" and any("gridcwl" in part for part in before):
+        return "gridcwl:Placement"
+    if last in ("Scheduling", "SchedulingHint") and any("dirac" in part for part in before):
+        return "dirac:Scheduling"
+    return None
 
 
 def placement_of(tool: Process, evaluate: Callable[[Any], Any], name: str) -> Placement | None:

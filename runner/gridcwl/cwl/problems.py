@@ -14,7 +14,6 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from schema_salad.exceptions import SchemaSaladException
 from schema_salad.ref_resolver import to_validation_exception
 
-from gridcwl.cwl.hints import kind_of
 from gridcwl.cwl.messages import (
     bare_name,
     explained,
@@ -25,6 +24,7 @@ from gridcwl.cwl.messages import (
     tidy,
     without_types,
 )
+from gridcwl.cwl.placement import kind_of
 from gridcwl.cwl.yaml_messages import Explanation
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.model import limits

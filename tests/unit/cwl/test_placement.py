@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from gridcwl.cwl.hints import kind_of
-from gridcwl.cwl.placement import placement_of
+from gridcwl.cwl.placement import kind_of, placement_of
 from gridcwl.errors import DocumentError
 from gridcwl.model import Placement
 
