@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from gridcwl.backends.dirac import jdl, results
 from gridcwl.backends.dirac.results import Place
-from gridcwl.cwl.inputs import _find_files
+from gridcwl.cwl.input_files import find_files
 from gridcwl.cwl.output_objects import check_outputs, read_output_object
 from gridcwl.errors import GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId, StagedFile
@@ -184,7 +184,7 @@ def _names_a_file(value: Any) -> bool:
 def test_input_objects(value: Any) -> None:
     entry = {"class": "File", **(value if isinstance(value, dict) else {"location": value})}
     with contextlib.suppress(GridCWLError):
-        _find_files({"f": entry, "value": value}, "/nowhere")
+        find_files({"f": entry, "value": value}, "/nowhere")
 
 
 @examples(100)

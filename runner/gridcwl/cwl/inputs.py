@@ -5,20 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin
 
 from cwltool import CWL_CONTENT_TYPES as CONTENT_TYPES
 from cwltool.process import add_sizes, shortname
 from cwltool.stdfsaccess import StdFsAccess
-from cwltool.utils import adjustDirObjs, normalizeFilesDirs, path_to_loc, trim_listing
+from cwltool.utils import adjustDirObjs, normalizeFilesDirs, trim_listing
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarfloat import ScalarFloat
 from schema_salad.exceptions import SchemaSaladException
@@ -27,7 +22,8 @@ from schema_salad.sourceline import SourceLine, cmap
 from schema_salad.utils import yaml_no_ts
 from schema_salad.validate import validate_ex
 
-from gridcwl.cwl.access import as_it_stands, name_directories
+from gridcwl.cwl.access import name_directories
+from gridcwl.cwl.input_files import find_files, refuse_dids
 from gridcwl.cwl.large_inputs import read_quickly
 from gridcwl.cwl.messages import explained, for_patterns, for_people, tidy, without_types
 from gridcwl.cwl.patches.loader import loader
@@ -36,10 +32,8 @@ from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
 from gridcwl.cwl.schema_errors import described, findings
 from gridcwl.cwl.text_limits import check_text
-from gridcwl.errors import InputError, UnsafePath
+from gridcwl.errors import InputError
 from gridcwl.model import paths
-from gridcwl.model.objects import entries
-from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean, near_files
 
 if TYPE_CHECKING:
@@ -50,8 +44,6 @@ CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.cwl")
 
-_MOST_NAMES = 1000
-"""In a folder of more files no near name is looked for."""
 _OVERRIDES = "http://commonwl.org/cwltool#overrides"
 _REQUIREMENTS = "https://w3id.org/cwl/cwl#requirements"
 _SECRETS = "http://commonwl.org/cwltool#Secrets"
@@ -239,11 +231,11 @@ def _completed(
             values[name] = parameter["default"]
     with problems(InputError, "The input object is not valid"):
         name_directories(values)
-        _find_files(values, base)
+        find_files(values, base)
         if remote is not None:
             put_in_place(process, values, remote)
         else:
-            _refuse_dids(values)
+            refuse_dids(values)
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)
@@ -275,170 +267,6 @@ def _warn_of_strangers(process: Process, values: CommentedMap) -> None:
             close = did_you_mean(name, known)
             where = SourceLine(values, name, str).makeError(f"The document has no input named '{name}'; it is ignored.")
             log.warning("%s", f"{tidy(where)} {close}".rstrip())
-
-
-def _find_files(values: Any, base: str) -> None:
-    """Give every File and Directory an absolute location; one that is not there is an error with its line."""
-    for entry in entries(values):
-        _find_one(entry, base)
-
-
-def _find_one(entry: Any, base: str) -> None:
-    key = "location" if "location" in entry else "path"
-    with _refused_at(entry, "basename"):
-        if entry.get("basename") is not None:
-            paths.basename(entry["basename"], f"The base name of a {entry['class']}")
-    with _refused_at(entry, key):
-        _find_place(entry, key, base)
-
-
-@contextmanager
-def _refused_at(entry: Any, key: str) -> Iterator[None]:
-    """Say where in the input object a name or a location is that is refused."""
-    try:
-        yield
-    except UnsafePath as error:
-        raise InputError(tidy(SourceLine(entry, key, str).makeError(error.message))) from None
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _find_place(entry: Any, key: str, base: str) -> None:
-    written = entry.get(key)
-    if written is None:
-        _check_literal(entry)
-        return
-    path_to_loc(entry)
-    location = str(entry["location"])
-    if location.startswith("_:"):
-        return
-    if location[:5].lower() == "file:":
-        _check_file(entry, key, location)
-        paths.absolute(_without_dots(str(uri_file_path(location))), f"The location of a {entry['class']}")
-        path = _meant(location, base, is_path=key == "path")
-    elif "://" in location or location[:4].lower() == "lfn:" or location.startswith("rucio:"):
-        paths.location(location, f"The location of a {entry['class']}")
-        return
-    else:
-        path = str(Path(base, location))
-    path = paths.absolute(_without_dots(path), f"The location of a {entry['class']}")
-    if not _is_utf8(path):
-        message = SourceLine(entry, key, str).makeError(f"The name {paths.shown(path)} is not UTF-8")
-        raise InputError(tidy(message), remedy="Rename it: the names of inputs travel in JSON documents.")
-    entry["location"] = file_uri(path)
-    wanted = entry["class"]
-    there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
-    if not there:
-        short = location.removeprefix(file_uri(base) + "/")
-        if not Path(path).exists() and looks_like_a_did(short):
-            entry["location"] = f"rucio:{short}"
-            return
-        what = "does not exist"
-        if Path(path).exists():
-            other = Path(path).is_dir() or Path(path).is_file()
-            what = f"is a {'directory' if Path(path).is_dir() else 'file'}" if other else "is a device or socket"
-            what = f"{what}, not a {wanted}"
-        message = SourceLine(entry, key, str).makeError(f"The {wanted} {path} {what}")
-        raise InputError(tidy(message), remedy=_remedy(path, base))
-
-
-def _remedy(path: str, base: str) -> str:
-    """What to do about a path that is not what was written: its class, or its name."""
-    if Path(path).is_dir():
-        return "Write 'class: Directory', or name a file in it."
-    if Path(path).is_file():
-        return "Write 'class: File', or name a directory."
-    if Path(path).exists():
-        return "Name a file; for an empty one write {class: File, basename: empty, contents: ''}."
-    folder = Path(path).parent
-    names = [entry.name for entry in islice(folder.iterdir(), _MOST_NAMES)] if os.access(folder, os.R_OK) else []
-    close = did_you_mean(Path(path).name, names)
-    return f"{close} Relative paths count from {base}.".lstrip()
-
-
-def _check_file(entry: Any, key: str, location: str) -> None:
-    """A file of another machine is not the one of that path here, and an encoded ``..`` is no name."""
-    host, _, rest = location[len("file://") :].partition("/")
-    why = ""
-    if host.lower() not in ("", "localhost"):
-        why = f"is a file of another machine, {host}"
-    elif any("%" in part and paths.dotted([unquote(part)]) for part in rest.split("/")):
-        why = "contains a percent-encoded '..' or '.'"
-    if why:
-        message = SourceLine(entry, key, str).makeError(f"The {entry['class']} {location} {why}")
-        raise InputError(tidy(message), remedy="Write the path of a file on this machine.")
-
-
-def _refuse_dids(values: Any) -> None:
-    """Files that only a store knows are unavailable without it."""
-    if isinstance(values, list):
-        for item in values:
-            _refuse_dids(item)
-    elif isinstance(values, dict):
-        location = str(values.get("location", "")) if values.get("class") in ("File", "Directory") else ""
-        if location.startswith("rucio:") or location[:4].lower() == "lfn:":
-            message = SourceLine(values, "location", str).makeError(
-                f"The {values['class']} {location} is not on this machine, but in Rucio"
-            )
-            raise InputError(tidy(message), remedy="Give --store rucio; or is there a file of that name elsewhere?")
-        for item in values.values():
-            if isinstance(item, dict | list):
-                _refuse_dids(item)
-
-
-def _meant(location: str, base: str, *, is_path: bool) -> str:
-    """The path of a file that salad has made a URL of, without quoting what it held.
-
-    A ``path`` means its characters as they are, a ``location`` is a URL; the other reading counts if that is not there.
-    """
-    above = file_uri(base) + "/"
-    plain_words = [location.removeprefix("file://"), as_it_stands(location)]
-    if location.startswith(above):
-        plain_words.append(str(Path(base, location.removeprefix(above))))
-    literally = next((path for path in plain_words if path and _exists(path)), None)
-    if literally is not None and is_path:
-        return literally
-    try:
-        url = urljoin("file:///", location) if paths.dotted(location.split("/")) else location
-        unquoted = paths.file_path(url, "The location of a file")
-    except UnsafePath:
-        if literally is None:
-            raise
-        return literally
-    return unquoted if literally is None or _exists(unquoted) else literally
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except OSError:  # a name that is too long for any file
-        return False
-
-
-def _without_dots(path: str) -> str:
-    """The path without ``..``, as the system follows it; it keeps its last name, also where that is a link."""
-    if "\0" in path or not paths.dotted(path.split("/")):
-        return path
-    whole = Path(path)
-    return str(whole.resolve() if paths.dotted([whole.name]) else whole.parent.resolve() / whole.name)
-
-
-def _check_literal(entry: Any) -> None:
-    """A File or Directory that is nowhere has to say what is in it."""
-    wanted = entry["class"]
-    needed = ("contents",) if wanted == "File" else ("listing",)
-    lacking = [name for name in needed if name not in entry]
-    if lacking:
-        message = SourceLine(entry, "class", str).makeError(
-            f"The {wanted} has neither a path nor a location, nor {' and '.join(lacking)}"
-        )
-        raise InputError(tidy(message), remedy=f"Write it as {{class: {wanted}, path: ...}}.")
 
 
 def _expand_formats(values: CommentedMap, process: Process) -> None:

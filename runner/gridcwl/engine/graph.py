@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, Literal, TypeAlias
 
 from gridcwl.errors import DocumentError
@@ -189,28 +190,11 @@ def depths(steps: tuple[Step, ...]) -> list[int]:
 
 def find_cycle(workflow: Workflow) -> list[str]:
     """The names of steps that wait for each other, in the order of the data; empty if there are none."""
-    waits_for = upstream(workflow)
-    feeds: list[list[int]] = [[] for _ in waits_for]
-    for number, sources in enumerate(waits_for):
-        for source in sources:
-            feeds[source].append(number)
-    pending = [len(sources) for sources in waits_for]
-    free = [number for number, count in enumerate(pending) if count == 0]
-    for number in free:  # grows while it is walked: steps become free as those before them go
-        for follower in feeds[number]:
-            pending[follower] -= 1
-            if pending[follower] == 0:
-                free.append(follower)
-    stuck = [number for number, count in enumerate(pending) if count > 0]
-    if not stuck:
-        return []
-    trail: list[int] = []
-    at = stuck[0]
-    while at not in trail:  # against the data, every stuck step has a stuck one before it, so this runs into the circle
-        trail.append(at)
-        at = min(source for source in waits_for[at] if pending[source] > 0)
-    circle = trail[trail.index(at) :]
-    return [workflow.steps[number].id for number in reversed(circle)]
+    try:
+        TopologicalSorter(dict(enumerate(upstream(workflow)))).prepare()
+    except CycleError as error:
+        return [workflow.steps[number].id for number in error.args[1][:-1]]
+    return []
 
 
 def _refuse_twins(where: str, kind: str, names: list[str] | tuple[str, ...]) -> None:
