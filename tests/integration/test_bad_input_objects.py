@@ -26,7 +26,7 @@ WRONG = {
     "an open bracket": ("in.yml", "f: [x\nn: 1\n", ["in.yml:1:4:", "is not closed"]),
     "a tab": ("in.yml", "f:\n\tclass: File\n", ["in.yml:2:1:", "a tab"]),
     "a name twice": ("in.yml", "n: 1\nn: 2\n", ["in.yml:2:1:", "'n' is there twice"]),
-    "a comma too many in JSON": ("in.json", '{"n": 1,\n "f": 2,,\n}\n', ["in.json:2:9:", "found ','"]),
+    "a comma too many in JSON": ("in.json", '{"n": 1,\n "f": 2,,\n}\n', ["in.json:2:9:", "before ','"]),
 }  # fmt: skip
 
 
