@@ -14,8 +14,16 @@ def ask(diracx, method, path, body=None, token=None):
     headers = {"Authorization": f"Bearer {token or diracx.token()}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{diracx.url}/api{path}", data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            # while DiracX reads its configuration again it answers "Retry-After"
+            if error.code != 503 or time.monotonic() > end:
+                raise
+            time.sleep(1)
 
 
 def status(diracx, job):
