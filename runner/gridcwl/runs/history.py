@@ -139,7 +139,7 @@ class History:
         """
         if not path.is_file():
             raise JournalError(
-                f"The run {path.parent.name} ended before it began: {path} is not there",
+                f"The run {path.parent.name} failed before it started: {path} is missing",
                 remedy="gridcwl rm removes it; start it again.",
             )
         try:

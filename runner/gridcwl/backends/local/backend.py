@@ -154,7 +154,7 @@ class LocalBackend:
         wanted = set(job_ids)
         for job in [job for job in self._waiting if job.id in wanted]:
             self._waiting.remove(job)
-            result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it began")
+            result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it started")
             self._events.put_nowait(JobEvent(job.id, JobState.CANCELLED, result))
         for job_id in wanted & self._running.keys() if running else ():
             self._stop(job_id, "cancelled")
