@@ -215,3 +215,12 @@ def test_a_reader_that_wants_no_more_of_the_output_object_does_not_fail_the_run(
     with open("/dev/full", "w") as full:  # noqa: PTH123
         monkeypatch.setattr("sys.stdout", full)
         assert not print_outputs({"a": 1}, None)
+
+
+def test_a_folder_that_is_called_like_a_command_is_no_document(desk: Desk) -> None:
+    for name in ("logs", "runs", "testbed", "plan"):
+        (desk.folder / name).mkdir()
+    assert "There is no run 20200101" in gridcwl("logs", "20200101-000000-000000").stderr
+    assert gridcwl("runs", "--json").code == 0
+    assert gridcwl("testbed", "--help").stdout.startswith("usage: gridcwl testbed")
+    assert gridcwl("plan", "--help").code == 0

@@ -92,12 +92,12 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.commands import main as command
 
         return command(words)
-    if arguments and arguments[0] == TESTBED and not os.path.exists(TESTBED):  # noqa: PTH110
+    if arguments and arguments[0] == TESTBED and not os.path.isfile(TESTBED):  # noqa: PTH113
         from gridcwl.cli.testbed import main as testbed
 
         return testbed(arguments[1:])
     _refuse_near_commands(arguments)
-    planning = bool(arguments) and arguments[0] == PLAN and not os.path.exists(PLAN)  # noqa: PTH110
+    planning = bool(arguments) and arguments[0] == PLAN and not os.path.isfile(PLAN)  # noqa: PTH113
     options = parse(arguments[1:] if planning else arguments)
     from gridcwl.cli.logs import set_up_logging
 
@@ -117,7 +117,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _asked_for_help(arguments: Sequence[str]) -> Sequence[str]:
     """``gridcwl --help COMMAND`` and ``gridcwl help COMMAND`` as ``gridcwl COMMAND --help``."""
-    if not arguments or arguments[0] not in (*HELP, "help") or os.path.exists(arguments[0]):  # noqa: PTH110
+    if not arguments or arguments[0] not in (*HELP, "help") or os.path.isfile(arguments[0]):  # noqa: PTH113
         return arguments
     others = [word for word in arguments[1:] if word in (*COMMANDS, TESTBED, PLAN)]
     if others:
@@ -132,7 +132,7 @@ def _refuse_near_commands(arguments: Sequence[str]) -> None:
         UsageError: it is not.
     """
     word = arguments[0] if arguments else ""
-    if not word.isalpha() or word == PLAN or os.path.exists(word):  # noqa: PTH110
+    if not word.isalpha() or word == PLAN or os.path.isfile(word):  # noqa: PTH113
         return
     close = did_you_mean(word, (*COMMANDS, TESTBED, PLAN))
     if close:
@@ -147,7 +147,7 @@ def _command(arguments: Sequence[str]) -> list[str]:
     before: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word in COMMANDS and not os.path.exists(word):  # noqa: PTH110  a document may be called like a command
+        if word in COMMANDS and not os.path.isfile(word):  # noqa: PTH113  a document may be called like a command
             # only these run anything that could be told more or less of
             kept = [name for name in before if name not in LOUDNESS or word in ("resume", "attach")]
             return [word, *kept, *words]
