@@ -13,6 +13,7 @@ import msgspec
 from gridcwl import plugins
 from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
+from gridcwl.errors import ConfigError
 from gridcwl.worker.engine import ContainerSettings
 
 GRID_RETRIES = 2
@@ -76,13 +77,25 @@ def grid_from_plain(saved: Mapping[str, Any] | None) -> GridOptions:
     """
     saved = saved or {}
     name = str(saved.get("backend", "local"))
-    settings: Any = msgspec.convert(saved.get("settings") or {}, plugins.backend(name).settings)
+    settings = _settings(f"backend {name}", saved, plugins.backend(name).settings)
     return GridOptions(name, settings, bool(saved.get("detach")))
 
 
 def saved_grid(options: Mapping[str, Any] | None) -> GridOptions:
-    """Where the jobs of a run are, by the options in its journal; raises as :func:`grid_from_plain`."""
-    return grid_from_plain((options or {}).get("grid"))
+    """Where the jobs of a run are, by the options in its journal; raises as :func:`from_plain`."""
+    return grid_from_plain(_of_this_format(options or {}).get("grid"))
+
+
+def _settings(owner: str, saved: Mapping[str, Any], kind: type) -> Any:
+    defaults = msgspec.to_builtins(kind())  # not checked: an empty text is a default of texts that must not be empty
+    given = saved.get("settings") or {}
+    try:
+        changed = {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
+        return msgspec.convert(changed, kind)
+    except (msgspec.ValidationError, AttributeError) as error:
+        raise ConfigError(
+            f"The recorded settings of the {owner} cannot be read: {error}", remedy="Start the run again."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ def store_from_plain(saved: Mapping[str, Any]) -> StoreOptions:
         ConfigError: the store is not installed any more.
     """
     name = str(saved.get("store", "local"))
-    settings: Any = msgspec.convert(saved.get("settings") or {}, plugins.store(name).settings)
+    settings = _settings(f"store {name}", saved, plugins.store(name).settings)
     return StoreOptions(name, settings, str(saved.get("site", "")))
 
 
@@ -229,6 +242,8 @@ class Options:
 
 
 _PATHS = ("outdir", "state_dir", "cache_dir")
+_FORMAT = 2
+"""Of recorded options. Those of format 1 have no number, and the settings of DIRAC and Rucio beside the names."""
 
 
 def configured(config: Config, document: str, words: tuple[str, ...], outdir: Path) -> Options:
@@ -279,11 +294,16 @@ def to_plain(options: Options) -> dict[str, Any]:
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
     parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
-    return plain | {name: part.plain() for name, part in parts.items()}
+    return plain | {name: part.plain() for name, part in parts.items()} | {"format": _FORMAT}
 
 
 def from_plain(saved: Mapping[str, Any]) -> Options:
-    """The options that :func:`to_plain` gave, after a round trip through JSON; unknown fields are left out."""
+    """The options that :func:`to_plain` gave, after a round trip through JSON; unknown fields are left out.
+
+    Raises:
+        ConfigError: a later version recorded them, or the backend or the store is not installed any more.
+    """
+    saved = _of_this_format(saved)
     known = {entry.name for entry in fields(Options)}
     values = {
         name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in known
@@ -295,3 +315,41 @@ def from_plain(saved: Mapping[str, Any]) -> Options:
     cwltool: Any = _cwltool_from_plain(saved.get("cwltool") or {})
     options: Options = replace(made, grid=grid, store=store, cwltool=cwltool, **paths)
     return options
+
+
+def _of_this_format(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Recorded options as this version records them, whichever version did.
+
+    Raises:
+        ConfigError: it was a later one.
+    """
+    number = saved.get("format", 1)
+    if not isinstance(number, int) or number > _FORMAT:
+        raise ConfigError(
+            f"The run's options are of format {number}, and this version reads formats up to {_FORMAT}",
+            remedy="Use the version of gridcwl that started the run.",
+        )
+    if number == _FORMAT:
+        return saved
+    grid, store = saved.get("grid") or {}, saved.get("store") or {}
+    return {**saved, "grid": _grid_of_format_1(grid), "store": _store_of_format_1(store)}
+
+
+def _grid_of_format_1(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "settings" in saved:
+        return saved
+    name = saved.get("backend", "local")
+    settings: dict[str, Any] = {}
+    if name != "local":
+        settings = {key: value for key, value in saved.items() if key not in ("backend", "detach", "dirac_mode")}
+        if name == "dirac":
+            settings["mode"] = saved.get("dirac_mode", "wms")
+    return {"backend": name, "settings": settings, "detach": saved.get("detach", False)}
+
+
+def _store_of_format_1(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "settings" in saved:
+        return saved
+    name = saved.get("store", "local")
+    settings = {key: value for key, value in saved.items() if key != "store"} if name != "local" else {}
+    return {"store": name, "settings": settings, "site": saved.get("site", "")}
