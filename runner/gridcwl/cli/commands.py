@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,19 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = _parser().parse_args(arguments)
     given.state_dir = (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
-    result: int = given.act(given)
-    return result
+    return _done(given)
+
+
+def _done(given: argparse.Namespace) -> int:
+    """Do it; what a damaged journal is the reason for is said to be that."""
+    with ExitStack() as stack:
+        if "run" in given:
+            from gridcwl.runs.damage import damage_explained
+            from gridcwl.runs.folder import find
+
+            stack.enter_context(damage_explained(find(given.state_dir, given.run).folder))
+        result: int = given.act(given)
+        return result
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from itertools import islice
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.cli.tables import amount, duration, roughly, show
-from gridcwl.errors import ConfigError
+from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.folder import RunFolder, find
 from gridcwl.runs.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
 from gridcwl.worker.removing import remove_tree
+
+log = logging.getLogger("gridcwl")
 
 _ON_A_TERMINAL = 20
 _ACTIVE = ("running", "detached")
@@ -187,16 +190,17 @@ def _agreed(question: str) -> bool:
 
 
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
-    from gridcwl.errors import StoreError
     from gridcwl.runs.keeping import stop_leftovers
     from gridcwl.runs.tidy import is_working_folder
 
     with folder.held():  # nobody works on it meanwhile
         try:
             stop_leftovers(folder)
-        except StoreError:  # it has no journal that could be read: it ended before it began
+        except (StoreError, ConfigError) as error:  # its journal cannot be read, or there never was one
             if data:
                 raise
+            level = logging.WARNING if isinstance(error, ConfigError) else logging.DEBUG
+            log.log(level, "Jobs of %s that may still be active were not stopped: %s", folder.run, error.message)
         if data:
             from gridcwl.cli.data import let_go
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import StoreError
+from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import RunFolder, all_folders
 from gridcwl.runs.history import Attempt, History, JobRow
 from gridcwl.runs.keys import differences
@@ -305,13 +306,10 @@ def _earlier_runs(history: History, folder: RunFolder, state_dir: Path, stack: E
     for other in all_folders(state_dir):
         if other.run >= folder.run or len(found) == _RUNS:
             continue
-        try:
+        with suppress(StoreError), damage_explained(other):
             journal = History(other.journal)
-        except StoreError:
-            continue
-        stack.callback(journal.close)
-        if (journal.meta("cwd"), journal.meta("document")) == document or Path(
-            str(journal.meta("document"))
-        ).name == Path(str(document[1])).name:
-            found.append((f"run {other.run}", journal))
+            stack.callback(journal.close)
+            known = (journal.meta("cwd"), journal.meta("document"))
+            if known == document or Path(str(known[1])).name == Path(str(document[1])).name:
+                found.append((f"run {other.run}", journal))
     return found

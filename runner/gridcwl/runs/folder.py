@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from gridcwl.worker.removing import remove_tree
 
 JOURNAL = "journal.db"
 _ORIGIN = "origin.json"
+_ORIGIN_BYTES = 1 << 20
+"""Of that file, no more are read."""
 _CANCEL = "cancel"
 
 
@@ -50,7 +53,7 @@ class RunFolder:
     def origin(self) -> dict[str, Any]:
         """Where the run was started or last resumed: ``terminal``, ``cwd``; and its ``name``, if it has one."""
         try:
-            read = json.loads((self.path / _ORIGIN).read_bytes())
+            read = json.loads(_small_file(self.path / _ORIGIN))
         except (OSError, ValueError, RecursionError):
             return {}
         return read if isinstance(read, dict) else {}
@@ -63,8 +66,11 @@ class RunFolder:
     def note_origin(self, name: str | None = None, cwd: Path | None = None) -> None:
         """Keep which terminal and folder the run is of now, and its name, if that is new."""
         noted = {"name": name or self.name, "terminal": this_terminal(), "cwd": str(cwd or _this_folder())}
+        unfinished = self.path / f"{_ORIGIN}.new"
         with contextlib.suppress(OSError):
-            (self.path / _ORIGIN).write_text(json.dumps(noted))
+            unfinished.unlink(missing_ok=True)
+            unfinished.write_text(json.dumps(noted))
+            unfinished.replace(self.path / _ORIGIN)
 
     @property
     def cancel_requested(self) -> bool:
@@ -111,6 +117,13 @@ class RunFolder:
     def remove(self) -> None:
         """Remove the folder and all that is in it."""
         remove_tree(self.path)
+
+
+def _small_file(path: Path) -> bytes:
+    """The contents of a file; what is no file, like a pipe, is empty."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:  # noqa: PTH123
+        return stream.read(_ORIGIN_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import StoreError
 from gridcwl.model import Job
+from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import all_folders
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import connect
@@ -83,11 +84,13 @@ class Foresight:
         number = 0
         for folder in all_folders(self.state_dir):
             try:
-                history = History(folder.journal)
+                with damage_explained(folder):
+                    history = History(folder.journal)
+                    stack.callback(history.close)
+                    document = str(history.meta("document"))
             except StoreError:
                 continue
-            stack.callback(history.close)
-            if Path(str(history.meta("document"))).name == Path(self.document).name:
+            if Path(document).name == Path(self.document).name:
                 number += 1
                 yield folder.run, history
             if number == _RUNS:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
+from gridcwl.runs.damage import damage_of, damaged, is_session, is_well_formed, missing_part
 from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained, session_of
 from gridcwl.runs.keys import Description
 
@@ -142,15 +143,20 @@ class History:
                 f"The run {path.parent.name} failed before it started: {path} is missing",
                 remedy="gridcwl rm removes it; start it again.",
             )
+        self._path = path
         try:
             self._db = connect(path)
             written = self.meta("format")
             known = columns(self._db, "jobs")
+            missing = missing_part(self._db, known) if written == FORMAT else ""
             self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
             self._failing_made = False
             self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
         except sqlite3.Error as error:
-            raise explained(error, path) from error
+            found = damage_of(path)
+            raise (damaged(path, found) if found else explained(error, path)) from error
+        if missing or written is None:
+            raise damaged(path, missing or "it has no format number")
         if written != FORMAT:
             raise JournalError(
                 f"The journal {path} is of format {written}, and this version reads format {FORMAT}",
@@ -177,14 +183,25 @@ class History:
         self._db.close()
 
     def meta(self, name: str) -> Any:
-        """What the run is, by name; None for what was not kept."""
+        """What the run is, by name; None for what was not kept.
+
+        Raises:
+            JournalError: it is damaged.
+        """
         row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
         if row is None:
             return None
-        if row[0]:
-            return json.loads(row[0])
+        try:
+            value = json.loads(row[0] or self._in_pieces(name))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise damaged(self._path, f"its entry {name} is not JSON") from error
+        if not is_well_formed(name, value):
+            raise damaged(self._path, f"its entry {name} has a wrong form")
+        return value
+
+    def _in_pieces(self, name: str) -> str:
         pieces = self._db.execute("SELECT text FROM pieces WHERE name=? ORDER BY number", (name,))
-        return json.loads("".join(text for (text,) in pieces))
+        return "".join(text for (text,) in pieces)
 
     def documents(self) -> list[tuple[str, str]]:
         """The files that the document consists of: path and SHA-256."""
@@ -195,7 +212,10 @@ class History:
         rows = self._db.execute(
             "SELECT number, pid, pid_started, host, started, ended, status, message FROM sessions ORDER BY number"
         )
-        return [Session(*row) for row in rows]
+        found = [Session(*row) for row in rows]
+        if not all(map(is_session, found)):
+            raise damaged(self._path, "the table sessions has a value of a wrong type")
+        return found
 
     def events(self, last: int = 100) -> list[tuple[float, int, str, str]]:
         """The last things that happened, in their order."""

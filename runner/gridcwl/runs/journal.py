@@ -30,7 +30,7 @@ from gridcwl.worker.failure import crossed_out
 
 FORMAT = 1
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, pid INTEGER, pid_started REAL, host TEXT, version TEXT,
                        started REAL, ended REAL, status TEXT, message TEXT);
@@ -359,7 +359,7 @@ def _make(path: Path) -> None:
     try:
         made.execute("PRAGMA synchronous=OFF")  # first: each statement of its own would wait for the disk
         made.execute("PRAGMA journal_mode=WAL")
-        made.executescript(f"BEGIN; {_SCHEMA} {_LATER} COMMIT;")
+        made.executescript(f"BEGIN; {SCHEMA} {_LATER} COMMIT;")
         _add_later_columns(made)
         made.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
     finally:

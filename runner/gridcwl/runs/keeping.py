@@ -21,6 +21,7 @@ from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.objects import entries
+from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
@@ -107,7 +108,7 @@ def _check_owner(folder: RunFolder) -> None:
 def stop_leftovers(folder: RunFolder) -> None:
     """Stop what a dead client left running; raises as :func:`taken_up`."""
     _check_owner(folder)
-    with contextlib.closing(History(folder.journal)) as history:
+    with damage_explained(folder), contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
         if history.sessions()[-1].status in ("running", "detached"):
             from gridcwl import plugins

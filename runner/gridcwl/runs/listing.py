@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import RunFolder, all_folders
 from gridcwl.runs.history import History
 from gridcwl.runs.standing import step_counts, summary
@@ -57,7 +58,7 @@ def listed(state_dir: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
 def about_folder(folder: RunFolder) -> dict[str, Any]:
     """What a run is and how it stands, also if its journal is broken."""
     try:
-        with closing(History(folder.journal)) as history:
+        with damage_explained(folder), closing(History(folder.journal)) as history:
             return about_run(folder, history)
     except StoreError as error:
         return _nothing(folder) | {"message": error.message}
@@ -109,7 +110,7 @@ def _last_sign(folder: RunFolder) -> float:
 def working_of(folder: RunFolder) -> str | None:
     """The run's working folder, if its journal can be read."""
     try:
-        with closing(History(folder.journal)) as history:
+        with damage_explained(folder), closing(History(folder.journal)) as history:
             working = history.meta("working")
     except StoreError:
         return None

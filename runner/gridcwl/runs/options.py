@@ -304,17 +304,26 @@ def from_plain(saved: Mapping[str, Any]) -> Options:
         ConfigError: a later version recorded them, or the backend or the store is not installed any more.
     """
     saved = _of_this_format(saved)
-    known = {entry.name for entry in fields(Options)}
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name in known
+    missing = [name for name in _PATHS if name not in saved]
+    if missing:
+        raise ConfigError(f"The run's recorded options have no {missing[0]}", remedy="Start the run again.")
+    parts: dict[str, Any] = {
+        "grid": grid_from_plain(saved.get("grid")),
+        "store": store_from_plain(saved.get("store") or {}),
+        "cwltool": _cwltool_from_plain(saved.get("cwltool") or {}),
     }
-    made: Any = replace(Options(document=""), **values)  # type: ignore[arg-type]
-    grid: Any = grid_from_plain(saved.get("grid") or {})
-    paths: Any = {name: Path(str(values[name])) for name in _PATHS}
-    store: Any = store_from_plain(saved.get("store") or {})
-    cwltool: Any = _cwltool_from_plain(saved.get("cwltool") or {})
-    options: Options = replace(made, grid=grid, store=store, cwltool=cwltool, **paths)
-    return options
+    try:
+        values = {name: value for name, value in saved.items() if name not in parts}
+        return replace(msgspec.convert(values, Options, dec_hook=_path), **parts)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"The run's recorded options cannot be read: {error}", remedy="Start the run again."
+        ) from error
+
+
+def _path(_kind: type, value: Any) -> Path:
+    """A path of recorded options: the only type among them that msgspec does not know."""
+    return Path(str(value))
 
 
 def _of_this_format(saved: Mapping[str, Any]) -> Mapping[str, Any]:

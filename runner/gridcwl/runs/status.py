@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import FailedShard, History
 from gridcwl.runs.listing import about_folder, about_run
@@ -55,7 +56,7 @@ def status_of(folder: RunFolder) -> RunStatus:
     Raises:
         JournalError: its record cannot be read.
     """
-    with closing(History(folder.journal)) as history:
+    with damage_explained(folder), closing(History(folder.journal)) as history:
         about = about_run(folder, history)
         steps = step_counts(history, alive=about["state"] in ("running", "detached"))
         return _status(about, tuple(steps), tuple(history.failed_shards(None, _FAILURES)))

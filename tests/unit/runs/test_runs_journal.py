@@ -182,9 +182,9 @@ def test_a_large_value_is_kept_in_pieces_and_given_back_whole_whatever_it_replac
     large = {"out": [{"class": "File", "location": f"file:///out/{number} ü.txt"} for number in range(30_000)]}
     with closing(begun(path, new=True)) as journal:
         for value in (large, "small", {"out": large["out"][:20_000]}, None):
-            journal.describe({"outputs": value})
+            journal.describe({"value": value})
             with closing(History(path)) as history:
-                assert history.meta("outputs") == value
+                assert history.meta("value") == value
 
 
 def test_a_large_value_that_cannot_be_written_leaves_the_one_before(path):
@@ -193,9 +193,9 @@ def test_a_large_value_that_cannot_be_written_leaves_the_one_before(path):
             raise ValueError("half way")
 
     with closing(begun(path, new=True)) as journal:
-        journal.describe({"outputs": "before"})
+        journal.describe({"value": "before"})
         with pytest.raises(ValueError, match="half way"):
-            journal.describe({"outputs": [*range(50_000), Broken()]})
+            journal.describe({"value": [*range(50_000), Broken()]})
         journal.event("note", "the journal goes on")
     with closing(History(path)) as history:
-        assert history.meta("outputs") == "before"
+        assert history.meta("value") == "before"
