@@ -101,6 +101,7 @@ class Journal:
         self.path = path
         self.session = 0
         self.failure: JournalError | None = None
+        self._final = False
         self._lock = threading.Lock()
         self._pending: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._commons: set[int] = set()
@@ -162,8 +163,17 @@ class Journal:
         self.flush()
         return self.session
 
-    def end(self, status: str, message: str = "") -> None:
-        """The client stops working on the run."""
+    def end(self, status: str, message: str = "", *, final: bool = False) -> None:
+        """The client stops working on the run.
+
+        Args:
+            status: how it ended.
+            message: why.
+            final: whatever the client does then, and however that ends, the session has ended so.
+        """
+        if self._final:
+            return
+        self._final = final
         self._put(
             "UPDATE sessions SET ended=?, status=?, message=? WHERE number=?",
             time.time(),

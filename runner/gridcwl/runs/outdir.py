@@ -50,6 +50,8 @@ class OutputFolder:
     state_dir: Path
     overwrite: bool = False
     """Replace whatever is there."""
+    replace_own: bool = True
+    """Replace what the run itself has put there, also if it was changed since."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -205,7 +207,7 @@ class OutputFolder:
             reason = None if self.overwrite else "it existed before, and gridcwl did not write it"
         elif known.run != self.run and known.at >= self._began:
             reason = f"the run {known.run} wrote it after this run started"
-        elif known.run == self.run or self.overwrite:
+        elif self.overwrite or (known.run == self.run and self.replace_own):
             reason = None
         elif not known.is_untouched(about) and not self._has(name, known.sha1):
             reason = f"it was changed since the run {known.run} wrote it"

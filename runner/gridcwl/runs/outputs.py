@@ -81,17 +81,17 @@ async def published(
         return publish(value, folder.path, kept.working, kept.run, inputs, folder=folder, copy=way == "copy")
 
     if carriage is None or session.context.remote is None:
-        return await _in_thread(folder, put, outputs)
+        return await in_thread(folder, put, outputs)
     from gridcwl.runs.carriage import merged
 
     elsewhere = await carriage.keep(outputs, session.context.remote, final=True)
     if not carriage.wire.settings.download:
-        return await _in_thread(folder, put, elsewhere)
+        return await in_thread(folder, put, elsewhere)
     here = await carriage.brought(elsewhere, kept.working / "downloaded")
-    return merged(elsewhere, await _in_thread(folder, put, here))
+    return merged(elsewhere, await in_thread(folder, put, here))
 
 
-async def _in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any) -> Any:
+async def in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any) -> Any:
     """Publish in a thread. When the run is cancelled meanwhile, what was begun is taken back, and this is cancelled.
 
     What was complete before the cancellation came stays so, and the run has succeeded.
@@ -148,7 +148,7 @@ async def partial(
     try:
         if public and carriage is not None:
             whole = await carriage.brought(whole, kept.working / "downloaded")
-        whole = await _in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
+        whole = await in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
     except GridCWLError as error:
         log.warning("The outputs of finished steps could not be collected: %s", error)
         return outputs

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.errors import OutputConflict, OutputError
+from gridcwl.errors import OutputConflict, OutputError, StoreError
 from gridcwl.model import paths
 from gridcwl.model.objects import outermost
 from gridcwl.runs.output_names import numbered
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CwlObject = dict[str, Any]
 
 log = logging.getLogger("gridcwl.runs")
+
+RUN_AGAIN = "Run the document again with this --outdir."
 
 _NOT_PUBLISHED = ("path", "nameroot", "nameext", "dirname", "contents", "writable")
 """Fields that speak of where a tool saw a file; they mean nothing to whoever reads the output object."""
@@ -50,6 +52,8 @@ class _Publication:
     """What is in each published Directory."""
     copy: bool = False
     """The run's files may not be linked."""
+    recorded: bool = False
+    """The output object was recorded: files have to be as it says, and Directories have what their listings say."""
     inputs: frozenset[str] = frozenset()
     """Paths of the run's inputs: a tool may leave symbolic links to them in a directory."""
 
@@ -67,6 +71,7 @@ def publish(
     *,
     folder: OutputFolder | None = None,
     copy: bool = False,
+    recorded: bool = False,
 ) -> Any:
     """Put every File and Directory of an output object into ``outdir``.
 
@@ -78,6 +83,7 @@ def publish(
         inputs: the input object; links to its files are followed, links to anything else outside are an error.
         folder: says what may be replaced; None for a folder of the run's own, where nobody else writes.
         copy: leave the run's files as they are, and give copies of them.
+        recorded: the files were published before: only those that are listed go, and their checksums have to agree.
 
     Returns:
         The output object with locations, paths, sizes and checksums of the published files.
@@ -85,14 +91,16 @@ def publish(
     Raises:
         OutputConflict: something is in the way, or would be replaced that may not be.
         OutputError: a Directory has a link that leads out of it.
-        StoreError: no room, no permission, or a file that should be there is not.
+        StoreError: no room, no permission, or a file that should be there is not, or was changed since.
     """
     if not has_files(outputs):
         return outputs
     sources = local_paths(inputs)
     check = folder.check_stop if folder is not None else None
     with explained(outdir), Placement(outdir, run, check) as placement:
-        publication = _Publication(outdir.resolve(), placement, scratch.resolve(), inputs=sources, copy=copy)
+        publication = _Publication(
+            outdir.resolve(), placement, scratch.resolve(), copy=copy, recorded=recorded, inputs=sources
+        )
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
         local = [entry for entry in outermost(outputs) if _is_local(entry)]
         for entry in _outermost_first([entry for entry in local if entry["class"] == "Directory"]):
@@ -270,13 +278,20 @@ def _stage_file(entry: CwlObject, target: Path, publication: _Publication) -> No
             return
         if source == publication.outdir / target:
             sums = sums_of(source)
+            _check_recorded(source, checksum, sums.sha1, publication)
             publication.digests[str(target)] = (f"sha1${sums.sha1}", sums.size)
             return
         sums = placement.copy(source, target)
+        _check_recorded(source, checksum, sums.sha1, publication)
     else:
         sums = placement.write(str(entry.get("contents", "")).encode("utf-8", "surrogateescape"), target)
     publication.digests[str(target)] = (f"sha1${sums.sha1}", sums.size)
     publication.staged[str(target)] = sums.sha1
+
+
+def _check_recorded(source: Path, checksum: str | None, sha1: str, publication: _Publication) -> None:
+    if publication.recorded and checksum and checksum != f"sha1${sha1}":
+        raise StoreError(f"The output {source} was changed since it was published", remedy=RUN_AGAIN)
 
 
 def _is_ours(source: Path, publication: _Publication) -> bool:
@@ -288,7 +303,7 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
     publication.placement.folder(target)
     location: str = entry.get("location", "")
     children = entry.get("listing")
-    if location.startswith("file://"):
+    if location.startswith("file://") and not (publication.recorded and children is not None):
         known = {child.get("basename"): child for child in children or ()}
         found = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
         children = [_child(path, known) for path in found]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,8 @@ class PreparedRun:
     records: Records | None = None
     finished: Finished | None = None
     """The run succeeded in an earlier session, and nothing was edited since: there is nothing to execute."""
+    earlier: Any = None
+    """The outputs of such a run, if they are to be copied to another output directory: nothing else is executed."""
     _task: asyncio.Task[Any] | None = field(init=False, default=None)
     _cancelled_by: str = field(init=False, default="")
 
@@ -121,6 +124,8 @@ class PreparedRun:
         allow_javascript(allowed=self.options.javascript)
         requests = None if self.request.handles_signals else asyncio.create_task(self._heed_requests())
         try:
+            if self.earlier is not None:
+                return await self._copied()
             with _with_remedies(self.kept):
                 if self._cancelled_by:
                     raise _cancelled(self._cancelled_by)
@@ -176,6 +181,17 @@ class PreparedRun:
                 await backend.catch_up()
             return outcomes, carriage
 
+    async def _copied(self) -> Finished:
+        from gridcwl.runs.copies import copied
+        from gridcwl.runs.outputs import in_thread
+        from gridcwl.stores.transaction import discard
+
+        folder, working = self.folder, self.kept.working
+        assert folder is not None
+        discard(folder.path, self.kept.run)  # of a client that was killed
+        put = partial(copied, folder=folder, working=working, inputs=self.inputs)
+        return Finished(await in_thread(folder, put, self.earlier), 0)
+
     async def _carriage(self, records: Records) -> Carriage | None:
         if self.place is None:
             return None
@@ -189,7 +205,8 @@ class PreparedRun:
         return carriage
 
     async def _outputs(self, outcomes: Outcomes, carriage: Carriage | None) -> Finished:
-        from gridcwl.runs.outputs import partial, published
+        from gridcwl.runs.outputs import partial as left
+        from gridcwl.runs.outputs import published
         from gridcwl.stores.transaction import discard
 
         options, kept, session, folder = self.options, self.kept, self.session, self.folder
@@ -202,7 +219,7 @@ class PreparedRun:
             await asyncio.to_thread(finish, kept, outcomes.outputs, outputs, leave=leave)
             kept.journal.end("success")
         else:
-            outputs = await partial(outcomes, folder, kept, carriage, session, public=options.publish_partial)
+            outputs = await left(outcomes, folder, kept, carriage, session, public=options.publish_partial)
             kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
         return Finished(outputs, _exit_code(outcomes))
 
@@ -247,8 +264,11 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
         known = history.meta("found") if history is not None else None
         session, place, inputs = _opened(request, closing_, known)
         if (outputs := _earlier_outputs(request, kept, session, inputs)) is not None:
-            kept.journal.end("success")
-            yield PreparedRun(request, kept, session, inputs, place, finished=Finished(outputs, 0))
+            kept.journal.end("success", final=True)
+            if _is_elsewhere(request, kept):
+                yield _copying_run(request, kept, session, inputs, place, outputs, closing_)
+            else:
+                yield PreparedRun(request, kept, session, inputs, place, finished=Finished(outputs, 0))
             return
         yield _recorded_run(request, kept, session, inputs, place, closing_)
 
@@ -317,10 +337,35 @@ def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: 
     if history.meta("fingerprint") != fingerprint(_documents(session), inputs):
         log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
         return None
-    log.warning("The run %s has succeeded already; these are its outputs", kept.run)
-    if request.outdir.absolute() != Path(str((history.meta("options") or {}).get("outdir"))).absolute():
-        log.warning("--outdir %s is not used: the outputs stay where they are", request.options.outdir)
+    what = f"its outputs are copied to {request.outdir}" if _is_elsewhere(request, kept) else "these are its outputs"
+    log.warning("The run %s has succeeded already; %s", kept.run, what)
     return outputs
+
+
+def _is_elsewhere(request: Request, kept: Kept) -> bool:
+    """Whether outputs are to go to another directory than that of the run."""
+    assert kept.history is not None
+    return request.outdir.absolute() != Path(str((kept.history.meta("options") or {}).get("outdir"))).absolute()
+
+
+def _copying_run(
+    request: Request,
+    kept: Kept,
+    session: CwlSession,
+    inputs: Any,
+    place: RucioPlace | None,
+    outputs: Any,
+    closing_: ExitStack,
+) -> PreparedRun:
+    """A run that has succeeded, and whose outputs are to be copied to another directory."""
+    from gridcwl.runs.outdir import check_outdir
+    from gridcwl.runs.outputs import output_folder
+
+    check_outdir(request.outdir)
+    folder = output_folder(request.outdir, session, kept, overwrite=request.options.overwrite)
+    folder.replace_own = False
+    closing_.callback(folder.close)
+    return PreparedRun(request, kept, session, inputs, place, folder, earlier=outputs)
 
 
 def _preload(options: Options) -> None:
