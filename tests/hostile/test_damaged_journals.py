@@ -81,6 +81,14 @@ def overwritten(path: Path) -> None:
     path.write_bytes(content)
 
 
+def replaced(old: bytes, new: bytes) -> Damage:
+    def damage(path: Path) -> None:
+        sql("PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA journal_mode=DELETE")(path)
+        path.write_bytes(path.read_bytes().replace(old, new))
+
+    return damage
+
+
 FOR_ALL: dict[str, tuple[Damage, str]] = {
     "no meta": (sql("DROP TABLE meta"), "the table meta is missing"),
     "no sessions": (sql("DROP TABLE sessions"), "the table sessions is missing"),
@@ -93,6 +101,10 @@ FOR_ALL: dict[str, tuple[Damage, str]] = {
     "format": (entry("format", "'{'"), "its entry format is not JSON"),
     "no file of a database": (as_file(b"this is no database" * 100), "its journal is no database"),
     "empty": (as_file(b""), "its journal is empty"),
+    "a name not UTF-8": (
+        replaced(b"CREATE TABLE sessions", b"CREATE TABLX se\xc2\xc2ons"),
+        "its journal is no database",
+    ),
     "overwritten": (overwritten, "its journal is"),
 }
 FOR_SOME: dict[str, tuple[Damage, str, list[str]]] = {
@@ -110,6 +122,8 @@ FOR_SOME: dict[str, tuple[Damage, str, list[str]]] = {
     "progress": (entry("progress", """'{"session": 1, "steps": [5]}'"""), "its entry progress", ["status", "explain"]),
     "nested": (entry("progress", f"'{'[' * 100_000}'"), "its entry progress is not JSON", ["status", "explain"]),
     "started": (sql("UPDATE sessions SET started='noon'"), "the table sessions", ["status", "attach"]),
+    "infinite": (sql("UPDATE sessions SET started=9e999"), "the table sessions", ["status", "attach"]),
+    "session": (sql("UPDATE jobs SET session=9e999"), "the column session of the table jobs", ["explain", "resume"]),
     "ended": (sql("UPDATE sessions SET ended=x'00'"), "the table sessions", ["status"]),
     "message": (sql("UPDATE sessions SET message=CAST(x'ff' AS TEXT)"), "not UTF-8", ["status"]),
     "status": (sql("UPDATE sessions SET status=NULL"), "the table sessions", ["status"]),
@@ -180,6 +194,13 @@ def test_the_other_runs_are_listed_and_a_damaged_one_is_removed(state: Path, nam
     assert removed.code == 0, removed.stderr
     assert is_clear(removed.stderr)
     assert [one["run"] for one in json.loads(gridcwl("runs", "--json").stdout)] == [OTHER]
+
+
+def test_what_is_no_folder_of_a_run_is_no_run(state: Path) -> None:
+    (state / "runs/file").touch()
+    (state / "runs/link").symlink_to(state / "nowhere")
+    assert [one["run"] for one in json.loads(gridcwl("runs", "--json").stdout)] == [RUN]
+    assert "There is no run file" in gridcwl("status", "file").stderr
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "text", "list", "large", "not UTF-8"])

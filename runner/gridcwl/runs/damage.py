@@ -7,6 +7,7 @@ what journals are: if it is damaged, that is the reason, and otherwise the error
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Container, Iterator
 from contextlib import closing, contextmanager
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.history import Session
 
-UNREADABLE = (sqlite3.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError)
-"""What reading a damaged journal raises. JSON that is none, and texts that are not UTF-8, are among the ValueErrors."""
+UNREADABLE = (
+    *(sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
+    MemoryError,
+)
+"""What reading a damaged journal raises. JSON that is none, and texts that are not UTF-8, are ValueErrors: sqlite3
+raises them, too, where SQLite's message quotes such a text."""
 
 _TEXT_OR_NONE = (str, type(None))
 _META: dict[str, tuple[type, ...]] = {
@@ -94,6 +99,8 @@ def damage_of(path: Path) -> str:
         with closing(connect(path)) as db:
             db.text_factory = bytes
             return next(_damages(db), "")
+    except ValueError:
+        return "its journal is no database that can be read"
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             return ""  # it is locked, or may not be read
@@ -117,6 +124,8 @@ def is_session(session: Session) -> bool:
         and isinstance(session.pid, int)
         and all(isinstance(number, _NUMBERS) for number in (session.pid_started, session.started))
         and (session.ended is None or isinstance(session.ended, _NUMBERS))
+        and math.isfinite(session.started)
+        and math.isfinite(session.ended or 0)
         and all(isinstance(text, str) for text in (session.host, session.status, session.message))
     )
 
@@ -155,6 +164,8 @@ def _wrong_values(db: sqlite3.Connection, table: str, column: str, kind: str) ->
     ).fetchone()
     if wrong:
         yield f"the column {column} of the table {table} has a value of type {wrong[0].decode()}"
+    if kind == "REAL" and db.execute(f"SELECT 1 FROM {table} WHERE abs({column}) > 1e300 LIMIT 1").fetchone():  # noqa: S608
+        yield f"the column {column} of the table {table} has a number that is not finite"
     if kind == "TEXT":
         for (text,) in db.execute(f"SELECT {column} FROM {table} WHERE typeof({column}) = 'text'"):  # noqa: S608
             if not _is_utf8(text):

@@ -157,7 +157,8 @@ def new_folder(state_dir: Path, run: RunId) -> RunFolder:
 def all_folders(state_dir: Path) -> list[RunFolder]:
     """The folders of all runs, the latest first; ids sort by time."""
     try:
-        names = sorted((path.name for path in (state_dir / "runs").iterdir()), reverse=True)
+        with os.scandir(state_dir / "runs") as found:
+            names = sorted((entry.name for entry in found if entry.is_dir()), reverse=True)
     except FileNotFoundError:
         return []
     return [RunFolder(state_dir / "runs" / name) for name in names]

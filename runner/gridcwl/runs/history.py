@@ -152,7 +152,7 @@ class History:
             self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
             self._failing_made = False
             self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             found = damage_of(path)
             raise (damaged(path, found) if found else explained(error, path)) from error
         if missing or written is None:
