@@ -48,8 +48,10 @@ def drawn(document: Document) -> str:
     """
     from cwltool.cwlrdf import gather
     from cwltool.cwlviewer import CWLViewer
-    from rdflib import RDF
-    from rdflib.term import URIRef
+
+    with imports.one_at_a_time():
+        from rdflib import RDF
+        from rdflib.term import URIRef
 
     class Viewer(CWLViewer):  # type: ignore[misc]
         def _get_root_graph_uri(self) -> URIRef:
