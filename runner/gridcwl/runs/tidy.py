@@ -65,7 +65,7 @@ def is_working_folder(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     private = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
-    return private and path.is_absolute() and ".." not in path.parts and _RANDOM.search(path.name) is not None
+    return private and path.is_absolute() and not paths.dotted(path.parts) and _RANDOM.search(path.name) is not None
 
 
 def keep_words(result: JobResult, logs: Path) -> JobResult:
