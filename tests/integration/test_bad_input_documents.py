@@ -116,7 +116,7 @@ def test_a_document_that_is_not_there_is_named() -> None:
 def test_a_folder_is_no_document(desk: Desk) -> None:
     said = gridcwl(str(desk.folder))
     assert said.code == 1
-    assert "Is a directory" in said.stderr
+    assert "is a directory, not a file" in said.stderr
     assert "Traceback" not in said.stderr
 
 
