@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,7 +39,14 @@ def engine(request):
 
 
 def run(folder: Path, engine, script: str, staged: list, **options) -> tuple[dict, str]:
-    job = {"id": "job-1", "run": "run", "name": "step", "command": ["sh", "-c", script], "image": {"id": IMAGE}}
+    # the container is named by it, and another process may run the same test with the same engine
+    job = {
+        "id": f"job-{secrets.token_hex(4)}",
+        "run": "run",
+        "name": "step",
+        "command": ["sh", "-c", script],
+        "image": {"id": IMAGE},
+    }
     job |= {"staged": staged, "outputs": {"globs": ["*"]}}
     result = run_job(job, str(folder / "job"), engine, Control(), options=Options(**options))
     return result, Path(result["stdout_log"]).read_text() if result["stdout_log"] else result["reason"]
