@@ -31,6 +31,8 @@ FOLDER = Path(gridcwl.model.__file__).parent
 
 # File names are bytes; those that are not UTF-8 travel as lone surrogates.
 texts = st.text(st.characters(exclude_categories=()), max_size=12)
+# What people read of a result has none: they are escaped when it is decoded.
+readable = st.text(max_size=12)
 names = (
     st.binary(min_size=1, max_size=12)
     .map(os.fsdecode)
@@ -65,14 +67,14 @@ produced = st.builds(
 )
 results = st.builds(
     JobResult,
-    id=texts.map(JobId),
+    id=readable.map(JobId),
     outcome=st.sampled_from(Outcome),
     exit_code=st.none() | st.integers(-64, 255),
-    reason=texts,
+    reason=readable,
     files=st.lists(produced, max_size=2).map(tuple),
     escaped=st.lists(texts, max_size=2).map(tuple),
-    stderr_tail=texts,
-    usage=st.none() | st.builds(Usage, texts, numbers, st.none() | numbers),
+    stderr_tail=readable,
+    usage=st.none() | st.builds(Usage, readable, numbers, st.none() | numbers),
 )
 
 
