@@ -36,8 +36,9 @@ stdout: said.txt
 """As ``kept_runs.SAY``, but that a container sees only what it is given: it leaves no marks outside."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine() -> Iterator[OwnDocker]:
+    """A new one for each test: an engine that was killed may leave the next test something that is not its own."""
     try:
         with own_docker() as made:
             made.load(IMAGE.partition(":")[0], "sh", "cat", "sleep")
@@ -65,7 +66,12 @@ def begin(desk: Desk, engine: OwnDocker, *options: str) -> Client:
     desk.open("a")
     words = [word for word in desk.words(*options) if word != "--no-container"]
     client = desk.start("--docker", "--max-jobs", "2", *words)
-    client.until(lambda: "a" in desk.recorded() and len(engine.running()) == 2 and len(here(desk)) == 2)
+    try:
+        client.until(lambda: "a" in desk.recorded() and len(engine.running()) == 2 and len(here(desk)) == 2)
+    except AssertionError as error:
+        error.add_note(f"recorded: {desk.recorded()}; containers: {engine.containers()}, running: {engine.running()}")
+        error.add_note(f"tools that said something: {here(desk)}\nthe engine said: {engine.log()[-3000:]}")
+        raise
     return client
 
 

@@ -56,7 +56,7 @@ class OwnDocker:
 
         def answers() -> bool:
             if daemon.poll() is not None:
-                said = self._log.read_text(errors="replace").splitlines()
+                said = self.log().splitlines()
                 raise Unavailable(f"dockerd does not start here: {said[-1] if said else daemon.returncode}")
             with suppress(DockerException, requests.RequestException), self._client() as api:
                 return bool(api.ping())
@@ -96,6 +96,10 @@ class OwnDocker:
         """The names of the containers that run."""
         with self._client() as api:
             return [container["Names"][0].lstrip("/") for container in api.containers()]
+
+    def log(self) -> str:
+        """What the daemon said since it was first started."""
+        return self._log.read_text(errors="replace")
 
     def close(self) -> None:
         """End all."""

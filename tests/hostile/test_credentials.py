@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,6 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @pytest.fixture(autouse=True)
 def user(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
-    web._connections.__dict__.clear()
     tls.for_clients(monkeypatch)
 
 
@@ -68,6 +68,10 @@ def element(*urls: str) -> dict:
 def shown_to(dav: Dav) -> set[tuple[str | None, bool]]:
     """What each request came with: token, proxy."""
     return set(zip(dav.tokens, dav.proxies, strict=True))
+
+
+def last_shown_to(dav: Dav) -> tuple[str | None, bool]:
+    return dav.tokens[-1], dav.proxies[-1]
 
 
 BOTH, NOTHING = {("Bearer secret-token", True)}, {(None, False)}
@@ -301,3 +305,28 @@ def test_a_password_in_a_url_is_neither_shown_nor_recorded(scheme: str, tmp_path
         assert "PASS" not in said.stderr
     for file in (tmp_path / "state").rglob("*"):
         assert not file.is_file() or b"PASS" not in file.read_bytes(), file
+
+
+def test_a_proxy_that_comes_or_goes_meanwhile_takes_a_new_connection(
+    ours: Dav, tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ours.put("x", b"data")
+    renewed = tmp_path / "renewed.pem"
+    monkeypatch.setenv("X509_USER_PROXY", str(renewed))
+    shown = []
+    for change in (lambda: None, lambda: shutil.copy(tls.proxy, renewed), renewed.unlink):
+        change()
+        web.request("GET", davs(ours, "x"), trusted=Trusted((ours.url,))).body.read()
+        shown.append(last_shown_to(ours)[1])
+    assert shown == [False, True, False]
+
+
+def test_authorities_that_are_no_longer_trusted_are_not_believed_over_an_open_connection(
+    theirs: Dav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    theirs.put("x", b"data")
+    web.request("GET", davs(theirs, "x")).body.read()
+    for name in ("X509_CERT_DIR", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        web.request("GET", davs(theirs, "x"))

@@ -26,6 +26,8 @@ _LITTLE = 64 * 1024  # bytes that are sent unasked
 _HOPS = 5
 _SECURE = {"https": True, "davs": True, "http": False, "dav": False}
 
+_AUTHORITIES = ("X509_CERT_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
 _connections = threading.local()
 
 
@@ -248,11 +250,15 @@ def _connection(url: str, *, known: bool) -> Tuple[http.client.HTTPConnection, b
     """The connection to a server, and whether it was open before. Only one that is known is shown the proxy."""
     import http.client
 
-    opened: Dict[str, http.client.HTTPConnection] = _connections.__dict__.setdefault("open", {})
+    opened: Dict[str, Tuple[http.client.HTTPConnection, object]] = _connections.__dict__.setdefault("open", {})
     parts = urlsplit(url)
     key = _key(url, known=known)
+    identity = _identity(known=known)
     if key in opened:
-        return opened[key], opened[key].sock is not None
+        if opened[key][1] == identity:
+            connection = opened[key][0]
+            return connection, connection.sock is not None
+        _forget(key)
     host = parts.hostname or "localhost"
     if _SECURE[parts.scheme]:
         made: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -261,16 +267,25 @@ def _connection(url: str, *, known: bool) -> Tuple[http.client.HTTPConnection, b
     else:
         made = http.client.HTTPConnection(host, parts.port or 80, timeout=_TIMEOUT_S)
     made.blocksize = 1 << 18
-    opened[key] = made
+    opened[key] = (made, identity)
     return made, False
 
 
+def _identity(*, known: bool) -> object:
+    """What a connection is made with: a proxy that was renewed, or another one, takes a new connection."""
+    authorities = tuple(map(os.environ.get, _AUTHORITIES))
+    proxy = proxy_file() if known else ""
+    try:
+        return authorities, proxy, os.stat(proxy).st_mtime_ns if proxy else 0
+    except OSError:  # gone meanwhile
+        return authorities, "", 0
+
+
 def _forget(key: str = "") -> None:
-    opened: Dict[str, http.client.HTTPConnection] = _connections.__dict__.get("open", {})
+    opened: Dict[str, Tuple[http.client.HTTPConnection, object]] = _connections.__dict__.get("open", {})
     for one in [key] if key else list(opened):
-        connection = opened.pop(one, None)
-        if connection is not None:
-            connection.close()
+        if one in opened:
+            opened.pop(one)[0].close()
 
 
 def _key(url: str, *, known: bool) -> str:

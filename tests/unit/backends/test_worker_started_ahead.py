@@ -10,12 +10,20 @@ from gridcwl.model import Job, JobId, Outcome, RunId
 
 
 @pytest.fixture
-def ahead():
-    process.start_ahead()
-    (started,) = process._ready
-    yield started
-    started.kill()
-    started.wait()
+def start_ahead():
+    """Starts one when it is called: pytest changes the environment between a fixture and its test."""
+    started = []
+
+    def start():
+        process.start_ahead()
+        ((_, one),) = process._ready
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
     process._ready.clear()
 
 
@@ -36,12 +44,14 @@ def run_one(folder):
     return asyncio.run(running())
 
 
-def test_it_takes_the_first_job(ahead, tmp_path):
+def test_it_takes_the_first_job(start_ahead, tmp_path):
+    ahead = start_ahead()
     assert run_one(tmp_path) == (ahead.pid, Outcome.SUCCESS)
     assert process._ready == []
 
 
-def test_one_that_has_ended_meanwhile_is_not_used(ahead, tmp_path):
+def test_one_that_has_ended_meanwhile_is_not_used(start_ahead, tmp_path):
+    ahead = start_ahead()
     ahead.kill()
     ahead.wait()
 
@@ -50,7 +60,18 @@ def test_one_that_has_ended_meanwhile_is_not_used(ahead, tmp_path):
     assert (pid != ahead.pid, outcome) == (True, Outcome.SUCCESS)
 
 
-def test_it_ends_with_the_client(ahead):
+def test_one_that_was_started_with_another_environment_is_not_used(start_ahead, tmp_path, monkeypatch):
+    ahead = start_ahead()
+    monkeypatch.setenv("X509_CERT_DIR", str(tmp_path))
+
+    pid, outcome = run_one(tmp_path)
+
+    assert (pid != ahead.pid, outcome) == (True, Outcome.SUCCESS)
+    assert ahead.poll() is not None
+
+
+def test_it_ends_with_the_client(start_ahead):
+    ahead = start_ahead()
     ahead.stdin.close()
 
     assert ahead.wait(60) == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -32,8 +33,8 @@ _SERVER = "import sys; sys.path.append(sys.argv.pop()); from gridcwl.worker.serv
 """Without ``site``: the worker needs the standard library only, and what packages do at every start takes time."""
 
 
-_ready: list[subprocess.Popen[bytes]] = []
-"""Worker processes that were started ahead of a backend."""
+_ready: list[tuple[dict[str, str], subprocess.Popen[bytes]]] = []
+"""Worker processes that were started ahead of a backend, each with the environment that it has."""
 
 Ended = Callable[[Job, JobResult], None]
 Broken = Callable[[Exception], None]
@@ -43,15 +44,20 @@ def start_ahead() -> None:
     """Start a worker process for the next backend: it starts while the document is read. It ends with this process."""
     if not _ready:
         with contextlib.suppress(OSError):  # reported when there is a job
-            _ready.append(_popen("/"))
+            _ready.append((dict(os.environ), _popen("/")))
 
 
 def _taken() -> subprocess.Popen[bytes] | None:
-    """A process that was started ahead and has not ended."""
-    with contextlib.suppress(IndexError):
-        while (process := _ready.pop()).poll() is not None:
-            pass
-        return process
+    """A process that was started ahead, has not ended, and has this process' environment of now.
+
+    A run that failed while its document was read leaves one. A notebook may have logged in as somebody else meanwhile.
+    """
+    while _ready:
+        environment, process = _ready.pop()
+        if process.poll() is None and environment == os.environ:
+            return process
+        process.kill()
+        process.communicate()
     return None
 
 
