@@ -92,10 +92,10 @@ class AtOnce:
 
 def client(arguments: list[str]) -> int:
     """gridcwl's command line, with that backend instead of a real one."""
+    from gridcwl import plugins
     from gridcwl.cli import main
-    from gridcwl.runs import session
 
-    session.open_backend = lambda _choice, place: AtOnce(place.keep)  # type: ignore[assignment,return-value]
+    plugins.open_backend = lambda _choice, context: AtOnce(context.keep)  # type: ignore[assignment,return-value]
     return main.main(arguments)
 
 

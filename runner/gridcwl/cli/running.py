@@ -141,7 +141,10 @@ def _without_checksums(value: Any) -> Any:
 def _write_json(value: Any, stream: BinaryIO) -> None:
     """Piece by piece: the text of a hundred thousand Files, and its parts, would need more memory than the run."""
     pieces = json.JSONEncoder(indent=4, ensure_ascii=False, default=_number).iterencode(value)
-    while part := "".join(map(_finite, itertools.islice(pieces, _PIECES))):
+    while batch := list(itertools.islice(pieces, _PIECES)):
+        part = "".join(batch)
+        if "NaN" in part or "Infinity" in part:
+            part = "".join(map(_finite, batch))
         stream.write(escaped_json(part).encode("utf-8", "surrogateescape"))
     stream.write(b"\n")
 

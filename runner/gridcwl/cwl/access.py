@@ -44,6 +44,10 @@ class InputFs(StdFsAccess):  # type: ignore[misc]
         stream: IO[Any] = super().open(path, mode)
         return stream
 
+    def realpath(self, path: str) -> str:
+        """The path itself: cwltool asks for those of a job's folders, which are the same in every job, and not here."""
+        return path
+
     def isdir(self, path: str) -> bool:
         """Whether the path is a directory."""
         if self._remote is not None and self._remote.knows(path):

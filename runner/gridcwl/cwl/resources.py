@@ -13,6 +13,7 @@ from gridcwl.model import Resources
 
 log = logging.getLogger("gridcwl.cwl")
 
+_NUMBERS = (int, float)
 _KINDS = ("cores", "ram", "tmpdir", "outdir", "cudaDeviceCount")
 _CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 _CLASSES = ("ResourceRequirement", _CUDA)
@@ -50,8 +51,10 @@ def selected(request: Mapping[str, Any], _context: Any) -> dict[str, float]:
         least, most = request.get(f"{kind}Min"), request.get(f"{kind}Max")
         if least is None or most is None:  # cwltool gives both or none
             continue
+        if type(least) is int and type(most) is int and 0 <= least <= most:
+            continue
         for field, value in ((f"{kind}Min", least), (f"{kind}Max", most)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value < float("inf"):
                 raise DocumentError(
                     f"{field} of its ResourceRequirement is {value!r}, which is not a number of at least 0",
                     remedy=_remedy(kind),
@@ -89,6 +92,12 @@ def capped(
         if given[kind] > limit
     ]
     return given | {kind: min(given[kind], limit) for kind, limit, _ in limits}, less
+
+
+def fits(given: Mapping[str, float], largest: Resources) -> bool:
+    """Whether the place has what a job gets."""
+    gpus = given.get("cudaDeviceCount", 0)
+    return given["cores"] <= largest.cores and given["ram"] <= largest.ram_mib and gpus <= largest.gpus
 
 
 def _written(value: float) -> str:

@@ -88,7 +88,7 @@ def read_json(text: str | bytes, limit: int, what: str, depth: int = JSON_DEPTH)
     if len(text) > _SMALL:
         check(sum(map(text.count, marks)), JSON_VALUES, what, "values")
     try:
-        value = json.loads(text, parse_constant=_refused)
+        value = _DECODER.decode(text if isinstance(text, str) else _text(text))
     except RecursionError:
         raise LimitExceeded(what, depth, "levels of nested lists and objects") from None
     if text.count(marks[1]) + text.count(marks[2]) > depth and _is_deeper(value, depth):
@@ -102,6 +102,14 @@ class NotJSON(ValueError):
 
 def _refused(constant: str) -> Any:
     raise NotJSON(f"contains {constant}, which JSON does not have")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)
+"""As ``json.loads`` makes one for every text that it reads."""
+
+
+def _text(encoded: bytes) -> str:
+    return encoded.decode(json.detect_encoding(encoded), "surrogatepass")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

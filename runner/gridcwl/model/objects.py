@@ -9,6 +9,7 @@ Entry = dict[str, Any]
 """A File or Directory as CWL has it."""
 
 _CLASSES = ("File", "Directory")
+_CONTAINERS = (dict, list)
 _TEXTS = ("location", "contents")
 
 
@@ -21,16 +22,17 @@ def entries(value: Any, *kinds: str) -> Iterator[Entry]:
         value: an object, or any part of one.
         kinds: ``File`` or ``Directory`` for these only.
     """
-    if isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                yield from entries(item, *kinds)
-    elif isinstance(value, dict):
-        if value.get("class") in (kinds or _CLASSES):
-            yield value
-        for key, item in list(value.items()):
-            if isinstance(item, dict | list) and key not in _TEXTS:
-                yield from entries(item, *kinds)
+    classes = kinds or _CLASSES
+    waiting = [value]  # a stack, not a recursion: this is called many times for each job
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(item for item in reversed(value) if isinstance(item, _CONTAINERS))
+        elif isinstance(value, dict):
+            if value.get("class") in classes:
+                yield value
+            inner = [item for key, item in value.items() if isinstance(item, _CONTAINERS) and key not in _TEXTS]
+            waiting.extend(reversed(inner))
 
 
 def outermost(value: Any) -> Iterator[Entry]:
@@ -57,7 +59,7 @@ def changed(value: Any, change: Callable[[Entry], Any]) -> Any:
         return [changed(item, change) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: changed(item, change) if isinstance(item, dict | list) else item for key, item in value.items()}
+    made = {key: changed(item, change) if isinstance(item, _CONTAINERS) else item for key, item in value.items()}
     if made.get("class") not in _CLASSES:
         return made
     replaced = change(made)

@@ -13,10 +13,11 @@ import fcntl
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +118,8 @@ class OutputFolder:
         names = [name for name in names if str(self.path / name) not in self.inputs]
         for name in names:
             refuse_other_kind(self.path / name, directory=name.endswith("/"))
-        conflicts = [(name, reason) for name in names if (reason := self._against(name)) is not None]
+        known = self._known(names)
+        conflicts = [(name, reason) for name in names if (reason := self._against(name, known)) is not None]
         self._refuse(conflicts)
 
     def replaceable(self, names: Iterable[str], sha1: Callable[[str], str]) -> set[str]:
@@ -135,10 +137,11 @@ class OutputFolder:
         """
         folder = str(self.path)
         there = [name for name in names if os.path.lexists(f"{folder}/{name}")]
+        known = self._known(there)
         conflicts: list[tuple[str, str]] = []
         same: set[str] = set()
         for name in there:
-            if (reason := self._against(name)) is None:
+            if (reason := self._against(name, known)) is None:
                 continue
             if self._has(name, sha1(name)):
                 same.add(name)
@@ -192,16 +195,15 @@ class OutputFolder:
     def _is_at_work(self, run: str) -> bool:
         return RunFolder(self.state_dir / "runs" / run).alive
 
-    def _against(self, name: str) -> str | None:
+    def _against(self, name: str, published: Mapping[str, PublishedFile]) -> str | None:
         """Why the file of this name may not be replaced; None if it may, or if there is none."""
-        final = self.path / name
         try:
-            about = final.lstat()
+            about = os.lstat(f"{self.path}/{name.rstrip('/')}")
         except OSError:
             return None
-        if final.is_dir() and not final.is_symlink():
+        if stat.S_ISDIR(about.st_mode):
             return None  # files go into it, one by one
-        known = self._known(name)
+        known = published.get(name)
         reason = None
         if known is None:
             reason = None if self.overwrite else "it existed before, and gridcwl did not write it"
@@ -215,12 +217,13 @@ class OutputFolder:
             reason = f"the run {known.run} of another document wrote it ({known.document.removeprefix('file://')})"
         return reason
 
-    def _known(self, name: str) -> PublishedFile | None:
+    def _known(self, names: Sequence[str]) -> Mapping[str, PublishedFile]:
+        """Which of these gridcwl has put there."""
         try:
-            return self._published.find(self.path, name)
+            return self._published.find(self.path, names)
         except JournalError as error:
             log.warning("%s", error.message)
-            return None
+            return {}
 
     def _has(self, name: str, sha1: str) -> bool:
         """Whether the file that is there has these bytes."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gridcwl.model.chunks import chunks
 from gridcwl.runs.journal import connect, explained
 from gridcwl.stores.transaction import Moved
 
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS files (folder INTEGER, name BLOB, publication INTEGER
                                   mtime INTEGER, sha1 TEXT, PRIMARY KEY (folder, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (folder INTEGER, run TEXT, names TEXT, PRIMARY KEY (folder, run)) WITHOUT ROWID;
 """
+_AT_ONCE = 500  # SQLite before 3.32 takes 999 values in a statement
 _INODES = (1 << 63) - 1
 _FILE = """SELECT p.run, p.document, p.at, f.size, f.inode, f.mtime, f.sha1, f.name FROM files f
            JOIN publications p ON p.id = f.publication WHERE f.folder = (SELECT id FROM folders WHERE path = ?)"""
@@ -61,17 +63,21 @@ class Published:
             self._db.close()
             self._db = None
 
-    def find(self, folder: Path, name: str) -> PublishedFile | None:
-        """The file of this name in the folder, if a run has put it there.
+    def find(self, folder: Path, names: Sequence[str]) -> dict[str, PublishedFile]:
+        """Those files of these names in the folder that a run has put there, by name.
 
         Raises:
             JournalError: the database cannot be used.
         """
         if self._db is None and not self._path.exists():
-            return None
+            return {}
+        found: dict[str, PublishedFile] = {}
         with self._used() as db:
-            row = db.execute(f"{_FILE} AND f.name = ?", (os.fsencode(folder), os.fsencode(name))).fetchone()
-        return None if row is None else _file(row)
+            for some in chunks(names, _AT_ONCE):
+                wanted = f"{_FILE} AND f.name IN ({','.join('?' * len(some))})"
+                rows = db.execute(wanted, (os.fsencode(folder), *map(os.fsencode, some)))
+                found.update((file.name, file) for file in map(_file, rows))
+        return found
 
     def below(self, folder: Path, name: str) -> Iterator[PublishedFile]:
         """The files in a folder of this name within the folder. Raises as :meth:`find`."""

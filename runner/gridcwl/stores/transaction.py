@@ -20,7 +20,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -199,7 +199,7 @@ def _second_name(file: Path, other: Path) -> None:
 def _write(record: _Moves, work: Path) -> None:
     partial = work / "moves.part"
     with partial.open("w", encoding="ascii") as file:  # names that are not UTF-8 are escaped
-        json.dump(asdict(record), file)
+        json.dump({name: getattr(record, name) for name in _Moves.__slots__}, file)
         file.flush()
         os.fsync(file.fileno())
     partial.rename(work / "moves")

@@ -24,7 +24,11 @@ LONGEST_LOCATION = 3 * LONGEST_PATH + 1024
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[ -.0-~]{1,255}\Z")
 _PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[ -.0-~]{1,255}(?:/(?!\Z)|\Z))+\Z")
+_ABSOLUTE = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[ -.0-~]{1,255})+\Z")
 _FILE_URL = re.compile(r"file://((?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]{1,255})+)/?\Z")
+_PLAIN_URL = re.compile(
+    r"([a-z][a-z0-9+.-]*)://[A-Za-z0-9.-]*(?::[0-9]+)?(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]{1,255})+\Z"
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
@@ -83,6 +87,8 @@ def absolute(path: object) -> str:
     Raises:
         Refused: it is not absolute, or one of its parts is not a base name.
     """
+    if isinstance(path, str) and len(path) <= LONGEST_PATH and _ABSOLUTE.match(path):
+        return path
     text = _text(path)
     if not text.startswith("/"):
         raise Refused(path, "is not an absolute path")
@@ -155,6 +161,10 @@ def location(url: object, schemes: Optional[AbstractSet[str]] = None) -> str:
     accepted = schemes is None or "file" in schemes
     if accepted and isinstance(url, str) and len(url) <= LONGEST_PATH and _FILE_URL.match(url):
         return url
+    if isinstance(url, str) and len(url) <= LONGEST_PATH and (plain := _PLAIN_URL.match(url)):
+        found = plain.group(1)
+        if found != "file" and (schemes is None or found in schemes):
+            return url
     text = _located(url)
     scheme = "_" if text.startswith("_:") else _scheme(text)
     if not scheme:

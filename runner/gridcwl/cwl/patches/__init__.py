@@ -15,11 +15,13 @@ def apply() -> None:
         enum_symbols,
         error_messages,
         expression_scanner,
+        input_copies,
         loader,
+        object_walks,
         shared_processes,
         supported_requirements,
     )
 
-    patches = (bind_input, enum_symbols, error_messages, expression_scanner, loader, shared_processes)
-    for patch in (*patches, supported_requirements):
+    reading = (enum_symbols, error_messages, expression_scanner, loader, shared_processes, supported_requirements)
+    for patch in (bind_input, input_copies, object_walks, *reading):
         patch.apply()

@@ -20,7 +20,7 @@ from cwltool.process import shortname
 from gridcwl.cwl.access import encode_secondary_files, name_literals
 from gridcwl.cwl.listing import ListingFs, add_checksums, name_as_seen
 from gridcwl.cwl.patches.upstream import Upstream
-from gridcwl.cwl.resources import capped
+from gridcwl.cwl.resources import capped, fits
 from gridcwl.cwl.sources import place
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
     def evalResources(self, builder: Builder, context: JobContext) -> dict[str, float]:  # noqa: N802  cwltool's name
         """As cwltool's; of what is only a hint, or may be capped, at most what the place has."""
         given: dict[str, float] = super().evalResources(builder, context)
-        if context.largest is None:
+        if context.largest is None or fits(given, context.largest):
             return given
         _, wanted = self.get_requirement("ResourceRequirement")
         _, graphics = self.get_requirement(_CUDA)
