@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -111,10 +111,33 @@ def check_expressions(process: Process) -> tuple[Lack, ...]:
     Raises:
         DocumentError: some of them are broken: all are listed, each with its line.
     """
+    return _checked(_all_texts(process, set()))
+
+
+def check_changes(
+    process: Process, overrides: Sequence[Mapping[str, Any]], requirements: Sequence[Any]
+) -> tuple[Lack, ...]:
+    """Parse all expressions of the overrides and of the input object's requirements, for the processes they change.
+
+    Args:
+        process: the document, loaded with them.
+        overrides: resolved ``cwltool:overrides``, with the ids of processes and steps.
+        requirements: ``cwl:requirements``.
+
+    Returns, Raises:
+        As :func:`check_expressions`.
+    """
+    parts: list[tuple[Process, Any]] = [(process, {"requirements": requirements})]
+    for override in overrides:
+        parts += [(one, override) for one in _changed(process, override["overrideTarget"], set())]
+    return _checked(where for one, part in parts for where in _texts_of_change(one, part))
+
+
+def _checked(texts: Iterable[_Where]) -> tuple[Lack, ...]:
     problems: list[Problem] = []
     lacks: dict[str, Lack] = {}
     scripts: list[tuple[_Where, str]] = []
-    for where in _all_texts(process, set()):
+    for where in texts:
         if where.scope is _LIBRARY:
             scripts.append((where, where.text))
         else:
@@ -188,6 +211,27 @@ def _all_texts(process: Process, met: set[int]) -> Iterator[_Where]:
         key = "requirements"
         yield from _texts(step.tool.get(key), step.tool, key, key, _scope(step.embedded_tool, None))
         yield from _all_texts(step.embedded_tool, met)
+
+
+def _changed(process: Process, target: str, met: set[int]) -> Iterator[Process]:
+    """The processes that an override is for: by their own id, or by that of the step that runs them."""
+    if process.tool.get("id") == target and id(process) not in met:
+        met.add(id(process))
+        yield process
+    for step in getattr(process, "steps", ()):
+        if step.id == target:
+            yield step.embedded_tool
+        elif id(step.embedded_tool) not in met:
+            yield from _changed(step.embedded_tool, target, met)
+
+
+def _texts_of_change(process: Process, part: Any) -> Iterator[_Where]:
+    inherited = getattr(process, "steps", None) is not None
+    names = None if inherited else tuple(shortname(parameter["id"]) for parameter in process.tool["inputs"])
+    for requirement in part.get("requirements") or ():
+        for number, library in enumerate(_libraries(requirement)):
+            yield _Where(library, requirement["expressionLib"], number, _LIBRARY)
+    yield from _texts(part.get("requirements"), part, "requirements", "requirements", _scope(process, names))
 
 
 def _scope(process: Process, names: tuple[str, ...] | None) -> _Scope:

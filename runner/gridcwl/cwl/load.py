@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.document_cache import Reading, cache_path, cached, fetcher, recording_warnings, store
-from gridcwl.cwl.expressions import Lack, check_expressions
+from gridcwl.cwl.expressions import Lack, check_changes, check_expressions
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.schema_errors import Finding, described, findings, names_of
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
-from gridcwl.errors import DocumentError
+from gridcwl.errors import DocumentError, InputError
 from gridcwl.model import limits
 from gridcwl.suggest import near_files
 
@@ -224,7 +225,9 @@ def _read(
                 process = make_tool(uri, context)
         if process is not None:
             process.requirements.extend(requirements)
-            broken = _check_expressions(process, uri) if options.js_validation else ()
+            broken: tuple[Lack, ...] = ()
+            if options.js_validation:
+                broken = (*_check_changes(process, overrides, requirements), *_check_expressions(process, uri))
             reading.lacks = tuple(dict.fromkeys((*lacks, *broken)))
         return Document(uri, process, reading.files, context, reading.lacks, workflow_object), reading
 
@@ -282,6 +285,17 @@ def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:
         return check_expressions(process)
     except DocumentError as error:
         raise DocumentError(f"The document {shown(uri)} is not valid: {error.message}", remedy=error.remedy) from error
+
+
+def _check_changes(process: Process, overrides: list[Any], requirements: list[Any]) -> tuple[Lack, ...]:
+    if not overrides and not requirements:
+        return ()
+    try:
+        return check_changes(process, overrides, requirements)
+    except DocumentError as error:
+        what = "overrides" if overrides else "requirements in the input object"
+        message = re.sub(r"^it has(?= \d)", "they have", error.message)
+        raise InputError(f"The {what} are not valid: {message}", remedy=error.remedy) from error
 
 
 def shown(uri: str) -> str:

@@ -12,6 +12,7 @@ from schema_salad.exceptions import SchemaSaladException
 from schema_salad.sourceline import cmap
 
 from gridcwl.cwl.messages import bare_name, known_requirement, tidy
+from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.schema_errors import described, findings
 from gridcwl.cwl.sources import place, shown_path
 from gridcwl.errors import InputError, UnsupportedError
@@ -87,6 +88,10 @@ def _check(name: str, requirements: Any) -> None:
             )
         if not kind.startswith(_PREFIX):
             _validate(name, requirement)
+    if found := list(mistakes({_REQUIREMENTS: requirements})):
+        detail, remedy = described(found)
+        detail = detail if len(found) == 1 else detail.replace("it has", "they have", 1)
+        raise InputError(f"The {name} are not valid: {detail}", remedy=remedy)
 
 
 def _validate(name: str, requirement: Any) -> None:
