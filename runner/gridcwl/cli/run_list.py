@@ -191,7 +191,6 @@ def _agreed(question: str) -> bool:
 
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
     from gridcwl.runs.keeping import stop_leftovers
-    from gridcwl.runs.tidy import is_working_folder
 
     with folder.held():  # nobody works on it meanwhile
         try:
@@ -205,7 +204,7 @@ def _remove_one(folder: RunFolder, *, data: bool) -> None:
             from gridcwl.cli.data import let_go
 
             let_go(folder)
-        if (working := working_of(folder)) and is_working_folder(Path(working)):
+        if (working := working_of(folder)) is not None:
             remove_tree(working)
         folder.remove()
     print(f"{folder.run} is removed", file=sys.stderr)

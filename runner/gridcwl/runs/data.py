@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridcwl.errors import ConfigError
+from gridcwl.model import RunId
 from gridcwl.model.chunks import chunks
 from gridcwl.model.objects import entries
 from gridcwl.runs.history import History
@@ -123,7 +124,7 @@ async def let_go(history: History, run: str, client: RucioClient) -> int:
         RucioProblem: Rucio does not answer, or forbids it.
     """
     container, outputs = _known(history, run)
-    forget_lost_uploads(history)
+    forget_lost_uploads(RunId(run), history)
     return await _let_go(client, container, outputs)
 
 

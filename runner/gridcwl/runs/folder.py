@@ -26,6 +26,7 @@ _ORIGIN = "origin.json"
 _ORIGIN_BYTES = 1 << 20
 """Of that file, no more are read."""
 _CANCEL = "cancel"
+_WORKING = "working.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,20 @@ class RunFolder:
             unfinished.unlink(missing_ok=True)
             unfinished.write_text(json.dumps(noted))
             unfinished.replace(self.path / _ORIGIN)
+
+    @property
+    def working(self) -> Path | None:
+        """The working folder, as noted in addition to the journal: for a run whose journal cannot be read."""
+        try:
+            noted = json.loads(_small_file(self.path / _WORKING))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return Path(noted) if isinstance(noted, str) else None
+
+    def note_working(self, working: Path) -> None:
+        """Keep where the working folder is."""
+        with contextlib.suppress(OSError):
+            (self.path / _WORKING).write_text(json.dumps(str(working)))
 
     @property
     def cancel_requested(self) -> bool:

@@ -26,7 +26,15 @@ from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
 from gridcwl.runs.standing import step_counts, summary
-from gridcwl.runs.tidy import drop_failed, is_job_folder, is_working_folder, keep_logs, moved
+from gridcwl.runs.tidy import (
+    drop_failed,
+    is_job_folder,
+    is_working_folder,
+    keep_logs,
+    moved,
+    remove_unused,
+    working_folder,
+)
 from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.removing import remove_tree
 
@@ -57,16 +65,17 @@ def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
     Raises:
         StoreError: one of them cannot be made.
     """
-    working = working_folder(tmpdir_prefix)
+    working = working_folder(tmpdir_prefix, run)
     try:
         folder = new_folder(state_dir, run)
     except StoreError:
-        working.rmdir()
+        remove_unused(working)
         raise
+    folder.note_working(working)
     with folder.held():
         journal = Journal(folder.journal, new=True)
         journal.describe({"working": str(working)})
-        with _gone_if_empty(working), _session(journal, working):
+        with _gone_if_empty(working), _session(run, journal, working):
             yield Kept(folder, working, journal)
 
 
@@ -85,8 +94,8 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         working = Path(str(history.meta("working")))
         _stop_orphans(folder.run, working, history)
         journal = Journal(folder.journal)
-        working = _made(working, journal, history)
-        with _gone_if_empty(working), _session(journal, working):
+        working = _made(folder, working, journal, history)
+        with _gone_if_empty(working), _session(folder.run, journal, working):
             _find_results(working, journal, history)
             yield Kept(folder, working, journal, history)
 
@@ -129,22 +138,6 @@ def process_started(pid: int) -> float | None:
     return None if fields[0] in (b"Z", b"X") else float(fields[19])
 
 
-def working_folder(prefix: str) -> Path:
-    """A new folder for a run's jobs.
-
-    Raises:
-        StoreError: it cannot be made.
-    """
-    parent, name = os.path.split(prefix)
-    try:
-        return Path(tempfile.mkdtemp(prefix=name, dir=parent or ".")).resolve()
-    except OSError as error:
-        raise StoreError(
-            f"No working folder can be made in {parent or '.'}: {error.strerror}",
-            remedy="Choose another --tmpdir-prefix.",
-        ) from error
-
-
 def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
     """What a run was made from: another one means that something was edited."""
     digest = hashlib.sha256(
@@ -167,7 +160,7 @@ def finish(kept: Kept, outputs: Any, published: Any, *, leave: bool) -> None:
 
 
 @contextmanager
-def _session(journal: Journal, working: Path) -> Iterator[None]:
+def _session(run: RunId, journal: Journal, working: Path) -> Iterator[None]:
     pid = os.getpid()
     journal.begin(
         pid=pid, pid_started=process_started(pid) or 0.0, host=socket.gethostname(), version=gridcwl.__version__
@@ -194,7 +187,7 @@ def _session(journal: Journal, working: Path) -> Iterator[None]:
                 journal.end(status, message)
             with contextlib.closing(History(journal.path)) as history:
                 counted = summary(step_counts(history, alive=status == "detached"))
-                if is_working_folder(working) and not (history.meta("options") or {}).get("leave_tmpdir"):
+                if is_working_folder(working, run) and not (history.meta("options") or {}).get("leave_tmpdir"):
                     drop_failed(working, history.failed_folders(), journal.path.parent / "logs")
             journal.describe({"summary": counted})
         journal.close()
@@ -206,8 +199,7 @@ def _gone_if_empty(working: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            working.rmdir()
+        remove_unused(working)
 
 
 def _stop_orphans(run: RunId, working: Path, history: History) -> None:
@@ -215,7 +207,7 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     from gridcwl.runs.options import saved_grid
 
     here = plugins.backend("local")
-    stopped: int = plugins.call(here, "stop_processes", working) if is_working_folder(working) else 0
+    stopped: int = plugins.call(here, "stop_processes", working) if is_working_folder(working, run) else 0
     options = history.meta("options") or {}
     if (
         saved_grid(options).backend == "local"
@@ -246,9 +238,11 @@ def _lost_folders(working: Path, history: History) -> Iterator[tuple[int, str, P
                     yield row, job, folder
 
 
-def forget_lost_uploads(history: History) -> None:
+def forget_lost_uploads(run: RunId, history: History) -> None:
     """Remove from storage what jobs of a run that is not resumed had put there when they were killed."""
     working = Path(str(history.meta("working")))
+    if not is_working_folder(working, run):
+        return
     for _, _, folder in _lost_folders(working, history):
         if not (folder / "result.json").exists():
             _forget_uploads(folder)
@@ -271,13 +265,14 @@ def _success(folder: Path, job: str) -> JobResult | None:
     return result if result.outcome is Outcome.SUCCESS and result.id == job else None
 
 
-def _made(working: Path, journal: Journal, history: History) -> Path:
+def _made(folder: RunFolder, working: Path, journal: Journal, history: History) -> Path:
     """The working folder, made again if it was removed meanwhile."""
-    if is_working_folder(working):
+    if is_working_folder(working, folder.run):
         return working
     options = history.meta("options") or {}
     prefix = str(options.get("tmpdir_prefix") or f"{tempfile.gettempdir()}/gridcwl-")
-    made = working_folder(prefix)
+    made = working_folder(prefix, folder.run)
+    folder.note_working(made)
     journal.describe({"working": str(made)})
     return made
 

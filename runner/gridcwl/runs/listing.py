@@ -16,6 +16,7 @@ from gridcwl.runs.damage import damage_explained
 from gridcwl.runs.folder import RunFolder, all_folders
 from gridcwl.runs.history import History
 from gridcwl.runs.standing import step_counts, summary
+from gridcwl.runs.tidy import is_working_folder
 
 STATES = ("running", "detached", "success", "failed", "cancelled", "killed", "broken")
 
@@ -108,13 +109,16 @@ def _last_sign(folder: RunFolder) -> float:
 
 
 def working_of(folder: RunFolder) -> str | None:
-    """The run's working folder, if its journal can be read."""
+    """The run's working folder, if it still has one: as its journal names it, or else as its folder does."""
     try:
         with damage_explained(folder), closing(History(folder.journal)) as history:
-            working = history.meta("working")
+            named = history.meta("working")
     except StoreError:
-        return None
-    return None if working is None else str(working)
+        named = None
+    for working in (Path(str(named)) if named is not None else None, folder.working):
+        if working is not None and is_working_folder(working, folder.run):
+            return str(working)
+    return None
 
 
 def disk_use(folder: RunFolder, working: str | None) -> int:

@@ -1,4 +1,4 @@
-"""After a run: what is taken away, what stays, and where published files went."""
+"""The working folder of a run, and what is left after it: what is removed, what stays, where published files went."""
 
 from __future__ import annotations
 
@@ -7,20 +7,54 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from gridcwl.errors import UnsafePath
-from gridcwl.model import JobResult, paths
+from gridcwl.errors import StoreError, UnsafePath
+from gridcwl.model import JobResult, RunId, paths
 from gridcwl.worker.removing import remove_tree
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
 """The end of a name that ``mkdtemp`` gives."""
+_MARKER = ".gridcwl-run"
+"""In each working folder: a file with the id of its run."""
+_MARKER_BYTES = 256
 _STREAMS = ("stdout", "stderr")
 _END_BYTES = 64 << 20
 _LONGEST_LINE = 16 << 20  # characters of a log that are searched for secrets in one piece
+
+
+def working_folder(prefix: str, run: RunId) -> Path:
+    """A new folder for a run's jobs, with the marker that says whose it is.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    parent, name = os.path.split(prefix)
+    try:
+        made = Path(tempfile.mkdtemp(prefix=name, dir=parent or ".")).resolve()
+        try:
+            (made / _MARKER).write_text(f"{run}\n")
+        except OSError:
+            remove_tree(made)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"No working folder can be made in {parent or '.'}: {error.strerror}",
+            remedy="Choose another --tmpdir-prefix.",
+        ) from error
+    return made
+
+
+def remove_unused(working: Path) -> None:
+    """Remove a working folder that nothing was put into."""
+    with contextlib.suppress(OSError):
+        if os.listdir(working) == [_MARKER]:  # noqa: PTH208
+            (working / _MARKER).unlink()
+            working.rmdir()
 
 
 def keep_logs(working: Path, logs: Path) -> None:
@@ -58,14 +92,34 @@ def is_job_folder(name: object) -> bool:
         return False
 
 
-def is_working_folder(path: Path) -> bool:
-    """Whether this can be a run's working folder, as ``mkdtemp`` makes it. Nothing else is removed."""
+def is_working_folder(path: Path, run: RunId) -> bool:
+    """Whether this is the working folder of the run: named as ``mkdtemp`` does, private, and marked as this run's.
+
+    Nothing else is removed, whatever a journal names.
+    """
     try:
         about = path.lstat()
     except (OSError, ValueError):
         return False
     private = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
-    return private and path.is_absolute() and not paths.dotted(path.parts) and _RANDOM.search(path.name) is not None
+    named = path.is_absolute() and not paths.dotted(path.parts) and _RANDOM.search(path.name) is not None
+    return private and named and _marked(path / _MARKER) == f"{run}\n".encode()
+
+
+def _marked(marker: Path) -> bytes:
+    """What the marker says; nothing if it is a link, a pipe or another user's."""
+    try:
+        descriptor = os.open(marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        about = os.fstat(descriptor)
+        own = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
+        return os.read(descriptor, _MARKER_BYTES) if own else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def keep_words(result: JobResult, logs: Path) -> JobResult:
