@@ -18,7 +18,7 @@ _PLACES = {
     "gridcwl.runs.explain": ("Answer",),
     "gridcwl.runs.logs": ("JobLog",),
     "gridcwl.runs.settings": ("ResumeSettings", "Settings"),
-    "gridcwl.runs.standing": ("StepCounts",),
+    "gridcwl.runs.counts": ("StepCounts",),
     "gridcwl.runs.status": ("RunStatus",),
     "gridcwl.errors": (
         *("BackendError", "ConfigError", "DocumentError", "ExpressionError", "GridCWLError", "InputError", "JobFailed"),

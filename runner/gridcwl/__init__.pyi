@@ -22,6 +22,7 @@ from gridcwl.errors import RunFailed as RunFailed
 from gridcwl.errors import StoreError as StoreError
 from gridcwl.errors import UnsafePath as UnsafePath
 from gridcwl.errors import UnsupportedError as UnsupportedError
+from gridcwl.runs.counts import StepCounts as StepCounts
 from gridcwl.runs.events import Event as Event
 from gridcwl.runs.events import Failure as Failure
 from gridcwl.runs.events import JobEnded as JobEnded
@@ -34,7 +35,6 @@ from gridcwl.runs.explain import Answer as Answer
 from gridcwl.runs.logs import JobLog as JobLog
 from gridcwl.runs.settings import ResumeSettings as ResumeSettings
 from gridcwl.runs.settings import Settings as Settings
-from gridcwl.runs.standing import StepCounts as StepCounts
 from gridcwl.runs.status import RunStatus as RunStatus
 from gridcwl.values import Directory as Directory
 from gridcwl.values import File as File

@@ -350,23 +350,23 @@ def status_in(folder: RunFolder) -> RunStatus:
 
 def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
     """See ``Run.logs``."""
-    from gridcwl.runs.damage import damage_explained
     from gridcwl.runs.history import History
+    from gridcwl.runs.journal_check import explained_damage
     from gridcwl.runs.logs import check_step, logs
 
-    with damage_explained(folder), closing(History(folder.journal)) as history:
+    with explained_damage(folder), closing(History(folder.journal)) as history:
         check_step(history, step)
         return list(logs(folder, history, step))
 
 
 def explained_in(folder: RunFolder, step: str) -> list[Answer]:
     """See ``Run.explain``."""
-    from gridcwl.runs.damage import damage_explained
     from gridcwl.runs.explain import explained
     from gridcwl.runs.history import History
+    from gridcwl.runs.journal_check import explained_damage
     from gridcwl.runs.logs import check_step
 
-    with damage_explained(folder), closing(History(folder.journal)) as history:
+    with explained_damage(folder), closing(History(folder.journal)) as history:
         answers = list(explained(history, folder, step, folder.path.parents[1]))
         if not answers:
             check_step(history, step)

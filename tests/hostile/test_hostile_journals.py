@@ -13,7 +13,7 @@ import pytest
 from gridcwl.cli.commands import main
 from gridcwl.model import JobId, JobResult, Outcome, RunId
 from gridcwl.model.codec import to_json
-from gridcwl.runs import keeping
+from gridcwl.runs import run_record
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
@@ -182,7 +182,7 @@ def test_a_run_that_names_another_folder_gets_a_new_one_and_leaves_that_alone(
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     (victim / f"{JOB}-1").mkdir()
     folder = a_run(tmp_path / "state", victim)
-    with keeping.taken_up(folder) as kept:
+    with run_record.reopen_run(folder) as kept:
         assert kept.working != victim
     assert sorted(path.name for path in victim.iterdir()) == ["file", f"{JOB}-1"]
 
@@ -191,7 +191,7 @@ def test_a_run_that_names_another_folder_gets_a_new_one_and_leaves_that_alone(
 def test_the_id_of_a_lost_job_is_no_pattern_and_no_path(tmp_path: Path, job: str) -> None:
     working = working_folder(str(tmp_path / "gridcwl-"), RUN)
     (working / f"{JOB}-1").mkdir()
-    with keeping.taken_up(a_run(tmp_path / "state", working, job)):
+    with run_record.reopen_run(a_run(tmp_path / "state", working, job)):
         assert (working / f"{JOB}-1").is_dir()
 
 
@@ -201,7 +201,7 @@ def test_a_kept_result_is_taken_only_for_its_own_job(tmp_path: Path, owner: str,
     (working / f"{JOB}-1").mkdir()
     (working / f"{JOB}-1/result.json").write_text(to_json(JobResult(JobId(owner), Outcome.SUCCESS)))
     folder = a_run(tmp_path / "state", working)
-    with keeping.taken_up(folder), closing(History(folder.journal)) as history:
+    with run_record.reopen_run(folder), closing(History(folder.journal)) as history:
         assert bool(history.lost()) is not kept
 
 
@@ -211,7 +211,7 @@ def test_the_run_of_another_user_is_neither_resumed_nor_removed(
     folder = a_run(tmp_path / "state", working_folder(str(tmp_path / "gridcwl-"), RUN))
     me = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: me + 1)
-    with pytest.raises(JournalError, match="belongs to another user"), keeping.taken_up(folder):
+    with pytest.raises(JournalError, match="belongs to another user"), run_record.reopen_run(folder):
         pass
     with pytest.raises(JournalError, match="belongs to another user"):
-        keeping.stop_leftovers(folder)
+        run_record.stop_leftovers(folder)

@@ -35,10 +35,10 @@ def _done(given: argparse.Namespace) -> int:
     """Do it; what a damaged journal is the reason for is said to be that."""
     with ExitStack() as stack:
         if "run" in given:
-            from gridcwl.runs.damage import damage_explained
             from gridcwl.runs.folder import find
+            from gridcwl.runs.journal_check import explained_damage
 
-            stack.enter_context(damage_explained(find(given.state_dir, given.run).folder))
+            stack.enter_context(explained_damage(find(given.state_dir, given.run).folder))
         result: int = given.act(given)
         return result
 

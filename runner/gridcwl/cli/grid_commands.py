@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridcwl.backends.dirac.sites import Offer, Queue
     from gridcwl.model import JobId, RunId
     from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.history import JobRow
+    from gridcwl.runs.journal_rows import JobRow
     from gridcwl.runs.options import GridOptions
 
 _ASK_EVERY_S = 5.0

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gridcwl.backends.local.machine import Ledger
     from gridcwl.backends.local.presence import Presence
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.runs.foreseen import Foreseen
     from gridcwl.runs.planning import PlannedStep
+    from gridcwl.runs.reuse import ReuseForecast
 
 _LONGEST_COMMAND = 300
 _MOST_REASONS = 5
@@ -35,9 +35,9 @@ def plan(options: Options, evaluation: Any) -> int:
         GridCWLError: document or inputs are not as they should be.
     """
     from gridcwl.backends.local.machine import this_machine
-    from gridcwl.runs.foreseen import Foresight
     from gridcwl.runs.opening import opened, rucio
     from gridcwl.runs.planning import planned
+    from gridcwl.runs.reuse import ReuseForecaster
     from gridcwl.runs.run import new_run_id
 
     session = opened(options, evaluation)
@@ -46,7 +46,7 @@ def plan(options: Options, evaluation: Any) -> int:
     with rucio(options, session):
         inputs = session.inputs()
         steps = planned(session, inputs, new_run_id())
-    foresight = Foresight(
+    forecaster = ReuseForecaster(
         session,
         inputs,
         options.document,
@@ -58,8 +58,8 @@ def plan(options: Options, evaluation: Any) -> int:
     possible = True
     for step in steps:
         problem = step.problem or _too_large(step, machine)
-        foreseen = foresight.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []
-        print("\n".join(_step(step, problem, machine, options, images, foreseen)), end="\n\n")
+        forecasts = forecaster.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []
+        print("\n".join(_step(step, problem, machine, options, images, forecasts)), end="\n\n")
         image = step.sample.image
         unavailable = image is not None and image.id in images and images[image.id].state == "unavailable"
         possible = possible and not problem and not unavailable
@@ -77,7 +77,7 @@ def _step(
     machine: Ledger,
     options: Options,
     images: Mapping[str, Presence],
-    foreseen: Sequence[Foreseen],
+    forecasts: Sequence[ReuseForecast],
 ) -> Iterator[str]:
     number = "unknown until other steps have finished" if step.number is None else str(step.number)
     yield f"{step.name}: jobs {number}" + (", if its condition holds" if step.conditional else "")
@@ -101,7 +101,7 @@ def _step(
         yield f"  at a time  {_at_a_time(step, machine, options)} of {machine.cores:g} core(s), " + (
             f"{amount(machine.ram_mib << 20)} of memory"
         )
-    yield from _reuse(step, foreseen)
+    yield from _reuse(step, forecasts)
 
 
 def _command(step: PlannedStep) -> str:
@@ -136,14 +136,14 @@ def _too_large(step: PlannedStep, machine: Ledger) -> str:
     return ""
 
 
-def _reuse(step: PlannedStep, foreseen: Sequence[Foreseen]) -> Iterator[str]:
-    if not foreseen:
+def _reuse(step: PlannedStep, forecasts: Sequence[ReuseForecast]) -> Iterator[str]:
+    if not forecasts:
         yield "  reused     unknown until other steps have finished"
         return
-    taken = [each for each in foreseen if each.reused]
-    of = len(step.jobs) if len(step.jobs) == len(foreseen) else f"the first {len(foreseen)}"
+    taken = [each for each in forecasts if each.reused]
+    of = len(step.jobs) if len(step.jobs) == len(forecasts) else f"the first {len(forecasts)}"
     yield f"  reused     {len(taken)} of {of}"
-    for word, group in (("taken from", taken), ("runs:", [each for each in foreseen if not each.reused])):
+    for word, group in (("taken from", taken), ("runs:", [each for each in forecasts if not each.reused])):
         reasons = Counter(each.reason for each in group)
         names = {each.reason: each.name for each in reversed(group)}
         for reason, number in list(reasons.items())[:_MOST_REASONS]:

@@ -190,7 +190,7 @@ def _agreed(question: str) -> bool:
 
 
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
-    from gridcwl.runs.keeping import stop_leftovers
+    from gridcwl.runs.run_record import stop_leftovers
 
     with folder.held():  # nobody works on it meanwhile
         try:

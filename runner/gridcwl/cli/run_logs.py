@@ -14,7 +14,8 @@ from gridcwl.cli.grid_commands import Pending, open_pending
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.terminal import print_file
 from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FAILED, History, JobRow
+from gridcwl.runs.history import FAILED, History
+from gridcwl.runs.journal_rows import JobRow
 from gridcwl.runs.logs import check_step, found_log, running_logs
 from gridcwl.runs.options import saved_grid
 

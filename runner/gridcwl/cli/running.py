@@ -22,7 +22,7 @@ from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
     from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.keeping import Kept
+    from gridcwl.runs.run_record import RunRecord
     from gridcwl.runs.session import Finished, PreparedRun, Request
 
 log = logging.getLogger("gridcwl")
@@ -74,7 +74,7 @@ async def _execute(prepared: PreparedRun, watcher: PlainWatcher) -> Finished:
         return await prepared.execute(watcher)
 
 
-def _where_partial(kept: Kept, options: Options) -> str:
+def _where_partial(kept: RunRecord, options: Options) -> str:
     """Where the outputs of a run that failed are."""
     from gridcwl.runs.history import History
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import amount, duration, moment, roughly, show
+from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.explain import Answer, explained
 from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FailedShard, FailureGroup, History
+from gridcwl.runs.history import History
+from gridcwl.runs.journal_rows import FailedShard, FailureGroup
 from gridcwl.runs.listing import about_run, disk_use
 from gridcwl.runs.logs import check_step
-from gridcwl.runs.standing import StepCounts, step_counts
 
 _FIRST_SHARDS = 20
 _FAILURES = 20

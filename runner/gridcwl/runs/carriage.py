@@ -33,7 +33,7 @@ from gridcwl.stores.rucio.wire import URL, Wire, open_wire, own_files
 
 if TYPE_CHECKING:
     from gridcwl.cwl.remote import Remote
-    from gridcwl.runs.keeping import Kept
+    from gridcwl.runs.run_record import RunRecord
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -56,7 +56,7 @@ class Carriage:
     """Made by :meth:`opened` for one session of a run."""
 
     wire: Wire
-    kept: Kept
+    kept: RunRecord
     cache: RucioCache | None = None
     """Results for other runs, if they are wanted."""
     gone: set[str] = field(default_factory=set)
@@ -64,7 +64,7 @@ class Carriage:
     _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
 
     @classmethod
-    async def opened(cls, place: RucioPlace, kept: Kept, document: str) -> Carriage:
+    async def opened(cls, place: RucioPlace, kept: RunRecord, document: str) -> Carriage:
         """Find out where things are, and whether what was recorded is still there.
 
         Raises:

@@ -12,7 +12,7 @@ from gridcwl.model import RunId
 from gridcwl.model.chunks import chunks
 from gridcwl.model.objects import entries
 from gridcwl.runs.history import History
-from gridcwl.runs.keeping import forget_lost_uploads
+from gridcwl.runs.run_record import forget_lost_uploads
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.names import Did, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas

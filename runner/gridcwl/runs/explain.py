@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import StoreError
-from gridcwl.runs.damage import damage_explained
+from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.folder import RunFolder, all_folders
-from gridcwl.runs.history import Attempt, History, JobRow
+from gridcwl.runs.history import History
+from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.journal_rows import Attempt, JobRow
 from gridcwl.runs.keys import differences
-from gridcwl.runs.standing import StepCounts, step_counts
 
 _RUNS = 10
 _CANDIDATES = 50
@@ -306,7 +307,7 @@ def _earlier_runs(history: History, folder: RunFolder, state_dir: Path, stack: E
     for other in all_folders(state_dir):
         if other.run >= folder.run or len(found) == _RUNS:
             continue
-        with suppress(StoreError), damage_explained(other):
+        with suppress(StoreError), explained_damage(other):
             journal = History(other.journal)
             stack.callback(journal.close)
             known = (journal.meta("cwd"), journal.meta("document"))

@@ -1,4 +1,4 @@
-"""Reading journals: earlier results by key, and what people ask of a run. Nothing is held that grows with the jobs."""
+"""Queries on journals: earlier results by key, and what commands show of a run. Memory does not grow with the jobs."""
 
 # ruff: noqa: S608  what is put into a query is this module's own; all values are bound
 
@@ -7,120 +7,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
-from gridcwl.runs.damage import damage_of, damaged, is_session, is_well_formed, missing_part
-from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained, session_of
+from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
+from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
+from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Session, Tally
 from gridcwl.runs.keys import Description
 
 _PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """A result that an earlier session of the run recorded."""
-
-    row: int
-    name: str
-    job: str
-    result: JobResult
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One client's work on a run."""
-
-    number: int
-    pid: int
-    pid_started: float
-    host: str
-    started: float
-    ended: float | None
-    status: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Jobs of one step, counted by how they stand: each shard's last one, of the last session or of those before."""
-
-    step: str
-    now: bool
-    """Of the last session that had jobs; otherwise the last session has not asked for them."""
-    ran: int
-    """Ended well in this session."""
-    reused: int
-    """Ended well before, or in another run."""
-    failed: int
-    cancelled: int
-    running: int
-    """Begun and not ended, or lost with their client."""
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Failures of one step that are alike, and the first of them."""
-
-    step: str
-    count: int
-    outcome: str
-    exit_code: int | None
-    reason: str
-    alike: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedShard:
-    """One shard that failed."""
-
-    name: str
-    attempts: int
-    reason: str
-    exit_code: int | None
-    inputs: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One job as the journal knows it."""
-
-    row: int
-    session: int
-    step: str
-    name: str
-    job: str
-    key: bytes
-    outcome: str | None
-    attempt: int
-    reused: str | None
-    started: float | None = None
-    place: str | None = None
-    detail: str | None = None
-    taken: int | None = None
-
-    @property
-    def made_in(self) -> int:
-        """The session that first thought of it; ``session`` is the last that wanted it."""
-        return session_of(self.row)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a job."""
-
-    attempt: int
-    outcome: str
-    exit_code: int | None
-    reason: str
-    folder: str
-    ended: float
-    wall_s: float | None
 
 
 _JOB = ("id", "session", "step", "name", "job", "key", "outcome", "attempt", "reused", *LATER_COLUMNS)
@@ -153,10 +50,10 @@ class History:
             self._failing_made = False
             self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            found = damage_of(path)
-            raise (damaged(path, found) if found else explained(error, path)) from error
+            found = find_damage(path)
+            raise (damaged_journal(path, found) if found else explained(error, path)) from error
         if missing or written is None:
-            raise damaged(path, missing or "it has no format number")
+            raise damaged_journal(path, missing or "it has no format number")
         if written != FORMAT:
             raise JournalError(
                 f"The journal {path} is of format {written}, and this version reads format {FORMAT}",
@@ -194,9 +91,9 @@ class History:
         try:
             value = json.loads(row[0] or self._in_pieces(name))
         except (ValueError, TypeError, RecursionError) as error:
-            raise damaged(self._path, f"its entry {name} is not JSON") from error
+            raise damaged_journal(self._path, f"its entry {name} is not JSON") from error
         if not is_well_formed(name, value):
-            raise damaged(self._path, f"its entry {name} has a wrong form")
+            raise damaged_journal(self._path, f"its entry {name} has a wrong form")
         return value
 
     def _in_pieces(self, name: str) -> str:
@@ -214,7 +111,7 @@ class History:
         )
         found = [Session(*row) for row in rows]
         if not all(map(is_session, found)):
-            raise damaged(self._path, "the table sessions has a value of a wrong type")
+            raise damaged_journal(self._path, "the table sessions has a value of a wrong type")
         return found
 
     def events(self, last: int = 100) -> list[tuple[float, int, str, str]]:

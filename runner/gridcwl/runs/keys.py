@@ -1,16 +1,20 @@
-"""What a job is, in words, and the key that is made of them: the same key means that its result can be taken again.
+"""Job keys: a description of each job and the digest of it. Jobs with equal keys can reuse each other's results.
 
 Part of it: image, command, environment, inputs by their contents, the streams, what is kept, and those resources that
-a tool can see. Not part of it: ids, real directories, time and memory limits. Pure functions.
+a tool can see. Not part of it: ids, real directories, time and memory limits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import secrets
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +75,7 @@ def describe(job: Job, identity: Identity, masks: Masks) -> Description:
     return Description(_encoded(common, masks), _encoded(own, masks))
 
 
-def unidentified(job: Job, claimed: Container[str] = frozenset()) -> Iterator[StagedFile]:
+def unidentified(job: Job, declared: Container[str] = frozenset()) -> Iterator[StagedFile]:
     """The staged originals of which the job does not say which bytes they have.
 
     Args:
@@ -79,7 +83,7 @@ def unidentified(job: Job, claimed: Container[str] = frozenset()) -> Iterator[St
         claimed: URLs of files whose checksums are only what the user says they are.
     """
     for entry in job.staged:
-        known = entry.checksum and entry.sources[0] not in claimed
+        known = entry.checksum and entry.sources[0] not in declared
         if entry.sources and not known and not _changed_in_place(entry, job):
             yield entry
 
@@ -139,3 +143,27 @@ def _encoded(value: Any, masks: Masks) -> bytes:
     for stand_in, word in masks.items():
         text = text.replace(stand_in.encode(), word.encode())
     return text
+
+
+def secret_masks(hidden: Mapping[str, str], state: Path) -> Masks:
+    """Masks of secrets in what is recorded: the same in every session, and of no use to who reads them.
+
+    Args:
+        hidden: stand-ins, which are new in every session, to secrets.
+        state: a folder where the key for the digests is kept; it is made when it is first needed.
+    """
+    if not hidden:
+        return {}
+    key = _digest_key(state / ".secret-key")
+    return {
+        stand_in: f"(secret {hashlib.blake2b(str(secret).encode(), key=key, digest_size=12).hexdigest()})"
+        for stand_in, secret in hidden.items()
+    }
+
+
+def _digest_key(path: Path) -> bytes:
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()[:64]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.runs.damage import damage_explained
+from gridcwl.runs.counts import step_counts, summary
 from gridcwl.runs.folder import RunFolder, all_folders
 from gridcwl.runs.history import History
-from gridcwl.runs.standing import step_counts, summary
+from gridcwl.runs.journal_check import explained_damage
 from gridcwl.runs.tidy import is_working_folder
 
 STATES = ("running", "detached", "success", "failed", "cancelled", "killed", "broken")
@@ -59,7 +59,7 @@ def listed(state_dir: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
 def about_folder(folder: RunFolder) -> dict[str, Any]:
     """What a run is and how it stands, also if its journal is broken."""
     try:
-        with damage_explained(folder), closing(History(folder.journal)) as history:
+        with explained_damage(folder), closing(History(folder.journal)) as history:
             return about_run(folder, history)
     except StoreError as error:
         return _nothing(folder) | {"message": error.message}
@@ -111,7 +111,7 @@ def _last_sign(folder: RunFolder) -> float:
 def working_of(folder: RunFolder) -> str | None:
     """The run's working folder, if it still has one: as its journal names it, or else as its folder does."""
     try:
-        with damage_explained(folder), closing(History(folder.journal)) as history:
+        with explained_damage(folder), closing(History(folder.journal)) as history:
             named = history.meta("working")
     except StoreError:
         named = None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gridcwl.errors import ConfigError
 from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FAILED, History, JobRow
+from gridcwl.runs.history import FAILED, History
+from gridcwl.runs.journal_rows import JobRow
 from gridcwl.suggest import did_you_mean
 
 _STREAMS = ("stdout", "stderr")

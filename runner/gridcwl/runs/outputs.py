@@ -1,10 +1,12 @@
-"""What becomes of a run's outputs: published if it succeeded, kept with the run if it failed."""
+"""Outputs of a run: published if it succeeded, kept with the run if it failed, copied on request."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial as bound
@@ -12,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gridcwl.cwl.known_outputs import known_outputs
-from gridcwl.errors import GridCWLError, RunCancelled
+from gridcwl.errors import GridCWLError, RunCancelled, StoreError
 from gridcwl.model import RunId
-from gridcwl.model.objects import changed
+from gridcwl.model.objects import changed, entries
 from gridcwl.runs.outdir import OutputFolder
-from gridcwl.runs.publish import CwlObject, has_files, local_paths, publish
-from gridcwl.stores.local import path_of
+from gridcwl.runs.publish import RUN_AGAIN, CwlObject, has_files, local_paths, publish
+from gridcwl.stores.local import path_of, uri
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.carriage import Carriage
-    from gridcwl.runs.keeping import Kept
     from gridcwl.runs.run import Outcomes
+    from gridcwl.runs.run_record import RunRecord
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -64,7 +66,7 @@ async def published(
     outputs: Any,
     inputs: Any,
     folder: OutputFolder,
-    kept: Kept,
+    kept: RunRecord,
     carriage: Carriage | None,
     session: CwlSession,
     way: Way,
@@ -125,7 +127,7 @@ def _with_paths(value: Any) -> Any:
 async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
-    kept: Kept,
+    kept: RunRecord,
     carriage: Carriage | None,
     session: CwlSession,
     *,
@@ -157,7 +159,7 @@ async def partial(
     return whole["outputs"]
 
 
-def _put_partial(folder: OutputFolder, kept: Kept, whole: Any, *, public: bool) -> Any:
+def _put_partial(folder: OutputFolder, kept: RunRecord, whole: Any, *, public: bool) -> Any:
     if public:
         own = replace(folder, path=folder.path / f"partial-{kept.run}")
         return publish(whole, own.path, kept.working, kept.run, folder=own)
@@ -186,6 +188,77 @@ def _worth_keeping(value: Any) -> Iterator[CwlObject]:
                 yield from _worth_keeping(item)
 
 
-def output_folder(outdir: Path, session: CwlSession, kept: Kept, *, overwrite: bool) -> OutputFolder:
+def output_folder(outdir: Path, session: CwlSession, kept: RunRecord, *, overwrite: bool) -> OutputFolder:
     """The output directory of a run."""
     return OutputFolder(outdir, kept.run, session.document.uri, kept.folder.path.parents[1], overwrite)
+
+
+def copy_published(outputs: Any, folder: OutputFolder, working: Path, inputs: Any) -> Any:
+    """Copy what a run has published to another output directory: all of it or nothing, by the rules of publication.
+
+    Args:
+        outputs: the recorded output object; not changed.
+        folder: where the copies go.
+        working: the run's working folder.
+        inputs: the input object: no copy takes the place of an input.
+
+    Returns:
+        The output object with the locations of the copies. What is only in Rucio, or at a URL, stays there.
+
+    Raises:
+        OutputConflict: something is in the way.
+        StoreError: a file is missing or was changed, there is no room, or no permission.
+    """
+    here = _on_this_machine(outputs)
+    _check_copied(here)
+    if not any(True for _ in _local(here)):
+        log.warning("The run has no output files on this machine: nothing is copied to %s", folder.path)
+        return outputs
+    made = publish(here, folder.path, working, folder.run, inputs, folder=folder, copy=True, recorded=True)
+    if not any(_is_remote(entry) for entry in entries(outputs)):
+        return made
+    from gridcwl.runs.carriage import merged
+
+    return merged(outputs, made)
+
+
+def _on_this_machine(outputs: Any) -> Any:
+    """The output object with the files that were downloaded from Rucio where they were put."""
+
+    def here(entry: dict[str, Any]) -> None:
+        if _is_remote(entry) and entry.get("path"):
+            entry["location"] = uri(Path(str(entry["path"])))
+
+    return changed(outputs, here)
+
+
+def _is_remote(entry: dict[str, Any]) -> bool:
+    return str(entry.get("location", "")).startswith("rucio:")
+
+
+def _local(outputs: Any) -> Iterator[dict[str, Any]]:
+    return (entry for entry in entries(outputs) if str(entry.get("location", "")).startswith("file://"))
+
+
+def _check_copied(outputs: Any) -> None:
+    """See that all files are there with their sizes; their checksums are compared when they are copied.
+
+    Raises:
+        StoreError: one is not; all are named by the first.
+    """
+    wrong = [reason for entry in _local(outputs) if (reason := _difference(entry))]
+    if wrong:
+        more = f"; {len(wrong) - 1} more are missing or were changed" if len(wrong) > 1 else ""
+        raise StoreError(f"{wrong[0]}{more}", remedy=RUN_AGAIN)
+
+
+def _difference(entry: dict[str, Any]) -> str:
+    path = path_of(str(entry["location"]))
+    try:
+        about = os.stat(path)  # noqa: PTH116  called for every file of a run
+    except OSError:
+        return f"The output {path} is missing"
+    if entry["class"] == "Directory":
+        return "" if stat.S_ISDIR(about.st_mode) else f"The output {path} is no directory any more"
+    same = stat.S_ISREG(about.st_mode) and about.st_size == entry.get("size", about.st_size)
+    return "" if same else f"The output {path} was changed since it was published"

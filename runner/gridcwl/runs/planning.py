@@ -16,7 +16,7 @@ from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Step, Workflow
 from gridcwl.errors import GridCWLError
 from gridcwl.model import Job, JobId, Resources, RunId, StagedFile, Storage
-from gridcwl.runs.sums import local_path
+from gridcwl.runs.checksums import local_path
 
 if TYPE_CHECKING:
     from gridcwl.runs.carriage import RucioPlace

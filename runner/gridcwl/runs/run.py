@@ -25,7 +25,7 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.job import folder_name
-from gridcwl.runs.records import Known, Records, uncollected
+from gridcwl.runs.recorder import Recorder, ReusableResult, uncollected
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.tidy import keep_words
 
@@ -105,7 +105,7 @@ class Run:
     context: JobContext
     backend: Backend
     watcher: Watcher
-    records: Records
+    records: Recorder
     on_error: OnError = "stop"
     retries: Retries = field(default_factory=Retries)
     detach: bool = False
@@ -251,7 +251,7 @@ class Run:
 
         self._inbox.put_nowait(go_on)
 
-    def _admitted(self, job: Job, known: Known | JobId | None) -> Job | None:
+    def _admitted(self, job: Job, known: ReusableResult | JobId | None) -> Job | None:
         """The job, if it has to be run, or goes on by an earlier id; otherwise its result is taken in."""
         if known is None:
             return job

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl import plugins
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, ConfigError, OutputConflict, RunCancelled, StoreError
-from gridcwl.runs.keeping import Kept, fingerprint, finish, new_run, taken_up
 from gridcwl.runs.options import Options, from_plain, to_plain
+from gridcwl.runs.run_record import RunRecord, create_run, fingerprint, finish, reopen_run
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.carriage import Carriage, RucioPlace
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.outdir import OutputFolder
-    from gridcwl.runs.records import Records
+    from gridcwl.runs.recorder import Recorder
     from gridcwl.runs.run import Outcomes, Watcher
 
 log = logging.getLogger("gridcwl")
@@ -74,13 +74,13 @@ class PreparedRun:
     """A run that this process holds and that can be executed once."""
 
     request: Request
-    kept: Kept
+    kept: RunRecord
     session: CwlSession
     inputs: Any
     place: RucioPlace | None
     folder: OutputFolder | None = None
     """Where outputs go; None if the run has succeeded before."""
-    records: Records | None = None
+    records: Recorder | None = None
     finished: Finished | None = None
     """The run succeeded in an earlier session, and nothing was edited since: there is nothing to execute."""
     earlier: Any = None
@@ -182,17 +182,16 @@ class PreparedRun:
             return outcomes, carriage
 
     async def _copied(self) -> Finished:
-        from gridcwl.runs.copies import copied
-        from gridcwl.runs.outputs import in_thread
+        from gridcwl.runs.outputs import copy_published, in_thread
         from gridcwl.stores.transaction import discard
 
         folder, working = self.folder, self.kept.working
         assert folder is not None
         discard(folder.path, self.kept.run)  # of a client that was killed
-        put = partial(copied, folder=folder, working=working, inputs=self.inputs)
+        put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
         return Finished(await in_thread(folder, put, self.earlier), 0)
 
-    async def _carriage(self, records: Records) -> Carriage | None:
+    async def _carriage(self, records: Recorder) -> Carriage | None:
         if self.place is None:
             return None
         from gridcwl.runs.carriage import Carriage
@@ -236,7 +235,7 @@ def started(request: Request) -> Iterator[PreparedRun]:
     options = request.options
     with ExitStack() as closing_:
         session, place, inputs = _opened(request, closing_)
-        kept = closing_.enter_context(new_run(options.state_dir, new_run_id(), _prefix(request)))
+        kept = closing_.enter_context(create_run(options.state_dir, new_run_id(), _prefix(request)))
         kept.folder.note_origin(options.run_name, request.cwd)
         yield _recorded_run(request, kept, session, inputs, place, closing_)
 
@@ -258,7 +257,7 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
             remedy="Its document and inputs are looked for from there.",
         )
     with ExitStack() as closing_:
-        kept = closing_.enter_context(taken_up(folder))
+        kept = closing_.enter_context(reopen_run(folder))
         kept.folder.note_origin(cwd=request.cwd)
         history = kept.history
         known = history.meta("found") if history is not None else None
@@ -311,7 +310,7 @@ def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[C
 
 
 def _recorded_run(
-    request: Request, kept: Kept, session: CwlSession, inputs: Any, place: RucioPlace | None, closing_: ExitStack
+    request: Request, kept: RunRecord, session: CwlSession, inputs: Any, place: RucioPlace | None, closing_: ExitStack
 ) -> PreparedRun:
     """Record what the run is, and see that its outputs have a place."""
     from gridcwl.runs.outdir import check_outdir
@@ -329,7 +328,7 @@ def _recorded_run(
     return PreparedRun(request, kept, session, inputs, place, folder, records)
 
 
-def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: Any) -> Any:
+def _earlier_outputs(request: Request, kept: RunRecord, session: CwlSession, inputs: Any) -> Any:
     """The outputs of a run that has succeeded already, if nothing was edited since."""
     history = kept.history
     if history is None or (outputs := history.meta("outputs")) is None:
@@ -342,7 +341,7 @@ def _earlier_outputs(request: Request, kept: Kept, session: CwlSession, inputs: 
     return outputs
 
 
-def _is_elsewhere(request: Request, kept: Kept) -> bool:
+def _is_elsewhere(request: Request, kept: RunRecord) -> bool:
     """Whether outputs are to go to another directory than that of the run."""
     assert kept.history is not None
     return request.outdir.absolute() != Path(str((kept.history.meta("options") or {}).get("outdir"))).absolute()
@@ -350,7 +349,7 @@ def _is_elsewhere(request: Request, kept: Kept) -> bool:
 
 def _copying_run(
     request: Request,
-    kept: Kept,
+    kept: RunRecord,
     session: CwlSession,
     inputs: Any,
     place: RucioPlace | None,
@@ -390,7 +389,7 @@ def _prefix(request: Request) -> str:
     return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
 
 
-def _record(request: Request, kept: Kept, session: CwlSession, inputs: Any, place: RucioPlace | None) -> None:
+def _record(request: Request, kept: RunRecord, session: CwlSession, inputs: Any, place: RucioPlace | None) -> None:
     options = replace(request.options, outdir=request.outdir)
     documents = _documents(session)
     for path, text in documents.items():
@@ -424,12 +423,12 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
     return {path: Path(path).read_bytes() for path in session.document.files if Path(path).is_file()}
 
 
-def _records(options: Options, session: CwlSession, inputs: Any, kept: Kept, closing_: ExitStack) -> Records:
-    from gridcwl.runs.records import Records
-    from gridcwl.runs.secrecy import masked
-    from gridcwl.runs.sums import Sums, claimed
+def _records(options: Options, session: CwlSession, inputs: Any, kept: RunRecord, closing_: ExitStack) -> Recorder:
+    from gridcwl.runs.checksums import Checksums, declared_checksums
+    from gridcwl.runs.keys import secret_masks
+    from gridcwl.runs.recorder import Recorder
 
-    sums = Sums(options.cache_dir / "sums.db", by_content=options.cache)
+    sums = Checksums(options.cache_dir / "sums.db", by_content=options.cache)
     closing_.callback(sums.close)
     cache = None
     if options.cache:
@@ -437,9 +436,10 @@ def _records(options: Options, session: CwlSession, inputs: Any, kept: Kept, clo
 
         cache = Cache(options.cache_dir / "results", kept.working)
         closing_.callback(cache.close)
-    masks = masked(session.secrets.secrets, kept.folder.path.parents[1])
+    masks = secret_masks(session.secrets.secrets, kept.folder.path.parents[1])
     hide = session.hide if masks else None
-    return Records(kept.run, kept.journal, sums, kept.history, cache, masks, claimed=claimed(inputs), hide=hide)
+    declared = declared_checksums(inputs)
+    return Recorder(kept.run, kept.journal, sums, kept.history, cache, masks, declared=declared, hide=hide)
 
 
 def _exit_code(outcomes: Outcomes) -> int:
@@ -453,7 +453,7 @@ def _cancelled(by: str) -> RunCancelled:
 
 
 @contextmanager
-def _with_remedies(kept: Kept) -> Iterator[None]:
+def _with_remedies(kept: RunRecord) -> Iterator[None]:
     """Say in errors how the run can be resumed."""
     try:
         yield
@@ -474,7 +474,7 @@ def _with_remedies(kept: Kept) -> Iterator[None]:
         raise
 
 
-def _finished_jobs(kept: Kept) -> str:
+def _finished_jobs(kept: RunRecord) -> str:
     """What is said of the results that a run has already, if it has some."""
     from gridcwl.runs.history import History
     from gridcwl.runs.journal import JournalError

@@ -7,11 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from gridcwl.runs.damage import damage_explained
+from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FailedShard, History
+from gridcwl.runs.history import History
+from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.journal_rows import FailedShard
 from gridcwl.runs.listing import about_folder, about_run
-from gridcwl.runs.standing import StepCounts, step_counts
 
 _FAILURES = 20
 
@@ -56,7 +57,7 @@ def status_of(folder: RunFolder) -> RunStatus:
     Raises:
         JournalError: its record cannot be read.
     """
-    with damage_explained(folder), closing(History(folder.journal)) as history:
+    with explained_damage(folder), closing(History(folder.journal)) as history:
         about = about_run(folder, history)
         steps = step_counts(history, alive=about["state"] in ("running", "detached"))
         return _status(about, tuple(steps), tuple(history.failed_shards(None, _FAILURES)))

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.model import RunId
-from gridcwl.runs.copies import copied
 from gridcwl.runs.outdir import OutputFolder
+from gridcwl.runs.outputs import copy_published
 
 
 def copies_of(outputs: Any, tmp_path: Path) -> Any:
     folder = OutputFolder(tmp_path / "copy", RunId("run"), "file:///doc.cwl", tmp_path / "state")
     with closing(folder):
-        return copied(outputs, folder, tmp_path / "working", {})
+        return copy_published(outputs, folder, tmp_path / "working", {})
 
 
 def test_a_file_that_was_downloaded_from_rucio_is_copied_and_stays_in_rucio(tmp_path: Path) -> None:

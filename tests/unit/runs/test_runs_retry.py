@@ -16,11 +16,11 @@ from gridcwl.backends.base import Capabilities
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.session import open_document
 from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
+from gridcwl.runs.checksums import Checksums
 from gridcwl.runs.journal import Journal
-from gridcwl.runs.records import Records
+from gridcwl.runs.recorder import Recorder
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.run import Outcomes, Run
-from gridcwl.runs.sums import Sums
 
 JOB = Job(JobId("r-1-1"), RunId("r"), "say", ("true",), exit_codes=ExitCodes(permanent_failure=(9,)))
 
@@ -136,7 +136,7 @@ class Bench:
         self.memory = backend.memory
         with closing(Journal(self.folder / "journal.db", new=True)) as journal:
             journal.begin(pid=1, pid_started=1.0, host="here", version="0")
-            records = Records(RunId("r"), journal, Sums(None, by_content=True))
+            records = Recorder(RunId("r"), journal, Checksums(None, by_content=True))
             fields = {"sleep": self.sleep, "chance": lambda: 0.5, "on_error": "continue", **fields}
             made = Run(session.graph, session.inputs(), session.context, backend, watcher, records, **fields)
             outcomes_ = asyncio.run(made.execute())

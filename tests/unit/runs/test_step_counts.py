@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
+from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, row_id
 from gridcwl.runs.keys import Description
-from gridcwl.runs.standing import StepCounts, step_counts
 
 WHAT = Description(b"{}", b"{}")
 OUTCOMES = {

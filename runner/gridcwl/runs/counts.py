@@ -1,7 +1,7 @@
-"""How the steps of a run stand: what the journal counts, put together with what the engine knew. Pure functions.
+"""Shard counts of the steps of a run: from the journal, combined with the engine's progress. Pure functions.
 
-A shard is counted once, as its last job stands. Jobs that the last session has not asked for yet stand as an earlier
-session left them, as far as the step still has so many shards.
+A shard is counted once, by the state of its last job. Jobs that the last session has not requested yet count as an
+earlier session left them, as far as the step still has so many shards.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gridcwl.runs.history import History, Tally
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal_rows import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ def step_counts(history: History, *, alive: bool) -> list[StepCounts]:
         history: of the run.
         alive: its jobs may run now: a client works on it, or it is detached.
     """
-    return combined(history.tallies(), history.progress(), history.attempts_by_step(), alive=alive)
+    return combine(history.tallies(), history.progress(), history.attempts_by_step(), alive=alive)
 
 
-def combined(
+def combine(
     tallies: Iterable[Tally], progress: Sequence[Mapping[str, Any]], attempts: Mapping[str, int], *, alive: bool
 ) -> list[StepCounts]:
     """What :func:`step_counts` returns."""
@@ -78,11 +79,11 @@ def _of_step(
     total = known.get("total")
     room = None if total is None else max(0, total - seen)
     was_done, was_reused, was_failed, *was_open = _numbers(before)
-    earlier_done = _at_most(was_done + was_reused, room)
+    earlier_done = _capped(was_done + was_reused, room)
     room = None if room is None else room - earlier_done
-    earlier_failed = _at_most(was_failed, room)
+    earlier_failed = _capped(was_failed, room)
     room = None if room is None else room - earlier_failed
-    earlier_open = _at_most(sum(was_open), room)
+    earlier_open = _capped(sum(was_open), room)
     room = earlier_open if room is None else room
     stopped = cancelled
     if alive:  # the last session comes to them yet
@@ -126,7 +127,7 @@ def _numbers(tally: Tally | None) -> tuple[int, int, int, int, int, int]:
     return tally.ran, tally.reused, tally.failed, tally.cancelled, tally.running, tally.waiting
 
 
-def _at_most(number: int, room: int | None) -> int:
+def _capped(number: int, room: int | None) -> int:
     return number if room is None else min(number, room)
 
 

@@ -1,4 +1,4 @@
-"""What says which bytes a file has: its checksum, taken once and remembered as long as the file looks the same."""
+"""Checksums of input files: computed once, and stored as long as size and time of the file are the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE = 256 * 1024 * 1024
 _CHUNK = 1 << 20
 
 
-class Sums:
+class Checksums:
     """Identifies the bytes of inputs. May be used by many threads."""
 
     def __init__(self, memo: Path | None, *, by_content: bool) -> None:
@@ -131,12 +131,12 @@ class Sums:
         return self._db
 
 
-def claimed(inputs: Any) -> frozenset[str]:
+def declared_checksums(inputs: Any) -> frozenset[str]:
     """URLs of the local files in an input object that come with a checksum: the user's word, which may be outdated."""
-    return frozenset(_claimed(inputs))
+    return frozenset(_declared(inputs))
 
 
-def _claimed(value: Any) -> Iterator[str]:
+def _declared(value: Any) -> Iterator[str]:
     for entry in entries(value, "File"):
         location = str(entry.get("location", ""))
         if entry.get("checksum") and (path := local_path(location)) is not None:

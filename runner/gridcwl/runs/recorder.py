@@ -1,4 +1,4 @@
-"""Between a run and what is kept of it: which jobs need not be run again, and the recording of those that are."""
+"""Recorder of one session: looks up results that can be reused, and writes jobs and results to the journal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
+from gridcwl.runs.checksums import Checksums, local_path, sha1_of
 from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Description, Masks, describe, unidentified
-from gridcwl.runs.sums import Sums, local_path, sha1_of
 from gridcwl.runs.tidy import cross_out
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _HERE = socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A result of the same job that was found. It counts when its outputs can be collected: see ``Records.accept``."""
+class ReusableResult:
+    """A result of the same job that was found. It counts when its outputs can be collected: see ``Recorder.accept``."""
 
     result: JobResult
     what: Description
@@ -47,12 +47,12 @@ class Known:
 
 
 @dataclass(slots=True)
-class Records:
-    """Keeps the journal of one session of a run. Knows nothing of CWL, nor of how jobs are run."""
+class Recorder:
+    """Writes the journal of one session of a run. Knows nothing of CWL, nor of how jobs are run."""
 
     run: RunId
     journal: Journal
-    sums: Sums
+    sums: Checksums
     earlier: History | None = None
     """The same journal, where an earlier session may have left results."""
     cache: Cache | RucioCache | None = None
@@ -64,7 +64,7 @@ class Records:
     """URLs of files elsewhere that are not there any more."""
     taken: Callable[[Job, JobResult], None] | None = None
     """Told of each result of an earlier session that is taken."""
-    claimed: Container[str] = frozenset()
+    declared: Container[str] = frozenset()
     """URLs of input files with checksums that the user gave: they may be of what the files were once."""
     hide: Callable[[str], str] | None = None
     """Crosses out secrets in what tools have said."""
@@ -82,9 +82,9 @@ class Records:
 
     def takes_long(self, job: Job) -> bool:
         """Whether :meth:`admit` has to read so much that a thread should do it."""
-        return self.cache is not None or self.sums.takes_long(unidentified(job, self.claimed))
+        return self.cache is not None or self.sums.takes_long(unidentified(job, self.declared))
 
-    def admit(self, job: Job, step: str, *, reusable: bool) -> Known | JobId | None:
+    def admit(self, job: Job, step: str, *, reusable: bool) -> ReusableResult | JobId | None:
         """A job is due. Returns its result if one is known; otherwise it has to be run.
 
         What an earlier session has submitted, and what goes on since, comes back as that job's id: it is the same job.
@@ -92,13 +92,13 @@ class Records:
         Raises:
             JournalError: the journal cannot be read.
         """
-        what = describe(job, self.sums.identify(unidentified(job, self.claimed)), self.masks)
+        what = describe(job, self.sums.identify(unidentified(job, self.declared)), self.masks)
         if self.cache is not None and reusable:
             self._keys[job.id] = what.key
         if (found := self._of_earlier_session(what, job)) is not None:
             return found
         if self.cache is not None and reusable and (cached := self.cache.take(what.key, job)) is not None:
-            return Known(cached.result, what, origin=f"run {cached.run}, {cached.name}")
+            return ReusableResult(cached.result, what, origin=f"run {cached.run}, {cached.name}")
         left = self._left_by_earlier_session(what.key, job, step)
         if left is None:
             self.journal.add(self._row(job.id), step, job, what)
@@ -106,7 +106,7 @@ class Records:
             self._keys[left] = self._keys.pop(job.id)
         return left
 
-    def accept(self, job: Job, step: str, known: Known) -> None:
+    def accept(self, job: Job, step: str, known: ReusableResult) -> None:
         """The outputs of a result that was found could be collected: the job need not run.
 
         Raises:
@@ -120,7 +120,7 @@ class Records:
         self.journal.add(row, step, job, known.what, reused=known.origin)
         self.journal.result(row, 1, known.result, folder_name(job))
 
-    def reject(self, job: Job, step: str, known: Known, why: str) -> None:
+    def reject(self, job: Job, step: str, known: ReusableResult, why: str) -> None:
         """The outputs of a result that was found could not be collected: it is no longer taken, and the job runs.
 
         Raises:
@@ -243,7 +243,7 @@ class Records:
         self.journal.take(row, step, job.name)
         return JobId(left)
 
-    def _of_earlier_session(self, what: Description, job: Job) -> Known | None:
+    def _of_earlier_session(self, what: Description, job: Job) -> ReusableResult | None:
         if self.earlier is None:
             return None
         with self._finding:
@@ -258,9 +258,9 @@ class Records:
         result = with_places(replace(found.result, id=job.id), places)
         if self.taken is not None:
             self.taken(job, result)
-        return Known(result, what, row=found.row)
+        return ReusableResult(result, what, row=found.row)
 
-    def _fail_earlier(self, known: Known, why: str) -> None:
+    def _fail_earlier(self, known: ReusableResult, why: str) -> None:
         assert self.earlier is not None
         assert known.row is not None
         attempts = self.earlier.attempts(known.row)

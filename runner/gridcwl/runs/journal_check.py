@@ -1,4 +1,4 @@
-"""Damaged journals: what is wrong with one, for people.
+"""Checks of journals: what is damaged in one, as a message.
 
 Little is checked while all is well. When reading a journal has raised what it should not, the journal is compared with
 what journals are: if it is damaged, that is the reason, and otherwise the error is gridcwl's own.
@@ -19,7 +19,7 @@ from gridcwl.runs.journal import SCHEMA, JournalError, connect, explained
 
 if TYPE_CHECKING:
     from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.history import Session
+    from gridcwl.runs.journal_rows import Session
 
 UNREADABLE = (
     *(sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
@@ -68,21 +68,21 @@ _COUNTS = ("total", "skipped", "failed", "blocked", "done", "running")
 
 
 @contextmanager
-def damage_explained(folder: RunFolder) -> Iterator[None]:
+def explained_damage(folder: RunFolder) -> Iterator[None]:
     """Raise JournalError for whatever the body raises because the run's journal is damaged."""
     try:
         yield
     except (*UNREADABLE, JournalError) as error:
         if isinstance(error, JournalError) and not isinstance(error.__cause__, UNREADABLE):
             raise
-        if found := damage_of(folder.journal):
-            raise damaged(folder.journal, found) from error
+        if found := find_damage(folder.journal):
+            raise damaged_journal(folder.journal, found) from error
         if isinstance(error, sqlite3.Error):
             raise explained(error, folder.journal) from error
         raise
 
 
-def damaged(path: Path, what: str) -> JournalError:
+def damaged_journal(path: Path, what: str) -> JournalError:
     """The error for a journal that is damaged."""
     run = path.parent.name
     return JournalError(
@@ -91,7 +91,7 @@ def damaged(path: Path, what: str) -> JournalError:
     )
 
 
-def damage_of(path: Path) -> str:
+def find_damage(path: Path) -> str:
     """What is wrong with a journal, in words; empty if nothing is found."""
     try:
         if path.stat().st_size == 0:

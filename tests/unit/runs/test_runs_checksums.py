@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gridcwl.model import StagedFile
-from gridcwl.runs import sums
-from gridcwl.runs.sums import Sums
+from gridcwl.runs import checksums
+from gridcwl.runs.checksums import Checksums
 
 SHA1_OF_A = hashlib.sha1(b"a").hexdigest()
 
@@ -27,7 +27,7 @@ def staged(path: Path) -> StagedFile:
 
 
 def identity(path: Path, *, memo: Path | None = None, by_content: bool = True) -> str:
-    made = Sums(memo, by_content=by_content)
+    made = Checksums(memo, by_content=by_content)
     try:
         return made.identify([staged(path)])[path.as_uri()]
     finally:
@@ -56,21 +56,21 @@ def test_a_folder_is_known_by_names_and_bytes_of_all_in_it(place):
 
 def test_a_large_file_is_read_once_and_again_when_it_looks_different(place, tmp_path, monkeypatch):
     read: list[str] = []
-    honest = sums.sha1_of
-    monkeypatch.setattr(sums, "sha1_of", lambda path: (read.append(path), honest(path))[1])
+    honest = checksums.sha1_of
+    monkeypatch.setattr(checksums, "sha1_of", lambda path: (read.append(path), honest(path))[1])
     large = place / "large"
-    large.write_bytes(b"a" * (sums.QUICK + 1))
+    large.write_bytes(b"a" * (checksums.QUICK + 1))
     memo = tmp_path / "cache" / "sums.db"
     first = identity(large, memo=memo)
     assert identity(large, memo=memo) == first
     assert len(read) == 1
-    large.write_bytes(b"b" * (sums.QUICK + 1))
+    large.write_bytes(b"b" * (checksums.QUICK + 1))
     assert identity(large, memo=memo) != first
     assert len(read) == 2
 
 
 def test_a_very_large_file_is_not_read_unless_other_runs_are_to_know_it(place, monkeypatch):
-    monkeypatch.setattr(sums, "LARGE", 10)
+    monkeypatch.setattr(checksums, "LARGE", 10)
     file = place / "file"
     file.write_bytes(b"a" * 11)
     os.utime(file, ns=(1, 1))
@@ -90,14 +90,14 @@ def test_pipes_are_not_read_and_what_is_not_there_is_known_by_its_place(place):
 def test_a_memory_that_cannot_be_kept_costs_only_time(place, tmp_path):
     (tmp_path / "file").write_text("")
     large = place / "large"
-    large.write_bytes(b"a" * (sums.QUICK + 1))
+    large.write_bytes(b"a" * (checksums.QUICK + 1))
     assert identity(large, memo=tmp_path / "file" / "sums.db").startswith("sha1$")
 
 
 def test_much_to_read_takes_long_and_little_does_not(place):
     (place / "small").write_bytes(b"a")
-    (place / "large").write_bytes(b"a" * (sums.QUICK + 1))
-    made = Sums(None, by_content=True)
+    (place / "large").write_bytes(b"a" * (checksums.QUICK + 1))
+    made = Checksums(None, by_content=True)
     assert not made.takes_long([staged(place / "small")])
     assert made.takes_long([staged(place / "large")])
     assert made.takes_long([staged(place)])

@@ -1,4 +1,4 @@
-"""What a run would reuse: the jobs that are known before it begins, looked up where a run looks for results."""
+"""Reuse forecast: which results a run would reuse, looked up for the jobs that are known before it starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Any
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import StoreError
 from gridcwl.model import Job
-from gridcwl.runs.damage import damage_explained
+from gridcwl.runs.checksums import Checksums, declared_checksums
 from gridcwl.runs.folder import all_folders
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import connect
-from gridcwl.runs.keys import Description, describe, differences, unidentified
-from gridcwl.runs.secrecy import masked
-from gridcwl.runs.sums import Sums, claimed
+from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.keys import Description, describe, differences, secret_masks, unidentified
 
 _RUNS = 10
 _CANDIDATES = 50
@@ -27,8 +26,8 @@ _LAST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
-    """Whether the result of a job would be taken from an earlier run, and from where, or why not."""
+class ReuseForecast:
+    """Whether the result of a job would be reused from an earlier run, and from which, or why not."""
 
     name: str
     reused: bool
@@ -36,7 +35,7 @@ class Foreseen:
 
 
 @dataclass(slots=True)
-class Foresight:
+class ReuseForecaster:
     """Looks jobs up. Writes nothing but checksums of inputs."""
 
     session: CwlSession
@@ -46,29 +45,29 @@ class Foresight:
     sums: Path
     cache: Path | None
 
-    def of(self, jobs: Sequence[Job]) -> list[Foreseen]:
-        """What would become of each job."""
+    def of(self, jobs: Sequence[Job]) -> list[ReuseForecast]:
+        """The forecast for each job."""
         with ExitStack() as stack:
-            sums = Sums(self.sums, by_content=self.cache is not None)
+            sums = Checksums(self.sums, by_content=self.cache is not None)
             stack.callback(sums.close)
             earlier = list(self._earlier_runs(stack))
-            masks = masked(self.session.secrets.secrets, self.state_dir)
-            own = claimed(self.inputs)
+            masks = secret_masks(self.session.secrets.secrets, self.state_dir)
+            own = declared_checksums(self.inputs)
             found = []
             for job in jobs:
                 what = describe(job, sums.identify(unidentified(job, own)), masks)
                 found.append(self._one(job, what, earlier))
             return found
 
-    def _one(self, job: Job, what: Description, earlier: list[tuple[str, History]]) -> Foreseen:
+    def _one(self, job: Job, what: Description, earlier: list[tuple[str, History]]) -> ReuseForecast:
         if self.cache is not None and (kept := _cached(self.cache, what.key)) is not None:
-            return Foreseen(job.name, True, f"run {kept[0]}, {kept[1]}")
+            return ReuseForecast(job.name, True, f"run {kept[0]}, {kept[1]}")
         for run, history in earlier:
             if history.find(what.key, job.name, _LAST, set()) is None:
                 continue
             if self.cache is None:
-                return Foreseen(job.name, False, f"run {run} has its result, but --cache is not set")
-            return Foreseen(job.name, False, f"run {run} did the same, but kept no result for others (--cache)")
+                return ReuseForecast(job.name, False, f"run {run} has its result, but --cache is not set")
+            return ReuseForecast(job.name, False, f"run {run} did the same, but kept no result for others (--cache)")
         nearest: tuple[int, str] | None = None
         for run, history in earlier:
             step = job.name.partition("[")[0]
@@ -77,14 +76,14 @@ class Foresight:
                 parts = [part for part, _, _ in differences(what, history.description(row.row))]
                 if nearest is None or len(parts) < nearest[0]:
                     nearest = len(parts), f"differs from run {run}, {row.name}, in: {_listed(parts)}"
-        return Foreseen(job.name, False, nearest[1] if nearest else "no earlier run has such a job")
+        return ReuseForecast(job.name, False, nearest[1] if nearest else "no earlier run has such a job")
 
     def _earlier_runs(self, stack: ExitStack) -> Iterator[tuple[str, History]]:
         """The journals of the last runs of the same document."""
         number = 0
         for folder in all_folders(self.state_dir):
             try:
-                with damage_explained(folder):
+                with explained_damage(folder):
                     history = History(folder.journal)
                     stack.callback(history.close)
                     document = str(history.meta("document"))

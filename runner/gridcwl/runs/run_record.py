@@ -1,4 +1,4 @@
-"""A run's life on disk: begun with a folder, a journal and a working folder; taken up again after a client's death."""
+"""Run records: the folder, journal and working folder of a run, created for a new run and reopened to resume one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.objects import entries
-from gridcwl.runs.damage import damage_explained
+from gridcwl.runs.counts import step_counts, summary
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
-from gridcwl.runs.standing import step_counts, summary
+from gridcwl.runs.journal_check import explained_damage
 from gridcwl.runs.tidy import (
     drop_failed,
     is_job_folder,
@@ -42,8 +42,8 @@ log = logging.getLogger("gridcwl.runs")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A run that this process holds: nobody else works on it."""
+class RunRecord:
+    """Record of a run that this process holds: no other process works on the run."""
 
     folder: RunFolder
     working: Path
@@ -59,8 +59,8 @@ class Kept:
 
 
 @contextmanager
-def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
-    """Begin a run: its folder, its journal and its working folder are there.
+def create_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[RunRecord]:
+    """Create the record of a new run: its folder, its journal and its working folder.
 
     Raises:
         StoreError: one of them cannot be made.
@@ -75,13 +75,13 @@ def new_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[Kept]:
     with folder.held():
         journal = Journal(folder.journal, new=True)
         journal.describe({"working": str(working)})
-        with _gone_if_empty(working), _session(run, journal, working):
-            yield Kept(folder, working, journal)
+        with _removed_if_empty(working), _session(run, journal, working):
+            yield RunRecord(folder, working, journal)
 
 
 @contextmanager
-def taken_up(folder: RunFolder) -> Iterator[Kept]:
-    """Take up a run whose client has ended: its remaining jobs were stopped first.
+def reopen_run(folder: RunFolder) -> Iterator[RunRecord]:
+    """Reopen the record of a run whose client has ended; its remaining jobs are stopped first.
 
     Raises:
         ConfigError: another client works on it.
@@ -94,10 +94,10 @@ def taken_up(folder: RunFolder) -> Iterator[Kept]:
         working = Path(str(history.meta("working")))
         _stop_orphans(folder.run, working, history)
         journal = Journal(folder.journal)
-        working = _made(folder, working, journal, history)
-        with _gone_if_empty(working), _session(folder.run, journal, working):
-            _find_results(working, journal, history)
-            yield Kept(folder, working, journal, history)
+        working = _ensure_working_folder(folder, working, journal, history)
+        with _removed_if_empty(working), _session(folder.run, journal, working):
+            _collect_lost_results(working, journal, history)
+            yield RunRecord(folder, working, journal, history)
 
 
 def _check_owner(folder: RunFolder) -> None:
@@ -115,9 +115,9 @@ def _check_owner(folder: RunFolder) -> None:
 
 
 def stop_leftovers(folder: RunFolder) -> None:
-    """Stop what a dead client left running; raises as :func:`taken_up`."""
+    """Stop what a dead client left running; raises as :func:`reopen_run`."""
     _check_owner(folder)
-    with damage_explained(folder), contextlib.closing(History(folder.journal)) as history:
+    with explained_damage(folder), contextlib.closing(History(folder.journal)) as history:
         _stop_orphans(folder.run, Path(str(history.meta("working"))), history)
         if history.sessions()[-1].status in ("running", "detached"):
             from gridcwl import plugins
@@ -139,7 +139,7 @@ def process_started(pid: int) -> float | None:
 
 
 def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
-    """What a run was made from: another one means that something was edited."""
+    """Digest of a run's documents and inputs: it changes if one of them is edited."""
     digest = hashlib.sha256(
         json.dumps(sorted((name, hashlib.sha256(text).hexdigest()) for name, text in documents.items())).encode()
     )
@@ -151,8 +151,8 @@ def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
     return digest.hexdigest()
 
 
-def finish(kept: Kept, outputs: Any, published: Any, *, leave: bool) -> None:
-    """The run succeeded and its outputs are published: its working copies go, the journal and what tools said stay."""
+def finish(kept: RunRecord, outputs: Any, published: Any, *, leave: bool) -> None:
+    """Record that a run succeeded and its outputs are published: working copies are removed, journal and logs stay."""
     kept.journal.moved(moved(outputs, published))
     kept.journal.describe({"outputs": published})
     if not leave:
@@ -194,8 +194,8 @@ def _session(run: RunId, journal: Journal, working: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _gone_if_empty(working: Path) -> Iterator[None]:
-    """A working folder that nothing was put into is not worth keeping."""
+def _removed_if_empty(working: Path) -> Iterator[None]:
+    """Remove the working folder afterwards if it is empty."""
     try:
         yield
     finally:
@@ -219,14 +219,14 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
         log.warning("stopped %d process(es) or container(s) of the killed client", stopped)
 
 
-def _find_results(working: Path, journal: Journal, history: History) -> None:
-    """Take what the worker left of jobs that ended while nobody listened; clear away those that did not end."""
+def _collect_lost_results(working: Path, journal: Journal, history: History) -> None:
+    """Record results that workers left while no client was listening; remove the folders of jobs that did not end."""
     for row, job, folder in _lost_folders(working, history):
         if (result := _success(folder, job)) is not None:
             journal.result(row, int(folder.name.rpartition("-")[2]), result, folder.name)
         else:
             _forget_uploads(folder)
-            remove_tree(folder)  # it is begun anew, in a folder of its own
+            remove_tree(folder)  # the job runs again, in a folder of its own
 
 
 def _lost_folders(working: Path, history: History) -> Iterator[tuple[int, str, Path]]:
@@ -265,7 +265,7 @@ def _success(folder: Path, job: str) -> JobResult | None:
     return result if result.outcome is Outcome.SUCCESS and result.id == job else None
 
 
-def _made(folder: RunFolder, working: Path, journal: Journal, history: History) -> Path:
+def _ensure_working_folder(folder: RunFolder, working: Path, journal: Journal, history: History) -> Path:
     """The working folder, made again if it was removed meanwhile."""
     if is_working_folder(working, folder.run):
         return working
@@ -278,7 +278,7 @@ def _made(folder: RunFolder, working: Path, journal: Journal, history: History) 
 
 
 def _local_files(value: Any) -> Iterator[str]:
-    from gridcwl.runs.sums import local_path
+    from gridcwl.runs.checksums import local_path
 
     found = (local_path(str(entry.get("location", ""))) for entry in entries(value, "File"))
     return (path for path in found if path)
