@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,9 @@ def test_a_status_of_a_resumed_run_counts_each_job_once(failed):
     assert [(step["step"], step["done"], step["failed"]) for step in about["steps"]] == [("say", 3, 0), ("join", 1, 0)]
     assert about["failures"] == []
     assert (about["steps"][0]["reused"], about["steps"][0]["attempts"]) == (2, 4)
+    table = failed.gridcwl("status", "last").stdout
+    assert re.search(r"^step +done +of these reused +failed +total +attempts$", table, re.MULTILINE)
+    assert re.search(r"^say +3 +2 +0 +3 +4$", table, re.MULTILINE)
     said = failed.gridcwl("logs", "last").stdout
     assert said.startswith("==> say[0], attempt 1: success")
     assert "permanent-failure, exit code 3 (superseded" in said

@@ -25,6 +25,8 @@ _FAILURES = 20
 _GROUPS = 10
 _OF_A_GROUP = 3
 _RUNNING = 20
+_TITLES = {"reused": "of these reused", "not_started": "not started"}
+"""Columns of the table of steps that are not called as in JSON."""
 
 
 def status(given: argparse.Namespace) -> int:
@@ -129,14 +131,16 @@ def _print_steps(about: dict[str, Any]) -> None:
     if not about["steps"]:
         return
     print()
-    columns = ("step", "waiting", "running", "done", "reused", "failed", "stopped", "skipped", "not started", "total",
-               "attempts")  # fmt: skip
+    numbers = ("waiting", "running", "done", "reused", "failed", "stopped", "skipped", "not_started")
+    columns = ("step", *(_TITLES.get(name, name) for name in numbers), "total", "attempts")
     rows = [
-        [step[name.replace(" ", "_")] for name in columns[:-2]]
-        + ["not run" if step["blocked"] else "?" if step["total"] is None else step["total"], step["attempts"]]
-        for step in about["steps"]
+        [step["step"], *(step[name] for name in numbers), _total(step), step["attempts"]] for step in about["steps"]
     ]
-    show(columns, rows, right=columns[1:], optional=("waiting", "running", "reused", *columns[6:9]))
+    show(columns, rows, right=columns[1:], optional=(*columns[1:3], columns[4], *columns[6:9]))
+
+
+def _total(step: dict[str, Any]) -> str:
+    return "not run" if step["blocked"] else "?" if step["total"] is None else str(step["total"])
 
 
 def _print_running(about: dict[str, Any]) -> None:
