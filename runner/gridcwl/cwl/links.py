@@ -20,6 +20,7 @@ from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.patches.enum_symbols import noted_symbols
 from gridcwl.cwl.resources import mistakes
+from gridcwl.cwl.same_names import same_names, same_processes, shared_names
 from gridcwl.cwl.schema_errors import Finding, described
 from gridcwl.cwl.sources import place, shown_path
 from gridcwl.errors import DocumentError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _KEPT_VARIABLES = {"HOME": "output directory", "TMPDIR": "folder for temporary files"}
 """https://www.commonwl.org/v1.2/CommandLineTool.html#Runtime_environment"""
 _LACKS = "gridcwl_lacks"
+_GRAPHS = "gridcwl_graphs"
 _MISSING_INPUT = re.compile(r"Step is missing required parameter|does not correspond to")
 _PARTS = {
     "array": ("items", "Write 'type: string[]', or 'type: {type: array, items: string}'."),
@@ -45,6 +47,7 @@ def note_lacks(context: LoadingContext) -> list[Lack]:
     """Where the features are noted that a document loaded in this context does not declare."""
     lacks: list[Lack] = []
     setattr(context, _LACKS, lacks)  # one for all copies that cwltool makes of the context
+    setattr(context, _GRAPHS, set())
     return lacks
 
 
@@ -56,15 +59,25 @@ def check(document: Any, loading: LoadingContext) -> None:
     """
     _list_secondary_files(document)
     _warn_of_environment(document)
-    found = [*_twice(document, "inputs", "input"), *_twice(document, "outputs", "output"), *mistakes(document)]
-    found += _bare_types(document)
+    found = [*_same_processes(document, loading), *same_names(document), *mistakes(document), *_bare_types(document)]
     if document.get("class") == "Workflow":
-        found += _twice(document, "steps", "step")
         for step in document.get("steps") or ():
             found += [*_scatter(step), *mistakes(step)]
         if not found:
             _declare(document, loading)
     _refuse(found, document)
+    for warning in shared_names(document):
+        logging.getLogger("cwltool").warning("%s", warning)  # its warnings are repeated
+
+
+def _same_processes(document: Any, loading: LoadingContext) -> Iterator[Finding]:
+    """Of the ``$graph`` that holds the process, once for each file."""
+    file = str(document.get("id", "")).partition("#")[0]
+    met: set[str] | None = getattr(loading, _GRAPHS, None)
+    if loading.loader is None or met is None or file in met or file not in loading.loader.idx:
+        return
+    met.add(file)
+    yield from same_processes(loading.loader.idx[file])
 
 
 def _list_secondary_files(part: Any) -> None:
@@ -129,23 +142,6 @@ def _refuse(found: Sequence[Finding], document: Any, cause: Exception | None = N
         name = shown_path(str(document.get("id", "")))
         what = "" if name.startswith("_:") or not name else f" {name}"
         raise DocumentError(f"The document{what} is not valid: {message}", remedy=remedy) from cause
-
-
-def _twice(document: Any, section: str, what: str) -> Iterator[Finding]:
-    met: dict[str, Any] = {}
-    for part in document.get(section) or ():
-        name = part.get("id") if isinstance(part, dict) else None
-        if name is None:
-            continue
-        if name in met:
-            first = place(met[name], "id").rsplit(":", 3)
-            line = f", the first time in line {first[1]}" if len(first) == 4 else ""
-            yield Finding(
-                place(part, "id"),
-                f"there are two {what}s with the name '{shortname(name)}'{line}",
-                "Rename one of them.",
-            )
-        met[name] = part
 
 
 def _bare_types(document: Any) -> Iterator[Finding]:

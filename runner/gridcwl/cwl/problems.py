@@ -41,6 +41,8 @@ _OF_OVERRIDES = re.compile(
     r"(?:^test:|checking field 'requirements')[\s\S]*Field 'class' contains undefined"
 )
 """Warnings of schema-salad's about overrides: loading.py and run_requirements.py look at them themselves."""
+_OF_NAMES = re.compile(r" object (?:id|name) \S.* previously defined$")
+"""Its warnings of names that occur twice, by the place of the first only: same_names.py finds both."""
 _HINT = re.compile(r"(\S+:\d+:\d+:)[\s\S]*Field 'class' contains undefined reference to\s+(?:Warning:\s+)?'([^']+)'")
 
 
@@ -203,7 +205,7 @@ class _Readable(logging.Filter):
         if record.exc_info:
             return False  # the same error is raised, and reported then
         text = record.getMessage()
-        if _OF_OVERRIDES.search(text):
+        if _OF_OVERRIDES.search(text) or _OF_NAMES.search(text):
             return False
         if schema := _SCHEMA.match(text):
             if schema[1] in self._told:
