@@ -114,6 +114,89 @@ def test_a_plan_names_outputs_that_would_meet_files_of_others(desk: Desk) -> Non
     assert gridcwl("plan", "--outdir", "out", "--overwrite", *words).code == 0
 
 
+def scattered(name: str) -> dict[str, object]:
+    """A workflow whose final outputs are those of a scatter, with this name of its files."""
+    return {
+        "cwlVersion": "v1.2",
+        "class": "Workflow",
+        "requirements": {"ScatterFeatureRequirement": {}, "InlineJavascriptRequirement": {}},
+        "inputs": {"texts": "File[]"},
+        "outputs": {"numbers": {"type": "File[]", "outputSource": "count/number"}},
+        "steps": {
+            "count": {
+                "scatter": "text",
+                "in": {"text": "texts"},
+                "out": ["number"],
+                "run": {**COUNT, "stdout": name},
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("$(inputs.text.nameroot).count", ["one.count", "two.count"]),
+        ("${return inputs.text.nameroot + '.count'}", ["one.count", "two.count"]),
+        ("number.count", ["number.count", "number_2.count"]),
+    ],
+)
+def test_a_plan_names_the_outputs_of_all_shards_and_the_files_that_they_would_meet(
+    desk: Desk, words: list[str], name: str, listed: list[str]
+) -> None:
+    words[0] = str(desk.write("scattered.cwl", scattered(name)))
+    said = gridcwl("plan", "--outdir", "out", *words)
+    assert said.stdout.endswith(f"{desk.folder}/out\n             {', '.join(listed)}\n")
+    (desk.folder / "out").mkdir()
+    (desk.folder / "out" / listed[-1]).write_text("mine")
+    said = gridcwl("plan", "--outdir", "out", *words)
+    assert said.code == 1
+    assert f"out/{listed[-1]}" in said.stdout.partition("\nconflict     ")[2]
+    assert gridcwl("--quiet", "--outdir", "other", *words).code == 0
+    assert sorted(path.name for path in (desk.folder / "other").iterdir()) == listed
+
+
+def test_a_plan_of_workflows_in_workflows_names_what_the_run_publishes(desk: Desk, words: list[str]) -> None:
+    inner = scattered("number.count")
+    final = {
+        "n": {"type": "Any", "outputSource": "inner/numbers"},
+        "again": {"type": "Any", "outputSource": "inner/numbers"},
+        "single": {"type": "Any", "outputSource": "one/number"},
+        "never": {"type": "Any", "outputSource": "conditional/number"},
+    }
+    one = {**COUNT, "stdout": "number.count"}
+    outer = {
+        "cwlVersion": "v1.2",
+        "class": "Workflow",
+        "requirements": {
+            feature: {} for feature in ("ScatterFeatureRequirement", "SubworkflowFeatureRequirement",
+                                        "StepInputExpressionRequirement", "InlineJavascriptRequirement")
+        },
+        "inputs": {"texts": "File[]"},
+        "outputs": final,
+        "steps": {
+            "inner": {
+                "scatter": "texts",
+                "in": {"texts": {"source": "texts", "valueFrom": "$([self])"}},
+                "out": ["numbers"],
+                "run": inner,
+            },
+            "one": {"in": {"text": {"source": "texts", "valueFrom": "$(self[1])"}}, "out": ["number"], "run": one},
+            "conditional": {
+                "when": "$(false)",
+                "in": {"text": {"source": "texts", "valueFrom": "$(self[1])"}},
+                "out": ["number"],
+                "run": {**COUNT, "stdout": "skipped.count"},
+            },
+        },
+    }  # fmt: skip
+    words[0] = str(desk.write("outer.cwl", outer))
+    listed = ["number.count", "number_2.count", "number_3.count"]
+    assert gridcwl("plan", "--outdir", "out", *words).stdout.endswith(f"out\n             {', '.join(listed)}\n")
+    assert gridcwl("--quiet", "--outdir", "out", *words).code == 0
+    assert sorted(path.name for path in (desk.folder / "out").iterdir()) == listed
+
+
 def test_a_plan_says_whether_images_are_here(desk: Desk, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     states = {"here:1": Presence("present", 77_800_000), "far:2": Presence("to be pulled", 1_250_000_000)}
     monkeypatch.setattr(presence, "presences", lambda _engine, images: {image.id: states[image.id] for image in images})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LONGEST_COMMAND = 300
 _MOST_REASONS = 5
 _MOST_NAMES = 8
-_MADE_UP = re.compile(r"[0-9a-f]{40}")
+_MADE_UP = re.compile(r"[0-9a-f]{40}(_[0-9]+)?")
 """The name of a stream to which the document gives none."""
 _MOST_LOOKED_UP = 200
 """Jobs of one step whose inputs are read to see whether their results are known."""
@@ -36,6 +36,7 @@ def plan(options: Options, evaluation: Any) -> int:
     """
     from gridcwl.backends.local.machine import this_machine
     from gridcwl.runs.opening import opened, rucio
+    from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
     from gridcwl.runs.reuse import ReuseForecaster
     from gridcwl.runs.run import new_run_id
@@ -63,9 +64,10 @@ def plan(options: Options, evaluation: Any) -> int:
         image = step.sample.image
         unavailable = image is not None and image.id in images and images[image.id].state == "unavailable"
         possible = possible and not problem and not unavailable
-    for line in _outputs(options, session, inputs):
+    names = names_of_jobs(session, inputs, {step.name: step.outputs for step in steps if step.jobs})
+    for line in _outputs(options, names):
         print(line)
-    conflict = _conflict(options, session, inputs)
+    conflict = _conflict(options, session, inputs, names)
     if conflict:
         print(f"conflict     {conflict}")
     return 0 if possible and not conflict else 1
@@ -160,21 +162,18 @@ def _images(options: Options, steps: Sequence[PlannedStep]) -> Mapping[str, Pres
     return presences(options.engine, wanted) if wanted else {}
 
 
-def _outputs(options: Options, session: CwlSession, inputs: Any) -> Iterator[str]:
-    from gridcwl.cwl.known_outputs import known_outputs
-
+def _outputs(options: Options, known: Sequence[str]) -> Iterator[str]:
     if options.store.store == "rucio":
         yield f"outputs      Rucio, {options.store.settings.scope or 'the scope of the account'}"
     if options.store.store != "rucio" or options.store.settings.download:
         yield f"outputs      {options.outdir.absolute()}"
-        known = known_outputs(session.graph, inputs, session.context)
         names = [name for name in known if not _MADE_UP.fullmatch(name)]
         if names:
             rest = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
             yield f"             {', '.join(names[:_MOST_NAMES])}{rest}"
 
 
-def _conflict(options: Options, session: CwlSession, inputs: Any) -> str:
+def _conflict(options: Options, session: CwlSession, inputs: Any, names: Sequence[str]) -> str:
     """Why outputs could not go where they are to go."""
     from gridcwl.runs.outdir import check_outdir
     from gridcwl.runs.outputs import check
@@ -182,7 +181,7 @@ def _conflict(options: Options, session: CwlSession, inputs: Any) -> str:
     try:
         check_outdir(options.outdir)
         if options.outputs != "leave" and options.store.store == "local":
-            check(options.outdir, session, inputs, options.state_dir, overwrite=options.overwrite)
+            check(options.outdir, session, inputs, options.state_dir, names, overwrite=options.overwrite)
     except GridCWLError as error:
         return f"{error.message}. {error.remedy}".strip()
     return ""

@@ -397,9 +397,12 @@ def _output_bindings(ports: list[CwlObject]) -> Iterator[CwlObject]:
 
 def evaluated_globs(tool: Any, inputs: CwlObject, context: JobContext, name: str) -> Callable[[Any], list[str]]:
     """What gives the patterns of an output of a tool that is the whole document; raises as :func:`resolve`."""
-    run = RunId("")
-    builder = resolve(tool, inputs, context, job_id=JobId(""), run=run, name=name, toplevel=True).builder
-    return lambda port: list(_globs([port["outputBinding"]], builder))
+    return globs_of(resolve(tool, inputs, context, job_id=JobId(""), run=RunId(""), name=name, toplevel=True))
+
+
+def globs_of(resolved: ResolvedJob) -> Callable[[Any], list[str]]:
+    """What gives the patterns of an output of the job."""
+    return lambda port: list(_globs([port["outputBinding"]], resolved.builder))
 
 
 def _globs(bindings: Any, builder: Builder) -> Iterator[str]:

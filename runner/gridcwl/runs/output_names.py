@@ -34,6 +34,21 @@ def numbered(names: Sequence[str], number: int) -> list[str]:
     return [_inserted(name, stem, number, cut) for name in names]
 
 
+def all_different(names: Sequence[str]) -> list[str]:
+    """The names that files get which are published in this order: none twice. Those of directories end with ``/``."""
+    taken: set[str] = set()
+    copies: dict[str, int] = {}
+    found = []
+    for wanted in names:
+        plain = name = wanted.rstrip("/")
+        while name in taken:
+            copies[plain] = number = copies.get(plain, 1) + 1
+            (name,) = numbered([plain], number)
+        taken.add(name)
+        found.append(name + wanted[len(plain) :])
+    return found
+
+
 def _inserted(name: str, stem: str, number: int, cut: int) -> str:
     kept = os.fsencode(stem)
     cut = min(max(cut, _too_long(name, number)), len(kept) - 1)

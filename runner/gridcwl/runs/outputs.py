@@ -7,17 +7,18 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial as bound
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from gridcwl.cwl.known_outputs import known_outputs
+from gridcwl.cwl.known_outputs import JobOutputs, known_outputs, outputs_of_jobs
 from gridcwl.errors import GridCWLError, RunCancelled, StoreError
 from gridcwl.model import RunId
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.outdir import OutputFolder
+from gridcwl.runs.output_names import all_different
 from gridcwl.runs.publish import RUN_AGAIN, CwlObject, has_files, local_paths, publish
 from gridcwl.stores.local import path_of, uri
 
@@ -42,11 +43,28 @@ def begin(folder: OutputFolder, session: CwlSession, inputs: Any) -> None:
     folder.begin(_known(folder, session, inputs))
 
 
-def check(outdir: Path, session: CwlSession, inputs: Any, state_dir: Path, *, overwrite: bool) -> None:
+def names_of_jobs(session: CwlSession, inputs: Any, jobs: Mapping[str, Sequence[JobOutputs]]) -> list[str]:
+    """The names that final outputs of jobs get, with a number where several want the same.
+
+    Args:
+        session: of the run.
+        inputs: of the run.
+        jobs: those that are known, by the path of their step, in the order of the shards.
+    """
+    outputs = outputs_of_jobs(session.graph, inputs, jobs)
+    # As they are published: directories first, then files with secondary files.
+    outputs.sort(key=lambda output: (not output.name.endswith("/"), not output.grouped))
+    return all_different([output.name for output in outputs])
+
+
+def check(
+    outdir: Path, session: CwlSession, inputs: Any, state_dir: Path, names: Iterable[str], *, overwrite: bool
+) -> None:
     """Find conflicts as :func:`begin`, for a run that is only planned. Raises as that."""
     folder = OutputFolder(outdir, RunId(""), session.document.uri, state_dir, overwrite)
+    folder.inputs = local_paths(inputs)
     try:
-        folder.check(_known(folder, session, inputs))
+        folder.check(names)
     finally:
         folder.close()
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.demands import Demand, demand_of, demands
 from gridcwl.cwl.graph import CwlEvaluator
+from gridcwl.cwl.known_outputs import JobOutputs, outputs_of
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.session import CwlSession
-from gridcwl.cwl.tool import evaluate, image_of, resolve
+from gridcwl.cwl.tool import ResolvedJob, evaluate, globs_of, image_of, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Step, Workflow
 from gridcwl.errors import GridCWLError
@@ -33,6 +34,7 @@ class PlannedStep:
         name: its path.
         jobs: those that are ready at once, fully resolved.
         number: how many there will be; None if that depends on what other steps give.
+        outputs: what each of the jobs will produce, as far as that is known.
         sample: stands for the step where no job is known yet: with the resources and hints that are plain values.
         conditional: it may not run at all.
         problem: why its jobs cannot even be described.
@@ -42,6 +44,7 @@ class PlannedStep:
     jobs: tuple[Job, ...]
     number: int | None
     sample: Job
+    outputs: tuple[JobOutputs, ...] = ()
     conditional: bool = False
     problem: str = ""
 
@@ -54,18 +57,21 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
     """
     flow = Dataflow(session.graph, inputs, CwlEvaluator(session.context), on_error="continue")
     ready: dict[str, list[Job]] = {}
+    outputs: dict[str, list[JobOutputs]] = {}
     problems: dict[str, str] = {}
     while invocations := flow.take(256):
         for invocation in invocations:
             step = "/".join(part for part, _ in invocation.path) or invocation.leaf.id
             try:
-                job = _job(session, invocation, run, flow)
+                resolved = _resolved(session, invocation, run, flow)
+                produced = {} if resolved is None else outputs_of(invocation.leaf, globs_of(resolved))
             except GridCWLError as error:
                 problems.setdefault(step, str(error))
                 flow.fail(invocation.id, error)
                 continue
-            if job is not None:
-                ready.setdefault(step, []).append(job)
+            if resolved is not None:
+                ready.setdefault(step, []).append(_with_sizes(resolved.job))
+                outputs.setdefault(step, []).append(produced)
         if sum(map(len, ready.values())) >= _MOST:
             break
     totals = {step.name: step.total for step in flow.progress() if not step.is_workflow}
@@ -75,6 +81,7 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
             tuple(ready.get(tool.name, ())),
             totals.get(tool.name) or len(ready.get(tool.name, ())) or (1 if tool.single else None),
             sample=(ready.get(tool.name) or [_sample_with_image(session, tool, run)])[0],
+            outputs=tuple(outputs.get(tool.name, ())),
             conditional=tool.conditional,
             problem=problems.get(tool.name, ""),
         )
@@ -120,7 +127,7 @@ def step_names(process: Workflow | Leaf) -> list[str]:
     return [tool.name for tool in _tools(process)]
 
 
-def _job(session: CwlSession, invocation: Invocation, run: RunId, flow: Dataflow) -> Job | None:
+def _resolved(session: CwlSession, invocation: Invocation, run: RunId, flow: Dataflow) -> ResolvedJob | None:
     """The invocation's job; None for an expression, which is evaluated at once."""
     tool: Any = invocation.leaf.handle
     inputs = dict(invocation.inputs)
@@ -129,7 +136,10 @@ def _job(session: CwlSession, invocation: Invocation, run: RunId, flow: Dataflow
         flow.succeed(invocation.id, evaluate(tool, inputs, session.context, name=invocation.name, toplevel=toplevel))
         return None
     job_id = JobId(f"{run}-1-{invocation.id}")
-    job = resolve(tool, inputs, session.context, job_id=job_id, run=run, name=invocation.name, toplevel=toplevel).job
+    return resolve(tool, inputs, session.context, job_id=job_id, run=run, name=invocation.name, toplevel=toplevel)
+
+
+def _with_sizes(job: Job) -> Job:
     return replace(job, staged=tuple(replace(entry, size=_size(entry)) for entry in job.staged))
 
 
