@@ -18,8 +18,8 @@ from gridcwl.errors import GridCWLError, LimitExceeded, UnsafePath
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId, StagedFile, limits
 from gridcwl.model.codec import to_json
 from gridcwl.runs.cache import Cache
-from gridcwl.runs.rucio_cache import RucioCache
 from gridcwl.stores.rucio import asking
+from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.names import Did
 from gridcwl.stores.rucio.trees import Said, read
 

@@ -14,21 +14,17 @@ from gridcwl.cli.tables import show
 from gridcwl.runs.history import History
 
 if TYPE_CHECKING:
-    from gridcwl.runs.data import DataReport, LocalFile
+    from gridcwl.runs.data import LocalFile
+    from gridcwl.stores.reports import RunReport
 
 
 def data(given: argparse.Namespace) -> int:
     """Show it."""
-    from gridcwl.runs.data import local_files, report
+    from gridcwl.runs.data import local_files, stored
 
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
-        files, about = local_files(history), None
-        if history.meta("rucio"):
-            from gridcwl.stores.rucio.client import RucioClient
-
-            with closing(RucioClient()) as client:
-                about = asyncio.run(report(history, folder.run, client))
+        files, about = local_files(history), asyncio.run(stored(history))
     if given.json:
         plain = about.plain() if about is not None else {}
         print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))
@@ -48,18 +44,17 @@ def _show_local(files: Sequence[LocalFile]) -> None:
 
 
 def let_go(folder: Any) -> None:
-    """Let go of what lies between a run's steps, and say so."""
+    """Let the store delete the intermediate files of a run, and report how many datasets these are."""
     import sys
 
-    from gridcwl.runs.data import let_go as let_go_of
-    from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.runs.data import release
 
-    with closing(History(folder.journal)) as history, closing(RucioClient()) as client:
-        count = asyncio.run(let_go_of(history, folder.run, client))
+    with closing(History(folder.journal)) as history:
+        count = asyncio.run(release(history, folder.run))
     print(f"{folder.run}: {count} intermediate dataset(s) may be deleted by Rucio; outputs are kept", file=sys.stderr)
 
 
-def _show(about: DataReport, *, files: bool) -> None:
+def _show(about: RunReport, *, files: bool) -> None:
     print(f"container  {about.container}")
     for rule in about.rules:
         print(f"rule       {_rule(rule)}")
@@ -67,7 +62,7 @@ def _show(about: DataReport, *, files: bool) -> None:
         ("dataset", "kind", "files", "size", "replicas", "rules"),
         [
             (
-                str(one.did),
+                one.name,
                 "output" if one.output else "between",
                 str(len(one.files)),
                 amount(one.size),
@@ -79,7 +74,7 @@ def _show(about: DataReport, *, files: bool) -> None:
         right=("files", "size"),
     )
     for one in about.datasets if files else ():
-        print(f"\n{one.did}")
+        print(f"\n{one.name}")
         for file in one.files:
             print(f"  {file['scope']}:{file['name']}  {file['bytes']}  {file['adler32']}")
 

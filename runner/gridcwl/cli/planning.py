@@ -40,15 +40,15 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     import asyncio
 
     from gridcwl.backends.dirac.opening import wishes_of
-    from gridcwl.runs.opening import opened, rucio
+    from gridcwl.runs.opening import opened, run_store
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 
     session = opened(options, evaluation)
-    with rucio(options, session) as place:
+    with run_store(options, session) as store:
         steps = planned(session, session.inputs(), new_run_id())
-        if place is not None:
-            steps = asyncio.run(located(steps, place))
+        if store is not None:
+            steps = asyncio.run(located(steps, store))
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = wishes_of(options.grid.settings)
     homeless = False

@@ -8,39 +8,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any
 from urllib.parse import quote, unquote
 
 from gridcwl.model.objects import entries
+from gridcwl.stores.base import RemoteFiles
 
 CwlObject = dict[str, Any]
 
 _LIMIT = 64 * 1024
 """Bytes that ``loadContents`` reads; one more shows that there are more."""
-
-
-class RemoteFiles(Protocol):
-    """Whoever knows files by their URLs. Called while a document is evaluated, so nothing here is awaited."""
-
-    def understands(self, location: str) -> bool:
-        """Whether a location is one of its own."""
-
-    def find(self, locations: Sequence[str]) -> Mapping[str, CwlObject]:
-        """What locations of an input object mean, each: a File, or a ``Collection`` of ``files`` and ``collections``.
-
-        Raises:
-            InputError: one of them is not there.
-        """
-
-    def present(self, urls: Sequence[str]) -> Mapping[str, CwlObject]:
-        """Those of the files that are there, as File objects."""
-
-    def first_bytes(self, url: str, count: int) -> bytes:
-        """The beginning of a file.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
 
 
 class Remote:

@@ -20,7 +20,7 @@ from gridcwl.cwl.loading import Loading
 from gridcwl.cwl.no_javascript import processes, refuse_javascript
 from gridcwl.cwl.option_values import absolute
 from gridcwl.cwl.problems import route_logging
-from gridcwl.cwl.remote import Remote, RemoteFiles
+from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.run_requirements import check_age, check_overrides, check_run_requirements
 from gridcwl.cwl.selection import Selection
 from gridcwl.cwl.software import check_software
@@ -28,6 +28,7 @@ from gridcwl.errors import DocumentError, GridCWLError
 
 if TYPE_CHECKING:
     from gridcwl.engine.graph import Leaf, Workflow
+    from gridcwl.stores.base import RemoteFiles
 
 log = logging.getLogger("gridcwl.cwl")
 

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gridcwl.config import private_folder
@@ -27,6 +27,7 @@ from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.model.job import folder_name
 from gridcwl.runs.checksums import local_path, sha1_of
 from gridcwl.runs.journal import connect
+from gridcwl.stores.base import Cached
 from gridcwl.stores.local import uri
 from gridcwl.worker.removing import remove_tree
 
@@ -40,15 +41,6 @@ _HERE = "cache:"
 """How the location of a kept file begins."""
 _INPUT = "input:"
 """How the location of an input that was passed through begins; then comes the place where the tool sees it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cached:
-    """A result of another run, its files in place for this one."""
-
-    run: str
-    name: str
-    result: JobResult
 
 
 class Cache:

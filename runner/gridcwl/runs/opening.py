@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gridcwl.cwl.context import EvaluationOptions
     from gridcwl.cwl.selection import Selection
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.runs.carriage import RucioPlace
+    from gridcwl.stores.base import RunStore
 
 
-def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RucioPlace | None:
-    """Rucio, if it is what was chosen. Nothing is asked yet.
+def open_run_store(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RunStore | None:
+    """The chosen store; None for files of this machine, which need none. Nothing is queried yet.
 
     Args:
         options: the user's.
@@ -35,20 +35,8 @@ def open_place(options: StoreOptions, known: Mapping[str, Any] | None = None) ->
         raise ConfigError(
             f"The store {options.store} cannot carry files between the jobs of a run", remedy="Choose --store local."
         )
-    if options.store != "rucio":
-        return None
-    plugins.require(plugin)
-    from gridcwl.runs.carriage import RucioPlace
-    from gridcwl.stores.rucio.asking import Asking
-    from gridcwl.stores.rucio.client import RucioClient
-    from gridcwl.stores.rucio.names import check_template, chosen_dataset
-
-    settings = options.settings
-    check_template(settings.name)
-    if settings.output_dataset:
-        chosen_dataset(settings.output_dataset)
-    client = RucioClient()
-    return RucioPlace(client, settings, Asking(client, settings.scope, known))
+    store: RunStore | None = plugins.call(plugin, "open_run_store", options.settings, known)
+    return store
 
 
 def backend_of(options: Options) -> BackendChoice:
@@ -141,12 +129,12 @@ def opened(
 
 
 @contextmanager
-def rucio(options: Options, session: CwlSession, known: Any = None) -> Iterator[RucioPlace | None]:
-    """Rucio, if files live there: then the session's may be there, too. ``known`` is what an earlier session found."""
-    place = open_place(options.store, known)
-    if place is None:
+def run_store(options: Options, session: CwlSession, known: Any = None) -> Iterator[RunStore | None]:
+    """The store, if it is not this machine: the session's files may be there. ``known`` is what was found before."""
+    store = open_run_store(options.store, known)
+    if store is None:
         yield None
         return
-    with closing(place):
-        session.reach(place.asking)
-        yield place
+    with closing(store):
+        session.reach(store.files)
+        yield store

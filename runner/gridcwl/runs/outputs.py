@@ -24,9 +24,9 @@ from gridcwl.stores.local import path_of, uri
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.runs.carriage import Carriage
     from gridcwl.runs.run import Outcomes
     from gridcwl.runs.run_record import RunRecord
+    from gridcwl.runs.storing import StoredRun
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -85,11 +85,11 @@ async def published(
     inputs: Any,
     folder: OutputFolder,
     kept: RunRecord,
-    carriage: Carriage | None,
+    stored: StoredRun | None,
     session: CwlSession,
     way: Way,
 ) -> Any:
-    """The output object of a run that succeeded, its files kept in Rucio or in the output directory, or both.
+    """The output object of a run that succeeded, its files kept in the store or in the output directory, or both.
 
     Raises:
         StoreError: they cannot be published; nothing has changed then.
@@ -100,14 +100,14 @@ async def published(
     def put(value: Any) -> Any:
         return publish(value, folder.path, kept.working, kept.run, inputs, folder=folder, copy=way == "copy")
 
-    if carriage is None or session.context.remote is None:
+    if stored is None or session.context.remote is None:
         return await in_thread(folder, put, outputs)
-    from gridcwl.runs.carriage import merged
+    from gridcwl.runs.storing import merged
 
-    elsewhere = await carriage.keep(outputs, session.context.remote, final=True)
-    if not carriage.wire.settings.download:
+    elsewhere = await stored.publish(outputs, session.context.remote, final=True)
+    if not stored.store.download:
         return await in_thread(folder, put, elsewhere)
-    here = await carriage.brought(elsewhere, kept.working / "downloaded")
+    here = await stored.fetched(elsewhere, kept.working / "downloaded")
     return merged(elsewhere, await in_thread(folder, put, here))
 
 
@@ -146,7 +146,7 @@ async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
     kept: RunRecord,
-    carriage: Carriage | None,
+    stored: StoredRun | None,
     session: CwlSession,
     *,
     public: bool,
@@ -157,17 +157,17 @@ async def partial(
         outcomes: of the run.
         folder: where outputs would have gone.
         kept: the run.
-        carriage: to Rucio.
+        stored: its files in a store; None if they are all on this machine.
         session: the document.
         public: put everything into a folder of its own in the output directory.
     """
     outputs: Any = dict(outcomes.outputs)
-    if carriage is not None and session.context.remote is not None:
-        outputs = await carriage.keep(outputs, session.context.remote, final=False)
+    if stored is not None and session.context.remote is not None:
+        outputs = await stored.publish(outputs, session.context.remote, final=False)
     whole = {"outputs": outputs, "failed": list(_left(outcomes.left))}
     try:
-        if public and carriage is not None:
-            whole = await carriage.brought(whole, kept.working / "downloaded")
+        if public and stored is not None:
+            whole = await stored.fetched(whole, kept.working / "downloaded")
         whole = await in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
     except GridCWLError as error:
         log.warning("The outputs of finished steps could not be collected: %s", error)
@@ -235,7 +235,7 @@ def copy_published(outputs: Any, folder: OutputFolder, working: Path, inputs: An
     made = publish(here, folder.path, working, folder.run, inputs, folder=folder, copy=True, recorded=True)
     if not any(_is_remote(entry) for entry in entries(outputs)):
         return made
-    from gridcwl.runs.carriage import merged
+    from gridcwl.runs.storing import merged
 
     return merged(outputs, made)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cwl.demands import Demand, demand_of, demands
@@ -16,11 +17,11 @@ from gridcwl.cwl.tool import ResolvedJob, evaluate, globs_of, image_of, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Step, Workflow
 from gridcwl.errors import GridCWLError
-from gridcwl.model import Job, JobId, Resources, RunId, StagedFile, Storage
+from gridcwl.model import Job, JobId, Resources, RunId
 from gridcwl.runs.checksums import local_path
 
 if TYPE_CHECKING:
-    from gridcwl.runs.carriage import RucioPlace
+    from gridcwl.stores.base import RunStore
 
 _MOST = 2000
 """Jobs that are resolved; of the others only the number is told."""
@@ -89,31 +90,15 @@ def planned(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
     ]
 
 
-async def located(steps: Sequence[PlannedStep], place: RucioPlace) -> list[PlannedStep]:
+async def located(steps: Sequence[PlannedStep], store: RunStore) -> list[PlannedStep]:
     """The steps with jobs that know where their inputs are: the replicas, and which sites are near them.
 
     Raises:
-        RucioProblem: Rucio does not answer.
-        ConfigError: none of its storage elements can be used.
+        StoreError: the store does not answer.
+        ConfigError: it cannot be used as it is configured.
     """
-    from gridcwl.stores.rucio.elements import find_elements
-
-    elements = await find_elements(place.client, place.settings)
-    storage = Storage("", "", elements.usable)
-
-    def whereabouts(job: Job) -> Job:
-        return replace(job, storage=storage, staged=tuple(_with_replicas(entry, place) for entry in job.staged))
-
-    return [replace(step, jobs=tuple(map(whereabouts, step.jobs)), sample=whereabouts(step.sample)) for step in steps]
-
-
-def _with_replicas(entry: StagedFile, place: RucioPlace) -> StagedFile:
-    from gridcwl.stores.rucio.names import did_of
-
-    if not entry.sources or not entry.sources[0].startswith("rucio://"):
-        return entry
-    known = place.asking.replicas.get(did_of(entry.sources[0]))
-    return entry if known is None else replace(entry, sources=known.pfns, size=known.size, location=entry.sources[0])
+    jobs = iter(await store.locate([job for step in steps for job in (*step.jobs, step.sample)]))
+    return [replace(step, jobs=tuple(islice(jobs, len(step.jobs))), sample=next(jobs)) for step in steps]
 
 
 def certain(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[Job]:

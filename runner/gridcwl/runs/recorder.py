@@ -24,8 +24,7 @@ from gridcwl.runs.keys import Description, Masks, describe, unidentified
 from gridcwl.runs.tidy import cross_out
 
 if TYPE_CHECKING:
-    from gridcwl.runs.cache import Cache
-    from gridcwl.runs.rucio_cache import RucioCache
+    from gridcwl.stores.base import ResultCache
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -55,7 +54,7 @@ class Recorder:
     sums: Checksums
     earlier: History | None = None
     """The same journal, where an earlier session may have left results."""
-    cache: Cache | RucioCache | None = None
+    cache: ResultCache | None = None
     """Where results of other runs are."""
     masks: Masks = field(default_factory=dict)
     left: Mapping[JobId, JobState] = field(default_factory=dict)

@@ -26,11 +26,12 @@ from gridcwl.worker.failure import crossed_out
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
     from gridcwl.model import RunId
-    from gridcwl.runs.carriage import Carriage, RucioPlace
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.outdir import OutputFolder
     from gridcwl.runs.recorder import Recorder
     from gridcwl.runs.run import Outcomes, Watcher
+    from gridcwl.runs.storing import StoredRun
+    from gridcwl.stores.base import RunStore
 
 log = logging.getLogger("gridcwl")
 
@@ -77,7 +78,7 @@ class PreparedRun:
     kept: RunRecord
     session: CwlSession
     inputs: Any
-    place: RucioPlace | None
+    store: RunStore | None
     folder: OutputFolder | None = None
     """Where outputs go; None if the run has succeeded before."""
     records: Recorder | None = None
@@ -129,8 +130,8 @@ class PreparedRun:
             with _with_remedies(self.kept):
                 if self._cancelled_by:
                     raise _cancelled(self._cancelled_by)
-                outcomes, carriage = await self._jobs(watcher)
-                return await self._outputs(outcomes, carriage)
+                outcomes, stored = await self._jobs(watcher)
+                return await self._outputs(outcomes, stored)
         except asyncio.CancelledError:
             with _with_remedies(self.kept):
                 raise _cancelled(self._cancelled_by) from None
@@ -145,23 +146,23 @@ class PreparedRun:
             await asyncio.sleep(_CANCEL_EVERY_S)
         self.cancel("another process")
 
-    async def _jobs(self, watcher: Watcher) -> tuple[Outcomes, Carriage | None]:
+    async def _jobs(self, watcher: Watcher) -> tuple[Outcomes, StoredRun | None]:
         from gridcwl.backends.base import BackendContext
         from gridcwl.cwl.demands import refuse_giants
         from gridcwl.plugins import open_backend
-        from gridcwl.runs.carrying import Carried
         from gridcwl.runs.opening import backend_of
         from gridcwl.runs.planning import certain
         from gridcwl.runs.retry import Retries
         from gridcwl.runs.run import Run
+        from gridcwl.runs.staging import StagingBackend
 
         session, options, records = self.session, self.options, self.records
         assert records is not None
-        carriage = await self._carriage(records)
+        stored = await self._stored(records)
         place = BackendContext(records.run, self.kept.working, session.reveal, records.ended)
-        place = replace(place, archives=carriage.archives if carriage is not None else None)
+        place = replace(place, archives=stored.session.archives if stored is not None else None)
         opening = open_backend(backend_of(options), place)
-        async with opening if carriage is None else carriage.around(opening) as backend:
+        async with opening if stored is None else stored.around(opening) as backend:
             session.context.largest = backend.capabilities.largest
             refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
             await backend.check(certain(session, self.inputs, records.run))
@@ -177,9 +178,9 @@ class PreparedRun:
                 detach=options.grid.detach,
             )
             outcomes = await run.execute()
-            if isinstance(backend, Carried):
+            if isinstance(backend, StagingBackend):
                 await backend.catch_up()
-            return outcomes, carriage
+            return outcomes, stored
 
     async def _copied(self) -> Finished:
         from gridcwl.runs.outputs import copy_published, in_thread
@@ -191,19 +192,21 @@ class PreparedRun:
         put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
         return Finished(await in_thread(folder, put, self.earlier), 0)
 
-    async def _carriage(self, records: Recorder) -> Carriage | None:
-        if self.place is None:
+    async def _stored(self, records: Recorder) -> StoredRun | None:
+        if self.store is None:
             return None
-        from gridcwl.runs.carriage import Carriage
         from gridcwl.runs.planning import step_names
+        from gridcwl.runs.storing import StoredRun
 
-        carriage = await Carriage.opened(self.place, self.kept, Path(self.session.program).stem)
-        await carriage.wire.check(step_names(self.session.graph))
-        records.gone, records.taken = carriage.gone, carriage.taken
-        records.cache = carriage.cache or records.cache
-        return carriage
+        stored = await StoredRun.opened(
+            self.options.store.store, self.store, self.kept, Path(self.session.program).stem
+        )
+        await stored.session.check(step_names(self.session.graph))
+        records.gone, records.taken = stored.gone, stored.taken
+        records.cache = stored.session.cache or records.cache
+        return stored
 
-    async def _outputs(self, outcomes: Outcomes, carriage: Carriage | None) -> Finished:
+    async def _outputs(self, outcomes: Outcomes, stored: StoredRun | None) -> Finished:
         from gridcwl.runs.outputs import partial as left
         from gridcwl.runs.outputs import published
         from gridcwl.stores.transaction import discard
@@ -213,12 +216,12 @@ class PreparedRun:
         discard(folder.path, kept.run)  # of a client that was killed
         if outcomes.status == "success":
             produced = dict(outcomes.outputs)
-            outputs = await published(produced, self.inputs, folder, kept, carriage, session, options.outputs)
+            outputs = await published(produced, self.inputs, folder, kept, stored, session, options.outputs)
             leave = options.leave_tmpdir or options.outputs != "move"
             await asyncio.to_thread(finish, kept, outcomes.outputs, outputs, leave=leave)
             kept.journal.end("success")
         else:
-            outputs = await left(outcomes, folder, kept, carriage, session, public=options.publish_partial)
+            outputs = await left(outcomes, folder, kept, stored, session, public=options.publish_partial)
             kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
         return Finished(outputs, _exit_code(outcomes))
 
@@ -234,10 +237,10 @@ def started(request: Request) -> Iterator[PreparedRun]:
 
     options = request.options
     with ExitStack() as closing_:
-        session, place, inputs = _opened(request, closing_)
+        session, store, inputs = _opened(request, closing_)
         kept = closing_.enter_context(create_run(options.state_dir, new_run_id(), _prefix(request)))
         kept.folder.note_origin(options.run_name, request.cwd)
-        yield _recorded_run(request, kept, session, inputs, place, closing_)
+        yield _recorded_run(request, kept, session, inputs, store, closing_)
 
 
 @contextmanager
@@ -261,15 +264,15 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
         kept.folder.note_origin(cwd=request.cwd)
         history = kept.history
         known = history.meta("found") if history is not None else None
-        session, place, inputs = _opened(request, closing_, known)
+        session, store, inputs = _opened(request, closing_, known)
         if (outputs := _earlier_outputs(request, kept, session, inputs)) is not None:
             kept.journal.end("success", final=True)
             if _is_elsewhere(request, kept):
-                yield _copying_run(request, kept, session, inputs, place, outputs, closing_)
+                yield _copying_run(request, kept, session, inputs, store, outputs, closing_)
             else:
-                yield PreparedRun(request, kept, session, inputs, place, finished=Finished(outputs, 0))
+                yield PreparedRun(request, kept, session, inputs, store, finished=Finished(outputs, 0))
             return
-        yield _recorded_run(request, kept, session, inputs, place, closing_)
+        yield _recorded_run(request, kept, session, inputs, store, closing_)
 
 
 def saved_request(folder: RunFolder) -> Request:
@@ -289,43 +292,43 @@ def saved_request(folder: RunFolder) -> Request:
         return Request(options, Path(cwd), history.meta("stdin"))
 
 
-def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RucioPlace | None, Any]:
+def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore | None, Any]:
     """The document, the store and the whole input object, what it names by http(s) on this machine."""
     options = request.options
     _preload(options)
     with _LOADING:
         from gridcwl.cwl.problems import adopt_logging
         from gridcwl.runs.downloads import with_downloads
-        from gridcwl.runs.opening import opened, rucio
+        from gridcwl.runs.opening import opened, run_store
 
         adopt_logging()
         session = opened(options, folder=request.cwd, text=request.text)
-        place = closing_.enter_context(rucio(options, session, known))
+        store = closing_.enter_context(run_store(options, session, known))
 
     def local(value: Any) -> Any:
         return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
 
     session.replace_defaults(local)
-    return session, place, local(session.inputs())
+    return session, store, local(session.inputs())
 
 
 def _recorded_run(
-    request: Request, kept: RunRecord, session: CwlSession, inputs: Any, place: RucioPlace | None, closing_: ExitStack
+    request: Request, kept: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None, closing_: ExitStack
 ) -> PreparedRun:
     """Record what the run is, and see that its outputs have a place."""
     from gridcwl.runs.outdir import check_outdir
     from gridcwl.runs.outputs import begin, output_folder
 
     options = request.options
-    _record(request, kept, session, inputs, place)
+    _record(request, kept, session, inputs, store)
     with _with_remedies(kept):
         check_outdir(request.outdir)
         folder = output_folder(request.outdir, session, kept, overwrite=options.overwrite)
         closing_.callback(folder.close)
-        if options.outputs != "leave" and (place is None or place.settings.download):
+        if options.outputs != "leave" and (store is None or store.download):
             begin(folder, session, inputs)
         records = _records(options, session, inputs, kept, closing_)
-    return PreparedRun(request, kept, session, inputs, place, folder, records)
+    return PreparedRun(request, kept, session, inputs, store, folder, records)
 
 
 def _earlier_outputs(request: Request, kept: RunRecord, session: CwlSession, inputs: Any) -> Any:
@@ -352,7 +355,7 @@ def _copying_run(
     kept: RunRecord,
     session: CwlSession,
     inputs: Any,
-    place: RucioPlace | None,
+    store: RunStore | None,
     outputs: Any,
     closing_: ExitStack,
 ) -> PreparedRun:
@@ -364,7 +367,7 @@ def _copying_run(
     folder = output_folder(request.outdir, session, kept, overwrite=request.options.overwrite)
     folder.replace_own = False
     closing_.callback(folder.close)
-    return PreparedRun(request, kept, session, inputs, place, folder, earlier=outputs)
+    return PreparedRun(request, kept, session, inputs, store, folder, earlier=outputs)
 
 
 def _preload(options: Options) -> None:
@@ -389,7 +392,7 @@ def _prefix(request: Request) -> str:
     return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
 
 
-def _record(request: Request, kept: RunRecord, session: CwlSession, inputs: Any, place: RucioPlace | None) -> None:
+def _record(request: Request, kept: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None) -> None:
     options = replace(request.options, outdir=request.outdir)
     documents = _documents(session)
     for path, text in documents.items():
@@ -402,7 +405,7 @@ def _record(request: Request, kept: RunRecord, session: CwlSession, inputs: Any,
             "stdin": request.text,
             "options": to_plain(options),
             "inputs": _without_passwords(inputs),
-            "found": place.asking.known if place is not None else {},
+            "found": store.files.known if store is not None else {},
             "fingerprint": fingerprint(documents, inputs),
             "signals": request.handles_signals,
         }

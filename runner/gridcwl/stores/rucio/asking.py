@@ -40,7 +40,7 @@ _DEEPEST = 16
 
 
 class Asking:
-    """Implements ``gridcwl.cwl.remote.RemoteFiles`` with Rucio."""
+    """Implements ``gridcwl.stores.base.RemoteFiles`` with Rucio."""
 
     def __init__(self, client: RucioClient, scope: str = "", known: Mapping[str, Found] | None = None) -> None:
         """Prepare; nothing is asked yet.

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import gridcwl
 from gridcwl.model import Job, JobResult
-from gridcwl.stores.rucio.names import Did, Maker, maker_of
+from gridcwl.stores.base import JobKeys
+from gridcwl.stores.rucio.names import Did, maker_of
 
 KEY = "gridcwl_key"
 DIGEST = "gridcwl_image_digest"
 DIRECTORY = "gridcwl_directory"
-
-Keys = Callable[[Collection[Maker]], Mapping[Maker, str]]
-"""Gives the keys, in hexadecimal digits, of those jobs that it knows."""
 
 _SHARD = re.compile(r"\[\d+\]")
 _TOOL_CHARACTERS = 200
@@ -34,12 +32,12 @@ class Descriptions:
     run: str
     document: str
     container: Did
-    keys: Keys = field(default=lambda _makers: {})
+    keys: JobKeys = field(default=lambda _makers: {})
     known: dict[Did, dict[str, Any]] = field(default_factory=dict)
     _steps: dict[Did, str] = field(default_factory=dict)
     """Those of steps that are scattered: their keys are known when all is done."""
     _digests: dict[Did, set[str]] = field(default_factory=dict)
-    _of_jobs: dict[Maker, str] = field(default_factory=dict)
+    _of_jobs: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.known[self.container] = self._whole(gridcwl_version=gridcwl.__version__)
@@ -120,4 +118,4 @@ def _summary(keys: Iterable[bytes]) -> dict[str, Any]:
     return {KEY: last.hex() if count == 1 else digest.hexdigest(), "gridcwl_jobs": count}
 
 
-__all__ = ["DIGEST", "DIRECTORY", "KEY", "Descriptions", "Keys"]
+__all__ = ["DIGEST", "DIRECTORY", "KEY", "Descriptions"]

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 from gridcwl.stores.base import Store, StoreContext
+from gridcwl.stores.rucio.data import release, report
+from gridcwl.stores.rucio.runs import open_run_store
 from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.stores.rucio.store import RucioStore
 from gridcwl.stores.rucio.wire import open_wire
@@ -24,3 +26,6 @@ async def open_store(settings: RucioSettings, context: StoreContext) -> AsyncIte
         yield RucioStore(
             wire.client, wire.elements, wire.naming, book=wire.book, site=settings.site, registrar=wire.registrar
         )
+
+
+__all__ = ["open_run_store", "open_store", "release", "report"]

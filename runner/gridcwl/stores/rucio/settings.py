@@ -91,5 +91,6 @@ PLUGIN = StorePlugin(
     table="rucio",
     packages=("rucio",),
     reads=frozenset({"cache_in_rucio"}),
+    hooks=frozenset({"open_run_store", "report", "release"}),
     between_jobs=True,
 )

@@ -1,7 +1,7 @@
-"""A backend whose jobs find their inputs in Rucio and leave their outputs there, whatever backend runs them.
+"""A backend whose jobs read their inputs from a store and write their outputs to it, whatever backend runs them.
 
-The run's loop hears nothing of it: a job goes in with ``rucio://`` names, and its result comes out when its files are
-known to Rucio.
+The run's loop knows nothing of it: a job goes in with the store's names, and its result comes out when the store knows
+its files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, Ru
 from gridcwl.runs.literals import Literals
 
 if TYPE_CHECKING:
-    from gridcwl.stores.rucio.wire import Wire
+    from gridcwl.stores.base import StoreSession
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -30,13 +30,13 @@ _MOST = 500
 _Arrived = JobEvent | Exception | None
 
 
-class Carried:
+class StagingBackend:
     """Implements ``gridcwl.backends.Backend`` around another one."""
 
     def __init__(
         self,
         inner: AbstractAsyncContextManager[Backend],
-        wire: Wire,
+        store: StoreSession,
         registered: Callable[[Sequence[tuple[Job, JobResult]]], Awaitable[None]] | None = None,
         earlier: Callable[[], Sequence[tuple[Job, JobResult]]] | None = None,
         refused: Callable[[Job, JobResult], None] | None = None,
@@ -45,14 +45,14 @@ class Carried:
 
         Args:
             inner: runs the jobs.
-            wire: of the run.
-            registered: told of the results that are known to Rucio now.
-            earlier: gives results of an earlier session that have been taken and are not known to Rucio yet.
-            refused: told of what has become of a job whose files Rucio does not take.
+            store: of the run.
+            registered: receives the results whose files the store knows now.
+            earlier: gives results of an earlier session that have been taken and are not registered yet.
+            refused: receives the failure of a job whose files the store does not accept.
         """
         self._opening = inner
         self._inner: Backend
-        self._wire = wire
+        self._store = store
         self._registered = registered or _nobody
         self._earlier = earlier or (lambda: ())
         self._refused = refused or (lambda _job, _result: None)
@@ -67,7 +67,7 @@ class Carried:
         self.capabilities = self._inner.capabilities
         if self.capabilities.batch_size < _MOST:  # where jobs are handed over one by one, where inputs are is asked so
             self.capabilities = replace(self.capabilities, batch_size=min(_MOST, self.capabilities.window))
-        self._extending = asyncio.create_task(self._wire.keep_alive())
+        self._extending = asyncio.create_task(self._store.keep_alive())
         self._extending.add_done_callback(self._task_ended)
         return self
 
@@ -85,44 +85,41 @@ class Carried:
         """See ``Backend.submit``. Of a job that has an input without a replica the result is that.
 
         Raises:
-            RucioProblem: Rucio does not answer.
+            StoreError: the store does not answer.
         """
         await self.catch_up()
         if not self._inner.capabilities.sees_files:
-            jobs = await self._wire.with_uploads(self._literals.as_files(jobs))
-        await self._wire.learn(jobs)
+            jobs = self._literals.as_files(jobs)
         ready = []
-        for job in jobs:
-            equipped = self._wire.equipped(job)
-            if lacking := self._wire.lacking(equipped):
-                self._own.put_nowait(_without(job, lacking))
+        for job in await self._store.stage(jobs, upload=not self._inner.capabilities.sees_files):
+            if lacking := self._store.lacking(job):
+                self._own.put_nowait(self._without(job, lacking))
             else:
-                self._jobs[job.id] = equipped
-                ready.append(equipped)
+                self._jobs[job.id] = job
+                ready.append(job)
         if ready:
             await self._inner.submit(ready)
 
     def adopt(self, jobs: Sequence[Job]) -> None:
         """These jobs run already, submitted by a client that has died; their results are registered as any other's."""
-        self._jobs.update((job.id, self._wire.equipped(job)) for job in jobs)
+        self._jobs.update((job.id, self._store.equipped(job)) for job in jobs)
 
     async def catch_up(self) -> None:
         """Register what an earlier session had recorded, and its client had not lived to register.
 
         Raises:
-            RucioProblem: Rucio does not answer.
-            StoreError: it does not take one of the files, which the run goes on with already.
+            StoreError: the store does not answer, or refuses a file that the run uses already.
         """
         made = list(self._earlier())
         if made:
-            refused = await self._wire.register(made)
+            refused = await self._store.register(made)
             await self._registered([(job, result) for job, result in made if job.id not in refused])
             for job, result in made:
                 if job.id in refused:
                     self._refused(job, _failure(result, refused[job.id]))
             for reason in refused.values():
                 raise StoreError(
-                    f"Rucio does not accept outputs of an earlier session: {reason.rstrip('.')}",
+                    f"{self._store.title} does not accept outputs of an earlier session: {reason.rstrip('.')}",
                     remedy="gridcwl resume makes it again, under another name.",
                 )
 
@@ -163,6 +160,11 @@ class Carried:
         """See ``Backend.close``."""
         await self._inner.close()
 
+    def _without(self, job: Job, lacking: Sequence[str]) -> JobEvent:
+        more = f", and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        reason = f"{self._store.title} knows no replica of the input {lacking[0]}{more} that could be read."
+        return JobEvent(job.id, JobState.FAILED, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+
     async def _pump(self, arrived: asyncio.Queue[_Arrived]) -> None:
         try:
             async for event in self._inner.results():
@@ -182,7 +184,7 @@ class Carried:
                 arrived.put_nowait(await self._own.get())
 
     async def _made_known(self, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
-        """The events, after what jobs have made is registered; what Rucio does not take is a failure of its job."""
+        """The events, after what jobs have made is registered; what the store refuses is a failure of its job."""
         made = []
         for event in events:
             if (
@@ -193,7 +195,7 @@ class Carried:
                 made.append((job, event.result))
         if not made:
             return events
-        refused = await self._wire.register(made)
+        refused = await self._store.register(made)
         await self._registered([(job, result) for job, result in made if job.id not in refused])
         for job, result in made:
             if job.id in refused:
@@ -208,12 +210,6 @@ class Carried:
 
 async def _nobody(_made: Sequence[tuple[Job, JobResult]]) -> None:
     """Is told of nothing."""
-
-
-def _without(job: Job, lacking: Sequence[str]) -> JobEvent:
-    more = f", and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    reason = f"Rucio knows no replica of the input {lacking[0]}{more} that could be read."
-    return JobEvent(job.id, JobState.FAILED, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
 
 
 def _failure(result: JobResult, reason: str) -> JobResult:

@@ -1,4 +1,4 @@
-"""A backend whose jobs use Rucio: names go in, URLs go to the worker, results come out when their files are known."""
+"""A backend whose jobs use a store, here Rucio: names go in, URLs go to the worker, results when files are known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from gridcwl.model import (
     RunId,
     StagedFile,
 )
-from gridcwl.runs.carrying import Carried
+from gridcwl.runs.staging import StagingBackend
+from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.stores.rucio.wire import Wire, open_wire
 from gridcwl.testbed.fakes.rucio import FakeRucio
@@ -117,7 +118,7 @@ def run(wire: Wire, jobs: Sequence[Job], inner: Inner | None = None, **named: An
 
     async def work() -> dict[JobId, JobResult]:
         results: dict[JobId, JobResult] = {}
-        async with Carried(inner or Inner(), wire, **named) as backend:
+        async with StagingBackend(inner or Inner(), RucioSession(wire), **named) as backend:
             await backend.submit(jobs)
             async for event in backend.results():
                 if event.result is not None:
@@ -265,8 +266,8 @@ def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_
     taken = {"scope": "user.runner", "name": f"{RUN}.earlier.j1-1-1.a.txt", "bytes": 1, "adler32": "00000001"}
     client.add_replicas("MEUDON-DISK", [taken])
     told: list[tuple[JobId, Outcome]] = []
-    backend = Carried(
-        Inner(), wire,
+    backend = StagingBackend(
+        Inner(), RucioSession(wire),
         earlier=lambda: [(lost, result_of(lost))],
         refused=lambda job, result: told.append((job.id, result.outcome)),
     )  # fmt: skip

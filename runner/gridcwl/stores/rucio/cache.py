@@ -17,14 +17,14 @@ from gridcwl.errors import GridCWLError, ResultError
 from gridcwl.model import Job, JobId, JobResult, Outcome, limits, paths
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import result_from_json, to_json
-from gridcwl.runs.cache import Cached
+from gridcwl.stores.base import Cached
 from gridcwl.stores.rucio.asking import run_now
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
 from gridcwl.stores.rucio.names import Did, did_of
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.stores.rucio.wire import URL, Wire
 
-log = logging.getLogger("gridcwl.runs")
+log = logging.getLogger("gridcwl.stores.rucio")
 
 _RESULT = "gridcwl_result"
 

@@ -1,0 +1,162 @@
+"""A run with a store that carries its files, from its first job to its published outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.backends.base import Backend
+from gridcwl.model import Job, JobResult
+from gridcwl.model.job import folder_name
+from gridcwl.model.objects import changed, entries
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import row_id
+from gridcwl.runs.staging import StagingBackend
+from gridcwl.stores.base import RunStore, StoreSession
+
+if TYPE_CHECKING:
+    from gridcwl.cwl.remote import Remote
+    from gridcwl.runs.run_record import RunRecord
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """One session of a run whose files are in a store. Made by :meth:`opened`."""
+
+    name: str
+    """Of the store; the journal has what the store records of the run under it."""
+    store: RunStore
+    session: StoreSession
+    kept: RunRecord
+    gone: set[str] = field(default_factory=set)
+    """Locations of recorded results that are not in the store any more."""
+    _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
+
+    @classmethod
+    async def opened(cls, name: str, store: RunStore, kept: RunRecord, document: str) -> StoredRun:
+        """Begin the store's session, and find out whether what was recorded is still there.
+
+        Raises:
+            ConfigError: the settings do not fit what is there.
+            StoreError: the store does not answer.
+        """
+
+        def keys(makers: Collection[tuple[int, int]]) -> dict[tuple[int, int], str]:
+            rows = {row_id(*maker): maker for maker in makers}
+            return {rows[row]: key.hex() for row, key in kept.journal.keys(rows).items()}
+
+        session = await store.begin(kept.run, document, keys)
+        stored = cls(name, store, session, kept)
+        stored._record()
+        if (history := kept.history) is not None:
+            stored.gone = await session.missing(
+                result
+                for result in history.successes()
+                if result.element and history.is_registered(session.batch_of(result))
+            )
+        return stored
+
+    def around(self, inner: AbstractAsyncContextManager[Backend]) -> StagingBackend:
+        """A backend whose jobs use the store."""
+        return StagingBackend(inner, self.session, self.registered, self._taken_so_far, self._refused)
+
+    def taken(self, job: Job, result: JobResult) -> None:
+        """A result of an earlier session is taken: register it if that session's client died before it could."""
+        history = self.kept.history
+        self.session.note(job, result)
+        batch = self.session.batch_of(result)
+        if batch and result.element and history is not None and not history.is_registered(batch):
+            self._waiting.append((self.session.first_made(job, result), result))
+
+    async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
+        """Record that the files of these are known to the store."""
+        self.kept.journal.registered(batch for _, result in made if (batch := self.session.batch_of(result)))
+
+    def _refused(self, job: Job, result: JobResult) -> None:
+        """A success was recorded whose files the store refuses: it is a failure, or a resumed run would take it."""
+        _, session, number = job.id.rsplit("-", 2)
+        self.kept.journal.result(row_id(int(session), int(number)), job.attempt, result, folder_name(job))
+
+    def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _record(self) -> None:
+        self.kept.journal.describe({self.name: dict(self.session.about)})
+
+    # -- outputs -------------------------------------------------------------------------------------------------------
+
+    async def publish(self, outputs: Any, remote: Remote, *, final: bool) -> Any:
+        """Keep the run's outputs in the store. Returns the output object, Directories with what is in them.
+
+        What a run that failed has made is not ``final``: it is kept as intermediate files are.
+
+        Raises:
+            StoreError: the store does not answer, or does not accept them.
+        """
+        whole = listed(copy.deepcopy(outputs), remote)
+        with contextlib.closing(History(self.kept.journal.path)) as history:
+            await self.session.publish(whole, history.keys_of, final=final)
+        self._record()
+        return whole
+
+    async def fetched(self, outputs: Any, folder: Path) -> Any:
+        """The output object with files of this machine in place of those in the store; copies go to ``folder``.
+
+        Raises:
+            StoreError: one cannot be read.
+        """
+        files = {str(entry["location"]): entry for entry in entries(outputs, "File") if _is_in_store(entry)}
+        return _here(outputs, await self.session.fetch(files, folder))
+
+
+def listed(value: Any, remote: Remote) -> Any:
+    """Give every Directory that is in the store what is in it, in place; returns the value."""
+    for entry in entries(value, "Directory"):
+        if _is_in_store(entry):
+            entry["listing"] = remote.listing(entry["location"]) or []
+            remote.settle(entry["listing"])
+    return value
+
+
+def merged(elsewhere: Any, here: Any) -> Any:
+    """The published output object with the locations that its files have in the store."""
+    if isinstance(elsewhere, list) and isinstance(here, list):
+        return [merged(one, other) for one, other in zip(elsewhere, here, strict=True)]
+    if not isinstance(elsewhere, dict) or not isinstance(here, dict):
+        return here
+    if here.get("class") not in ("File", "Directory"):
+        return {key: merged(elsewhere.get(key), item) for key, item in here.items()}
+    whole = dict(here)
+    if in_store(str(elsewhere.get("location", ""))):
+        whole["location"] = elsewhere["location"]
+    for key in ("secondaryFiles", "listing"):
+        if key in whole and key in elsewhere:
+            known = {one.get("basename"): one for one in elsewhere[key]}
+            whole[key] = [merged(known.get(one.get("basename"), {}), one) for one in whole[key]]
+    return whole
+
+
+def in_store(location: str) -> bool:
+    """Whether a location is in a store: it is neither on this machine nor a literal's."""
+    return bool(location) and not location.startswith(("_:", "file://"))
+
+
+def _is_in_store(entry: Any) -> bool:
+    return in_store(str(entry.get("location", "")))
+
+
+def _here(value: Any, paths: Mapping[str, str]) -> Any:
+    def here(entry: dict[str, Any]) -> None:
+        location = str(entry.get("location", ""))
+        if entry["class"] == "File" and location in paths:
+            entry["location"] = paths[location]
+        elif entry["class"] == "Directory" and in_store(location):
+            entry["location"] = f"_:{location}"
+
+    return changed(value, here)
