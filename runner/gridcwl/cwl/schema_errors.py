@@ -100,6 +100,18 @@ _CONTAINER = re.compile(
     r"checking item$|Object '(?P<whole>[^']+)' is not valid because$|tried array of"
 )
 _EMPTY = re.compile(r"value is a NoneType\b|the value None is not a list")
+_LIST = re.compile(r"array of <(?P<array>[^<>]*)>|list of (?P<list>.*)")
+_PLACES = ("File", "Directory")
+_OBJECT = re.compile(r"\{'class': '(File|Directory)'[,}]")
+_PLURALS = {
+    "string": "texts",
+    "int": "whole numbers",
+    "long": "whole numbers",
+    "float": "numbers",
+    "double": "numbers",
+    "File": "Files",
+    "Directory": "Directories",
+}
 _LEAD = re.compile(r"(\S+:\d+:\d+:)\s*")
 _KINDS = {
     "CommentedMap": "a mapping",
@@ -262,7 +274,23 @@ def _not_a(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
         return _too_large(number[1], match["wanted"], path)
     value = _shown(found) if found else _KINDS.get(match.groupdict().get("kind") or "", "something else")
     what = f"'{path.field}'" if path.field else "the value"
-    return f"{what} is {value}; it has to be {wanted}", _number_remedy(value, wanted)
+    remedy = _number_remedy(value, wanted) or _shape_remedy(value, match["wanted"], path)
+    return f"{what} is {value}; it has to be {wanted}", remedy
+
+
+def _shape_remedy(value: str, wanted: str, path: _Path) -> str:
+    """What to write where a list has to be, or one File; nothing within documents, whose fields have other rules."""
+    if not path.field or path.owner or _in_document(path):
+        return ""
+    wanted = " or ".join(_without_null(wanted))
+    of = _LIST.fullmatch(wanted)
+    if of is None:
+        return f"Write '{path.field}: {{class: {wanted}, path: ...}}'." if wanted in _PLACES else ""
+    item = of["array"] or of["list"]
+    if item in _PLACES:
+        return f"Write a list: '{path.field}: [{{class: {item}, path: ...}}]'."
+    plain = re.fullmatch(r"'([^'\n]+)'|(-?[\d.]+)", value)
+    return f"Write a list: '{path.field}: [{plain[1] or plain[2]}]'." if plain else "Write a list: '[...]'."
 
 
 def _too_large(number: str, kind: str, path: _Path) -> _Explained:
@@ -287,7 +315,8 @@ def _no_class(_match: re.Match[str], path: _Path, _names: Names) -> _Explained:
 
 def _other_class(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
     wanted = match["wanted"].rpartition(".")[2]
-    return f"'{path.field}' is a {match['found']}; it has to be a {wanted}", ""
+    remedy = f"Write a {wanted}: '{{class: {wanted}, path: ...}}'." if wanted in _PLACES else ""
+    return f"'{path.field}' is a {match['found']}; it has to be a {wanted}", remedy
 
 
 def _symbol(match: re.Match[str], path: _Path, _names: Names) -> _Explained:
@@ -400,6 +429,8 @@ def _value(message: str) -> str:
 
 def _shown(value: str) -> str:
     value = value.strip('"')
+    if place := _OBJECT.match(value):
+        return f"a {place[1]}"
     return value if len(value) <= 60 else f"{value[:60]}..."
 
 
@@ -414,20 +445,32 @@ def _in_words(wanted: str) -> str:
         "string": "a text",
         "null": "nothing",
         "expression": "an expression, $(...) or ${...}",
-        "list of string": "a list of texts",
-        "array of <string>": "a list of texts",
+        "File": "a File",
+        "Directory": "a Directory",
     }
     if wanted in words:
         return words[wanted]
-    parts = wanted.split(" or ")
-    return " or ".join(words.get(part, part) for part in parts if part != "null")
+    return " or ".join(words.get(part, _list_in_words(part)) for part in _without_null(wanted))
+
+
+def _without_null(wanted: str) -> list[str]:
+    return [part for part in wanted.split(" or ") if part != "null"]
+
+
+def _list_in_words(wanted: str) -> str:
+    """An array's type; what its elements are is left out where only the schema has a name for it."""
+    of = _LIST.fullmatch(wanted)
+    if of is None:
+        return wanted
+    items = _PLURALS.get(of["array"] or of["list"])
+    return f"a list of {items}" if items else "a list"
 
 
 def _number_remedy(value: str, wanted: str) -> str:
     bare = value.strip("'\"")
     if wanted == "a whole number" and re.fullmatch(r"-?\d+\.\d+", bare):
         return "Give a number without a fraction."
-    if "number" in wanted and re.fullmatch(r"-?[\d.]+(?:[eE]-?\d+)?", bare):
+    if "number" in wanted and "list" not in wanted and re.fullmatch(r"-?[\d.]+(?:[eE]-?\d+)?", bare):
         return f"Write it without quotes: {bare}."
     if wanted == "a text":
         return f'Put it in quotes: "{bare}".'
