@@ -146,7 +146,7 @@ class Client:
         except BaseException as error:
             await _exited(preparing, error)
             raise
-        return Run(self, prepared.kept.folder, driver)
+        return Run(self, prepared.record.folder, driver)
 
     async def _until_ended(self, driver: Driver) -> None:
         try:

@@ -54,7 +54,7 @@ def resume(folder: RunFolder, request: Request) -> int:
 def _run(preparing: AbstractContextManager[PreparedRun]) -> int:
     with preparing as prepared:
         options = prepared.options
-        background.prepared(prepared.kept.folder)
+        background.prepared(prepared.record.folder)
         with _watcher(options) as watcher:
             watcher.hide, watcher.default_container = prepared.session.hide, options.default_container
             if options.cwltool.log_dir:
@@ -62,7 +62,7 @@ def _run(preparing: AbstractContextManager[PreparedRun]) -> int:
             finished = asyncio.run(_execute(prepared, watcher)) if prepared.finished is None else prepared.finished
         written = print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
         if finished.exit_code:
-            print(f"gridcwl: Run failed. {_where_partial(prepared.kept, options)}", file=sys.stderr)
+            print(f"gridcwl: Run failed. {_where_partial(prepared.record, options)}", file=sys.stderr)
             print(f"Fix the cause, then run: gridcwl resume {prepared.run}", file=sys.stderr)
         if prepared.finished is not None:
             return 0
@@ -74,18 +74,18 @@ async def _execute(prepared: PreparedRun, watcher: PlainWatcher) -> Finished:
         return await prepared.execute(watcher)
 
 
-def _where_partial(kept: RunRecord, options: Options) -> str:
+def _where_partial(record: RunRecord, options: Options) -> str:
     """Where the outputs of a run that failed are."""
     from gridcwl.runs.history import History
 
-    with closing(History(kept.folder.journal)) as history:
+    with closing(History(record.folder.journal)) as history:
         about = history.meta("partial")
     outdir = "the current directory" if options.outdir == Path() else options.outdir
     if not about:
         return f"Nothing was published to {outdir}."
     if options.publish_partial:
         return f"Outputs of finished steps are in {about['folder']}."
-    return f"Nothing was published to {outdir}. To list outputs of finished steps: gridcwl data {kept.run}"
+    return f"Nothing was published to {outdir}. To list outputs of finished steps: gridcwl data {record.run}"
 
 
 def _watcher(options: Options) -> PlainWatcher:

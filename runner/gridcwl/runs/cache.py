@@ -89,7 +89,7 @@ class Cache:
         except (OSError, sqlite3.Error, _NotOurs, GridCWLError) as error:
             log.warning("The result of %s is not saved for other runs: %s", job.name, error)
 
-    async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+    async def share(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
         """Keep these, in a thread: their files may have to be copied."""
         await asyncio.to_thread(self._put_all, made)
 

@@ -84,7 +84,7 @@ async def published(
     outputs: Any,
     inputs: Any,
     folder: OutputFolder,
-    kept: RunRecord,
+    record: RunRecord,
     stored: StoredRun | None,
     session: CwlSession,
     way: Way,
@@ -98,7 +98,7 @@ async def published(
         return _with_paths(outputs)
 
     def put(value: Any) -> Any:
-        return publish(value, folder.path, kept.working, kept.run, inputs, folder=folder, copy=way == "copy")
+        return publish(value, folder.path, record.working, record.run, inputs, folder=folder, copy=way == "copy")
 
     if stored is None or session.context.remote is None:
         return await in_thread(folder, put, outputs)
@@ -107,7 +107,7 @@ async def published(
     elsewhere = await stored.publish(outputs, session.context.remote, final=True)
     if not stored.store.download:
         return await in_thread(folder, put, elsewhere)
-    here = await stored.fetched(elsewhere, kept.working / "downloaded")
+    here = await stored.fetched(elsewhere, record.working / "downloaded")
     return merged(elsewhere, await in_thread(folder, put, here))
 
 
@@ -145,7 +145,7 @@ def _with_paths(value: Any) -> Any:
 async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
-    kept: RunRecord,
+    record: RunRecord,
     stored: StoredRun | None,
     session: CwlSession,
     *,
@@ -164,25 +164,25 @@ async def partial(
     outputs: Any = dict(outcomes.outputs)
     if stored is not None and session.context.remote is not None:
         outputs = await stored.publish(outputs, session.context.remote, final=False)
-    whole = {"outputs": outputs, "failed": list(_left(outcomes.left))}
+    whole = {"outputs": outputs, "failed": list(_left(outcomes.partial_outputs))}
     try:
         if public and stored is not None:
-            whole = await stored.fetched(whole, kept.working / "downloaded")
-        whole = await in_thread(folder, bound(_put_partial, folder, kept, public=public), whole)
+            whole = await stored.fetched(whole, record.working / "downloaded")
+        whole = await in_thread(folder, bound(_put_partial, folder, record, public=public), whole)
     except GridCWLError as error:
         log.warning("The outputs of finished steps could not be collected: %s", error)
         return outputs
-    where = folder.path / f"partial-{kept.run}" if public else kept.working / "partial"
-    kept.journal.describe({"partial": whole | {"folder": str(where)} if has_files(whole) else None})
+    where = folder.path / f"partial-{record.run}" if public else record.working / "partial"
+    record.journal.describe({"partial": whole | {"folder": str(where)} if has_files(whole) else None})
     return whole["outputs"]
 
 
-def _put_partial(folder: OutputFolder, kept: RunRecord, whole: Any, *, public: bool) -> Any:
+def _put_partial(folder: OutputFolder, record: RunRecord, whole: Any, *, public: bool) -> Any:
     if public:
-        own = replace(folder, path=folder.path / f"partial-{kept.run}")
-        return publish(whole, own.path, kept.working, kept.run, folder=own)
-    shutil.rmtree(kept.working / "partial", ignore_errors=True)  # of an earlier session
-    return publish(whole, kept.working / "partial", kept.working, kept.run)
+        own = replace(folder, path=folder.path / f"partial-{record.run}")
+        return publish(whole, own.path, record.working, record.run, folder=own)
+    shutil.rmtree(record.working / "partial", ignore_errors=True)  # of an earlier session
+    return publish(whole, record.working / "partial", record.working, record.run)
 
 
 def _left(left: Mapping[str, Any]) -> Iterator[CwlObject]:
@@ -206,9 +206,9 @@ def _worth_keeping(value: Any) -> Iterator[CwlObject]:
                 yield from _worth_keeping(item)
 
 
-def output_folder(outdir: Path, session: CwlSession, kept: RunRecord, *, overwrite: bool) -> OutputFolder:
+def output_folder(outdir: Path, session: CwlSession, record: RunRecord, *, overwrite: bool) -> OutputFolder:
     """The output directory of a run."""
-    return OutputFolder(outdir, kept.run, session.document.uri, kept.folder.path.parents[1], overwrite)
+    return OutputFolder(outdir, record.run, session.document.uri, record.folder.path.parents[1], overwrite)
 
 
 def copy_published(outputs: Any, folder: OutputFolder, working: Path, inputs: Any) -> Any:

@@ -30,7 +30,7 @@ log = logging.getLogger("gridcwl.runs")
 
 _PROGRESS_EVERY_S = 2.0
 _SOON_S = 0.006
-_HERE = socket.gethostname()
+_HOSTNAME = socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,23 @@ class Recorder:
     cache: ResultCache | None = None
     """Where results of other runs are."""
     masks: Masks = field(default_factory=dict)
-    left: Mapping[JobId, JobState] = field(default_factory=dict)
-    """Jobs of earlier sessions that are still where jobs run: under way, or ended and not looked at."""
-    gone: Container[str] = frozenset()
-    """URLs of files elsewhere that are not there any more."""
-    taken: Callable[[Job, JobResult], None] | None = None
-    """Told of each result of an earlier session that is taken."""
+    active_jobs: Mapping[JobId, JobState] = field(default_factory=dict)
+    """Jobs of earlier sessions that the backend still has: active, or ended and not collected."""
+    missing: Container[str] = frozenset()
+    """URLs of remote files that do not exist any more."""
+    on_reuse: Callable[[Job, JobResult], None] | None = None
+    """Called with each result of an earlier session that is reused."""
     declared: Container[str] = frozenset()
     """URLs of input files with checksums that the user gave: they may be of what the files were once."""
     hide: Callable[[str], str] | None = None
-    """Crosses out secrets in what tools have said."""
+    """Masks secrets in the output of tools."""
     _progressed: float = field(init=False, default=-_PROGRESS_EVERY_S)
     _progress_waits: bool = field(init=False, default=False)
     _taken: set[int] = field(init=False, default_factory=set)
     _keys: dict[JobId, bytes] = field(init=False, default_factory=dict)
-    """Of jobs under way whose results other runs may take."""
-    _for_others: list[tuple[bytes, Job, JobResult]] = field(init=False, default_factory=list)
-    _finding: threading.Lock = field(init=False, default_factory=threading.Lock)
+    """Keys of active jobs whose results other runs may reuse."""
+    _to_share: list[tuple[bytes, Job, JobResult]] = field(init=False, default_factory=list)
+    _lookup: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def job_id(self, number: int) -> JobId:
         """The id of a job of this session."""
@@ -94,16 +94,16 @@ class Recorder:
         what = describe(job, self.sums.identify(unidentified(job, self.declared)), self.masks)
         if self.cache is not None and reusable:
             self._keys[job.id] = what.key
-        if (found := self._of_earlier_session(what, job)) is not None:
+        if (found := self._find_earlier_result(what, job)) is not None:
             return found
         if self.cache is not None and reusable and (cached := self.cache.take(what.key, job)) is not None:
             return ReusableResult(cached.result, what, origin=f"run {cached.run}, {cached.name}")
-        left = self._left_by_earlier_session(what.key, job, step)
-        if left is None:
+        active = self._find_active_job(what.key, job, step)
+        if active is None:
             self.journal.add(self._row(job.id), step, job, what)
         elif job.id in self._keys:
-            self._keys[left] = self._keys.pop(job.id)
-        return left
+            self._keys[active] = self._keys.pop(job.id)
+        return active
 
     def accept(self, job: Job, step: str, known: ReusableResult) -> None:
         """The outputs of a result that was found could be collected: the job need not run.
@@ -146,7 +146,7 @@ class Recorder:
         """A job ended well and its outputs could be collected: only now is its result there for other runs."""
         key = self._keys.pop(job.id, None)
         if key is not None:
-            self._for_others.append((key, job, result))
+            self._to_share.append((key, job, result))
 
     def failed(self, job: Job, step: str, result: JobResult, inputs: Mapping[str, Any]) -> None:
         """A job has failed for good: as its tool failed, or as its outputs could not be collected.
@@ -169,28 +169,28 @@ class Recorder:
         """Something failed that is no job: a link, an expression."""
         self.journal.failed(step, name, None, message, alike=alike(message))
 
-    def began(self, job: Job, event: JobEvent) -> None:
+    def started(self, job: Job, event: JobEvent) -> None:
         """An attempt runs now."""
-        self.journal.started(self._row(job.id), job.attempt, event.site or _HERE, event.detail)
+        self.journal.started(self._row(job.id), job.attempt, event.site or _HOSTNAME, event.detail)
 
     def moved(self, job: Job, event: JobEvent) -> None:
         """A place that has a choice says where a job is, and how it stands there."""
         self.journal.placed(self._row(job.id), event.site, event.detail)
 
-    def tried_again(self, job: Job) -> None:
+    def retried(self, job: Job) -> None:
         """An attempt failed, and there will be another."""
         self.journal.again(self._row(job.id))
 
     @property
-    def results_wait(self) -> bool:
-        """Whether there are results that have to be left for other runs."""
-        return bool(self._for_others)
+    def has_results_to_share(self) -> bool:
+        """Whether there are results to share with other runs."""
+        return bool(self._to_share)
 
-    async def leave(self) -> None:
-        """Leave finished results for other runs. What cannot be left is only told."""
-        while self._for_others and self.cache is not None:
-            made, self._for_others = self._for_others, []
-            await self.cache.leave(made)
+    async def share(self) -> None:
+        """Share finished results with other runs. What cannot be shared is only logged."""
+        while self._to_share and self.cache is not None:
+            made, self._to_share = self._to_share, []
+            await self.cache.share(made)
 
     def progress(self, steps: Callable[[], Sequence[StepProgress]], *, now: bool = False) -> None:
         """How far the steps are is kept every few seconds, for those who ask from elsewhere."""
@@ -230,22 +230,24 @@ class Recorder:
         _, session, number = job_id.rsplit("-", 2)
         return row_id(int(session), int(number))
 
-    def _left_by_earlier_session(self, key: bytes, job: Job, step: str) -> JobId | None:
-        if self.earlier is None or not self.left:
+    def _find_active_job(self, key: bytes, job: Job, step: str) -> JobId | None:
+        if self.earlier is None or not self.active_jobs:
             return None
-        with self._finding:
-            found = self.earlier.find_left(key, job.name, row_id(self.journal.session, 0), self.left, self._taken)
+        with self._lookup:
+            found = self.earlier.find_left(
+                key, job.name, row_id(self.journal.session, 0), self.active_jobs, self._taken
+            )
             if found is None:
                 return None
-            row, left = found
+            row, active = found
             self._taken.add(row)
         self.journal.take(row, step, job.name)
-        return JobId(left)
+        return JobId(active)
 
-    def _of_earlier_session(self, what: Description, job: Job) -> ReusableResult | None:
+    def _find_earlier_result(self, what: Description, job: Job) -> ReusableResult | None:
         if self.earlier is None:
             return None
-        with self._finding:
+        with self._lookup:
             found = self.earlier.find(what.key, job.name, row_id(self.journal.session, 0), self._taken)
             if found is None:
                 return None
@@ -255,8 +257,8 @@ class Recorder:
             log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
             return None
         result = with_places(replace(found.result, id=job.id), places)
-        if self.taken is not None:
-            self.taken(job, result)
+        if self.on_reuse is not None:
+            self.on_reuse(job, result)
         return ReusableResult(result, what, row=found.row)
 
     def _fail_earlier(self, known: ReusableResult, why: str) -> None:
@@ -271,7 +273,7 @@ class Recorder:
         """Where files are that are not where they were; None if one of them is nowhere, or is not what it was."""
         places: dict[str, str] = {}
         for file in result.files:
-            if file.location in self.gone:
+            if file.location in self.missing:
                 return None
             if is_there(file, file.location):
                 continue

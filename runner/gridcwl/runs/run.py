@@ -1,7 +1,7 @@
 """The loop of a run: ready jobs out, results in, until the dataflow has nothing left to do.
 
-One direction: engine -> Job -> backend -> JobResult -> output object -> engine. Whoever watches is told through a
-``Watcher`` and cannot change what happens.
+One direction: engine -> Job -> backend -> JobResult -> output object -> engine. Events are reported to a
+``Watcher``, which cannot change what happens.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class JobFailure:
 
 
 class Watcher(Protocol):
-    """Told what happens in a run. Called often: must be quick and must not raise."""
+    """Receives what happens in a run. Called often: must be quick and must not raise."""
 
     def started(self, run: RunId, progress: Callable[[], Sequence[StepProgress]]) -> None:
-        """The run begins; ``progress`` counts the shards of every step whenever it is asked."""
+        """The run begins; ``progress`` counts the shards of every step whenever it is called."""
 
     def job_started(self, job: Job) -> None:
         """A job runs now."""
 
     def job_moved(self, job: Job, event: JobEvent) -> None:
-        """A place that has a choice says where a job is, and how it stands there."""
+        """A backend with several sites reports where a job is, and its state there."""
 
     def job_ended(self, job: Job, result: JobResult) -> None:
         """A job ended, well or not."""
@@ -72,28 +72,28 @@ class Outcomes:
 
     status: Status
     outputs: Mapping[str, Any]
-    """After a failure: what there is, null for what is not."""
+    """After a failure: what there is; null for the rest."""
     failures: int
     failed_jobs: frozenset[JobId]
     unsupported: bool = False
-    """Something failed because the document asks for what cannot be had here."""
-    left: Mapping[str, Any] = field(default_factory=dict)
-    """What failed jobs have left of their outputs, by their names. It is not part of the run's outputs."""
+    """Something failed because the document requires what is not supported."""
+    partial_outputs: Mapping[str, Any] = field(default_factory=dict)
+    """Outputs that failed jobs left, by job name. They are not part of the run's outputs."""
 
 
-_Happening: TypeAlias = JobEvent | Callable[[], Awaitable[None]] | Exception
-"""What the loop waits for: an event of the backend, something of our own to go on with, or what broke."""
+_InboxItem: TypeAlias = JobEvent | Callable[[], Awaitable[None]] | Exception
+"""What the loop waits for: an event of the backend, a coroutine function of our own to call, or an error."""
 
 
 @dataclass(slots=True)
-class _UnderWay:
-    """A job that has been thought of and has not ended."""
+class _ActiveJob:
+    """A job that was created and has not ended."""
 
     invocation: Invocation
     resolved: ResolvedJob
-    begun: bool = False
+    started: bool = False
     withdrawn: bool = False
-    """Told not to begin, as the run stops."""
+    """Withdrawn before it started, as the run stops."""
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Run:
     context: JobContext
     backend: Backend
     watcher: Watcher
-    records: Recorder
+    recorder: Recorder
     on_error: OnError = "stop"
     retries: Retries = field(default_factory=Retries)
     detach: bool = False
@@ -114,17 +114,17 @@ class Run:
     """Waits before another attempt; tests have a clock of their own."""
     chance: Callable[[], float] = random.random
     _flow: Dataflow = field(init=False)
-    _under_way: dict[JobId, _UnderWay] = field(init=False, default_factory=dict)
-    _again: dict[JobId, tuple[asyncio.Task[None], Job, JobResult]] = field(init=False, default_factory=dict)
+    _active: dict[JobId, _ActiveJob] = field(init=False, default_factory=dict)
+    _retrying: dict[JobId, tuple[asyncio.Task[None], Job, JobResult]] = field(init=False, default_factory=dict)
     """Jobs that wait for another attempt, with the one before and what came of it."""
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
-    _inbox: asyncio.Queue[_Happening] = field(init=False)
-    _leaving: asyncio.Task[None] | None = field(init=False, default=None)
+    _inbox: asyncio.Queue[_InboxItem] = field(init=False)
+    _sharing: asyncio.Task[None] | None = field(init=False, default=None)
     """Leaves results for other runs."""
-    _told: int = field(init=False, default=0)
+    _reported: int = field(init=False, default=0)
     _failed_jobs: set[JobId] = field(init=False, default_factory=set)
-    _left: dict[str, Any] = field(init=False, default_factory=dict)
-    """What failed jobs have left of their outputs."""
+    _partial_outputs: dict[str, Any] = field(init=False, default_factory=dict)
+    """Outputs that failed jobs left, by job name."""
     _admitting: int = field(init=False, default=0)
     """Jobs that a thread looks for in earlier results."""
 
@@ -137,34 +137,34 @@ class Run:
         """
         self._flow = Dataflow(self.process, self.inputs, CwlEvaluator(self.context), on_error=self.on_error)
         self._inbox = asyncio.Queue()
-        self.watcher.started(self.records.run, self._flow.progress)
-        if self.records.earlier is not None:
-            self.records.left = await self.backend.recover(self.records.run)
-        self._begin(self._listen())
+        self.watcher.started(self.recorder.run, self._flow.progress)
+        if self.recorder.earlier is not None:
+            self.recorder.active_jobs = await self.backend.recover(self.recorder.run)
+        self._start_task(self._listen())
         try:
             while True:
-                await self._give_out()
-                self._tell()
+                await self._submit_ready()
+                self._report()
                 if self._stopping:
                     await self._withdraw_waiting()
                 if self._flow.done:
                     break
-                self._leave_results()
+                self._share_results()
                 if self.detach and not self._admitting:
                     await self.backend.settled()
-                    raise RunDetached(self.records.run, len(self._under_way))
-                self.records.write_soon()
-                happening = await self._inbox.get()
-                self.records.check()
-                if isinstance(happening, Exception):
-                    raise happening
-                if isinstance(happening, JobEvent):
-                    self._take_in(happening)
+                    raise RunDetached(self.recorder.run, len(self._active))
+                self.recorder.write_soon()
+                item = await self._inbox.get()
+                self.recorder.check()
+                if isinstance(item, Exception):
+                    raise item
+                if isinstance(item, JobEvent):
+                    self._handle_event(item)
                 else:
-                    await happening()
-            await self.records.leave()
+                    await item()
+            await self.recorder.share()
         finally:
-            self.records.progress(self._flow.progress, now=True)
+            self.recorder.progress(self._flow.progress, now=True)
             for task in self._tasks:
                 task.cancel()
         unsupported = any(isinstance(failure.error, UnsupportedError) for failure in self._flow.errors)
@@ -174,22 +174,22 @@ class Run:
             len(self._flow.errors),
             frozenset(self._failed_jobs),
             unsupported,
-            self._left,
+            self._partial_outputs,
         )
 
-    def _leave_results(self) -> None:
-        """Finished results are left for other runs while the run goes on, as many as there are at a time."""
-        if self.records.results_wait and (self._leaving is None or self._leaving.done()):
-            self._leaving = self._begin(self.records.leave())
+    def _share_results(self) -> None:
+        """Share finished results with other runs while this run continues, all that there are at a time."""
+        if self.recorder.has_results_to_share and (self._sharing is None or self._sharing.done()):
+            self._sharing = self._start_task(self.recorder.share())
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
         return task
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        """What one of our tasks dies of is raised where the run waits: otherwise it would wait for ever."""
+        """The error of a task is raised where the run waits: otherwise it would wait forever."""
         self._tasks.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._inbox.put_nowait(error)
@@ -198,21 +198,21 @@ class Run:
         try:
             async for event in self.backend.results():
                 self._inbox.put_nowait(event)
-            self._inbox.put_nowait(BackendError("The backend was closed while the run went on"))
+            self._inbox.put_nowait(BackendError("The backend was closed while the run was active"))
         except Exception as error:  # noqa: BLE001  raised again where the run waits
             self._inbox.put_nowait(error)
 
-    async def _give_out(self) -> None:
+    async def _submit_ready(self) -> None:
         """Submit ready jobs while the backend has room. What needs no job is evaluated here and now."""
         window = self.backend.capabilities.window
-        while (room := window - len(self._under_way)) > 0:
+        while (room := window - len(self._active)) > 0:
             invocations = self._flow.take(min(room, self.backend.capabilities.batch_size))
             if not invocations:
                 return
             jobs = [job for invocation in invocations if (job := self._prepare(invocation)) is not None]
             if jobs:
                 await self._submit(jobs)
-            await asyncio.sleep(0)  # let the backend's threads tell what has ended
+            await asyncio.sleep(0)  # let the backend's threads report what has ended
 
     def _prepare(self, invocation: Invocation) -> Job | None:
         """The invocation's Job; None if it has none, or cannot have one, or its result is known, or has to be found."""
@@ -224,55 +224,55 @@ class Run:
                 outputs = evaluate(tool, inputs, self.context, name=invocation.name, toplevel=toplevel)
                 self._flow.succeed(invocation.id, outputs)
                 return None
-            resolved = self._resolved(invocation, self.records.job_id(invocation.id))
+            resolved = self._resolved(invocation, self.recorder.job_id(invocation.id))
         except GridCWLError as error:
             self._flow.fail(invocation.id, error)
             return None
         job = resolved.job
-        self._under_way[job.id] = _UnderWay(invocation, resolved)
-        if self.records.takes_long(job):
+        self._active[job.id] = _ActiveJob(invocation, resolved)
+        if self.recorder.takes_long(job):
             self._admitting += 1
-            self._begin(self._admit_in_thread(invocation, resolved))
+            self._start_task(self._admit_in_thread(invocation, resolved))
             return None
-        return self._admitted(job, self.records.admit(job, _step(invocation), reusable=resolved.reusable))
+        return self._admitted(job, self.recorder.admit(job, _step(invocation), reusable=resolved.reusable))
 
     async def _admit_in_thread(self, invocation: Invocation, resolved: ResolvedJob) -> None:
         job = resolved.job
         try:
-            known = await asyncio.to_thread(self.records.admit, job, _step(invocation), reusable=resolved.reusable)
+            known = await asyncio.to_thread(self.recorder.admit, job, _step(invocation), reusable=resolved.reusable)
         except Exception as error:  # noqa: BLE001  raised again where the run waits
             self._inbox.put_nowait(error)
             return
 
-        async def go_on() -> None:
+        async def continue_admitted() -> None:
             self._admitting -= 1
             if (admitted := self._admitted(job, known)) is not None:
                 await self._submit([admitted])
 
-        self._inbox.put_nowait(go_on)
+        self._inbox.put_nowait(continue_admitted)
 
     def _admitted(self, job: Job, known: ReusableResult | JobId | None) -> Job | None:
-        """The job, if it has to be run, or goes on by an earlier id; otherwise its result is taken in."""
+        """The job, if it has to run, or continues under an earlier id; otherwise its earlier result is used."""
         if known is None:
             return job
-        under_way = self._under_way[job.id]
+        active = self._active[job.id]
         if isinstance(known, str):
             log.info("%s: still active from an earlier session, as %s", job.name, known)
-            del self._under_way[job.id]
+            del self._active[job.id]
             job = replace(job, id=known)
-            under_way.resolved = replace(under_way.resolved, job=job)
-            self._under_way[job.id] = under_way
+            active.resolved = replace(active.resolved, job=job)
+            self._active[job.id] = active
             return job
-        step = _step(under_way.invocation)
+        step = _step(active.invocation)
         try:
-            outputs = collect(under_way.resolved, known.result)
+            outputs = collect(active.resolved, known.result)
         except GridCWLError as error:
-            self.records.reject(job, step, known, error.message)
+            self.recorder.reject(job, step, known, error.message)
             return job
         log.info("%s: taken from an earlier run of the same job", job.name)
-        self.records.accept(job, step, known)
-        del self._under_way[job.id]
-        self._flow.succeed(under_way.invocation.id, outputs)
+        self.recorder.accept(job, step, known)
+        del self._active[job.id]
+        self._flow.succeed(active.invocation.id, outputs)
         return None
 
     async def _submit(self, jobs: Sequence[Job]) -> None:
@@ -280,65 +280,65 @@ class Run:
             await self.backend.submit(jobs)
         except GridCWLError as error:
             for job in jobs:
-                under_way = self._under_way.pop(job.id)
-                self._flow.fail(under_way.invocation.id, error)
+                active = self._active.pop(job.id)
+                self._flow.fail(active.invocation.id, error)
 
-    def _take_in(self, event: JobEvent) -> None:
-        if event.id not in self._under_way:
+    def _handle_event(self, event: JobEvent) -> None:
+        if event.id not in self._active:
             return
-        under_way = self._under_way[event.id]
-        job = under_way.resolved.job
+        active = self._active[event.id]
+        job = active.resolved.job
         if event.result is None:
             if event.detail:
                 self.watcher.job_moved(job, event)
-            if event.state is JobState.RUNNING and not under_way.begun:
-                under_way.begun = True
-                self.records.began(job, event)
+            if event.state is JobState.RUNNING and not active.started:
+                active.started = True
+                self.recorder.started(job, event)
                 self.watcher.job_started(job)
             elif event.detail:
-                self.records.moved(job, event)
+                self.recorder.moved(job, event)
             return
         result = event.result
-        if under_way.withdrawn and result.outcome is Outcome.CANCELLED:
-            del self._under_way[event.id]
-            self._flow.withdraw(under_way.invocation.id)
+        if active.withdrawn and result.outcome is Outcome.CANCELLED:
+            del self._active[event.id]
+            self._flow.withdraw(active.invocation.id)
             return
         self.watcher.job_ended(job, result)
-        if not self._stopping and self._may_try_again(under_way, result):
-            self._try_again(under_way, result)
+        if not self._stopping and self._should_retry(active, result):
+            self._schedule_retry(active, result)
             return
-        del self._under_way[event.id]
-        self._deliver(under_way, result)
+        del self._active[event.id]
+        self._deliver(active, result)
 
-    def _deliver(self, under_way: _UnderWay, result: JobResult) -> None:
+    def _deliver(self, active: _ActiveJob, result: JobResult) -> None:
         """A job ended. Its result counts as finished only when its outputs could be collected."""
-        job = under_way.resolved.job
+        job = active.resolved.job
         error: GridCWLError
         if result.outcome is Outcome.SUCCESS:
             try:
-                outputs = collect(under_way.resolved, result)
+                outputs = collect(active.resolved, result)
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
             else:
-                self.records.finished(job, result)
-                self._flow.succeed(under_way.invocation.id, outputs)
+                self.recorder.finished(job, result)
+                self._flow.succeed(active.invocation.id, outputs)
                 return
             result = self._with_kept_logs(job, result)
         else:
             result = self._with_kept_logs(job, result)
             error = _failure_of(job, result)
-            if (left := _left_by(under_way.resolved, result)) is not None:
-                self._left[job.name] = left
-        self.records.failed(job, _step(under_way.invocation), result, under_way.invocation.inputs)
-        self._told += 1
+            if (left := _partial_outputs_of(active.resolved, result)) is not None:
+                self._partial_outputs[job.name] = left
+        self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
+        self._reported += 1
         self._failed_jobs.add(job.id)
-        self.records.journal.event("failed", f"{job.name}: {error.message}")
+        self.recorder.journal.event("failed", f"{job.name}: {error.message}")
         self.watcher.job_failed(JobFailure(job, result, error))
         temporary = result.outcome is Outcome.TEMPORARY_FAILURE
-        self._flow.fail(under_way.invocation.id, error, temporary=temporary)
+        self._flow.fail(active.invocation.id, error, temporary=temporary)
 
     def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
-        return keep_words(result, self.records.journal.path.parent / "logs" / folder_name(job))
+        return keep_words(result, self.recorder.journal.path.parent / "logs" / folder_name(job))
 
     @property
     def _stopping(self) -> bool:
@@ -346,25 +346,25 @@ class Run:
 
     async def _withdraw_waiting(self) -> None:
         """Something failed for good: what the backend has not begun is not to begin any more."""
-        waiting = [job_id for job_id, under_way in self._under_way.items() if not under_way.withdrawn]
+        waiting = [job_id for job_id, active in self._active.items() if not active.withdrawn]
         if waiting:
             for job_id in waiting:
-                self._under_way[job_id].withdrawn = True
+                self._active[job_id].withdrawn = True
             await self.backend.cancel(waiting, running=False)
 
-    def _may_try_again(self, under_way: _UnderWay, result: JobResult) -> bool:
+    def _should_retry(self, active: _ActiveJob, result: JobResult) -> bool:
         """Whether a failed attempt is followed by another; the job is given more memory where that was missing."""
-        job = under_way.resolved.job
+        job = active.resolved.job
         ram_mib = self.retries.more_memory(job, result, self.backend.capabilities.largest)
         if ram_mib is None:
             return self.retries.wanted(job, result)
         try:
-            again = self._resolved(under_way.invocation, job.id, ram_mib)
+            again = self._resolved(active.invocation, job.id, ram_mib)
         except GridCWLError as error:
             log.warning("%s cannot have more memory: %s", job.name, error.message)
             return self.retries.wanted(job, result)
         log.warning("%s ran out of its %d MiB; it gets %d MiB", job.name, job.resources.ram_mib, ram_mib)
-        under_way.resolved = replace(again, job=replace(again.job, attempt=job.attempt))
+        active.resolved = replace(again, job=replace(again.job, attempt=job.attempt))
         return True
 
     def _resolved(self, invocation: Invocation, job_id: JobId, ram_mib: int | None = None) -> ResolvedJob:
@@ -373,21 +373,21 @@ class Run:
             dict(invocation.inputs),
             self.context,
             job_id=job_id,
-            run=self.records.run,
+            run=self.recorder.run,
             name=invocation.name,
             toplevel=isinstance(self.process, Leaf),
             ram_mib=ram_mib,
         )
 
-    def _try_again(self, under_way: _UnderWay, result: JobResult) -> None:
-        """Give out the job once more, after a pause."""
-        old = under_way.resolved.job
+    def _schedule_retry(self, active: _ActiveJob, result: JobResult) -> None:
+        """Submit the job again, after a pause."""
+        old = active.resolved.job
         job = replace(old, attempt=old.attempt + 1)
-        under_way.begun = False
-        under_way.resolved = replace(under_way.resolved, job=job)
+        active.started = False
+        active.resolved = replace(active.resolved, job=job)
         wait = pause(old.attempt, self.chance())
         failure = _failure_of(old, result)
-        self.records.tried_again(old)
+        self.recorder.retried(old)
         log.warning(
             "%s Attempt %d of %d starts in %.1f s.",
             failure.message,
@@ -395,40 +395,40 @@ class Run:
             max(self.retries.most + 1, job.attempt),
             wait,
         )
-        self.records.journal.event("retry", f"{failure.message}; attempt {job.attempt}")
+        self.recorder.journal.event("retry", f"{failure.message}; attempt {job.attempt}")
 
         async def later() -> None:
             await self.sleep(wait)
-            self._again.pop(job.id, None)
+            self._retrying.pop(job.id, None)
             self._inbox.put_nowait(lambda: self._submit([job]))
 
-        self._again[job.id] = (self._begin(later()), old, result)
+        self._retrying[job.id] = (self._start_task(later()), old, result)
 
-    def _give_up_waiting(self) -> None:
+    def _cancel_retries(self) -> None:
         """Another job has failed for good: what waits for its next attempt has failed, too."""
-        for job_id, (task, job, result) in self._again.items():
+        for job_id, (task, job, result) in self._retrying.items():
             task.cancel()
-            under_way = self._under_way.pop(job_id)
+            active = self._active.pop(job_id)
             self._failed_jobs.add(job_id)
-            self.records.failed(job, _step(under_way.invocation), result, under_way.invocation.inputs)
+            self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
             error = _failure_of(job, result)
-            self._flow.fail(under_way.invocation.id, error, temporary=True)
+            self._flow.fail(active.invocation.id, error, temporary=True)
             self.watcher.failed(job.name, error)
-        self._again.clear()
+        self._retrying.clear()
 
-    def _tell(self) -> None:
-        """Tell of failures that are not a job's, of shards that do not run, and of the counts."""
-        for failure in self._flow.errors[self._told :]:
+    def _report(self) -> None:
+        """Report failures without a job, skipped shards, and the counts."""
+        for failure in self._flow.errors[self._reported :]:
             message = getattr(failure.error, "message", str(failure.error))
-            self.records.failed_without_job(unscattered(failure.path) or failure.name, failure.name, message)
+            self.recorder.failed_without_job(unscattered(failure.path) or failure.name, failure.name, message)
             self.watcher.failed(failure.name, failure.error)
-        if self._again and self._stopping:
-            self._give_up_waiting()
-        self._told = len(self._flow.errors)
+        if self._retrying and self._stopping:
+            self._cancel_retries()
+        self._reported = len(self._flow.errors)
         for path in self._flow.skipped():
-            self.records.journal.skipped(unscattered(path), spelled(path))
+            self.recorder.journal.skipped(unscattered(path), spelled(path))
         self.watcher.tick()
-        self.records.progress(self._flow.progress)
+        self.recorder.progress(self._flow.progress)
 
 
 def new_run_id() -> RunId:
@@ -442,7 +442,7 @@ def _step(invocation: Invocation) -> str:
     return unscattered(invocation.path) or invocation.leaf.id
 
 
-def _left_by(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | None:
+def _partial_outputs_of(resolved: ResolvedJob, result: JobResult) -> Mapping[str, Any] | None:
     """What a tool that failed has left of its outputs: all that it promised, or nothing."""
     if result.outcome is Outcome.SUCCESS or not result.outdir:
         return None

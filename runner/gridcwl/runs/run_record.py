@@ -151,12 +151,12 @@ def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
     return digest.hexdigest()
 
 
-def finish(kept: RunRecord, outputs: Any, published: Any, *, leave: bool) -> None:
+def finish(record: RunRecord, outputs: Any, published: Any, *, leave: bool) -> None:
     """Record that a run succeeded and its outputs are published: working copies are removed, journal and logs stay."""
-    kept.journal.moved(moved(outputs, published))
-    kept.journal.describe({"outputs": published})
+    record.journal.moved(moved(outputs, published))
+    record.journal.describe({"outputs": published})
     if not leave:
-        keep_logs(kept.working, kept.folder.logs)
+        keep_logs(record.working, record.folder.logs)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that came to its end, well or not.
+    """Result of a run that ended, successfully or not.
 
     Attributes:
         outputs: the output object with published locations.
@@ -75,13 +75,13 @@ class PreparedRun:
     """A run that this process holds and that can be executed once."""
 
     request: Request
-    kept: RunRecord
+    record: RunRecord
     session: CwlSession
     inputs: Any
     store: RunStore | None
     folder: OutputFolder | None = None
     """Where outputs go; None if the run has succeeded before."""
-    records: Recorder | None = None
+    recorder: Recorder | None = None
     finished: Finished | None = None
     """The run succeeded in an earlier session, and nothing was edited since: there is nothing to execute."""
     earlier: Any = None
@@ -92,7 +92,7 @@ class PreparedRun:
     @property
     def run(self) -> RunId:
         """The run's id."""
-        return self.kept.run
+        return self.record.run
 
     @property
     def options(self) -> Options:
@@ -123,26 +123,26 @@ class PreparedRun:
             return self.finished
         self._task = asyncio.current_task()
         allow_javascript(allowed=self.options.javascript)
-        requests = None if self.request.handles_signals else asyncio.create_task(self._heed_requests())
+        requests = None if self.request.handles_signals else asyncio.create_task(self._watch_for_cancel_request())
         try:
             if self.earlier is not None:
-                return await self._copied()
-            with _with_remedies(self.kept):
+                return await self._copy_outputs()
+            with _with_remedies(self.record):
                 if self._cancelled_by:
                     raise _cancelled(self._cancelled_by)
                 outcomes, stored = await self._jobs(watcher)
                 return await self._outputs(outcomes, stored)
         except asyncio.CancelledError:
-            with _with_remedies(self.kept):
+            with _with_remedies(self.record):
                 raise _cancelled(self._cancelled_by) from None
         finally:
             self._task = None
             if requests is not None:
                 requests.cancel()
 
-    async def _heed_requests(self) -> None:
+    async def _watch_for_cancel_request(self) -> None:
         """Let other processes of this user cancel the run: signals would reach all runs of this process."""
-        while not self.kept.folder.cancel_requested:  # noqa: ASYNC110  it is another process that asks
+        while not self.record.folder.cancel_requested:  # noqa: ASYNC110  another process makes the request
             await asyncio.sleep(_CANCEL_EVERY_S)
         self.cancel("another process")
 
@@ -156,23 +156,23 @@ class PreparedRun:
         from gridcwl.runs.run import Run
         from gridcwl.runs.staging import StagingBackend
 
-        session, options, records = self.session, self.options, self.records
-        assert records is not None
-        stored = await self._stored(records)
-        place = BackendContext(records.run, self.kept.working, session.reveal, records.ended)
+        session, options, recorder = self.session, self.options, self.recorder
+        assert recorder is not None
+        stored = await self._stored(recorder)
+        place = BackendContext(recorder.run, self.record.working, session.reveal, recorder.ended)
         place = replace(place, archives=stored.session.archives if stored is not None else None)
         opening = open_backend(backend_of(options), place)
         async with opening if stored is None else stored.around(opening) as backend:
             session.context.largest = backend.capabilities.largest
             refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
-            await backend.check(certain(session, self.inputs, records.run))
+            await backend.check(certain(session, self.inputs, recorder.run))
             run = Run(
                 session.graph,
                 self.inputs,
                 session.context,
                 backend,
                 watcher,
-                records,
+                recorder,
                 on_error=options.on_error,
                 retries=Retries(options.retries, options.retry_all, options.retry_memory),
                 detach=options.grid.detach,
@@ -182,28 +182,28 @@ class PreparedRun:
                 await backend.catch_up()
             return outcomes, stored
 
-    async def _copied(self) -> Finished:
+    async def _copy_outputs(self) -> Finished:
         from gridcwl.runs.outputs import copy_published, in_thread
         from gridcwl.stores.transaction import discard
 
-        folder, working = self.folder, self.kept.working
+        folder, working = self.folder, self.record.working
         assert folder is not None
-        discard(folder.path, self.kept.run)  # of a client that was killed
+        discard(folder.path, self.record.run)  # of a client that was killed
         put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
         return Finished(await in_thread(folder, put, self.earlier), 0)
 
-    async def _stored(self, records: Recorder) -> StoredRun | None:
+    async def _stored(self, recorder: Recorder) -> StoredRun | None:
         if self.store is None:
             return None
         from gridcwl.runs.planning import step_names
         from gridcwl.runs.storing import StoredRun
 
         stored = await StoredRun.opened(
-            self.options.store.store, self.store, self.kept, Path(self.session.program).stem
+            self.options.store.store, self.store, self.record, Path(self.session.program).stem
         )
         await stored.session.check(step_names(self.session.graph))
-        records.gone, records.taken = stored.gone, stored.taken
-        records.cache = stored.session.cache or records.cache
+        recorder.missing, recorder.on_reuse = stored.gone, stored.taken
+        recorder.cache = stored.session.cache or recorder.cache
         return stored
 
     async def _outputs(self, outcomes: Outcomes, stored: StoredRun | None) -> Finished:
@@ -211,18 +211,18 @@ class PreparedRun:
         from gridcwl.runs.outputs import published
         from gridcwl.stores.transaction import discard
 
-        options, kept, session, folder = self.options, self.kept, self.session, self.folder
+        options, record, session, folder = self.options, self.record, self.session, self.folder
         assert folder is not None
-        discard(folder.path, kept.run)  # of a client that was killed
+        discard(folder.path, record.run)  # of a client that was killed
         if outcomes.status == "success":
             produced = dict(outcomes.outputs)
-            outputs = await published(produced, self.inputs, folder, kept, stored, session, options.outputs)
+            outputs = await published(produced, self.inputs, folder, record, stored, session, options.outputs)
             leave = options.leave_tmpdir or options.outputs != "move"
-            await asyncio.to_thread(finish, kept, outcomes.outputs, outputs, leave=leave)
-            kept.journal.end("success")
+            await asyncio.to_thread(finish, record, outcomes.outputs, outputs, leave=leave)
+            record.journal.end("success")
         else:
-            outputs = await left(outcomes, folder, kept, stored, session, public=options.publish_partial)
-            kept.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
+            outputs = await left(outcomes, folder, record, stored, session, public=options.publish_partial)
+            record.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
         return Finished(outputs, _exit_code(outcomes))
 
 
@@ -237,10 +237,10 @@ def started(request: Request) -> Iterator[PreparedRun]:
 
     options = request.options
     with ExitStack() as closing_:
-        session, store, inputs = _opened(request, closing_)
-        kept = closing_.enter_context(create_run(options.state_dir, new_run_id(), _prefix(request)))
-        kept.folder.note_origin(options.run_name, request.cwd)
-        yield _recorded_run(request, kept, session, inputs, store, closing_)
+        session, store, inputs = _load(request, closing_)
+        record = closing_.enter_context(create_run(options.state_dir, new_run_id(), _prefix(request)))
+        record.folder.note_origin(options.run_name, request.cwd)
+        yield _prepare_run(request, record, session, inputs, store, closing_)
 
 
 @contextmanager
@@ -260,19 +260,19 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
             remedy="Its document and inputs are looked for from there.",
         )
     with ExitStack() as closing_:
-        kept = closing_.enter_context(reopen_run(folder))
-        kept.folder.note_origin(cwd=request.cwd)
-        history = kept.history
+        record = closing_.enter_context(reopen_run(folder))
+        record.folder.note_origin(cwd=request.cwd)
+        history = record.history
         known = history.meta("found") if history is not None else None
-        session, store, inputs = _opened(request, closing_, known)
-        if (outputs := _earlier_outputs(request, kept, session, inputs)) is not None:
-            kept.journal.end("success", final=True)
-            if _is_elsewhere(request, kept):
-                yield _copying_run(request, kept, session, inputs, store, outputs, closing_)
+        session, store, inputs = _load(request, closing_, known)
+        if (outputs := _earlier_outputs(request, record, session, inputs)) is not None:
+            record.journal.end("success", final=True)
+            if _is_elsewhere(request, record):
+                yield _copying_run(request, record, session, inputs, store, outputs, closing_)
             else:
-                yield PreparedRun(request, kept, session, inputs, store, finished=Finished(outputs, 0))
+                yield PreparedRun(request, record, session, inputs, store, finished=Finished(outputs, 0))
             return
-        yield _recorded_run(request, kept, session, inputs, store, closing_)
+        yield _prepare_run(request, record, session, inputs, store, closing_)
 
 
 def saved_request(folder: RunFolder) -> Request:
@@ -292,7 +292,7 @@ def saved_request(folder: RunFolder) -> Request:
         return Request(options, Path(cwd), history.meta("stdin"))
 
 
-def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore | None, Any]:
+def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore | None, Any]:
     """The document, the store and the whole input object, what it names by http(s) on this machine."""
     options = request.options
     _preload(options)
@@ -312,47 +312,47 @@ def _opened(request: Request, closing_: ExitStack, known: Any = None) -> tuple[C
     return session, store, local(session.inputs())
 
 
-def _recorded_run(
-    request: Request, kept: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None, closing_: ExitStack
+def _prepare_run(
+    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None, closing_: ExitStack
 ) -> PreparedRun:
     """Record what the run is, and see that its outputs have a place."""
     from gridcwl.runs.outdir import check_outdir
     from gridcwl.runs.outputs import begin, output_folder
 
     options = request.options
-    _record(request, kept, session, inputs, store)
-    with _with_remedies(kept):
+    _describe_run(request, record, session, inputs, store)
+    with _with_remedies(record):
         check_outdir(request.outdir)
-        folder = output_folder(request.outdir, session, kept, overwrite=options.overwrite)
+        folder = output_folder(request.outdir, session, record, overwrite=options.overwrite)
         closing_.callback(folder.close)
         if options.outputs != "leave" and (store is None or store.download):
             begin(folder, session, inputs)
-        records = _records(options, session, inputs, kept, closing_)
-    return PreparedRun(request, kept, session, inputs, store, folder, records)
+        recorder = _recorder(options, session, inputs, record, closing_)
+    return PreparedRun(request, record, session, inputs, store, folder, recorder)
 
 
-def _earlier_outputs(request: Request, kept: RunRecord, session: CwlSession, inputs: Any) -> Any:
+def _earlier_outputs(request: Request, record: RunRecord, session: CwlSession, inputs: Any) -> Any:
     """The outputs of a run that has succeeded already, if nothing was edited since."""
-    history = kept.history
+    history = record.history
     if history is None or (outputs := history.meta("outputs")) is None:
         return None
     if history.meta("fingerprint") != fingerprint(_documents(session), inputs):
-        log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", kept.run)
+        log.warning("The run %s had succeeded; what was edited since, and what comes of it, runs again", record.run)
         return None
-    what = f"its outputs are copied to {request.outdir}" if _is_elsewhere(request, kept) else "these are its outputs"
-    log.warning("The run %s has succeeded already; %s", kept.run, what)
+    what = f"its outputs are copied to {request.outdir}" if _is_elsewhere(request, record) else "these are its outputs"
+    log.warning("The run %s has succeeded already; %s", record.run, what)
     return outputs
 
 
-def _is_elsewhere(request: Request, kept: RunRecord) -> bool:
+def _is_elsewhere(request: Request, record: RunRecord) -> bool:
     """Whether outputs are to go to another directory than that of the run."""
-    assert kept.history is not None
-    return request.outdir.absolute() != Path(str((kept.history.meta("options") or {}).get("outdir"))).absolute()
+    assert record.history is not None
+    return request.outdir.absolute() != Path(str((record.history.meta("options") or {}).get("outdir"))).absolute()
 
 
 def _copying_run(
     request: Request,
-    kept: RunRecord,
+    record: RunRecord,
     session: CwlSession,
     inputs: Any,
     store: RunStore | None,
@@ -364,10 +364,10 @@ def _copying_run(
     from gridcwl.runs.outputs import output_folder
 
     check_outdir(request.outdir)
-    folder = output_folder(request.outdir, session, kept, overwrite=request.options.overwrite)
+    folder = output_folder(request.outdir, session, record, overwrite=request.options.overwrite)
     folder.replace_own = False
     closing_.callback(folder.close)
-    return PreparedRun(request, kept, session, inputs, store, folder, earlier=outputs)
+    return PreparedRun(request, record, session, inputs, store, folder, earlier=outputs)
 
 
 def _preload(options: Options) -> None:
@@ -392,12 +392,14 @@ def _prefix(request: Request) -> str:
     return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
 
 
-def _record(request: Request, kept: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None) -> None:
+def _describe_run(
+    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None
+) -> None:
     options = replace(request.options, outdir=request.outdir)
     documents = _documents(session)
     for path, text in documents.items():
-        kept.journal.document(path, text)
-    kept.journal.describe(
+        record.journal.document(path, text)
+    record.journal.describe(
         {
             "document": options.document,
             "words": options.words,
@@ -426,7 +428,7 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
     return {path: Path(path).read_bytes() for path in session.document.files if Path(path).is_file()}
 
 
-def _records(options: Options, session: CwlSession, inputs: Any, kept: RunRecord, closing_: ExitStack) -> Recorder:
+def _recorder(options: Options, session: CwlSession, inputs: Any, record: RunRecord, closing_: ExitStack) -> Recorder:
     from gridcwl.runs.checksums import Checksums, declared_checksums
     from gridcwl.runs.keys import secret_masks
     from gridcwl.runs.recorder import Recorder
@@ -437,12 +439,12 @@ def _records(options: Options, session: CwlSession, inputs: Any, kept: RunRecord
     if options.cache:
         from gridcwl.runs.cache import Cache
 
-        cache = Cache(options.cache_dir / "results", kept.working)
+        cache = Cache(options.cache_dir / "results", record.working)
         closing_.callback(cache.close)
-    masks = secret_masks(session.secrets.secrets, kept.folder.path.parents[1])
+    masks = secret_masks(session.secrets.secrets, record.folder.path.parents[1])
     hide = session.hide if masks else None
     declared = declared_checksums(inputs)
-    return Recorder(kept.run, kept.journal, sums, kept.history, cache, masks, declared=declared, hide=hide)
+    return Recorder(record.run, record.journal, sums, record.history, cache, masks, declared=declared, hide=hide)
 
 
 def _exit_code(outcomes: Outcomes) -> int:
@@ -456,35 +458,35 @@ def _cancelled(by: str) -> RunCancelled:
 
 
 @contextmanager
-def _with_remedies(kept: RunRecord) -> Iterator[None]:
-    """Say in errors how the run can be resumed."""
+def _with_remedies(record: RunRecord) -> Iterator[None]:
+    """Add to errors how the run can be resumed."""
     try:
         yield
     except RunCancelled as error:
-        error.remedy = f"Finished jobs are recorded. To resume: gridcwl resume {kept.run}"
+        error.remedy = f"Finished jobs are recorded. To resume: gridcwl resume {record.run}"
         raise
     except OutputConflict as error:
         error.remedy = (
-            f"Move the existing files away, then run: gridcwl resume {kept.run}{_finished_jobs(kept)}\n"
-            f"Or publish elsewhere: gridcwl resume {kept.run} --outdir DIR"
+            f"Move the existing files away, then run: gridcwl resume {record.run}{_finished_jobs(record)}\n"
+            f"Or publish elsewhere: gridcwl resume {record.run} --outdir DIR"
         )
         if error.replaceable:
-            error.remedy += f"\nOr replace it: gridcwl resume {kept.run} --overwrite"
+            error.remedy += f"\nOr replace it: gridcwl resume {record.run} --overwrite"
         raise
     except StoreError as error:
         outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
-        error.remedy = f"{error.remedy} Then run: gridcwl resume {kept.run}{outdir}{_finished_jobs(kept)}".strip()
+        error.remedy = f"{error.remedy} Then run: gridcwl resume {record.run}{outdir}{_finished_jobs(record)}".strip()
         raise
 
 
-def _finished_jobs(kept: RunRecord) -> str:
+def _finished_jobs(record: RunRecord) -> str:
     """What is said of the results that a run has already, if it has some."""
     from gridcwl.runs.history import History
     from gridcwl.runs.journal import JournalError
 
     try:
-        kept.journal.flush()
-        with closing(History(kept.folder.journal)) as history:
+        record.journal.flush()
+        with closing(History(record.folder.journal)) as history:
             some = next(iter(history.jobs(where="outcome = 'success'")), None)
     except JournalError:
         return ""

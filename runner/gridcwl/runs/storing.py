@@ -32,13 +32,13 @@ class StoredRun:
     """Of the store; the journal has what the store records of the run under it."""
     store: RunStore
     session: StoreSession
-    kept: RunRecord
+    record: RunRecord
     gone: set[str] = field(default_factory=set)
     """Locations of recorded results that are not in the store any more."""
     _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
 
     @classmethod
-    async def opened(cls, name: str, store: RunStore, kept: RunRecord, document: str) -> StoredRun:
+    async def opened(cls, name: str, store: RunStore, record: RunRecord, document: str) -> StoredRun:
         """Begin the store's session, and find out whether what was recorded is still there.
 
         Raises:
@@ -48,12 +48,12 @@ class StoredRun:
 
         def keys(makers: Collection[tuple[int, int]]) -> dict[tuple[int, int], str]:
             rows = {row_id(*maker): maker for maker in makers}
-            return {rows[row]: key.hex() for row, key in kept.journal.keys(rows).items()}
+            return {rows[row]: key.hex() for row, key in record.journal.keys(rows).items()}
 
-        session = await store.begin(kept.run, document, keys)
-        stored = cls(name, store, session, kept)
+        session = await store.begin(record.run, document, keys)
+        stored = cls(name, store, session, record)
         stored._record()
-        if (history := kept.history) is not None:
+        if (history := record.history) is not None:
             stored.gone = await session.missing(
                 result
                 for result in history.successes()
@@ -67,7 +67,7 @@ class StoredRun:
 
     def taken(self, job: Job, result: JobResult) -> None:
         """A result of an earlier session is taken: register it if that session's client died before it could."""
-        history = self.kept.history
+        history = self.record.history
         self.session.note(job, result)
         batch = self.session.batch_of(result)
         if batch and result.element and history is not None and not history.is_registered(batch):
@@ -75,19 +75,19 @@ class StoredRun:
 
     async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
         """Record that the files of these are known to the store."""
-        self.kept.journal.registered(batch for _, result in made if (batch := self.session.batch_of(result)))
+        self.record.journal.registered(batch for _, result in made if (batch := self.session.batch_of(result)))
 
     def _refused(self, job: Job, result: JobResult) -> None:
         """A success was recorded whose files the store refuses: it is a failure, or a resumed run would take it."""
         _, session, number = job.id.rsplit("-", 2)
-        self.kept.journal.result(row_id(int(session), int(number)), job.attempt, result, folder_name(job))
+        self.record.journal.result(row_id(int(session), int(number)), job.attempt, result, folder_name(job))
 
     def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
         waiting, self._waiting = self._waiting, []
         return waiting
 
     def _record(self) -> None:
-        self.kept.journal.describe({self.name: dict(self.session.about)})
+        self.record.journal.describe({self.name: dict(self.session.about)})
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class StoredRun:
             StoreError: the store does not answer, or does not accept them.
         """
         whole = listed(copy.deepcopy(outputs), remote)
-        with contextlib.closing(History(self.kept.journal.path)) as history:
+        with contextlib.closing(History(self.record.journal.path)) as history:
             await self.session.publish(whole, history.keys_of, final=final)
         self._record()
         return whole

@@ -280,5 +280,5 @@ class ResultCache(Protocol):
     def drop(self, key: bytes, job: Job) -> None:
         """A result that was taken cannot be used. Called in threads."""
 
-    async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
-        """Keep these for other runs. What cannot be kept is only logged."""
+    async def share(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+        """Share these with other runs. What cannot be shared is only logged."""

@@ -136,9 +136,9 @@ class Bench:
         self.memory = backend.memory
         with closing(Journal(self.folder / "journal.db", new=True)) as journal:
             journal.begin(pid=1, pid_started=1.0, host="here", version="0")
-            records = Recorder(RunId("r"), journal, Checksums(None, by_content=True))
+            recorder = Recorder(RunId("r"), journal, Checksums(None, by_content=True))
             fields = {"sleep": self.sleep, "chance": lambda: 0.5, "on_error": "continue", **fields}
-            made = Run(session.graph, session.inputs(), session.context, backend, watcher, records, **fields)
+            made = Run(session.graph, session.inputs(), session.context, backend, watcher, recorder, **fields)
             outcomes_ = asyncio.run(made.execute())
         return outcomes_, backend.given, watcher.failures
 

@@ -63,7 +63,7 @@ class RucioCache:
             log.warning("No result of others was looked for: %s", error)
         return None
 
-    async def leave(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
+    async def share(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
         """The files of these are known to Rucio: leave the results. What cannot be left is only told."""
         ready = [one for one in made if all(f.kind == "directory" or f.location.startswith(URL) for f in one[2].files)]
         for part in chunks(ready, CHUNK):
