@@ -63,6 +63,8 @@ class ReadWords:
     """The input object's file, or ``-``."""
     help: bool = False
     """``--help`` is among the words."""
+    behind: str | None = None
+    """The option in front of ``file`` that takes true or false, and took it for neither."""
 
 
 @dataclass(slots=True)
@@ -213,6 +215,18 @@ def _text(doc: Any) -> str:
     return "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc)
 
 
+def _looks_like_a_file(word: str) -> bool:
+    return "/" in word or word.endswith(_TABLES)
+
+
+def not_true_or_false(flag: str, word: str) -> UsageError:
+    """The error of a word behind a boolean option that is no value of it, and no input object either."""
+    return UsageError(
+        f"{flag} takes true or false, not '{word}'",
+        remedy=f"Write {flag} alone or {flag}=true for true, and {flag}=false for false.",
+    )
+
+
 class _Reader:
     """Reads words from left to right."""
 
@@ -222,6 +236,8 @@ class _Reader:
         self._several: dict[tuple[str, ...], list[Any]] = {}
         """What options that take several values have been given so far."""
         self._files: list[str] = []
+        self._behind: dict[str, str] = {}
+        """Words behind an option that takes true or false, which are neither; with the option."""
         self._help = False
 
     def read(self) -> ReadWords:
@@ -239,12 +255,16 @@ class _Reader:
                 raise self._unknown(word)
             else:
                 self._files.append(word)
+        doubtful = next((word for word in self._files if word in self._behind), None)
         if len(self._files) > 1 and not self._help:
+            if doubtful is not None:
+                raise not_true_or_false(self._behind[doubtful], doubtful)
             raise UsageError(
                 f"There are {len(self._files)} input objects: {', '.join(self._files[:3])}",
                 remedy="Give one file, and values of inputs behind their names: --NAME VALUE.",
             )
-        return ReadWords(self._nested(), self._files[0] if self._files else None, self._help)
+        behind = self._behind.get(doubtful) if doubtful is not None else None
+        return ReadWords(self._nested(), self._files[0] if self._files else None, self._help, behind)
 
     def _nested(self) -> CommentedMap:
         values = CommentedMap()
@@ -275,7 +295,11 @@ class _Reader:
     def _following(self, option: InputOption, flag: str) -> list[str]:
         """The words behind a flag that are its values."""
         if option.kind.boolean and not option.kind.many:
-            return [self._words.pop(0)] if self._words and option.kind.takes(self._words[0]) else []
+            if self._words and option.kind.takes(self._words[0]):
+                return [self._words.pop(0)]
+            if self._words and not self._words[0].startswith("-") and not _looks_like_a_file(self._words[0]):
+                self._behind[self._words[0]] = flag
+            return []
         values: list[str] = []
         while self._words and self._is_value(self._words[0]) and (option.kind.many or not values):
             if values and self._is_input_object(values, option.kind):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -383,9 +385,13 @@ def _list_of_old_version(found: re.Match[str]) -> Explanation:
 _REQUIREMENT_CLASS = re.compile(r"^[A-Z]\w*(?:Requirement|Access|Reuse|Limit|Update)$")
 
 
-def _dirent(_found: re.Match[str]) -> Explanation:
+def _dirent(found: re.Match[str]) -> Explanation:
+    value = found["value"]
+    with contextlib.suppress(ValueError, SyntaxError):
+        value = json.dumps(ast.literal_eval(value))
     return Explanation(
-        "the 'entry' of a file in InitialWorkDirRequirement gives a value that is not a text",
+        f"{found['place']} the 'entry' {found['entry']} in InitialWorkDirRequirement gives {value}, "
+        "which is not a text, and has to be one before CWL v1.2",
         "Give a text, JSON.stringify(...) for example, or change cwlVersion to v1.2.",
     )
 
@@ -431,7 +437,11 @@ def _rules() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanati
         (rf"{_POSITION} source not found:\s*(?P<name>\S+)", _source_missing),
         (r"No such file or directory: '(?P<name>[^']+)'", _import),
         (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
-        (r"However this is a \{cwl_version\} document", _dirent),
+        (
+            rf"{_POSITION} 'entry' expression resulted in something other[\s\S]*"
+            r"Result of '(?P<entry>[\s\S]*?)' was (?P<value>[\s\S]*?)\.$",
+            _dirent,
+        ),
         (rf"{_POSITION} 'entry' expressions are not allowed to evaluate to an array of Files", _list_of_old_version),
         (r"contains graph of multiple objects, must specify one of (?P<names>[^\n]+)", _graph),
         (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),

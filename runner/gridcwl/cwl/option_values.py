@@ -154,7 +154,9 @@ class Member:
 
 def _truth(text: str) -> bool:
     if text.lower() not in _TRUTH:
-        raise Misfit(f"{text} is not true or false")
+        raise Misfit(
+            f"{text} is not true or false", "Write true or false (yes and no will do), or the option alone for true."
+        )
     return _TRUTH[text.lower()]
 
 

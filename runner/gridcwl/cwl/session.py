@@ -13,7 +13,7 @@ from cwltool.secrets import SecretStore
 from gridcwl.cwl import inputs as cwl_inputs
 from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
-from gridcwl.cwl.input_options import InputOptions, options_of
+from gridcwl.cwl.input_options import InputOptions, not_true_or_false, options_of
 from gridcwl.cwl.javascript import allow_javascript
 from gridcwl.cwl.load import Document, load, locate, shown
 from gridcwl.cwl.loading import Loading
@@ -216,6 +216,8 @@ def _with_options(
     if read.help:
         print(options.help(name), end="")
         raise SystemExit(0)
+    if read.behind and read.file and "://" not in read.file and not Path(_in(here, read.file)).exists():
+        raise not_true_or_false(read.behind, read.file)
     written = cwl_inputs.read(_in(here, read.file) if read.file else None, basedir, file_uri, here)
     written.options = absolute(read.values, basedir or str(here or Path.cwd()))
     return written

@@ -87,6 +87,12 @@ def test_a_boolean_can_be_turned_on_and_off(desk: Desk, words: list[str], value:
     assert read(desk, {"on": {"type": "boolean", "default": True}}, *words) == {"on": value}
 
 
+def test_a_word_behind_a_boolean_is_refused_with_what_it_takes(desk: Desk) -> None:
+    inputs = {"on": "boolean", "name": "string?"}
+    assert "--on takes true or false, not 'maybe'" in wrong(desk, inputs, "--on", "maybe")
+    assert "--on takes true or false, not '1'" in wrong(desk, inputs, "--on", "1", "--name", "x")
+
+
 def test_a_boolean_does_not_swallow_the_input_object(desk: Desk) -> None:
     desk.write("in.yml", "x: 1\n")
     assert read(desk, {"on": "boolean", "x": "int"}, "--on", "in.yml") == {"on": True, "x": 1}
