@@ -6,6 +6,7 @@ What goes where is decided here; ``stores.local`` moves the bytes.
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -305,27 +306,48 @@ def _stage_directory(entry: CwlObject, target: Path, publication: _Publication) 
     children = entry.get("listing")
     if location.startswith("file://") and not (publication.recorded and children is not None):
         known = {child.get("basename"): child for child in children or ()}
-        found = [path for path in sorted(path_of(location).iterdir()) if _may_be_followed(path, publication)]
+        inside = sorted(path_of(location).iterdir())
+        found = [path for path in inside if _may_be_followed(path, target / path.name, publication)]
         children = [_child(path, known) for path in found]
     return [_place(child, target, publication, inside=True) for child in children or ()]
 
 
-def _may_be_followed(path: Path, publication: _Publication) -> bool:
-    """Links out of the run's files and inputs are an error: a tool must not publish what it was not given."""
+def _may_be_followed(path: Path, name: Path, publication: _Publication) -> bool:
+    """Links out of the run's files and inputs are an error: a tool must not publish what it was not given.
+
+    Args:
+        path: where it is.
+        name: what it would be called in the output directory.
+        publication: of the run.
+    """
     if not path.is_symlink():
         return True
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # resolve() does not take links in a circle
     allowed = target.is_relative_to(publication.scratch) or any(
         str(parent) in publication.inputs for parent in (*path.parents, target, *target.parents)
     )
-    if not allowed and not _is_beside_an_input(target, publication.inputs) and target.exists():
+    there = target.exists()
+    if not allowed and not _is_beside_an_input(target, publication.inputs) and there:
         raise OutputError(
             f"The output Directory {path.parent.name} has a symbolic link out of it: {path.name} leads to {target}",
             remedy="A tool's links may lead to its inputs and outputs only; let it copy the file.",
         )
-    if not target.exists():
-        log.warning("%s is a symbolic link to %s, which does not exist; it is left out", path.name, target)
-    return target.exists()
+    if not there:
+        text = _as_the_tool_wrote_it(path.readlink(), publication.scratch)
+        log.warning("The symbolic link %s leads to %s, where nothing is; it is left out", name, text)
+        return False
+    if target.is_dir() and any(Path(os.path.realpath(parent)) == target for parent in path.parents):
+        log.warning("The symbolic link %s leads to a folder that it is in; it is left out", name)
+        return False
+    return True
+
+
+def _as_the_tool_wrote_it(text: Path, scratch: Path) -> Path:
+    """A link's text; of a path in the run's own folder, which nobody knows, what is in the job's output directory."""
+    if not text.is_relative_to(scratch):
+        return text
+    parts = text.relative_to(scratch).parts
+    return Path(*parts[parts.index("out") + 1 :]) if "out" in parts[:-1] else Path(text.name)
 
 
 def _is_beside_an_input(target: Path, inputs: frozenset[str]) -> bool:

@@ -201,6 +201,39 @@ def test_links_within_a_folder_are_followed_and_those_to_nowhere_are_left_out(ho
     assert house.listing() == ["d", "d/sibling", "d/x"]
 
 
+def test_a_link_to_nowhere_is_named_as_the_tool_wrote_it(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    entry = house.folder("d")
+    house.made("d/e/x", "1")
+    (house.scratch / "d" / "e" / "relative").symlink_to("gone/y")
+    (house.scratch / "d" / "elsewhere").symlink_to("/gridcwl/out/gone")
+    (house.scratch / "d" / "own").symlink_to(house.scratch / "1-1" / "out" / "d" / "gone")
+    house.publish({"o": entry})
+    assert house.listing() == ["d", "d/e", "d/e/x"]
+    said = "The symbolic link {} leads to {}, where nothing is; it is left out"
+    assert sorted(caplog.messages) == [
+        said.format("d/e/relative", "gone/y"),
+        said.format("d/elsewhere", "/gridcwl/out/gone"),
+        said.format("d/own", "d/gone"),
+    ]
+
+
+def test_links_in_a_circle_are_left_out(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    entry = house.folder("d")
+    house.made("d/a/x", "1")
+    house.made("d/b/y", "2")
+    (house.scratch / "d" / "itself").symlink_to("itself")
+    (house.scratch / "d" / "a" / "up").symlink_to("..")
+    (house.scratch / "d" / "a" / "b").symlink_to("../b")
+    (house.scratch / "d" / "b" / "a").symlink_to("../a")
+    house.publish({"o": entry})
+    assert "The symbolic link d/itself leads to itself, where nothing is; it is left out" in caplog.messages
+    assert "The symbolic link d/a/up leads to a folder that it is in; it is left out" in caplog.messages
+    assert house.listing() == [
+        *("d", "d/a", "d/a/b", "d/a/b/y", "d/a/x"),
+        *("d/b", "d/b/a", "d/b/a/x", "d/b/y"),
+    ]
+
+
 def test_what_lives_elsewhere_stays_there(house: House) -> None:
     remote = {"class": "File", "location": "rucio://scope/name", "basename": "name"}
     assert house.publish({"o": remote})["o"] == remote
