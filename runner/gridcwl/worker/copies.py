@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 from typing import Optional, Tuple
 
 from gridcwl.worker.control import Control
-from gridcwl.worker.paths import below
+from gridcwl.worker.paths import LEADS_NOWHERE, below
 
 
 def copy_writable(source: str, target: str, control: Control, *, contained: bool = False) -> None:
@@ -43,7 +42,7 @@ def _copy_folder(
         try:
             status = os.stat(f"{source}/{name}")
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP):  # a link that leads nowhere
+            if error.errno in LEADS_NOWHERE:
                 continue
             raise
         if stat.S_ISREG(status.st_mode):

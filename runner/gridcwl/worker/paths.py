@@ -9,6 +9,7 @@ regular expression.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
@@ -17,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 LONGEST_NAME = 255
 """Bytes of one part of a path (NAME_MAX)."""
+LEADS_NOWHERE = frozenset((errno.ENOENT, errno.ELOOP, errno.ENOTDIR))
+"""How the system says of a symbolic link that nothing is where it leads: no file, a circle, or a file for a folder."""
 LONGEST_PATH = 4095
 """Bytes of a path (PATH_MAX, without the NUL)."""
 LONGEST_LOCATION = 3 * LONGEST_PATH + 1024

@@ -12,6 +12,7 @@ from gridcwl.worker.globs import Glob, Part
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.limits import RESULT_FILES
 from gridcwl.worker.links import Escape, Links
+from gridcwl.worker.paths import LEADS_NOWHERE
 from gridcwl.worker.stage import Input, Staging
 
 _MAX_LINKED = 100_000  # entries that are only reached through links to folders: those can multiply without end
@@ -182,9 +183,9 @@ def _of_original(path: str, original: Input) -> Optional[Node]:
         return None
     try:
         kind = _kind_of_mode(os.stat(original.host).st_mode)
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if error.errno in LEADS_NOWHERE:
+            return None
         raise Failure(f"{printable(path)} cannot be looked at: {error.strerror}.") from error
     return Node(path, "", kind == _FOLDER, original) if kind in (_FILE, _FOLDER) else None
 

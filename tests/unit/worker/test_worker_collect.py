@@ -160,6 +160,18 @@ def test_links_that_never_end_do_not_hang(bench, script):
     assert result["escaped"] == []
 
 
+@pytest.mark.parametrize("extra", [{}, {"writable": True}])
+def test_links_of_an_input_that_lead_nowhere_are_left_out(bench, extra):
+    bench.file("tree/sub/x")
+    for name, text in (("itself", "itself"), ("gone", "gone/x"), ("through-a-file", "sub/x/y"), ("sub/up", "..")):
+        (bench.folder / "tree" / name).symlink_to(text)
+
+    result = bench.run(job("true", staged=[staged("/gridcwl/out/t", bench.folder / "tree", kind="directory", **extra)]))
+
+    assert result["outcome"] == "success"
+    assert paths(result) == ["t", "t/sub", "t/sub/x"]
+
+
 def test_links_that_multiply_are_stopped(bench, monkeypatch):
     monkeypatch.setattr("gridcwl.worker.tree._MAX_LINKED", 1000)
 
