@@ -286,8 +286,8 @@ def test_a_failed_run_is_resumed_after_its_cause_is_fixed_and_finished_jobs_do_n
             outputs = await again.result()
             return text(outputs["said"]), await again.status()
 
-    said, status = asyncio.run(main())
-    assert said == "one\n"
+    message, status = asyncio.run(main())
+    assert message == "one\n"
     assert {one.step: (one.done, one.reused) for one in status.steps} == {"first": (1, 1), "second": (1, 0)}
 
 

@@ -109,16 +109,16 @@ def run_case(
             code = main(arguments)
     finally:
         sys.stdout = before
-    said = f"gridcwl {' '.join(arguments)}\n{errors.getvalue()}"
+    text = f"gridcwl {' '.join(arguments)}\n{errors.getvalue()}"
     if case.get("should_fail"):
         if code == 0:
-            raise CaseFailed(f"it should fail, but does not: {said}")
+            raise CaseFailed(f"it should fail, but does not: {text}")
         return
     if code != 0:
-        raise CaseFailed(f"exit code {code}: {said}")
+        raise CaseFailed(f"exit code {code}: {text}")
     written.flush()
     outputs = seen(json.loads(written.buffer.getvalue()))  # type: ignore[attr-defined]
     try:
         cwltest.compare.compare(case.get("output"), outputs)
     except cwltest.compare.CompareFail as error:
-        raise CaseFailed(f"{error}\n{said}") from error
+        raise CaseFailed(f"{error}\n{text}") from error

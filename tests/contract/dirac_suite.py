@@ -39,10 +39,10 @@ class DiracContract:
 
         def submit(script: str = "true", arguments: str = "", **more: str) -> Any:
             (folder / "run.sh").write_text(script + "\n")
-            said = clients.wms().submitJob(jdl(f"run.sh {arguments}".strip(), **more))
-            assert said["OK"], said["Message"]
-            mine.extend(numbers(said["Value"]))
-            return said["Value"]
+            answer = clients.wms().submitJob(jdl(f"run.sh {arguments}".strip(), **more))
+            assert answer["OK"], answer["Message"]
+            mine.extend(numbers(answer["Value"]))
+            return answer["Value"]
 
         yield submit
         clients.wms().killJob(mine)
@@ -92,9 +92,9 @@ class DiracContract:
         long = "0123456789" * 800
         jobs = [submit(f"seq 100; echo {long}"), submit("echo short")]
         finish(jobs)
-        said = clients.monitoring().getJobParameters(jobs, "StandardOutput")["Value"]
-        assert said[jobs[0]]["StandardOutput"].splitlines()[-2:] == ["100", long]
-        assert said[jobs[1]]["StandardOutput"].splitlines()[-1] == "short"
+        answer = clients.monitoring().getJobParameters(jobs, "StandardOutput")["Value"]
+        assert answer[jobs[0]]["StandardOutput"].splitlines()[-2:] == ["100", long]
+        assert answer[jobs[1]]["StandardOutput"].splitlines()[-1] == "short"
 
     def test_a_payload_knows_its_job_and_its_site(self, submit, finish, output, clients):
         job = submit('echo "$JOBID $DIRACSITE $DIRAC_JOB_PROCESSORS"')
@@ -119,19 +119,19 @@ class DiracContract:
         assert isinstance(submit(), int)
 
     def test_parametric_jobs_do_not_start_before_they_are_confirmed(self, clients, states, finish):
-        said = clients.manager().submitJob('[Executable = "/bin/true"; Parameters = 2;]')
-        assert states(said["Value"]) == [("Submitting", "Bulk transaction confirmation")] * 2
-        assert clients.manager().confirmBulkSubmission(said["Value"])["Value"] == said["Value"]
-        assert finish(said["Value"]) == [("Done", "Execution Complete")] * 2
+        answer = clients.manager().submitJob('[Executable = "/bin/true"; Parameters = 2;]')
+        assert states(answer["Value"]) == [("Submitting", "Bulk transaction confirmation")] * 2
+        assert clients.manager().confirmBulkSubmission(answer["Value"])["Value"] == answer["Value"]
+        assert finish(answer["Value"]) == [("Done", "Execution Complete")] * 2
 
     def test_jobs_that_are_not_known_cannot_be_confirmed(self, clients):
         assert clients.manager().confirmBulkSubmission([NOBODY])["Errno"] == 1503
 
     def test_more_jobs_than_the_server_takes_are_refused_with_its_limit(self, clients):
         limit = clients.config.getValue("/Systems/WorkloadManagement/Services/JobManager/MaxParametricJobs", 0)
-        said = clients.wms().submitJob(f'Executable = "/bin/true"; Parameters = {limit + 1};')
-        assert not said["OK"]
-        assert f"exceeds the limit of {limit}" in said["Message"]
+        answer = clients.wms().submitJob(f'Executable = "/bin/true"; Parameters = {limit + 1};')
+        assert not answer["OK"]
+        assert f"exceeds the limit of {limit}" in answer["Message"]
 
     @pytest.mark.parametrize(
         ("wrong", "why"),
@@ -145,16 +145,16 @@ class DiracContract:
     )
     def test_a_wrong_description_is_refused(self, clients, wrong, why):
         attributes = {"Executable": '"/bin/true"', **wrong}
-        said = clients.wms().submitJob("".join(f"{name} = {value};" for name, value in attributes.items()))
-        assert not said["OK"]
-        assert why in said["Message"]
+        answer = clients.wms().submitJob("".join(f"{name} = {value};" for name, value in attributes.items()))
+        assert not answer["OK"]
+        assert why in answer["Message"]
 
     def test_what_is_no_description_is_refused(self, clients):
         assert clients.wms().submitJob("Executable=")["Errno"] == 1501
 
     def test_a_missing_file_of_the_input_sandbox_is_named(self, clients):
-        said = clients.wms().submitJob('Executable = "/bin/true"; InputSandbox = {"nowhere"};')
-        assert said["BadFile"] == ["nowhere"]
+        answer = clients.wms().submitJob('Executable = "/bin/true"; InputSandbox = {"nowhere"};')
+        assert answer["BadFile"] == ["nowhere"]
 
     # ---- states
 
@@ -205,10 +205,10 @@ class DiracContract:
         assert states(job) == [("Done", "Execution Complete")]
 
     def test_jobs_that_are_not_known_are_named(self, clients):
-        said = clients.wms().killJob([NOBODY])
-        assert (said["OK"], said["Value"], said["InvalidJobIDs"]) == (True, [], [NOBODY])
-        said = clients.wms().rescheduleJob([NOBODY])
-        assert (said["OK"], said["InvalidJobIDs"]) == (False, [NOBODY])
+        answer = clients.wms().killJob([NOBODY])
+        assert (answer["OK"], answer["Value"], answer["InvalidJobIDs"]) == (True, [], [NOBODY])
+        answer = clients.wms().rescheduleJob([NOBODY])
+        assert (answer["OK"], answer["InvalidJobIDs"]) == (False, [NOBODY])
 
     def test_to_kill_nothing_is_fine(self, clients):
         assert clients.wms().killJob([])["Value"] == []
@@ -257,11 +257,11 @@ class DiracContract:
         state = until(
             lambda: clients.monitoring().getJobsStates([job])["Value"][job], lambda now: now["Status"] == "Checking"
         )
-        said = until(
+        text = until(
             lambda: clients.monitoring().getJobsStates([job])["Value"][job]["ApplicationStatus"],
             lambda now: now != "Unknown",
         )
-        assert (state["MinorStatus"], said) == ("JobScheduling", "Requested site(s) LCG.Meudon.fr are inactive")
+        assert (state["MinorStatus"], text) == ("JobScheduling", "Requested site(s) LCG.Meudon.fr are inactive")
 
     def test_sites_are_told_with_what_they_have(self, clients):
         assert set(clients.site_status().getUsableSites()["Value"]) == {"LCG.Lyon.fr", "LCG.CNAF.it", "LCG.Orsay.fr"}
@@ -275,9 +275,9 @@ class DiracContract:
     def test_one_sandbox_serves_many_jobs(self, clients, folder, finish, output):
         (folder / "run.sh").write_text("echo shared\n")
         location = clients.sandboxes().uploadFilesAsSandbox(["run.sh"])["Value"]
-        said = clients.wms().submitJob(jdl("run.sh", InputSandbox=f'{{"{location}"}}', Parameters="2"))
-        assert finish(said["Value"]) == [("Done", "Execution Complete")] * 2
-        assert [output(job) for job in said["Value"]] == ["shared\n"] * 2
+        answer = clients.wms().submitJob(jdl("run.sh", InputSandbox=f'{{"{location}"}}', Parameters="2"))
+        assert finish(answer["Value"]) == [("Done", "Execution Complete")] * 2
+        assert [output(job) for job in answer["Value"]] == ["shared\n"] * 2
 
     def test_an_output_sandbox_comes_as_an_archive(self, clients, submit, finish):
         job = submit("echo one > a.dat; echo two > b.dat", OutputSandbox='{"*.dat"}')
@@ -287,8 +287,8 @@ class DiracContract:
             assert sorted(tar.getnames()) == ["a.dat", "b.dat"]
 
     def test_an_output_sandbox_that_is_not_there_is_told(self, clients):
-        said = clients.sandboxes().downloadSandboxForJob(NOBODY, "Output", "", True)
-        assert f"No Output sandbox found for job {NOBODY}" in said["Message"]
+        answer = clients.sandboxes().downloadSandboxForJob(NOBODY, "Output", "", True)
+        assert f"No Output sandbox found for job {NOBODY}" in answer["Message"]
 
     def test_a_file_that_is_not_there_cannot_be_left(self, clients):
         assert "nowhere" in clients.sandboxes().uploadFilesAsSandbox(["nowhere"])["Message"]

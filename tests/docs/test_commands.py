@@ -92,9 +92,9 @@ def check(block: Block, folder: Path, variables: dict[str, str]) -> None:
     todo = list(commands(block))
     code = 0
     for command, following in zip(todo, [*todo[1:], None], strict=True):
-        code, said = run(command, folder, variables, code)
+        code, text = run(command, folder, variables, code)
         where = f"{block.page.relative_to(ROOT)}:{command.line}: {command.text}"
-        assert re.fullmatch(pattern_of(command.output), said), f"{where}\nprints\n{said}\nnot\n{command.output}"
+        assert re.fullmatch(pattern_of(command.output), text), f"{where}\nprints\n{text}\nnot\n{command.output}"
         asked = following is not None and following.text == "echo $?"
         assert code == 0 or asked, f"{where}\nends with {code}; if it should, let the next command be echo $?"
 

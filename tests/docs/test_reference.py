@@ -39,10 +39,10 @@ def test_the_readme_counts_the_conformance_cases_as_the_page_does() -> None:
     page = (ROOT / "docs/reference/conformance.md").read_text("utf-8")
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     counts = r"v1\.2 conformance cases (\d+ of \d+) pass with docker, and (\d+ of \d+) without containers"
-    said = re.search(counts, readme)
-    assert said
+    text = re.search(counts, readme)
+    assert text
     rows = dict(re.findall(r"^\| v1\.2 \| ([\w ]+) \| (\d+ of \d+) \|", page, flags=re.M))
-    assert said.groups() == (rows["docker"], rows["no container"])
+    assert text.groups() == (rows["docker"], rows["no container"])
 
 
 def test_the_readme_is_short() -> None:

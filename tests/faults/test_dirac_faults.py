@@ -190,11 +190,11 @@ def test_a_run_whose_client_died_goes_on_at_another_machine(start, dirac_clients
     (tmp_path / "state").rename(elsewhere)
     environment = {**client.environment, "HOME": str(tmp_path), "GRIDCWL_STATE_DIR": str(elsewhere)}
     command = f"hostname another-node && exec {sys.executable} -m gridcwl resume {client.run}"
-    said = subprocess.run(
+    result = subprocess.run(
         ["unshare", "--uts", "sh", "-c", command], cwd="/", env=environment, capture_output=True, text=True, check=False
     )
-    assert said.returncode == 0, said.stderr
-    assert Path(json.loads(said.stdout)["twice"]["path"]).read_text() == "hello\n"
+    assert result.returncode == 0, result.stderr
+    assert Path(json.loads(result.stdout)["twice"]["path"]).read_text() == "hello\n"
     jobs = dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]
     states = dirac_clients.monitoring().getJobsStates([int(job) for job in jobs])["Value"].values()
     assert sorted(state["Status"] for state in states) == ["Done", "Done"]
@@ -214,9 +214,11 @@ def test_a_job_that_does_not_start_near_its_input_runs_elsewhere(faults, dirac, 
     desk.write("in.json", json.dumps({"data": {"class": "File", "location": f"rucio://{SCOPE}/{name}"}}))
     for pilot in ("dirac-light-pilot", "dirac-pilot-LCG.Lyon.fr-0"):
         faults.pause(pilot)
-    said = desk.gridcwl("--verbose", "--backend", "dirac", "--store", "rucio", "--outdir", "out", "cat.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
-    assert "may run anywhere now" in said.stderr
+    result = desk.gridcwl(
+        "--verbose", "--backend", "dirac", "--store", "rucio", "--outdir", "out", "cat.cwl", "in.json"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "may run anywhere now" in result.stderr
     assert (tmp_path / "out" / "said.txt").read_text() == "hello\n"
     first, second = (about for _, about in sorted(jobs_at_dirac(dirac_clients, desk.run).items()))
     assert (first["Status"], first["Site"]) == ("Killed", "LCG.Lyon.fr")

@@ -29,10 +29,10 @@ BIG = shell("echo ran >> $0; head -c 2000000 /dev/zero > big", outputs={"big": g
 def test_outputs_that_find_no_room_are_kept_until_there_is(place: Desk, small_disk: Path) -> None:
     marks = place.folder / "marks"
     place.write("tool.cwl", BIG | {"arguments": [str(marks)]})
-    said = gridcwl("--quiet", "--no-container", "--outdir", str(small_disk), "tool.cwl")
-    assert said.code == 1
-    assert "No space is left in" in said.stderr
-    assert "gridcwl resume" in said.stderr
+    result = gridcwl("--quiet", "--no-container", "--outdir", str(small_disk), "tool.cwl")
+    assert result.code == 1
+    assert "No space is left in" in result.stderr
+    assert "gridcwl resume" in result.stderr
     assert list(small_disk.iterdir()) == []
     subprocess.run(["mount", "-o", "remount,size=10m", str(small_disk)], check=True)
     again = gridcwl("--quiet", "resume", "last")
@@ -45,10 +45,10 @@ def test_a_tool_that_finds_no_room_for_its_files_is_told_with_the_disk(place: De
     place.write(
         "tool.cwl", BIG | {"arguments": ["/dev/null"], "baseCommand": ["sh", "-e", "-c", BIG["baseCommand"][2]]}
     )
-    said = gridcwl(
+    result = gridcwl(
         "--quiet", "--no-container", f"--tmpdir-prefix={small_disk}/", f"--outdir={place.outdir}", "tool.cwl"
     )
-    assert said.code == 1
-    assert "is full" in said.stderr
-    assert str(small_disk) in said.stderr
-    assert "Traceback" not in said.stderr
+    assert result.code == 1
+    assert "is full" in result.stderr
+    assert str(small_disk) in result.stderr
+    assert "Traceback" not in result.stderr

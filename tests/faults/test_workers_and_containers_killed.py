@@ -126,8 +126,8 @@ def test_a_client_killed_in_the_middle_of_a_warm_job_goes_on_and_what_had_ended_
         (desk.folder / f"{shard}.word").chmod(0o755)
     again = desk.start("resume", "last").end()
     assert again.code == 0, again.stderr
-    said = {shard: Path(file["path"]).read_text() for shard, file in zip("abcd", again.outputs["said"], strict=True)}
+    answer = {shard: Path(file["path"]).read_text() for shard, file in zip("abcd", again.outputs["said"], strict=True)}
     assert ended_before == {"a", "b"}
-    assert sorted(before) == sorted(said[shard] for shard in ended_before)
-    assert all(text.startswith(f"word {shard}\n") for shard, text in said.items())
+    assert sorted(before) == sorted(answer[shard] for shard in ended_before)
+    assert all(text.startswith(f"word {shard}\n") for shard, text in answer.items())
     assert warm() == []

@@ -81,13 +81,13 @@ def by_cwltool(folder: Path) -> Ended:
     out = io.StringIO()
     options = ["--no-container", "--relax-path-checks", "--disable-js-validation", "--disable-color"]
     places = [f"--outdir={outdir}", f"--tmpdir-prefix={folder}/tmp/t", f"--tmp-outdir-prefix={folder}/tmp/outdir-"]
-    with (folder / "said").open("w+", encoding="utf-8", errors="replace") as said, redirect_stderr(said):
+    with (folder / "said").open("w+", encoding="utf-8", errors="replace") as text, redirect_stderr(text):
         # cwltool hands its stderr to the tools: it has to be a real file
         code = cwltool.main.main(
             [*options, *places, "main.cwl", "inputs.json"],
             stdout=out,
-            stderr=said,
-            logger_handler=logging.StreamHandler(said),
+            stderr=text,
+            logger_handler=logging.StreamHandler(text),
             custom_schema_callback=lambda: None,  # else it throws away all parsed schemas, gridcwl's too
         )
     told = (folder / "said").read_text("utf-8", "replace")
@@ -97,14 +97,14 @@ def by_cwltool(folder: Path) -> Ended:
 def by_gridcwl(folder: Path) -> Ended:
     """Run ``main.cwl`` on ``inputs.json`` with gridcwl."""
     outdir = folder / "gridcwl"
-    out, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    out, text = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     places = [f"--outdir={outdir}", f"--state-dir={folder}/state", f"--tmpdir-prefix={folder}/tmp/g"]
     before, sys.stdout = sys.stdout, out
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(text):
             code = gridcwl.cli.main.main(["--no-container", *places, "main.cwl", "inputs.json"])
     finally:
         sys.stdout = before
     out.flush()
     printed = out.buffer.getvalue().decode("utf-8", "surrogateescape")  # type: ignore[attr-defined]
-    return Ended(code, json.loads(printed) if code == 0 else None, said.getvalue(), outdir)
+    return Ended(code, json.loads(printed) if code == 0 else None, text.getvalue(), outdir)

@@ -142,18 +142,18 @@ def test_a_tool_may_not_name_a_file_of_another_folder_by_its_path(tmp_path: Path
 
 @pytest.mark.parametrize("path", ["x.txt", "./x.txt", "sub/../x.txt", "sub/..//x.txt"])
 def test_an_output_object_may_name_a_file_in_a_roundabout_way(tmp_path: Path, path: str) -> None:
-    said = f'{{"f": {{"class": "File", "path": "{path}"}}}}'
+    text = f'{{"f": {{"class": "File", "path": "{path}"}}}}'
     document = tool(
-        baseCommand=["sh", "-c", f"mkdir sub; echo x > x.txt; printf '%s' '{said}' > cwl.output.json"],
+        baseCommand=["sh", "-c", f"mkdir sub; echo x > x.txt; printf '%s' '{text}' > cwl.output.json"],
         outputs={"f": {"type": "File"}},
     )
     assert check(tmp_path, document, {})["f"]["basename"] == "x.txt"
 
 
 def test_an_output_object_may_not_leave_the_output_directory_in_a_roundabout_way(tmp_path: Path) -> None:
-    said = '{"f": {"class": "File", "path": "sub/../../../../../../../../etc/hostname"}}'
+    text = '{"f": {"class": "File", "path": "sub/../../../../../../../../etc/hostname"}}'
     document = tool(
-        baseCommand=["sh", "-c", f"mkdir sub; printf '%s' '{said}' > cwl.output.json"],
+        baseCommand=["sh", "-c", f"mkdir sub; printf '%s' '{text}' > cwl.output.json"],
         outputs={"f": {"type": "File"}},
     )
     with written(document, {}, {}, tmp_path / "case"):

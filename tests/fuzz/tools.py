@@ -362,7 +362,7 @@ def entry(world: World) -> Any:
 
 def teller(world: World) -> Process:
     """Writes its own output object: cwl.output.json."""
-    said = world.pick(
+    text = world.pick(
         '{"n": 1, "f": {"class": "File", "path": "x.txt"}}',
         '{"n": 1e-10, "f": {"class": "File", "location": "sub/y z.txt"}}',
         '{"n": 12345678901234567890, "f": null}',
@@ -371,7 +371,7 @@ def teller(world: World) -> Process:
         '{"n": 3, "more": [1], "f": {"class": "Directory", "path": "sub"}}',
         *(WRONG if world.chance(4) else ()),
     )
-    script = f"mkdir sub; echo x > x.txt; echo y > 'sub/y z.txt'; printf '%s' '{said}' > cwl.output.json"
+    script = f"mkdir sub; echo x > x.txt; echo y > 'sub/y z.txt'; printf '%s' '{text}' > cwl.output.json"
     kind = ["null", "File", "Directory"]
     number = world.pick("Any", "double", ["null", "long", "double"])
     return tool(world, ["sh", "-c", script], {"a": "string"}, {"n": {"type": number}, "f": {"type": kind}})

@@ -1,4 +1,4 @@
-"""The command line in this process: what it was told, and what it said."""
+"""The command line in this process: its arguments and its result."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gridcwl.cli.main import main
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a command ended."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     stdout: str
@@ -31,7 +31,7 @@ class Said:
         return [line for line in self.stderr.splitlines() if not line.startswith("[0:")]
 
 
-def gridcwl(*arguments: str, stdin: str = "") -> Said:
+def gridcwl(*arguments: str, stdin: str = "") -> CommandResult:
     """Run ``gridcwl`` with these arguments."""
     written, errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before = sys.stdout, sys.stdin
@@ -45,4 +45,4 @@ def gridcwl(*arguments: str, stdin: str = "") -> Said:
     finally:
         sys.stdout, sys.stdin = before
     written.flush()
-    return Said(code, written.buffer.getvalue().decode("utf-8", "surrogateescape"), errors.getvalue())  # type: ignore[attr-defined]
+    return CommandResult(code, written.buffer.getvalue().decode("utf-8", "surrogateescape"), errors.getvalue())  # type: ignore[attr-defined]

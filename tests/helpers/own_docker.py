@@ -56,8 +56,8 @@ class OwnDocker:
 
         def answers() -> bool:
             if daemon.poll() is not None:
-                said = self.log().splitlines()
-                raise Unavailable(f"dockerd does not start here: {said[-1] if said else daemon.returncode}")
+                answer = self.log().splitlines()
+                raise Unavailable(f"dockerd does not start here: {answer[-1] if answer else daemon.returncode}")
             with suppress(DockerException, requests.RequestException), self._client() as api:
                 return bool(api.ping())
             return False

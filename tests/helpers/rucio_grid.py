@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk
 
 from gridcwl.worker.naming import place_of
@@ -30,7 +30,7 @@ class Grid:
 
     def run(
         self, document: Any, inputs: Any = None, *options: str, rse: str = "LYON-DISK", container: bool = False
-    ) -> Said:
+    ) -> CommandResult:
         path = self.desk.write("doc.cwl", document)
         given = self.desk.write("in.json", json.dumps(inputs or {}))
         where = () if container else ("--no-container",)

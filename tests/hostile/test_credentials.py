@@ -300,9 +300,9 @@ def test_a_password_in_a_url_is_neither_shown_nor_recorded(scheme: str, tmp_path
         json.dumps({"f": {"class": "File", "location": f"{scheme}://alice:PASS@localhost:9/x?authz=SECRET"}})
     )
     for words in (("--debug", "--no-container", "doc.cwl", "in.json"), ("status", "last"), ("logs", "last")):
-        said = gridcwl(*words)
-        assert not re.search("PASS|SECRET", said.stdout + (said.stderr if words[0] != "--debug" else "")), words
-        assert "PASS" not in said.stderr
+        result = gridcwl(*words)
+        assert not re.search("PASS|SECRET", result.stdout + (result.stderr if words[0] != "--debug" else "")), words
+        assert "PASS" not in result.stderr
     for file in (tmp_path / "state").rglob("*"):
         assert not file.is_file() or b"PASS" not in file.read_bytes(), file
 

@@ -86,11 +86,11 @@ def test_a_job_shows_its_proxy_to_the_storage_element_and_the_trusted_door_and_t
     desk: Desk, door: Dav, pool: Dav, theirs: Dav, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRIDCWL_TRUSTED_STORAGE", door.url)
-    said = gridcwl(
+    result = gridcwl(
         *WORDS, "--backend", "dirac", "--outdir", str(desk.outdir),
         desk.write("doc.cwl", READ_ALL), desk.write("in.json", inputs),
     )  # fmt: skip
-    assert said.code == 0, said.stderr
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "o").read_text() == "of the pool\nof XRootD\nof a stranger\n"
     assert [set(dav.proxies) for dav in (door, pool, theirs)] == [{True}, {False}, {False}]
 
@@ -103,11 +103,11 @@ def test_a_token_goes_to_the_storage_element_and_the_trusted_door_and_to_no_othe
     monkeypatch.setenv("BEARER_TOKEN", token)
     monkeypatch.delenv("X509_USER_PROXY")
     monkeypatch.setenv("GRIDCWL_TRUSTED_STORAGE", door.url)
-    said = gridcwl(
+    result = gridcwl(
         *WORDS, "--no-container", "--outdir", str(desk.outdir),
         desk.write("doc.cwl", READ_ALL), desk.write("in.json", inputs),
     )  # fmt: skip
-    assert said.code == 0, said.stderr
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "o").read_text() == "of the pool\nof XRootD\nof a stranger\n"
     assert [set(dav.tokens) for dav in (door, pool, theirs)] == [{f"Bearer {token}"}, {None}, {None}]
-    assert token not in said.stderr
+    assert token not in result.stderr

@@ -65,18 +65,18 @@ def test_what_is_too_much_is_refused_at_once_with_file_and_line(desk: Desk, wher
         desk.write("doc.cwl", json.dumps(ECHO | {"requirements": {"$import": name}}))
     if not stdin:
         (desk.folder / name).write_text(text)
-    said = gridcwl(*arguments, stdin=stdin)
-    assert said.code == 1
-    assert words in said.stderr
-    assert name in said.stderr
-    assert "internal error" not in said.stderr
+    result = gridcwl(*arguments, stdin=stdin)
+    assert result.code == 1
+    assert words in result.stderr
+    assert name in result.stderr
+    assert "internal error" not in result.stderr
 
 
 def test_a_large_json_input_object_that_is_nested_too_deeply_is_refused_with_its_line(desk: Desk):
     desk.write("doc.cwl", ECHO)
     (desk.folder / "in.json").write_text('{\n"text":\n' + "[" * 20_000 + "]" * 20_000 + "}")
-    said = gridcwl("--validate", "doc.cwl", "in.json")
-    assert "in.json:3:256: it is nested more than 256 levels deep" in said.stderr
+    result = gridcwl("--validate", "doc.cwl", "in.json")
+    assert "in.json:3:256: it is nested more than 256 levels deep" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_a_location_that_no_file_here_can_have_is_refused_with_its_line(desk: De
     desk.write("a.txt", "a")
     for key in ("location", "path") if "://" not in location else ("location",):
         desk.write("in.json", {"f": {"class": "File", key: location.format(folder=desk.folder)}})
-        said = gridcwl("--no-container", "doc.cwl", "in.json")
-        assert said.code == 1
-        assert words in said.stderr
-        assert "in.json:4:3:" in said.stderr
+        result = gridcwl("--no-container", "doc.cwl", "in.json")
+        assert result.code == 1
+        assert words in result.stderr
+        assert "in.json:4:3:" in result.stderr
 
 
 def test_files_of_localhost_and_above_are_found(desk: Desk):
@@ -142,9 +142,9 @@ def test_a_document_of_another_machine_is_not_the_one_of_its_path_here(desk: Des
     desk.write(
         "doc.cwl", workflow({}, {}, a=step(f"file://otherhost{desk.folder}/tool.cwl", "said", text={"default": "x"}))
     )
-    said = gridcwl("--validate", "doc.cwl")
-    assert said.code == 1
-    assert "is a file of another machine" in said.stderr
+    result = gridcwl("--validate", "doc.cwl")
+    assert result.code == 1
+    assert "is a file of another machine" in result.stderr
 
 
 def test_an_image_of_another_machine_is_not_the_one_of_its_path_here():

@@ -45,12 +45,12 @@ def test_what_is_no_text_of_a_bounded_size_is_not_read(desk: Desk, field: str, n
     else:
         arguments = ["--overrides", name, *arguments]
     desk.write("d.cwl", document)
-    said = gridcwl(*arguments)
-    assert "internal error" not in said.stderr
-    assert "Traceback" not in said.stderr
+    result = gridcwl(*arguments)
+    assert "internal error" not in result.stderr
+    assert "Traceback" not in result.stderr
     if field != "$schemas" and not (field == "$include" and name.startswith("/proc")):
-        assert said.code != 0
-        assert said.stderr
+        assert result.code != 0
+        assert result.stderr
 
 
 def test_a_file_that_became_a_pipe_is_not_waited_for_when_a_known_document_runs_again(desk: Desk) -> None:
@@ -59,9 +59,9 @@ def test_a_file_that_became_a_pipe_is_not_waited_for_when_a_known_document_runs_
     assert gridcwl("--validate", "d.cwl").code == 0
     Path("words.txt").unlink()
     os.mkfifo("words.txt")
-    said = gridcwl("--validate", "d.cwl")
-    assert said.code == 1
-    assert "not a file" in said.stderr
+    result = gridcwl("--validate", "d.cwl")
+    assert result.code == 1
+    assert "not a file" in result.stderr
 
 
 class _Hostile(BaseHTTPRequestHandler):
@@ -100,9 +100,9 @@ def test_a_body_without_end_is_not_read_to_its_end(
     with pytest.raises(TooLarge, match="it is larger than 1 MiB"):
         AnonymousSession().get(server + path)
     desk.write("d.cwl", workflow({}, {}, s=step(server + path)))
-    said = gridcwl("--no-doc-cache", "--validate", "d.cwl")
-    assert said.code == 1
-    assert "internal error" not in said.stderr
+    result = gridcwl("--no-doc-cache", "--validate", "d.cwl")
+    assert result.code == 1
+    assert "internal error" not in result.stderr
 
 
 def test_the_body_of_a_redirection_is_not_read(server: str) -> None:

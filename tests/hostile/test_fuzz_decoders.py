@@ -190,7 +190,11 @@ def test_input_objects(value: Any) -> None:
 @examples(100)
 @given(value=values, text=names)
 def test_metadata(value: Any, text: str) -> None:
-    for said in (text, json.dumps(value), json.dumps({"places": {"a:b": value}, "folders": [value], "basename": text})):
+    for message in (
+        text,
+        json.dumps(value),
+        json.dumps({"places": {"a:b": value}, "folders": [value], "basename": text}),
+    ):
         with contextlib.suppress(GridCWLError):
-            found = read_tree(said)
+            found = read_tree(message)
             assert all(".." not in path.split("/") for path in (*found.folders, *found.places.values()))

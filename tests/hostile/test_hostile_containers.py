@@ -71,9 +71,9 @@ def test_nothing_but_inputs_is_visible_and_they_cannot_be_changed(tmp_path, engi
         done
         true"""
 
-    result, said = run(tmp_path, engine, script, staged, max_mounts=max_mounts)
+    result, text = run(tmp_path, engine, script, staged, max_mounts=max_mounts)
 
-    assert (result["outcome"], said) == ("success", "".join(f"input {n}\n" for n in range(4)))
+    assert (result["outcome"], text) == ("success", "".join(f"input {n}\n" for n in range(4)))
     assert result["files"] == []
     for number in range(4):
         assert (home / str(number) / "x").read_text() == f"input {number}\n"
@@ -84,9 +84,9 @@ def test_nothing_but_inputs_is_visible_and_they_cannot_be_changed(tmp_path, engi
 def test_setuid_programs_give_no_rights_and_are_not_kept(tmp_path, engine):
     script = "cp /bin/cat cat; chmod 6755 cat; ./cat /proc/self/status > status"
 
-    result, said = run(tmp_path, engine, script, [])
+    result, text = run(tmp_path, engine, script, [])
 
-    assert result["outcome"] == "success", said
+    assert result["outcome"] == "success", text
     assert (tmp_path / "job/out/cat").stat().st_mode & 0o7777 == 0o755
     status = (tmp_path / "job/out/status").read_text()
     assert "NoNewPrivs:\t1" in status

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, tool
 
 
@@ -32,7 +32,7 @@ COUNT = tool(
 )
 
 
-def run(desk: Desk, value: Any) -> Said:
+def run(desk: Desk, value: Any) -> CommandResult:
     inputs = desk.write("in.json", json.dumps({"f": {"class": "File", **value}}))
     return gridcwl("--no-container", "--quiet", f"--outdir={desk.outdir}", desk.write("t.cwl", COUNT), inputs)
 
@@ -60,11 +60,11 @@ def run(desk: Desk, value: Any) -> Said:
 def test_what_no_file_can_be_is_refused_with_the_reason_and_the_place(
     desk: Desk, entry: dict[str, Any], message: str
 ) -> None:
-    said = run(desk, entry)
-    assert said.code == 1
-    assert message in said.stderr
-    assert "in.json:1:" in said.stderr
-    assert "internal error" not in said.stderr
+    result = run(desk, entry)
+    assert result.code == 1
+    assert message in result.stderr
+    assert "in.json:1:" in result.stderr
+    assert "internal error" not in result.stderr
     assert not desk.outdir.exists()
 
 
@@ -77,6 +77,6 @@ def test_what_no_file_can_be_is_refused_with_the_reason_and_the_place(
     ],
 )  # fmt: skip
 def test_the_usual_ways_to_name_a_file_work(desk: Desk, entry: dict[str, str]) -> None:
-    said = run(desk, {key: text.format(desk.folder.parent) for key, text in entry.items()})
-    assert said.code == 0, said.stderr
-    assert said.outputs == {"o": "hello"}
+    result = run(desk, {key: text.format(desk.folder.parent) for key, text in entry.items()})
+    assert result.code == 0, result.stderr
+    assert result.outputs == {"o": "hello"}

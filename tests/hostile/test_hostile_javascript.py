@@ -138,9 +138,9 @@ def test_with_no_javascript_a_document_that_needs_it_is_refused_with_its_line(tm
         "inputs: {}\noutputs: {n: int}\nexpression: '${return {n: 1};}'\n"
     )
     for _ in range(2):  # also from the document cache
-        said = gridcwl("--no-javascript", "doc.cwl")
-        assert said.code == 33, said.stderr
-        assert "doc.cwl:4:5: InlineJavascriptRequirement is declared, and JavaScript is off" in said.stderr
+        result = gridcwl("--no-javascript", "doc.cwl")
+        assert result.code == 33, result.stderr
+        assert "doc.cwl:4:5: InlineJavascriptRequirement is declared, and JavaScript is off" in result.stderr
     assert gridcwl("doc.cwl").outputs == {"n": 1}
 
 

@@ -376,13 +376,13 @@ def test_a_number_that_no_journal_can_hold_is_refused(tmp_path: Path, changes: d
 
 
 def test_what_a_node_says_can_be_written_and_is_not_endless(tmp_path: Path) -> None:
-    said = {
+    text = {
         "outcome": "permanent-failure",
         "reason": "a\ud800" + "b" * 10**6,
         "stderr_tail": "\udcff",
         "left": ["x"] * 10**5,
     }
-    result = came_back(tmp_path, {f"{JOB.id}/result.json": a_result(**said)})
+    result = came_back(tmp_path, {f"{JOB.id}/result.json": a_result(**text)})
     assert len(result.reason) < 2 * limits.TEXT_CHARACTERS
     assert result.reason.startswith("a\\ud800b")
     assert result.stderr_tail == "\\udcff"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, expression, step, tool, workflow
 
 from gridcwl.cwl.origins import Origins
@@ -37,7 +37,7 @@ def climbing(depth: int) -> dict[str, Any]:
     return entry
 
 
-def run(desk: Desk, document: dict[str, Any], *options: str) -> Said:
+def run(desk: Desk, document: dict[str, Any], *options: str) -> CommandResult:
     return gridcwl(*options, "--quiet", f"--outdir={desk.outdir}", desk.write("t.cwl", document))
 
 
@@ -46,8 +46,8 @@ def nothing_happened(desk: Desk) -> bool:
     return not desk.outdir.exists() and (desk.folder.parent / "secret").read_text() == SECRET
 
 
-def refused(said: Said) -> bool:
-    return said.code == 1 and "Traceback" not in said.stderr and "internal error" not in said.stderr
+def refused(result: CommandResult) -> bool:
+    return result.code == 1 and "Traceback" not in result.stderr and "internal error" not in result.stderr
 
 
 def secret(desk: Desk) -> str:
@@ -55,24 +55,24 @@ def secret(desk: Desk) -> str:
 
 
 def test_a_listing_that_climbs_writes_nothing(desk: Desk) -> None:
-    said = run(desk, says({"o": climbing(2)}), "--no-container")
-    assert refused(said)
-    assert "The base name of an output of t.cwl is refused: '..' is not a file name" in said.stderr
+    result = run(desk, says({"o": climbing(2)}), "--no-container")
+    assert refused(result)
+    assert "The base name of an output of t.cwl is refused: '..' is not a file name" in result.stderr
     assert nothing_happened(desk)
 
 
 @pytest.mark.docker
 def test_a_listing_that_climbs_writes_nothing_from_a_container_either(desk: Desk) -> None:
-    said = run(desk, says({"o": climbing(2)}, **IMAGE))
-    assert refused(said)
-    assert "is not a file name" in said.stderr
+    result = run(desk, says({"o": climbing(2)}, **IMAGE))
+    assert refused(result)
+    assert "is not a file name" in result.stderr
     assert nothing_happened(desk)
 
 
 @pytest.mark.docker
 def test_a_container_cannot_return_a_file_of_the_host(desk: Desk) -> None:
-    said = run(desk, says({"o": {"class": "File", "location": secret(desk), "basename": "x"}}, **IMAGE))
-    assert refused(said)
+    result = run(desk, says({"o": {"class": "File", "location": secret(desk), "basename": "x"}}, **IMAGE))
+    assert refused(result)
     assert nothing_happened(desk)
 
 
@@ -84,9 +84,9 @@ def test_a_container_cannot_return_a_file_of_the_host(desk: Desk) -> None:
 @pytest.mark.parametrize("kind", ["File", "Directory"])
 def test_a_tool_returns_only_what_it_made_or_was_given(desk: Desk, location: str, kind: str) -> None:
     entry = {"class": kind, "location": location.format(secret(desk))}
-    said = run(desk, says({"o": entry}), "--no-container")
-    assert refused(said)
-    assert SECRET not in said.stdout
+    result = run(desk, says({"o": entry}), "--no-container")
+    assert refused(result)
+    assert SECRET not in result.stdout
     assert nothing_happened(desk)
 
 
@@ -94,8 +94,8 @@ def test_a_tool_returns_only_what_it_made_or_was_given(desk: Desk, location: str
 def test_neither_beside_nor_within_its_outputs(desk: Desk, where: str) -> None:
     inner = [{"class": "File", "location": secret(desk)}]
     outer = {"class": "Directory" if where == "listing" else "File", "basename": "d", "location": "_:1", where: inner}
-    said = run(desk, says({"o": {**outer, "contents": ""} if where != "listing" else outer}), "--no-container")
-    assert refused(said)
+    result = run(desk, says({"o": {**outer, "contents": ""} if where != "listing" else outer}), "--no-container")
+    assert refused(result)
     assert nothing_happened(desk)
 
 
@@ -103,10 +103,10 @@ def test_neither_beside_nor_within_its_outputs(desk: Desk, where: str) -> None:
 def test_an_output_expression_cannot_return_another_file(desk: Desk) -> None:
     text = f"$({{class: 'File', location: '{secret(desk)}'}})"
     output = {"type": "Any", "outputBinding": {"outputEval": text}}
-    said = run(
+    result = run(
         desk, tool("true", outputs={"o": output}, requirements={"InlineJavascriptRequirement": {}}), "--no-container"
     )
-    assert refused(said)
+    assert refused(result)
     assert nothing_happened(desk)
 
 
@@ -115,16 +115,16 @@ def test_an_output_expression_cannot_return_another_file(desk: Desk) -> None:
     "entry", ["{class: 'File', location: 'file://%s'}", "{class: 'File', location: 'https://x/y'}"]
 )
 def test_an_expression_tool_returns_only_literals_and_its_inputs(desk: Desk, entry: str) -> None:
-    said = run(desk, expression(f"${{return {{o: {entry.replace('%s', secret(desk))}}}}}", {}, {"o": "Any"}))
-    assert refused(said)
-    assert "is not one of its inputs" in said.stderr
+    result = run(desk, expression(f"${{return {{o: {entry.replace('%s', secret(desk))}}}}}", {}, {"o": "Any"}))
+    assert refused(result)
+    assert "is not one of its inputs" in result.stderr
     assert nothing_happened(desk)
 
 
 @pytest.mark.node
 def test_a_listing_of_an_expression_that_climbs_writes_nothing(desk: Desk) -> None:
-    said = run(desk, expression(f"${{return {{o: {json.dumps(climbing(2))}}}}}", {}, {"o": "Any"}))
-    assert refused(said)
+    result = run(desk, expression(f"${{return {{o: {json.dumps(climbing(2))}}}}}", {}, {"o": "Any"}))
+    assert refused(result)
     assert nothing_happened(desk)
 
 
@@ -139,10 +139,10 @@ def test_an_input_may_be_passed_through(desk: Desk) -> None:
             "o", f="f",
         ),
     )  # fmt: skip
-    said = gridcwl(
+    result = gridcwl(
         "--no-container", "--quiet", f"--outdir={desk.outdir}", desk.write("w.cwl", flow), f"--f={secret(desk)}"
     )
-    assert said.code == 0, said.stderr
+    assert result.code == 0, result.stderr
     assert desk.listing() == ["secret"]
 
 
@@ -154,8 +154,8 @@ def test_a_tool_does_not_return_what_lies_beside_its_inputs(desk: Desk, name: st
     flow["inputs"] = {"f": "File", "d": "Directory"}
     text = desk.write("t.cwl", flow)
     options = ("--no-container", "--quiet", f"--outdir={desk.outdir}")
-    said = gridcwl(*options, text, f"--f={desk.folder}/a.txt", f"--d={desk.folder}/d")
-    assert refused(said)
+    result = gridcwl(*options, text, f"--f={desk.folder}/a.txt", f"--d={desk.folder}/d")
+    assert refused(result)
     assert nothing_happened(desk)
 
 
@@ -196,7 +196,7 @@ def test_an_expression_names_inputs_what_is_in_them_and_files_of_their_name(loca
 def test_an_output_object_that_nobody_could_use_fails_its_job_with_the_reason(
     desk: Desk, text: str, message: str
 ) -> None:
-    said = run(desk, says(text), "--no-container")
-    assert refused(said), said.stderr
-    assert message in said.stderr
+    result = run(desk, says(text), "--no-container")
+    assert refused(result), result.stderr
+    assert message in result.stderr
     assert nothing_happened(desk)

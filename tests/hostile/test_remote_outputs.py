@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, expression, on_command_line, shell, step, tool, workflow
 from throwaway_ca import Tls
 from webdav import Dav, served
@@ -40,7 +40,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path)
 
 
-def run(desk: Desk, document: Any, inputs: Any = None, *options: str) -> Said:
+def run(desk: Desk, document: Any, inputs: Any = None, *options: str) -> CommandResult:
     desk.write("doc.cwl", document)
     desk.write("in.json", inputs or {})
     return gridcwl("--no-container", "--outdir", str(desk.outdir), *options, "doc.cwl", "in.json")
@@ -92,18 +92,19 @@ def nested(url: str) -> dict[str, Any]:
 )
 @pytest.mark.node
 def test_an_output_that_is_elsewhere_is_refused_and_nobody_is_asked_for_it(desk: Desk, theirs: Dav, made: Any):
-    said = run(desk, then_read(made(f"{theirs.url}x")))
-    assert said.code == 1
+    result = run(desk, then_read(made(f"{theirs.url}x")))
+    assert result.code == 1
     assert (
-        "which is not one of its inputs" in said.stderr or "must be within designated output directory" in said.stderr
+        "which is not one of its inputs" in result.stderr
+        or "must be within designated output directory" in result.stderr
     )
     assert theirs.requests == []
 
 
 def test_a_listing_that_names_a_url_is_refused(desk: Desk, theirs: Dav):
-    said = run(desk, says(nested(f"{theirs.url}x")))
-    assert said.code == 1
-    assert "which is not one of its inputs" in said.stderr
+    result = run(desk, says(nested(f"{theirs.url}x")))
+    assert result.code == 1
+    assert "which is not one of its inputs" in result.stderr
     assert theirs.requests == []
 
 
@@ -112,9 +113,9 @@ def test_a_step_expression_makes_no_file_of_a_url(desk: Desk, theirs: Dav):
     linked = {"source": "t", "valueFrom": "$({class: 'File', location: self})"}
     document = workflow({"t": "string"}, {}, a=step(CAT, f=linked))
     for url in (f"{theirs.url}x", "file:///etc/hostname"):
-        said = run(desk, document, {"t": url})
-        assert said.code == 1
-        assert f"An expression of step a names '{url}', which is not one of its inputs" in said.stderr
+        result = run(desk, document, {"t": url})
+        assert result.code == 1
+        assert f"An expression of step a names '{url}', which is not one of its inputs" in result.stderr
     assert theirs.requests == []
 
 
@@ -124,9 +125,9 @@ def test_an_expression_of_a_listing_makes_no_file_of_a_url(desk: Desk, theirs: D
         "listing": "$([{class: 'File', location: inputs.t, basename: 'x'}])"
     }}  # fmt: skip
     for url in (f"{theirs.url}x", "file:///etc/hostname"):
-        said = run(desk, shell("cat x", inputs={"t": "string"}, requirements=listing), {"t": url})
-        assert said.code == 1
-        assert f"names '{url}', which is not one of its inputs" in said.stderr
+        result = run(desk, shell("cat x", inputs={"t": "string"}, requirements=listing), {"t": url})
+        assert result.code == 1
+        assert f"names '{url}', which is not one of its inputs" in result.stderr
     assert theirs.requests == []
 
 
@@ -136,8 +137,8 @@ def test_an_expression_of_secondary_files_makes_no_file_of_a_url(desk: Desk, the
     document = CAT | {"requirements": {"InlineJavascriptRequirement": {}}}
     document["inputs"] = {"f": on_command_line("File") | {"secondaryFiles": [made]}}
     desk.write("f.txt", "f")
-    said = run(desk, document, {"f": {"class": "File", "path": "f.txt"}})
-    assert said.code == 1
+    result = run(desk, document, {"f": {"class": "File", "path": "f.txt"}})
+    assert result.code == 1
     assert theirs.requests == []
 
 
@@ -151,8 +152,8 @@ def test_inputs_are_passed_on_by_tools_and_expressions(desk: Desk):
         {"f": "File"}, {"o": {"type": "File", "outputSource": "c/said"}},
         a=step(passing, "f", f="f"), b=step(passing, "f", f=index), c=step(CAT, "said", f="b/f"),
     )  # fmt: skip
-    said = run(desk, document, {"f": {"class": "File", "path": "a.txt"}})
-    assert said.code == 0, said.stderr
+    result = run(desk, document, {"f": {"class": "File", "path": "a.txt"}})
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "said.txt").read_text() == "idx"
 
 
@@ -184,8 +185,8 @@ def test_a_file_that_a_person_names_comes_without_credentials(desk: Desk, theirs
     document = workflow(
         {"f": given} if given else {}, {"o": {"type": "File", "outputSource": "a/said"}}, a=step(cat, "said", **links)
     )
-    said = run(desk, document, inputs)
-    assert said.code == 0, said.stderr
+    result = run(desk, document, inputs)
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "said.txt").read_text() == "data\n"
     assert shown_to(theirs) == {(None, False)}
 
@@ -196,28 +197,28 @@ def test_a_name_and_password_in_a_url_go_to_its_own_server_only_and_are_not_show
     with served(tmp_path / "other", tls.server()) as other:
         other.put("x", b"moved\n")
         theirs.elsewhere = other.url
-        said = run(desk, CAT, {"f": naming(f"{theirs.url.replace('//', '//bob:WORD@')}x")})
-        assert said.code == 0, said.stderr
+        result = run(desk, CAT, {"f": naming(f"{theirs.url.replace('//', '//bob:WORD@')}x")})
+        assert result.code == 0, result.stderr
         assert [token.partition(" ")[0] for token in theirs.tokens if token] == ["Basic"]
         assert other.tokens == [None]
-    assert "WORD" not in said.stderr + said.stdout
+    assert "WORD" not in result.stderr + result.stdout
 
 
 def test_a_download_is_not_continued_by_http(desk: Desk, theirs: Dav, tmp_path: Path):
     with served(tmp_path / "plain") as plain:
         theirs.elsewhere = plain.url
-        said = run(desk, CAT, {"f": naming(f"{theirs.url}x")})
+        result = run(desk, CAT, {"f": naming(f"{theirs.url}x")})
         assert plain.requests == []
-    assert said.code == 1
-    assert "which is not encrypted" in said.stderr
+    assert result.code == 1
+    assert "which is not encrypted" in result.stderr
 
 
 def test_a_download_has_a_largest_size(desk: Desk, theirs: Dav, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRIDCWL_MAX_DOWNLOAD_MIB", "1")
     theirs.put("x", b"x" * (1024**2 + 1))
-    said = run(desk, CAT, {"f": naming(f"{theirs.url}x")})
-    assert said.code == 1
-    assert f"The File {theirs.url}x is larger than 1 MiB, and is not downloaded" in said.stderr
+    result = run(desk, CAT, {"f": naming(f"{theirs.url}x")})
+    assert result.code == 1
+    assert f"The File {theirs.url}x is larger than 1 MiB, and is not downloaded" in result.stderr
     assert not list((desk.folder / "cache" / "downloads").rglob("x"))
 
 
@@ -225,7 +226,7 @@ def test_a_download_has_a_largest_size(desk: Desk, theirs: Dav, monkeypatch: pyt
 def test_a_tool_without_a_network_has_no_url_fetched_for_it(desk: Desk, theirs: Dav):
     requirement = {"DockerRequirement": {"dockerPull": "alpine:latest"}}
     desk.write("doc.cwl", then_read(says(naming(f"{theirs.url}x")) | {"requirements": requirement}))
-    said = gridcwl("--outdir", str(desk.outdir), "doc.cwl")
-    assert said.code == 1
-    assert "which is not one of its inputs" in said.stderr
+    result = gridcwl("--outdir", str(desk.outdir), "doc.cwl")
+    assert result.code == 1
+    assert "which is not one of its inputs" in result.stderr
     assert theirs.requests == []

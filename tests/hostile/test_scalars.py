@@ -29,27 +29,27 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 def test_an_output_object_that_is_not_json_is_refused(desk: Desk, value: str, kind: str, words: str):
     text = f'{{"o": {value}}}'
     desk.write("doc.cwl", shell(f"printf %s '{text}' > cwl.output.json", outputs={"o": kind}))
-    said = gridcwl("--no-container", "doc.cwl")
-    assert said.code == 1
-    assert words in said.stderr
-    assert "internal error" not in said.stderr
+    result = gridcwl("--no-container", "doc.cwl")
+    assert result.code == 1
+    assert words in result.stderr
+    assert "internal error" not in result.stderr
 
 
 @pytest.mark.node
 def test_an_expression_that_gives_half_a_character_is_refused(desk: Desk):
     desk.write("doc.cwl", expression("${return {o: 'a\\ud800'};}", {}, {"o": "string"}))
-    said = gridcwl("doc.cwl")
-    assert said.code == 1
-    assert "has text that is not Unicode" in said.stderr
+    result = gridcwl("doc.cwl")
+    assert result.code == 1
+    assert "has text that is not Unicode" in result.stderr
 
 
 def test_an_input_object_with_half_a_character_is_refused(desk: Desk):
     desk.write("doc.cwl", shell("true", inputs={"s": "string"}))
     for padding in ("", "x" * 10_000):
         desk.write("in.json", json.dumps({"s": f"{padding}\ud83d"}))
-        said = gridcwl("--no-container", "doc.cwl", "in.json")
-        assert said.code == 1
-        assert "A text of the input object is not Unicode" in said.stderr
+        result = gridcwl("--no-container", "doc.cwl", "in.json")
+        assert result.code == 1
+        assert "A text of the input object is not Unicode" in result.stderr
 
 
 def test_numbers_that_json_does_not_have_are_printed_as_json_all_the_same(desk: Desk):
@@ -57,7 +57,7 @@ def test_numbers_that_json_does_not_have_are_printed_as_json_all_the_same(desk: 
     kinds = dict.fromkeys(names[:3], "float") | {"text": "string"}
     desk.write("doc.cwl", workflow(kinds, {f"o_{n}": {"type": kinds[n], "outputSource": n} for n in names}))
     desk.write("in.yml", "big: .inf\nsmall: -.inf\nnone: .nan\ntext: Infinity\n")
-    said = gridcwl("doc.cwl", "in.yml")
-    assert said.code == 0, said.stderr
-    outputs = json.loads(said.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    result = gridcwl("doc.cwl", "in.yml")
+    assert result.code == 0, result.stderr
+    outputs = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert outputs == {"o_big": float("inf"), "o_small": float("-inf"), "o_none": None, "o_text": "Infinity"}

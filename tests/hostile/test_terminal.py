@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, shell, step, workflow
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +25,8 @@ NASTY = f"{TITLE}{CLIPBOARD}{CSI_8BIT}{BIDI}\r\x7f"
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def is_clean(said: Said) -> bool:
-    return FORBIDDEN.search(said.stdout) is None and FORBIDDEN.search(said.stderr) is None
+def is_clean(result: CommandResult) -> bool:
+    return FORBIDDEN.search(result.stdout) is None and FORBIDDEN.search(result.stderr) is None
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ SAYS = r"printf '\033]0;pwned\007\033]52;c;cm0gLXJm\007\302\2332J\342\200\256\r\
 @pytest.mark.parametrize("stream", ["", " >&2"])
 def test_what_a_failing_tool_says_is_escaped(desk: Desk, loudness: tuple[str, ...], stream: str):
     desk.write("doc.cwl", shell(f"{SAYS}{stream}; exit 1"))
-    said = gridcwl(*loudness, "--no-container", "doc.cwl")
-    assert said.code == 1
-    assert r"\x1b]0;pwned\x07" in said.stderr
-    assert is_clean(said)
+    result = gridcwl(*loudness, "--no-container", "doc.cwl")
+    assert result.code == 1
+    assert r"\x1b]0;pwned\x07" in result.stderr
+    assert is_clean(result)
 
 
 def test_logs_and_status_of_a_run_are_escaped(desk: Desk):
@@ -54,7 +54,7 @@ def test_logs_and_status_of_a_run_are_escaped(desk: Desk):
     assert gridcwl("--quiet", "--no-container", "doc.cwl").code == 1
     logs = gridcwl("logs", "last")
     assert logs.stdout.count(r"\x1b]52;c;cm0gLXJm\x07\x9b2J\u202e\x0d\x7f\xff") == 2
-    assert all(is_clean(said) for said in (logs, gridcwl("status", "last"), gridcwl("runs")))
+    assert all(is_clean(text) for text in (logs, gridcwl("status", "last"), gridcwl("runs")))
 
 
 def test_names_of_steps_files_and_arguments_are_escaped(desk: Desk):
@@ -77,10 +77,10 @@ def test_a_name_with_control_characters_is_whole_in_the_output_object(desk: Desk
         "doc.cwl",
         shell(f"echo > 'a{CSI_8BIT}{BIDI}\x7f'", outputs={"o": {"type": "File", "outputBinding": {"glob": "a*"}}}),
     )
-    said = gridcwl("--quiet", "--no-container", "--outdir", str(desk.outdir), "doc.cwl")
-    assert said.code == 0, said.stderr
-    assert is_clean(said)
-    assert said.outputs["o"]["basename"] == f"a{CSI_8BIT}{BIDI}\x7f"
+    result = gridcwl("--quiet", "--no-container", "--outdir", str(desk.outdir), "doc.cwl")
+    assert result.code == 0, result.stderr
+    assert is_clean(result)
+    assert result.outputs["o"]["basename"] == f"a{CSI_8BIT}{BIDI}\x7f"
 
 
 def test_a_log_record_is_escaped_also_while_a_live_table_is_drawn(monkeypatch):

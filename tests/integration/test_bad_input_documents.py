@@ -96,53 +96,53 @@ def test_a_wrong_document_is_one_error(desk: Desk, wrong: str) -> None:
     content, code, words = WRONG[wrong]
     desk.write("echo.cwl", ECHO)
     desk.write("in.yml", "text: hello\n")
-    said = gridcwl("--outdir=outputs", desk.write("doc.cwl", content), "in.yml")
-    assert said.code == code, said.stderr
-    assert said.stdout == ""
-    assert said.stderr.count("gridcwl:") == 1
-    assert [word for word in words if word not in said.stderr] == []
+    result = gridcwl("--outdir=outputs", desk.write("doc.cwl", content), "in.yml")
+    assert result.code == code, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.count("gridcwl:") == 1
+    assert [word for word in words if word not in result.stderr] == []
     for noise in ("Traceback", "ruamel", "Commented", "[Errno", "file://", "internal error"):
-        assert noise not in said.stderr
+        assert noise not in result.stderr
     assert not desk.outdir.exists()
 
 
 @pytest.mark.usefixtures("desk")
 def test_a_document_that_is_not_there_is_named() -> None:
-    said = gridcwl("gone.cwl")
-    assert said.code == 1
-    assert said.stderr == "gridcwl: Cannot read gone.cwl: Not found: 'gone.cwl'\nCheck the path of the document.\n"
+    result = gridcwl("gone.cwl")
+    assert result.code == 1
+    assert result.stderr == "gridcwl: Cannot read gone.cwl: Not found: 'gone.cwl'\nCheck the path of the document.\n"
 
 
 def test_a_folder_is_no_document(desk: Desk) -> None:
-    said = gridcwl(str(desk.folder))
-    assert said.code == 1
-    assert "is a directory, not a file" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = gridcwl(str(desk.folder))
+    assert result.code == 1
+    assert "is a directory, not a file" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_steps_that_wait_for_each_other_are_named(desk: Desk) -> None:
     copy = tool("cat", inputs={"f": "File"}, outputs={"g": "stdout"})
     circle = workflow({}, {}, one=step(copy, "g", f="two/g"), two=step(copy, "g", f="one/g"))
-    said = gridcwl(desk.write("circle.cwl", circle))
-    assert said.code == 1
-    assert ": the steps one, two wait for each other" in said.stderr
+    result = gridcwl(desk.write("circle.cwl", circle))
+    assert result.code == 1
+    assert ": the steps one, two wait for each other" in result.stderr
 
 
 def test_an_unknown_hint_is_mentioned_and_the_tool_runs(desk: Desk) -> None:
-    said = gridcwl("--outdir=outputs", desk.write("t.cwl", ECHO | {"hints": {"ToolTimeLimt": {}}}), "--text=x")
-    assert said.code == 0
-    assert "the hint ToolTimeLimt is not known and is ignored. Did you mean ToolTimeLimit?" in said.stderr
-    assert said.outputs["said"]["size"] == 2
+    result = gridcwl("--outdir=outputs", desk.write("t.cwl", ECHO | {"hints": {"ToolTimeLimt": {}}}), "--text=x")
+    assert result.code == 0
+    assert "the hint ToolTimeLimt is not known and is ignored. Did you mean ToolTimeLimit?" in result.stderr
+    assert result.outputs["said"]["size"] == 2
 
 
 def test_a_tool_larger_than_the_machine_is_refused_before_anything_runs(desk: Desk) -> None:
     small = shell("touch ran; touch " + str(desk.folder / "ran"), inputs={}, outputs={"ran": glob("ran")})
     giant = tool("true", inputs={"f": "File"}, requirements={"ResourceRequirement": {"ramMin": 10**9}})
     flow = workflow({}, {}, small=step(small, "ran"), giant=step(giant, f="small/ran"))
-    said = gridcwl("--no-container", desk.write("giant.cwl", flow))
-    assert said.code == 1
-    assert "giant asks for 1000000000 MiB of memory, but this machine has" in said.stderr
-    assert "Lower the tool's ResourceRequirement" in said.stderr
+    result = gridcwl("--no-container", desk.write("giant.cwl", flow))
+    assert result.code == 1
+    assert "giant asks for 1000000000 MiB of memory, but this machine has" in result.stderr
+    assert "Lower the tool's ResourceRequirement" in result.stderr
     assert not (desk.folder / "ran").exists()
 
 
@@ -154,13 +154,13 @@ def test_a_giant_that_never_runs_harms_nobody(desk: Desk) -> None:
         giant=step(giant, scatter="n", n="ns"),
         never=step(giant, when="$(false)", n={"default": 1}),
     )
-    said = gridcwl(desk.write("giant.cwl", flow), desk.write("none.yml", "ns: []\n"))
-    assert said.code == 0, said.stderr
+    result = gridcwl(desk.write("giant.cwl", flow), desk.write("none.yml", "ns: []\n"))
+    assert result.code == 0, result.stderr
 
 
 def test_a_scattered_giant_is_refused_at_once(desk: Desk) -> None:
     giant = tool("true", inputs={"n": "int"}, requirements={"ResourceRequirement": {"coresMin": 10**6}})
     flow = workflow({"ns": "int[]"}, {}, giant=step(giant, scatter="n", n="ns"))
-    said = gridcwl(desk.write("giant.cwl", flow), desk.write("some.yml", "ns: [1, 2]\n"))
-    assert said.code == 1
-    assert said.stderr.count("giant asks for 1e+06 cores") == 1
+    result = gridcwl(desk.write("giant.cwl", flow), desk.write("some.yml", "ns: [1, 2]\n"))
+    assert result.code == 1
+    assert result.stderr.count("giant asks for 1e+06 cores") == 1

@@ -33,46 +33,46 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_input_object_is_one_error(desk: Desk, wrong: str) -> None:
     name, content, words = WRONG[wrong]
-    said = gridcwl("--no-container", "--outdir=outputs", desk.write("copy.cwl", COPY), desk.write(name, content))
-    assert said.code == 1, said.stderr
-    assert said.stdout == ""
-    assert said.stderr.count("gridcwl:") == 1
-    assert [word for word in words if word not in said.stderr] == []
+    result = gridcwl("--no-container", "--outdir=outputs", desk.write("copy.cwl", COPY), desk.write(name, content))
+    assert result.code == 1, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.count("gridcwl:") == 1
+    assert [word for word in words if word not in result.stderr] == []
     for noise in ("Traceback", "ruamel", "Commented", "[Errno", "file://", "internal error"):
-        assert noise not in said.stderr
+        assert noise not in result.stderr
     assert not desk.outdir.exists()
 
 
 def test_an_input_object_that_is_not_there_is_named(desk: Desk) -> None:
-    said = gridcwl(desk.write("copy.cwl", COPY), "gone.yml")
-    assert (said.code, said.stderr) == (1, "gridcwl: The input object gone.yml does not exist\nCheck its path.\n")
+    result = gridcwl(desk.write("copy.cwl", COPY), "gone.yml")
+    assert (result.code, result.stderr) == (1, "gridcwl: The input object gone.yml does not exist\nCheck its path.\n")
 
 
 def test_an_input_that_the_document_has_not_is_mentioned(desk: Desk) -> None:
-    said = gridcwl("--outdir=outputs", desk.write("t.cwl", ECHO), desk.write("in.yml", "text: x\ntxet: y\n"))
-    assert said.code == 0
-    assert "in.yml:2:1: The document has no input named 'txet'; it is ignored." in said.stderr
+    result = gridcwl("--outdir=outputs", desk.write("t.cwl", ECHO), desk.write("in.yml", "text: x\ntxet: y\n"))
+    assert result.code == 0
+    assert "in.yml:2:1: The document has no input named 'txet'; it is ignored." in result.stderr
 
 
 def test_a_missing_secondary_file_is_named(desk: Desk) -> None:
     desk.write("a.bam", "x")
     needs = tool("cat", inputs={"f": {"type": "File", "secondaryFiles": [".bai"]}})
-    said = gridcwl(
+    result = gridcwl(
         "--no-container", desk.write("t.cwl", needs), desk.write("in.yml", "f: {class: File, path: a.bam}\n")
     )
-    assert said.code == 1
-    assert "t.cwl:" in said.stderr
-    assert f"the secondary file a.bam.bai of {desk.folder}/a.bam is missing" in said.stderr
-    assert "Put it beside that file" in said.stderr
+    assert result.code == 1
+    assert "t.cwl:" in result.stderr
+    assert f"the secondary file a.bam.bai of {desk.folder}/a.bam is missing" in result.stderr
+    assert "Put it beside that file" in result.stderr
 
 
 def test_a_file_of_another_format_is_refused(desk: Desk) -> None:
     desk.write("a.txt", "x")
     needs = tool("cat", inputs={"f": {"type": "File", "format": "http://formats.org/h5"}})
     written = "f: {class: File, path: a.txt, format: 'http://formats.org/text'}\n"
-    said = gridcwl("--no-container", desk.write("t.cwl", needs), desk.write("in.yml", written))
-    assert said.code == 1
-    assert "the input f has to be a file of the format 'http://formats.org/h5'" in said.stderr
+    result = gridcwl("--no-container", desk.write("t.cwl", needs), desk.write("in.yml", written))
+    assert result.code == 1
+    assert "the input f has to be a file of the format 'http://formats.org/h5'" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_file_of_another_format_is_refused(desk: Desk) -> None:
 def test_a_wrong_option_ends_as_argparse_has_it(desk: Desk, arguments: list[str], words: str) -> None:
     desk.write("t.cwl", ECHO)
     desk.write("n.cwl", tool("true", inputs={"n": "int"}))
-    said = gridcwl(*arguments)
-    assert said.code == 2
-    assert said.stdout == ""
-    assert words in said.stderr
+    result = gridcwl(*arguments)
+    assert result.code == 2
+    assert result.stdout == ""
+    assert words in result.stderr

@@ -56,12 +56,12 @@ WRONG = {
 def test_what_is_wrong_with_a_tool_is_said_once(desk: Desk, wrong: str) -> None:
     document, words = WRONG[wrong]
     options = ["--no-container"] if wrong != "no image" else []
-    said = gridcwl(*options, "--outdir=outputs", desk.write("t.cwl", document))
-    assert said.code == 1, said.stderr
-    assert [word for word in words if word not in said.stderr] == []
+    result = gridcwl(*options, "--outdir=outputs", desk.write("t.cwl", document))
+    assert result.code == 1, result.stderr
+    assert [word for word in words if word not in result.stderr] == []
     for noise in ("Traceback", "[Errno", "file://", "internal error"):
-        assert noise not in said.stderr
-    assert said.outputs == {}
+        assert noise not in result.stderr
+    assert result.outputs == {}
     assert not desk.outdir.exists()
 
 
@@ -81,26 +81,26 @@ EXPRESSIONS = {
 @pytest.mark.node
 @pytest.mark.parametrize("text", EXPRESSIONS)
 def test_an_expression_that_fails_is_said_in_one_line(desk: Desk, text: str) -> None:
-    said = gridcwl("--eval-timeout=1", desk.write("t.cwl", expression(text, {}, {"o": "Any"})))
-    assert said.code == 1
-    assert [word for word in EXPRESSIONS[text] if word not in said.stderr] == []
+    result = gridcwl("--eval-timeout=1", desk.write("t.cwl", expression(text, {}, {"o": "Any"})))
+    assert result.code == 1
+    assert [word for word in EXPRESSIONS[text] if word not in result.stderr] == []
     for noise in ("Traceback", "node:", "evalmachine", '"use strict"', "Expecting value"):
-        assert noise not in said.stderr
+        assert noise not in result.stderr
 
 
 def test_a_reference_to_no_input_says_where_it_is(desk: Desk) -> None:
-    said = gridcwl("--no-container", desk.write("t.cwl", tool("echo", arguments=["$(inputs.nothing)"])))
-    assert said.code == 1
-    assert "t.cwl:" in said.stderr
-    assert "refers to an input 'nothing', which does not exist" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = gridcwl("--no-container", desk.write("t.cwl", tool("echo", arguments=["$(inputs.nothing)"])))
+    assert result.code == 1
+    assert "t.cwl:" in result.stderr
+    assert "refers to an input 'nothing', which does not exist" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_the_tool_s_own_words_come_first_then_what_it_was_and_where_its_logs_are(desk: Desk) -> None:
     bad = shell("echo out; for n in 1 2 3; do echo line $n >&2; done; exit 7", inputs={"n": "int"})
     flow = workflow({"ns": "int[]"}, {}, bad=step(bad, scatter="n", n="ns"))
-    said = gridcwl("--no-container", "--outdir=outputs", desk.write("w.cwl", flow), desk.write("in.yml", "ns: [1]\n"))
-    lines = said.errors
+    result = gridcwl("--no-container", "--outdir=outputs", desk.write("w.cwl", flow), desk.write("in.yml", "ns: [1]\n"))
+    lines = result.errors
     assert lines[:6] == [
         "---- stderr of bad[0] (last 3 lines)",
         "line 1",
@@ -120,13 +120,13 @@ def test_the_tool_s_own_words_come_first_then_what_it_was_and_where_its_logs_are
 
 
 def test_a_tool_that_complains_on_stdout_is_heard(desk: Desk) -> None:
-    said = gridcwl("--no-container", desk.write("t.cwl", shell("echo FATAL: no steering card; exit 1")))
-    assert said.errors[:3] == ["---- stdout of t.cwl (last line)", "FATAL: no steering card", "----"]
+    result = gridcwl("--no-container", desk.write("t.cwl", shell("echo FATAL: no steering card; exit 1")))
+    assert result.errors[:3] == ["---- stdout of t.cwl (last line)", "FATAL: no steering card", "----"]
 
 
 def test_outputs_of_one_name_get_numbers(desk: Desk) -> None:
     both = shell("mkdir a b; echo 1 > a/x; echo 2 > b/x", outputs={"p": glob("a/x"), "q": glob("b/x")})
-    said = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", both))
-    assert said.code == 0
-    assert {name: Path(said.outputs[name]["path"]).name for name in "pq"} == {"p": "x", "q": "x_2"}
+    result = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", both))
+    assert result.code == 0
+    assert {name: Path(result.outputs[name]["path"]).name for name in "pq"} == {"p": "x", "q": "x_2"}
     assert [(desk.outdir / name).read_text() for name in ("x", "x_2")] == ["1\n", "2\n"]

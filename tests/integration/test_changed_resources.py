@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, step, tool, workflow
 
 from gridcwl.backends.local.machine import this_machine
@@ -29,14 +29,14 @@ NESTED = workflow(
 )
 
 
-def run(desk: Desk, *options: str, document: dict[str, Any] = NESTED, least: int = 0) -> Said:
+def run(desk: Desk, *options: str, document: dict[str, Any] = NESTED, least: int = 0) -> CommandResult:
     words = [desk.write("doc.cwl", document)] + (["--least", str(least)] if document is NESTED else [])
     return gridcwl("--no-container", "--outdir", str(desk.outdir), *options, *words)
 
 
-def told(said: Said) -> dict[str, str]:
-    assert said.code == 0, said.stderr
-    return {name: Path(value["path"]).read_text().split()[0] for name, value in said.outputs.items()}
+def told(result: CommandResult) -> dict[str, str]:
+    assert result.code == 0, result.stderr
+    return {name: Path(value["path"]).read_text().split()[0] for name, value in result.outputs.items()}
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_steps_get_what_was_set_and_their_expressions_see_it(
 
 def test_a_run_is_resumed_with_more_memory_and_what_had_ended_does_not_run_again(desk: Desk) -> None:
     assert run(desk, "--on-error=continue", least=500).code == 1
-    said = gridcwl("resume", "last", "--set", "one.ramMin=600")
-    assert told(said) == {"one": "600", "two": "100", "sub": "100"}
+    result = gridcwl("resume", "last", "--set", "one.ramMin=600")
+    assert told(result) == {"one": "600", "two": "100", "sub": "100"}
     assert gridcwl("status", "last").stdout.count("600") == 0
 
 
@@ -80,15 +80,15 @@ def test_a_tool_that_is_the_whole_document_needs_no_step(desk: Desk) -> None:
     ],
 )
 def test_what_cannot_be_set_is_refused_with_what_can(desk: Desk, setting: str, message: str) -> None:
-    said = run(desk, "--set", setting)
-    assert said.code != 0
-    assert message in said.stderr
+    result = run(desk, "--set", setting)
+    assert result.code != 0
+    assert message in result.stderr
 
 
 def test_minimum_and_maximum_that_contradict_each_other_are_refused(desk: Desk) -> None:
-    said = run(desk, "--set=one.ramMin=200", "--set=one.ramMax=100")
-    assert "ramMin of" in said.stderr
-    assert said.code == 1
+    result = run(desk, "--set=one.ramMin=200", "--set=one.ramMax=100")
+    assert "ramMin of" in result.stderr
+    assert result.code == 1
 
 
 GREEDY = tool(
@@ -107,16 +107,16 @@ CORES = f"{this_machine().cores:g}"
 )
 def test_a_hint_for_more_than_the_machine_has_runs_with_what_it_has(desk: Desk, document: dict[str, Any]) -> None:
     assert "problem" not in plan(desk, document).stdout
-    said = run(desk, document=document)
-    assert list(told(said).values()) == [CORES]
-    assert said.stderr.count(f"asks for 4000 cores, and gets {CORES}") == 1
+    result = run(desk, document=document)
+    assert list(told(result).values()) == [CORES]
+    assert result.stderr.count(f"asks for 4000 cores, and gets {CORES}") == 1
 
 
 def test_a_requirement_for_more_than_the_machine_has_is_capped_if_asked_for(desk: Desk) -> None:
-    planned, said = plan(desk, REQUIRING), run(desk, document=REQUIRING)
-    assert (planned.code, said.code) == (1, 1)
+    planned, result = plan(desk, REQUIRING), run(desk, document=REQUIRING)
+    assert (planned.code, result.code) == (1, 1)
     assert "problem    doc.cwl asks for 4000 cores" in planned.stdout
-    assert "give --cap-resources" in said.stderr
+    assert "give --cap-resources" in result.stderr
     planned = plan(desk, REQUIRING, "--cap-resources")
     assert (planned.code, planned.stdout.count(f"needs      {CORES} core(s)")) == (0, 1)
     assert told(run(desk, "--cap-resources", document=REQUIRING)) == {"o": CORES}
@@ -127,5 +127,5 @@ def test_a_run_that_was_refused_is_resumed_with_capped_resources(desk: Desk) -> 
     assert told(gridcwl("resume", "last", "--cap-resources")) == {"o": CORES}
 
 
-def plan(desk: Desk, document: dict[str, Any], *options: str) -> Said:
+def plan(desk: Desk, document: dict[str, Any], *options: str) -> CommandResult:
     return gridcwl("plan", "--no-container", *options, desk.write("doc.cwl", document))

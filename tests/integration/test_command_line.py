@@ -36,20 +36,20 @@ def mirror(desk: Desk) -> str:
 
 
 def test_help_of_a_document_lists_its_inputs(mirror: str) -> None:
-    said = gridcwl(mirror, "--help")
-    assert said.code == 0
+    result = gridcwl(mirror, "--help")
+    assert result.code == 0
     for name in ("--a A", "--number", "How many.", "--flag", "--many", "--file", "--folder", "--pair.x"):
-        assert name in said.stdout
-    assert said.stderr == ""
+        assert name in result.stdout
+    assert result.stderr == ""
 
 
 def test_inputs_are_options(desk: Desk, mirror: str) -> None:
     desk.write("data.txt", "12345")
     (desk.folder / "d").mkdir()
     words = "--a=x --flag --many=one --many=two --file=data.txt --folder=d --pair.x=1 --pair.y=z"
-    said = gridcwl(mirror, *words.split())
-    assert said.code == 0, said.stderr
-    seen = said.outputs["seen"]
+    result = gridcwl(mirror, *words.split())
+    assert result.code == 0, result.stderr
+    seen = result.outputs["seen"]
     assert (seen["a"], seen["number"], seen["flag"], seen["many"]) == ("x", 7, True, ["one", "two"])
     assert seen["pair"] == {"x": 1, "y": "z"}
     assert (seen["file"]["basename"], seen["file"]["size"]) == ("data.txt", 5)
@@ -58,27 +58,27 @@ def test_inputs_are_options(desk: Desk, mirror: str) -> None:
 
 def test_paths_in_options_count_from_basedir(desk: Desk, mirror: str) -> None:
     desk.write("deep/data.txt", "x")
-    said = gridcwl("--basedir=deep", mirror, "--a=x", "--file=data.txt")
-    assert said.code == 0, said.stderr
-    assert said.outputs["seen"]["file"]["size"] == 1
+    result = gridcwl("--basedir=deep", mirror, "--a=x", "--file=data.txt")
+    assert result.code == 0, result.stderr
+    assert result.outputs["seen"]["file"]["size"] == 1
 
 
 def test_paths_in_an_input_object_count_from_its_folder(desk: Desk, mirror: str) -> None:
     desk.write("deep/data.txt", "x")
-    said = gridcwl(mirror, desk.write("deep/in.yml", "a: x\nfile: {class: File, path: data.txt}\n"))
-    assert said.code == 0, said.stderr
+    result = gridcwl(mirror, desk.write("deep/in.yml", "a: x\nfile: {class: File, path: data.txt}\n"))
+    assert result.code == 0, result.stderr
 
 
 def test_options_go_before_the_input_object(desk: Desk, mirror: str) -> None:
-    said = gridcwl(mirror, desk.write("in.yml", "a: x\nnumber: 1\n"), "--number=2")
-    assert said.code == 0, said.stderr
-    assert (said.outputs["seen"]["a"], said.outputs["seen"]["number"]) == ("x", 2)
+    result = gridcwl(mirror, desk.write("in.yml", "a: x\nnumber: 1\n"), "--number=2")
+    assert result.code == 0, result.stderr
+    assert (result.outputs["seen"]["a"], result.outputs["seen"]["number"]) == ("x", 2)
 
 
 def test_a_dash_reads_the_input_object_from_standard_input(mirror: str) -> None:
-    said = gridcwl(mirror, "-", stdin="a: typed\n")
-    assert said.code == 0, said.stderr
-    assert said.outputs["seen"]["a"] == "typed"
+    result = gridcwl(mirror, "-", stdin="a: typed\n")
+    assert result.code == 0, result.stderr
+    assert result.outputs["seen"]["a"] == "typed"
 
 
 def test_json_is_an_input_object_too(desk: Desk, mirror: str) -> None:
@@ -86,11 +86,11 @@ def test_json_is_an_input_object_too(desk: Desk, mirror: str) -> None:
 
 
 def test_a_template_holds_every_input_and_can_be_filled_in(desk: Desk, mirror: str) -> None:
-    said = gridcwl("--make-template", mirror)
-    assert said.code == 0
-    template = YAML(typ="safe").load(said.stdout)
+    result = gridcwl("--make-template", mirror)
+    assert result.code == 0
+    template = YAML(typ="safe").load(result.stdout)
     assert set(template) == set(KINDS)
-    written = desk.write("in.yml", re.sub(r"^(file|folder|pair):.*(\n +.*)*$", "", said.stdout, flags=re.M))
+    written = desk.write("in.yml", re.sub(r"^(file|folder|pair):.*(\n +.*)*$", "", result.stdout, flags=re.M))
     assert gridcwl(mirror, written).code == 0
 
 
@@ -102,31 +102,31 @@ def test_a_packed_document_runs_like_its_parts(desk: Desk) -> None:
     assert packed.code == 0
     assert len(json.loads(packed.stdout)["$graph"]) == 2
     (desk.folder / "echo.cwl").unlink()
-    said = gridcwl("--outdir=outputs", desk.write("packed.cwl", packed.stdout), "--text=hello")
-    assert said.code == 0, said.stderr
+    result = gridcwl("--outdir=outputs", desk.write("packed.cwl", packed.stdout), "--text=hello")
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "said.txt").read_text() == "hello\n"
 
 
 def test_print_dot_draws_the_steps(desk: Desk) -> None:
     flow = workflow({"text": "string"}, {}, one=step(ECHO, "said", text="text"))
-    said = gridcwl("--print-dot", desk.write("w.cwl", flow))
-    assert said.code == 0
-    assert said.stdout.startswith("digraph")
-    assert '"one"' in said.stdout or "/one" in said.stdout
+    result = gridcwl("--print-dot", desk.write("w.cwl", flow))
+    assert result.code == 0
+    assert result.stdout.startswith("digraph")
+    assert '"one"' in result.stdout or "/one" in result.stdout
 
 
 def test_validate_checks_the_document_and_runs_nothing(desk: Desk) -> None:
-    said = gridcwl("--validate", desk.write("t.cwl", shell("touch ran", outputs={"o": glob("ran")})))
-    assert (said.code, said.stdout) == (0, f"{desk.folder}/t.cwl is valid CWL.\n")
+    result = gridcwl("--validate", desk.write("t.cwl", shell("touch ran", outputs={"o": glob("ran")})))
+    assert (result.code, result.stdout) == (0, f"{desk.folder}/t.cwl is valid CWL.\n")
     assert not (desk.folder / "ran").exists()
 
 
 def test_validate_checks_the_inputs_too_where_they_are_given(desk: Desk) -> None:
     document = desk.write("t.cwl", ECHO)
     assert gridcwl("--validate", document, desk.write("good.yml", "text: x\n")).code == 0
-    said = gridcwl("--validate", document, desk.write("bad.yml", "text: 3\n"))
-    assert said.code == 1
-    assert "bad.yml:1:1:" in said.stderr
+    result = gridcwl("--validate", document, desk.write("bad.yml", "text: 3\n"))
+    assert result.code == 1
+    assert "bad.yml:1:1:" in result.stderr
 
 
 def test_version_names_the_program(desk: Desk) -> None:
@@ -136,15 +136,15 @@ def test_version_names_the_program(desk: Desk) -> None:
 
 
 def test_write_summary_takes_the_place_of_stdout(desk: Desk) -> None:
-    said = gridcwl("--outdir=outputs", "--write-summary=s.json", desk.write("t.cwl", ECHO), "--text=x")
-    assert (said.code, said.stdout) == (0, "")
+    result = gridcwl("--outdir=outputs", "--write-summary=s.json", desk.write("t.cwl", ECHO), "--text=x")
+    assert (result.code, result.stdout) == (0, "")
     assert json.loads((desk.folder / "s.json").read_text())["said"]["basename"] == "said.txt"
 
 
 def test_a_summary_that_cannot_be_written_is_printed(desk: Desk) -> None:
-    said = gridcwl("--outdir=outputs", "--write-summary=/nowhere/s.json", desk.write("t.cwl", ECHO), "--text=x")
-    assert "cannot be written to /nowhere/s.json" in said.stderr
-    assert said.outputs["said"]["basename"] == "said.txt"
+    result = gridcwl("--outdir=outputs", "--write-summary=/nowhere/s.json", desk.write("t.cwl", ECHO), "--text=x")
+    assert "cannot be written to /nowhere/s.json" in result.stderr
+    assert result.outputs["said"]["basename"] == "said.txt"
 
 
 def test_a_finished_run_leaves_no_working_folder(desk: Desk, scratch: Path) -> None:
@@ -154,10 +154,10 @@ def test_a_finished_run_leaves_no_working_folder(desk: Desk, scratch: Path) -> N
 
 def test_leave_tmpdir_keeps_the_working_folder(desk: Desk) -> None:
     prefix = desk.folder / "kept-"
-    said = gridcwl(
+    result = gridcwl(
         "--leave-tmpdir", f"--tmpdir-prefix={prefix}", "--outdir=outputs", desk.write("t.cwl", ECHO), "--text=x"
     )
-    assert said.code == 0
+    assert result.code == 0
     assert [path.name for path in desk.folder.glob("kept-*/**/stderr.log")] == ["stderr.log"]
 
 
@@ -165,8 +165,8 @@ def test_without_on_error_continue_the_rest_is_not_begun(desk: Desk) -> None:
     bad = shell("exit 1", inputs={"n": "int"}, outputs={"o": "stdout"})
     after = shell(f"touch {desk.folder}/ran", inputs={"f": "File[]"})
     flow = workflow({"ns": "int[]"}, {}, bad=step(bad, "o", scatter="n", n="ns"), after=step(after, f="bad/o"))
-    said = gridcwl("--no-container", desk.write("w.cwl", flow), desk.write("in.yml", "ns: [1]\n"))
-    assert said.code == 1
+    result = gridcwl("--no-container", desk.write("w.cwl", flow), desk.write("in.yml", "ns: [1]\n"))
+    assert result.code == 1
     assert not (desk.folder / "ran").exists()
 
 
@@ -192,7 +192,7 @@ def test_on_error_continue_ends_what_does_not_depend_on_the_failure(desk: Desk) 
             tool("cat", inputs={"f": on_command_line("File")}, outputs={"o": "stdout"}, stdout="l"), "o", f="first/o"
         ),
     )
-    said = gridcwl("--on-error=continue", "--outdir=outputs", desk.write("w.cwl", flow), "--text=x")
-    assert said.code == 1
-    assert said.outputs["lost"] is None  # what a failed tool left is no output
-    assert Path(said.outputs["o"]["path"]).read_text() == "x\n"
+    result = gridcwl("--on-error=continue", "--outdir=outputs", desk.write("w.cwl", flow), "--text=x")
+    assert result.code == 1
+    assert result.outputs["lost"] is None  # what a failed tool left is no output
+    assert Path(result.outputs["o"]["path"]).read_text() == "x\n"

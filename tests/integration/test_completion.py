@@ -84,7 +84,7 @@ def test_bash_completes(tmp_path: Path) -> None:
     try gridcwl expl; try gridcwl status --js; try gridcwl lint docu
     complete -p gridcwl
     """
-    said = subprocess.run(
+    result = subprocess.run(
         ["bash", "--norc", "-c", script],
         cwd=tmp_path,
         env=environment(tmp_path),
@@ -92,14 +92,14 @@ def test_bash_completes(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert said.stdout.splitlines() == ["explain", "--json", "document.cwl", "complete -F _gridcwl gridcwl"]
-    assert said.stderr == ""
+    assert result.stdout.splitlines() == ["explain", "--json", "document.cwl", "complete -F _gridcwl gridcwl"]
+    assert result.stderr == ""
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 def test_fish_completes(tmp_path: Path) -> None:
     script = "gridcwl completion fish | source; complete -C 'gridcwl expl'; complete -C 'gridcwl status --js'"
-    said = subprocess.run(
+    result = subprocess.run(
         ["fish", "--no-config", "-c", script],
         cwd=tmp_path,
         env=environment(tmp_path),
@@ -107,7 +107,7 @@ def test_fish_completes(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert [line.partition("\t")[0] for line in said.stdout.splitlines()] == ["explain", "--json"]
+    assert [line.partition("\t")[0] for line in result.stdout.splitlines()] == ["explain", "--json"]
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
@@ -122,11 +122,11 @@ def test_zsh_completes(tmp_path: Path) -> None:
     words=(gridcwl expl); CURRENT=2; _gridcwl
     words=(gridcwl lint ''); CURRENT=3; _gridcwl
     """
-    said = subprocess.run(
+    result = subprocess.run(
         ["zsh", "-f", "-c", script], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=True
     )
-    lines = said.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["registered", "files", "explain", "files"], said.stderr
+    lines = result.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["registered", "files", "explain", "files"], result.stderr
 
 
 def test_the_manual_page_has_every_command_and_option() -> None:
@@ -140,5 +140,5 @@ def test_the_manual_page_has_every_command_and_option() -> None:
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
 def test_the_manual_page_is_right_for_mandoc() -> None:
-    said = subprocess.run(["mandoc", "-Tlint"], input=manpage.page(), capture_output=True, text=True, check=False)
-    assert [line for line in said.stdout.splitlines() if "STYLE" not in line] == []
+    result = subprocess.run(["mandoc", "-Tlint"], input=manpage.page(), capture_output=True, text=True, check=False)
+    assert [line for line in result.stdout.splitlines() if "STYLE" not in line] == []

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, shell
 
 from gridcwl.worker.cli_vectors import Cli, vector
@@ -19,7 +19,7 @@ def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout
 
 
-def run(desk: Desk, script: str, *words: str, network: bool = False) -> Said:
+def run(desk: Desk, script: str, *words: str, network: bool = False) -> CommandResult:
     """Run a line of shell in a container; what it prints is the output."""
     needs = {"DockerRequirement": {"dockerPull": IMAGE}, "NetworkAccess": {"networkAccess": network}}
     document = desk.write("t.cwl", shell(script, outputs={"o": "stdout"}, stdout="o.txt", requirements=needs))
@@ -27,8 +27,8 @@ def run(desk: Desk, script: str, *words: str, network: bool = False) -> Said:
 
 
 def printed(desk: Desk, script: str, *words: str, network: bool = False) -> str:
-    said = run(desk, script, *words, network=network)
-    assert said.code == 0, said.stderr
+    result = run(desk, script, *words, network=network)
+    assert result.code == 0, result.stderr
     return (desk.outdir / "o.txt").read_text().strip()
 
 
@@ -65,10 +65,10 @@ def test_containers_stay_with_their_ids_in_files(desk: Desk) -> None:
 def test_pulls_can_be_forbidden_and_forced(desk: Desk) -> None:
     assert printed(desk, "echo x", "--disable-pull") == "x"
     missing = shell("true", requirements={"DockerRequirement": {"dockerPull": "gridcwl.invalid/none:1"}})
-    said = gridcwl("--disable-pull", desk.write("m.cwl", missing))
-    assert said.code == 1
+    result = gridcwl("--disable-pull", desk.write("m.cwl", missing))
+    assert result.code == 1
     assert (
-        "The image gridcwl.invalid/none:1 is not on this machine, and --disable-pull forbids to get it" in said.stderr
+        "The image gridcwl.invalid/none:1 is not on this machine, and --disable-pull forbids to get it" in result.stderr
     )
     docker("tag", IMAGE, "gridcwl.invalid/here:1")
     try:
@@ -113,6 +113,6 @@ def test_unpacked_images_and_forbidden_pulls_of_apptainer(tmp_path: Path, monkey
 
 
 def test_another_udocker_is_used(desk: Desk) -> None:
-    said = run(desk, "true", "--user-space-docker-cmd", "/nowhere/udocker")
-    assert said.code == 1
-    assert "The container engine /nowhere/udocker is not installed" in said.stderr
+    result = run(desk, "true", "--user-space-docker-cmd", "/nowhere/udocker")
+    assert result.code == 1
+    assert "The container engine /nowhere/udocker is not installed" in result.stderr

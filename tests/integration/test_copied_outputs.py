@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, glob, shell
 
 SCRIPT = """
@@ -35,13 +35,13 @@ def published(desk: Desk) -> Any:
     return run(desk).outputs
 
 
-def run(desk: Desk) -> Said:
-    said = gridcwl("--no-container", "--outdir", str(desk.outdir), desk.write("doc.cwl", document(desk)))
-    assert said.code == 0, said.stderr
-    return said
+def run(desk: Desk) -> CommandResult:
+    result = gridcwl("--no-container", "--outdir", str(desk.outdir), desk.write("doc.cwl", document(desk)))
+    assert result.code == 0, result.stderr
+    return result
 
 
-def copy(desk: Desk, *options: str) -> Said:
+def copy(desk: Desk, *options: str) -> CommandResult:
     return gridcwl("resume", "last", "--outdir", str(desk.folder / "copy"), *options)
 
 
@@ -57,26 +57,26 @@ def status() -> str:
     return str(json.loads(gridcwl("status", "last", "--json").stdout)["state"])
 
 
-def refused(desk: Desk, said: Said) -> str:
+def refused(desk: Desk, result: CommandResult) -> str:
     """What was said when nothing was copied, and the run is as it was."""
-    assert said.code == 1
-    assert said.stdout == ""
-    assert "internal" not in said.stderr
+    assert result.code == 1
+    assert result.stdout == ""
+    assert "internal" not in result.stderr
     assert status() == "success"
     assert (desk.folder / "marks").read_text() == "run\n"
-    return said.stderr
+    return result.stderr
 
 
 def test_the_outputs_are_copied_and_nothing_runs(desk: Desk, published: Any) -> None:
     before = contents(desk.outdir)
-    said = copy(desk)
-    assert said.code == 0, said.stderr
-    assert said.outputs == elsewhere(desk, published)
+    result = copy(desk)
+    assert result.code == 0, result.stderr
+    assert result.outputs == elsewhere(desk, published)
     assert contents(desk.folder / "copy") == contents(desk.outdir) == before
     assert not (desk.folder / "copy/a.txt").samefile(desk.outdir / "a.txt")
     assert (desk.folder / "marks").read_text() == "run\n"
     assert gridcwl("resume", "last").outputs == published
-    assert copy(desk).outputs == said.outputs
+    assert copy(desk).outputs == result.outputs
 
 
 def test_what_the_user_added_to_an_output_directory_is_not_copied(desk: Desk, published: Any) -> None:
@@ -126,9 +126,9 @@ def test_outputs_that_are_missing_or_were_changed_are_named_and_nothing_is_copie
         if damage == "a pipe":
             os.mkfifo(path)
     what = "is missing" if damage == "removed" else "was changed since it was published"
-    said = refused(desk, copy(desk))
-    assert f"The output {path} {what}" in said
-    assert "Run the document again with this --outdir." in said
+    message = refused(desk, copy(desk))
+    assert f"The output {path} {what}" in message
+    assert "Run the document again with this --outdir." in message
     assert not (desk.folder / "copy").exists() or contents(desk.folder / "copy") == {}
 
 

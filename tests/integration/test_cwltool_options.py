@@ -128,8 +128,8 @@ def test_logs_are_copied_under_the_names_that_cwltool_gives_them(
     reference: tuple[Path, dict[str, tuple[int, str]]], desk: Desk
 ) -> None:
     folder, _ = reference
-    said = gridcwl("--no-container", f"--log-dir={desk.folder}/logs", str(folder / "w.cwl"), "--text=x")
-    assert said.code == 0, said.stderr
+    result = gridcwl("--no-container", f"--log-dir={desk.folder}/logs", str(folder / "w.cwl"), "--text=x")
+    assert result.code == 0, result.stderr
     for name in ("say", "shout"):
         (ours,) = (desk.folder / "logs" / name).iterdir()
         (theirs,) = folder.glob(f"theirlogs/{name}*/*")  # in one process cwltool numbers its jobs on
@@ -162,9 +162,9 @@ def test_an_option_of_cwltool_takes_a_value_as_there() -> None:
 @pytest.mark.parametrize("option", sorted(REFUSED))
 def test_what_is_refused_is_refused_with_a_sentence(option: str) -> None:
     for words in ([option, "x", "t.cwl"], [f"{option}=x", "t.cwl"]):
-        said = gridcwl(*words)
-        assert said.code == 2
-        assert said.stderr.startswith(f"gridcwl: gridcwl does not support {option}: ")
+        result = gridcwl(*words)
+        assert result.code == 2
+        assert result.stderr.startswith(f"gridcwl: gridcwl does not support {option}: ")
 
 
 def test_rdf_is_that_of_cwltool(desk: Desk) -> None:
@@ -174,9 +174,9 @@ def test_rdf_is_that_of_cwltool(desk: Desk) -> None:
     document = desk.write("t.cwl", ECHO)
     graphs = []
     for serializer in ("turtle", "nt"):
-        said = gridcwl("--print-rdf", "--rdf-serializer", serializer, document)
-        assert said.code == 0, said.stderr
-        graphs.append(Graph().parse(data=said.stdout, format=serializer))
+        result = gridcwl("--print-rdf", "--rdf-serializer", serializer, document)
+        assert result.code == 0, result.stderr
+        graphs.append(Graph().parse(data=result.stdout, format=serializer))
     driver = "import sys; from cwltool.main import main; sys.exit(main(['--quiet', '--print-rdf', sys.argv[1]]))"
     theirs = subprocess.run([sys.executable, "-c", driver, document], capture_output=True, text=True, check=True)
     graphs.append(Graph().parse(data=theirs.stdout, format="turtle"))

@@ -66,13 +66,13 @@ def test_a_detached_run_continues_after_its_terminal_was_closed(gate: Path, desk
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [*COMMAND, "--detach", *WORDS])
-    said = b""
+    text = b""
     with contextlib.suppress(OSError):  # the terminal's last process has left it
-        while b"cancel" not in said:
-            said += os.read(terminal, 4096)
+        while b"cancel" not in text:
+            text += os.read(terminal, 4096)
     os.close(terminal)  # the kernel hangs up
     os.waitpid(pid, 0)
-    assert b"continues in the background" in said
+    assert b"continues in the background" in text
     assert state() == "running"
     gate.touch()
     until(lambda: state() == "success")
@@ -119,9 +119,9 @@ def test_mistakes_are_shown_before_the_terminal_is_left(desk: Desk):
 
 
 def test_what_detach_does_not_go_with_is_refused():
-    said = gridcwl("--detach", "--submit-only", "--backend", "dirac", "x.cwl")
-    assert said.code == 2
-    assert "exclude each other" in said.stderr
+    result = gridcwl("--detach", "--submit-only", "--backend", "dirac", "x.cwl")
+    assert result.code == 2
+    assert "exclude each other" in result.stderr
 
 
 def test_a_failed_run_fails_for_whoever_attached(desk: Desk):

@@ -34,8 +34,8 @@ def test_a_large_literal_travels_through_rucio_and_not_in_the_job_s_sandbox(grid
     grid.write("count.cwl", COUNT)
     data = {"class": "File", "basename": "letter.txt", "contents": "0123456789" * 30_000}
     grid.write("in.json", json.dumps({"data": data}))
-    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--outdir", "out", "count.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
+    result = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--outdir", "out", "count.cwl", "in.json")
+    assert result.returncode == 0, result.stderr
     assert (grid.folder / "out" / "count.txt").read_text().split() == ["300000"]
     (dataset,) = client.list_dids(SCOPE, {"name": f"{grid.run}*inputs"}, did_type="dataset")
     assert [entry["bytes"] for entry in client.list_content(SCOPE, dataset)] == [300_000]
@@ -65,8 +65,8 @@ def test_an_image_that_only_rucio_has_is_fetched_by_the_worker(grid, only_in_ruc
         f"{{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [cat, /etc/os-release], inputs: [], stdout: os.txt, "
         f"requirements: {{DockerRequirement: {{dockerPull: '{IMAGE}'}}}}, outputs: {{os: stdout}}}}",
     )
-    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--outdir", "out", "os.cwl")
-    assert said.returncode == 0, said.stderr
+    result = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--outdir", "out", "os.cwl")
+    assert result.returncode == 0, result.stderr
     assert (grid.folder / "out" / "os.txt").read_text()
     (job,) = jobs_at_dirac(dirac_clients, grid.run).values()
     assert job["Status"] == "Done"
@@ -77,10 +77,10 @@ def test_images_in_rucio_without_rucio_are_refused_before_anything_is_submitted(
     grid.environment["GRIDCWL_CONFIG"] = str(grid.folder / "config.toml")
     grid.write("count.cwl", COUNT)
     grid.write("in.json", json.dumps({"data": {"class": "File", "basename": "a", "contents": "a"}}))
-    said = grid.gridcwl("--backend", "dirac", "count.cwl", "in.json")
-    assert said.returncode != 0
-    assert "Choose --store rucio" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = grid.gridcwl("--backend", "dirac", "count.cwl", "in.json")
+    assert result.returncode != 0
+    assert "Choose --store rucio" in result.stderr
+    assert "Traceback" not in result.stderr
     assert jobs_at_dirac(dirac_clients, grid.run) == {}
 
 
@@ -99,6 +99,6 @@ def test_a_plan_says_how_much_would_have_to_be_moved(grid, client):
 
 
 def _plan(grid: Site, *options: str) -> str:
-    said = grid.gridcwl("plan", "--backend", "dirac", "--store", "rucio", *options, "count.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
-    return said.stdout
+    result = grid.gridcwl("plan", "--backend", "dirac", "--store", "rucio", *options, "count.cwl", "in.json")
+    assert result.returncode == 0, result.stderr
+    return result.stdout

@@ -92,9 +92,9 @@ def here(tmp_path: Path) -> Here:
 
 
 def test_a_workflow_runs_with_no_server_and_no_certificate_and_prints_nothing_but_its_outputs(here):
-    said = here.gridcwl(*LOCALLY, "--outdir", "out", "wf.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["all"]["size"] == len(SAID)
+    result = here.gridcwl(*LOCALLY, "--outdir", "out", "wf.cwl", "in.json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["all"]["size"] == len(SAID)
     assert (here.folder / "out" / "all.txt").read_text() == SAID
     assert sorted(path.name for path in here.folder.iterdir()) == [
         "before.txt", "home", "in.json", "out", "scratch", "state", "wf.cwl",
@@ -105,9 +105,9 @@ def test_a_workflow_runs_with_no_server_and_no_certificate_and_prints_nothing_bu
 
 def test_data_go_through_rucio_as_they_do_on_the_grid(here, rucio: RucioService):
     here.environment |= rucio.clients.exports("runner")
-    said = here.gridcwl(*LOCALLY, "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["all"]["size"] == len(SAID)
+    result = here.gridcwl(*LOCALLY, "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["all"]["size"] == len(SAID)
     assert (here.folder / "out" / "all.txt").read_text() == SAID
     listed = json.loads(here.gridcwl("data", "--json", "last").stdout)
     assert listed, "nothing of the run is in Rucio"
@@ -118,9 +118,13 @@ def test_a_tool_that_fails_is_shown_with_its_words_first(here):
         "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sh, -c, 'echo the reason >&2; exit 5'], "
         "inputs: [], outputs: []}"
     )
-    said = here.gridcwl(*LOCALLY, "fail.cwl")
-    assert said.returncode == 1
-    assert said.stderr.index("the reason") < said.stderr.index("exit code 5") < said.stderr.index("DIRAC job 1: Failed")
+    result = here.gridcwl(*LOCALLY, "fail.cwl")
+    assert result.returncode == 1
+    assert (
+        result.stderr.index("the reason")
+        < result.stderr.index("exit code 5")
+        < result.stderr.index("DIRAC job 1: Failed")
+    )
 
 
 @pytest.mark.timeout(300)

@@ -90,12 +90,12 @@ def test_every_step_is_one_job_its_inputs_come_from_other_sites_and_no_data_pass
     grid.write("wf.cwl", TWO_LEVELS)
     grid.write("where.yml", PLACEMENT)
     grid.write("in.json", json.dumps({"letters": ["a", "b", "c"], "size": SIZE}))
-    said = grid.gridcwl(
+    result = grid.gridcwl(
         "--backend", "dirac", "--store", "rucio", "--no-download", "--placement", "where.yml", "--outdir", "out",
         "wf.cwl", "in.json", counted=True,
     )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    outputs = json.loads(said.stdout)
+    assert result.returncode == 0, result.stderr
+    outputs = json.loads(result.stdout)
     assert outputs["skipped"] == [None, None, None]
     assert outputs["all"]["size"] == 3 * SIZE
     assert outputs["all"]["location"].startswith("rucio://")
@@ -107,7 +107,7 @@ def test_every_step_is_one_job_its_inputs_come_from_other_sites_and_no_data_pass
         ("Done", "LCG.Orsay.fr"): 1,
     }
     assert len({job["JobName"] for job in jobs}) == 7
-    counted = int(re.findall(r"client bytes (\d+)", said.stderr)[0])
+    counted = int(re.findall(r"client bytes (\d+)", result.stderr)[0])
     moved = 3 * 3 * SIZE  # three steps made so many bytes, and two of them read as many
     assert counted < moved / 2, f"the client itself moved {counted} bytes"
 
@@ -127,9 +127,9 @@ def test_a_client_that_is_killed_finds_its_jobs_and_runs_none_twice(grid, dirac_
             break
     client.kill()
     client.communicate()
-    said = grid.gridcwl("resume", grid.run)
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["all"]["size"] == 40
+    result = grid.gridcwl("resume", grid.run)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["all"]["size"] == 40
     assert (grid.folder / "out" / "all.txt").read_text() == "".join(f"{letter}\n" * 5 for letter in "ABCD")
     jobs = jobs_at_dirac(dirac_clients, grid.run)
     numbers = Counter(str(job["JobName"]) for job in jobs.values() if job["Status"] == "Done")
@@ -140,9 +140,9 @@ def test_a_run_that_was_only_submitted_goes_on_by_itself_and_can_be_cancelled(gr
     grid.write("wf.cwl", TWO_LEVELS)
     grid.write("in.json", json.dumps({"letters": ["a", "b"], "size": 10}))
     words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]
-    said = grid.gridcwl("--submit-only", *words)
-    assert said.returncode == 0, said.stderr
-    assert "is detached, with" in said.stderr
+    result = grid.gridcwl("--submit-only", *words)
+    assert result.returncode == 0, result.stderr
+    assert "is detached, with" in result.stderr
     assert json.loads(grid.gridcwl("status", "--json", "last").stdout)["state"] == "detached"
     assert len(jobs_at_dirac(dirac_clients, grid.run)) == 2
     attached = grid.gridcwl("attach", "last")
@@ -166,19 +166,19 @@ def test_a_failure_shows_the_tool_s_words_then_dirac_s(grid):
         "{cwlVersion: v1.2, class: CommandLineTool, baseCommand: [sh, -c, 'echo the reason >&2; exit 5'], "
         "inputs: [], outputs: []}",
     )
-    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "fail.cwl")
-    assert said.returncode == 1
-    words = said.stderr.index("the reason")
-    assert words < said.stderr.index("exit code 5") < said.stderr.index("DIRAC job")
-    assert re.search(r"DIRAC job \d+: Failed, .* at LCG\.", said.stderr)
+    result = grid.gridcwl("--backend", "dirac", "--store", "rucio", "fail.cwl")
+    assert result.returncode == 1
+    words = result.stderr.index("the reason")
+    assert words < result.stderr.index("exit code 5") < result.stderr.index("DIRAC job")
+    assert re.search(r"DIRAC job \d+: Failed, .* at LCG\.", result.stderr)
     assert "the reason" in grid.gridcwl("logs", "last").stdout
 
 
 def test_credentials_are_nowhere_in_what_is_sent_or_kept(grid, dirac, dirac_clients):
     grid.write("wf.cwl", TWO_LEVELS)
     grid.write("in.json", json.dumps({"letters": ["a"], "size": 10}))
-    said = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--debug", "--outdir", "out", "wf.cwl", "in.json")
-    assert said.returncode == 0, said.stderr
+    result = grid.gridcwl("--backend", "dirac", "--store", "rucio", "--debug", "--outdir", "out", "wf.cwl", "in.json")
+    assert result.returncode == 0, result.stderr
     secrets = _secrets(Path(grid.environment["X509_USER_PROXY"]), Path(grid.environment["RUCIO_CONFIG"]))
     monitoring = dirac_clients.monitoring()
     sent = [monitoring.getJobJDL(number, True)["Value"] for number in jobs_at_dirac(dirac_clients, grid.run)]
@@ -187,7 +187,7 @@ def test_credentials_are_nowhere_in_what_is_sent_or_kept(grid, dirac, dirac_clie
     sandboxes = [content for path in store.rglob("*.tar.bz2") for content in _members(path)]
     assert len(sandboxes) > 3
     for secret in secrets:
-        assert secret not in said.stderr
+        assert secret not in result.stderr
         assert not any(secret in text for text in sent)
         assert not any(secret.encode() in content for content in [*kept, *sandboxes])
 

@@ -137,12 +137,12 @@ def test_a_workflow_runs_by_rest_and_tokens_and_can_be_left_and_taken_up(grid):
     words = ["--backend", "diracx", "--outdir", "out", "wf.cwl", "in.json"]
     left = grid.gridcwl("--submit-only", "--debug", *words)
     assert left.returncode == 0, left.stderr
-    said = grid.gridcwl("attach", "--debug", "last")
-    assert said.returncode == 0, said.stderr
+    result = grid.gridcwl("attach", "--debug", "last")
+    assert result.returncode == 0, result.stderr
     assert (grid.folder / "out" / "all.txt").read_text() == "".join(f"before\n{word}\n" for word in "abc")
     secrets = _secrets(grid)
     kept = [path.read_bytes() for path in (grid.folder / "state").rglob("*") if path.is_file()]
-    assert not any(secret in text for secret in secrets for text in (left.stderr, said.stderr, said.stdout))
+    assert not any(secret in text for secret in secrets for text in (left.stderr, result.stderr, result.stdout))
     assert not any(secret.encode() in content for secret in secrets for content in kept)
 
 
@@ -264,9 +264,9 @@ def test_without_an_address_it_is_said_which_variable_has_it(monkeypatch):
 
 
 def _said(desk: Desk, *words: str) -> str:
-    said = desk.gridcwl(*words)
-    assert said.returncode == 0, said.stderr
-    return said.stdout
+    result = desk.gridcwl(*words)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def _secrets(desk: Desk) -> list[str]:

@@ -53,11 +53,11 @@ def on_terminal(*arguments: str) -> tuple[int, str]:
 
 
 def test_plain_lines_say_how_each_step_ended(desk: Desk) -> None:
-    said = gridcwl(
+    result = gridcwl(
         "--no-container", "--outdir=outputs", desk.write("w.cwl", SHARDS), desk.write("in.yml", "ns: [1, 3]\n")
     )
-    assert said.code == 0
-    assert re.fullmatch(r"\[0:00:\d\d\] pick: 2 of 2 done", said.stderr.splitlines()[-1])
+    assert result.code == 0
+    assert re.fullmatch(r"\[0:00:\d\d\] pick: 2 of 2 done", result.stderr.splitlines()[-1])
 
 
 def test_quiet_says_nothing_but_errors(desk: Desk) -> None:
@@ -67,17 +67,21 @@ def test_quiet_says_nothing_but_errors(desk: Desk) -> None:
 
 
 def test_verbose_shows_each_job_and_its_command(desk: Desk) -> None:
-    said = gridcwl("--verbose", "--outdir=outputs", desk.write("t.cwl", tool("echo", "a b", outputs={"o": "stdout"})))
-    assert "t.cwl: echo 'a b'" in said.stderr
-    assert re.search(r"t\.cwl: success in \d+\.\d s", said.stderr)
+    result = gridcwl("--verbose", "--outdir=outputs", desk.write("t.cwl", tool("echo", "a b", outputs={"o": "stdout"})))
+    assert "t.cwl: echo 'a b'" in result.stderr
+    assert re.search(r"t\.cwl: success in \d+\.\d s", result.stderr)
 
 
 def test_failing_shards_do_not_hide_finished_ones(desk: Desk) -> None:
     written = desk.write("in.yml", "ns: [1, 2, 3]\n")
-    said = gridcwl("--no-container", "--on-error=continue", "--outdir=outputs", desk.write("w.cwl", SHARDS), written)
-    assert said.code == 1
-    assert "pick: 2 of 3 done, 1 failed" in said.stderr
-    assert [shard is not None and Path(shard["path"]).is_file() for shard in said.outputs["os"]] == [True, False, True]
+    result = gridcwl("--no-container", "--on-error=continue", "--outdir=outputs", desk.write("w.cwl", SHARDS), written)
+    assert result.code == 1
+    assert "pick: 2 of 3 done, 1 failed" in result.stderr
+    assert [shard is not None and Path(shard["path"]).is_file() for shard in result.outputs["os"]] == [
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -85,25 +89,25 @@ def test_failing_shards_do_not_hide_finished_ones(desk: Desk) -> None:
     [("exit 3", None), ("echo words; exit 3", "stdout.log"), ("echo words >&2; exit 3", "stderr.log")],
 )
 def test_the_logs_of_a_failure_are_where_its_message_says_or_it_names_none(desk: Desk, command: str, kept: str) -> None:
-    said = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", shell(command)))
-    named = re.findall(r"^ +logs +(.+)$", said.stderr, re.M)
+    result = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", shell(command)))
+    named = re.findall(r"^ +logs +(.+)$", result.stderr, re.M)
     assert [Path(path).name for path in named] == ([kept] if kept else [])
     assert [Path(path).read_text() for path in named] == (["words\n"] if kept else [])
 
 
 @pytest.mark.usefixtures("desk")
 def test_a_program_that_is_missing_names_no_logs_that_are_not_there(desk: Desk) -> None:
-    said = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", tool("no-such-program")))
-    assert "no-such-program" in said.stderr
-    assert all(Path(path).exists() for path in re.findall(r"^ +logs +(.+)$", said.stderr, re.M))
+    result = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", tool("no-such-program")))
+    assert "no-such-program" in result.stderr
+    assert all(Path(path).exists() for path in re.findall(r"^ +logs +(.+)$", result.stderr, re.M))
 
 
 @pytest.mark.parametrize("loudness", ["--quiet", "--verbose", "--debug"])
 def test_secrets_reach_the_tool_and_are_shown_nowhere(desk: Desk, loudness: str) -> None:
-    said = gridcwl("--no-container", loudness, desk.write("t.cwl", TELLS), "--word=sesame")
-    assert "exit code  9" in said.stderr  # the tool saw it in its command, its environment and its file
-    assert "sesame" not in said.stderr
-    assert "(secret) (secret)" in said.stderr
+    result = gridcwl("--no-container", loudness, desk.write("t.cwl", TELLS), "--word=sesame")
+    assert "exit code  9" in result.stderr  # the tool saw it in its command, its environment and its file
+    assert "sesame" not in result.stderr
+    assert "(secret) (secret)" in result.stderr
 
 
 @pytest.mark.usefixtures("desk")

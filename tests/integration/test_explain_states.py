@@ -68,13 +68,13 @@ def test_after_a_resume_the_reused_the_rerun_and_the_new_are_told_apart(picking:
     Path(second).unlink()
     picking.desk.write("in.json", json.dumps({"words": [first, second, third]}))
     assert gridcwl("resume", "--quiet", "last").code == 0
-    said = picking.explained()
-    assert said["pick[0]"]["state"] == "reused"
-    assert said["pick[1]"]["state"] == "done"
-    assert "failed once before" in said["pick[1]"]["said"]
+    answer = picking.explained()
+    assert answer["pick[0]"]["state"] == "reused"
+    assert answer["pick[1]"]["state"] == "done"
+    assert "failed once before" in answer["pick[1]"]["said"]
     # a new shard is not compared with one whose result another shard has
-    assert "no earlier run of this document has such a job" in said["pick[2]"]["said"]
-    assert said["pick[2]"]["differences"] == []
+    assert "no earlier run of this document has such a job" in answer["pick[2]"]["said"]
+    assert answer["pick[2]"]["differences"] == []
     (pick, _) = json.loads(gridcwl("status", "--json", "last").stdout)["steps"]
     assert (pick["done"], pick["reused"], pick["attempts"]) == (3, 1, 4)
 
@@ -82,9 +82,9 @@ def test_after_a_resume_the_reused_the_rerun_and_the_new_are_told_apart(picking:
 def test_a_shard_with_another_input_is_compared_with_itself(picking: Picking) -> None:
     picking.run(picking.good)
     picking.run([picking.good[0], "other", picking.good[2]])
-    said = picking.explained("pick[1]")["pick[1]"]
-    assert said["said"].endswith("pick[1]) in")
-    (part,) = said["differences"]
+    answer = picking.explained("pick[1]")["pick[1]"]
+    assert answer["said"].endswith("pick[1]) in")
+    (part,) = answer["differences"]
     assert (part["before"], part["now"]) == (picking.good[1], "other")
 
 
@@ -92,9 +92,9 @@ def test_equal_failures_are_shown_once_with_their_number(picking: Picking) -> No
     for word in picking.good:
         Path(word).touch()
     inputs = picking.desk.write("in.json", json.dumps({"words": picking.good}))
-    said = gridcwl("--no-container", "--on-error=continue", "--outdir=outputs", picking.workflow, inputs)
-    assert said.stderr.count("failed: The tool ended with exit code 1.") == 1
-    assert "2 more failed like pick[" in said.stderr
+    result = gridcwl("--no-container", "--on-error=continue", "--outdir=outputs", picking.workflow, inputs)
+    assert result.stderr.count("failed: The tool ended with exit code 1.") == 1
+    assert "2 more failed like pick[" in result.stderr
     about = json.loads(gridcwl("status", "--json", "last").stdout)
     (group,) = about["failure_groups"]
     assert (group["step"], group["count"], group["exit_code"]) == ("pick", 3, 1)
@@ -108,9 +108,9 @@ def test_failures_that_differ_are_each_shown(desk: Desk) -> None:
     codes = shell('exit "$0"', inputs={"n": on_command_line("int")})
     flow = workflow({"ns": "int[]"}, {}, leave=step(codes, scatter="n", n="ns"))
     inputs = desk.write("in.json", '{"ns": [3, 4]}')
-    said = gridcwl("--no-container", "--on-error=continue", desk.write("w.cwl", flow), inputs)
-    assert "exit code 3." in said.stderr
-    assert "exit code 4." in said.stderr
+    result = gridcwl("--no-container", "--on-error=continue", desk.write("w.cwl", flow), inputs)
+    assert "exit code 3." in result.stderr
+    assert "exit code 4." in result.stderr
 
 
 def test_an_expression_that_fails_is_a_failure_in_status_and_explain(desk: Desk) -> None:
@@ -143,6 +143,6 @@ def test_after_the_document_was_edited_a_shard_is_not_compared_with_another_one(
     Path(picking.workflow).write_text(text.replace("test ! -e", "test  ! -e"))
     gridcwl("resume", "last")
     answers = picking.explained()
-    said = answers["pick[1]"]["said"]
-    assert "it failed before (The tool ended with exit code 1), and differs from then in: command word 2" in said
+    message = answers["pick[1]"]["said"]
+    assert "it failed before (The tool ended with exit code 1), and differs from then in: command word 2" in message
     assert "pick[0])" in answers["pick[0]"]["said"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, Document, glob, on_command_line, shell, step, tool, workflow
 
 NAMESPACES = {"cwltool": "http://commonwl.org/cwltool#"}
@@ -19,23 +19,23 @@ def extended(document: Document, /, kind: str = "requirements", **used: Any) -> 
     return document | {"$namespaces": NAMESPACES, kind: document.get(kind, {}) | named}
 
 
-def said_by(desk: Desk, document: Document, *words: str, containers: bool = False) -> Said:
+def said_by(desk: Desk, document: Document, *words: str, containers: bool = False) -> CommandResult:
     """Run the document, without containers unless they are asked for."""
     where = ["--docker"] if containers else ["--no-container"]
     return gridcwl("--quiet", *where, "--outdir", str(desk.outdir), desk.write("main.cwl", document), *words)
 
 
-def text_of(said: Said, output: str = "o") -> str:
+def text_of(result: CommandResult, output: str = "o") -> str:
     """What is in an output."""
-    assert said.code == 0, said.stderr
-    return Path(said.outputs[output]["path"]).read_text()
+    assert result.code == 0, result.stderr
+    return Path(result.outputs[output]["path"]).read_text()
 
 
-def refused(said: Said, *words: str, code: int = 1) -> None:
+def refused(result: CommandResult, *words: str, code: int = 1) -> None:
     """It says so in a line or a few, and leaves no trace."""
-    assert said.code == code, said.stderr
-    assert [word for word in words if word not in said.stderr] == []
-    assert "Traceback" not in said.stderr
+    assert result.code == code, result.stderr
+    assert [word for word in words if word not in result.stderr] == []
+    assert "Traceback" not in result.stderr
 
 
 ECHO = shell("echo here", outputs={"o": "stdout"}, stdout="o")
@@ -50,16 +50,16 @@ CUDA = {"cudaVersionMin": "11.0", "cudaComputeCapability": "3.0"}
 def test_a_gpu_that_is_not_there_is_missed_before_anything_runs(
     desk: Desk, wanted: dict[str, int], number: int
 ) -> None:
-    said = said_by(desk, extended(ECHO, CUDARequirement=CUDA | wanted))
-    refused(said, f"asks for {number} GPU(s), but this machine has 0", "CUDARequirement")
+    text = said_by(desk, extended(ECHO, CUDARequirement=CUDA | wanted))
+    refused(text, f"asks for {number} GPU(s), but this machine has 0", "CUDARequirement")
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")
 def test_a_gpu_that_a_hint_asks_for_may_be_missing(desk: Desk) -> None:
     document = desk.write("main.cwl", extended(ECHO, "hints", CUDARequirement=CUDA))
-    said = gridcwl("--outdir", str(desk.outdir), document)
-    assert text_of(said) == "here\n"
-    assert "GPU" in said.stderr
+    result = gridcwl("--outdir", str(desk.outdir), document)
+    assert text_of(result) == "here\n"
+    assert "GPU" in result.stderr
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")
@@ -80,9 +80,9 @@ def test_secrets_reach_command_and_files_and_nothing_that_is_shown_or_kept(
     desk.write("in.yml", "word: hunter22\n")
     assert text_of(said_by(desk, hidden, "in.yml")) == "8 13\n"
     failing = extended(shell(script + "; exit 3", **fields), "hints", Secrets={"secrets": ["word"]})
-    said = said_by(desk, failing, "in.yml")
-    refused(said, "I was told (secret)")
-    assert "hunter22" not in said.stderr
+    result = said_by(desk, failing, "in.yml")
+    refused(result, "I was told (secret)")
+    assert "hunter22" not in result.stderr
     told = [path for path in (tmp_path / "kept").rglob("stderr.log") if "I was told (secret)" in path.read_text()]
     assert len(told) == 2
     kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file() and b"hunter22" in path.read_bytes()]
@@ -115,11 +115,11 @@ def test_mpi_is_done_as_the_configuration_has_it(desk: Desk, monkeypatch: pytest
         f"runner: {launcher(desk, 'srun')}\nnproc_flag: --ntasks\nenv_set: {{MPI_SET: set}}\nenv_pass: [MPI_PASSED]\n"
     )
     desk.write("mpi.yml", settings)
-    said = gridcwl(
+    result = gridcwl(
         "--quiet", "--no-container", "--mpi-config-file", "mpi.yml", "--outdir", str(desk.outdir),
         desk.write("main.cwl", COUNTED), "--n", "2",
     )  # fmt: skip
-    assert text_of(said) == "srun --ntasks 2\nset passed\n"
+    assert text_of(result) == "srun --ntasks 2\nset passed\n"
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_in_place_updates_change_the_file_itself(desk: Desk, version: str) -> No
         requirements={name: {"inplaceUpdate": True}, "InitialWorkDirRequirement": {"listing": listing}},
     )  # fmt: skip
     desk.write("f.txt", "first\n")
-    said = said_by(desk, adds | {"cwlVersion": version, "$namespaces": NAMESPACES}, "--f", "f.txt")
-    assert text_of(said) == (desk.folder / "f.txt").read_text() == "first\nmore\n"
+    text = said_by(desk, adds | {"cwlVersion": version, "$namespaces": NAMESPACES}, "--f", "f.txt")
+    assert text_of(text) == (desk.folder / "f.txt").read_text() == "first\nmore\n"
 
 
 @pytest.mark.parametrize(("how", "depth"), [("shallow_listing", "1 0"), ("deep_listing", "1 1")])
@@ -151,8 +151,8 @@ def test_listings_are_loaded_in_old_documents(desk: Desk, how: str, depth: str) 
     counts = tool("echo", inputs={"d": "Directory"}, outputs={"o": "stdout"}, stdout="o", cwlVersion="v1.0")
     counts |= {"arguments": ["$(inputs.d.listing.length)", below], "requirements": {"InlineJavascriptRequirement": {}}}
     desk.write("d/e/f.txt", "x")
-    said = said_by(desk, extended(counts, LoadListingRequirement={"loadListing": how}), "--d", "d")
-    assert text_of(said) == f"{depth}\n"
+    text = said_by(desk, extended(counts, LoadListingRequirement={"loadListing": how}), "--d", "d")
+    assert text_of(text) == f"{depth}\n"
 
 
 def test_a_time_limit_holds_in_old_documents(desk: Desk) -> None:
@@ -175,8 +175,8 @@ def test_a_network_is_there_if_asked_for_in_old_documents(desk: Desk, asked: boo
         "sh", "-c", "cd /sys/class/net; echo [el]*[0o]", outputs={"o": "stdout"}, stdout="o", cwlVersion="v1.0"
     )
     looks |= {"hints": {"DockerRequirement": {"dockerPull": IMAGE}}}
-    said = said_by(desk, extended(looks, NetworkAccess={"networkAccess": asked}), containers=True)
-    assert text_of(said) == f"{links}\n"
+    text = said_by(desk, extended(looks, NetworkAccess={"networkAccess": asked}), containers=True)
+    assert text_of(text) == f"{links}\n"
 
 
 @pytest.mark.docker

@@ -44,9 +44,9 @@ def test_options_may_stand_behind_the_document(desk: Desk, echo: str) -> None:
     assert parse([echo, "--text", "x", "--cache", "-w", "out.json"]).cache
     assert parse([echo, "--text", "x", "--cache", "-w", "out.json"]).words == ("--text", "x")
     assert parse([echo, "--pack"]).show == "pack"
-    said = gridcwl(echo, written, "--outdir", str(desk.outdir), "--no-container")
-    assert said.code == 0, said.stderr
-    assert "Resolved" not in said.stderr
+    result = gridcwl(echo, written, "--outdir", str(desk.outdir), "--no-container")
+    assert result.code == 0, result.stderr
+    assert "Resolved" not in result.stderr
     assert (desk.outdir / "said.txt").read_text() == "x\n"
 
 
@@ -59,10 +59,10 @@ def test_behind_the_document_an_option_is_the_input_of_that_name(desk: Desk) -> 
 
 
 def test_options_behind_a_document_with_mistakes_do_not_hide_them(desk: Desk) -> None:
-    said = gridcwl(desk.write("bad.cwl", "cwlVersion: v1.2\nclass: Nonsense\n"), "--quiet")
-    assert said.code == 1
-    assert "bad.cwl" in said.stderr
-    assert "Nonsense" in said.stderr
+    result = gridcwl(desk.write("bad.cwl", "cwlVersion: v1.2\nclass: Nonsense\n"), "--quiet")
+    assert result.code == 1
+    assert "bad.cwl" in result.stderr
+    assert "Nonsense" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -88,24 +88,24 @@ def test_what_may_be_meant_is_told(desk: Desk, words: list[str], meant: str) -> 
     if words[0] == "status":
         words = [*words, "--state-dir", str(desk.folder / "state")]
         (desk.folder / "state" / "runs" / "20260101-000000-abcdef").mkdir(parents=True)
-    said = gridcwl(*words)
-    assert said.code in (1, 2)
-    assert f"Did you mean {meant}" in said.stderr
-    assert len(said.stderr.splitlines()) <= 3
+    result = gridcwl(*words)
+    assert result.code in (1, 2)
+    assert f"Did you mean {meant}" in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
 
 
 @pytest.mark.parametrize("words", [["status", "-h"], ["-h", "status"], ["--help", "status"], ["help", "status"]])
 def test_help_of_a_command_may_be_asked_for_anywhere(words: list[str]) -> None:
-    said = gridcwl(*words)
-    assert said.code == 0
-    assert said.stdout.startswith("usage: gridcwl status ")
+    result = gridcwl(*words)
+    assert result.code == 0
+    assert result.stdout.startswith("usage: gridcwl status ")
 
 
 def test_help_of_a_document_may_be_asked_for_anywhere(echo: str) -> None:
     for words in ([echo, "-h"], [echo, "--text", "x", "--help"], ["--tool-help", echo], [echo, "--quiet", "--help"]):
-        said = gridcwl(*words)
-        assert said.code == 0, said.stderr
-        assert "--text TEXT" in said.stdout
+        result = gridcwl(*words)
+        assert result.code == 0, result.stderr
+        assert "--text TEXT" in result.stdout
 
 
 def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +142,8 @@ def test_options_that_nothing_reads_are_refused(echo: str, words: list[str], sai
 
 
 def test_an_option_without_its_value_is_told(echo: str) -> None:
-    said = gridcwl(echo, "--outdir", "--quiet")
-    assert (said.code, said.stderr.splitlines()[0]) == (2, "gridcwl: --outdir needs a value")
+    result = gridcwl(echo, "--outdir", "--quiet")
+    assert (result.code, result.stderr.splitlines()[0]) == (2, "gridcwl: --outdir needs a value")
 
 
 @pytest.mark.docker
@@ -158,12 +158,17 @@ def test_a_missing_image_is_one_error_that_blames_who_named_it(desk: Desk) -> No
         "steps": {"s": {"run": inner, "in": {"n": "n"}, "out": [], "scatter": "n"}},
     }
     image = "gridcwl.invalid/there-is-none:1"
-    said = gridcwl("--default-container", image, "--on-error=continue", desk.write("w.cwl", flow), "--n", "1", "2", "3")
-    assert said.code == 1
-    assert said.stderr.count("s[0] failed") + said.stderr.count("s[1] failed") + said.stderr.count("s[2] failed") == 1
-    assert "2 more jobs failed for the same reason" in said.stderr
-    assert "Check the name in --default-container" in said.stderr
-    assert "DockerRequirement" not in said.stderr
+    result = gridcwl(
+        "--default-container", image, "--on-error=continue", desk.write("w.cwl", flow), "--n", "1", "2", "3"
+    )
+    assert result.code == 1
+    assert (
+        result.stderr.count("s[0] failed") + result.stderr.count("s[1] failed") + result.stderr.count("s[2] failed")
+        == 1
+    )
+    assert "2 more jobs failed for the same reason" in result.stderr
+    assert "Check the name in --default-container" in result.stderr
+    assert "DockerRequirement" not in result.stderr
 
 
 def test_documents_and_input_objects_that_begin_with_cwl_runner_are_commands(desk: Desk) -> None:
@@ -197,9 +202,9 @@ def test_pack_max_and_supported_versions_need_no_more(desk: Desk) -> None:
     ],
 )
 def test_words_that_are_missing_or_no_numbers_are_named_without_python(words: list[str], what: str) -> None:
-    said = gridcwl(*words)
-    assert said.code == 2
-    assert what in said.stderr
+    result = gridcwl(*words)
+    assert result.code == 2
+    assert what in result.stderr
 
 
 def test_a_reader_that_wants_no_more_of_the_output_object_does_not_fail_the_run(

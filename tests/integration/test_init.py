@@ -51,8 +51,8 @@ PRINTING = {
 @pytest.mark.parametrize("command", PRINTING.values(), ids=PRINTING)
 def test_the_document_is_clean_and_prints_what_the_command_prints(here: Path, command: list[str]) -> None:
     (here / "run.sh").chmod(0o755)
-    said = gridcwl("init", "--name", "made", "--stdout", "printed", "--", *command)
-    assert said.code == 0, said.stderr
+    result = gridcwl("init", "--name", "made", "--stdout", "printed", "--", *command)
+    assert result.code == 0, result.stderr
     assert gridcwl("lint", "made.cwl").stdout == ""
     ran = gridcwl("--quiet", "--no-container", "--outdir", "out", "made.cwl", "inputs.yml")
     assert ran.code == 0, ran.stderr
@@ -116,9 +116,9 @@ def test_a_workflow_around_the_tool_runs(here: Path) -> None:
 
 def test_nothing_is_overwritten_without_force(here: Path) -> None:
     (here / "inputs.yml").write_text("mine")
-    said = gridcwl("init", "--", "cat", "events.txt")
-    assert said.code == 1
-    assert "inputs.yml exists already" in said.stderr
+    result = gridcwl("init", "--", "cat", "events.txt")
+    assert result.code == 1
+    assert "inputs.yml exists already" in result.stderr
     assert (here / "inputs.yml").read_text() == "mine"
     assert not (here / "cat.cwl").exists()
     assert gridcwl("init", "--force", "--", "cat", "events.txt").code == 0
@@ -127,8 +127,8 @@ def test_nothing_is_overwritten_without_force(here: Path) -> None:
 def test_a_second_tool_in_a_folder_gets_an_input_object_of_its_own(here: Path) -> None:
     assert gridcwl("init", "--", "cat", "events.txt").code == 0
     made = (here / "inputs.yml").read_text()
-    said = gridcwl("init", "--", "sort", "events.txt")
-    assert "gridcwl sort.cwl sort-inputs.yml\n" in said.stdout, said.stderr
+    result = gridcwl("init", "--", "sort", "events.txt")
+    assert "gridcwl sort.cwl sort-inputs.yml\n" in result.stdout, result.stderr
     assert (here / "inputs.yml").read_text() == made
     assert gridcwl("--validate", "sort.cwl", "sort-inputs.yml").code == 0
     assert "cat.cwl, inputs.yml exist already" in gridcwl("init", "--", "cat", "events.txt").stderr
@@ -143,7 +143,7 @@ def test_a_second_tool_in_a_folder_gets_an_input_object_of_its_own(here: Path) -
     ],
 )
 def test_what_is_no_single_command_is_refused(here: Path, words: list[str], message: str) -> None:
-    said = gridcwl("init", *words)
-    assert said.code == 1
-    assert message in said.stderr
+    result = gridcwl("init", *words)
+    assert result.code == 1
+    assert message in result.stderr
     assert not list(here.glob("*.cwl"))

@@ -57,8 +57,8 @@ def test_a_dataset_and_a_file_of_a_run_are_found_and_attached(
     clean_cached_config()
     path, given = desk.write("doc.cwl", DOCUMENT), desk.write("in.json", {"words": ["a", "b"]})
     options = ("--quiet", "--no-container", "--store", "rucio", "--rucio-rse", "LYON-DISK", "--no-download")
-    said = gridcwl(*options, path, given)
-    assert said.code == 0, said.stderr
+    result = gridcwl(*options, path, given)
+    assert result.code == 0, result.stderr
     shown = json.loads(gridcwl("data", "last", "--json").stdout)
     (dataset,) = [one for one in shown["datasets"] if one["output"]]
     scope, name = dataset["did"].split(":")

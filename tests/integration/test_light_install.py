@@ -55,11 +55,11 @@ def light(tmp_path):
     ],
 )
 def test_a_command_without_its_extra_says_which_one_to_install(light, packages, words, extra):
-    said = light(packages, *words)
-    assert said.returncode == 1
-    assert f"which is not installed\npip install 'gridcwl[{extra}]'" in said.stderr
-    assert "internal error" not in said.stderr
-    assert "resume" not in said.stderr, "nothing ran, so there is nothing to resume"
+    result = light(packages, *words)
+    assert result.returncode == 1
+    assert f"which is not installed\npip install 'gridcwl[{extra}]'" in result.stderr
+    assert "internal error" not in result.stderr
+    assert "resume" not in result.stderr, "nothing ran, so there is nothing to resume"
 
 
 def test_a_package_missing_deep_inside_is_named_with_its_extra():
@@ -72,16 +72,16 @@ def test_a_package_missing_deep_inside_is_named_with_its_extra():
 
 
 def test_a_store_that_is_not_configured_does_not_promise_that_results_are_kept(light):
-    said = light("nothing", "--store", "rucio", "--no-container", "tool.cwl")
-    assert said.returncode == 1
-    assert "Then run: gridcwl resume" in said.stderr
-    assert "finished jobs" not in said.stderr
+    result = light("nothing", "--store", "rucio", "--no-container", "tool.cwl")
+    assert result.returncode == 1
+    assert "Then run: gridcwl resume" in result.stderr
+    assert "finished jobs" not in result.stderr
 
 
 def test_sites_without_a_configuration_of_dirac_is_an_error(light):
     pytest.importorskip("DIRAC")
-    said = light("nothing", "sites")
-    assert said.returncode == 1
-    assert said.stdout == ""
-    assert "DIRAC is not configured" in said.stderr
-    assert "dirac-configure" in said.stderr
+    result = light("nothing", "sites")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "DIRAC is not configured" in result.stderr
+    assert "dirac-configure" in result.stderr

@@ -34,9 +34,9 @@ def inner(document: dict[str, Any]) -> dict[str, Any]:
 )
 def test_a_loop_gives_its_last_iteration_or_all(desk: Desk, method: str, kind: str, given: Any) -> None:
     desk.write("doc.cwl", loop(inner(PLUS_ONE), {"n": "n"}, {"n": "r"}, "$(inputs.n < 4)", kind, method))
-    said = gridcwl("--enable-dev", "--no-container", "doc.cwl", "--n", "1")
-    assert said.code == 0, said.stderr
-    assert said.outputs == {"r": given}
+    result = gridcwl("--enable-dev", "--no-container", "doc.cwl", "--n", "1")
+    assert result.code == 0, result.stderr
+    assert result.outputs == {"r": given}
 
 
 @pytest.mark.node
@@ -49,9 +49,9 @@ def test_a_loop_that_never_begins_gives_null(desk: Desk) -> None:
 def test_a_loop_that_fails_gives_nothing_of_the_iterations_before(desk: Desk) -> None:
     when = "${if (inputs.n > 2) throw new Error('no more'); return true;}"
     desk.write("doc.cwl", loop(inner(PLUS_ONE), {"n": "n"}, {"n": "r"}, when, "int?", "last_iteration"))
-    said = gridcwl("--enable-dev", "--no-container", "doc.cwl", "--n", "1")
-    assert (said.code, said.outputs) == (1, {"r": None})
-    assert "no more" in said.stderr
+    result = gridcwl("--enable-dev", "--no-container", "doc.cwl", "--n", "1")
+    assert (result.code, result.outputs) == (1, {"r": None})
+    assert "no more" in result.stderr
 
 
 def test_a_loop_of_a_tool_hands_its_files_on(desk: Desk) -> None:
@@ -64,9 +64,9 @@ def test_a_loop_of_a_tool_hands_its_files_on(desk: Desk) -> None:
     links = {"n": {"default": 0}, "f": {"default": {"class": "File", "basename": "e", "contents": "begin\n"}}}
     again = {"f": "r", "n": {"valueFrom": "$(inputs.n + 1)"}}
     desk.write("doc.cwl", loop(inner(more), links, again, "$(inputs.n < 3)", "File?", "last_iteration"))
-    said = gridcwl("--enable-dev", "--no-container", "--outdir", str(desk.outdir), "doc.cwl", "--n", "1")
-    assert said.code == 0, said.stderr
-    assert Path(said.outputs["r"]["path"]).read_text() == "begin\nline\nline\nline\n"
+    result = gridcwl("--enable-dev", "--no-container", "--outdir", str(desk.outdir), "doc.cwl", "--n", "1")
+    assert result.code == 0, result.stderr
+    assert Path(result.outputs["r"]["path"]).read_text() == "begin\nline\nline\nline\n"
 
 
 def test_without_enable_dev_a_document_of_a_coming_version_is_refused(desk: Desk) -> None:

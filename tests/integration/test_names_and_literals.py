@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, glob, on_command_line, shell, step, tool, workflow
 
 NAMES = [
@@ -22,12 +22,12 @@ ENUM = {"type": "enum", "symbols": ["a", "b"]}
 LITERAL = {"class": "File", "basename": "l.txt", "contents": "abc"}
 
 
-def run(desk: Desk, document: object, inputs: object) -> Said:
+def run(desk: Desk, document: object, inputs: object) -> CommandResult:
     desk.write("doc.cwl", document)  # type: ignore[arg-type]
     desk.write("in.json", inputs)  # type: ignore[arg-type]
-    said = gridcwl("--quiet", "--no-container", "--outdir", str(desk.outdir), "doc.cwl", "in.json")
-    assert said.code == 0, said.stderr
-    return said
+    result = gridcwl("--quiet", "--no-container", "--outdir", str(desk.outdir), "doc.cwl", "in.json")
+    assert result.code == 0, result.stderr
+    return result
 
 
 def text(file: dict[str, str]) -> str:
@@ -47,10 +47,10 @@ def test_a_file_of_any_name_brings_its_secondary_file_through_a_workflow(desk: D
     document = workflow({"f": both}, outputs, s=step(copy, "o f", f="f"), u=step(copy, "o f", f="s/f"))
     desk.write(name, "text\n")
     desk.write(f"{name}.idx", "index\n")
-    said = run(desk, document, {"f": {"class": "File", "path": name}})
-    assert text(said.outputs["o"]) == "text\nindex\n"
-    assert Path(said.outputs["f"]["path"]).name == Path(name).name
-    assert [Path(file["path"]).name for file in said.outputs["f"]["secondaryFiles"]] == [Path(f"{name}.idx").name]
+    result = run(desk, document, {"f": {"class": "File", "path": name}})
+    assert text(result.outputs["o"]) == "text\nindex\n"
+    assert Path(result.outputs["f"]["path"]).name == Path(name).name
+    assert [Path(file["path"]).name for file in result.outputs["f"]["secondaryFiles"]] == [Path(f"{name}.idx").name]
 
 
 def test_a_literal_file_goes_through_a_tool_and_into_the_next(desk: Desk) -> None:
@@ -58,8 +58,8 @@ def test_a_literal_file_goes_through_a_tool_and_into_the_next(desk: Desk) -> Non
     cat = tool("cat", inputs={"f": on_command_line("File")}, outputs={"o": "stdout"}, stdout="o.txt")
     outputs = {"b": {"type": "File", "outputSource": "s/b"}, "o": {"type": "File", "outputSource": "u/o"}}
     s = step(tool("true", inputs={"r": "File"}, outputs=through), "b", r="r")
-    said = run(desk, workflow({"r": "File"}, outputs, s=s, u=step(cat, "o", f="s/b")), {"r": LITERAL})
-    assert (Path(said.outputs["b"]["path"]).name, text(said.outputs["b"]), text(said.outputs["o"])) == (
+    result = run(desk, workflow({"r": "File"}, outputs, s=s, u=step(cat, "o", f="s/b")), {"r": LITERAL})
+    assert (Path(result.outputs["b"]["path"]).name, text(result.outputs["b"]), text(result.outputs["o"])) == (
         "l.txt",
         "abc",
         "abc",
@@ -105,11 +105,11 @@ def test_requirements_in_the_input_object_hold_for_every_step(desk: Desk, writte
 def test_an_unknown_requirement_in_the_input_object_is_refused(desk: Desk) -> None:
     desk.write("doc.cwl", tool("true"))
     desk.write("in.yml", "cwl:requirements: [{class: EnvVarRequirment}]\n")
-    said = gridcwl("--no-container", "doc.cwl", "in.yml")
-    assert said.code == 33
+    result = gridcwl("--no-container", "doc.cwl", "in.yml")
+    assert result.code == 33
     assert (
         "in.yml:1:20: the requirement EnvVarRequirment in cwl:requirements in the input object is not supported"
-        in said.stderr
+        in result.stderr
     )
 
 
@@ -127,32 +127,32 @@ def test_a_requirement_in_the_input_object_that_is_written_wrongly_is_one_error(
 ) -> None:
     written = f"[{body}]" if way == "cwl:requirements" else f"{{tool.cwl: {{requirements: [{body}]}}}}"
     desk.write("in.yml", f"{way}: {written}\n")
-    said = gridcwl("--no-container", desk.write("tool.cwl", tool("true")), "in.yml")
-    assert said.code == 1
+    result = gridcwl("--no-container", desk.write("tool.cwl", tool("true")), "in.yml")
+    assert result.code == 1
     assert (
         f"the {way} in the input object are not valid: {body.partition(': ')[2].split(',')[0].strip('}')}"
-        in said.stderr
+        in result.stderr
     )
-    assert why in said.stderr
-    assert "in.yml:1:" in said.stderr
-    assert "resume" not in said.stderr  # nothing was begun
-    assert len(said.errors) == 2
+    assert why in result.stderr
+    assert "in.yml:1:" in result.stderr
+    assert "resume" not in result.stderr  # nothing was begun
+    assert len(result.errors) == 2
 
 
 def test_a_number_that_is_too_large_to_be_one_is_told(desk: Desk) -> None:
     desk.write("doc.cwl", tool("echo", inputs={"n": on_command_line("double")}))
     desk.write("in.yml", "n: 1e400\n")
-    said = gridcwl("--no-container", "doc.cwl", "in.yml")
-    assert said.code == 1
-    assert "too large" in said.stderr
+    result = gridcwl("--no-container", "doc.cwl", "in.yml")
+    assert result.code == 1
+    assert "too large" in result.stderr
 
 
 def test_what_a_failed_tool_left_is_kept_with_the_run_and_a_missing_output_says_what_is_there(desk: Desk) -> None:
     left = shell("echo x > a.txt; exit 3", outputs={"a": glob("a.txt"), "b": glob("b.txt", "File?")})
     desk.write("doc.cwl", left)
-    said = gridcwl("--no-container", "--outdir", str(desk.outdir), "doc.cwl")
-    assert said.code == 1
-    assert said.outputs == {}
+    result = gridcwl("--no-container", "--outdir", str(desk.outdir), "doc.cwl")
+    assert result.code == 1
+    assert result.outputs == {}
     (file,) = json.loads(gridcwl("data", "last", "--json").stdout)["files"]
     assert (file["state"], Path(file["path"]).read_text()) == ("failed job", "x\n")
     desk.write("doc.cwl", shell("mkdir d; touch a.txt", outputs={"b": glob("b.txt")}))

@@ -55,9 +55,9 @@ def test_a_plan_shows_each_step_and_runs_none(
     desk: Desk, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
-    said = gridcwl("plan", "--outdir", "out", *words)
-    assert said.code == 0, said.stderr
-    count, add, outputs = said.stdout.split("\n\n")
+    result = gridcwl("plan", "--outdir", "out", *words)
+    assert result.code == 0, result.stderr
+    count, add, outputs = result.stdout.split("\n\n")
     assert count.startswith("count: jobs 2\n")
     assert "command    wc -l /gridcwl/in/0/one.txt   (count[0])" in count
     assert "input      6 bytes, at most 4 bytes for one job" in count
@@ -77,13 +77,13 @@ def test_a_dry_run_is_a_plan(words: list[str]) -> None:
 def test_a_plan_says_what_would_be_reused_and_what_not_and_why(desk: Desk, words: list[str]) -> None:
     cache = ("--cachedir", "kept")
     assert gridcwl("--quiet", "--outdir", "out", *cache, *words).code == 0
-    said = gridcwl("plan", *cache, *words).stdout
-    assert "reused     2 of 2\n             count[0]: taken from run 2" in said
+    text = gridcwl("plan", *cache, *words).stdout
+    assert "reused     2 of 2\n             count[0]: taken from run 2" in text
     (desk.folder / "two.txt").write_text("changed\n")
-    said = gridcwl("plan", *cache, *words).stdout
-    assert "reused     1 of 2" in said
-    assert "count[1]: runs: differs from run " in said
-    assert "in: input /gridcwl/in/0/two.txt" in said
+    text = gridcwl("plan", *cache, *words).stdout
+    assert "reused     1 of 2" in text
+    assert "count[1]: runs: differs from run " in text
+    assert "in: input /gridcwl/in/0/two.txt" in text
     (desk.folder / "two.txt").write_text("1\n2\n")
     assert "has its result, but --cache is not set" in gridcwl("plan", *words).stdout
 
@@ -91,9 +91,9 @@ def test_a_plan_says_what_would_be_reused_and_what_not_and_why(desk: Desk, words
 def test_a_plan_of_a_run_that_cannot_be_done_says_why_and_fails(desk: Desk) -> None:
     large = {"cwlVersion": "v1.2", **COUNT, "requirements": {"ResourceRequirement": {"coresMin": 4000}}}
     (desk.folder / "one.txt").write_text("1\n")
-    said = gridcwl("plan", desk.write("large.cwl", large), "--text", "one.txt")
-    assert said.code == 1
-    assert "problem    large.cwl asks for 4000 cores" in said.stdout
+    result = gridcwl("plan", desk.write("large.cwl", large), "--text", "one.txt")
+    assert result.code == 1
+    assert "problem    large.cwl asks for 4000 cores" in result.stdout
     taken = gridcwl(
         "plan", "--outdir", "one.txt", desk.write("t.cwl", {"cwlVersion": "v1.2", **COUNT}), "--text=one.txt"
     )
@@ -108,9 +108,9 @@ def test_a_plan_names_outputs_that_would_meet_files_of_others(desk: Desk) -> Non
     assert gridcwl("plan", "--outdir", "out", *words).stdout.endswith(f"{desk.folder}/out\n             number.txt\n")
     (desk.folder / "out").mkdir()
     (desk.folder / "out" / "number.txt").write_text("mine")
-    said = gridcwl("plan", "--outdir", "out", *words)
-    assert said.code == 1
-    assert "number.txt" in said.stdout.partition("\nconflict     ")[2]
+    result = gridcwl("plan", "--outdir", "out", *words)
+    assert result.code == 1
+    assert "number.txt" in result.stdout.partition("\nconflict     ")[2]
     assert gridcwl("plan", "--outdir", "out", "--overwrite", *words).code == 0
 
 
@@ -145,13 +145,13 @@ def test_a_plan_names_the_outputs_of_all_shards_and_the_files_that_they_would_me
     desk: Desk, words: list[str], name: str, listed: list[str]
 ) -> None:
     words[0] = str(desk.write("scattered.cwl", scattered(name)))
-    said = gridcwl("plan", "--outdir", "out", *words)
-    assert said.stdout.endswith(f"{desk.folder}/out\n             {', '.join(listed)}\n")
+    result = gridcwl("plan", "--outdir", "out", *words)
+    assert result.stdout.endswith(f"{desk.folder}/out\n             {', '.join(listed)}\n")
     (desk.folder / "out").mkdir()
     (desk.folder / "out" / listed[-1]).write_text("mine")
-    said = gridcwl("plan", "--outdir", "out", *words)
-    assert said.code == 1
-    assert f"out/{listed[-1]}" in said.stdout.partition("\nconflict     ")[2]
+    result = gridcwl("plan", "--outdir", "out", *words)
+    assert result.code == 1
+    assert f"out/{listed[-1]}" in result.stdout.partition("\nconflict     ")[2]
     assert gridcwl("--quiet", "--outdir", "other", *words).code == 0
     assert sorted(path.name for path in (desk.folder / "other").iterdir()) == listed
 
@@ -204,9 +204,9 @@ def test_a_plan_says_whether_images_are_here(desk: Desk, words: list[str], monke
     for step, image in (("count", "here:1"), ("add", "far:2")):
         document["steps"][step]["run"]["requirements"] = {"DockerRequirement": {"dockerPull": image}}
     desk.write("count.cwl", document)
-    said = gridcwl("plan", *words).stdout
-    assert "image      here:1: present, 77.8 MB" in said
-    assert "image      far:2: to be pulled, 1.25 GB" in said
+    text = gridcwl("plan", *words).stdout
+    assert "image      here:1: present, 77.8 MB" in text
+    assert "image      far:2: to be pulled, 1.25 GB" in text
 
 
 @pytest.mark.docker

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, glob, on_command_line, shell, step, tool, workflow
 
 WORD = tool("echo", inputs={"word": on_command_line("string")}, outputs={"o": "stdout"}, stdout="o.txt")
@@ -33,7 +33,7 @@ WORDS = workflow(
 )
 
 
-def run(desk: Desk, document: dict[str, Any], *words: str, name: str = "doc.cwl") -> Said:
+def run(desk: Desk, document: dict[str, Any], *words: str, name: str = "doc.cwl") -> CommandResult:
     return gridcwl("--no-container", "--outdir", str(desk.outdir), desk.write(name, document), *words)
 
 
@@ -42,10 +42,10 @@ def put(desk: Desk, name: str, text: str) -> Path:
     return desk.outdir / name
 
 
-def refused(said: Said) -> str:
-    assert said.code == 1
-    assert said.stdout == ""
-    return said.stderr
+def refused(result: CommandResult) -> str:
+    assert result.code == 1
+    assert result.stdout == ""
+    return result.stderr
 
 
 def test_a_run_replaces_what_an_earlier_run_of_the_same_document_wrote(desk: Desk) -> None:
@@ -56,8 +56,8 @@ def test_a_run_replaces_what_an_earlier_run_of_the_same_document_wrote(desk: Des
 
 def test_a_failed_run_changes_nothing_in_the_output_directory(desk: Desk) -> None:
     run(desk, WORD, "--word", "good")
-    said = run(desk, FAILS)
-    assert said.code == 1
+    result = run(desk, FAILS)
+    assert result.code == 1
     assert (desk.outdir / "o.txt").read_text() == "good\n"
     assert desk.listing() == ["o.txt"]
 
@@ -65,8 +65,8 @@ def test_a_failed_run_changes_nothing_in_the_output_directory(desk: Desk) -> Non
 def test_a_file_of_the_user_is_not_replaced_and_no_job_runs(desk: Desk) -> None:
     mine = put(desk, "o.txt", "mine")
     touching = WORD | {"baseCommand": ["sh", "-c", f"touch {desk.folder}/ran"]}
-    said = refused(run(desk, touching, "--word", "x"))
-    assert f"{mine} cannot be put in place: it existed before, and gridcwl did not write it" in said
+    text = refused(run(desk, touching, "--word", "x"))
+    assert f"{mine} cannot be put in place: it existed before, and gridcwl did not write it" in text
     assert mine.read_text() == "mine"
     assert not (desk.folder / "ran").exists()
 
@@ -105,10 +105,10 @@ def test_overwrite_replaces_all_of_it(desk: Desk) -> None:
 
 def test_conflicts_of_unknown_names_are_found_before_the_first_file_moves(desk: Desk) -> None:
     mine = put(desk, "b.txt", "mine")
-    said = refused(run(desk, WORDS, "--words=a", "--words=b", "--words=c"))
-    assert f"{mine} cannot be put in place" in said
+    text = refused(run(desk, WORDS, "--words=a", "--words=b", "--words=c"))
+    assert f"{mine} cannot be put in place" in text
     assert desk.listing() == ["b.txt"]
-    run_id = said.split("gridcwl resume ")[1].split()[0]
+    run_id = text.split("gridcwl resume ")[1].split()[0]
     ended = gridcwl("resume", run_id, "--outdir", desk.folder / "other")
     assert ended.code == 0
     assert sorted(path.name for path in (desk.folder / "other").iterdir()) == ["a.txt", "b.txt", "c.txt"]
@@ -123,11 +123,11 @@ def test_the_same_bytes_are_no_conflict(desk: Desk) -> None:
 
 def test_failed_shards_are_null_and_the_files_of_the_others_stay_with_the_run(desk: Desk) -> None:
     document = desk.write("doc.cwl", WORDS)
-    said = gridcwl("--no-container", "--on-error=continue", "--outdir", desk.outdir, document, *_each("good", "bad"))
-    assert said.code == 1
-    assert "Nothing was published to" in said.stderr
+    result = gridcwl("--no-container", "--on-error=continue", "--outdir", desk.outdir, document, *_each("good", "bad"))
+    assert result.code == 1
+    assert "Nothing was published to" in result.stderr
     assert not desk.outdir.exists()
-    good, bad = said.outputs["o"]
+    good, bad = result.outputs["o"]
     assert Path(good["path"]).read_text() == "good\n"
     assert bad is None
     files = json.loads(gridcwl("data", "last", "--json").stdout)["files"]
@@ -163,8 +163,8 @@ def test_files_of_an_earlier_run_go_from_a_directory_that_is_published_again(des
 @pytest.mark.parametrize("way", ["move", "copy", "leave"])
 def test_outputs_are_moved_copied_or_left_as_with_cwltool(desk: Desk, scratch: Path, way: str) -> None:
     document = desk.write("doc.cwl", WORD)
-    said = gridcwl("--no-container", f"--{way}-outputs", "--outdir", desk.outdir, document, "--word", "x")
-    output = Path(said.outputs["o"]["path"])
+    result = gridcwl("--no-container", f"--{way}-outputs", "--outdir", desk.outdir, document, "--word", "x")
+    output = Path(result.outputs["o"]["path"])
     assert output.read_text() == "x\n"
     assert (output.parent == desk.outdir) == (way != "leave")
     left = [path for path in scratch.rglob("o.txt") if path.parent != desk.outdir]
@@ -177,18 +177,18 @@ def test_outputs_are_moved_copied_or_left_as_with_cwltool(desk: Desk, scratch: P
 def test_an_output_directory_that_cannot_be_is_refused_before_any_job(desk: Desk, place: str) -> None:
     desk.write("file", "x")
     touching = shell(f"touch {desk.folder}/ran")
-    said = gridcwl("--no-container", "--outdir", place, desk.write("doc.cwl", touching))
-    assert said.code == 1
+    result = gridcwl("--no-container", "--outdir", place, desk.write("doc.cwl", touching))
+    assert result.code == 1
     assert not (desk.folder / "ran").exists()
-    run_id = said.stderr.split("gridcwl resume ")[1].split()[0]
+    run_id = result.stderr.split("gridcwl resume ")[1].split()[0]
     assert gridcwl("resume", run_id, "--outdir", desk.outdir).code == 0
 
 
 def test_a_link_out_of_an_output_directory_is_an_error(desk: Desk) -> None:
     made = shell("mkdir d; ln -s /etc/hostname d/name", outputs={"d": glob("d", "Directory")})
-    said = run(desk, made)
-    assert said.code == 1
-    assert "symbolic links that lead out of its output directory: d/name" in said.stderr
+    result = run(desk, made)
+    assert result.code == 1
+    assert "symbolic links that lead out of its output directory: d/name" in result.stderr
     assert not desk.outdir.exists()
 
 
@@ -210,10 +210,10 @@ def test_a_second_run_that_is_to_write_the_same_names_is_refused_before_it_begin
 
 def test_what_another_run_has_published_meanwhile_is_not_replaced(desk: Desk) -> None:
     inner = desk.write("doc.cwl", NAMED)
-    said = run(
+    result = run(
         desk, NAMED | nested(desk, inner, "--word=inner", "--name=q.txt"), "--word=x", "--name=q.txt", name="o.cwl"
     )
-    assert "wrote it after this run started" in refused(said)
+    assert "wrote it after this run started" in refused(result)
     assert (desk.outdir / "q.txt").read_text() == "inner\n"
 
 
@@ -227,6 +227,6 @@ def test_two_runs_whose_names_differ_share_a_folder(desk: Desk) -> None:
 
 def test_a_plan_names_what_is_in_the_way(desk: Desk) -> None:
     mine = put(desk, "o.txt", "mine")
-    said = gridcwl("plan", "--no-container", "--outdir", desk.outdir, desk.write("doc.cwl", WORD), "--word", "x")
-    assert said.code == 1
-    assert f"conflict     The output {mine} cannot be put in place: it existed before" in said.stdout
+    result = gridcwl("plan", "--no-container", "--outdir", desk.outdir, desk.write("doc.cwl", WORD), "--word", "x")
+    assert result.code == 1
+    assert f"conflict     The output {mine} cannot be put in place: it existed before" in result.stdout

@@ -62,11 +62,11 @@ def test_a_run_has_names_that_the_policy_allows_and_tools_see_their_own(desk: De
     path = desk.write("doc.cwl", DOCUMENT)
     given = desk.write("in.json", {"word": "x"})
     words = ("--quiet", "--no-container", "--store", "rucio", *NAMES[policy], "--outdir", str(desk.outdir), path, given)
-    said = gridcwl(*words)
-    assert said.code == 0, said.stderr
+    result = gridcwl(*words)
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "all.txt").read_text() == "xgröße #1 (a+b).txt\n"
     begin = "/ctao.org/user/r/runner/" if policy == "ctao" else ""
-    assert said.outputs["all"]["location"].startswith(f"rucio://user.runner/{begin}")
+    assert result.outputs["all"]["location"].startswith(f"rucio://user.runner/{begin}")
 
 
 def test_names_that_the_policy_does_not_allow_are_told_before_any_job_runs(
@@ -78,13 +78,13 @@ def test_names_that_the_policy_does_not_allow_are_told_before_any_job_runs(
     path = desk.write("doc.cwl", shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}))
     given = desk.write("in.json", {})
     words = ("--quiet", "--no-container", "--store", "rucio", "--rucio-name", template, path, given)
-    said = gridcwl(*words)
-    assert said.code == 1
+    result = gridcwl(*words)
+    assert result.code == 1
     assert not ran.exists()
-    assert "does not match '^" in said.stderr
-    assert f"--rucio-name; it is '{template}' now" in said.stderr
-    assert "Traceback" not in said.stderr
-    assert len(said.stderr) < 2000
+    assert "does not match '^" in result.stderr
+    assert f"--rucio-name; it is '{template}' now" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr) < 2000
 
 
 def test_a_dataset_for_outputs_that_the_policy_does_not_allow_is_told_before_any_job_runs(
@@ -95,8 +95,8 @@ def test_a_dataset_for_outputs_that_the_policy_does_not_allow_is_told_before_any
     ran = desk.folder / "ran"
     path = desk.write("doc.cwl", shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}))
     words = ("--quiet", "--no-container", "--store", "rucio", *NAMES[policy], "--output-dataset", chosen, path)
-    said = gridcwl(*words)
-    assert said.code == 1
+    result = gridcwl(*words)
+    assert result.code == 1
     assert not ran.exists()
-    assert f"does not allow the name {chosen}" in said.stderr
-    assert "--output-dataset" in said.stderr
+    assert f"does not allow the name {chosen}" in result.stderr
+    assert "--output-dataset" in result.stderr

@@ -71,8 +71,8 @@ def test_a_directory_comes_back_as_it_was_by_nothing_but_its_name(grid: Grid) ->
     made = grid.run(shell(TREE, outputs={"folder": glob("d", "Directory")}))
     assert made.code == 0, made.stderr
     assert local_tree(grid.desk.outdir / "d") == FOUND
-    said = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
-    assert said.code == 0, said.stderr
+    result = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "said").read_text() == f".\n{FOUND}"
 
 
@@ -81,8 +81,8 @@ def test_an_empty_directory_is_a_dataset_too(grid: Grid) -> None:
     assert made.code == 0, made.stderr
     url = made.outputs["folder"]["location"]
     assert list(grid.client.list_files(grid.scope, url.rpartition("/")[2])) == []
-    said = grid.run(SHOW, {"folder": remote("Directory", url)})
-    assert said.code == 0, said.stderr
+    result = grid.run(SHOW, {"folder": remote("Directory", url)})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "said").read_text() == ".\n"
 
 
@@ -103,8 +103,8 @@ def test_a_literal_directory_comes_back_with_the_places_of_its_files(grid: Grid)
     made = grid.run(document, {"words": list("ab")})
     assert made.code == 0, made.stderr
     assert local_tree(grid.desk.outdir / "lit") == "./none\n./sub\n./sub/a\n./sub/b\n"
-    said = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
-    assert said.code == 0, said.stderr
+    result = grid.run(SHOW, {"folder": remote("Directory", made.outputs["folder"]["location"])})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "said").read_text() == ".\n./none\n./sub\n./sub/a\n./sub/b\n"
 
 
@@ -120,10 +120,10 @@ def test_between_steps_only_names_travel_and_bytes_lie_on_the_storage_element(gr
                        outputs={"said": glob("said")}), "said", text="text"),
         sort=step(sort, "sorted", file="say/said"),
     )  # fmt: skip
-    said = grid.run(document, {"text": "c\n"}, "--no-download")
-    assert said.code == 0, said.stderr
+    result = grid.run(document, {"text": "c\n"}, "--no-download")
+    assert result.code == 0, result.stderr
     assert grid.desk.listing() == []
-    (url,) = [said.outputs["result"]["location"]]
+    (url,) = [result.outputs["result"]["location"]]
     (replica,) = grid.client.list_replicas([{"scope": grid.scope, "name": url.rpartition("/")[2]}])
     (pfn,) = replica["pfns"]
     assert Path("/" + pfn.split("/", 3)[3]).read_text() == "a\nb\nc\n"
@@ -137,24 +137,24 @@ def test_a_run_over_webdav(grid: Grid) -> None:
                        outputs={"said": glob("said")}), "said", scatter="word", word="words"),
         join=step(CAT, "all", files="say/said"),
     )  # fmt: skip
-    said = grid.run(document, {"words": list("abc")}, rse="CNAF-DAVS")
-    assert said.code == 0, said.stderr
-    assert Path(said.outputs["result"]["path"]).read_text() == "abc"
+    result = grid.run(document, {"words": list("abc")}, rse="CNAF-DAVS")
+    assert result.code == 0, result.stderr
+    assert Path(result.outputs["result"]["path"]).read_text() == "abc"
 
 
 @pytest.mark.parametrize("form", ["rucio://{scope}/{name}", "rucio:{scope}:{name}", "{scope}:{name}"])
 def test_a_did_may_be_written_in_several_ways(grid: Grid, form: str) -> None:
     name = grid.upload("x.txt", "x").rpartition("/")[2]
-    said = grid.run(CAT, {"files": [remote("File", form.format(scope=grid.scope, name=name))]})
-    assert said.code == 0, said.stderr
+    result = grid.run(CAT, {"files": [remote("File", form.format(scope=grid.scope, name=name))]})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "all.txt").read_text() == "x"
 
 
 def test_a_dataset_is_a_list_of_files(grid: Grid) -> None:
     dataset = grid.dataset("set", grid.upload("1", "a"), grid.upload("2", "b"))
     for inputs in ({"files": remote("File", dataset)}, {"files": [remote("File", dataset)]}):
-        said = grid.run(CAT, inputs)
-        assert said.code == 0, said.stderr
+        result = grid.run(CAT, inputs)
+        assert result.code == 0, result.stderr
         assert (grid.desk.outdir / "all.txt").read_text() == "ab"
 
 
@@ -166,13 +166,13 @@ def test_a_container_of_datasets_is_a_list_of_lists_or_a_directory_of_directorie
         "true", inputs={"files": nested}, requirements={"InlineJavascriptRequirement": {}},
         outputs={"n": {"type": "int[]", "outputBinding": {"outputEval": "$(inputs.files.map(f => f.length))"}}},
     )  # fmt: skip
-    said = grid.run(count, {"files": remote("File", box)})
-    assert said.code == 0, said.stderr
-    assert said.outputs == {"n": [2, 1]}
+    result = grid.run(count, {"files": remote("File", box)})
+    assert result.code == 0, result.stderr
+    assert result.outputs == {"n": [2, 1]}
     tree = shell('cd "$0"; find -L . -type f | sort', inputs={"d": on_command_line("Directory")},
                  outputs={"said": "stdout"}, stdout="said")  # fmt: skip
-    said = grid.run(tree, {"d": remote("Directory", box)})
-    assert said.code == 0, said.stderr
+    result = grid.run(tree, {"d": remote("Directory", box)})
+    assert result.code == 0, result.stderr
     names = (grid.desk.outdir / "said").read_text().split()
     assert names == [f"./{grid.word}.one/{grid.word}.{n}" for n in "12"] + [f"./{grid.word}.two/{grid.word}.3"]
 
@@ -187,8 +187,8 @@ def test_a_pattern_is_resolved_once_and_the_resumed_run_sees_the_same_files(grid
         "files": on_command_line("File[]", position=2)}, outputs={"all": "stdout"}, stdout="all.txt",
     )  # fmt: skip
     pattern = remote("File", f"rucio://{grid.scope}/{grid.word}.p*.dat?type=file&length.gt=0")
-    said = grid.run(gate, {"gate": str(grid.desk.folder / "go"), "files": pattern})
-    assert "exit code 1" in said.stderr, said.stderr
+    result = grid.run(gate, {"gate": str(grid.desk.folder / "go"), "files": pattern})
+    assert "exit code 1" in result.stderr, result.stderr
     grid.upload("p3.dat", "later")
     (grid.desk.folder / "go").unlink()
     again = gridcwl("resume", "last", "--quiet")
@@ -203,8 +203,8 @@ def test_secondary_files_are_found_beside_the_did(grid: Grid) -> None:
     use = shell('cat "$0" "$0.bai"', inputs={"bam": kind | {"secondaryFiles": [".bai", ".crai?"]}},
                 outputs={"said": "stdout"}, stdout="said")  # fmt: skip
     use["inputs"]["bam"]["inputBinding"].pop("secondaryFiles", None)
-    said = grid.run(use, {"bam": remote("File", url)})
-    assert said.code == 0, said.stderr
+    result = grid.run(use, {"bam": remote("File", url)})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "said").read_text() == "bambai"
 
 
@@ -214,8 +214,8 @@ def test_contents_of_a_file_in_rucio_can_be_loaded(grid: Grid) -> None:
         "echo", inputs={"file": {"type": "File", "loadContents": True}}, arguments=["$(inputs.file.contents)"],
         outputs={"said": "stdout"}, stdout="said",
     )  # fmt: skip
-    said = grid.run(use, {"file": remote("File", url)})
-    assert said.code == 0, said.stderr
+    result = grid.run(use, {"file": remote("File", url)})
+    assert result.code == 0, result.stderr
     assert (grid.desk.outdir / "said").read_text() == "42\n"
 
 
@@ -228,26 +228,26 @@ def test_contents_of_a_file_in_rucio_can_be_loaded(grid: Grid) -> None:
     ],
 )
 def test_what_is_not_there_is_told_before_anything_runs(grid: Grid, entry: tuple[str, str], told: str) -> None:
-    said = grid.run(CAT, {"files": [remote(entry[0], entry[1].format(word=grid.word))]})
-    assert said.code == 1
-    assert told.format(word=grid.word) in said.stderr
-    assert "Traceback" not in said.stderr
+    result = grid.run(CAT, {"files": [remote(entry[0], entry[1].format(word=grid.word))]})
+    assert result.code == 1
+    assert told.format(word=grid.word) in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_dataset_where_one_file_is_wanted_is_refused(grid: Grid) -> None:
     one = tool("cat", inputs={"file": on_command_line("File")}, outputs={})
-    said = grid.run(one, {"file": remote("File", grid.dataset("set", grid.upload("1", "a"), grid.upload("2", "b")))})
-    assert said.code == 1
-    assert "takes one File" in said.stderr
-    assert "holds 2" in said.stderr
+    result = grid.run(one, {"file": remote("File", grid.dataset("set", grid.upload("1", "a"), grid.upload("2", "b")))})
+    assert result.code == 1
+    assert "takes one File" in result.stderr
+    assert "holds 2" in result.stderr
 
 
 def test_without_the_store_a_did_is_refused_with_what_to_do(grid: Grid) -> None:
     path = grid.desk.write("doc.cwl", CAT)
     given = grid.desk.write("in.json", json.dumps({"files": [remote("File", "rucio://user.runner/x")]}))
-    said = gridcwl("--quiet", "--no-container", path, given)
-    assert said.code == 1
-    assert "--store rucio" in said.stderr
+    result = gridcwl("--quiet", "--no-container", path, given)
+    assert result.code == 1
+    assert "--store rucio" in result.stderr
 
 
 def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid) -> None:
@@ -257,8 +257,8 @@ def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid
         join=step(CAT, "all", files={"source": ["say/said"], "linkMerge": "merge_flattened"}),
     )  # fmt: skip
     target = f"{grid.scope}:{grid.word}.results"
-    said = grid.run(document, {}, "--output-dataset", target, "--lifetime", "2")
-    assert said.code == 0, said.stderr
+    result = grid.run(document, {}, "--output-dataset", target, "--lifetime", "2")
+    assert result.code == 0, result.stderr
     (rule,) = grid.client.list_did_rules(grid.scope, f"{grid.word}.results")
     assert rule["expires_at"] is not None
     shown = json.loads(gridcwl("data", "last", "--json").stdout)
@@ -280,8 +280,8 @@ def test_what_a_run_publishes_says_which_job_made_it(grid: Grid) -> None:
                        outputs={"said": glob("said")}), "said", scatter="word", word="words"),
         join=step(CAT, "all", files="say/said"),
     )  # fmt: skip
-    said = grid.run(document, {"words": list("ab")})
-    assert said.code == 0, said.stderr
+    result = grid.run(document, {"words": list("ab")})
+    assert result.code == 0, result.stderr
     run = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
     assert grid.metadata(f"{run}.run")["gridcwl_run"] == run
     scattered, joined = grid.metadata(f"{run}.say.said"), grid.metadata(f"{run}.join.all")
@@ -304,8 +304,8 @@ def test_what_a_run_publishes_says_which_job_made_it(grid: Grid) -> None:
 @pytest.mark.docker
 def test_the_image_that_a_dataset_names_is_the_one_that_ran(grid: Grid) -> None:
     hello = shell("printf x > a", outputs={"a": glob("a")}, requirements={"DockerRequirement": {"dockerPull": IMAGE}})
-    said = grid.run(hello, {}, container=True)
-    assert said.code == 0, said.stderr
+    result = grid.run(hello, {}, container=True)
+    assert result.code == 0, result.stderr
     run = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
     (dataset,) = [name for name in grid.client.list_dids(grid.scope, [{"name": f"{run}.*.a"}])
                   if ".outputs." not in name]  # fmt: skip
@@ -321,19 +321,19 @@ def test_what_a_failed_run_has_come_to_is_shown_and_not_kept_for_ever(grid: Grid
         good=step(shell("printf x > a", outputs={"a": glob("a")}), "a"),
         bad=step(shell("exit 3", outputs={"a": glob("a")}), "a"),
     )  # fmt: skip
-    said = grid.run(document, {}, "--on-error", "continue")
-    assert said.code == 1
-    assert said.outputs["good"]["location"].startswith("rucio://")
-    said = grid.run(document, {}, "--on-error", "continue", "--publish-partial")
-    assert Path(said.outputs["good"]["path"]).read_text() == "x"
-    assert Path(said.outputs["good"]["path"]).parent.name.startswith("partial-")
+    result = grid.run(document, {}, "--on-error", "continue")
+    assert result.code == 1
+    assert result.outputs["good"]["location"].startswith("rucio://")
+    result = grid.run(document, {}, "--on-error", "continue", "--publish-partial")
+    assert Path(result.outputs["good"]["path"]).read_text() == "x"
+    assert Path(result.outputs["good"]["path"]).parent.name.startswith("partial-")
     shown = json.loads(gridcwl("data", "last", "--json").stdout)
     assert not any(one["output"] or one["rules"] for one in shown["datasets"])
 
 
 def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(grid: Grid) -> None:
-    said = grid.run(shell("printf hello > a.txt", outputs={"a": glob("a.txt")}))
-    name = said.outputs["a"]["location"].rpartition("/")[2]
+    result = grid.run(shell("printf hello > a.txt", outputs={"a": glob("a.txt")}))
+    name = result.outputs["a"]["location"].rpartition("/")[2]
     command = Path(sys.executable).with_name("rucio")
     ended = subprocess.run(
         [command, "download", f"{grid.scope}:{name}", "--dir", str(grid.desk.folder / "down")],
@@ -350,20 +350,22 @@ def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(gri
 
 
 def test_where_no_element_can_be_used_each_reason_is_told(grid: Grid) -> None:
-    said = grid.run(shell("true"), rse="NO-SUCH-RSE")
-    assert said.code == 1
-    assert "Traceback" not in said.stderr
-    assert "rse" in said.stderr.lower()
+    result = grid.run(shell("true"), rse="NO-SUCH-RSE")
+    assert result.code == 1
+    assert "Traceback" not in result.stderr
+    assert "rse" in result.stderr.lower()
 
 
 def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> None:
     ran = grid.desk.folder / "ran"
-    said = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope")
-    assert said.code == 1
-    assert "no scope no.such.scope" in said.stderr
-    assert "--rucio-scope" in said.stderr
+    result = grid.run(
+        shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope"
+    )
+    assert result.code == 1
+    assert "no scope no.such.scope" in result.stderr
+    assert "--rucio-scope" in result.stderr
     assert not ran.exists()
-    assert "Traceback" not in said.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -372,8 +374,8 @@ def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> No
 @pytest.mark.usefixtures("as_alice")
 def test_a_scope_of_somebody_else_is_told_before_any_job_runs(grid: Grid, options: tuple[str, str]) -> None:
     ran = grid.desk.folder / "ran"
-    said = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, *options, rse="ORSAY_USERDISK")
-    assert said.code == 1
-    assert "may not write to the scope" in said.stderr
-    assert "user.runner" in said.stderr
+    result = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, *options, rse="ORSAY_USERDISK")
+    assert result.code == 1
+    assert "may not write to the scope" in result.stderr
+    assert "user.runner" in result.stderr
     assert not ran.exists()

@@ -67,11 +67,11 @@ def test_a_run_leaves_what_it_logs_in_with_nowhere(
     configuration, secret = log_in_by(way)
     path = desk.write("doc.cwl", shell("printf x > a; env >&2", outputs={"a": glob("a")}))
     given = desk.write("in.json", {})
-    said = gridcwl("--debug", "--no-container", "--store", "rucio", "--rucio-rse", "LYON-DISK", "--outdir",
+    result = gridcwl("--debug", "--no-container", "--store", "rucio", "--rucio-rse", "LYON-DISK", "--outdir",
                    str(desk.outdir), path, given)  # fmt: skip
-    assert said.code == 0, said.stderr
+    assert result.code == 0, result.stderr
     assert (desk.outdir / "a").read_text() == "x"
-    assert secret not in said.stderr + said.stdout
+    assert secret not in result.stderr + result.stdout
     for file in Path(desk.folder.parent).rglob("*"):
         if file.is_file():
             assert secret.encode() not in file.read_bytes(), file
@@ -147,9 +147,9 @@ def test_a_client_that_wants_to_ask_its_user_ends_and_does_not_hang(desk: Desk, 
         try:
             assert asked.stderr is not None
             ended = asked.wait(120)  # its stdin stays open all the while
-            said = asked.stderr.read()
+            text = asked.stderr.read()
         finally:
             asked.kill()
     assert ended == 1
-    assert "Traceback" not in said
-    assert "log" in said.lower()
+    assert "Traceback" not in text
+    assert "log" in text.lower()

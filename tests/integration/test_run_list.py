@@ -82,9 +82,9 @@ def test_a_run_is_known_by_its_name_or_the_beginning_of_it_and_near_misses_are_s
 def test_the_latest_of_several_runs_of_one_name_is_taken_and_that_is_said(kept: Kept) -> None:
     kept.run(name="night")
     later = kept.run(name="night").run
-    said = kept.call("status", "night")
-    assert f"run       {later}" in said.stdout
-    assert "the latest of 2 runs of that name" in said.stderr
+    result = kept.call("status", "night")
+    assert f"run       {later}" in result.stdout
+    assert "the latest of 2 runs of that name" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["last", "a b", "../x", "", "-x", "20261123-000349-033c51", "x" * 101])
@@ -126,9 +126,9 @@ def test_old_runs_are_removed_but_no_active_ones(kept: Kept) -> None:
     old, detached, killed = kept.run(days=40), kept.run("detached", days=40), kept.run("killed", days=40)
     alive, new = kept.run("killed", days=40), kept.run()
     with alive.held():
-        said = kept.call("rm", "--older-than", "30d", "--dry-run")
-        assert old.run in said.stdout
-        assert "nothing was removed" in said.stderr
+        result = kept.call("rm", "--older-than", "30d", "--dry-run")
+        assert old.run in result.stdout
+        assert "nothing was removed" in result.stderr
         assert old.path.is_dir()
         unasked = kept.call("rm", "--older-than", "30d")
         assert unasked.code == 1

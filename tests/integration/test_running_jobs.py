@@ -20,8 +20,8 @@ from gridcwl.runs.folder import RunFolder
 def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path / "desk", list("abc"))
     text = (made.folder / "say.cwl").read_text()
-    said = 'marks=$1 gate=$2 n=$3\n    echo "hello from $n" >&2; echo "output of $n"'
-    (made.folder / "say.cwl").write_text(text.replace("marks=$1 gate=$2 n=$3", said))
+    message = 'marks=$1 gate=$2 n=$3\n    echo "hello from $n" >&2; echo "output of $n"'
+    (made.folder / "say.cwl").write_text(text.replace("marks=$1 gate=$2 n=$3", message))
     yield made
     made.leave()
 
@@ -55,10 +55,10 @@ def test_status_says_what_waits_and_what_runs_where_and_since_when(desk: Desk, r
 
 
 def test_logs_of_a_running_job_show_what_it_has_written_to_both_streams(desk: Desk, running: Client) -> None:
-    said = desk.gridcwl("logs", "mine").stdout
-    assert said.startswith("==> say[0], attempt 1: running at ")
-    assert "hello from a\n" in said
-    assert "output of a\n" in said
+    text = desk.gridcwl("logs", "mine").stdout
+    assert text.startswith("==> say[0], attempt 1: running at ")
+    assert "hello from a\n" in text
+    assert "output of a\n" in text
     desk.open("all")
     assert running.end().code == 0
 

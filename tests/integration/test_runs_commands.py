@@ -77,9 +77,9 @@ def test_a_status_of_a_resumed_run_counts_each_job_once(failed):
     table = failed.gridcwl("status", "last").stdout
     assert re.search(r"^step +done +of these reused +failed +total +attempts$", table, re.MULTILINE)
     assert re.search(r"^say +3 +2 +0 +3 +4$", table, re.MULTILINE)
-    said = failed.gridcwl("logs", "last").stdout
-    assert said.startswith("==> say[0], attempt 1: success")
-    assert "permanent-failure, exit code 3 (superseded" in said
+    text = failed.gridcwl("logs", "last").stdout
+    assert text.startswith("==> say[0], attempt 1: success")
+    assert "permanent-failure, exit code 3 (superseded" in text
 
 
 def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(failed):
@@ -97,15 +97,15 @@ def test_a_run_that_is_not_there_is_named(failed):
 
 
 def test_logs_show_failed_jobs_first_and_survive_the_working_folder(failed):
-    said = failed.gridcwl("logs", "last").stdout
-    assert said.startswith("==> say[1], attempt 1: permanent-failure, exit code 3")
-    assert "said a" in said
+    text = failed.gridcwl("logs", "last").stdout
+    assert text.startswith("==> say[1], attempt 1: permanent-failure, exit code 3")
+    assert "said a" in text
     failed.close("fail-b")
     failed.gridcwl("resume", "last")
     assert list((failed.folder / "tmp").iterdir()) == []
-    said = failed.gridcwl("logs", "last", "say[0]").stdout
-    assert "said a" in said
-    assert "said b" not in said
+    text = failed.gridcwl("logs", "last", "say[0]").stdout
+    assert "said a" in text
+    assert "said b" not in text
     assert "said b" in failed.gridcwl("logs", "last", "say").stdout
 
 
@@ -188,9 +188,9 @@ def test_shards_that_failed_for_a_while_are_tried_again_and_every_attempt_is_kep
     ended = desk.run("--retries", "2")
     assert ended.code == 0, ended.stderr
     assert desk.starts() == {"a": 1, "b": 2, "c": 1, "join": 1}
-    said = desk.gridcwl("logs", "last", "say[1]").stdout
-    assert said.index("attempt 1: temporary-failure, exit code 75") < said.index("attempt 2: success")
-    assert "not now" in said
+    message = desk.gridcwl("logs", "last", "say[1]").stdout
+    assert message.index("attempt 1: temporary-failure, exit code 75") < message.index("attempt 2: success")
+    assert "not now" in message
 
 
 def test_what_failed_for_good_is_not_tried_again(desk):

@@ -67,9 +67,9 @@ def test_the_job_is_a_failure_with_its_reason_in_status_logs_and_json(copying: C
     (failure,) = about["failures"]
     assert "out.txt" in failure["reason"]
     assert "out.txt" in gridcwl("status", "last").stdout
-    said = gridcwl("logs", "last", "copy[1]").stdout
-    assert "success" not in said
-    assert "out.txt" in said
+    text = gridcwl("logs", "last", "copy[1]").stdout
+    assert "success" not in text
+    assert "out.txt" in text
 
 
 def test_a_resumed_run_runs_it_again_and_nothing_else(copying: Copying) -> None:

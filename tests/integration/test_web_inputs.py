@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from commandline import Said, gridcwl
+from commandline import CommandResult, gridcwl
 from documents import Desk, on_command_line, tool
 
 CAT = tool("cat", inputs={"f": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
@@ -73,7 +73,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return made
 
 
-def run(desk: Desk, url: str) -> Said:
+def run(desk: Desk, url: str) -> CommandResult:
     desk.write("in.json", {"f": {"class": "File", "location": url}})
     return gridcwl("--no-container", "--outdir", str(desk.outdir), "cat.cwl", "in.json")
 
@@ -81,8 +81,8 @@ def run(desk: Desk, url: str) -> Said:
 def test_a_file_is_downloaded_once_and_asked_for_every_time(desk: Desk, site: Site) -> None:
     site.files["/data/run%20%231.txt"] = b"an event\n"
     for _ in range(2):
-        said = run(desk, f"{site.url}/data/run%20%231.txt")
-        assert said.code == 0, said.stderr
+        result = run(desk, f"{site.url}/data/run%20%231.txt")
+        assert result.code == 0, result.stderr
         assert (desk.outdir / "said.txt").read_bytes() == b"an event\n"
     assert (site.asked.total(), site.sent.total()) == (2, 1)
 
@@ -95,24 +95,24 @@ def test_a_file_that_changed_is_downloaded_again(desk: Desk, site: Site) -> None
 
 
 def test_a_missing_file_is_told_before_anything_runs(desk: Desk, site: Site) -> None:
-    said = run(desk, f"{site.url}/none.txt")
-    assert said.code == 1
-    assert f"The File {site.url}/none.txt cannot be downloaded: the server answered 404 Not Found" in said.stderr
+    result = run(desk, f"{site.url}/none.txt")
+    assert result.code == 1
+    assert f"The File {site.url}/none.txt cannot be downloaded: the server answered 404 Not Found" in result.stderr
     assert not list((desk.folder / "state").glob("runs/*"))
 
 
 def test_a_server_that_is_not_there_is_told_without_passwords(desk: Desk) -> None:
     gone = "http://127.0.0.1:9"  # discard: nobody listens there
-    said = run(desk, f"http://name:password@{gone[7:]}/a.txt?token=secret")
-    assert said.code == 1
-    assert f"The File {gone}/a.txt cannot be downloaded: Connection refused" in said.stderr
-    assert "password" not in said.stderr
-    assert "secret" not in said.stderr
+    result = run(desk, f"http://name:password@{gone[7:]}/a.txt?token=secret")
+    assert result.code == 1
+    assert f"The File {gone}/a.txt cannot be downloaded: Connection refused" in result.stderr
+    assert "password" not in result.stderr
+    assert "secret" not in result.stderr
 
 
 def test_a_directory_on_the_web_is_refused(desk: Desk, site: Site) -> None:
     desk.write("ls.cwl", tool("ls", inputs={"d": on_command_line("Directory")}))
     desk.write("in.json", {"d": {"class": "Directory", "location": f"{site.url}/d"}})
-    said = gridcwl("--no-container", "ls.cwl", "in.json")
-    assert said.code == 1
-    assert "the web has no directories" in said.stderr
+    result = gridcwl("--no-container", "ls.cwl", "in.json")
+    assert result.code == 1
+    assert "the web has no directories" in result.stderr

@@ -186,10 +186,10 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cta-irf"
     folder.mkdir(exist_ok=True)
-    said = folder / "stdout.txt"
+    text = folder / "stdout.txt"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
+        if not text.exists():
             environment = os.environ | {
                 "PYTHON": sys.executable,
                 "GRIDCWL": str(Path(sys.executable).with_name("gridcwl")),
@@ -197,8 +197,8 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             command = [CHECKOUT / "scripts" / "demo-local", folder, small_inputs(folder)]
             done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-            said.write_text(done.stdout)
-    return Demo(folder, said.read_text(), json.loads((folder / "outputs.json").read_text()))
+            text.write_text(done.stdout)
+    return Demo(folder, text.read_text(), json.loads((folder / "outputs.json").read_text()))
 
 
 Example = Callable[[str], dict[str, Any]]

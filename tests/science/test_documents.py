@@ -134,8 +134,8 @@ def test_a_tool_says_what_its_resources_rest_on(document: Path) -> None:
     content = read(document)
     image = {**content.get("hints", {}), **content["requirements"]}["DockerRequirement"]["dockerPull"]
     licensed = image in LICENSED
-    said = "nothing was measured here" if licensed else r"Measured on .*: [\d.]+ s of processor time.* \d+ MiB of"
-    found = re.search(said, " ".join(content["doc"].split()))
+    text = "nothing was measured here" if licensed else r"Measured on .*: [\d.]+ s of processor time.* \d+ MiB of"
+    found = re.search(text, " ".join(content["doc"].split()))
     assert found
     asked = content["requirements"]["ResourceRequirement"]["ramMin"]
     assert licensed or asked >= 1.25 * int(re.findall(r"(\d+) MiB of", found.group())[-1])

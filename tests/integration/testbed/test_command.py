@@ -41,10 +41,10 @@ def test_status_shows_every_server_with_its_port(at, capsys):
 def test_env_is_for_a_shell(at, capfd):
     assert main(["testbed", "env", *at, "--account", "alice"]) == 0
     exports = capfd.readouterr().out
-    said = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", f"{exports}\ngrep account $RUCIO_CONFIG"], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "account = alice\n"
+    assert result.stdout == "account = alice\n"
 
 
 def test_secrets_are_in_files_for_their_owner_and_nowhere_else(testbed, at, capsys):

@@ -30,13 +30,13 @@ def run_job(clients, tmp_path, script, **more):
         "OutputSandbox": '{"std.out"}',
         **more,
     }
-    said = clients.wms().submitJob("".join(f"{name} = {value};" for name, value in attributes.items()))
-    assert said["OK"], said["Message"]
+    answer = clients.wms().submitJob("".join(f"{name} = {value};" for name, value in attributes.items()))
+    assert answer["OK"], answer["Message"]
     state = until(
-        lambda: clients.monitoring().getJobsStates([said["Value"]])["Value"][said["Value"]],
+        lambda: clients.monitoring().getJobsStates([answer["Value"]])["Value"][answer["Value"]],
         lambda state: state["Status"] in {"Done", "Failed"},
     )
-    fetched = clients.sandboxes().downloadSandboxForJob(said["Value"], "Output", str(tmp_path / "out"))
+    fetched = clients.sandboxes().downloadSandboxForJob(answer["Value"], "Output", str(tmp_path / "out"))
     assert fetched["OK"], fetched["Message"]
     return state, (tmp_path / "out" / "std.out").read_text()
 
@@ -111,8 +111,8 @@ def test_services_listen_on_loopback_only(testbed):
 def test_connections_that_arrive_together_are_all_answered(dirac_clients):
     def ask(number):
         asked = dirac_clients.monitoring() if number % 2 else dirac_clients.manager()
-        said = asked.getJobsStates([1]) if number % 2 else asked.killJob([])
-        return said["OK"]
+        answer = asked.getJobsStates([1]) if number % 2 else asked.killJob([])
+        return answer["OK"]
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(ask, range(100)))
@@ -151,8 +151,8 @@ print("handled", "".join(handled))
     environment = dirac.surroundings.of_server()
     for how, handled in (("stock", "handled b"), ("patched", "handled ab")):
         command = [str(dirac.surroundings.python), "-c", program, how]
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert said.stdout.splitlines()[-1:] == [handled], said.stderr
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert result.stdout.splitlines()[-1:] == [handled], result.stderr
 
 
 # ---- servers that come and go
@@ -178,8 +178,8 @@ def test_a_process_that_died_is_brought_back(dirac_clients, faults, testbed, her
 
 def test_a_service_that_is_down_is_an_error_at_once(dirac, dirac_clients, faults):
     faults.kill("dirac-jobs")
-    said = dirac_clients.monitoring(timeout=5).getJobsStates([1])
-    assert not said["OK"]
+    answer = dirac_clients.monitoring(timeout=5).getJobsStates([1])
+    assert not answer["OK"]
     dirac.start("dirac-jobs")
     assert dirac_clients.monitoring().getJobsStates([1])["OK"]
 

@@ -40,8 +40,8 @@ def test_a_container_is_a_testbed_for_its_host(monkeypatch):
             context = ssl.create_default_context(cafile=box / "certificates" / "testbed-ca.pem")
             with urllib.request.urlopen(f"https://localhost:{port}/ping", context=context) as answer:
                 assert json.load(answer)["version"] == "41.5.1"
-            code, said = container.exec(["python3", "-m", "gridcwl", "testbed", "selftest", "--dir", str(box)])
-            assert code == 0, said.decode()
+            code, text = container.exec(["python3", "-m", "gridcwl", "testbed", "selftest", "--dir", str(box)])
+            assert code == 0, text.decode()
             # what it made belongs to the container's root
             container.exec(["python3", "-m", "gridcwl", "testbed", "down", "--wipe", "--dir", str(box)])
         assert not box.exists()

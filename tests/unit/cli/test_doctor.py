@@ -144,12 +144,12 @@ def test_the_exit_code_says_whether_something_is_wrong(monkeypatch):
     fine = [health.Finding("node", "ok", "node v20"), health.Finding("DIRAC", "unused", "not installed")]
     broken = [*fine, health.Finding("docker", "error", "no engine answers", "Start it.")]
     monkeypatch.setattr(health, "findings", lambda _config: iter(fine))
-    said = gridcwl("doctor")
-    assert (said.code, said.stdout.splitlines()[0]) == (0, "ok       node              node v20")
+    result = gridcwl("doctor")
+    assert (result.code, result.stdout.splitlines()[0]) == (0, "ok       node              node v20")
     monkeypatch.setattr(health, "findings", lambda _config: iter(broken))
-    said = gridcwl("doctor")
-    assert said.code == 1
-    assert "error    docker            no engine answers. Start it." in said.stdout
-    said = gridcwl("doctor", "--json")
-    assert json.loads(said.stdout)["healthy"] is False
-    assert json.loads(said.stdout)["checks"][2]["remedy"] == "Start it."
+    result = gridcwl("doctor")
+    assert result.code == 1
+    assert "error    docker            no engine answers. Start it." in result.stdout
+    result = gridcwl("doctor", "--json")
+    assert json.loads(result.stdout)["healthy"] is False
+    assert json.loads(result.stdout)["checks"][2]["remedy"] == "Start it."

@@ -238,8 +238,8 @@ def test_a_second_run_needs_no_library_for_http_or_rdf(document):
         f"assert load.load(load.locate({str(document)!r})[0], EvaluationOptions()).loading is None\n"
         "print(sorted({'requests', 'rdflib', 'prov', 'cachecontrol', 'rich'} & sys.modules.keys()))"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert said.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_what_stands_in_for_a_library_gives_way_to_it():

@@ -59,11 +59,11 @@ def test_inputs_called_help_and_h_are_spelled_as_help_shows_them(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs = {"help": "string", "h": "int"}
-    said = shown(desk, inputs, capsys)
-    assert "--input-help" in said
-    assert "--h H" in said
+    text = shown(desk, inputs, capsys)
+    assert "--input-help" in text
+    assert "--h H" in text
     assert read(desk, inputs, "--input-help", "x", "--h", "2") == {"help": "x", "h": 2}
-    assert shown(desk, inputs, capsys, "-h") == said
+    assert shown(desk, inputs, capsys, "-h") == text
 
 
 def test_an_input_of_one_letter_may_have_one_dash(desk: Desk) -> None:

@@ -181,19 +181,19 @@ def test_every_rule_but_those_of_the_network_and_of_drafts_has_an_example():
 
 def test_a_document_without_findings_ends_with_0():
     Path("document.cwl").write_text(CLEAN)
-    said = gridcwl("lint", "document.cwl")
-    assert (said.code, said.stdout, said.stderr) == (0, "", "")
+    result = gridcwl("lint", "document.cwl")
+    assert (result.code, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_a_finding_is_told_with_place_code_and_remedy():
     Path("document.cwl").write_text(tool("--numeric-sort", "/home/me/names.txt"))
-    said = gridcwl("lint", "document.cwl")
-    assert said.code == 1
-    assert said.stdout == (
+    result = gridcwl("lint", "document.cwl")
+    assert result.code == 1
+    assert result.stdout == (
         "document.cwl:6:21: GC120 document.cwl uses the path /home/me/names.txt\n"
         "    Make the file an input, or put it into the image.\n"
     )
-    assert said.stderr == "1 finding\n"
+    assert result.stderr == "1 finding\n"
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_rules_are_selected_and_ignored_by_code_or_beginning():
     assert codes("--select", "GC103") == {"GC103"}
     assert codes("--ignore", "GC14,GC2") == {"GC103"}
     assert codes("--select=GC1", "--ignore=GC140", "--ignore=gc103") == {"GC141"}
-    said = gridcwl("lint", "--select", "GC999", "document.cwl")
-    assert said.code == 1
-    assert "There is no rule GC999" in said.stderr
+    result = gridcwl("lint", "--select", "GC999", "document.cwl")
+    assert result.code == 1
+    assert "There is no rule GC999" in result.stderr
 
 
 def test_a_tool_inherits_what_the_workflow_around_it_says():
@@ -262,8 +262,8 @@ def test_the_projects_own_documents_are_clean(monkeypatch):
     documents = [
         str(path) for folder in ("tools", "workflows") for path in sorted((ROOT / "cwl" / folder).glob("*.cwl"))
     ]
-    said = gridcwl("lint", *documents)
-    assert (said.code, said.stdout) == (0, "")
+    result = gridcwl("lint", *documents)
+    assert (result.code, result.stdout) == (0, "")
 
 
 def test_the_reference_page_has_every_rule():

@@ -101,8 +101,8 @@ def output_object(value):
 
 
 def test_the_tool_s_own_output_object_goes_before_patterns(bench):
-    said = output_object({"o": {"class": "File", "path": "x"}, "n": 4})
-    found = collected(bench, {"o": "File", "n": "int"}, left(said, file("x")))
+    text = output_object({"o": {"class": "File", "path": "x"}, "n": 4})
+    found = collected(bench, {"o": "File", "n": "int"}, left(text, file("x")))
     assert (found["o"]["location"], found["n"]) == ("file:///real/x", 4)
 
 

@@ -108,8 +108,8 @@ def test_small_results_are_had_without_sandboxes_and_all_in_one_call(tmp_path):
     assert all(event.site.startswith("LCG.") for event in events)
     calls = Counter(dirac.calls)
     assert (calls["reports"], calls["sandbox"]) == (1, 0)
-    said = [Path(event.result.files[0].location.removeprefix("file://")).read_text() for event in events]
-    assert sorted(said) == [f"hello {number}\n" for number in range(1, 9)]
+    text = [Path(event.result.files[0].location.removeprefix("file://")).read_text() for event in events]
+    assert sorted(text) == [f"hello {number}\n" for number in range(1, 9)]
 
 
 def test_large_results_come_by_sandbox(tmp_path):
@@ -128,7 +128,7 @@ def test_where_dirac_keeps_no_parameters_results_come_by_sandbox(tmp_path):
 
 
 def test_what_a_rescheduled_job_said_at_another_site_is_not_taken(tmp_path):
-    dirac = InMemoryDirac(echo=lambda told, said: said.replace(told.site, "LCG.Elsewhere.org"))
+    dirac = InMemoryDirac(echo=lambda told, text: text.replace(told.site, "LCG.Elsewhere.org"))
     seen: list[JobEvent] = []
 
     async def all_of_it() -> list[JobEvent]:

@@ -17,8 +17,8 @@ def described(*spans: str, **needs: object) -> str:
 
 
 def test_consecutive_jobs_are_counted_and_not_listed():
-    said = described("17", "18", "19")
-    assert "Parameters = 3;\nParameterStart = 17;\nParameterStep = 1;" in said
+    message = described("17", "18", "19")
+    assert "Parameters = 3;\nParameterStart = 17;\nParameterStep = 1;" in message
 
 
 def test_others_are_listed():
@@ -26,13 +26,13 @@ def test_others_are_listed():
 
 
 def test_nothing_is_said_that_is_not_asked_for():
-    said = described()
+    message = described()
     for name in ("NumberOfProcessors", "MinRAM", "CPUTime", "Tags", "Site", "BannedSites", "Priority", "JobType"):
-        assert name not in said
+        assert name not in message
 
 
 def test_needs_are_said_in_dirac_s_words():
-    said = described(
+    message = described(
         processors=4, ram_mib=8000, cpu_time_s=3600, tags=("GPU", "SSD"), sites=("LCG.Lyon.fr",), priority=0,
         job_type="Test",
     )  # fmt: skip
@@ -40,7 +40,7 @@ def test_needs_are_said_in_dirac_s_words():
         "NumberOfProcessors = 4;", "MinRAM = 8000;", "CPUTime = 3600;", 'Tags = {"GPU", "SSD"};',
         'Site = {"LCG.Lyon.fr"};', "Priority = 0;", 'JobType = "Test";',
     ):  # fmt: skip
-        assert line in said
+        assert line in message
 
 
 def test_more_processors_than_asked_for_are_welcome_to_packed_jobs():

@@ -89,10 +89,10 @@ def test_a_job_type_that_the_server_does_not_take_is_refused():
 
 def test_what_cannot_be_honoured_is_said():
     job = a_job(placement=Placement(platform="x86_64", priority=100), resources=Resources(time_limit_s=10**6))
-    said = " ".join(matching.not_honoured(job, Wishes(), Limits()))
-    assert "x86_64" in said
-    assert "priority 100 is made 10" in said
-    assert "1000000 s" in said
+    text = " ".join(matching.not_honoured(job, Wishes(), Limits()))
+    assert "x86_64" in text
+    assert "priority 100 is made 10" in text
+    assert "1000000 s" in text
     assert matching.not_honoured(a_job(), Wishes(), Limits()) == []
 
 

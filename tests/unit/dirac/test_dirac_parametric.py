@@ -58,9 +58,9 @@ def test_dirac_makes_the_same_of_it():
     from DIRACCommon.WorkloadManagementSystem.Utilities.ParametricJob import generateParametricJobs
 
     for spans in (("7", "8", "9"), ("1:20", "21_25")):
-        said = generateParametricJobs(ClassAd(batch(*spans)))
-        assert said["OK"]
-        theirs = [ClassAd(text) for text in said["Value"]]
+        answer = generateParametricJobs(ClassAd(batch(*spans)))
+        assert answer["OK"]
+        theirs = [ClassAd(text) for text in answer["Value"]]
         ours = [ClassAd(text) for text in singles(batch(*spans))]
         for name in ("JobName", "Arguments", "JobGroup"):
             assert [ad.getAttributeString(name) for ad in theirs] == [ad.getAttributeString(name) for ad in ours]

@@ -39,11 +39,11 @@ def test_names_that_are_allowed_cost_one_question_and_leave_nothing(server: Fake
 
 
 def test_a_name_that_the_policy_forbids_is_told_with_the_pattern_and_the_template(server: FakeRucio) -> None:
-    said = (
+    text = (
         "Provided object does not match schema. Details: Problem validating attachments: "
         "'run.step.out' does not match '^/[A-Za-z0-9]*$' Failed validating 'pattern' in schema['items']: " + "x" * 9000
     )
-    server.fail(1, exception.InvalidObject(said))
+    server.fail(1, exception.InvalidObject(text))
     with pytest.raises(ConfigError) as caught:
         now(check_names(client(server), naming(), ["step"]))
     assert str(caught.value).startswith(

@@ -35,10 +35,10 @@ def name(number: int) -> str:
 
 
 def test_a_dataset_of_one_job_says_everything_when_it_is_made() -> None:
-    said = described()
-    said.learn_keys([name(7)])
-    said.of_step(DATASET, job(7, "sort"), "sort", "out", result(7))
-    assert said.known[DATASET] == {
+    text = described()
+    text.learn_keys([name(7)])
+    text.of_step(DATASET, job(7, "sort"), "sort", "out", result(7))
+    assert text.known[DATASET] == {
         "gridcwl_run": RUN,
         "gridcwl_document": "flow",
         "gridcwl_step": "sort",
@@ -48,39 +48,39 @@ def test_a_dataset_of_one_job_says_everything_when_it_is_made() -> None:
         "gridcwl_image_digest": "debian@sha256:1",
         "gridcwl_key": "0107",
     }
-    assert said.completed(lambda _step: [b"k"]) == {}
+    assert text.completed(lambda _step: [b"k"]) == {}
 
 
 def test_each_file_says_the_key_of_its_job_and_the_image_that_ran() -> None:
-    said = described()
-    said.learn_keys([name(7), name(8)])
-    assert said.of_file(Did("user.a", name(8)), result(8)) == {
+    text = described()
+    text.learn_keys([name(7), name(8)])
+    assert text.of_file(Did("user.a", name(8)), result(8)) == {
         "gridcwl_key": "0108",
         "gridcwl_image_digest": "debian@sha256:1",
     }
-    assert said.of_file(Did("user.a", name(7)), result(7, image="")) == {"gridcwl_key": "0107"}
+    assert text.of_file(Did("user.a", name(7)), result(7, image="")) == {"gridcwl_key": "0107"}
 
 
 def test_a_dataset_of_a_scattered_step_gets_a_digest_over_the_keys_when_all_are_known() -> None:
-    said = described()
-    said.learn_keys([name(7), name(8)])
+    text = described()
+    text.learn_keys([name(7), name(8)])
     for number in (7, 8):
-        said.of_step(DATASET, job(number, f"sort[{number - 7}]"), "sort", "out", result(number))
-    assert "gridcwl_key" not in said.known[DATASET]
-    more = said.completed({"sort": [b"\1\7", b"\1\x08"]}.__getitem__)[DATASET]
+        text.of_step(DATASET, job(number, f"sort[{number - 7}]"), "sort", "out", result(number))
+    assert "gridcwl_key" not in text.known[DATASET]
+    more = text.completed({"sort": [b"\1\7", b"\1\x08"]}.__getitem__)[DATASET]
     assert more["gridcwl_jobs"] == 2
     assert len(more["gridcwl_key"]) == 64
-    assert said.completed(lambda _step: [b"\1\x08", b"\1\7"])[DATASET]["gridcwl_key"] != more["gridcwl_key"]
+    assert text.completed(lambda _step: [b"\1\x08", b"\1\7"])[DATASET]["gridcwl_key"] != more["gridcwl_key"]
 
 
 def test_where_sites_had_different_images_the_dataset_says_them_all() -> None:
-    said = described()
+    text = described()
     for number, image in ((7, "debian@sha256:2"), (8, "debian@sha256:1")):
-        said.of_step(DATASET, job(number, f"sort[{number - 7}]"), "sort", "out", result(number, image))
-    assert said.completed(lambda _step: [])[DATASET]["gridcwl_image_digest"] == "debian@sha256:1 debian@sha256:2"
+        text.of_step(DATASET, job(number, f"sort[{number - 7}]"), "sort", "out", result(number, image))
+    assert text.completed(lambda _step: [])[DATASET]["gridcwl_image_digest"] == "debian@sha256:1 debian@sha256:2"
 
 
 def test_a_key_that_nobody_knows_is_left_out() -> None:
-    said = Descriptions(RUN, "", Did("user.a", "c"))
-    said.learn_keys([name(7), "of.somebody.else"])
-    assert said.of_file(Did("user.a", name(7)), result(7, image="")) == {}
+    text = Descriptions(RUN, "", Did("user.a", "c"))
+    text.learn_keys([name(7), "of.somebody.else"])
+    assert text.of_file(Did("user.a", name(7)), result(7, image="")) == {}

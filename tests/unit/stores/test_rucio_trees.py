@@ -42,9 +42,9 @@ def test_folders_without_files_are_said() -> None:
 def test_places_that_names_do_not_tell_are_said() -> None:
     long = "d/" + "x" * 300
     made = folder("lit", file("renamed", of_job("a.txt").url), folder("sub", file("y", of_job(long).url)))
-    said = read(written(tree_of(made), Did("user.a", "run.outputs-lit.0-lit")))
-    assert said.places == {str(of_job("a.txt")): "renamed", str(of_job(long)): "sub/y"}
-    assert said.basename == "lit"
+    text = read(written(tree_of(made), Did("user.a", "run.outputs-lit.0-lit")))
+    assert text.places == {str(of_job("a.txt")): "renamed", str(of_job(long)): "sub/y"}
+    assert text.basename == "lit"
 
 
 def test_what_somebody_else_has_written_there_says_nothing() -> None:

@@ -37,9 +37,9 @@ def test_openssl_finds_the_authority_and_believes_it(authority):
 @openssl
 def test_the_folders_names_are_openssls_hashes(authority):
     command = ["openssl", "x509", "-noout", "-hash", "-in", str(authority.ca_certificate)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     names = {path.name for path in authority.ca_dir.iterdir()}
-    assert {f"{said.stdout.strip()}.0", f"{said.stdout.strip()}.signing_policy"} <= names
+    assert {f"{result.stdout.strip()}.0", f"{result.stdout.strip()}.signing_policy"} <= names
 
 
 @openssl

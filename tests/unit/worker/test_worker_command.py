@@ -238,15 +238,15 @@ def test_a_node_with_the_same_python_runs_what_is_compiled_and_any_other_the_sou
     code = "import gridcwl.worker.job as job; print(job.__file__.rpartition('.')[2], job.run_job.__module__)"
     environment = {"PYTHONPATH": str(zipapp)}
     words = [sys.executable, "-S", "-c", code]
-    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["pyc", "gridcwl.worker.job"]
+    text = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert text.split() == ["pyc", "gridcwl.worker.job"]
     other = tmp_path / "other.pyz"
     with zipfile.ZipFile(zipapp) as archive, zipfile.ZipFile(other, "w") as changed:
         for name in archive.namelist():
             content = archive.read(name)
             changed.writestr(name, b"\0\0\r\n" + content[4:] if name.endswith(".pyc") else content)
-    said = subprocess.run(words, env={"PYTHONPATH": str(other)}, capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["py", "gridcwl.worker.job"]
+    text = subprocess.run(words, env={"PYTHONPATH": str(other)}, capture_output=True, text=True, check=True).stdout
+    assert text.split() == ["py", "gridcwl.worker.job"]
 
 
 def test_the_zipapp_does_not_depend_on_what_else_is_loaded(tmp_path, zipapp):

@@ -37,8 +37,8 @@ def test_a_script_removes_from_a_document(documents):
 
 def test_several_documents_are_found_at_once(documents):
     documents.answer("PUT", "/jobs/_doc/1", {"A": 1})
-    _, said = documents.answer("POST", "/jobs/_mget", {"docs": [{"_id": 1}, {"_id": 2, "_index": "jobs"}]})
-    assert [(each["found"], each.get("_source")) for each in said["docs"]] == [(True, {"A": 1}), (False, None)]
+    _, answer = documents.answer("POST", "/jobs/_mget", {"docs": [{"_id": 1}, {"_id": 2, "_index": "jobs"}]})
+    assert [(each["found"], each.get("_source")) for each in answer["docs"]] == [(True, {"A": 1}), (False, None)]
 
 
 def test_a_deleted_document_is_gone(documents):
