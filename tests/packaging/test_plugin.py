@@ -19,6 +19,13 @@ inputs: []
 stdout: out.txt
 outputs: {out: stdout}
 """
+COPY = """cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [cat]
+inputs: {file: {type: File, inputBinding: {}}}
+stdout: copy.txt
+outputs: {out: stdout, same: {type: File, outputBinding: {outputEval: $(inputs.file)}}}
+"""
 
 
 class Environment:
@@ -83,10 +90,32 @@ def test_a_plugin_s_backend_runs_a_document(environment: Environment, tmp_path: 
     assert Path(json.loads(done.stdout)["out"]["path"]).read_text() == "hello\n"
 
 
-def test_a_store_that_runs_cannot_use_yet_is_refused(environment: Environment, tmp_path: Path) -> None:
-    (tmp_path / "tool.cwl").write_text(TOOL)
-    done = environment.run("gridcwl", "--store", "toy", "--no-container", tmp_path / "tool.cwl", code=1)
-    assert "The store toy cannot carry files between the jobs of a run\nChoose --store local." in done.stderr
+def test_a_run_reads_its_inputs_from_a_plugin_s_store_and_keeps_its_outputs_there(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "hello.cwl").write_text(TOOL)
+    (tmp_path / "copy.cwl").write_text(COPY)
+    words = ["gridcwl", "--store", "toy", "--toy-folder", tmp_path / "toy", "--no-container"]
+    first = environment.run(*words, "--outdir", tmp_path / "first", tmp_path / "hello.cwl")
+    made = json.loads(first.stdout)["out"]
+    assert made["location"].startswith("toy:///")
+    assert Path(made["path"]).read_text() == "hello\n"
+    second = environment.run(*words, "--outdir", tmp_path / "second", tmp_path / "copy.cwl", "--file", made["location"])
+    copied = json.loads(second.stdout)
+    assert "WARNING" not in second.stderr
+    assert Path(copied["out"]["path"]).read_text() == "hello\n"
+    assert copied["out"]["location"] != made["location"]
+    assert copied["same"]["location"] == made["location"]
+    assert Path(copied["same"]["path"]).read_text() == "hello\n"
+    kept = [path.read_text() for path in (tmp_path / "toy").rglob("*") if path.is_file()]
+    assert kept == ["hello\n", "hello\n"]
+
+
+def test_an_input_that_a_plugin_s_store_does_not_have_is_an_error(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "copy.cwl").write_text(COPY)
+    words = ["--store", "toy", "--toy-folder", tmp_path / "toy", "--no-container", tmp_path / "copy.cwl"]
+    done = environment.run("gridcwl", *words, "--file", "toy:///run/gone.txt", code=1)
+    assert "gone.txt cannot be read: No such file or directory" in done.stderr
 
 
 def test_the_plugin_s_backend_and_store_pass_the_contract_suites(environment: Environment) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin
 
 from cwltool.utils import path_to_loc
@@ -21,6 +21,9 @@ from gridcwl.model import paths
 from gridcwl.model.objects import entries
 from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from gridcwl.cwl.remote import Remote
 
 _MOST_NAMES = 1000
 """In a folder of more files no near name is looked for."""
@@ -124,8 +127,10 @@ def _check_file(entry: Any, key: str, location: str) -> None:
         raise InputError(tidy(message), remedy="Write the path of a file on this machine.")
 
 
-def refuse_dids(values: Any) -> None:
+def refuse_dids(values: Any, remote: Remote | None) -> None:
     """Files that only a store knows are unavailable without it."""
+    if remote is not None and remote.files.understands("rucio:"):
+        return
     for entry in entries(values):
         location = str(entry.get("location", ""))
         if location.startswith("rucio:") or location[:4].lower() == "lfn:":

@@ -234,8 +234,7 @@ def _completed(
         find_files(values, base)
         if remote is not None:
             put_in_place(process, values, remote)
-        else:
-            refuse_dids(values)
+        refuse_dids(values, remote)
         _expand_formats(values, process)
         _check_types(process, values)
         whole: CwlObject = plain(values)

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from schema_salad.exceptions import SchemaSaladException
 from schema_salad.ref_resolver import to_validation_exception
 
+from gridcwl import plugins
 from gridcwl.cwl.messages import (
     bare_name,
     explained,
@@ -160,7 +161,7 @@ def _own_cause(error: BaseException | None) -> ExpressionError | None:
 
 
 class _NoFiles(logging.Filter):
-    """Drops salad's warning of an unknown prefix in what is a file's name with a colon."""
+    """Drops salad's warning of an unknown prefix in a file's name with a colon, and in a URL of a store."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -170,7 +171,9 @@ class _NoFiles(logging.Filter):
         """False drops the record."""
         if "$namespaces" not in str(record.msg) or not isinstance(record.args, tuple) or len(record.args) != 2:
             return True
-        name = str(record.args[1])
+        prefix, name = map(str, record.args)
+        if any(prefix in plugin.schemes for plugin in plugins.stores().values()):
+            return False
         return not ((self._folder / name).exists() or looks_like_a_did(name))
 
 

@@ -131,8 +131,8 @@ def resolve(
             )
         if captured.inplace_update and context.remote is not None:
             raise UnsupportedError(
-                f"{name} changes its inputs where they are (InplaceUpdateRequirement), and files in Rucio never change",
-                remedy="Let the tool write another file, or run the document without --store rucio.",
+                f"{name} changes its inputs in place (InplaceUpdateRequirement), and files in a store never change",
+                remedy="Let the tool write another file, or run the document with --store local.",
             )
         directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
         listing = captured.generatefiles["listing"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,32 +11,44 @@ from gridcwl import plugins
 from gridcwl.backends.base import JobOptions
 from gridcwl.errors import ConfigError
 from gridcwl.plugins import BackendChoice
-from gridcwl.runs.options import Options, StoreOptions
+from gridcwl.runs.options import Options
+from gridcwl.stores.base import StoreContext
 
 if TYPE_CHECKING:
     from gridcwl.cwl.context import EvaluationOptions
     from gridcwl.cwl.selection import Selection
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.stores.base import RunStore
+    from gridcwl.model import RunId
+    from gridcwl.stores.base import RunStore, Store
 
 
-def open_run_store(options: StoreOptions, known: Mapping[str, Any] | None = None) -> RunStore | None:
+def open_run_store(options: Options, known: Mapping[str, Any] | None, folder: Path) -> RunStore | None:
     """The chosen store; None for files of this machine, which need none. Nothing is queried yet.
 
     Args:
         options: the user's.
         known: what an earlier session of the run found.
+        folder: where relative paths in the store's settings count from.
 
     Raises:
         ConfigError: the options do not fit each other.
     """
-    plugin = plugins.store(options.store)
-    if not plugin.between_jobs:
+    chosen = options.store
+    plugin = plugins.store(chosen.store)
+    if plugin.between_jobs:
+        store: RunStore | None = plugins.call(plugin, "open_run_store", chosen.settings, known)
+        return store
+    if options.grid.is_elsewhere:
         raise ConfigError(
-            f"The store {options.store} cannot carry files between the jobs of a run", remedy="Choose --store local."
+            f"The store {plugin.name} cannot carry files to jobs on other machines", remedy="Choose --store local."
         )
-    store: RunStore | None = plugins.call(plugin, "open_run_store", options.settings, known)
-    return store
+    plugins.require(plugin)
+    from gridcwl.stores.plain import PlainRunStore
+
+    def opening(run: RunId) -> AbstractAsyncContextManager[Store]:
+        return plugins.open_store(plugin.name, chosen.settings, StoreContext(run, folder))
+
+    return PlainRunStore(plugin.name, plugin.schemes, opening, known)
 
 
 def backend_of(options: Options) -> BackendChoice:
@@ -129,9 +141,11 @@ def opened(
 
 
 @contextmanager
-def run_store(options: Options, session: CwlSession, known: Any = None) -> Iterator[RunStore | None]:
-    """The store, if it is not this machine: the session's files may be there. ``known`` is what was found before."""
-    store = open_run_store(options.store, known)
+def run_store(
+    options: Options, session: CwlSession, known: Any = None, *, folder: Path | None = None
+) -> Iterator[RunStore | None]:
+    """The store, if it is not this machine: the session's files may be there; see :func:`open_run_store`."""
+    store = open_run_store(options, known, folder or Path.cwd())
     if store is None:
         yield None
         return

@@ -19,7 +19,7 @@ from gridcwl.model import RunId
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.outdir import OutputFolder
 from gridcwl.runs.output_names import all_different
-from gridcwl.runs.publish import RUN_AGAIN, CwlObject, has_files, local_paths, publish
+from gridcwl.runs.publish import RUN_AGAIN, CwlObject, has_files, lives_elsewhere, local_paths, publish
 from gridcwl.stores.local import path_of, uri
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def copy_published(outputs: Any, folder: OutputFolder, working: Path, inputs: An
         log.warning("The run has no output files on this machine: nothing is copied to %s", folder.path)
         return outputs
     made = publish(here, folder.path, working, folder.run, inputs, folder=folder, copy=True, recorded=True)
-    if not any(_is_remote(entry) for entry in entries(outputs)):
+    if not any(lives_elsewhere(entry) for entry in entries(outputs)):
         return made
     from gridcwl.runs.storing import merged
 
@@ -244,14 +244,10 @@ def _on_this_machine(outputs: Any) -> Any:
     """The output object with the files that were downloaded from Rucio where they were put."""
 
     def here(entry: dict[str, Any]) -> None:
-        if _is_remote(entry) and entry.get("path"):
+        if lives_elsewhere(entry) and entry.get("path"):
             entry["location"] = uri(Path(str(entry["path"])))
 
     return changed(outputs, here)
-
-
-def _is_remote(entry: dict[str, Any]) -> bool:
-    return str(entry.get("location", "")).startswith("rucio:")
 
 
 def _local(outputs: Any) -> Iterator[dict[str, Any]]:

@@ -182,7 +182,7 @@ def _place(entry: CwlObject, folder: Path, publication: _Publication, *, inside:
     What is an output twice is published once; but what is ``inside`` a Directory is there in any case, or the Directory
     would not be whole.
     """
-    if _lives_elsewhere(entry):
+    if lives_elsewhere(entry):
         return entry
     target = _target(entry, folder, publication, inside=inside)
     final = publication.outdir / target
@@ -223,7 +223,7 @@ def _group(entry: CwlObject) -> list[CwlObject]:
     """A File and its secondary files, those that have names of their own and come here."""
     group = {_basename(entry): entry}
     for other in entry.get("secondaryFiles") or ():
-        if not _lives_elsewhere(other):
+        if not lives_elsewhere(other):
             for member in _group(other):
                 group.setdefault(_basename(member), member)
     return list(group.values())
@@ -362,8 +362,8 @@ def _roots(inputs: frozenset[str]) -> frozenset[str]:
     return frozenset(str(Path(path).with_suffix("")) for path in inputs)
 
 
-def _lives_elsewhere(entry: CwlObject) -> bool:
-    """In Rucio, or at a URL: it stays there."""
+def lives_elsewhere(entry: CwlObject) -> bool:
+    """In a store, or at a URL: it stays there."""
     location = str(entry.get("location", ""))
     return bool(location) and not location.startswith(("_:", "file://"))
 

@@ -303,7 +303,7 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
 
         adopt_logging()
         session = opened(options, folder=request.cwd, text=request.text)
-        store = closing_.enter_context(run_store(options, session, known))
+        store = closing_.enter_context(run_store(options, session, known, folder=request.cwd))
 
     def local(value: Any) -> Any:
         return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)

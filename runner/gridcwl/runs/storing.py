@@ -16,6 +16,7 @@ from gridcwl.model.job import folder_name
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import row_id
+from gridcwl.runs.publish import lives_elsewhere
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.base import RunStore, StoreSession
 
@@ -87,7 +88,8 @@ class StoredRun:
         return waiting
 
     def _record(self) -> None:
-        self.record.journal.describe({self.name: dict(self.session.about)})
+        if self.session.about:
+            self.record.journal.describe({self.name: dict(self.session.about)})
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
@@ -111,14 +113,14 @@ class StoredRun:
         Raises:
             StoreError: one cannot be read.
         """
-        files = {str(entry["location"]): entry for entry in entries(outputs, "File") if _is_in_store(entry)}
+        files = {str(entry["location"]): entry for entry in entries(outputs, "File") if lives_elsewhere(entry)}
         return _here(outputs, await self.session.fetch(files, folder))
 
 
 def listed(value: Any, remote: Remote) -> Any:
     """Give every Directory that is in the store what is in it, in place; returns the value."""
     for entry in entries(value, "Directory"):
-        if _is_in_store(entry):
+        if lives_elsewhere(entry):
             entry["listing"] = remote.listing(entry["location"]) or []
             remote.settle(entry["listing"])
     return value
@@ -133,7 +135,7 @@ def merged(elsewhere: Any, here: Any) -> Any:
     if here.get("class") not in ("File", "Directory"):
         return {key: merged(elsewhere.get(key), item) for key, item in here.items()}
     whole = dict(here)
-    if in_store(str(elsewhere.get("location", ""))):
+    if lives_elsewhere(elsewhere):
         whole["location"] = elsewhere["location"]
     for key in ("secondaryFiles", "listing"):
         if key in whole and key in elsewhere:
@@ -142,21 +144,12 @@ def merged(elsewhere: Any, here: Any) -> Any:
     return whole
 
 
-def in_store(location: str) -> bool:
-    """Whether a location is in a store: it is neither on this machine nor a literal's."""
-    return bool(location) and not location.startswith(("_:", "file://"))
-
-
-def _is_in_store(entry: Any) -> bool:
-    return in_store(str(entry.get("location", "")))
-
-
 def _here(value: Any, paths: Mapping[str, str]) -> Any:
     def here(entry: dict[str, Any]) -> None:
         location = str(entry.get("location", ""))
         if entry["class"] == "File" and location in paths:
             entry["location"] = paths[location]
-        elif entry["class"] == "Directory" and in_store(location):
+        elif entry["class"] == "Directory" and lives_elsewhere(entry):
             entry["location"] = f"_:{location}"
 
     return changed(value, here)

@@ -43,8 +43,11 @@ class StorePlugin:
     """Which options of the command line, beside its settings, it reads."""
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module."""
+    schemes: frozenset[str] = frozenset()
+    """Of the URLs of its files, which input objects may name: ``s3`` for ``s3://bucket/key``."""
     between_jobs: bool = False
-    """It carries files between the jobs of a run. Other stores cannot be chosen for runs yet."""
+    """Its module has ``open_run_store``: it carries files between the jobs of a run. Any other store gives input files
+    and keeps final outputs, for runs whose jobs are on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class StoreContext:
     """The run that a store is opened for."""
 
     run: RunId
+    """Empty while the inputs of a run are read, which has no id yet."""
     folder: Path
-    """A folder of this machine, for a store that holds its files there."""
+    """A folder of this machine, for a store that holds its files there: the run's current folder."""
 
 
 class Store(Protocol):

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from gridcwl.stores.base import StorePlugin
 
-PLUGIN = StorePlugin("local", "files of this machine", "gridcwl.stores.local", between_jobs=True)
+PLUGIN = StorePlugin(
+    "local", "files of this machine", "gridcwl.stores.local", schemes=frozenset({"file"}), between_jobs=True
+)

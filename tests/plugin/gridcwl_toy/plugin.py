@@ -30,5 +30,10 @@ BACKEND = BackendPlugin(
     "toy", "worker processes of this machine", "gridcwl_toy.backend", settings=ToySettings, table="toy"
 )
 STORE = StorePlugin(
-    "toy", "files of this machine by name", "gridcwl_toy.store", settings=ToyStoreSettings, table="toy_store"
+    "toy",
+    "files of this machine by name",
+    "gridcwl_toy.store",
+    settings=ToyStoreSettings,
+    table="toy_store",
+    schemes=frozenset({"toy"}),
 )

@@ -92,5 +92,6 @@ PLUGIN = StorePlugin(
     packages=("rucio",),
     reads=frozenset({"cache_in_rucio"}),
     hooks=frozenset({"open_run_store", "report", "release"}),
+    schemes=frozenset({"rucio", "lfn"}),
     between_jobs=True,
 )
