@@ -9,9 +9,9 @@ import pytest
 
 from gridcwl.config import private_folder
 from gridcwl.model import JobId, JobResult, Outcome
-from gridcwl.runs import tidy
+from gridcwl.runs import cleanup
 from gridcwl.runs.cache import Cache
-from gridcwl.runs.tidy import cross_out
+from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.given import Options
@@ -76,11 +76,13 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path):
 
 @pytest.mark.parametrize("last", ["", "\nand secret\n"])
 def test_a_line_without_end_is_not_searched_for_secrets_in_memory(tmp_path, monkeypatch, last):
-    monkeypatch.setattr(tidy, "_LONGEST_LINE", 100)
+    monkeypatch.setattr(cleanup, "_LONGEST_LINE", 100)
     log = tmp_path / "stderr.log"
     log.write_text("a secret\n" + 1000 * "secret " + last)
 
-    cross_out(JobResult(JobId("j"), Outcome.SUCCESS, stderr_log=str(log)), lambda text: text.replace("secret", "***"))
+    mask_secrets(
+        JobResult(JobId("j"), Outcome.SUCCESS, stderr_log=str(log)), lambda text: text.replace("secret", "***")
+    )
 
     assert "secret " not in log.read_text().replace("the run has secrets", "")
     assert log.read_text().startswith("a ***\n[gridcwl: a line of more than 100 characters is left out")

@@ -14,11 +14,11 @@ from gridcwl.cli.commands import main
 from gridcwl.model import JobId, JobResult, Outcome, RunId
 from gridcwl.model.codec import to_json
 from gridcwl.runs import run_record
+from gridcwl.runs.cleanup import is_working_folder, remove_failed, remove_unused, working_folder
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
 from gridcwl.runs.listing import working_of
-from gridcwl.runs.tidy import drop_failed, is_working_folder, remove_unused, working_folder
 
 JOB = "run-1-1"
 RUN = RunId("run")
@@ -49,7 +49,7 @@ def a_run(state: Path, working: Path | str, job: str = JOB) -> RunFolder:
 def test_the_folder_of_a_failed_attempt_is_one_of_the_working_folder(tmp_path: Path, victim: Path, name: str) -> None:
     working = working_folder(str(tmp_path / "gridcwl-"), RUN)
     (working / "kept").mkdir()
-    drop_failed(working, [name.format(victim)], tmp_path / "logs")
+    remove_failed(working, [name.format(victim)], tmp_path / "logs")
     assert (victim / "file").read_text() == "mine"
     assert (working / "kept").is_dir()
 

@@ -30,7 +30,7 @@ _TITLES = {"reused": "of these reused", "not_started": "not started"}
 
 
 def status(given: argparse.Namespace) -> int:
-    """How a run stands."""
+    """State of a run."""
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
         about = _about(folder, history)
@@ -200,7 +200,7 @@ def explain(given: argparse.Namespace) -> int:
 
 
 def _print_answer(answer: Answer) -> None:
-    print(f"{answer.name}: {answer.said}")
+    print(f"{answer.name}: {answer.message}")
     for name, now, before in answer.differences:
         print(f"    {name}: {_cut(before)} -> {_cut(now)}")
 

@@ -67,9 +67,9 @@ class Cache:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            said = getattr(error, "strerror", None) or str(error)
+            message = getattr(error, "strerror", None) or str(error)
             raise StoreError(
-                f"The cache {folder} cannot be used: {said}",
+                f"The cache {folder} cannot be used: {message}",
                 remedy="Choose another --cachedir, or run without --cache.",
             ) from error
 

@@ -1,6 +1,6 @@
 """Inputs that are named by http(s) URLs: fetched before anything runs, and kept in the user's cache by their content.
 
-A URL is asked again in every run, with the ETag and date of what is kept: the bytes come again only if they changed.
+A URL is requested again in every run, with the ETag and date of the stored copy: it is sent again only if it changed.
 What is kept has its content's digest in its path, so that a run under way never sees its inputs change.
 
 No credentials are sent, whatever a ``.netrc`` says: only a name and password that the URL itself holds, and only to its

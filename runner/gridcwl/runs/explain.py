@@ -32,7 +32,7 @@ Difference = tuple[str, str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is to be said of one shard.
+    """The explanation of one shard.
 
     Attributes:
         state: done, reused, failed, running, waiting, stopped, not started, skipped, or blocked.
@@ -40,7 +40,7 @@ class Answer:
 
     name: str
     state: str
-    said: str
+    message: str
     differences: tuple[Difference, ...] = ()
     """Parts of the key: name, value now, value of the nearest earlier job."""
 
@@ -53,7 +53,7 @@ class Answer:
         """For machines."""
         parts = [{"part": name, "now": now, "before": before} for name, now, before in self.differences]
         return {
-            "name": self.name, "state": self.state, "reused": self.reused, "said": self.said, "differences": parts,
+            "name": self.name, "state": self.state, "reused": self.reused, "said": self.message, "differences": parts,
         }  # fmt: skip
 
 
@@ -114,8 +114,8 @@ class _View:
             place = f" at {row.place}" if row.place else ""
             detail = f" ({row.detail})" if row.detail else ""
             attempt = f", attempt {row.attempt}" if row.attempt > 1 else ""
-            said = f"running{place} since {_clock(row.started)}{detail}{attempt}"
-            return Answer(row.name, "running", said + before)
+            message = f"running{place} since {_clock(row.started)}{detail}{attempt}"
+            return Answer(row.name, "running", message + before)
         if self.going:
             detail = f": {row.detail}" if row.detail else " for a place to run"
             again = f" for attempt {row.attempt + 1}" if row.attempt else detail
@@ -136,15 +136,15 @@ class _View:
             if counts.blocked:
                 yield Answer(counts.step, "blocked", "never starts: a step before it failed")
             elif counts.total is None:
-                said = "waiting for its inputs" if self.going else f"never started: the run {self._end()} first"
-                yield Answer(counts.step, "waiting" if self.going else "not started", said)
+                message = "waiting for its inputs" if self.going else f"never started: the run {self._end()} first"
+                yield Answer(counts.step, "waiting" if self.going else "not started", message)
             elif counts.waiting or counts.failed:
                 yield from self._missing(counts, step)
 
     def _missing(self, counts: StepCounts, step: str) -> Iterator[Answer]:
         known = self.history.names(counts.step)
         state = "waiting" if self.going else "not started"
-        said = "waiting: it has not come up yet" if self.going else f"never started: the run {self._end()} first"
+        message = "waiting: it has not come up yet" if self.going else f"never started: the run {self._end()} first"
         failed = {failure.name: failure.reason for failure in self.history.failures_without_job(counts.step)}
         for name, reason in failed.items():
             if step in (counts.step, name) or counts.step.startswith(f"{step}/"):
@@ -159,11 +159,11 @@ class _View:
             absent = [name for name in names if name not in known and name not in failed and name not in skipped]
             for name in absent[:_MISSING]:
                 if step in (counts.step, name) or counts.step.startswith(f"{step}/"):
-                    yield Answer(name, state, said)
+                    yield Answer(name, state, message)
             absent = absent[_MISSING:]
             missing = len(absent)
         if missing and not _is_shard(step, counts.step):
-            yield Answer(counts.step, state, f"{missing} {'more ' if known else ''}shard(s): {said}")
+            yield Answer(counts.step, state, f"{missing} {'more ' if known else ''}shard(s): {message}")
 
     # -- ended ---------------------------------------------------------------------------------------------------------
 
@@ -203,10 +203,10 @@ class _View:
         if nearest is None:
             return Answer(row.name, "done", f"{done}; no earlier run of this document has such a job")
         if nearest[0]:
-            said = f"{done}, as it differs from the nearest earlier one ({nearest[3]}) in"
-            return Answer(row.name, "done", said, tuple(nearest[4]))
-        said = f"{done}, although the same job ended well before ({nearest[3]}): {_why_not(self.history)}"
-        return Answer(row.name, "done", said)
+            message = f"{done}, as it differs from the nearest earlier one ({nearest[3]}) in"
+            return Answer(row.name, "done", message, tuple(nearest[4]))
+        message = f"{done}, although the same job ended well before ({nearest[3]}): {_why_not(self.history)}"
+        return Answer(row.name, "done", message)
 
     def _candidates(self, row: JobRow) -> Iterator[tuple[str, History, JobRow]]:
         """Earlier jobs of the same step that ended well and stand for no other shard now: the same shard's first."""

@@ -33,7 +33,7 @@ def alike(reason: str, job: Job | None = None) -> str:
 
 
 def alike_words(text: str) -> str:
-    """The same for what a tool has said: its words without paths, names of files and numbers."""
+    """The same for the output of a tool: its words without paths, names of files and numbers."""
     return _VARYING.sub("*", text)
 
 

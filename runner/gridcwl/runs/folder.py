@@ -1,4 +1,4 @@
-"""Where runs are kept: a folder for each below the user's state directory, and the lock that a living client holds."""
+"""Folders of runs: one for each below the user's state directory, and the lock that a living client holds."""
 
 from __future__ import annotations
 

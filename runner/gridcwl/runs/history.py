@@ -242,7 +242,7 @@ class History:
         return "" if row is None else str(row[0])
 
     def last_with_jobs(self) -> int:
-        """The last session that wanted any jobs; a run that had succeeded may have been asked to go on since."""
+        """The last session that wanted any jobs; a run that had succeeded may have been resumed since."""
         (last,) = self._db.execute("SELECT coalesce(max(session), 0) FROM jobs").fetchone()
         return int(last)
 

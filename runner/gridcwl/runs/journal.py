@@ -1,6 +1,6 @@
-"""The journal of a run: what it is, its jobs, their attempts and results, in SQLite, written while the run goes on.
+"""The journal of a run: what it is, its jobs, their attempts and results, in SQLite, written while the run is active.
 
-A result is in the journal before anybody is told of it. All else is written along with the next result, or a little
+A result is in the journal before it is reported. All else is written along with the next result, or a little
 later: what would be lost with a kill is only that a job had been thought of. Reading is in ``history.py``.
 """
 
@@ -395,14 +395,14 @@ def columns(db: sqlite3.Connection, table: str) -> set[str]:
 
 
 def explained(error: Exception, path: Path) -> JournalError:
-    """What SQLite or the system said, for people."""
-    said = getattr(error, "strerror", None) or str(error)
-    if "full" in said or "No space" in said or "disk I/O" in said:
+    """The message of SQLite or of the system, for people."""
+    message = getattr(error, "strerror", None) or str(error)
+    if "full" in message or "No space" in message or "disk I/O" in message:
         return JournalError(
-            f"The journal {path} cannot be written: {said}",
+            f"The journal {path} cannot be written: {message}",
             remedy="Free some space there, then run gridcwl resume: nothing that was recorded is lost.",
         )
-    return JournalError(f"The journal {path} cannot be used: {said}", remedy="Is it damaged, or not yours to write?")
+    return JournalError(f"The journal {path} cannot be used: {message}", remedy="Is it damaged, or not yours to write?")
 
 
 def _encoded(result: JobResult) -> bytes:

@@ -39,7 +39,7 @@ class Tally:
 
     step: str
     now: bool
-    """Of the last session that had jobs; otherwise the last session has not asked for them."""
+    """Of the last session that had jobs; otherwise the last session has not requested them."""
     ran: int
     """Ended well in this session."""
     reused: int

@@ -1,4 +1,4 @@
-"""What the user asked for in one run: plain values, which the journal keeps so that the run can be resumed."""
+"""What the user requested for one run: plain values, which the journal keeps so that the run can be resumed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def store_from_plain(saved: Mapping[str, Any]) -> StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class CwltoolOptions:
-    """What the user asked for by these options."""
+    """What the user requested by these options."""
 
     targets: tuple[str, ...] = ()
     single_step: str | None = None
@@ -170,7 +170,7 @@ def _known(saved: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for."""
+    """What the user requested."""
 
     document: str
     words: tuple[str, ...] = ()

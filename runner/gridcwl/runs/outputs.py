@@ -186,7 +186,7 @@ def _put_partial(folder: OutputFolder, record: RunRecord, whole: Any, *, public:
 
 
 def _left(left: Mapping[str, Any]) -> Iterator[CwlObject]:
-    """A folder for each failed job, with the files that it left; empty ones tell nothing."""
+    """A folder for each failed job, with the files that it left; empty ones are left out."""
     for number, (job, outputs) in enumerate(left.items()):
         if listing := list(_worth_keeping(outputs)):
             basename = f"failed-{job.replace('/', '_')}"

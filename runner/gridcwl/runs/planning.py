@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gridcwl.stores.base import RunStore
 
 _MOST = 2000
-"""Jobs that are resolved; of the others only the number is told."""
+"""Jobs that are resolved; of the others only the number is reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
 from gridcwl.runs.checksums import Checksums, local_path, sha1_of
+from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
 from gridcwl.runs.keys import Description, Masks, describe, unidentified
-from gridcwl.runs.tidy import cross_out
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import ResultCache
@@ -133,12 +133,12 @@ class Recorder:
         self.journal.add(self._row(job.id), step, job, known.what)
 
     def ended(self, job: Job, result: JobResult) -> None:
-        """An attempt ended. Called in the job's thread, before anybody else is told.
+        """An attempt ended. Called in the job's thread, before it is reported.
 
         Does not raise: what goes wrong here stops the run (:meth:`check`), and is not the job's fault.
         """
         if self.hide is not None:
-            result = cross_out(result, self.hide)
+            result = mask_secrets(result, self.hide)
         with contextlib.suppress(JournalError):  # kept in the journal's failure
             self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
 
@@ -157,7 +157,7 @@ class Recorder:
         self._keys.pop(job.id, None)
         hide = self.hide or str
         if self.hide is not None:
-            result = cross_out(result, self.hide)
+            result = mask_secrets(result, self.hide)
         row, reason = self._row(job.id), reason_of(result)
         said = last_line(result.stderr_tail)
         self.journal.failed(

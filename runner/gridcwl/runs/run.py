@@ -25,9 +25,9 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.job import folder_name
+from gridcwl.runs.cleanup import move_logs_of
 from gridcwl.runs.recorder import Recorder, ReusableResult, uncollected
 from gridcwl.runs.retry import Retries, pause
-from gridcwl.runs.tidy import keep_words
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -338,7 +338,7 @@ class Run:
         self._flow.fail(active.invocation.id, error, temporary=temporary)
 
     def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
-        return keep_words(result, self.recorder.journal.path.parent / "logs" / folder_name(job))
+        return move_logs_of(result, self.recorder.journal.path.parent / "logs" / folder_name(job))
 
     @property
     def _stopping(self) -> bool:

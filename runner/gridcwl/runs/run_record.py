@@ -21,20 +21,20 @@ from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.objects import entries
+from gridcwl.runs.cleanup import (
+    is_job_folder,
+    is_working_folder,
+    moved,
+    remove_but_logs,
+    remove_failed,
+    remove_unused,
+    working_folder,
+)
 from gridcwl.runs.counts import step_counts, summary
 from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
 from gridcwl.runs.journal_check import explained_damage
-from gridcwl.runs.tidy import (
-    drop_failed,
-    is_job_folder,
-    is_working_folder,
-    keep_logs,
-    moved,
-    remove_unused,
-    working_folder,
-)
 from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.removing import remove_tree
 
@@ -156,7 +156,7 @@ def finish(record: RunRecord, outputs: Any, published: Any, *, leave: bool) -> N
     record.journal.moved(moved(outputs, published))
     record.journal.describe({"outputs": published})
     if not leave:
-        keep_logs(record.working, record.folder.logs)
+        remove_but_logs(record.working, record.folder.logs)
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def _session(run: RunId, journal: Journal, working: Path) -> Iterator[None]:
             with contextlib.closing(History(journal.path)) as history:
                 counted = summary(step_counts(history, alive=status == "detached"))
                 if is_working_folder(working, run) and not (history.meta("options") or {}).get("leave_tmpdir"):
-                    drop_failed(working, history.failed_folders(), journal.path.parent / "logs")
+                    remove_failed(working, history.failed_folders(), journal.path.parent / "logs")
             journal.describe({"summary": counted})
         journal.close()
 

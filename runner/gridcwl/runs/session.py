@@ -480,7 +480,7 @@ def _with_remedies(record: RunRecord) -> Iterator[None]:
 
 
 def _finished_jobs(record: RunRecord) -> str:
-    """What is said of the results that a run has already, if it has some."""
+    """A note about the results that a run has already, if it has some."""
     from gridcwl.runs.history import History
     from gridcwl.runs.journal import JournalError
 

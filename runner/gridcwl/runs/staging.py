@@ -209,7 +209,7 @@ class StagingBackend:
 
 
 async def _nobody(_made: Sequence[tuple[Job, JobResult]]) -> None:
-    """Is told of nothing."""
+    """Ignores what is reported."""
 
 
 def _failure(result: JobResult, reason: str) -> JobResult:

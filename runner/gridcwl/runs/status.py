@@ -1,4 +1,4 @@
-"""How a run stands, as its record has it."""
+"""State of a run, read from its record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How a run stands."""
+    """State of a run."""
 
     run: str
     name: str

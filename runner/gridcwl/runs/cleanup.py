@@ -57,8 +57,8 @@ def remove_unused(working: Path) -> None:
             working.rmdir()
 
 
-def keep_logs(working: Path, logs: Path) -> None:
-    """Remove a working folder; what tools said goes to ``logs``, in folders of the jobs' names."""
+def remove_but_logs(working: Path, logs: Path) -> None:
+    """Remove a working folder; the logs of tools go to ``logs``, in folders of the jobs' names."""
     for entry in working.iterdir():
         for stream in _STREAMS:
             _keep(entry / f"{stream}.log", logs / entry.name / f"{stream}.log")
@@ -67,8 +67,8 @@ def keep_logs(working: Path, logs: Path) -> None:
     remove_tree(working)
 
 
-def drop_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
-    """Remove the folders of attempts that did not succeed; what tools said goes to ``logs`` as well.
+def remove_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
+    """Remove the folders of attempts that did not succeed; the logs of tools go to ``logs`` as well.
 
     What has succeeded stays: a run that is resumed takes it from there.
     """
@@ -122,8 +122,8 @@ def _marked(marker: Path) -> bytes:
         os.close(descriptor)
 
 
-def keep_words(result: JobResult, logs: Path) -> JobResult:
-    """A failed attempt's words where they stay, before anybody is told where to look for them.
+def move_logs_of(result: JobResult, logs: Path) -> JobResult:
+    """Move the logs of a failed attempt to the run's folder, before they are reported.
 
     The log in the job's folder stays; of a large one on another disk only the end gets a second place. A stream that is
     empty has no log then: the job's folder is removed with it.
@@ -160,8 +160,8 @@ def _keep(log: Path, kept: Path) -> None:
         return  # a log that cannot be kept is no reason to call the run a failure
 
 
-def cross_out(result: JobResult, hide: Callable[[str], str]) -> JobResult:
-    """Take secrets out of what a tool has said: of the result's words, and of the logs that stay.
+def mask_secrets(result: JobResult, hide: Callable[[str], str]) -> JobResult:
+    """Mask secrets in the output of a tool: in the texts of its result, and in the logs that stay.
 
     A stream that the document makes an output is data, and left as it is.
     """
@@ -169,22 +169,22 @@ def cross_out(result: JobResult, hide: Callable[[str], str]) -> JobResult:
         log = getattr(result, f"{stream}_log")
         if log and (Path(log).name == f"{stream}.log" or Path(log).suffix == f".{stream}_log"):
             with contextlib.suppress(OSError):
-                _cross_out_lines(Path(log), hide)
+                _mask_lines(Path(log), hide)
     return replace(result, reason=hide(result.reason), stderr_tail=hide(result.stderr_tail))
 
 
-def _cross_out_lines(log: Path, hide: Callable[[str], str]) -> None:
+def _mask_lines(log: Path, hide: Callable[[str], str]) -> None:
     if not log.stat().st_size:
         return
     clean = log.with_name(f"{log.name}.clean")
     as_it_is: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     with log.open(**as_it_is) as lines, clean.open("w", **as_it_is) as kept:
         for line in iter(lambda: lines.readline(_LONGEST_LINE), ""):
-            kept.write(hide(line) if len(line) < _LONGEST_LINE or line.endswith("\n") else _left_out(lines))
+            kept.write(hide(line) if len(line) < _LONGEST_LINE or line.endswith("\n") else _skip_line(lines))
     clean.replace(log)
 
 
-def _left_out(lines: IO[str]) -> str:
+def _skip_line(lines: IO[str]) -> str:
     """Pass by the rest of a line that is too long for memory: a secret could be anywhere in it."""
     while rest := lines.readline(_LONGEST_LINE):
         if rest.endswith("\n"):
