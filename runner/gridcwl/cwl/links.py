@@ -19,6 +19,7 @@ from schema_salad.exceptions import SchemaSaladException
 from gridcwl.cwl.expressions import Lack
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.patches.enum_symbols import noted_symbols
+from gridcwl.cwl.prefixes import undeclared
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.same_names import same_names, same_processes, shared_names
 from gridcwl.cwl.schema_errors import Finding, described
@@ -66,7 +67,7 @@ def check(document: Any, loading: LoadingContext) -> None:
         if not found:
             _declare(document, loading)
     _refuse(found, document)
-    for warning in shared_names(document):
+    for warning in (*shared_names(document), *undeclared(document)):
         logging.getLogger("cwltool").warning("%s", warning)  # its warnings are repeated
 
 
