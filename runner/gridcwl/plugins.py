@@ -10,6 +10,7 @@ import functools
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -73,6 +74,12 @@ def store(name: str) -> StorePlugin:
         ConfigError: there is none.
     """
     return _named(stores(), name, "store")
+
+
+def store_of_name(text: str) -> str:
+    """The store whose file a location without a scheme may name, as ``scope:name`` does; empty if there is none."""
+    found = (name for name, plugin in stores().items() if plugin.short_names and re.fullmatch(plugin.short_names, text))
+    return next(found, "")
 
 
 def open_backend(choice: BackendChoice, context: BackendContext) -> AbstractAsyncContextManager[Backend]:

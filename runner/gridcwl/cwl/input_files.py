@@ -19,7 +19,7 @@ from gridcwl.cwl.messages import tidy
 from gridcwl.errors import InputError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.objects import entries
-from gridcwl.stores.rucio.names import looks_like_a_did
+from gridcwl.plugins import store_of_name
 from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _find_place(entry: Any, key: str, base: str) -> None:
     there = Path(path).is_dir() if wanted == "Directory" else Path(path).is_file() or Path(path).is_fifo()
     if not there:
         short = location.removeprefix(file_uri(base) + "/")
-        if not Path(path).exists() and looks_like_a_did(short):
-            entry["location"] = f"rucio:{short}"
+        if not Path(path).exists() and (store := store_of_name(short)):
+            entry["location"] = f"{store}:{short}"
             return
         what = "does not exist"
         if Path(path).exists():

@@ -16,7 +16,7 @@ from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.patches import enum_symbols
 from gridcwl.cwl.text_limits import check_text
-from gridcwl.stores.rucio.names import looks_like_a_did
+from gridcwl.plugins import store_of_name
 from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def absolute(values: Any, base: str) -> Any:
         if values.get("class") in _PLACES and isinstance(path, str) and "://" not in path:
             plain = Path(base, path)
             quoted = Path(base, unquote(path))
-            if plain.exists() or not looks_like_a_did(path):
+            if plain.exists() or not store_of_name(path):
                 values["path"] = str(quoted if not plain.exists() and quoted.exists() else plain)
         for item in values.values():
             if isinstance(item, dict | list):

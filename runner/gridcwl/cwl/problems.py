@@ -29,7 +29,6 @@ from gridcwl.cwl.placement import kind_of
 from gridcwl.cwl.yaml_messages import Explanation
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.model import limits
-from gridcwl.stores.rucio.names import looks_like_a_did
 from gridcwl.suggest import did_you_mean
 
 __all__ = ["colons_in_names", "problems", "route_logging", "tidy"]
@@ -174,7 +173,7 @@ class _NoFiles(logging.Filter):
         prefix, name = map(str, record.args)
         if any(prefix in plugin.schemes for plugin in plugins.stores().values()):
             return False
-        return not ((self._folder / name).exists() or looks_like_a_did(name))
+        return not ((self._folder / name).exists() or plugins.store_of_name(name))
 
 
 @contextmanager

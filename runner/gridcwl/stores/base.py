@@ -45,6 +45,9 @@ class StorePlugin:
     """Optional functions of the module."""
     schemes: frozenset[str] = frozenset()
     """Of the URLs of its files, which input objects may name: ``s3`` for ``s3://bucket/key``."""
+    short_names: str = ""
+    """A regular expression of names without a scheme that may be the store's, if no file has such a name. The location
+    of one is the store's name, a colon and the name: ``rucio:scope:name``."""
     between_jobs: bool = False
     """Its module has ``open_run_store``: it carries files between the jobs of a run. Any other store gives input files
     and keeps final outputs, for runs whose jobs are on this machine."""

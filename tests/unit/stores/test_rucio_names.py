@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gridcwl import plugins
 from gridcwl.errors import ConfigError, InputError
 from gridcwl.stores.rucio.names import Did, Naming, Query, mark_of, read
 from gridcwl.worker.naming import path_in
@@ -86,3 +87,11 @@ def test_an_upload_is_called_by_its_content_not_by_the_run() -> None:
 def test_a_template_that_cannot_work_is_refused(template: str) -> None:
     with pytest.raises(ConfigError):
         Naming("s", template, "run-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "store"),
+    [("user.me:run.txt", "rucio"), ("ctao:/ctao.org/dir/*.h5", "rucio"), ("run.txt", ""), ("a b:c", ""), ("a:", "")],
+)
+def test_a_name_without_a_scheme_may_be_one_of_rucio_s(text: str, store: str) -> None:
+    assert plugins.store_of_name(text) == store

@@ -18,10 +18,11 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from gridcwl.errors import ConfigError, InputError
+from gridcwl.stores.rucio.settings import SHORT_NAME
 from gridcwl.worker.naming import LONGEST, MARK, escaped, name_of, split_url, url_of
 
 SCOPE = re.compile(r"[a-zA-Z_.0-9-]{1,25}")
-_SHORT = re.compile(r"(?P<scope>[a-zA-Z_.0-9-]{1,25}):(?P<name>/?[A-Za-z0-9*][/A-Za-z0-9._*-]*)")
+_SHORT = re.compile(SHORT_NAME)
 _FIELD = re.compile(r"\{(\w*)\}")
 _OF_JOB = re.compile(r"[./]?j(\d+)-(\d+)-(\d+)[./]")
 _FIELDS = ("run", "step", "document", "scope")
@@ -80,11 +81,6 @@ def chosen_dataset(text: str) -> Did:
     if query is None or query.is_search:
         raise ConfigError(f"{text} is no name of a dataset", remedy="Write --output-dataset SCOPE:NAME.")
     return query.did
-
-
-def looks_like_a_did(text: str) -> bool:
-    """Whether a location that is no URL could be meant as ``scope:name``."""
-    return _SHORT.fullmatch(text) is not None
 
 
 def read(location: str, scope: str = "") -> Query | None:

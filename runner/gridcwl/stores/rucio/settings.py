@@ -11,6 +11,8 @@ from gridcwl.settings import Setting
 from gridcwl.stores.base import StorePlugin
 
 DAY_S = 86_400
+SHORT_NAME = r"(?P<scope>[a-zA-Z_.0-9-]{1,25}):(?P<name>/?[A-Za-z0-9*][/A-Za-z0-9._*-]*)"
+"""``scope:name``."""
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Days = Annotated[float, msgspec.Meta(gt=0)]
@@ -93,5 +95,6 @@ PLUGIN = StorePlugin(
     reads=frozenset({"cache_in_rucio"}),
     hooks=frozenset({"open_run_store", "report", "release"}),
     schemes=frozenset({"rucio", "lfn"}),
+    short_names=SHORT_NAME,
     between_jobs=True,
 )
