@@ -142,6 +142,14 @@ def test_an_input_that_does_not_exist_is_named_with_those_there_are(bench):
     assert error.remedy == "Did you mean name?"
 
 
+def test_a_step_that_never_runs_is_checked_as_all_others_are_unless_the_check_is_switched_off(bench):
+    """cwltool does not look at it. It may run with other inputs, and a wrong name is found before anything has run."""
+    document = workflow(ONE, {}, say=step(tool("echo", inputs=ONE, arguments=["$(inputs.y)"]), when="$(false)", x="x"))
+    document["requirements"]["InlineJavascriptRequirement"] = {}
+    assert "refers to an input 'y', which does not exist" in refused(bench, document).message
+    assert bench.open(document, js_validation=False)
+
+
 def test_what_tools_inherit_refers_to_their_own_inputs(bench):
     document = workflow(ONE, {}, say=step(tool("echo", inputs={"word": "string"}), word="x"))
     document["requirements"]["ResourceRequirement"] = {"coresMin": "$(inputs.word.length)"}
