@@ -36,5 +36,5 @@ def test_the_run_stops_with_the_reason_and_goes_on_when_there_is_room(desk):
     subprocess.run(["mount", "-o", "remount,size=50m", str(desk.state)], check=True)
     ended = desk.gridcwl("resume", "last")
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert {shard: desk.starts()[shard] for shard in recorded} == {shard: before[shard] for shard in recorded}

@@ -148,7 +148,7 @@ def test_services_that_take_calls_and_say_nothing_cost_only_time(start, faults, 
     client.until("first: ")  # it waits, or a pilot has it already
     faults.pause("dirac-jobs")
     client.until("DIRAC does not answer")
-    faults.go_on("dirac-jobs")
+    faults.resume("dirac-jobs")
     check(client, dirac_clients)
     assert any("DIRAC answers again" in line for line in client.said)
 
@@ -157,7 +157,7 @@ def test_a_store_of_sandboxes_that_says_nothing_holds_up_what_is_submitted(start
     faults.pause("dirac-sandboxes")
     client = start()
     client.until("DIRAC does not answer (leaving an input sandbox)")
-    faults.go_on("dirac-sandboxes")
+    faults.resume("dirac-sandboxes")
     check(client, dirac_clients)
 
 

@@ -102,7 +102,7 @@ def test_with_retries_a_run_outlives_a_restart_of_the_daemon(
     engine.start()
     ended = client.end()
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     tried = attempts(desk)
     assert tried["a"] == 1
     assert tried["b"] > 1
@@ -132,6 +132,6 @@ def test_without_retries_the_run_says_what_happened_and_goes_on_when_asked(
     desk.open("all")
     again = desk.gridcwl("resume", "last")
     assert again.code == 0, again.stderr
-    assert Path(again.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(again.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert attempts(desk)["a"] == 1
     assert engine.containers() == []

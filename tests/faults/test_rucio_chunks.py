@@ -157,7 +157,7 @@ def test_a_half_written_file_at_a_place_is_replaced(desk: Desk, client: Any, ruc
     desk.open("all")
     ended = desk.clients[0].end()
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert set(names) < set(registered(client, run))
 
 
@@ -207,7 +207,7 @@ def test_another_content_at_the_same_name_fails_that_job_and_the_resumed_run_end
     assert "Traceback" not in ended.stderr
     again = desk.gridcwl("resume", "last", "--quiet")
     assert again.code == 0, again.stderr
-    assert Path(again.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(again.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert sorted(desk.starts()[shard] for shard in desk.shards) == [1, 2]
     files = registered_but(client, run, taken)
     assert len(files) == len(desk.shards) + 1

@@ -66,7 +66,7 @@ def until(condition: Callable[[], bool]) -> None:
 def ended_right(desk: Desk, client: Any) -> None:
     ended = desk.gridcwl("resume", "last", "--quiet")
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     names = all_there_in_full(client, only_run(desk))
     assert len(names) == len(SHARDS) + 1
 
@@ -79,7 +79,7 @@ def test_a_client_killed_between_upload_and_registration(desk: Desk, client: Any
     running.until(lambda: len(desk.recorded()) >= 2)
     before = desk.ended()
     running.kill()
-    faults.go_on("rucio")
+    faults.resume("rucio")
     assert all_there_in_full(client, only_run(desk)) == []  # put away, and known to nobody
     ended_right(desk, client)
     starts = desk.starts()
@@ -111,7 +111,7 @@ def test_a_server_that_is_restarted_only_delays_the_run(desk: Desk, client: Any,
     faults.start("rucio")
     ended = running.end()
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     all_there_in_full(client, only_run(desk))
 
 
@@ -125,7 +125,7 @@ def test_a_database_that_is_down_for_ten_seconds_only_delays_the_run(
     desk.open("all")
     ended = running.end()
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     all_there_in_full(client, only_run(desk))
 
 
@@ -142,7 +142,7 @@ def test_a_run_whose_outputs_were_removed_from_rucio_makes_them_again(desk: Desk
     desk.open("all")
     ended = desk.gridcwl("resume", "last", "--quiet")
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert sorted(desk.starts()[shard] for shard in "01") == [1, 2]
 
 

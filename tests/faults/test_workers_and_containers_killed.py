@@ -51,7 +51,7 @@ def test_a_killed_worker_is_told_its_tools_are_stopped_and_the_run_goes_on(desk:
     desk.open("all")
     again = desk.gridcwl("resume", "last")
     assert again.code == 0, again.stderr
-    assert Path(again.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(again.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts()["a"] == 1
 
 
@@ -63,7 +63,7 @@ def test_with_retries_a_killed_worker_is_a_thing_of_the_past(desk: Desk) -> None
     desk.open("all")
     ended = client.end()
     assert ended.code == 0, ended.stderr
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 1, "join": 1}
 
 

@@ -220,8 +220,8 @@ class Desk:
                 return history.meta("options") is not None
         return False
 
-    def said(self) -> str:
-        """What the workflow has to give."""
+    def expected_output(self) -> str:
+        """What the workflow has to write."""
         return "".join((self.folder / f"{shard}.word").read_text() + f"{shard}\n" for shard in self.shards)
 
 

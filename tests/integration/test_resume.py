@@ -31,7 +31,7 @@ def test_what_had_ended_is_not_run_again_after_the_cause_of_a_failure_is_mended(
     desk.close("fail-c")
     ended = desk.gridcwl("resume", "last")
     assert ended.code == 0
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"a": 1, "b": 1, "c": 2, "d": 1, "join": 1}
 
 
@@ -55,7 +55,7 @@ def test_an_edited_input_file_runs_what_reads_it_and_what_comes_of_it(desk):
     desk.close("fail-d")
     desk.write("a", "another word\n")
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
@@ -68,7 +68,7 @@ def test_an_edited_input_file_is_seen_whatever_checksum_the_input_object_says_it
     desk.close("fail-d")
     desk.write("a", "another word\n")
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
 
 
 def test_a_file_that_was_only_touched_runs_nothing(desk):
@@ -85,7 +85,7 @@ def test_an_edited_tool_runs_again_and_no_other(desk):
     text = (desk.folder / "join.cwl").read_text()
     (desk.folder / "join.cwl").write_text(text.replace('cat "$@"', 'cat "$@"; echo edited'))
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said() + "edited\n"
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output() + "edited\n"
     assert desk.starts() == {"a": 1, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
@@ -96,7 +96,7 @@ def test_shards_are_known_by_what_they_are_not_by_their_number(desk):
     desk.write("new", "a new word\n")
     desk.write_inputs()
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"new": 1, "a": 1, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
@@ -114,7 +114,7 @@ def test_a_run_that_succeeded_sees_an_edit_and_takes_what_it_published(desk):
     desk.run()
     desk.write("b", "another word\n")
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"a": 1, "b": 2, "c": 1, "d": 1, "join": 2}
 
 
@@ -125,7 +125,7 @@ def test_published_files_that_were_changed_are_not_taken_for_results(desk):
     spoilt.write_text(spoilt.read_text().upper())
     desk.write("b", "another word\n")
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts()["a"] == 2
 
 
@@ -136,7 +136,7 @@ def test_results_whose_files_are_gone_are_made_again(desk):
     (lost,) = [path for path in made if path.parent.name != "partial"]
     lost.unlink()
     ended = desk.gridcwl("resume", "last")
-    assert Path(ended.outputs["all"]["path"]).read_text() == desk.said()
+    assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 2, "join": 1}
 
 

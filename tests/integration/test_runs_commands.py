@@ -143,7 +143,7 @@ def test_a_removed_run_leaves_its_outputs_and_nothing_else(failed):
     failed.gridcwl("resume", "last")
     assert failed.gridcwl("rm", "last").code == 0
     assert names(failed) == []
-    assert (failed.folder / "out" / "all.txt").read_text() == failed.said()
+    assert (failed.folder / "out" / "all.txt").read_text() == failed.expected_output()
 
 
 def test_removing_a_failed_run_removes_its_working_folder(failed):

@@ -47,13 +47,13 @@ class Faults:
 
     def pause(self, process: str) -> None:
         """Stop a process in its tracks: connections are taken and stay open, nothing is answered."""
-        self._undo.append(lambda: self.go_on(process))
+        self._undo.append(lambda: self.resume(process))
         self._testbed.processes.pause(process)
 
-    def go_on(self, process: str) -> None:
+    def resume(self, process: str) -> None:
         """End the pause."""
         with suppress(TestbedError):
-            self._testbed.processes.go_on(process)
+            self._testbed.processes.resume(process)
 
     def slow(self, port_name: str, delay_s: float) -> int:
         """A port that is this server's, with so long a delay before every answer.

@@ -135,7 +135,7 @@ class Processes:
         for member in self._members_of(name):
             _signal(member, signal.SIGSTOP)
 
-    def go_on(self, name: str) -> None:
+    def resume(self, name: str) -> None:
         """Let a paused group go on (SIGCONT)."""
         for member in self._members_of(name):
             _signal(member, signal.SIGCONT)

@@ -189,7 +189,7 @@ def test_jobs_wait_while_the_optimizers_are_paused(dirac_clients, faults):
     job = dirac_clients.wms().submitJob('Executable = "/bin/true";')["Value"]
     status = lambda: dirac_clients.monitoring().getJobsStates([job])["Value"][job]["Status"]  # noqa: E731
     assert status() == "Received"
-    faults.go_on("dirac-optimizers")
+    faults.resume("dirac-optimizers")
     assert until(status, lambda now: now in {"Done", "Failed"}) == "Done"
 
 

@@ -172,7 +172,7 @@ def test_a_paused_server_answers_when_it_goes_on(rucio, faults):
     faults.pause("rucio")
     with pytest.raises(OSError, match="timed out"):
         urllib.request.urlopen(f"{rucio.url}/ping", context=context, timeout=0.5)
-    faults.go_on("rucio")
+    faults.resume("rucio")
     assert urllib.request.urlopen(f"{rucio.url}/ping", context=context, timeout=60).status == 200
 
 

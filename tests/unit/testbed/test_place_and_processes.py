@@ -116,7 +116,7 @@ def test_a_paused_process_goes_on(processes):
     processes.start("sleeper", SLEEPER, env=ENV)
     processes.pause("sleeper")
     wait_for(lambda: processes.status("sleeper").state == "paused", "the pause", 10)
-    processes.go_on("sleeper")
+    processes.resume("sleeper")
     wait_for(lambda: processes.status("sleeper").state == "up", "its end", 10)
 
 

@@ -76,7 +76,7 @@ class DiracXService:
         self._prepare(say)
         for name in (_SERVER, _STORAGE):
             if self._processes.alive(name):
-                self._processes.go_on(name)
+                self._processes.resume(name)
         if not (self._processes.alive(_SERVER) and self._processes.alive(_STORAGE)):
             say("diracx: starting")
         self._start()

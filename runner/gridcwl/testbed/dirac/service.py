@@ -316,7 +316,7 @@ class DiracService:
         """What a test left paused goes on."""
         for name in self._processes.names():
             if name.startswith("dirac-") and self._processes.alive(name):
-                self._processes.go_on(name)
+                self._processes.resume(name)
 
     def _stop_servers(self) -> None:
         """All but the database: pilots first, so that no job is matched by one that is about to end."""
