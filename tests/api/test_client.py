@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -61,6 +62,33 @@ def test_fifty_runs_share_an_event_loop_and_neither_a_failure_nor_a_cancellation
     others = [n for n in range(50) if n not in (7, 13)]
     assert [text(results[n]["said"]) for n in others] == [f"{n}\n" for n in others]
     assert {results[n]["said"].path for n in others} == {desk.outdir / str(n) / "said.txt" for n in others}
+
+
+def alone() -> dict[str, Any]:
+    """A tool that needs all cores of the machine, and fails if it has them not for itself."""
+    script = 'mkdir "$0" || exit 3; sleep 0.1; rmdir "$0"; echo done'
+    made = tool(
+        "sh", "-c", script, inputs={"mark": on_command_line("string")}, outputs={"said": "stdout"}, stdout="said.txt"
+    )
+    return made | {"requirements": {"ResourceRequirement": {"coresMin": len(os.sched_getaffinity(0))}}}
+
+
+def test_runs_in_one_loop_and_in_other_threads_share_the_cores_of_the_machine(desk: Desk):
+    desk.write("alone.cwl", alone())
+    inputs = {"mark": str(desk.folder / "mark")}
+
+    def blocking(outdir: str) -> Any:
+        return gridcwl.run("alone.cwl", inputs, outdir=outdir).outputs
+
+    async def main() -> list[Any]:
+        async with Client() as client:
+            runs = [await client.submit("alone.cwl", inputs, outdir=f"loop/{n}") for n in range(2)]
+            return await asyncio.gather(
+                *(run.result() for run in runs),
+                *(asyncio.to_thread(blocking, f"threads/{n}") for n in range(2)),
+            )
+
+    assert [text(outputs["said"]) for outputs in asyncio.run(main())] == ["done\n"] * 4
 
 
 def test_a_run_reports_what_happens_in_it_and_ends_with_its_end(desk: Desk):

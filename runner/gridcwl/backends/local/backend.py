@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from gridcwl import imports
 from gridcwl.backends.base import Capabilities
-from gridcwl.backends.local.machine import Ledger, this_machine
+from gridcwl.backends.local.machine import Ledger, Turn, shared_machine
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
@@ -36,6 +36,8 @@ _PATIENCE = 256
 """How often a job may be overtaken by smaller ones before nothing overtakes it any more."""
 _HEARD_S = 0.02
 """After a failure nothing is started for so long: whoever hears of it may not want the jobs that wait."""
+_TURN_S = 0.005
+"""So long runs of other threads may be the first to take what a job has left, before its own run does."""
 
 _STATES = {Outcome.SUCCESS: JobState.DONE, Outcome.CANCELLED: JobState.CANCELLED}
 
@@ -79,12 +81,13 @@ class LocalBackend:
 
         Args:
             options: see there.
-            ledger: what the machine has; found out if None.
+            ledger: what the machine has; None shares it with all runs of this process.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
             keep: told of every result before anybody else, in the job's own thread.
         """
         self._options = options
-        self._ledger = ledger or this_machine()
+        self._ledger = ledger or shared_machine()
+        self._turn = Turn(self._start_what_fits)
         self._reveal = reveal
         self._keep = keep
         self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
@@ -139,6 +142,7 @@ class LocalBackend:
             raise BackendError("The local backend is closed")
         for job in jobs:
             self._ledger.refuse_giants(job)
+        self._turn.loop = asyncio.get_running_loop()
         self._waiting.extend(jobs)
         self._start_what_fits()
 
@@ -156,6 +160,8 @@ class LocalBackend:
             self._waiting.remove(job)
             result = JobResult(job.id, Outcome.CANCELLED, reason="cancelled before it started")
             self._events.put_nowait(JobEvent(job.id, JobState.CANCELLED, result))
+        if not self._waiting:
+            self._ledger.leave(self._turn)
         for job_id in wanted & self._running.keys() if running else ():
             self._stop(job_id, "cancelled")
 
@@ -172,10 +178,17 @@ class LocalBackend:
             return
         self._closed = True
         self._waiting.clear()
-        for job_id in list(self._running):
-            self._stop(job_id, "the run was stopped")
-        await self._processes.close()
-        await asyncio.to_thread(self._pool.shutdown, wait=True)
+        self._ledger.leave(self._turn)
+        try:
+            for job_id in list(self._running):
+                self._stop(job_id, "the run was stopped")
+            await self._processes.close()
+            await asyncio.to_thread(self._pool.shutdown, wait=True)
+        finally:  # of jobs that no result is known of: other runs may wait for what they had
+            for job, _ in self._running.values():
+                self._ledger.give_back(job)
+            self._running.clear()
+            self._ledger.wake_others(self._turn)
         engine = self._container_engine
         if engine is not None and (close := getattr(engine, "close", None)):
             await asyncio.to_thread(close)
@@ -185,17 +198,23 @@ class LocalBackend:
         """First come, first served; a job that does not fit now lets smaller ones pass for a while."""
         if self._closed:
             return
-        passed = 0
+        passed, short, started = 0, False, False
         while passed < len(self._waiting) and passed < _LOOK_AHEAD and len(self._running) < self._slots:
             job = self._waiting[passed]
-            if not self._ledger.take(job):
+            if not self._ledger.take(job, self._turn):
+                short = True
                 if self._overtaken >= _PATIENCE:
-                    return
+                    break
                 passed += 1
                 continue
+            started = True
             del self._waiting[passed]
             self._overtaken = self._overtaken + 1 if passed else 0
             self._start(job)
+        if not short:
+            self._ledger.leave(self._turn)
+        elif started:
+            self._ledger.to_the_end(self._turn)
 
     def _stop(self, job_id: JobId, reason: str) -> None:
         control = self._running[job_id][1]
@@ -249,12 +268,19 @@ class LocalBackend:
         self._ended(job, result)
 
     def _ended(self, job: Job, result: JobResult) -> None:
-        del self._running[job.id]
+        if self._running.pop(job.id, None) is None:
+            return  # the backend is closed
         self._ledger.give_back(job)
+        others = self._ledger.wake_others(self._turn)
         state = _STATES.get(result.outcome, JobState.FAILED)
         self._events.put_nowait(JobEvent(job.id, state, result))
+        loop = asyncio.get_running_loop()
         if state is JobState.FAILED:
-            asyncio.get_running_loop().call_later(_HEARD_S, self._start_what_fits)
+            loop.call_later(_HEARD_S, self._start_what_fits)
+        elif any(other.loop is not loop for other in others):
+            loop.call_later(_TURN_S, self._start_what_fits)
+        elif others:
+            loop.call_soon(self._start_what_fits)
         else:
             self._start_what_fits()
 
