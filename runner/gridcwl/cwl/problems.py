@@ -41,6 +41,7 @@ _OF_OVERRIDES = re.compile(
     r"(?:^test:|checking field 'requirements')[\s\S]*Field 'class' contains undefined"
 )
 """Warnings of schema-salad's about overrides: loading.py and run_requirements.py look at them themselves."""
+_UNDECLARED = re.compile(r"^(\S+:\d+:\d+:)[\s\S]*Unsupported scheme '([^']+)' in url: (\S+)$")
 _OF_NAMES = re.compile(r" object (?:id|name) \S.* previously defined$")
 """Its warnings of names that occur twice, by the place of the first only: same_names.py finds both."""
 _HINT = re.compile(r"(\S+:\d+:\d+:)[\s\S]*Field 'class' contains undefined reference to\s+(?:Warning:\s+)?'([^']+)'")
@@ -225,6 +226,10 @@ def _readable(text: str) -> str:
     schema = _SCHEMA.match(text)
     if schema:
         return f"The schema {schema[1]} could not be fetched; file formats are compared without it."
+    prefixed = _UNDECLARED.search(text)
+    if prefixed:
+        add = f"Add it to the document: '$namespaces: {{{prefixed[2]}: URL}}'."
+        return f"{prefixed[1]} {prefixed[3]} is not known and is ignored, as its prefix is not declared. {add}"
     hint = _HINT.search(text)
     if hint:
         name = bare_name(hint[2])
