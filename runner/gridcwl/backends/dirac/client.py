@@ -128,11 +128,11 @@ class DiracClient:
 
     def most_jobs(self) -> int | None:
         """See ``Server``."""
-        said = self._dirac.manager(timeout=self._timeout_s).getMaxParametricJobs()
-        if said["OK"]:
-            return int(said["Value"])
-        if "Unknown method" not in said["Message"]:
-            raise problem("asking how many jobs it takes at a time", said["Message"])
+        answer = self._dirac.manager(timeout=self._timeout_s).getMaxParametricJobs()
+        if answer["OK"]:
+            return int(answer["Value"])
+        if "Unknown method" not in answer["Message"]:
+            raise problem("asking how many jobs it takes at a time", answer["Message"])
         # Not every version can be asked; then its configuration may say it, and else its first refusal does.
         configured = self._dirac.config.getValue(_PARAMETRIC, 0)
         return int(configured) or None
@@ -182,12 +182,12 @@ class DiracClient:
 
     def submit(self, jdl: str) -> list[int]:
         """See ``Server``."""
-        said = self._raw("submitting jobs", self._manager().submitJob, jdl)
-        if said["OK"]:
-            value = said["Value"]
+        answer = self._raw("submitting jobs", self._manager().submitJob, jdl)
+        if answer["OK"]:
+            value = answer["Value"]
             return [int(job) for job in value] if isinstance(value, list) else [int(value)]
-        limit = _LIMIT.search(said["Message"])
-        raise TooManyJobs(int(limit[1])) if limit else problem("submitting jobs", said["Message"])
+        limit = _LIMIT.search(answer["Message"])
+        raise TooManyJobs(int(limit[1])) if limit else problem("submitting jobs", answer["Message"])
 
     def confirm(self, jobs: Sequence[int]) -> None:
         """See ``Server``."""
@@ -195,24 +195,24 @@ class DiracClient:
 
     def states(self, jobs: Collection[int]) -> Mapping[int, State]:
         """See ``Server``."""
-        said = self._call("asking for the states of jobs", self._monitoring().getJobsStates, list(jobs))
+        answer = self._call("asking for the states of jobs", self._monitoring().getJobsStates, list(jobs))
         return {
             int(job): (state["Status"], state.get("MinorStatus", ""), state.get("ApplicationStatus", ""))
-            for job, state in said.items()
+            for job, state in answer.items()
         }
 
     def sites(self, jobs: Collection[int]) -> Mapping[int, str]:
         """See ``Server``."""
-        said = self._call("asking where jobs run", self._monitoring().getJobsSites, list(jobs))
-        return {int(job): about["Site"] for job, about in said.items()}
+        answer = self._call("asking where jobs run", self._monitoring().getJobsSites, list(jobs))
+        return {int(job): about["Site"] for job, about in answer.items()}
 
     def find(self, group: str) -> Sequence[Found]:
         """See ``Server``."""
         numbers = self._call("looking for jobs", self._monitoring().getJobs, {"JobGroup": group})
         found: list[Found] = []
         for some in _pages([int(number) for number in numbers]):
-            said = self._call("looking at jobs", self._monitoring().getJobsSummary, some)
-            for number, about in said.items():
+            answer = self._call("looking at jobs", self._monitoring().getJobsSummary, some)
+            for number, about in answer.items():
                 state = (about["Status"], about["MinorStatus"], about["ApplicationStatus"])
                 found.append(Found(Place(int(number), *state, about["Site"]), about["JobName"]))
         return sorted(found, key=lambda one: one.place.number)
@@ -221,8 +221,10 @@ class DiracClient:
         """See ``Server``. DIRAC's JobWrapper keeps them as a job's parameter."""
         found: dict[int, str] = {}
         for some in _pages(list(jobs)):
-            said = self._call("fetching the parameters of jobs", self._monitoring().getJobParameters, some, _LAST_WORDS)
-            found |= {int(job): str(kept[_LAST_WORDS]) for job, kept in said.items() if _LAST_WORDS in kept}
+            answer = self._call(
+                "fetching the parameters of jobs", self._monitoring().getJobParameters, some, _LAST_WORDS
+            )
+            found |= {int(job): str(kept[_LAST_WORDS]) for job, kept in answer.items() if _LAST_WORDS in kept}
         return found
 
     def sandbox(self, job: int) -> bytes | None:
@@ -230,13 +232,13 @@ class DiracClient:
         if hasattr(self._dirac, "transfer") and (content := self._transferred(job)) is not None:
             return content
         store = self._dirac.sandboxes(timeout=self._timeout_s)
-        said = self._raw("fetching an output sandbox", store.downloadSandboxForJob, job, "Output", "", True)
-        if said["OK"]:
-            whole: bytes = said["Value"]
+        answer = self._raw("fetching an output sandbox", store.downloadSandboxForJob, job, "Output", "", True)
+        if answer["OK"]:
+            whole: bytes = answer["Value"]
             return whole
-        if "sandbox found for job" in said["Message"]:
+        if "sandbox found for job" in answer["Message"]:
             return None
-        raise problem(f"fetching the output sandbox of job {job}", said["Message"])
+        raise problem(f"fetching the output sandbox of job {job}", answer["Message"])
 
     def _transferred(self, job: int) -> bytes | None:
         """The sandbox straight from the store; None if it has to be had the long way.
@@ -259,10 +261,10 @@ class DiracClient:
     def kill(self, jobs: Iterable[int]) -> None:
         """See ``Server``."""
         for some in _pages(list(jobs)):
-            said = self._raw("killing jobs", self._manager().killJob, some)
+            answer = self._raw("killing jobs", self._manager().killJob, some)
             # A job that is between two states, or has just ended, cannot be killed; whoever cares looks again.
-            if not said["OK"] and "failed deletion" not in said["Message"]:
-                raise problem("killing jobs", said["Message"])
+            if not answer["OK"] and "failed deletion" not in answer["Message"]:
+                raise problem("killing jobs", answer["Message"])
 
     def said(self, job: int) -> Mapping[str, str]:
         """See ``Server``."""
@@ -276,23 +278,23 @@ class DiracClient:
         return self._dirac.monitoring(timeout=self._timeout_s)
 
     def _call(self, doing: str, function: Any, *arguments: Any) -> Any:
-        said = self._raw(doing, function, *arguments)
-        if said["OK"]:
-            return said["Value"]
-        raise problem(doing, said["Message"])
+        answer = self._raw(doing, function, *arguments)
+        if answer["OK"]:
+            return answer["Value"]
+        raise problem(doing, answer["Message"])
 
     @staticmethod
     def _raw(doing: str, function: Any, *arguments: Any) -> Any:
         try:
-            said = function(*arguments)
+            answer = function(*arguments)
         except Exception as error:
             # DIRAC's own network code raises now and then, where it promises to return.
             raise DiracUnreachable(f"DIRAC's client failed ({doing}): {type(error).__name__}: {error}") from error
-        leftover = said.get("SandboxFileName")
-        if leftover and not said["OK"]:
+        leftover = answer.get("SandboxFileName")
+        if leftover and not answer["OK"]:
             with contextlib.suppress(OSError):
                 os.unlink(leftover)  # noqa: PTH108
-        return said
+        return answer
 
 
 def _pages(jobs: list[int]) -> Iterable[list[int]]:

@@ -138,18 +138,20 @@ def _least_ram(offers: Iterable[Offer]) -> int:
 def not_honoured(job: Job, wishes: Wishes, limits: Limits) -> list[str]:
     """What the job asks for and DIRAC cannot be told, a sentence each."""
     place, wanted = placement_of(job, wishes), job.resources
-    said: list[str] = []
+    messages: list[str] = []
     if place.platform and place.platform not in limits.platforms:
-        said.append(f"The platform {place.platform} is not requested: DIRAC's configuration does not define it.")
+        messages.append(f"The platform {place.platform} is not requested: DIRAC's configuration does not define it.")
     if wanted.time_limit_s and wanted.time_limit_s > limits.cpu_time_s[1]:
-        said.append(f"The time limit is {wanted.time_limit_s} s, but DIRAC gives a job {limits.cpu_time_s[1]} s.")
+        messages.append(f"The time limit is {wanted.time_limit_s} s, but DIRAC gives a job {limits.cpu_time_s[1]} s.")
     if place.priority is not None and place.priority != _within(place.priority, limits.priority):
-        said.append(f"The priority {place.priority} is made {_within(place.priority, limits.priority)}.")
+        messages.append(f"The priority {place.priority} is made {_within(place.priority, limits.priority)}.")
     if wanted.gpus > 1:
-        said.append("DIRAC cannot be asked for more than one GPU; the job looks for them where it runs.")
+        messages.append("DIRAC cannot be asked for more than one GPU; the job looks for them where it runs.")
     if wanted.tmp_mib + wanted.out_mib > 2048:
-        said.append("Disk space (tmpdirMin, outdirMin) is not matched by DIRAC; the job looks for it where it runs.")
-    return said
+        messages.append(
+            "Disk space (tmpdirMin, outdirMin) is not matched by DIRAC; the job looks for it where it runs."
+        )
+    return messages
 
 
 def _within(value: int, bounds: tuple[int, int]) -> int:

@@ -53,20 +53,20 @@ def problem(doing: str, message: str) -> BackendError:
         doing: what was tried, as it ends the sentence "DIRAC ... ": "submitting 20 jobs".
         message: what DIRAC said; it may hold half of a database.
     """
-    said = " ".join(message.split())
-    said = said if len(said) <= _LONGEST else said[:_LONGEST] + " ..."
-    if _CREDENTIAL.search(said):
+    text = " ".join(message.split())
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+    if _CREDENTIAL.search(text):
         return DiracCredential(
-            f"DIRAC cannot be asked ({doing}): {said}",
+            f"DIRAC cannot be asked ({doing}): {text}",
             remedy="Make or renew the proxy: dirac-proxy-init; X509_USER_PROXY names another file.",
         )
-    if "URL for service" in said or "No CFG" in said:
+    if "URL for service" in text or "No CFG" in text:
         return DiracRefused(
-            f"DIRAC's client is not configured ({doing}): {said}",
+            f"DIRAC's client is not configured ({doing}): {text}",
             remedy="Run dirac-configure, or name a configuration in DIRACSYSCONFIG.",
         )
-    if _UNREACHABLE.search(said):
+    if _UNREACHABLE.search(text):
         return DiracUnreachable(
-            f"DIRAC does not answer ({doing}): {said}", remedy="Is the service up, and the network? Then try again."
+            f"DIRAC does not answer ({doing}): {text}", remedy="Is the service up, and the network? Then try again."
         )
-    return DiracRefused(f"DIRAC refuses ({doing}): {said}")
+    return DiracRefused(f"DIRAC refuses ({doing}): {text}")

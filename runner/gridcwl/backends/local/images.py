@@ -101,8 +101,8 @@ class Images:
     def _load(self, location: str) -> str:
         log.info("loading %s", location)
         with open_archive(location) as archive:
-            said = _follow(location, self._api.load_image(archive))
-        names = [line.split(": ", 1)[1].strip() for line in said if line.startswith("Loaded image")]
+            lines = _follow(location, self._api.load_image(archive))
+        names = [line.split(": ", 1)[1].strip() for line in lines if line.startswith("Loaded image")]
         return names[0] if len(names) == 1 else ", ".join(names)
 
     def _import(self, location: str, name: str) -> str:
@@ -112,8 +112,8 @@ class Images:
             # As an iterator: for a file requests would send a length, where the SDK has announced chunks.
             chunks = iter(lambda: archive.read(1 << 20), b"")
             answer = self._api.import_image_from_stream(chunks, repository=repository, tag=tag or "latest")
-        said = _follow(location, [json.loads(line) for line in answer.splitlines()])
-        return said[-1] if said else ""
+        lines = _follow(location, [json.loads(line) for line in answer.splitlines()])
+        return lines[-1] if lines else ""
 
     def _build(self, dockerfile: str, name: str) -> str:
         log.info("building %s", name)
@@ -126,8 +126,8 @@ class Images:
             decode=True,
             labels={DOCKERFILE_LABEL: digest_of(dockerfile)},
         )
-        said = _follow(name, built)
-        return said[-1].rpartition(" ")[2] if said else ""
+        lines = _follow(name, built)
+        return lines[-1].rpartition(" ")[2] if lines else ""
 
     def _tag(self, source: str, name: str) -> None:
         repository, tag = parse_repository_tag(name)
@@ -149,18 +149,18 @@ def _follow(what: str, messages: Iterable[Mapping[str, Any]]) -> list[str]:
     Raises:
         EngineError: it said that it failed. It does so in the middle of an answer that began with success.
     """
-    said: list[str] = []
+    lines: list[str] = []
     for message in messages:
         if "error" in message:
             # what a command of a Dockerfile said at last, behind what the builder says of itself
-            output = [line for line in said if not line.startswith(("Removing intermediate", "--->", "Step "))]
+            output = [line for line in lines if not line.startswith(("Removing intermediate", "--->", "Step "))]
             last = f" (after: {output[-1]})" if output else ""
             raise EngineError(f"The image {what} could not be fetched: {_flat(message['error'])}{last}.")
         text = _flat(str(message.get("stream") or message.get("status") or ""))
         if text:
-            said.append(text)
+            lines.append(text)
             log.debug("%s: %s", what, text)
-    return said
+    return lines
 
 
 def _words(error: DockerException) -> str:

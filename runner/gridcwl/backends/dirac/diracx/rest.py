@@ -135,9 +135,9 @@ class Rest:
                 f"DIRACX_URL is no address: {error}", remedy="It is like https://diracx.example.org."
             ) from None
         except self._httpx.HTTPError as error:
-            said = str(error).partition("?")[0]
+            message = str(error).partition("?")[0]
             raise DiracUnreachable(
-                f"DiracX at {self._url} does not answer ({doing}): {type(error).__name__}: {said}",
+                f"DiracX at {self._url} does not answer ({doing}): {type(error).__name__}: {message}",
                 remedy="Is DIRACX_URL right, the service up, and the network? Then try again.",
             ) from None
 
@@ -202,12 +202,12 @@ def _login(doing: str, detail: str) -> DiracCredential:
 def _detail(answer: httpx.Response) -> str:
     """What an answer says is wrong; what it repeats of our question is left out."""
     try:
-        said = answer.json().get("detail", "")
+        message = answer.json().get("detail", "")
     except (ValueError, AttributeError):
-        said = answer.text
-    if isinstance(said, list):  # FastAPI: one for each wrong field, with what was given
-        said = "; ".join(str(each.get("msg", "")) for each in said if isinstance(each, dict))
-    words = " ".join(str(said).split()) or answer.reason_phrase
+        message = answer.text
+    if isinstance(message, list):  # FastAPI: one for each wrong field, with what was given
+        message = "; ".join(str(each.get("msg", "")) for each in message if isinstance(each, dict))
+    words = " ".join(str(message).split()) or answer.reason_phrase
     return words if len(words) <= _LONGEST else words[:_LONGEST] + " ..."
 
 

@@ -151,13 +151,13 @@ class DiracXServer:
     def _submit_one(self, jdl: str) -> list[int]:
         for left in reversed(range(_TRIES)):
             try:
-                said = self._rest.ask("submitting jobs", "POST", "/jobs/jdl", json=[jdl], once=True).json()
+                submitted = self._rest.ask("submitting jobs", "POST", "/jobs/jdl", json=[jdl], once=True).json()
             except DiracUnreachable:
                 if not left:
                     raise
                 self._forget(jdl)
             else:
-                return [int(job["JobID"]) for job in said]
+                return [int(job["JobID"]) for job in submitted]
         raise AssertionError
 
     def _forget(self, jdl: str) -> None:
@@ -262,8 +262,8 @@ class DiracXServer:
             when = datetime.fromtimestamp(self._rest.time(), UTC).isoformat()
             update = {when: {"Status": status, "MinorStatus": minor, "Source": "gridcwl"}}
             asked = {str(job): update for job in jobs[first : first + _AT_A_TIME]}
-            said = self._rest.ask(doing, "PATCH", "/jobs/status", json=asked).json()
-            changed.update((int(job), about.get("Status", "")) for job, about in said["success"].items())
+            answer = self._rest.ask(doing, "PATCH", "/jobs/status", json=asked).json()
+            changed.update((int(job), about.get("Status", "")) for job, about in answer["success"].items())
         return changed
 
     def _jobs(self, doing: str, jobs: Collection[int], wanted: list[str]) -> Iterator[dict[str, Any]]:

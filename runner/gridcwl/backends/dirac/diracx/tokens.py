@@ -121,10 +121,10 @@ class TokenFile:
     def _renewed(self, tokens: Tokens) -> Tokens:
         if tokens.refresh is None:
             raise self._unusable("its token has ended and cannot be renewed")
-        said = self._renew(tokens.refresh)
+        answer = self._renew(tokens.refresh)
         # A refresh token that may be used again is not answered with another one.
-        refresh = said.get("refresh_token") or tokens.refresh
-        return Tokens(str(said["access_token"]), str(refresh), time.time() + float(said["expires_in"]) - _GRACE_S)
+        refresh = answer.get("refresh_token") or tokens.refresh
+        return Tokens(str(answer["access_token"]), str(refresh), time.time() + float(answer["expires_in"]) - _GRACE_S)
 
     def _see_that_it_is_private(self) -> None:
         if not self._warned and self._path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
