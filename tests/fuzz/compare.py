@@ -114,11 +114,14 @@ def _tree(path: Path) -> dict[str, Any]:
 
 
 def lost(value: Any) -> bool:
-    """Whether the value speaks of a File that is not there."""
+    """Whether the value speaks of a File that is not there, or that a Directory lists and has not."""
     if isinstance(value, list):
         return any(map(lost, value))
     if isinstance(value, dict):
-        return (value.get("class") == "File" and not _path(value).exists()) or any(map(lost, value.values()))
+        strayed = value.get("class") == "Directory" and any(
+            _path(one).parent != _path(value) for one in value.get("listing", ()) if one["class"] == "File"
+        )
+        return strayed or (value.get("class") == "File" and not _path(value).exists()) or any(map(lost, value.values()))
     return False
 
 

@@ -65,7 +65,7 @@ CWLTOOL_REFUSES = (
     ),
     Difference(
         "cwltool cannot load a document whose secondaryFiles is one pattern and not a list",
-        r"couldn't load this CWL file[\s\S]*'str' object has no attribute 'get'",
+        r"couldn't load this CWL file[\s\S]*'(str|\w+String)' object has no attribute 'get'",
     ),
 )
 
