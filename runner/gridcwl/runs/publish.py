@@ -104,7 +104,7 @@ def publish(
         )
         # Directories first, as cwltool has it: what is an output and lies in one is published in it, once.
         local = [entry for entry in outermost(outputs) if _is_local(entry)]
-        for entry in _outermost_first([entry for entry in local if entry["class"] == "Directory"]):
+        for entry in _outermost_first([entry for entry in outermost(outputs) if _is_directory_here(entry)]):
             _place(entry, Path(), publication)
         # Then those with secondary files: these get names that fit, also where they are outputs of their own, too.
         for entry in local:
@@ -370,6 +370,11 @@ def lives_elsewhere(entry: CwlObject) -> bool:
 
 def _is_local(entry: CwlObject) -> bool:
     return str(entry.get("location", "")).startswith("file://")
+
+
+def _is_directory_here(entry: CwlObject) -> bool:
+    """A Directory of this machine, or one that is made of what its listing names."""
+    return entry["class"] == "Directory" and str(entry.get("location", "")).startswith(("_:", "file://"))
 
 
 def _child(path: Path, known: dict[Any, CwlObject]) -> CwlObject:
