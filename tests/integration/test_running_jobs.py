@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +29,15 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def running(desk: Desk) -> Client:
-    """A run with one job at a time, whose first job runs."""
+    """A run with one job at a time, whose first job runs, and the journal knows it."""
     client = desk.start(*desk.words("--max-jobs", "1", "--run-name", "mine"))
-    client.until(lambda: len(desk.marked()) == 1)
+    client.until(lambda: len(desk.marked()) == 1 and started(desk) == 1)
     return client
+
+
+def started(desk: Desk) -> int:
+    with closing(desk.history()) as history:
+        return len(list(history.jobs(where="started IS NOT NULL")))
 
 
 def status(desk: Desk) -> Any:
