@@ -37,7 +37,7 @@ def known_outputs(process: Workflow | Leaf, inputs: Mapping[str, Any], context: 
     With a context, expressions of a tool that is the whole document are evaluated, too.
     """
     if isinstance(process, Workflow):
-        return list(dict.fromkeys(_of_workflow(process, inputs)))
+        return list(dict.fromkeys(output.name for output in _OfJobs({}).of_workflow(process, inputs)))
     names = list(_of_tool(process, None))
     if context is not None and process.kind == "tool":
         try:
@@ -124,31 +124,6 @@ def _giving(workflow: Workflow, output: str) -> Workflow:
     """The workflow with this output only."""
     chosen = tuple(sink for sink in workflow.outputs if sink.id == output)
     return Workflow(workflow.id, workflow.inputs, workflow.steps, chosen)
-
-
-def _of_workflow(workflow: Workflow, inputs: Mapping[str, Any]) -> Iterator[str]:
-    steps = {step.id: step for step in workflow.steps}
-    for sink in workflow.outputs:
-        if sink.pick_value is not None or sink.value_from is not None:
-            continue
-        for source in sink.sources:
-            name, _, output = source.rpartition("/")
-            if not name:
-                yield from _passed_through(inputs.get(output))
-                continue
-            step = steps.get(name)
-            if step is None or step.when is not None or step.loop is not None:
-                continue
-            if step.scatter and not is_filled(step, inputs):
-                continue
-            yield from _of_output(step.run, output)
-
-
-def _of_output(process: Workflow | Leaf, output: str) -> Iterator[str]:
-    if isinstance(process, Leaf):
-        yield from _of_tool(process, output)
-        return
-    yield from _of_workflow(_giving(process, output), {})
 
 
 def _of_tool(leaf: Leaf, output: str | None) -> Iterator[str]:

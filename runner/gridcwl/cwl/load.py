@@ -18,9 +18,10 @@ from schema_salad.utils import yaml_no_ts
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.document_cache import Reading, cache_path, cached, fetcher, recording_warnings, store
 from gridcwl.cwl.expressions import Lack, check_changes, check_expressions
+from gridcwl.cwl.link_targets import names_of
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
-from gridcwl.cwl.schema_errors import Finding, described, findings, names_of
+from gridcwl.cwl.schema_errors import Finding, described, findings
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError, InputError
