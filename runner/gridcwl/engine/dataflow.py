@@ -48,6 +48,17 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedWorkflow:
+    """An instance of a workflow that has ended."""
+
+    path: Path
+    """Empty for the outermost one."""
+    inputs: Values
+    outputs: Values | None
+    """None if it failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong, and where: a shard, or a whole step or workflow that could not be linked."""
 
@@ -93,6 +104,7 @@ class Dataflow:
         self._outputs: dict[str, Any] | None = None
         self._errors: list[Failure] = []
         self._skipped: list[Path] = []
+        self._closed: list[ClosedWorkflow] = []
         self._status: Status = "success"
         if isinstance(process, Workflow):
             self._counters = counters((), process.steps)
@@ -121,6 +133,11 @@ class Dataflow:
         """Shards whose ``when`` was false, each once: those since this was asked last."""
         skipped, self._skipped = self._skipped, []
         return skipped
+
+    def closed(self) -> list[ClosedWorkflow]:
+        """Workflows whose steps have all ended, each once: those since this was asked last."""
+        closed, self._closed = self._closed, []
+        return closed
 
     @property
     def status(self) -> Status:
@@ -371,6 +388,8 @@ class Dataflow:
         if not scope.failed:  # else they only say again that something is not there
             for error in errors:
                 self._record(scope.path, error)
+        inputs = {name: scope.values[name] for name in scope.plan.workflow.inputs}
+        self._closed.append(ClosedWorkflow(scope.path, inputs, None if scope.failed or errors else outputs))
         if scope.parent is None:
             self._outputs = outputs
             return None
@@ -389,6 +408,8 @@ class Dataflow:
             for run in scope.runs.values():
                 run.publish()
             outputs, _ = gather(scope.plan.workflow.outputs, scope.values)
+            inputs = {name: scope.values[name] for name in scope.plan.workflow.inputs}
+            self._closed.append(ClosedWorkflow(scope.path, inputs, None))
             if scope.parent is not None:
                 scope.parent.store(scope.position, outputs)
             else:

@@ -12,12 +12,15 @@ from typing import Any
 
 from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
+from gridcwl.runs.bindings import Binding, unshared
 from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
 from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
 from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Session, Tally
 from gridcwl.runs.keys import Description
 
 _PAGE = 500
+_SHARED = 8
+"""Large shared values that are held."""
 
 
 _JOB = ("id", "session", "step", "name", "job", "key", "outcome", "attempt", "reused", *LATER_COLUMNS)
@@ -41,6 +44,7 @@ class History:
                 remedy="gridcwl rm removes it; start it again.",
             )
         self._path = path
+        self._shared_values: dict[int, Any] = {}
         try:
             self._db = connect(path)
             written = self.meta("format")
@@ -48,7 +52,7 @@ class History:
             missing = missing_part(self._db, known) if written == FORMAT else ""
             self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
             self._failing_made = False
-            self._has = {name for name in ("failures", "skipped") if columns(self._db, name)}
+            self._has = {name for name in ("failures", "skipped", "bindings") if columns(self._db, name)}
         except (sqlite3.Error, UnicodeDecodeError) as error:
             found = find_damage(path)
             raise (damaged_journal(path, found) if found else explained(error, path)) from error
@@ -405,6 +409,47 @@ class History:
             "SELECT c.text, j.own FROM jobs j JOIN commons c ON c.id=j.common WHERE j.id=?", (row,)
         ).fetchone()
         return Description(common, own)
+
+    @property
+    def has_bindings(self) -> bool:
+        """Whether it has the values of inputs and outputs; journals of earlier versions have not."""
+        return "bindings" in self._has
+
+    def binding(self, row: JobRow) -> Binding | None:
+        """The values of a job's inputs and outputs; None if they are not known."""
+        if not self.has_bindings:
+            return None
+        found = self._db.execute("SELECT inputs, outputs FROM bindings WHERE job=?", (row.row,)).fetchone()
+        if found is None:
+            return None
+        inputs, outputs = map(self._values, found)
+        return Binding(row.name, row.step, "tool", row.row, inputs or {}, outputs)
+
+    def evaluations(self) -> Iterator[Binding]:
+        """Expressions and workflows that have ended in the last session that ran any, in that order."""
+        if not self.has_bindings:
+            return
+        rows = self._db.execute(
+            "SELECT name, step, kind, inputs, outputs, at FROM evaluations "
+            "WHERE session=(SELECT max(session) FROM evaluations) ORDER BY rowid"
+        )
+        for name, step, kind, inputs, outputs, at in rows:
+            yield Binding(name, step, kind, None, self._values(inputs) or {}, self._values(outputs), at)
+
+    def _values(self, text: bytes | None) -> dict[str, Any] | None:
+        return None if text is None else unshared(json.loads(text), self._shared)
+
+    def _shared(self, number: int) -> Any:
+        if number not in self._shared_values:
+            row = self._db.execute("SELECT text FROM shared_values WHERE id=?", (number,)).fetchone()
+            if len(self._shared_values) >= _SHARED:
+                self._shared_values.clear()
+            self._shared_values[number] = json.loads(row[0])
+        return self._shared_values[number]
+
+    def document_texts(self) -> Iterator[tuple[str, bytes]]:
+        """The files that the document consists of: path and text, as they were when the run read them."""
+        yield from self._db.execute("SELECT path, text FROM documents ORDER BY path")
 
     def keys_of(self, step: str) -> Iterator[bytes]:
         """The keys of a step's jobs that ended well, each once, in their order."""

@@ -52,10 +52,16 @@ CREATE TABLE IF NOT EXISTS failures (session INTEGER, step TEXT, name TEXT, job 
 CREATE INDEX IF NOT EXISTS failures_by_job ON failures (job);
 CREATE TABLE IF NOT EXISTS skipped (session INTEGER, step TEXT, name TEXT);
 CREATE INDEX IF NOT EXISTS skipped_by_name ON skipped (name);
+CREATE TABLE IF NOT EXISTS bindings (job INTEGER PRIMARY KEY, inputs BLOB, outputs BLOB);
+CREATE TABLE IF NOT EXISTS evaluations (session INTEGER, step TEXT, name TEXT, kind TEXT, inputs BLOB, outputs BLOB,
+                                        at REAL);
+CREATE TABLE IF NOT EXISTS shared_values (id INTEGER PRIMARY KEY, text BLOB);
 """
 """What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin.
 ``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty.
-``failures``: what failed for good, jobs and what has no job. ``skipped``: shards whose ``when`` was false."""
+``failures``: what failed for good, jobs and what has no job. ``skipped``: shards whose ``when`` was false.
+``bindings``: the values of each job's inputs and outputs; ``evaluations``: the same of expressions and workflows, which
+have no jobs; ``shared_values``: large values in them (``bindings.py``)."""
 
 LATER_COLUMNS = {"started": "REAL", "place": "TEXT", "detail": "TEXT", "taken": "INTEGER"}
 """Columns of ``jobs`` that journals of earlier versions lack: since when an attempt runs, where, what the place itself
@@ -270,6 +276,21 @@ class Journal:
     def skipped(self, step: str, name: str) -> None:
         """The ``when`` of a shard was false."""
         self._put("INSERT INTO skipped VALUES (?, ?, ?)", self.session, step, name)
+
+    def bound(self, row: int, inputs: bytes, outputs: bytes | None) -> None:
+        """The values of a job's inputs and outputs, as JSON; written along with the next results."""
+        self._put("INSERT OR REPLACE INTO bindings VALUES (?, ?, ?)", row, inputs, outputs)
+
+    def evaluated(self, step: str, name: str, kind: str, inputs: bytes, outputs: bytes | None) -> None:
+        """The same of an expression or a workflow that has ended; the run's outermost workflow has no name."""
+        self._put(
+            "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?)",
+            self.session, step, name, kind, inputs, outputs, time.time(),
+        )  # fmt: skip
+
+    def share(self, number: int, text: bytes) -> None:
+        """A large value that bindings refer to."""
+        self._put("INSERT OR IGNORE INTO shared_values VALUES (?, ?)", number, text)
 
     def result(self, row: int, attempt: int, result: JobResult, folder: str) -> None:
         """An attempt ended. When this returns, that will not be forgotten.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
+from gridcwl.runs.bindings import BindingEncoder
 from gridcwl.runs.checksums import Checksums, local_path, sha1_of
 from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
@@ -74,6 +75,10 @@ class Recorder:
     """Keys of active jobs whose results other runs may reuse."""
     _to_share: list[tuple[bytes, Job, JobResult]] = field(init=False, default_factory=list)
     _lookup: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _values: BindingEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._values = BindingEncoder(self._masked, self.journal.share)
 
     def job_id(self, number: int) -> JobId:
         """The id of a job of this session."""
@@ -105,17 +110,20 @@ class Recorder:
             self._keys[active] = self._keys.pop(job.id)
         return active
 
-    def accept(self, job: Job, step: str, known: ReusableResult) -> None:
+    def accept(
+        self, job: Job, step: str, known: ReusableResult, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> None:
         """The outputs of a result that was found could be collected: the job need not run.
 
         Raises:
             JournalError: it could not be recorded.
         """
         self._keys.pop(job.id, None)
+        row = self._row(job.id) if known.row is None else known.row
+        self.journal.bound(row, self._values.encode(inputs), self._values.encode(outputs))
         if known.row is not None:
             self.journal.take(known.row, step, job.name, finished=True)
             return
-        row = self._row(job.id)
         self.journal.add(row, step, job, known.what, reused=known.origin)
         self.journal.result(row, 1, known.result, folder_name(job))
 
@@ -142,8 +150,9 @@ class Recorder:
         with contextlib.suppress(JournalError):  # kept in the journal's failure
             self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
 
-    def finished(self, job: Job, result: JobResult) -> None:
+    def finished(self, job: Job, result: JobResult, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """A job ended well and its outputs could be collected: only now is its result there for other runs."""
+        self.journal.bound(self._row(job.id), self._values.encode(inputs), self._values.encode(outputs))
         key = self._keys.pop(job.id, None)
         if key is not None:
             self._to_share.append((key, job, result))
@@ -163,7 +172,15 @@ class Recorder:
         self.journal.failed(
             step, job.name, row, reason, alike=alike(reason, job), said=said, inputs=hide(inputs_in_words(inputs))
         )
+        self.journal.bound(row, self._values.encode(inputs), None)
         self.journal.result(row, job.attempt, result, folder_name(job))
+
+    def evaluated(
+        self, step: str, name: str, kind: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None
+    ) -> None:
+        """An expression or a workflow ended, which has no job of its own."""
+        encoded = None if outputs is None else self._values.encode(outputs)
+        self.journal.evaluated(step, name, kind, self._values.encode(inputs), encoded)
 
     def failed_without_job(self, step: str, name: str, message: str) -> None:
         """Something failed that is no job: a link, an expression."""
@@ -225,6 +242,11 @@ class Recorder:
         """
         if self.journal.failure is not None:
             raise self.journal.failure
+
+    def _masked(self, text: bytes) -> bytes:
+        for stand_in, word in self.masks.items():
+            text = text.replace(stand_in.encode(), word.encode())
+        return text if self.hide is None else self.hide(text.decode()).encode()
 
     def _row(self, job_id: JobId) -> int:
         _, session, number = job_id.rsplit("-", 2)

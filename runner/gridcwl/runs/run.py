@@ -222,6 +222,7 @@ class Run:
         try:
             if invocation.leaf.kind == "expression":
                 outputs = evaluate(tool, inputs, self.context, name=invocation.name, toplevel=toplevel)
+                self.recorder.evaluated(_step(invocation), invocation.name, "expression", invocation.inputs, outputs)
                 self._flow.succeed(invocation.id, outputs)
                 return None
             resolved = self._resolved(invocation, self.recorder.job_id(invocation.id))
@@ -270,7 +271,7 @@ class Run:
             self.recorder.reject(job, step, known, error.message)
             return job
         log.info("%s: taken from an earlier run of the same job", job.name)
-        self.recorder.accept(job, step, known)
+        self.recorder.accept(job, step, known, active.invocation.inputs, outputs)
         del self._active[job.id]
         self._flow.succeed(active.invocation.id, outputs)
         return None
@@ -320,7 +321,7 @@ class Run:
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
             else:
-                self.recorder.finished(job, result)
+                self.recorder.finished(job, result, active.invocation.inputs, outputs)
                 self._flow.succeed(active.invocation.id, outputs)
                 return
             result = self._with_kept_logs(job, result)
@@ -427,6 +428,10 @@ class Run:
         self._reported = len(self._flow.errors)
         for path in self._flow.skipped():
             self.recorder.journal.skipped(unscattered(path), spelled(path))
+        for ended in self._flow.closed():
+            self.recorder.evaluated(
+                unscattered(ended.path), spelled(ended.path), "workflow", ended.inputs, ended.outputs
+            )
         self.watcher.tick()
         self.recorder.progress(self._flow.progress)
 

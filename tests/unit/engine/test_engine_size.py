@@ -67,6 +67,7 @@ def test_of_scattered_sub_workflows_only_those_under_way_are_held():
         while not flow.done:
             for invocation in flow.take(4):
                 flow.succeed(invocation.id, {"out": None})
+            flow.closed()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -117,3 +117,24 @@ def test_a_single_tool_is_a_dataflow_too():
 def test_a_single_tool_can_fail():
     flow = run(Leaf("tool", handle=lambda _: 1 / 0))
     assert (flow.status, str(flow.errors[0])) == ("permanentFail", "tool: division by zero")
+
+
+def test_workflows_that_have_ended_are_reported_once_with_their_inputs_and_outputs_the_inner_ones_first():
+    process = workflow("x", step("a", add(1), x="x", scatter=("x",)), out="a/out")
+    flow = Dataflow(process, {"x": [5, 6]}, Evaluator())
+    for invocation in flow.take(9):
+        flow.succeed(invocation.id, {"out": invocation.leaf.handle(invocation.inputs)})
+    assert [(ended.path, ended.inputs, ended.outputs) for ended in flow.closed()] == [
+        ((("a", (0,)),), {"x": 5}, {"out": 6}),
+        ((("a", (1,)),), {"x": 6}, {"out": 7}),
+        ((), {"x": [5, 6]}, {"out": [6, 7]}),
+    ]
+    assert flow.closed() == []
+
+
+def test_workflows_that_a_failure_ends_are_reported_without_outputs():
+    process = workflow("x", step("a", add(1), x="x"), out="a/out")
+    flow = Dataflow(process, {"x": 5}, Evaluator())
+    (invocation,) = flow.take(9)
+    flow.fail(invocation.id, InputError("no"))
+    assert [(ended.path, ended.outputs) for ended in flow.closed()] == [((("a", ()),), None), ((), None)]
