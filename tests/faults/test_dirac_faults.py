@@ -111,9 +111,11 @@ def check(client: Client, dirac_clients: Any) -> None:
     """The run ended well, and each of its two jobs was run once."""
     outputs = client.outputs()
     assert Path(outputs["twice"]["path"]).read_text() == "hello\n"
-    jobs = dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]
-    states = dirac_clients.monitoring().getJobsStates([int(job) for job in jobs])["Value"].values()
-    assert sorted(state["Status"] for state in states) == ["Done", "Done"]
+    monitoring = dirac_clients.monitoring()
+    jobs = [int(job) for job in monitoring.getJobs({"JobGroup": client.run})["Value"]]
+    states = monitoring.getJobsStates(jobs)["Value"].values()
+    history = [(job, monitoring.getJobLoggingInfo(job)["Value"]) for job in jobs]
+    assert sorted(state["Status"] for state in states) == ["Done", "Done"], f"{history}\n{''.join(client.said)}"
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from urllib.parse import unquote
 _IDLE_S = 1.0
 _HEARTBEAT_S = 1.0
 _KILL_AFTER_S = 5.0
+_LAST_REPORTS = 15
+_BETWEEN_REPORTS_S = 2.0
 _SANDBOX_STORE = "WorkloadManagement/SandboxStore"
 _SANDBOX_LIMIT = 10 * 2**20
 _PROXY_LIFETIME_S = 86400
@@ -121,7 +123,7 @@ class Slot(threading.Thread):
             proxy.write_text(self._owners.proxy(matched["Owner"], matched["Group"]))
             _fetch_input(description.get("InputSandbox", []), folder, proxy)
             report.setJobStatus("Running", "Application", sendFlag=False)
-            _value(report.commit())
+            report.commit()  # goes with the next report if nobody answers, as a JobWrapper's
             outcome = self._run_payload(job, description, folder, proxy)
             _tell_last_lines(job, folder / description.get("StdOutput", "std.out"))
             _deliver_output(job, description.get("OutputSandbox", []), folder, proxy)
@@ -129,9 +131,15 @@ class Slot(threading.Thread):
         except Failed as failure:
             report.setJobStatus("Failed", str(failure), sendFlag=False)
         finally:
-            report.commit()
+            self._commit(report)
             shutil.rmtree(folder, ignore_errors=True)
             proxy.unlink(missing_ok=True)
+
+    def _commit(self, report: Any) -> None:
+        """Tell how the job ended, also if services are away for a while: a JobWrapper leaves a request for that."""
+        for _ in range(_LAST_REPORTS):
+            if report.commit()["OK"] or self._ending.wait(_BETWEEN_REPORTS_S):
+                return
 
     def _run_payload(self, job: int, description: dict[str, Any], folder: Path, proxy: Path) -> Outcome:
         environment = {
