@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engine_place import IMAGE, Place, docker_archive, small_rootfs
+from waiting import until
 
 from gridcwl.worker.engine import EngineError, Mount
 
@@ -60,6 +61,19 @@ class ProcessContract(EngineHooks):
     def test_a_tool_that_dies_of_a_signal_is_reported_as_a_shell_would(self, engine, place):
         # Not as -9: a tool may return 137 by itself, and an engine cannot tell the two apart.
         assert code_of(engine, place.shell("kill -KILL $$")) == 128 + signal.SIGKILL
+
+    def test_what_the_tool_used_is_measured_while_it_runs(self, engine, place):
+        tool = "(head -c 60000000 /dev/zero; until [ -e go ]; do sleep 0.05; done) | tail -c 50000000 > /dev/null"
+        running = engine.start(place.shell(tool))
+        until(lambda: (running._sample.used.max_rss_mib or 0) > 45)
+        (place.out / "go").touch()
+
+        ended = running.wait()
+
+        assert ended.code == 0
+        assert 45 < ended.max_rss_mib < 100
+        assert ended.cpu_s > 0
+        assert ended.written_bytes >= 60_000_000
 
     def test_arguments_arrive_as_they_are(self, engine, place):
         arguments = ["", "a b", "$HOME", '"', "'", "\\", "--rm", "ä\n", ";", "*"]

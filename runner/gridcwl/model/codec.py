@@ -12,12 +12,14 @@ import msgspec
 from gridcwl.errors import InputError, ResultError
 from gridcwl.model import limits, paths
 from gridcwl.model.job import JOB_FORMAT, Job
-from gridcwl.model.result import RESULT_FORMAT, JobResult
+from gridcwl.model.result import RESULT_FORMAT, JobResult, Usage
 
 _LARGEST = (1 << 63) - 1
 _LARGEST_EXIT_CODE = (1 << 32) - 1
 _TEXTS = ("reason", "stderr_tail", "image", "element")
 """Fields of a result that a person reads."""
+_NAME = 255
+"""Characters of a host's or a site's name."""
 _LISTED = 21
 """Names of what a tool left; a worker sends no more."""
 
@@ -52,7 +54,21 @@ def result_from_plain(plain: dict[str, Any]) -> JobResult:
             raise ResultError(f"The output {paths.shown(file.path)} of a job's result has an impossible size")
     if result.exit_code is not None and abs(result.exit_code) > _LARGEST_EXIT_CODE:
         raise ResultError("A job's result has an impossible exit code")
-    return _readable(result)
+    return replace(_readable(result), usage=_believable(result.usage))
+
+
+def _believable(usage: Usage | None) -> Usage | None:
+    """What a worker reports of itself, if that can be: nothing of a run depends on it."""
+    if usage is None:
+        return None
+    numbers = (usage.wall_s, usage.cpu_s, usage.max_rss_mib, usage.read_bytes, usage.written_bytes, usage.disk_bytes)
+    if not all(number is None or 0 <= number <= _LARGEST for number in numbers):  # NaN is in no range
+        return None
+    return replace(usage, started=usage.started[:_NAME], host=_name(usage.host), site=_name(usage.site))
+
+
+def _name(text: str) -> str:
+    return text[:_NAME].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _readable(result: JobResult) -> JobResult:

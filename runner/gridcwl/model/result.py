@@ -57,11 +57,23 @@ class Usage:
     started: str
     """UTC, ISO 8601."""
     wall_s: float
+    """From before inputs were staged until outputs were collected and stored."""
     cpu_s: float | None = None
+    """CPU time of all processes of the tool, user and system; None if it was not measured, as for all that follows."""
     max_rss_mib: float | None = None
+    """The most memory that the tool's processes had at a time, without the cache of files."""
+    read_bytes: int | None = None
+    """Bytes that the tool read by system calls, from files, pipes and the network; of a container at least those that
+    came from disks."""
+    written_bytes: int | None = None
+    """As ``read_bytes``."""
+    disk_bytes: int | None = None
+    """Bytes in the job's output and temporary directories when the tool had ended, without inputs."""
     host: str = ""
     site: str = ""
     """Where on the grid that was; empty for this machine."""
+    batch_job: str = ""
+    """The id that a batch system gave it: the number of the DIRAC job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from gridcwl.model import JobId, JobResult, JobState
 from gridcwl.model.codec import result_from_json
 from gridcwl.runs.bindings import Binding, unshared
+from gridcwl.runs.job_records import JobRecord, job_records
 from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
 from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
 from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Session, Tally
@@ -275,6 +276,15 @@ class History:
             if len(rows) < _PAGE:
                 return
             at = rows[-1][0]
+
+    def records(self, *, latest: bool = True) -> Iterator[JobRecord]:
+        """What is known of each job and of its attempts, with requested and used resources, one by one.
+
+        Args:
+            latest: only the last job of each shard that the run wants now; otherwise all, of all sessions.
+        """
+        where = self.latest if latest else "1"
+        return job_records(self._db, where, columns(self._db, "jobs"), columns(self._db, "attempts"))
 
     def running(self, most: int) -> list[JobRow]:
         """Jobs of the last session that have begun and not ended, those that began first."""

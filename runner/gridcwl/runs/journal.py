@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from gridcwl.errors import StoreError
-from gridcwl.model import Job, JobResult
+from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
 from gridcwl.runs.keys import Description
@@ -56,16 +56,28 @@ CREATE TABLE IF NOT EXISTS bindings (job INTEGER PRIMARY KEY, inputs BLOB, outpu
 CREATE TABLE IF NOT EXISTS evaluations (session INTEGER, step TEXT, name TEXT, kind TEXT, inputs BLOB, outputs BLOB,
                                         at REAL);
 CREATE TABLE IF NOT EXISTS shared_values (id INTEGER PRIMARY KEY, text BLOB);
+CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY, text BLOB);
 """
 """What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin.
 ``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty.
 ``failures``: what failed for good, jobs and what has no job. ``skipped``: shards whose ``when`` was false.
 ``bindings``: the values of each job's inputs and outputs; ``evaluations``: the same of expressions and workflows, which
-have no jobs; ``shared_values``: large values in them (``bindings.py``)."""
+have no jobs; ``shared_values``: large values in them (``bindings.py``).
+``requests``: resources that jobs asked for, as JSON."""
 
-LATER_COLUMNS = {"started": "REAL", "place": "TEXT", "detail": "TEXT", "taken": "INTEGER"}
+LATER_COLUMNS = {
+    "started": "REAL",
+    "place": "TEXT",
+    "detail": "TEXT",
+    "taken": "INTEGER",
+    "submitted": "REAL",
+    "requested": "INTEGER",
+}
 """Columns of ``jobs`` that journals of earlier versions lack: since when an attempt runs, where, what the place itself
-says of it, and the last session that took its result instead of running it."""
+says of it, the last session that took its result instead of running it, when the last attempt was due, and what it
+asked for (``requests``)."""
+ATTEMPT_COLUMNS = {"submitted": "REAL", "requested": "INTEGER"}
+"""Columns of ``attempts`` that journals of earlier versions lack, as in ``jobs``."""
 
 _PIECE_CHARACTERS = 1 << 20
 _ITEMS = 1000
@@ -111,6 +123,7 @@ class Journal:
         self._lock = threading.Lock()
         self._pending: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._commons: set[int] = set()
+        self._requests: dict[Resources, int] = {}
         self._flushed = 0.0
         if not new and not path.is_file():
             raise JournalError(f"The run has no journal: {path} is not there", remedy="gridcwl rm removes the run.")
@@ -220,10 +233,20 @@ class Journal:
             self._commons.add(common)
             self._put("INSERT OR IGNORE INTO commons VALUES (?, ?)", common, what.common)
         self._put(
-            "INSERT INTO jobs (id, session, step, name, key, common, own, job, attempt, reused) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-            row, self.session, step, job.name, what.key, common, what.own, job.id, reused,
+            "INSERT INTO jobs (id, session, step, name, key, common, own, job, attempt, reused, submitted, requested) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            row, self.session, step, job.name, what.key, common, what.own, job.id, reused, time.time(),
+            self._request(job.resources),
         )  # fmt: skip
+
+    def _request(self, resources: Resources) -> int:
+        """The number of what a job asks for: the jobs of a step mostly ask for the same."""
+        number = self._requests.get(resources)
+        if number is None:
+            text = msgspec.json.encode(resources)
+            number = self._requests[resources] = int.from_bytes(hashlib.sha256(text).digest()[:7])
+            self._put("INSERT OR IGNORE INTO requests VALUES (?, ?)", number, text)
+        return number
 
     def take(self, row: int, step: str, name: str, *, finished: bool = False) -> None:
         """A job of an earlier session is the one that is wanted now, perhaps at another place.
@@ -250,9 +273,13 @@ class Journal:
         """A place says where a job is that has not ended, and how it stands there."""
         self._put("UPDATE jobs SET place=?, detail=? WHERE id=? AND outcome IS NULL", place, detail, row)
 
-    def again(self, row: int) -> None:
-        """The last attempt failed, and there will be another."""
-        self._put("UPDATE jobs SET outcome=NULL, started=NULL, place=NULL, detail=NULL WHERE id=?", row)
+    def again(self, row: int, resources: Resources | None = None) -> None:
+        """The last attempt failed, and there will be another, which asks for these resources."""
+        self._put(
+            "UPDATE jobs SET outcome=NULL, started=NULL, place=NULL, detail=NULL, submitted=?2, "
+            "requested=coalesce(?3, requested) WHERE id=?1",
+            row, time.time(), None if resources is None else self._request(resources),
+        )  # fmt: skip
 
     def failed(
         self, step: str, name: str, row: int | None, reason: str, *, alike: str, said: str = "", inputs: str = ""
@@ -299,8 +326,12 @@ class Journal:
             JournalError: it could not be written.
         """
         self._put("UPDATE jobs SET outcome=?, attempt=? WHERE id=?", result.outcome.value, attempt, row)
+        # What fails after it had ended well is written twice; its request is that of the first time.
         self._put(
-            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+            "(SELECT submitted FROM jobs WHERE id=?1), (SELECT requested FROM jobs WHERE id=?1)) "
+            "ON CONFLICT (job, attempt) DO UPDATE SET outcome=?3, exit_code=?4, reason=?5, folder=?6, ended=?7, "
+            "wall_s=?8, result=?9",
             row, attempt, result.outcome.value, result.exit_code, result.reason, folder, time.time(),
             result.usage.wall_s if result.usage else None,
             _encoded(result),
@@ -399,10 +430,11 @@ def _make(path: Path) -> None:
 
 
 def _add_later_columns(db: sqlite3.Connection) -> None:
-    known = columns(db, "jobs")
-    for name, kind in LATER_COLUMNS.items():
-        if name not in known:
-            db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
+    for table, later in (("jobs", LATER_COLUMNS), ("attempts", ATTEMPT_COLUMNS)):
+        known = columns(db, table)
+        for name, kind in later.items():
+            if name not in known:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -92,6 +92,8 @@ class JobRow:
     place: str | None = None
     detail: str | None = None
     taken: int | None = None
+    submitted: float | None = None
+    requested: int | None = None
 
     @property
     def made_in(self) -> int:

@@ -195,8 +195,8 @@ class Recorder:
         self.journal.placed(self._row(job.id), event.site, event.detail)
 
     def retried(self, job: Job) -> None:
-        """An attempt failed, and there will be another."""
-        self.journal.again(self._row(job.id))
+        """An attempt failed, and this is the next one."""
+        self.journal.again(self._row(job.id), job.resources)
 
     @property
     def has_results_to_share(self) -> bool:

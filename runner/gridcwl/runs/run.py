@@ -388,7 +388,7 @@ class Run:
         active.resolved = replace(active.resolved, job=job)
         wait = pause(old.attempt, self.chance())
         failure = _failure_of(old, result)
-        self.recorder.retried(old)
+        self.recorder.retried(job)
         log.warning(
             "%s Attempt %d of %d starts in %.1f s.",
             failure.message,

@@ -14,8 +14,11 @@ from typing import Any, BinaryIO, Mapping, Optional, Union
 
 from gridcwl.worker.engine import Call, EngineError, Exit
 from gridcwl.worker.orphans import ORPHANS
+from gridcwl.worker.sampling import SAMPLER
+from gridcwl.worker.usage import ProcessTree, bytes_of
 
 _Stream = Union[int, BinaryIO]
+_LEAN_MIB = 64
 
 
 class BareEngine:
@@ -69,12 +72,15 @@ class BareProcess:
         self._process = process
         self._lock = threading.Lock()
         self._ended = False
+        self._sample = SAMPLER.watch(ProcessTree(process.pid).memory)
 
     def wait(self) -> Exit:
         """Block until the process has ended, then end what it left running."""
         # Waiting and reaping are two steps: until it is reaped, nobody else can get its number, so that a signal sent
         # meanwhile by another thread cannot hit a stranger.
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        seen = SAMPLER.drop(self._sample).max_rss_mib
+        read, written = bytes_of(self.pid)
         with self._lock:
             # As a container would: what the tool left in the background ends with it.
             self._signal(signal.SIGKILL)
@@ -83,7 +89,13 @@ class BareProcess:
         code = _exit_code(status)
         self._process.returncode = code  # else Popen would wait for it as well
         ORPHANS.ended(self._number, self._home)
-        return Exit(code=code, cpu_s=usage.ru_utime + usage.ru_stime, max_rss_mib=_max_rss_mib(usage.ru_maxrss))
+        return Exit(
+            code=code,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            max_rss_mib=_max_rss_mib(usage.ru_maxrss, seen),
+            read_bytes=read,
+            written_bytes=written,
+        )
 
     def terminate(self) -> None:
         """SIGTERM to the whole group."""
@@ -142,9 +154,11 @@ def _exit_code(status: int) -> int:
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _max_rss_mib(kib: int) -> Optional[float]:
+def _max_rss_mib(kib: int, seen: Optional[float]) -> Optional[float]:
+    """The most that was seen of all processes together, and the most that one of them had."""
     # The kernel counts what the process was before exec, too, and that was a copy of ourselves. Below our own peak the
-    # number says nothing about the tool.
-    if kib <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-        return None
-    return kib / 1024
+    # number is only an upper limit, and says something of the tool if we are small.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if kib > own:
+        return max(kib / 1024, seen or 0.0)
+    return seen if seen is not None or own > _LEAN_MIB * 1024 else kib / 1024

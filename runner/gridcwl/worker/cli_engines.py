@@ -30,6 +30,8 @@ from gridcwl.worker.cli_vectors import (
 from gridcwl.worker.engine import DEFAULT_SETTINGS, Call, ContainerSettings, EngineError, Exit
 from gridcwl.worker.image_source import open_archive
 from gridcwl.worker.once import Once
+from gridcwl.worker.sampling import SAMPLER
+from gridcwl.worker.usage import UNKNOWN, NamedContainer, Used
 
 log = logging.getLogger("gridcwl.images")
 
@@ -113,9 +115,18 @@ class CommandLineEngine:
         cli = self._cli()
         words = vector(cli, call)
         own = {**os.environ, **environment(cli, call)}
+        folder = container = None
+        if cli.daemonlike:
+            folder = tempfile.mkdtemp(prefix="gridcwl-")
+            container = NamedContainer(folder, _value_of("--cidfile=", words))
+            words[2:2] = [word for word in container.words(cli.kind) if word not in words]
         # The command is a process like any other: the streams are its own, so no byte passes through here.
         client = dataclasses.replace(call, argv=tuple(words), environment=own, workdir="/")
-        return CommandLineRun(cli, call, BareEngine().start(client))
+        try:
+            return CommandLineRun(cli, call, BareEngine().start(client), folder, container)
+        except BaseException:
+            _remove(folder)
+            raise
 
     def cleanup(self, run: str) -> int:
         """Remove all containers of a run, running or not; returns how many there were.
@@ -214,8 +225,18 @@ class CommandLineEngine:
 class CommandLineRun:
     """A started tool, seen through the engine's command."""
 
-    def __init__(self, cli: Cli, call: Call, client: BareProcess) -> None:
+    def __init__(
+        self,
+        cli: Cli,
+        call: Call,
+        client: BareProcess,
+        folder: Optional[str] = None,
+        container: Optional[NamedContainer] = None,
+    ) -> None:
+        """``container`` is that of an engine with containers that have names; ``folder`` is removed with it."""
         self._cli = cli
+        self._folder = folder
+        self._sample = SAMPLER.watch(container.read) if container is not None else None
         self._call = call
         self._client = client
         self._sent: Set[str] = set()
@@ -226,7 +247,10 @@ class CommandLineRun:
         Raises:
             EngineError: the tool was not started, or the command was killed by somebody else.
         """
-        ended = self._client.wait()
+        try:
+            ended = self._client.wait()
+        finally:
+            used = self._used()
         cli, name = self._cli, self._call.name
         out_of_memory = False
         if cli.daemonlike:
@@ -237,13 +261,18 @@ class CommandLineRun:
             left = ended.code or self._call.ram_mib is not None or self._sent
             if left and (cli.settings.remove or self._sent):
                 _run(remove_vector(cli, name))  # else --rm has done it
-            ended = Exit(ended.code)  # the command's own CPU time says nothing of the tool's
+            ended = Exit(ended.code, False, *used)  # the command's own CPU time says nothing of the tool's
         code, refusal = meaning(cli.kind, ended.code, self._head() if ended.code else b"")
         if refusal is not None and not self._sent:
             raise EngineError(f"{cli.kind} could not start {name}: {refusal}.")
         if code < 0 and not self._sent:
             raise EngineError(f"The command {cli.kind} that ran {name} was ended by signal {-code}.", temporary=True)
         return dataclasses.replace(ended, code=signed(code, self._sent), out_of_memory=out_of_memory)
+
+    def _used(self) -> Used:
+        used = SAMPLER.drop(self._sample) if self._sample is not None else UNKNOWN
+        _remove(self._folder)
+        return used
 
     def terminate(self) -> None:
         """SIGTERM to the tool."""
@@ -287,6 +316,15 @@ def find_engine(name: str = "auto", cache: Optional[str] = None) -> CommandLineE
 
 def _forbidden(name: str) -> EngineError:
     return EngineError(f"The image {name} is not on this machine, and --disable-pull forbids to get it.")
+
+
+def _remove(folder: Optional[str]) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _value_of(option: str, words: List[str]) -> Optional[str]:
+    return next((word[len(option) :] for word in words if word.startswith(option)), None)
 
 
 def _take(cli: Cli, step: Step, name: str) -> None:

@@ -96,6 +96,8 @@ class Exit:
     out_of_memory: bool = False
     cpu_s: Optional[float] = None
     max_rss_mib: Optional[float] = None
+    read_bytes: Optional[int] = None
+    written_bytes: Optional[int] = None
 
 
 IMAGES_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER")

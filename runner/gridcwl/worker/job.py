@@ -23,6 +23,7 @@ from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
 from gridcwl.worker.removing import remove_tree
 from gridcwl.worker.stage import Staging
+from gridcwl.worker.usage import disk_bytes
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     results.drop_replaced_logs(result)
     if result["outcome"] != SUCCESS:
         attempt.explain(result)
-    result["usage"] = clock.usage(attempt.ended)
+    result["usage"] = clock.usage(attempt.ended, attempt.disk_bytes)
     return record.end(result, workdir) if options.write_files and not attempt.occupied else result
 
 
@@ -71,6 +72,7 @@ class _Attempt:
 
     def __init__(self, workdir: str, engine: Engine, control: Control, options: Options) -> None:
         self.ended: Optional[Exit] = None
+        self.disk_bytes: Optional[int] = None
         self.occupied = False
         self._workdir = workdir
         self._engine = engine
@@ -100,6 +102,7 @@ class _Attempt:
         self._control.check()
         self.ended = ended = self._ran(call, engine, job["resources"]["time_limit_s"])
         result["exit_code"] = ended.code
+        self.disk_bytes = disk_bytes((layout.out, layout.tmp))
         self._control.check()
         outcome, reason = results.outcome_of(ended, job["exit_codes"])
         if outcome != SUCCESS:

@@ -33,7 +33,7 @@ class Clock:
         self._started = time.time()
         self._from = time.monotonic()
 
-    def usage(self, ended: Optional[Exit]) -> Plain:
+    def usage(self, ended: Optional[Exit], disk_bytes: Optional[int] = None) -> Plain:
         """The JSON form of ``gridcwl.model.Usage``."""
         whole, rest = divmod(self._started, 1)
         return {
@@ -41,6 +41,9 @@ class Clock:
             "wall_s": round(time.monotonic() - self._from, 6),
             "cpu_s": None if ended is None else ended.cpu_s,
             "max_rss_mib": None if ended is None else ended.max_rss_mib,
+            "read_bytes": None if ended is None else ended.read_bytes,
+            "written_bytes": None if ended is None else ended.written_bytes,
+            "disk_bytes": disk_bytes,
             "host": _HOST,
         }
 

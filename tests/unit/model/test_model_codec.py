@@ -155,3 +155,12 @@ def test_a_result_that_is_too_large_too_deep_or_no_result_is_a_clear_error(
 ) -> None:
     with pytest.raises(kind, match="A job's result"):
         result_from_json(text)
+
+
+@pytest.mark.parametrize("wrong", [{"wall_s": float("nan")}, {"cpu_s": -1.0}, {"read_bytes": 10**30}])
+def test_a_usage_that_cannot_be_is_not_taken_and_the_result_is(wrong):
+    usage = {"started": "2026-11-29T10:00:00.000Z", "wall_s": 1.0, "host": "node"}
+    plain = {"id": "a", "outcome": "success", "usage": {**usage, **wrong}}
+
+    assert result_from_plain(plain).usage is None
+    assert result_from_plain({**plain, "usage": usage}).usage.host == "node"

@@ -130,7 +130,7 @@ def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:
     logs = {stream: _log(said, job.id, stream, folder) for stream in ("stdout", "stderr")}
     result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"])
     if result.usage is not None:
-        result = replace(result, usage=replace(result.usage, site=place.site))
+        result = replace(result, usage=replace(result.usage, site=place.site, batch_job=str(place.number)))
     if result.outcome is Outcome.SUCCESS:
         return result
     reason = result.reason or f"It ended with exit code {result.exit_code}."

@@ -27,9 +27,12 @@ from gridcwl.backends.local.images import Images
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.cli_vectors import RUN_LABEL, id_file
 from gridcwl.worker.engine import DEFAULT_SETTINGS, PROCESSES, Call, ContainerSettings, EngineError, Exit, kept
+from gridcwl.worker.sampling import SAMPLER, Sample
+from gridcwl.worker.usage import UNKNOWN, ControlGroup, DockerGroups
 
 _CONNECTIONS = 64
 STOPPED = (137, 143)  # by SIGKILL, by SIGTERM
+_MISSES = 5  # control groups that were not found; then the engine's are taken to be on another machine
 _TIMEOUT_S = 300  # for an answer; an engine under load has been seen to take a minute to create a container
 
 
@@ -160,6 +163,8 @@ class Container:
         self._limited = limited
         self._keep = keep
         self._sent: set[str] = set()
+        group = connection.group(identifier)
+        self._sample: Sample | None = SAMPLER.watch(group.read) if group is not None else None
 
     def wait(self) -> Exit:
         """Write the streams until the container has ended.
@@ -175,9 +180,15 @@ class Container:
             done.enter_context(self._streams)
             done.callback(self._end.close)
             done.callback(self._attachment.close)
+            used = UNKNOWN
+            sample, self._sample = self._sample, None
+            if sample is not None:
+                done.callback(SAMPLER.drop, sample)
             failed = done.enter_context(contextlib.ExitStack())
             failed.callback(remove, self._api, self.id)
             self._attachment.copy(self._streams)
+            if sample is not None:
+                used = SAMPLER.drop(sample, look=True)  # in the moment before the engine removes the control group
             code = self._exit_code()
             out_of_memory = False
             if self._limited:
@@ -186,7 +197,7 @@ class Container:
                 failed.pop_all()  # it stays, or removes itself
             if code in STOPPED and not self._sent and not out_of_memory and not self._watch.same():
                 raise EngineError("The Docker engine was stopped, and the running container with it.", temporary=True)
-        return Exit(code=signed(code, self._sent), out_of_memory=out_of_memory)
+        return Exit(signed(code, self._sent), out_of_memory, *used)
 
     def terminate(self) -> None:
         """SIGTERM to the tool, by way of the container's init."""
@@ -297,6 +308,26 @@ class Connection:
         # In a rootless engine's containers root is the caller, and the caller's own number is nobody.
         self.user = "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
         self.images = Images(self._patient)
+        self._groups = DockerGroups()
+        self._misses = 0
+
+    def group(self, identifier: str) -> ControlGroup | None:
+        """The control group of a running container, if it is of this machine."""
+        if self._misses >= _MISSES:
+            return None
+        running = False
+
+        def pid() -> int:
+            nonlocal running
+            state = self.api.inspect_container(identifier)["State"]
+            running = bool(state["Running"])
+            return int(state["Pid"])
+
+        with contextlib.suppress(DockerException, requests.RequestException, OSError, ValueError):
+            group = self._groups.find(identifier, pid)
+            self._misses = self._misses + 1 if group is None and running else 0
+            return group
+        return None
 
     def close(self) -> None:
         """Close all connections."""

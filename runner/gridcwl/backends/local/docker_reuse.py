@@ -35,6 +35,8 @@ from gridcwl.backends.local.docker_stream import Attachment, ExecAttachment, Str
 from gridcwl.backends.local.slots import Needs, Shape, Slot, needs
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.engine import DEFAULT_SETTINGS, Call, ContainerSettings, EngineError, Exit
+from gridcwl.worker.sampling import SAMPLER
+from gridcwl.worker.usage import UNKNOWN, Used
 
 _WAIT = ("sh", "-c", "trap '' TERM INT HUP; read line")
 _TERMINATE = ("sh", "-c", "kill -s TERM -- -1")
@@ -160,6 +162,7 @@ class Warm:
             if not state["Running"]:
                 raise EngineError(f"The image of {call.name} has no shell that could wait in it.")
             self._processes = _processes_file(int(state["Pid"]))
+            self.group = connection.group(self.id)
             undo.pop_all()
 
     def is_empty(self) -> bool:
@@ -202,7 +205,9 @@ class WarmJob:
             undo.callback(warm.slot.leave, wanted)
             warm.slot.enter(wanted)
             undo.callback(remove, self._api, warm.id)  # before the folders are taken away
+            self._before = warm.group.begin() if warm.group is not None else UNKNOWN
             self._exec, self._attachment = self._begin()
+            self._sample = SAMPLER.watch(warm.group.read) if warm.group is not None else None
             undo.pop_all()
 
     def _begin(self) -> tuple[str, ExecAttachment]:
@@ -234,7 +239,10 @@ class WarmJob:
             discard = done.enter_context(contextlib.ExitStack())
             discard.callback(self._discard)
             done.callback(self._attachment.close)
+            if self._sample is not None:
+                done.callback(SAMPLER.drop, self._sample)
             whole = self._attachment.copy(self._streams)
+            used = self._used()
             code = self._code()
             again = code in _NOT_STARTED and self._was_not_started()
             if code in STOPPED and not self._sent and not self._warm.connection.watch.same():
@@ -248,7 +256,10 @@ class WarmJob:
                 self._engine.give_back(self._warm)
         if again:
             return self._run_alone()
-        return Exit(code=signed(code, self._sent))
+        return Exit(signed(code, self._sent), False, *used)
+
+    def _used(self) -> Used:
+        return SAMPLER.drop(self._sample, look=True).since(self._before) if self._sample is not None else UNKNOWN
 
     def terminate(self) -> None:
         """SIGTERM to all processes of the job."""
