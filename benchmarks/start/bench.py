@@ -44,7 +44,6 @@ def seconds(command: list[str], environment: Mapping[str, str]) -> float:
 
 def measure(folder: Path, repeat: int, environment: Mapping[str, str]) -> dict[str, list[float]]:
     words = ["--quiet", "--no-container", "--outdir"]
-    out, theirs = str(folder / "out"), str(folder / "cwltool-out")  # gridcwl leaves what another program wrote
     kept = folder / "kept.cwl"
     shutil.copy(TOOL, kept)
     found: dict[str, list[float]] = {"cwltool": [], "gridcwl, first run": [], "gridcwl, second run": []}
@@ -52,12 +51,13 @@ def measure(folder: Path, repeat: int, environment: Mapping[str, str]) -> dict[s
         new = folder / f"new-{number}.cwl"
         shutil.copy(TOOL, new)
         turns = {
-            "cwltool": [program("cwltool"), *words, theirs, str(kept), "--number", "1"],
-            "gridcwl, first run": [program("gridcwl"), *words, out, str(new), "--number", "1"],
-            "gridcwl, second run": [program("gridcwl"), *words, out, str(kept), "--number", "1"],
+            "cwltool": [program("cwltool"), str(kept)],
+            "gridcwl, first run": [program("gridcwl"), str(new)],
+            "gridcwl, second run": [program("gridcwl"), str(kept)],
         }
-        for name, command in turns.items():
-            took = seconds(command, environment)
+        for name, (command, document) in turns.items():
+            out = str(folder / f"{name}-{number}")  # gridcwl leaves alone what another document or program wrote
+            took = seconds([command, *words, out, document, "--number", "1"], environment)
             if number:  # the first turn compiles modules, and keeps schemas and the document
                 found[name].append(took)
     return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,8 +20,7 @@ import msgspec
 _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """What is declared of a setting, beside its type and its default. The default holds if nobody sets it."""
 
     help: str
@@ -44,8 +42,7 @@ class Setting:
     """Turns the option's text into the value, if the text is the name of a file, say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One setting of a class."""
 
     name: str
@@ -127,13 +124,12 @@ class Field:
         return self.decode(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True):
     """What plugins add to the configuration."""
 
     backends: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
-    tables: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Field]] = msgspec.field(default_factory=dict)
     """By table and by the name in it."""
 
 

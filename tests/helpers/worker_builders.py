@@ -9,8 +9,11 @@ from pathlib import Path
 import jsonschema
 
 from gridcwl.model.codec import result_from_plain
-from gridcwl.worker import BareEngine, Control, Options, run_job
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Exit
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
 
 SCHEMA = json.loads(resources.files("gridcwl.model").joinpath("result.schema.json").read_text())
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from gridcwl.backends.local.docker_engine import DockerEngine
-from gridcwl.worker import Control, Options, run_job
 from gridcwl.worker.cli_engines import find_engine
+from gridcwl.worker.control import Control
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
 from gridcwl.worker.zipapp import build
 
 pytestmark = pytest.mark.docker

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import amount, duration, moment, roughly, show
 from gridcwl.runs.counts import StepCounts, step_counts
@@ -108,7 +110,7 @@ def _shard(shard: FailedShard) -> dict[str, Any]:
 
 
 def _group(group: FailureGroup, shards: list[FailedShard]) -> dict[str, Any]:
-    plain = asdict(group)
+    plain = msgspec.structs.asdict(group)
     del plain["alike"]
     return plain | {"shards": [_shard(shard) for shard in shards]}
 

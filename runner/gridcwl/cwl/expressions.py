@@ -11,12 +11,13 @@ import logging
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from cwl_utils.sandboxjs import code_fragment_to_js, param_re
 from cwltool.process import shortname
+from msgspec.structs import replace
 from schema_salad.sourceline import SourceLine
 
 from gridcwl.cwl.javascript import node_program, permissions
@@ -74,8 +75,7 @@ class Problem(NamedTuple):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(msgspec.Struct, frozen=True):
     """What expressions may refer to."""
 
     names: tuple[str, ...] | None
@@ -89,8 +89,7 @@ class _Scope:
 _LIBRARY = _Scope(None, "library")
 
 
-@dataclass(frozen=True, slots=True)
-class _Where:
+class _Where(msgspec.Struct, frozen=True):
     """A text that may hold expressions."""
 
     text: str

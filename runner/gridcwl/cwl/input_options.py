@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from cwltool.process import shortname
 from ruamel.yaml.comments import CommentedMap
 
@@ -33,8 +34,7 @@ gridcwl's own options may stand here, too, unless an input is called so; see gri
 _TABLES = (".yml", ".yaml", ".json")
 
 
-@dataclass(frozen=True, slots=True)
-class InputOption:
+class InputOption(msgspec.Struct, frozen=True):
     """One input of a document, or one field of a record, as an option."""
 
     path: tuple[str, ...]
@@ -53,8 +53,7 @@ class InputOption:
         return ".".join(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadWords:
+class ReadWords(msgspec.Struct, frozen=True):
     """What stands behind a document on the command line."""
 
     values: CommentedMap

@@ -21,7 +21,7 @@ from gridcwl.model import JobResult, ProducedFile
 from gridcwl.model.limits import CONTENTS_BYTES
 from gridcwl.model.objects import entries
 from gridcwl.model.paths import shown
-from gridcwl.worker.collect import OUTPUT_OBJECT
+from gridcwl.worker.limits import OUTPUT_OBJECT
 
 _ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 """Bytes of names that are not UTF-8, and characters of Unicode's private area that stand for them while cwltool, which

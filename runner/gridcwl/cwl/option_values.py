@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import msgspec
 from cwltool.process import shortname
 from ruamel.yaml.error import YAMLError
 from schema_salad.utils import yaml_no_ts
@@ -38,8 +38,7 @@ class Misfit(Exception):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A type, as far as it matters for options."""
 
     members: tuple[Member, ...]
@@ -119,13 +118,12 @@ class Kind:
         return " or ".join(str(member) for member in self.members) or "null"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One type that is not a union."""
 
     name: str
     symbols: tuple[str, ...] = ()
-    fields: dict[str, tuple[Kind, str]] = field(default_factory=dict)
+    fields: dict[str, tuple[Kind, str]] = msgspec.field(default_factory=dict)
     item: Kind | None = None
 
     def value(self, text: str) -> Any:  # noqa: PLR0911  one for each type
@@ -222,8 +220,7 @@ def kind_of_input(process: Process, parameter: Any) -> Kind:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Types:
+class _Types(msgspec.Struct, frozen=True):
     named: dict[str, Any]
     """The document's own types by their URI."""
     prefixes: dict[str, str]

@@ -49,7 +49,7 @@ from gridcwl.model import (
     RunId,
     StagedFile,
 )
-from gridcwl.worker.collect import OUTPUT_OBJECT
+from gridcwl.worker.limits import OUTPUT_OBJECT
 
 if TYPE_CHECKING:
     from cwltool.builder import Builder

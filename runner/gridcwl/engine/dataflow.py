@@ -16,8 +16,9 @@ sub-workflow instances are open at a time. No function recurses over the depth o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from gridcwl.engine.evaluation import Evaluator, carried_on, holds, prepared
 from gridcwl.engine.graph import Leaf, Values, Workflow
@@ -31,8 +32,7 @@ OnError: TypeAlias = Literal["stop", "continue"]
 Status: TypeAlias = Literal["success", "permanentFail", "temporaryFail"]
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One leaf to be run once, with these inputs."""
 
     id: int
@@ -47,8 +47,7 @@ class Invocation:
         return spelled(self.path) or self.leaf.id
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedWorkflow:
+class ClosedWorkflow(msgspec.Struct, frozen=True):
     """An instance of a workflow that has ended."""
 
     path: Path
@@ -58,8 +57,7 @@ class ClosedWorkflow:
     """None if it failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """What went wrong, and where: a shard, or a whole step or workflow that could not be linked."""
 
     name: str

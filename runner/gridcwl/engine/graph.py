@@ -8,10 +8,11 @@ Names of values in a workflow's scope are ``"name"`` for an input and ``"step/na
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from gridcwl.errors import DocumentError
 
@@ -36,8 +37,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True):
     """What the engine does not look into: a CommandLineTool or an ExpressionTool."""
 
     id: str
@@ -46,8 +46,7 @@ class Leaf:
     """Whatever the maker of the graph needs to run it; the engine only hands it on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sink:
+class Sink(msgspec.Struct, frozen=True):
     """Where links end: an input of a step, an output of a workflow, or an input carried on by a loop.
 
     https://www.commonwl.org/v1.2/Workflow.html#WorkflowStepInput
@@ -68,8 +67,7 @@ class Sink:
     """False if the process that the step runs has no such input: only the step's expressions see it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(msgspec.Struct, frozen=True):
     """Run the step again while its ``when`` holds, with inputs taken from the last outputs (CWL v1.3).
 
     The sources of the sinks are the step's own outputs, by short name.
@@ -79,8 +77,7 @@ class Loop:
     output_method: LoopOutput = "last_iteration"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A process in a workflow, with its links. https://www.commonwl.org/v1.2/Workflow.html#WorkflowStep"""
 
     id: str
@@ -128,8 +125,7 @@ class Step:
         _check_sources(f"The loop of step {self.id}", loop.sinks, set(self.outputs))
 
 
-@dataclass(frozen=True, slots=True)
-class Workflow:
+class Workflow(msgspec.Struct, frozen=True):
     """Steps and the links between them. https://www.commonwl.org/v1.2/Workflow.html#Workflow
 
     Raises:

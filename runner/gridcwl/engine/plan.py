@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gridcwl.engine.evaluation import has_expressions
 from gridcwl.engine.graph import Step, Workflow, producers, upstream
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
+class StepPlan(msgspec.Struct, frozen=True):
     """A step, and what follows from its links."""
 
     step: Step
@@ -27,8 +26,7 @@ class StepPlan:
     """The inputs that the process has; None if it has them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A workflow, and what follows from its links."""
 
     workflow: Workflow

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gridcwl.engine.graph import Step, Workflow, depths
 
 
-@dataclass(frozen=True, slots=True)
-class StepProgress:
+class StepProgress(msgspec.Struct, frozen=True):
     """One step at one moment. Instances of a sub-workflow in a scatter are added up under one path."""
 
     path: tuple[str, ...]

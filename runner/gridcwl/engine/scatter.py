@@ -7,9 +7,10 @@ https://www.commonwl.org/v1.2/Workflow.html#WorkflowStep (scatter)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
+
+import msgspec
 
 from gridcwl.engine.graph import ScatterMethod, Step, Values
 from gridcwl.errors import InputError
@@ -18,8 +19,7 @@ Index: TypeAlias = tuple[int, ...]
 """Where a shard is in its scatter: one number, or one for each input of a cross product. Empty if not scattered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scatter:
+class Scatter(msgspec.Struct, frozen=True):
     """The scattered inputs of one run of a step. Positions count the shards, the last input changing fastest."""
 
     keys: tuple[str, ...]

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NewType
+
+import msgspec
 
 Site = NewType("Site", str)
 """A place where workers run; the empty name is this machine."""
 HERE = Site("")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(msgspec.Struct, frozen=True):
     """The name by which a store knows a file: a URL such as ``file:///data/x.h5`` or ``rucio://scope/name``."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(msgspec.Struct, frozen=True):
     """What a store knows of a file without moving it."""
 
     ref: FileRef
@@ -31,8 +30,7 @@ class FileInfo:
     """URLs of the bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewFile:
+class NewFile(msgspec.Struct, frozen=True):
     """A file of this machine that is to be published."""
 
     source: str
@@ -43,8 +41,7 @@ class NewFile:
     """Hexadecimal, if it is known already: then the bytes need not be read again to take it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagePlan:
+class StagePlan(msgspec.Struct, frozen=True):
     """How a worker gets bytes: for each reference the URLs to try in turn, in the order of the references."""
 
     sources: tuple[tuple[str, ...], ...]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gridcwl.model import JobResult
 from gridcwl.runs.journal import session_of
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(msgspec.Struct, frozen=True):
     """A result that an earlier session of the run recorded."""
 
     row: int
@@ -19,8 +19,7 @@ class Earlier:
     result: JobResult
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """One client's work on a run."""
 
     number: int
@@ -33,8 +32,7 @@ class Session:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """Jobs of one step, counted by how they stand: each shard's last one, of the last session or of those before."""
 
     step: str
@@ -51,8 +49,7 @@ class Tally:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
+class FailureGroup(msgspec.Struct, frozen=True):
     """Failures of one step that are alike, and the first of them."""
 
     step: str
@@ -64,8 +61,7 @@ class FailureGroup:
     said: str
 
 
-@dataclass(frozen=True, slots=True)
-class FailedShard:
+class FailedShard(msgspec.Struct, frozen=True):
     """One shard that failed."""
 
     name: str
@@ -75,8 +71,7 @@ class FailedShard:
     inputs: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(msgspec.Struct, frozen=True):
     """One job as the journal knows it."""
 
     row: int
@@ -101,8 +96,7 @@ class JobRow:
         return session_of(self.row)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One attempt of a job."""
 
     attempt: int

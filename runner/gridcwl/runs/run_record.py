@@ -35,7 +35,6 @@ from gridcwl.runs.folder import RunFolder, new_folder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError
 from gridcwl.runs.journal_check import explained_damage
-from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")
@@ -250,6 +249,8 @@ def forget_lost_uploads(run: RunId, history: History) -> None:
 
 def _forget_uploads(folder: Path) -> None:
     """Remove from storage what a job has put there that was killed before it could say so: nobody will know of it."""
+    from gridcwl.worker.put import left_behind, remove
+
     if left := left_behind(str(folder)):
         remaining = remove(left)
         if remaining:

@@ -22,7 +22,7 @@ from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores import transaction
 from gridcwl.stores.base import Store, StoreContext
-from gridcwl.worker.fetch import file_url
+from gridcwl.worker.paths import file_url
 
 _CHUNK = 1 << 20
 

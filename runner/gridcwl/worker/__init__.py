@@ -4,14 +4,10 @@ Nothing here imports anything but Python's standard library (3.9 and newer): it 
 zipapp, and the local backend runs the very same code. A job comes as the JSON form of ``gridcwl.model.Job``, a result
 goes as that of ``gridcwl.model.JobResult``; the worker never sees CWL.
 
-    run_job(job, workdir, engine, control, options=Options())    a job's JSON form in, its result's out
-    Control                                                      stops a job from another thread
-    BareEngine                                                   the engine for no container
+    job.run_job(job, workdir, engine, control, options)    a job's JSON form in, its result's out
+    control.Control                                        stops a job from another thread
+    given.Options                                          worker options
+    bare_engine.BareEngine                                 the engine for no container
+
+The package itself imports none of these: a client that only needs the rules for paths starts sooner.
 """
-
-from gridcwl.worker.bare_engine import BareEngine
-from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options
-from gridcwl.worker.job import run_job
-
-__all__ = ["BareEngine", "Control", "Options", "run_job"]

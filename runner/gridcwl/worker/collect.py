@@ -11,15 +11,14 @@ from typing import Callable, Dict, List, NamedTuple, Set
 from gridcwl.worker import checksum
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
-from gridcwl.worker.fetch import file_url, quote_path
 from gridcwl.worker.globs import parse
 from gridcwl.worker.layout import Layout
-from gridcwl.worker.limits import OUTPUT_OBJECT_BYTES, RESULT_FILES
+from gridcwl.worker.limits import OUTPUT_OBJECT, OUTPUT_OBJECT_BYTES, RESULT_FILES
+from gridcwl.worker.paths import file_url, quote_path
 from gridcwl.worker.replace import in_json
 from gridcwl.worker.stage import Staging
 from gridcwl.worker.tree import ROOT, Node, Tree
 
-OUTPUT_OBJECT = "cwl.output.json"
 _MOST_LEFT = 20
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 

@@ -7,12 +7,11 @@ import hashlib
 import os
 import stat
 from typing import Iterable, List, NamedTuple, Sequence
-from urllib.parse import quote
 
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, Unavailable, is_no_room, printable
-from gridcwl.worker.paths import name_in
+from gridcwl.worker.paths import file_url, name_in, quote_path
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
 from gridcwl.worker.web import shown
 
@@ -140,23 +139,11 @@ def scheme_of(source: str) -> str:
     return head if separator and head.isalnum() else ""
 
 
-def file_url(path: str) -> str:
-    """The URL of an absolute path, whatever bytes it has."""
-    return "file://" + quote_path(path)
-
-
-def quote_path(path: str) -> str:
-    """A path as a part of a URL."""
-    return quote(os.fsencode(path))
-
-
 __all__: Sequence[str] = (
     "Fetched",
     "Wanted",
     "fetch",
-    "file_url",
     "known_of",
     "nearest_first",
-    "quote_path",
     "scheme_of",
 )

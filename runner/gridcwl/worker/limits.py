@@ -4,8 +4,9 @@ from __future__ import annotations
 
 KIB, MIB = 1 << 10, 1 << 20
 
+OUTPUT_OBJECT = "cwl.output.json"
+"""The file in which a tool may write its outputs itself."""
 OUTPUT_OBJECT_BYTES = 64 * MIB
-"""``cwl.output.json``."""
 CONTENTS_BYTES = 64 * KIB
 """``contents`` that ``loadContents`` reads; the CWL specification sets it."""
 RESULT_FILES = 1_000_000

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import Dict, NamedTuple, Optional
 
-from gridcwl.worker.fetch import file_url
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.paths import file_url
 from gridcwl.worker.plan import above
 from gridcwl.worker.stage import Input, Staging
 

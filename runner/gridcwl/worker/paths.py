@@ -14,7 +14,7 @@ import os
 import posixpath
 import re
 from typing import AbstractSet, Optional, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 LONGEST_NAME = 255
 """Bytes of one part of a path (NAME_MAX)."""
@@ -229,6 +229,16 @@ def _located(url: object) -> str:
 def _scheme(text: str) -> str:
     found = _SCHEME.match(text)
     return found.group(1).lower() if found else ""
+
+
+def file_url(path: str) -> str:
+    """The URL of an absolute path, whatever bytes it has."""
+    return "file://" + quote_path(path)
+
+
+def quote_path(path: str) -> str:
+    """A path as a part of a URL."""
+    return quote(os.fsencode(path))
 
 
 def _part(part: str, whole: object) -> str:

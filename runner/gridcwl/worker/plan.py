@@ -6,8 +6,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Set
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
-from gridcwl.worker.fetch import quote_path
-from gridcwl.worker.paths import Refused, absolute
+from gridcwl.worker.paths import Refused, absolute, quote_path
 
 
 class Plan(NamedTuple):

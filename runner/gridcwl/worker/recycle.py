@@ -12,8 +12,8 @@ import stat
 from typing import List, Optional
 
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.fetch import file_url, quote_path
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.paths import file_url, quote_path
 from gridcwl.worker.removing import remove_tree
 
 _MOST = 128  # of each kind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gridcwl.errors import StoreError
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.worker import BareEngine, Control, Options, run_job
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.control import Control
+from gridcwl.worker.given import Options
+from gridcwl.worker.job import run_job
 from gridcwl.worker.recycle import Recycler
 
 

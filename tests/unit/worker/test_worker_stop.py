@@ -4,7 +4,8 @@ import threading
 
 from worker_builders import PretendContainers, job
 
-from gridcwl.worker import BareEngine, Control
+from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.control import Control
 from gridcwl.worker.engine import EngineError
 
 

@@ -25,7 +25,6 @@ from gridcwl.model.job import folder_name
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
 from gridcwl.worker.given import Options as WorkerOptions
-from gridcwl.worker.job import run_job
 from gridcwl.worker.recycle import Recycler
 
 log = logging.getLogger("gridcwl.backends.local")
@@ -286,6 +285,8 @@ class LocalBackend:
 
     def _run(self, job: Job, control: Control) -> JobResult:
         """In a thread of the pool: all of a job's life."""
+        from gridcwl.worker.job import run_job
+
         try:
             plain = to_plain(job)
             if self._reveal is not None:

@@ -5,15 +5,19 @@ libraries for what few documents ask for: HTTP, RDF, provenance, colours. They t
 cwltool is imported, names stand in for them. What stands in for a library gives way to the real one as soon as it is
 used; and as the stand-ins are no longer among the modules afterwards, whoever else imports one gets the real one.
 
+Of ``urllib.request``, which loads an HTTP client, all runs use two functions that turn paths into URLs and back.
+
 To be dropped when cwltool imports these itself only where it uses them.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 import threading
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -38,6 +42,7 @@ UPSTREAM = (
 )
 
 _PARSERS = "cwl_utils.parser"
+_REQUEST = "urllib.request"
 _SELDOM = ("cachecontrol", "coloredlogs", "prov", "psutil", "rdflib", "requests", "rich", "rich_argparse")
 _USERS = ("cwl_utils", "cwltool", "schema_salad")
 """The packages whose modules hold stand-ins."""
@@ -109,6 +114,18 @@ class _StandIn(ModuleType):
         return value
 
 
+class _PathsAndUrls(ModuleType):
+    """``urllib.request`` as Python 3.11 has it; only these two functions need no more than ``urllib.parse``."""
+
+    url2pathname = staticmethod(urllib.parse.unquote)
+    pathname2url = staticmethod(urllib.parse.quote)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
 class _Finder(MetaPathFinder, Loader):
     """Finds stand-ins for the libraries that are not there yet."""
 
@@ -175,11 +192,15 @@ def _without_the_seldom_used() -> Iterator[None]:
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     _Finder.active = True
+    if _REQUEST not in sys.modules and sys.version_info < (3, 12) and os.name == "posix":
+        urllib.request = sys.modules[_REQUEST] = _PathsAndUrls(_REQUEST)
     try:
         yield
     finally:
         _Finder.active = False
         sys.meta_path.remove(finder)
+        if isinstance(sys.modules.get(_REQUEST), _PathsAndUrls):
+            del sys.modules[_REQUEST]
         for name in finder.stand_ins:
             sys.modules.pop(name, None)
         vars(importlib.import_module("cwl_utils")).pop("parser", None)

@@ -20,7 +20,8 @@ from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
 from gridcwl.stores.rucio.wire import URL, Wire, own_files
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import Failure
-from gridcwl.worker.fetch import Wanted, fetch, file_url
+from gridcwl.worker.fetch import Wanted, fetch
+from gridcwl.worker.paths import file_url
 from gridcwl.worker.storage import Known
 
 
