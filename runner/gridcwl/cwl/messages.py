@@ -194,10 +194,15 @@ def _format(found: re.Match[str]) -> Explanation:
     written = re.search(r'"format": "([^"]+)"', found["file"])
     has = f"the format '{written[1]}'" if "incompatible" in found["how"] and written else "none"
     return Explanation(
-        f"the input {found['name']} has to be a file of the format {found['format'].strip()}; "
+        f"the input {found['name']} has to be a file of the format {_as_written(found['format'].strip())}; "
         f"{_located(found['file'])} has {has}",
         "Give the File the right format, in the input object or in the output of the step that makes it.",
     )
+
+
+def _as_written(format_: str) -> str:
+    """A format without the path of the document, which one of an undeclared prefix has."""
+    return re.sub(r"'(?:file://)?/[^'#]*#", "'", format_)
 
 
 def _located(file_object: str) -> str:
@@ -331,9 +336,9 @@ def _no_output_object(_found: re.Match[str]) -> Explanation:
 
 
 def _named_output_missing(found: re.Match[str]) -> Explanation:
-    name = found["path"].removeprefix("/gridcwl/out/")
+    missing = f"the {found['class']} {found['path'].removeprefix('/gridcwl/out/')}"
     return Explanation(
-        f"its cwl.output.json names the {found['class']} {name}, which the tool did not make",
+        f"its output object (cwl.output.json, or an outputEval) names {missing}, which the tool did not make",
         "Let the tool write it into its output directory, and its path relative to that directory.",
     )
 

@@ -41,11 +41,19 @@ def _of_requirement(wanted: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(place(wanted, f"{kind}Min"), text, "Raise the maximum, or leave it out.")
 
 
+class LimitError(DocumentError):
+    """An evaluated limit that nothing can be given for; ``field`` is the one to change."""
+
+    def __init__(self, field: str, problem: str, *, remedy: str) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.field = field
+
+
 def selected(request: Mapping[str, Any], _context: Any) -> dict[str, float]:
     """What a job gets of what it asks for, checked; cwltool's hook ``select_resources``.
 
     Raises:
-        DocumentError: a limit is no number, or below 0, or the minimum above the maximum.
+        LimitError: a limit is no number, or below 0, or the minimum above the maximum.
     """
     for kind in _KINDS:
         least, most = request.get(f"{kind}Min"), request.get(f"{kind}Max")
@@ -55,12 +63,14 @@ def selected(request: Mapping[str, Any], _context: Any) -> dict[str, float]:
             continue
         for field, value in ((f"{kind}Min", least), (f"{kind}Max", most)):
             if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value < float("inf"):
-                raise DocumentError(
+                raise LimitError(
+                    field,
                     f"{field} of its ResourceRequirement is {value!r}, which is not a number of at least 0",
                     remedy=_remedy(kind),
                 )
         if least > most:
-            raise DocumentError(
+            raise LimitError(
+                f"{kind}Min",
                 f"{kind}Min of its ResourceRequirement is {_written(least)}, but {kind}Max is only {_written(most)}",
                 remedy="Raise the maximum, or leave it out.",
             )

@@ -20,8 +20,9 @@ from cwltool.process import shortname
 from gridcwl.cwl.access import encode_secondary_files, name_literals
 from gridcwl.cwl.listing import ListingFs, add_checksums, name_as_seen
 from gridcwl.cwl.patches.upstream import Upstream
-from gridcwl.cwl.resources import capped, fits
+from gridcwl.cwl.resources import LimitError, capped, fits
 from gridcwl.cwl.sources import place
+from gridcwl.errors import DocumentError
 
 if TYPE_CHECKING:
     from cwltool.builder import Builder
@@ -110,7 +111,10 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
 
     def evalResources(self, builder: Builder, context: JobContext) -> dict[str, float]:  # noqa: N802  cwltool's name
         """As cwltool's; of what is only a hint, or may be capped, at most what the place has."""
-        given: dict[str, float] = super().evalResources(builder, context)
+        try:
+            given: dict[str, float] = super().evalResources(builder, context)
+        except LimitError as error:
+            raise DocumentError(f"{self._place_of_limit(error.field)}{error.message}", remedy=error.remedy) from error
         if context.largest is None or fits(given, context.largest):
             return given
         _, wanted = self.get_requirement("ResourceRequirement")
@@ -124,6 +128,13 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
                 name = f"{place(self.tool)} the tool".lstrip()
             log.warning("%s asks for %s", name, "; for ".join(less))
         return given
+
+    def _place_of_limit(self, field: str) -> str:
+        """Where the requirement or hint has this field, with a space behind; nothing for one of the input object's."""
+        for requirement in (self.get_requirement(name)[0] for name in ("ResourceRequirement", _CUDA)):
+            if requirement is not None and field in requirement and (written := place(requirement, field)):
+                return f"{written} "
+        return ""
 
     def _init_job(self, joborder: dict[str, Any], context: JobContext) -> Builder:
         """As cwltool's; the secondary files that it found get their proper URLs before they are staged."""
