@@ -88,19 +88,19 @@ def carry(watch: Stopwatch, count: int, run: str) -> Any:
     """What so many jobs of a scattered step have made becomes known, with all that a run says of it."""
     from gridcwl.model import Image, Job, JobId, JobResult, Outcome, OutputRules, ProducedFile, RunId
     from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.stores.rucio.run_files import open_run_files
     from gridcwl.stores.rucio.settings import RucioSettings
-    from gridcwl.stores.rucio.wire import open_wire
     from gridcwl.worker.naming import name_of, url_of
 
     run = f"20261123-000000-{run[-6:]}"
     rules = OutputRules(None, (), {"out": ("a.txt",)})
     with contextlib.closing(RucioClient()) as client:
-        wire = asyncio.run(open_wire(RucioSettings(elements=ELEMENT), run, "bench", client=client))
-        wire.said.keys = lambda makers: {maker: f"{maker.number:040x}" for maker in makers}
+        run_files = asyncio.run(open_run_files(RucioSettings(elements=ELEMENT), run, "bench", client=client))
+        run_files.descriptions.keys = lambda makers: {maker: f"{maker.number:040x}" for maker in makers}
         made = []
         for number in range(count):
             one = Job(JobId(f"{run}-1-{number}"), RunId(run), f"step[{number}]", ("true",), Image("x"), outputs=rules)
-            job = wire.equipped(one)
+            job = run_files.equipped(one)
             assert job.storage is not None
             url = url_of(job.storage.scope, name_of(job.storage.prefix, "a.txt"))
             file = ProducedFile("a.txt", "file", url, 1, "0" * 40, "00000001")
@@ -108,9 +108,9 @@ def carry(watch: Stopwatch, count: int, run: str) -> Any:
             made.append((job, result))
 
         async def work() -> None:
-            assert not await wire.register(made)
+            assert not await run_files.register(made)
             keys = [f"{number:040x}".encode() for number in range(count)]
-            await wire.registrar.say(wire.said.completed(lambda _step: keys))
+            await run_files.registrar.add_metadata(run_files.descriptions.completed(lambda _step: keys))
 
         with watch.measuring() as carried:
             asyncio.run(work())
@@ -144,8 +144,8 @@ def upload_and_download(watch: Stopwatch, paths: list[Path], run: str, into: Pat
 
 def resolve(watch: Stopwatch, count: int, run: str) -> tuple[Any, Any]:
     """Register so many names, and look them up as inputs of a run."""
-    from gridcwl.stores.rucio.asking import Asking
     from gridcwl.stores.rucio.client import RucioClient
+    from gridcwl.stores.rucio.did_resolver import DidResolver
     from gridcwl.stores.rucio.names import Did
     from gridcwl.stores.rucio.registering import NewReplica, Registrar
 
@@ -155,7 +155,7 @@ def resolve(watch: Stopwatch, count: int, run: str) -> tuple[Any, Any]:
         with watch.measuring() as registered:
             asyncio.run(Registrar(client).register(replicas))
         with watch.measuring() as resolved:
-            found = Asking(client).find([did.url for did in dids])
+            found = DidResolver(client).find([did.url for did in dids])
         assert len(found) == count
     return registered, resolved
 

@@ -18,10 +18,10 @@ from gridcwl.errors import GridCWLError, LimitExceeded, UnsafePath
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId, StagedFile, limits
 from gridcwl.model.codec import to_json
 from gridcwl.runs.cache import Cache
-from gridcwl.stores.rucio import asking
+from gridcwl.stores.rucio import did_resolver
 from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.names import Did
-from gridcwl.stores.rucio.trees import Said, read
+from gridcwl.stores.rucio.trees import TreeMetadata, read
 
 KEY = b"key"
 DATA = b"kept"
@@ -199,14 +199,14 @@ def test_metadata_that_are_too_large_or_too_deep_are_refused(monkeypatch: pytest
 @pytest.mark.parametrize("name", ["run.s.j1-2-1.-_2e-_2e", "run.s.j1-2-1.d-_2f-_2e-_2e", "a/..", "run.s.j1-2-1.a-_00"])
 def test_a_did_whose_name_no_file_can_have_is_refused(name: str) -> None:
     with pytest.raises(UnsafePath, match="in Rucio is refused"):
-        asking.basename(Did("cta", name))
+        did_resolver.basename(Did("cta", name))
 
 
 @pytest.mark.parametrize("name", ["run.s.j1-2-1.d-_2f-_2e-_2e-_2f-_2e-_2e-_2fa", "run.s.j1-2-1.d-_2f-_2fa"])
 def test_a_file_s_place_in_a_dataset_stays_in_it(name: str) -> None:
     file = {"class": "File", "location": Did("cta", name).url, "basename": "a", "size": 1}
     with pytest.raises(UnsafePath):
-        asking._in_directory(Did("cta", "run.s.j1-2-1.d"), [file], Said())
+        did_resolver._in_directory(Did("cta", "run.s.j1-2-1.d"), [file], TreeMetadata())
 
 
 @examples(60)
@@ -216,5 +216,5 @@ def test_a_place_in_metadata_is_a_path_below_the_directory_or_refused(path: str)
         found = read(json.dumps({"places": {"a:b": path}}))
     except GridCWLError:
         return
-    assert found == Said(places={"a:b": path})
+    assert found == TreeMetadata(places={"a:b": path})
     assert not any(part in ("", ".", "..") for part in path.split("/"))

@@ -26,9 +26,9 @@ from gridcwl.model import (
     StagedFile,
 )
 from gridcwl.runs.staging import StagingBackend
+from gridcwl.stores.rucio.run_files import RunFiles, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import RucioSettings
-from gridcwl.stores.rucio.wire import Wire, open_wire
 from gridcwl.testbed.fakes.rucio import FakeRucio
 from gridcwl.worker.naming import name_of, url_of
 
@@ -106,14 +106,14 @@ def server(tmp_path: Path) -> FakeRucio:
 
 
 @pytest.fixture
-def wire(server: FakeRucio) -> Iterator[Wire]:
+def wire(server: FakeRucio) -> Iterator[RunFiles]:
     client, _ = client_of(lambda: server.client("runner"))
-    made = asyncio.run(open_wire(RucioSettings(elements="LYON-DISK"), RUN, client=client))
+    made = asyncio.run(open_run_files(RucioSettings(elements="LYON-DISK"), RUN, client=client))
     yield made
     made.close()
 
 
-def run(wire: Wire, jobs: Sequence[Job], inner: Inner | None = None, **named: Any) -> dict[JobId, JobResult]:
+def run(wire: RunFiles, jobs: Sequence[Job], inner: Inner | None = None, **named: Any) -> dict[JobId, JobResult]:
     """Run the jobs; their results."""
 
     async def work() -> dict[JobId, JobResult]:
@@ -130,7 +130,7 @@ def run(wire: Wire, jobs: Sequence[Job], inner: Inner | None = None, **named: An
     return asyncio.run(asyncio.wait_for(work(), 60))
 
 
-def test_a_result_comes_when_its_files_are_known(server: FakeRucio, wire: Wire) -> None:
+def test_a_result_comes_when_its_files_are_known(server: FakeRucio, wire: RunFiles) -> None:
     results = run(wire, [job(1)])
     url = results[JobId(f"{RUN}-1-1")].files[0].location
     assert url == f"rucio://user.runner/{RUN}.step.j1-1-1.a.txt"
@@ -139,7 +139,7 @@ def test_a_result_comes_when_its_files_are_known(server: FakeRucio, wire: Wire) 
     assert replica["states"] == {"LYON-DISK": "AVAILABLE"}
 
 
-def test_there_is_a_dataset_for_each_output_and_a_container_for_the_run(server: FakeRucio, wire: Wire) -> None:
+def test_there_is_a_dataset_for_each_output_and_a_container_for_the_run(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(number, bam="x.bam", log="x.log") for number in (1, 2)])
     client = server.client("alice")
     datasets = {one["name"] for one in client.list_content("user.runner", f"{RUN}.run")}
@@ -149,7 +149,7 @@ def test_there_is_a_dataset_for_each_output_and_a_container_for_the_run(server: 
     assert client.get_metadata("user.runner", f"{RUN}.step.bam", plugin="ALL")["gridcwl_step"] == "step"
 
 
-def test_a_thousand_results_are_registered_in_few_calls(server: FakeRucio, wire: Wire) -> None:
+def test_a_thousand_results_are_registered_in_few_calls(server: FakeRucio, wire: RunFiles) -> None:
     before = len(server.calls)
     run(wire, [job(number) for number in range(1000)])
     made = server.calls[before:]
@@ -157,14 +157,14 @@ def test_a_thousand_results_are_registered_in_few_calls(server: FakeRucio, wire:
     assert len(made) <= 8
 
 
-def test_what_lies_between_the_steps_has_a_rule_that_ends(server: FakeRucio, wire: Wire) -> None:
+def test_what_lies_between_the_steps_has_a_rule_that_ends(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(1)])
     (rule,) = server.client("runner").list_did_rules("user.runner", f"{RUN}.run")
     assert rule["expires_at"] is not None
     assert rule["rse_expression"] == "LYON-DISK"
 
 
-def test_where_our_own_jobs_put_their_files_nobody_is_asked(server: FakeRucio, wire: Wire) -> None:
+def test_where_our_own_jobs_put_their_files_nobody_is_asked(server: FakeRucio, wire: RunFiles) -> None:
     results = run(wire, [job(1)])
     url = results[JobId(f"{RUN}-1-1")].files[0].location
     before, inner = len(server.calls), Inner()
@@ -175,18 +175,18 @@ def test_where_our_own_jobs_put_their_files_nobody_is_asked(server: FakeRucio, w
     assert "list_replicas" not in server.calls[before:]
 
 
-def test_inputs_of_many_jobs_are_looked_up_together(server: FakeRucio, wire: Wire) -> None:
+def test_inputs_of_many_jobs_are_looked_up_together(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(number) for number in range(700)])
     urls = [f"rucio://user.runner/{RUN}.step.j1-{number}-1.a.txt" for number in range(700)]
     client, _ = client_of(lambda: server.client("runner"))
-    fresh = asyncio.run(open_wire(RucioSettings(elements="LYON-DISK"), "another", client=client))
+    fresh = asyncio.run(open_run_files(RucioSettings(elements="LYON-DISK"), "another", client=client))
     before = len(server.calls)
     run(fresh, [job(number, staged=[reading(url)]) for number, url in enumerate(urls)])
     assert server.calls[before:].count("list_replicas") == 2
     fresh.close()
 
 
-def test_a_job_whose_input_has_no_replica_fails_alone_and_may_be_tried_again(wire: Wire) -> None:
+def test_a_job_whose_input_has_no_replica_fails_alone_and_may_be_tried_again(wire: RunFiles) -> None:
     inner = Inner()
     results = run(wire, [job(1, staged=[reading("rucio://user.runner/gone")]), job(2)], inner)
     failed, good = results[JobId(f"{RUN}-1-1")], results[JobId(f"{RUN}-1-2")]
@@ -197,7 +197,7 @@ def test_a_job_whose_input_has_no_replica_fails_alone_and_may_be_tried_again(wir
 
 
 def test_files_of_this_machine_are_uploaded_once_where_jobs_cannot_see_it(
-    server: FakeRucio, wire: Wire, tmp_path: Path
+    server: FakeRucio, wire: RunFiles, tmp_path: Path
 ) -> None:
     (tmp_path / "in put.txt").write_text("words")
     (tmp_path / "dir" / "sub").mkdir(parents=True)
@@ -219,7 +219,7 @@ def test_files_of_this_machine_are_uploaded_once_where_jobs_cannot_see_it(
     assert list(client.list_did_rules("user.runner", f"{RUN}.run"))  # they end with the run
 
 
-def test_a_file_that_rucio_does_not_take_fails_its_job_and_no_other(server: FakeRucio, wire: Wire) -> None:
+def test_a_file_that_rucio_does_not_take_fails_its_job_and_no_other(server: FakeRucio, wire: RunFiles) -> None:
     client = server.client("runner")
     client.add_replicas(
         "LYON-DISK",
@@ -232,7 +232,7 @@ def test_a_file_that_rucio_does_not_take_fails_its_job_and_no_other(server: Fake
     assert f"user.runner:{RUN}.step.j1-7-1.a.txt at LYON-DISK" in reason
 
 
-def test_a_database_that_is_down_for_a_while_delays_results_and_loses_none(server: FakeRucio, wire: Wire) -> None:
+def test_a_database_that_is_down_for_a_while_delays_results_and_loses_none(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(0)])
     server.fail(5, exception.DatabaseException("server closed the connection unexpectedly"))
     results = run(wire, [job(number) for number in range(1, 30)])
@@ -240,7 +240,7 @@ def test_a_database_that_is_down_for_a_while_delays_results_and_loses_none(serve
 
 
 def test_what_an_earlier_session_did_not_live_to_register_is_registered_before_anything_else(
-    server: FakeRucio, wire: Wire
+    server: FakeRucio, wire: RunFiles
 ) -> None:
     lost = wire.equipped(job(1, "earlier"))
     told: list[JobId] = []
@@ -259,7 +259,7 @@ def test_what_an_earlier_session_did_not_live_to_register_is_registered_before_a
 
 
 def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_is_known_as_a_failure(
-    server: FakeRucio, wire: Wire
+    server: FakeRucio, wire: RunFiles
 ) -> None:
     lost = wire.equipped(job(1, "earlier"))
     client = server.client("runner")
@@ -276,7 +276,7 @@ def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_
     assert told == [(lost.id, Outcome.PERMANENT_FAILURE)]
 
 
-def test_registering_again_changes_nothing(server: FakeRucio, wire: Wire) -> None:
+def test_registering_again_changes_nothing(server: FakeRucio, wire: RunFiles) -> None:
     made = wire.equipped(job(1))
     first = asyncio.run(wire.register([(made, result_of(made))]))
     again = asyncio.run(wire.register([(made, result_of(made))]))

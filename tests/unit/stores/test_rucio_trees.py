@@ -7,7 +7,7 @@ from typing import Any
 
 from gridcwl.cwl.remote_inputs import directory_listing
 from gridcwl.stores.rucio.names import Did
-from gridcwl.stores.rucio.trees import Said, place_of, read, tree_of, written
+from gridcwl.stores.rucio.trees import TreeMetadata, place_of, read, tree_of, written
 from gridcwl.worker.naming import name_of
 
 PREFIX = "run.step.j1-2-1."
@@ -48,7 +48,7 @@ def test_places_that_names_do_not_tell_are_said() -> None:
 
 
 def test_what_somebody_else_has_written_there_says_nothing() -> None:
-    assert read("no json") == read("[1, 2]") == read(None) == Said()
+    assert read("no json") == read("[1, 2]") == read(None) == TreeMetadata()
 
 
 def test_a_directory_is_put_together_again_from_paths_and_folders() -> None:

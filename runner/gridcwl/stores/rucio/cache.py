@@ -18,11 +18,11 @@ from gridcwl.model import Job, JobId, JobResult, Outcome, limits, paths
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.stores.base import Cached
-from gridcwl.stores.rucio.asking import run_now
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
+from gridcwl.stores.rucio.did_resolver import run_now
 from gridcwl.stores.rucio.names import Did, did_of
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
-from gridcwl.stores.rucio.wire import URL, Wire
+from gridcwl.stores.rucio.run_files import URL, RunFiles
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
@@ -33,7 +33,7 @@ _RESULT = "gridcwl_result"
 class RucioCache:
     """Looks for results, in threads, and leaves ours once their files are known to Rucio."""
 
-    wire: Wire
+    run_files: RunFiles
     scopes: Sequence[str] = ()
     """Where to look beside our own scope."""
     shared: dict[JobId, list[tuple[Did, Did]]] = field(default_factory=dict)
@@ -83,22 +83,22 @@ class RucioCache:
             self.shared = {}
         if not shared:
             return
-        await self.wire.registrar.make(dict.fromkeys(dataset for dataset, _ in shared))
+        await self.run_files.registrar.make(dict.fromkeys(dataset for dataset, _ in shared))
         for part in chunks(shared, CHUNK):
             grouped: dict[Did, list[dict[str, str]]] = {}
             for dataset, file in part:
                 grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
-            attachments += self.wire.registrar.holding(grouped)
-            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+            attachments += self.run_files.registrar.holding(grouped)
+            await self.run_files.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
 
     def _did(self, scope: str, key: bytes) -> Did:
-        return self.wire.naming.by_key(scope, key.hex())
+        return self.run_files.naming.by_key(scope, key.hex())
 
     def _found(self, key: bytes) -> list[Any]:
-        scopes = dict.fromkeys((self.wire.naming.scope, *self.scopes))
+        scopes = dict.fromkeys((self.run_files.naming.scope, *self.scopes))
         asked = [{"scope": did.scope, "name": did.name} for did in (self._did(scope, key) for scope in scopes)]
-        answers = self.wire.client.call_now("get_metadata_bulk", asked, plugin="JSON")
+        answers = self.run_files.client.call_now("get_metadata_bulk", asked, plugin="JSON")
         texts = [str(answer[_RESULT]) for answer in answers if answer.get(_RESULT)]
         return [limits.read_json(text, limits.METADATA_BYTES, "An entry of the cache in Rucio") for text in texts]
 
@@ -106,9 +106,9 @@ class RucioCache:
         """Whether every file still has a replica, with the bytes that it had."""
         files = [file for file in result.files if file.kind == "file"]
         found: dict[Did, Replicas] = run_now(
-            find_replicas(self.wire.client, list(dict.fromkeys(did_of(file.location) for file in files)))
+            find_replicas(self.run_files.client, list(dict.fromkeys(did_of(file.location) for file in files)))
         )
-        self.wire.book.note(found)
+        self.run_files.book.note(found)
         return all(
             (about := found.get(did_of(file.location))) is not None
             and about.size == file.size
@@ -121,7 +121,7 @@ class RucioCache:
             (dataset, did_of(file.location))
             for file in result.files
             if file.kind == "file"
-            for dataset in self.wire.datasets_of(job, file.path, result)
+            for dataset in self.run_files.datasets_of(job, file.path, result)
         ]
         with self._lock:
             self.shared[job.id] = pairs
@@ -130,7 +130,7 @@ class RucioCache:
         datasets: dict[Did, dict[str, Any]] = {}
         attachments = []
         for key, job, result in ready:
-            did = self._did(self.wire.naming.scope, key)
+            did = self._did(self.run_files.naming.scope, key)
             kept = {"run": job.run, "name": job.name, "result": to_json(replace(result, usage=None))}
             datasets[did] = {
                 "scope": did.scope, "name": did.name, "type": "DATASET",
@@ -142,18 +142,18 @@ class RucioCache:
                 attachments.append({"scope": did.scope, "name": did.name, "dids": dids})
         await self._make(datasets)
         if attachments:
-            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+            await self.run_files.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
 
     async def _make(self, datasets: dict[Did, dict[str, Any]]) -> None:
         """New ones at once; one that is there, of a result that has lost its files, says the new result."""
         try:
-            await self.wire.client.call("add_dids", list(datasets.values()))
+            await self.run_files.client.call("add_dids", list(datasets.values()))
         except RucioProblem as problem:
             if problem.kind not in ("DataIdentifierAlreadyExists", "Duplicate", "DuplicateContent"):
                 raise
             if len(datasets) == 1:
                 ((did, made),) = datasets.items()
-                await self.wire.client.call("set_metadata_bulk", did.scope, did.name, made["meta"])
+                await self.run_files.client.call("set_metadata_bulk", did.scope, did.name, made["meta"])
                 return
             for did, made in datasets.items():
                 await self._make({did: made})

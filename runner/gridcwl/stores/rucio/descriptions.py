@@ -1,4 +1,4 @@
-"""What a run says of its files and datasets in Rucio's metadata: run, step, tool, image, and the keys of the jobs.
+"""Metadata of a run's files and datasets in Rucio: run, step, tool, image, and the keys of the jobs.
 
 A job's key is the digest of all that decides what the job makes (``gridcwl.runs.keys``). Each file has its job's. A
 dataset has it as well, as ``gridcwl_key``; one that many jobs have filled has a SHA-256 over the keys of them all.
@@ -27,7 +27,7 @@ _TOOL_CHARACTERS = 200
 
 @dataclass(slots=True)
 class Descriptions:
-    """Of one run. ``known`` grows as jobs end, and is read when a dataset is made."""
+    """Metadata of one run. ``known`` grows as jobs end, and is read when a dataset is made."""
 
     run: str
     document: str
@@ -66,18 +66,18 @@ class Descriptions:
             )
             if _SHARD.search(job.name):
                 self._steps[did] = step
-        said = self.known[did]
+        meta = self.known[did]
         if result.image:
-            said.setdefault(DIGEST, result.image)
-        if KEY not in said and did not in self._steps:
+            meta.setdefault(DIGEST, result.image)
+        if KEY not in meta and did not in self._steps:
             keys = [key for file in result.files if (key := self._key_in(file.location))]
-            said |= {KEY: keys[0]} if keys else {}
+            meta |= {KEY: keys[0]} if keys else {}
 
     def of_file(self, did: Did, result: JobResult) -> dict[str, str]:
-        """What a file says that a job has made."""
+        """Metadata of a file that a job has made."""
         maker = maker_of(did.name)
-        said = {KEY: self._of_jobs.get(maker, "") if maker else "", DIGEST: result.image}
-        return {name: value for name, value in said.items() if value}
+        meta = {KEY: self._of_jobs.get(maker, "") if maker else "", DIGEST: result.image}
+        return {name: value for name, value in meta.items() if value}
 
     def learn_keys(self, names: Iterable[str]) -> None:
         """Find out the keys of the jobs that have made files of these names; those before are forgotten."""
@@ -85,7 +85,7 @@ class Descriptions:
         self._of_jobs = dict(self.keys(makers))
 
     def completed(self, keys_of: Callable[[str], Iterable[bytes]]) -> dict[Did, dict[str, Any]]:
-        """What datasets have to say besides, now that all of their jobs are known.
+        """Further metadata of datasets, once all of their jobs are known.
 
         Args:
             keys_of: the keys of a step's jobs, each once, in the same order whenever it is asked.
@@ -97,15 +97,15 @@ class Descriptions:
         for did, digests in self._digests.items():
             if len(digests) > 1:
                 more.setdefault(did, {})[DIGEST] = " ".join(sorted(digests))
-        return {did: said for did, said in more.items() if said}
+        return {did: meta for did, meta in more.items() if meta}
 
     def _key_in(self, location: str) -> str:
         maker = maker_of(location)
         return self._of_jobs.get(maker, "") if maker else ""
 
-    def _whole(self, **said: str) -> dict[str, Any]:
-        said = {"gridcwl_run": self.run, "gridcwl_document": self.document, **said}
-        return {name: value for name, value in said.items() if value}
+    def _whole(self, **meta: str) -> dict[str, Any]:
+        meta = {"gridcwl_run": self.run, "gridcwl_document": self.document, **meta}
+        return {name: value for name, value in meta.items() if value}
 
 
 def _summary(keys: Iterable[bytes]) -> dict[str, Any]:

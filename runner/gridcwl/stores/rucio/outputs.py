@@ -12,8 +12,8 @@ from gridcwl.model.objects import outermost
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
 from gridcwl.stores.rucio.names import Did, chosen_dataset, did_of
 from gridcwl.stores.rucio.rules import add_rule
+from gridcwl.stores.rucio.run_files import URL, RunFiles
 from gridcwl.stores.rucio.trees import tree_of, written
-from gridcwl.stores.rucio.wire import URL, Wire
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
@@ -24,7 +24,7 @@ CwlObject = dict[str, Any]
 class Outputs:
     """The datasets that the outputs of one run go to."""
 
-    wire: Wire
+    run_files: RunFiles
     contents: dict[Did, dict[Did, None]] = field(default_factory=dict)
     """Each dataset's files."""
 
@@ -51,28 +51,28 @@ class Outputs:
         if entry["class"] == "Directory":
             self._keep_directory(entry, output, number, files)
         if files:
-            chosen = self.wire.settings.output_dataset
-            dataset = chosen_dataset(chosen) if chosen else self.wire.naming.dataset("outputs", output)
+            chosen = self.run_files.settings.output_dataset
+            dataset = chosen_dataset(chosen) if chosen else self.run_files.naming.dataset("outputs", output)
             if not chosen:
-                self.wire.said.output(dataset, output)
+                self.run_files.descriptions.output(dataset, output)
             self._put(dataset, files)
 
     def _keep_directory(self, entry: CwlObject, output: str, number: int, files: Sequence[Did]) -> None:
         """A Directory is a dataset; one of another scope is somebody's input that was passed through."""
         if str(entry.get("location", "_:")).startswith("_:"):
-            entry["location"] = self.wire.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
+            entry["location"] = self.run_files.naming.dataset(f"outputs/{output}", f"{number}-{entry['basename']}").url
         if not str(entry["location"]).startswith(URL):
             return
         did = did_of(entry["location"])
-        if did.scope == self.wire.naming.scope:
-            self.wire.said.directory(did, written(tree_of(entry), did))
+        if did.scope == self.run_files.naming.scope:
+            self.run_files.descriptions.directory(did, written(tree_of(entry), did))
             self._put(did, files)
 
     def _put(self, dataset: Did, files: Iterable[Did]) -> None:
         self.contents.setdefault(dataset, {}).update(dict.fromkeys(files))
 
     async def _attach(self) -> None:
-        registrar = self.wire.registrar
+        registrar = self.run_files.registrar
         await registrar.make(self.contents)
         pairs = [(dataset, file) for dataset, files in self.contents.items() for file in files]
         for part in chunks(pairs, CHUNK):
@@ -81,19 +81,24 @@ class Outputs:
                 grouped.setdefault(dataset, []).append({"scope": file.scope, "name": file.name})
             attachments = [{"scope": did.scope, "name": did.name, "dids": dids} for did, dids in grouped.items()]
             attachments += registrar.holding(grouped)
-            await self.wire.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
+            await self.run_files.client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
         empty = list(registrar.holding(did for did, files in self.contents.items() if not files))
         if empty:
-            await self.wire.client.call("attach_dids_to_dids", empty, ignore_duplicate=True)
+            await self.run_files.client.call("attach_dids_to_dids", empty, ignore_duplicate=True)
 
     async def _make_rules(self) -> None:
-        settings = self.wire.settings
-        expression = settings.rse_expression or "|".join(sorted(self.wire.rule.elements))
+        settings = self.run_files.settings
+        expression = settings.rse_expression or "|".join(sorted(self.run_files.rule.elements))
         grouping = "DATASET" if settings.rse_expression else "NONE"
         for dataset in self.contents:
             try:
                 await add_rule(
-                    self.wire.client, dataset, expression, settings.copies, settings.lifetime_days, grouping=grouping
+                    self.run_files.client,
+                    dataset,
+                    expression,
+                    settings.copies,
+                    settings.lifetime_days,
+                    grouping=grouping,
                 )
             except RucioProblem as problem:
                 problem.message = f"The outputs {dataset} cannot be kept on {expression}: {problem.message}"

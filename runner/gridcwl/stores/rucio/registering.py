@@ -87,7 +87,7 @@ class Registrar:
         self._held |= {replica.dataset for replica in chunk}
         return {}
 
-    async def say(self, more: Mapping[Did, Mapping[str, Any]]) -> None:
+    async def add_metadata(self, more: Mapping[Did, Mapping[str, Any]]) -> None:
         """Add to the metadata of datasets that are there. A server that keeps none of ours is no failure.
 
         Raises:

@@ -67,7 +67,7 @@ def _read(answer: Mapping[str, Any]) -> Replicas:
 
 
 class ReplicaBook:
-    """Remembers what was asked, and knows without asking where our own jobs have put their files."""
+    """Known replicas: what Rucio returned, and, without a query, where this run's own jobs put their files."""
 
     def __init__(self, client: RucioClient, elements: Elements) -> None:
         self._client = client
@@ -84,9 +84,9 @@ class ReplicaBook:
         """What somebody else has asked already."""
         self._asked |= known
 
-    async def learn(self, dids: Collection[Did], *, anew: bool = False) -> None:
-        """Ask for those that are not known; with ``anew``, for all of them."""
-        unknown = [did for did in dict.fromkeys(dids) if anew or not (self._known(did) or did in self._asked)]
+    async def learn(self, dids: Collection[Did], *, again: bool = False) -> None:
+        """Look up those that are not known; with ``again``, all of them."""
+        unknown = [did for did in dict.fromkeys(dids) if again or not (self._known(did) or did in self._asked)]
         if unknown:
             self._asked |= await find_replicas(self._client, unknown)
 
@@ -96,7 +96,7 @@ class ReplicaBook:
         return asked.pfns if asked is not None else self._known(did)
 
     def about(self, did: Did) -> Replicas | None:
-        """What Rucio said of it, if it was asked."""
+        """Its replicas, if Rucio was queried for them."""
         return self._asked.get(did)
 
     def _known(self, did: Did) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Replication rules: what lies between the steps is kept for a while, final outputs as long as the user says."""
+"""Replication rules: intermediate files are kept for a while, final outputs as long as the user asks for."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RunRule:
         return self._rule
 
     async def extend(self) -> None:
-        """Begin its lifetime anew. What goes wrong is only told: there is time to try again."""
+        """Restart its lifetime. A failure is only logged: it is tried again later."""
         if self._rule:
             try:
                 await self.client.call("update_replication_rule", self._rule, {"lifetime": int(self.keep_days * DAY_S)})

@@ -17,7 +17,7 @@ from gridcwl.stores.rucio.client import CHUNK
 from gridcwl.stores.rucio.names import Did, attempt_of, did_of, maker_of
 from gridcwl.stores.rucio.outputs import Outputs
 from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
-from gridcwl.stores.rucio.wire import URL, Wire, own_files
+from gridcwl.stores.rucio.run_files import URL, RunFiles, own_files
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import Failure
 from gridcwl.worker.fetch import Wanted, fetch
@@ -29,7 +29,7 @@ from gridcwl.worker.storage import Known
 class RucioSession:
     """Implements ``gridcwl.stores.base.StoreSession``."""
 
-    wire: Wire
+    run_files: RunFiles
     cache: RucioCache | None = None
     title: str = "Rucio"
     _published: dict[str, Any] = field(default_factory=dict)
@@ -37,31 +37,31 @@ class RucioSession:
     @property
     def about(self) -> Mapping[str, Any]:
         """See ``StoreSession.about``."""
-        naming = self.wire.naming
+        naming = self.run_files.naming
         return {"scope": naming.scope, "container": str(naming.container), **self._published}
 
     async def check(self, steps: Iterable[str]) -> None:
         """See ``StoreSession.check``."""
-        await self.wire.check(steps)
+        await self.run_files.check(steps)
 
     async def stage(self, jobs: Sequence[Job], *, upload: bool) -> Sequence[Job]:
         """See ``StoreSession.stage``."""
         if upload:
-            jobs = await self.wire.with_uploads(jobs)
-        await self.wire.learn(jobs)
-        return [self.wire.equipped(job) for job in jobs]
+            jobs = await self.run_files.with_uploads(jobs)
+        await self.run_files.learn(jobs)
+        return [self.run_files.equipped(job) for job in jobs]
 
     def equipped(self, job: Job) -> Job:
         """See ``StoreSession.equipped``."""
-        return self.wire.equipped(job)
+        return self.run_files.equipped(job)
 
     def lacking(self, job: Job) -> list[str]:
         """See ``StoreSession.lacking``."""
-        return self.wire.lacking(job)
+        return self.run_files.lacking(job)
 
     async def register(self, made: Sequence[tuple[Job, JobResult]]) -> Mapping[str, str]:
         """See ``StoreSession.register``."""
-        return await self.wire.register(made)
+        return await self.run_files.register(made)
 
     def batch_of(self, result: JobResult) -> str:
         """See ``StoreSession.batch_of``: the prefix of the files' names."""
@@ -76,7 +76,7 @@ class RucioSession:
 
     def note(self, job: Job, result: JobResult) -> None:
         """See ``StoreSession.note``."""
-        self.wire.note(job, result)
+        self.run_files.note(job, result)
 
     async def missing(self, results: Iterable[JobResult]) -> set[str]:
         """See ``StoreSession.missing``."""
@@ -91,14 +91,14 @@ class RucioSession:
         return gone | await self._missing(page)
 
     async def _missing(self, page: Mapping[Did, str]) -> set[str]:
-        found = await find_replicas(self.wire.client, list(page))
+        found = await find_replicas(self.run_files.client, list(page))
         return {url for did, url in page.items() if did not in found}
 
     async def archives(self, names: Sequence[str]) -> dict[str, Any]:
         """See ``StoreSession.archives``; the names are ``scope:name``."""
         dids = {name: Did(*name.split(":", 1)) for name in names}
-        found = await find_replicas(self.wire.client, list(dids.values()))
-        elements = [msgspec.to_builtins(element) for element in self.wire.elements.usable]
+        found = await find_replicas(self.run_files.client, list(dids.values()))
+        elements = [msgspec.to_builtins(element) for element in self.run_files.elements.usable]
         return {
             name: {
                 "location": did.url,
@@ -113,22 +113,22 @@ class RucioSession:
 
     async def keep_alive(self) -> None:
         """See ``StoreSession.keep_alive``: extend the run's rule."""
-        await self.wire.keep_alive()
+        await self.run_files.keep_alive()
 
     async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> None:
         """See ``StoreSession.publish``: datasets that rules keep."""
         if self.cache is not None:
             await self.cache.attach_shared()
-        made = Outputs(self.wire)
+        made = Outputs(self.run_files)
         if final:
             await made.keep(outputs)
-        await self.wire.registrar.say(self.wire.said.completed(keys_of))
-        rule = await self.wire.rule.make() if made.contents or self.wire.registrar.used else ""
+        await self.run_files.registrar.add_metadata(self.run_files.descriptions.completed(keys_of))
+        rule = await self.run_files.rule.make() if made.contents or self.run_files.registrar.used else ""
         self._published = {"rule": rule, "outputs": [str(did) for did in made.contents]}
 
     async def fetch(self, files: Mapping[str, Mapping[str, Any]], folder: Path) -> Mapping[str, str]:
         """See ``StoreSession.fetch``."""
-        await self.wire.book.learn([did_of(url) for url in files])
+        await self.run_files.book.learn([did_of(url) for url in files])
         return await asyncio.to_thread(self._fetched, files, folder)
 
     def _fetched(self, files: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, str]:
@@ -136,7 +136,7 @@ class RucioSession:
         for number, (url, file) in enumerate(files.items()):
             kind, _, digest = str(file.get("checksum", "")).partition("$")
             sums = {kind: digest} if kind in ("sha1", "adler32") else {}
-            sources = self.wire.book.sources(did_of(url))
+            sources = self.run_files.book.sources(did_of(url))
             wanted = Wanted(sources, Known(file.get("size"), **sums), url, Trusted(sources))
             try:
                 got = fetch(wanted, "", str(folder / str(number)), lambda: None)

@@ -88,7 +88,7 @@ class RucioSettings(msgspec.Struct, frozen=True, kw_only=True):
 PLUGIN = StorePlugin(
     "rucio",
     "Rucio, also between sites",
-    "gridcwl.stores.rucio.opening",
+    "gridcwl.stores.rucio.run_store",
     settings=RucioSettings,
     table="rucio",
     packages=("rucio",),

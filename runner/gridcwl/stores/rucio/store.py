@@ -14,8 +14,8 @@ from gridcwl.errors import OutputConflict, StoreError
 from gridcwl.model.chunks import chunks
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores.local import Placement, explained
-from gridcwl.stores.rucio.asking import basename
 from gridcwl.stores.rucio.client import CHUNK, RucioClient
+from gridcwl.stores.rucio.did_resolver import basename
 from gridcwl.stores.rucio.elements import Elements
 from gridcwl.stores.rucio.names import Did, Naming, did_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar

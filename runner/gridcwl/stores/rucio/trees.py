@@ -29,8 +29,8 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a dataset's metadata say of its tree."""
+class TreeMetadata:
+    """The tree of a dataset, as its metadata describe it."""
 
     basename: str = ""
     folders: tuple[str, ...] = ()
@@ -52,14 +52,14 @@ def tree_of(directory: CwlObject) -> Tree:
 
 
 def written(tree: Tree, dataset: Did) -> str:
-    """What the metadata of the dataset have to say of a tree; JSON."""
+    """The tree of a dataset as JSON, for its metadata."""
     places = {str(did): path for path, did in tree.files.items() if place_of(did, dataset) != path}
-    said = {"basename": tree.basename, "folders": list(tree.folders), "places": places}
-    return json.dumps({name: value for name, value in said.items() if value}, sort_keys=True)
+    meta = {"basename": tree.basename, "folders": list(tree.folders), "places": places}
+    return json.dumps({name: value for name, value in meta.items() if value}, sort_keys=True)
 
 
-def read(text: object, dataset: str = "a dataset") -> Said:
-    """What :func:`written` gave; nothing for whatever else stands there.
+def read(text: object, dataset: str = "a dataset") -> TreeMetadata:
+    """Read the JSON that :func:`written` made; empty for anything else.
 
     Raises:
         UnsafePath: a name or a path in it would lead out of the Directory.
@@ -67,15 +67,15 @@ def read(text: object, dataset: str = "a dataset") -> Said:
     """
     what = f"A path in the Rucio metadata of {dataset}"
     try:
-        said = limits.read_json(str(text), limits.METADATA_BYTES, f"The Rucio metadata of {dataset}")
+        meta = limits.read_json(str(text), limits.METADATA_BYTES, f"The Rucio metadata of {dataset}")
         basename, folders, places = (
-            str(said.get("basename", "")),
-            tuple(said.get("folders", ())),
-            said.get("places", {}),
+            str(meta.get("basename", "")),
+            tuple(meta.get("folders", ())),
+            meta.get("places", {}),
         )
-        found = Said(basename, folders, dict(places))
+        found = TreeMetadata(basename, folders, dict(places))
     except (ValueError, AttributeError, TypeError):
-        return Said()
+        return TreeMetadata()
     if found.basename:
         paths.basename(found.basename, what)
     for path in (*found.folders, *found.places.values()):

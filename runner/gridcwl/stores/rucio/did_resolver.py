@@ -1,6 +1,6 @@
 """What DIDs in an input object mean: files with size and checksum, datasets and containers with what is in them.
 
-Asked in bulk and answered once: what was found is kept with the run, so that a resumed run sees the same files even
+Queried in bulk and once: what was found is kept with the run, so that a resumed run sees the same files even
 where a pattern would find more of them now.
 """
 
@@ -18,7 +18,7 @@ from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
 from gridcwl.stores.rucio.descriptions import DIRECTORY
 from gridcwl.stores.rucio.names import Did, Query, did_of, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
-from gridcwl.stores.rucio.trees import Said, place_of
+from gridcwl.stores.rucio.trees import TreeMetadata, place_of
 from gridcwl.stores.rucio.trees import read as read_tree
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import Unavailable
@@ -39,15 +39,15 @@ _DEEPEST = 16
 """Containers within containers."""
 
 
-class Asking:
+class DidResolver:
     """Implements ``gridcwl.stores.base.RemoteFiles`` with Rucio."""
 
     def __init__(self, client: RucioClient, scope: str = "", known: Mapping[str, Found] | None = None) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; nothing is queried yet.
 
         Args:
-            client: to ask.
-            scope: of names that say none.
+            client: of Rucio.
+            scope: of names without one.
             known: what an earlier session found.
         """
         self._client = client
@@ -55,7 +55,7 @@ class Asking:
         self.known: dict[str, Found] = dict(known or {})
         self.replicas: dict[Did, Replicas] = {}
         """Where the files are that were looked for."""
-        self._trees: dict[Did, Said] = {}
+        self._trees: dict[Did, TreeMetadata] = {}
 
     def understands(self, location: str) -> bool:
         """See ``RemoteFiles.understands``."""
@@ -145,7 +145,7 @@ class Asking:
         return {Did(meta["scope"], meta["name"]): meta for meta in answers}
 
     def _learn_trees(self, datasets: Sequence[Did]) -> None:
-        """What datasets of ours say of the Directories that they are; a server without such metadata says nothing."""
+        """Read the Directories that datasets are from their metadata, if the server keeps such metadata."""
         for part in chunks(datasets, CHUNK):
             asked = [{"scope": did.scope, "name": did.name} for did in part]
             try:
@@ -154,16 +154,16 @@ class Asking:
                 if problem.kind in ("ServerConnectionException", "DatabaseException"):
                     raise
                 return
-            for said in answers:
-                if DIRECTORY in said:
-                    did = Did(said["scope"], said["name"])
-                    self._trees[did] = read_tree(said[DIRECTORY], str(did))
+            for meta in answers:
+                if DIRECTORY in meta:
+                    did = Did(meta["scope"], meta["name"])
+                    self._trees[did] = read_tree(meta[DIRECTORY], str(did))
 
     def _collection(self, did: Did, kind: str, depth: int = 0) -> Found:
         made: Found = {"class": "Collection", "location": did.url, "basename": basename(did)}
         if kind == "DATASET":
             files = self._now("list_files", did.scope, did.name)
-            return made | _in_directory(did, _entries(files), self._trees.get(did, Said()))
+            return made | _in_directory(did, _entries(files), self._trees.get(did, TreeMetadata()))
         if depth > _DEEPEST:
             raise InputError(f"{did.url} has endlessly nested containers")
         inside = self._now("list_content", did.scope, did.name)
@@ -235,17 +235,17 @@ def _entries(files: Iterable[Mapping[str, Any]]) -> list[Found]:
     return found
 
 
-def _in_directory(dataset: Did, files: list[Found], said: Said) -> Found:
+def _in_directory(dataset: Did, files: list[Found], tree: TreeMetadata) -> Found:
     """A dataset as a Directory, too: where names or metadata say so, its files have paths, and there are folders."""
     made: Found = {"files": files, "collections": []}
     for file in files:
         did = did_of(file["location"])
-        path = said.places.get(str(did)) or place_of(did, dataset)
+        path = tree.places.get(str(did)) or place_of(did, dataset)
         if path != file["basename"]:
             file["path"] = paths.relative(path, f"The path of {did} in {dataset}")
-    if said.folders:
-        made["folders"] = list(said.folders)
-    return made | ({"basename": said.basename} if said.basename else {})
+    if tree.folders:
+        made["folders"] = list(tree.folders)
+    return made | ({"basename": tree.basename} if tree.basename else {})
 
 
 def run_now(question: Coroutine[Any, Any, T]) -> T:

@@ -1,21 +1,23 @@
-"""Rucio as the store of a run, from reading its inputs on."""
+"""The Rucio store, as its plugin opens it: by itself, or for a run from reading its inputs on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gridcwl.model import Job, RunId, StagedFile, Storage
-from gridcwl.stores.base import JobKeys
-from gridcwl.stores.rucio.asking import Asking
+from gridcwl.stores.base import JobKeys, Store, StoreContext
 from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.client import RucioClient
+from gridcwl.stores.rucio.data import release, report
+from gridcwl.stores.rucio.did_resolver import DidResolver
 from gridcwl.stores.rucio.elements import find_elements
 from gridcwl.stores.rucio.names import check_template, chosen_dataset, did_of
+from gridcwl.stores.rucio.run_files import URL, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import RucioSettings
-from gridcwl.stores.rucio.wire import URL, open_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RucioRunStore:
 
     client: RucioClient
     settings: RucioSettings
-    files: Asking
+    files: DidResolver
 
     @property
     def download(self) -> bool:
@@ -42,10 +44,12 @@ class RucioRunStore:
 
     async def begin(self, run: RunId, document: str, keys: JobKeys) -> RucioSession:
         """See ``RunStore.begin``."""
-        wire = await open_wire(self.settings, run, document, client=self.client)
-        wire.book.note(self.files.replicas)
-        wire.said.keys = keys
-        return RucioSession(wire, RucioCache(wire, self.settings.cache_scopes) if self.settings.cache else None)
+        run_files = await open_run_files(self.settings, run, document, client=self.client)
+        run_files.book.note(self.files.replicas)
+        run_files.descriptions.keys = keys
+        return RucioSession(
+            run_files, RucioCache(run_files, self.settings.cache_scopes) if self.settings.cache else None
+        )
 
     def close(self) -> None:
         """See ``RunStore.close``."""
@@ -74,4 +78,20 @@ def open_run_store(settings: RucioSettings, known: Mapping[str, Any] | None = No
     if settings.output_dataset:
         chosen_dataset(settings.output_dataset)
     client = RucioClient()
-    return RucioRunStore(client, settings, Asking(client, settings.scope, known))
+    return RucioRunStore(client, settings, DidResolver(client, settings.scope, known))
+
+
+@asynccontextmanager
+async def open_store(settings: RucioSettings, context: StoreContext) -> AsyncIterator[Store]:
+    """The Rucio store of a run.
+
+    Raises:
+        ConfigError: the settings do not fit Rucio.
+        RucioProblem: Rucio cannot be reached, or refuses authentication.
+    """
+    run_files = await open_run_files(settings, context.run)
+    with closing(run_files.client):
+        yield run_files.store
+
+
+__all__ = ["RucioRunStore", "open_run_store", "open_store", "release", "report"]

@@ -1,4 +1,4 @@
-"""What one run needs of Rucio: its names, its storage elements, where its files are, and how new ones become known."""
+"""The files of one run in Rucio: their names, storage elements, replicas and registration."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ URL = "rucio://"
 
 
 @dataclass(slots=True)
-class Wire:
-    """Between the steps of one run. Made by :func:`open_wire`."""
+class RunFiles:
+    """The files of one run in Rucio. Made by :func:`open_run_files`."""
 
     client: RucioClient
     settings: RucioSettings
@@ -43,8 +43,8 @@ class Wire:
     book: ReplicaBook
     registrar: Registrar
     rule: RunRule
-    said: Descriptions
-    """What the run's datasets say of themselves."""
+    descriptions: Descriptions
+    """Metadata of the run's datasets."""
     _sent: dict[Path, Uploaded] = field(default_factory=dict)
 
     async def check(self, steps: Iterable[str]) -> None:
@@ -62,14 +62,14 @@ class Wire:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     async def learn(self, jobs: Sequence[Job]) -> None:
-        """Find out where the inputs of jobs are, in as few calls as can be.
+        """Look up the replicas of the inputs of jobs, in as few calls as possible.
 
         Raises:
             RucioProblem: Rucio does not answer.
         """
         await self.book.learn([did_of(url) for job in jobs if job.attempt == 1 for url in _asked(job)])
         # Where the last attempt failed, a replica may have been lost since.
-        await self.book.learn([did_of(url) for job in jobs if job.attempt > 1 for url in _asked(job)], anew=True)
+        await self.book.learn([did_of(url) for job in jobs if job.attempt > 1 for url in _asked(job)], again=True)
 
     async def with_uploads(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """The jobs with DIDs in place of files of this machine, which are put into Rucio if they are not there.
@@ -81,7 +81,7 @@ class Wire:
             path for job in jobs for entry in job.staged for path in _local_files(entry) if path not in self._sent
         ]
         if wanted:
-            self.said.inputs(self.store.holder(f"{self.naming.run}/inputs"))
+            self.descriptions.inputs(self.store.holder(f"{self.naming.run}/inputs"))
             self._sent |= await self.store.upload_inputs(wanted, f"{self.naming.run}/inputs")
             await self.rule.make()
         return [replace(job, staged=tuple(self._elsewhere(job.staged))) for job in jobs]
@@ -136,7 +136,7 @@ class Wire:
     # -- back ----------------------------------------------------------------------------------------------------------
 
     async def register(self, made: Sequence[tuple[Job, JobResult]]) -> dict[str, str]:
-        """Make known what jobs have put away. May be done again.
+        """Register the files that jobs have uploaded. May be done again.
 
         Returns:
             Ids of the jobs whose files Rucio does not take, and why.
@@ -146,7 +146,7 @@ class Wire:
         """
         replicas: list[NewReplica] = []
         owners: dict[Did, str] = {}
-        self.said.learn_keys(did_of(file.location).name for _, result in made for file in own_files(result))
+        self.descriptions.learn_keys(did_of(file.location).name for _, result in made for file in own_files(result))
         for job, result in made:
             for replica in self.replicas_of(job, result):
                 replicas.append(replica)
@@ -169,7 +169,7 @@ class Wire:
                 if (file.location, dataset) not in own:
                     own.add((file.location, dataset))
                     assert file.adler32 is not None
-                    meta = self.said.of_file(did, result)
+                    meta = self.descriptions.of_file(did, result)
                     yield NewReplica(did, file.size, file.adler32, result.element, dataset, meta)
 
     def datasets_of(self, job: Job, path: str, result: JobResult) -> list[Did]:
@@ -178,11 +178,11 @@ class Wire:
         ports = [name for name, globs in job.outputs.ports.items() if any(_matches(path, glob) for glob in globs)]
         found = {self.naming.dataset(step, port): port for port in ports or [""]}
         for did, port in found.items():
-            self.said.of_step(did, job, step, port, result)
+            self.descriptions.of_step(did, job, step, port, result)
         return list(found)
 
     def note(self, job: Job, result: JobResult) -> None:
-        """A result that is in Rucio already belongs to this run as well."""
+        """Add a result that is in Rucio already to the datasets of this run."""
         for file in result.files:
             if file.kind == "file" and file.location.startswith(URL):
                 self.datasets_of(job, file.path, result)
@@ -196,18 +196,18 @@ class Wire:
             await self.rule.extend()
 
     def close(self) -> None:
-        """Ask nothing any more."""
+        """Close the client."""
         self.client.close()
 
 
-async def open_wire(
+async def open_run_files(
     settings: RucioSettings, run: str, document: str = "", *, client: RucioClient | None = None
-) -> Wire:
-    """Find out what a run needs to know of Rucio.
+) -> RunFiles:
+    """Query Rucio for what a run needs to know of it.
 
     Raises:
         ConfigError: the settings do not fit what is there.
-        RucioProblem: Rucio cannot be reached, or does not let us in.
+        RucioProblem: Rucio cannot be reached, or refuses authentication.
     """
     client = client or RucioClient()
     with contextlib.ExitStack() as undo:
@@ -219,12 +219,12 @@ async def open_wire(
             await check_scope(client, scope, await own_scopes(client, await client.account()))
         elements = await find_elements(client, settings)
         naming = Naming(scope, settings.name, run, document)
-        said = Descriptions(run, document, naming.container)
-        registrar = Registrar(client, naming.container, said.known)
+        descriptions = Descriptions(run, document, naming.container)
+        registrar = Registrar(client, naming.container, descriptions.known)
         rule = RunRule(client, naming.container, [element.name for element in elements.usable], settings.keep_days)
         book = ReplicaBook(client, elements)
         undo.pop_all()
-    return Wire(client, settings, naming, elements, book, registrar, rule, said)
+    return RunFiles(client, settings, naming, elements, book, registrar, rule, descriptions)
 
 
 async def own_scope(client: RucioClient) -> str:
@@ -290,4 +290,4 @@ def _matches(path: str, glob: str) -> bool:
     )
 
 
-__all__ = ["URL", "Wire", "open_wire", "own_files", "own_scope", "step_of"]
+__all__ = ["URL", "RunFiles", "open_run_files", "own_files", "own_scope", "step_of"]
