@@ -32,7 +32,7 @@ _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": F
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings that hold for all runs of a user. None is for: nobody said so."""
+    """Settings that hold for all runs of a user. None: not set."""
 
     state_dir: Path | None = None
     """Runs, their journals and logs; by default the user's state folder."""

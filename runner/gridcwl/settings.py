@@ -183,19 +183,19 @@ def _bounds(kind: Any) -> dict[str, Any]:
 def _takes(kind: Any) -> str:
     kinds, bounds = _kinds(kind), _bounds(kind)
     words = [word for one in kinds if get_origin(one) is Literal for word in get_args(one)]
-    said = []
+    parts = []
     if int in kinds:
-        said.append("a whole number" + (f", at least {bounds['ge']}" if "ge" in bounds else ""))
+        parts.append("a whole number" + (f", at least {bounds['ge']}" if "ge" in bounds else ""))
     if float in kinds:
-        said.append("a number" + (f" greater than {bounds['gt']}" if "gt" in bounds else ""))
+        parts.append("a number" + (f" greater than {bounds['gt']}" if "gt" in bounds else ""))
     if bool in kinds:
-        said.append("true or false")
+        parts.append("true or false")
     if str in kinds:
-        said.append("a text")
+        parts.append("a text")
     if any(get_origin(one) is tuple for one in kinds):
-        said.append("a list of words")
+        parts.append("a list of words")
     if any(get_origin(one) not in (None, tuple, Literal) for one in kinds):
-        said.append("a table: NAME = [WORD, ...]")
+        parts.append("a table: NAME = [WORD, ...]")
     if words:
-        said.append(f"one of: {', '.join(words)}" if not said else ", ".join(words))
-    return ", or ".join(said)
+        parts.append(f"one of: {', '.join(words)}" if not parts else ", ".join(words))
+    return ", or ".join(parts)

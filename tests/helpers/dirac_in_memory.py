@@ -209,7 +209,7 @@ class InMemoryDirac:
             if self.jobs[number].status not in ("Done", "Failed"):
                 self.jobs[number].status = "Killed"
 
-    def said(self, job: int) -> Mapping[str, str]:  # noqa: ARG002
+    def parameters(self, job: int) -> Mapping[str, str]:  # noqa: ARG002
         return {}
 
     def _run(self, told: Told) -> None:

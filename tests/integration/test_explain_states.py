@@ -51,7 +51,7 @@ def test_shards_that_failed_never_started_were_skipped_or_are_blocked(picking: P
     assert states["pick[1]"] == "failed"
     assert states["pick[22]"] == "not started"
     assert len(states) == 24
-    assert "never started" in picking.explained("pick[22]")["pick[22]"]["said"]
+    assert "never started" in picking.explained("pick[22]")["pick[22]"]["message"]
     assert picking.explained("join")["join"]["state"] == "not started"
 
 
@@ -71,9 +71,9 @@ def test_after_a_resume_the_reused_the_rerun_and_the_new_are_told_apart(picking:
     answer = picking.explained()
     assert answer["pick[0]"]["state"] == "reused"
     assert answer["pick[1]"]["state"] == "done"
-    assert "failed once before" in answer["pick[1]"]["said"]
+    assert "failed once before" in answer["pick[1]"]["message"]
     # a new shard is not compared with one whose result another shard has
-    assert "no earlier run of this document has such a job" in answer["pick[2]"]["said"]
+    assert "no earlier run of this document has such a job" in answer["pick[2]"]["message"]
     assert answer["pick[2]"]["differences"] == []
     (pick, _) = json.loads(gridcwl("status", "--json", "last").stdout)["steps"]
     assert (pick["done"], pick["reused"], pick["attempts"]) == (3, 1, 4)
@@ -83,7 +83,7 @@ def test_a_shard_with_another_input_is_compared_with_itself(picking: Picking) ->
     picking.run(picking.good)
     picking.run([picking.good[0], "other", picking.good[2]])
     answer = picking.explained("pick[1]")["pick[1]"]
-    assert answer["said"].endswith("pick[1]) in")
+    assert answer["message"].endswith("pick[1]) in")
     (part,) = answer["differences"]
     assert (part["before"], part["now"]) == (picking.good[1], "other")
 
@@ -143,6 +143,6 @@ def test_after_the_document_was_edited_a_shard_is_not_compared_with_another_one(
     Path(picking.workflow).write_text(text.replace("test ! -e", "test  ! -e"))
     gridcwl("resume", "last")
     answers = picking.explained()
-    message = answers["pick[1]"]["said"]
+    message = answers["pick[1]"]["message"]
     assert "it failed before (The tool ended with exit code 1), and differs from then in: command word 2" in message
-    assert "pick[0])" in answers["pick[0]"]["said"]
+    assert "pick[0])" in answers["pick[0]"]["message"]

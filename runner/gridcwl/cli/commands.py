@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _done(given: argparse.Namespace) -> int:
-    """Do it; what a damaged journal is the reason for is said to be that."""
+    """Do it; an error whose cause is a damaged journal names the journal."""
     with ExitStack() as stack:
         if "run" in given:
             from gridcwl.runs.folder import find

@@ -31,7 +31,7 @@ _INDICES = re.compile(r"\[[^\]/]*\]")
 _TAIL_BYTES = 4096
 _TAIL_LINES = 20
 _AROUND_THE_TABLE = 4
-"""Lines of the terminal beside those of the steps: title, head, and a little of what was said before."""
+"""Lines of the terminal beside those of the steps: title, head, and a few earlier lines."""
 _NO_ENGINE = re.compile(r"^No Docker engine answers|^The container engine \S+ ")
 _LINES_EVERY_S = 10.0
 _NAMED_ALIKE = 5
@@ -150,8 +150,8 @@ class PlainWatcher:
             self._images[result.reason] += 1
             if self._images[result.reason] > 1:
                 return
-        said = alike_words(last_line(last_words(result)[1]))
-        kind = (_INDICES.sub("", job.name), alike(failure.error.message, job), result.exit_code, said)
+        last = alike_words(last_line(last_words(result)[1]))
+        kind = (_INDICES.sub("", job.name), alike(failure.error.message, job), result.exit_code, last)
         if self._alike.is_first(kind, job.name, failure.error.message):
             print(escaped(self.hide(failure_text(failure, self.default_container))), file=sys.stderr)
 

@@ -85,7 +85,7 @@ class Pending:
         if not asked or now - asked > _ASK_EVERY_S:
             texts = [
                 (name, without_report(text))
-                for name, text in sorted(self.server.said(number).items())
+                for name, text in sorted(self.server.parameters(number).items())
                 if name in ("StandardOutput", "Pilot_Reference", "LocalBatchID", "HostName")
             ]
             self._texts[number] = now, texts

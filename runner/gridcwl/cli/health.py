@@ -84,13 +84,13 @@ def _node(config: Config) -> Finding:
         return Finding(
             "node", "warning", "not found: documents with JavaScript cannot run", "Install nodejs (apt install nodejs)."
         )
-    said = _output([path, "--version"])
-    version = re.match(r"v(\d+)", said or "")
-    if said is None or version is None:
+    printed = _output([path, "--version"])
+    version = re.match(r"v(\d+)", printed or "")
+    if printed is None or version is None:
         return Finding("node", "error", f"{path} does not run", "Reinstall nodejs.")
     if int(version[1]) < _OLDEST_NODE:
-        return Finding("node", "warning", f"node {said} is old", f"Install node {_OLDEST_NODE} or newer.")
-    return Finding("node", "ok", f"node {said}")
+        return Finding("node", "warning", f"node {printed} is old", f"Install node {_OLDEST_NODE} or newer.")
+    return Finding("node", "ok", f"node {printed}")
 
 
 def _engines(config: Config) -> Iterator[Finding]:
@@ -136,12 +136,12 @@ def _engine(name: str, *, needed: bool) -> Finding:
             return Finding(name, "unused", "not installed")
         bad: State = "error" if needed else "unused"
         return Finding(name, bad, "not installed", f"Install {name}, or choose another engine." if needed else "")
-    said = _output([path, "--version"])
-    if said is None:
+    printed = _output([path, "--version"])
+    if printed is None:
         return Finding(name, "error" if needed else "warning", f"{path} does not run", f"Run {name} info to see why.")
     if name == "podman" and _output([path, "info", "--format", "{{.Host.OS}}"]) is None:
-        return Finding(name, "error" if needed else "warning", f"{said} cannot run containers", "Run: podman info")
-    return Finding(name, "ok", said)
+        return Finding(name, "error" if needed else "warning", f"{printed} cannot run containers", "Run: podman info")
+    return Finding(name, "ok", printed)
 
 
 def _folders(config: Config) -> Iterator[Finding]:
@@ -268,9 +268,9 @@ def _certificate() -> Finding:
         if "X509_USER_PROXY" in os.environ:
             return Finding(name, "error", f"X509_USER_PROXY names {given}, which does not exist", "voms-proxy-init")
         return Finding(name, "unused", "none")
-    said = _output(["openssl", "x509", "-noout", "-enddate", "-in", given])
+    printed = _output(["openssl", "x509", "-noout", "-enddate", "-in", given])
     try:
-        ends = datetime.strptime((said or "").partition("=")[2], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+        ends = datetime.strptime((printed or "").partition("=")[2], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     except ValueError:
         return Finding(name, "warning", f"{given} cannot be read", "Make a new one: voms-proxy-init")
     return _credential(name, lambda: (given, ends, "voms-proxy-init"))
@@ -363,7 +363,7 @@ def clock_offset(url: str) -> float | None:
 def _output(command: list[str]) -> str | None:
     """What a command prints first; None if it fails."""
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip().splitlines()[0] if said.stdout.strip() else ""
+    return ended.stdout.strip().splitlines()[0] if ended.stdout.strip() else ""

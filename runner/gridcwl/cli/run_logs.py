@@ -38,24 +38,24 @@ def logs(given: argparse.Namespace) -> int:
 
 def _print_all(folder: RunFolder, history: History, step: str | None) -> int:
     """Failed jobs first, then those that run, then those that ended well, and what has been superseded."""
-    said = 0
+    printed = 0
     for row in history.jobs(step=step, where=f"{FAILED} AND {history.latest}"):
-        said += _print_ended(folder, history, row)
+        printed += _print_ended(folder, history, row)
     running = list(history.jobs(step=step, where=f"outcome IS NULL AND {history.latest}"))
     working = Path(str(history.meta("working")))
     with open_pending(saved_grid(history.meta("options")), folder) as pending:
         for row in running:
-            said += _print_running(working, history, row, pending)
+            printed += _print_running(working, history, row, pending)
     for row in history.jobs(step=step, where=f"NOT ({FAILED}) AND outcome IS NOT NULL AND {history.latest}"):
-        said += _print_ended(folder, history, row)
+        printed += _print_ended(folder, history, row)
     for row in history.jobs(step=step, where=f"{FAILED} AND NOT {history.latest}"):
-        said += _print_ended(folder, history, row, " (superseded: the job ran again)")
-    return said
+        printed += _print_ended(folder, history, row, " (superseded: the job ran again)")
+    return printed
 
 
 def _print_ended(folder: RunFolder, history: History, row: JobRow, note: str = "") -> int:
-    """Print what the attempts of a job said; returns how many said something."""
-    said = 0
+    """Print the output of the attempts of a job; returns how many wrote anything."""
+    printed = 0
     for attempt in history.attempts(row.row):
         result = history.result(row.row, attempt.attempt)
         streams = [
@@ -66,7 +66,7 @@ def _print_ended(folder: RunFolder, history: History, row: JobRow, note: str = "
         ]
         if not streams and attempt.outcome == "success":
             continue
-        said += 1
+        printed += 1
         ended = attempt.outcome + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
         print(f"==> {row.name}, attempt {attempt.attempt}: {ended}{note}")
         if attempt.reason:
@@ -75,7 +75,7 @@ def _print_ended(folder: RunFolder, history: History, row: JobRow, note: str = "
             print(f"--- {name}", flush=True)
             print_file(path)
         print(flush=True)
-    return said
+    return printed
 
 
 def _print_running(working: Path, history: History, row: JobRow, pending: Pending) -> int:
@@ -117,13 +117,13 @@ def _follow(folder: RunFolder, history: History, step: str | None) -> int:
             looked = time.monotonic()
             follower.look(pending, detached=detached)
             if detached and pending.idle:
-                said = f"The jobs at DIRAC have ended; gridcwl attach {folder.run} fetches their outputs"
-                print(f"gridcwl: {said}", file=sys.stderr)
+                message = f"The jobs at DIRAC have ended; gridcwl attach {folder.run} fetches their outputs"
+                print(f"gridcwl: {message}", file=sys.stderr)
                 return 0
             if not alive and not detached:
                 if not follower.printed:
-                    said = f"The run has ended; gridcwl logs {folder.run} shows what its jobs wrote"
-                    print(f"gridcwl: {said}", file=sys.stderr)
+                    message = f"The run has ended; gridcwl logs {folder.run} shows what its jobs wrote"
+                    print(f"gridcwl: {message}", file=sys.stderr)
                 return 0
             time.sleep(max(_LOOK_EVERY_S, 4 * (time.monotonic() - looked)))  # a large journal takes its time
 

@@ -169,14 +169,14 @@ def _print_group(group: dict[str, Any]) -> None:
     else:
         print(f"{group['step']}: {group['count']} jobs failed alike: {group['reason']}")
         lines = [(shard["name"], _inputs(shard)) for shard in shards]
-    width = max(len(head) for head, _ in [*lines, ("said", "")])
+    width = max(len(head) for head, _ in [*lines, ("stderr", "")])
     for head, text in lines:
         if text or group["count"] > 1:
             print(f"  {head.ljust(width)}  {text}".rstrip())
     if group["count"] > len(shards):
         print(f"  ... and {group['count'] - len(shards)} more")
-    if group["said"]:
-        print(f"  {'stderr'.ljust(width)}  {group['said']}")
+    if group["last_line"]:
+        print(f"  {'stderr'.ljust(width)}  {group['last_line']}")
 
 
 def _inputs(shard: dict[str, Any]) -> str:

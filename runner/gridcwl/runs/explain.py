@@ -53,8 +53,12 @@ class Answer:
         """For machines."""
         parts = [{"part": name, "now": now, "before": before} for name, now, before in self.differences]
         return {
-            "name": self.name, "state": self.state, "reused": self.reused, "said": self.message, "differences": parts,
-        }  # fmt: skip
+            "name": self.name,
+            "state": self.state,
+            "reused": self.reused,
+            "message": self.message,
+            "differences": parts,
+        }
 
 
 def explained(history: History, folder: RunFolder, step: str, state_dir: Path) -> Iterator[Answer]:

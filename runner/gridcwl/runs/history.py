@@ -312,11 +312,12 @@ class History:
         if "failures" not in self._has:
             return (
                 "SELECT l.step, l.name, l.id, l.outcome, l.attempt, a.exit_code, a.reason, a.reason AS alike, "
-                f"'' AS said, '' AS inputs FROM ({jobs}) l LEFT JOIN attempts a ON a.job=l.id AND a.attempt=l.attempt"
+                f"'' AS last_line, '' AS inputs FROM ({jobs}) l "
+                "LEFT JOIN attempts a ON a.job=l.id AND a.attempt=l.attempt"
             )
         return (
             "SELECT l.step, l.name, l.id, l.outcome, l.attempt, a.exit_code, coalesce(f.reason, a.reason) AS reason, "
-            "coalesce(f.alike, a.reason) AS alike, coalesce(f.said, '') AS said, coalesce(f.inputs, '') AS inputs "
+            "coalesce(f.alike, a.reason) AS alike, coalesce(f.said, '') AS last_line, coalesce(f.inputs, '') AS inputs "
             f"FROM ({jobs}) l LEFT JOIN attempts a ON a.job=l.id AND a.attempt=l.attempt "
             "LEFT JOIN failures f ON f.rowid = (SELECT max(rowid) FROM failures WHERE job=l.id) UNION ALL "
             "SELECT step, name, NULL, 'permanent-failure', 0, NULL, reason, alike, said, inputs FROM failures "
@@ -326,7 +327,7 @@ class History:
     def failure_groups(self, most: int) -> list[FailureGroup]:
         """What has failed and not been done since: equal errors of a step together, the most frequent first."""
         rows = self._db.execute(
-            "SELECT step, count(*), outcome, exit_code, reason, alike, said, min(coalesce(id, 0)) "
+            "SELECT step, count(*), outcome, exit_code, reason, alike, last_line, min(coalesce(id, 0)) "
             f"FROM {self._failing()} GROUP BY step, outcome, exit_code, alike ORDER BY 2 DESC, 8 LIMIT ?",
             (most,),
         )

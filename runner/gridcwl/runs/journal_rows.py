@@ -58,7 +58,8 @@ class FailureGroup(msgspec.Struct, frozen=True):
     exit_code: int | None
     reason: str
     alike: str
-    said: str
+    last_line: str
+    """The last line of stderr."""
 
 
 class FailedShard(msgspec.Struct, frozen=True):

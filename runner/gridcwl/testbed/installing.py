@@ -126,8 +126,8 @@ def system_packages(programs: Mapping[str, str], *, say: Say) -> None:
             _apt(["apt-get", "update"])
             ended = _apt(command)
     if ended.returncode:
-        said = "\n".join(re.split(r"\r?\n", ended.stdout.strip())[-15:])
-        raise TestbedError(f"apt-get could not install {' '.join(packages)}:\n{said}", remedy=remedy)
+        tail = "\n".join(re.split(r"\r?\n", ended.stdout.strip())[-15:])
+        raise TestbedError(f"apt-get could not install {' '.join(packages)}:\n{tail}", remedy=remedy)
     if still := [program for program in missing if find_program(program) is None]:
         raise TestbedError(f"Debian's {' '.join(packages)} did not bring {', '.join(still)}", remedy=remedy)
 

@@ -40,9 +40,9 @@ def wait_for(
         if dead and condition():
             return
         if dead or time.monotonic() > end:
-            said = f"; the end of {log}:\n{tail(log)}" if log else ""
+            lines = f"; the end of {log}:\n{tail(log)}" if log else ""
             why = "its process has ended" if dead else f"not after {within_s:g} s"
-            raise TestbedError(f"The testbed waits for {what} in vain: {why}{said}")
+            raise TestbedError(f"The testbed waits for {what} in vain: {why}{lines}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 

@@ -143,9 +143,9 @@ class Part:
             path = result[f"{stream}_log"]
             result[f"{stream}_log"] = None
             # Where the tool's stream is one of its outputs, it is data, and goes where data go.
-            if path and os.path.basename(path) == f"{stream}.log" and (said := _ends(path)):
+            if path and os.path.basename(path) == f"{stream}.log" and (ends := _ends(path)):
                 result[f"{stream}_log"] = f"{stream}.log"
-                _put(archive, f"{name}/{stream}.log", said)
+                _put(archive, f"{name}/{stream}.log", ends)
         if job.get("storage") is None and result["outcome"] == SUCCESS:
             self._take_outputs(archive, name, result)
         _put(archive, f"{name}/result.json", results.line_of(result))

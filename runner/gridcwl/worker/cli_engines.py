@@ -255,9 +255,9 @@ class CommandLineRun:
         out_of_memory = False
         if cli.daemonlike:
             if self._call.ram_mib is not None:
-                said = _run(oom_vector(cli, name)).stdout.strip() == b"true"
+                killed = _run(oom_vector(cli, name)).stdout.strip() == b"true"
                 # podman 4.3 says false with version 1 of cgroups; who else would have killed it, under a limit?
-                out_of_memory = said or (cli.kind == "podman" and ended.code == KILLED and not self._sent)
+                out_of_memory = killed or (cli.kind == "podman" and ended.code == KILLED and not self._sent)
             left = ended.code or self._call.ram_mib is not None or self._sent
             if left and (cli.settings.remove or self._sent):
                 _run(remove_vector(cli, name))  # else --rm has done it

@@ -35,9 +35,9 @@ def meaning(kind: str, code: int, stderr: bytes) -> Tuple[int, Optional[str]]:
     tool's failure with code 127 (126 if it may not be executed), as with ``docker run``, whatever this engine returns.
     """
     if kind == "podman" and code == 1:
-        said = _INIT_SAYS.match(stderr)
-        if said is not None:
-            return (_NOT_FOUND if b"No such file" in said.group(1) else _NOT_EXECUTABLE), None
+        message = _INIT_SAYS.match(stderr)
+        if message is not None:
+            return (_NOT_FOUND if b"No such file" in message.group(1) else _NOT_EXECUTABLE), None
     if kind in {"apptainer", "singularity"} and code == 255:
         if _APPTAINER_NOT_FOUND.match(stderr):
             return _NOT_FOUND, None

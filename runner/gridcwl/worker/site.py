@@ -73,8 +73,8 @@ class Archives:
         try:
             return fetch(wanted, "", folder, lambda: None).path
         except (Failure, OSError) as error:
-            said = error.reason if isinstance(error, Failure) else str(error)
-            raise EngineError(f"The image {place} cannot be fetched: {said}", temporary=True) from error
+            reason = error.reason if isinstance(error, Failure) else str(error)
+            raise EngineError(f"The image {place} cannot be fetched: {reason}", temporary=True) from error
 
 
 class SiteEngine:

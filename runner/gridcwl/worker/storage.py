@@ -227,10 +227,10 @@ class ToolWay(Way):
 
     def look(self, url: str) -> Optional[Known]:
         """See ``Way.look``."""
-        said = self._run(
+        printed = self._run(
             ["gfal-sum", url, "ADLER32"] if self._gfal() else [*_xrdfs(url, "query", "checksum")], url, fails=True
         )
-        words = (said or "").split()
+        words = (printed or "").split()
         return Known(None, words[-1].zfill(8)) if len(words) >= 2 else None
 
     def get(self, url: str, path: str, check: Check) -> Known:
@@ -252,8 +252,8 @@ class ToolWay(Way):
             if len(data) == count:
                 got.kill()
             elif got.wait():
-                said = got.stderr.read().decode("utf-8", "replace").strip().splitlines() or ["it failed"]
-                raise Unavailable(f"{command[0]}: {said[-1]}")
+                printed = got.stderr.read().decode("utf-8", "replace").strip().splitlines() or ["it failed"]
+                raise Unavailable(f"{command[0]}: {printed[-1]}")
             return data
 
     def put(self, path: str, url: str, check: Check) -> Known:
@@ -297,8 +297,8 @@ class ToolWay(Way):
             env=self._environment(urls),
         )  # fmt: skip
         if ended.returncode and not fails:
-            said = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-            raise Unavailable(f"{command[0]}: {said}")
+            printed = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+            raise Unavailable(f"{command[0]}: {printed}")
         return None if ended.returncode else ended.stdout
 
 

@@ -32,7 +32,7 @@ _connections = threading.local()
 
 
 class Answer(NamedTuple):
-    """What a server said; the body has to be read, or closed with its connection."""
+    """The answer of a server; the body has to be read, or closed with its connection."""
 
     status: int
     reason: str
@@ -146,8 +146,8 @@ def _sent(
             raise Unavailable(f"{shown(url)}: {error.reason or error}") from error
         except (OSError, http.client.HTTPException) as error:
             _forget(_key(url, known=known))
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unavailable(f"{shown(url)}: {said}") from error
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Unavailable(f"{shown(url)}: {reason}") from error
     raise AssertionError("not reached")
 
 
@@ -223,7 +223,7 @@ class _Pouring:
         self.begun = False
 
     def pour(self) -> None:
-        """Send it, once. Who closes the connection meanwhile may have said why."""
+        """Send it, once. A server that closes the connection meanwhile may have sent the reason."""
         if not self.begun:
             self.begun = True
             self._connection.sock.settimeout(_TIMEOUT_S)

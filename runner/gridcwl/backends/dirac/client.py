@@ -266,10 +266,10 @@ class DiracClient:
             if not answer["OK"] and "failed deletion" not in answer["Message"]:
                 raise problem("killing jobs", answer["Message"])
 
-    def said(self, job: int) -> Mapping[str, str]:
+    def parameters(self, job: int) -> Mapping[str, str]:
         """See ``Server``."""
-        said = self._call("asking about a job", self._monitoring().getJobParameters, job)
-        return {str(name): str(value) for name, value in said.get(job, {}).items()}
+        answer = self._call("asking about a job", self._monitoring().getJobParameters, job)
+        return {str(name): str(value) for name, value in answer.get(job, {}).items()}
 
     def _manager(self) -> Any:
         return self._dirac.manager(timeout=self._timeout_s)

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-DIRAC_SAID = "dirac.log"
+DIRAC_LOG = "dirac.log"
 _PROBLEM = "problem.txt"
 _GRACE_S = 20.0
 """Between the word to stop and being killed: the worker stops its containers meanwhile."""
@@ -48,7 +48,7 @@ LocalSite
 def main(folder: Path) -> int:
     """Serve until stdin ends."""
     told = os.dup(1)
-    log = os.open(folder / DIRAC_SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(folder / DIRAC_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     launcher = _Launcher(told)
@@ -181,7 +181,7 @@ def _become_job(folder: Path, jdl: str, environment: dict[str, str]) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         nothing = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(folder / DIRAC_SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(folder / DIRAC_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for target, source in ((0, nothing), (1, log), (2, log)):
             os.dup2(source, target)
         sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(fd, "wb", 0), write_through=True) for fd in (1, 2))
@@ -220,8 +220,8 @@ def _run(jdl: str) -> str | None:
         def _toJDL(self, xmlFile: str = "", jobDescriptionObject: object = None) -> str:  # noqa: N802, N803, ARG002
             return jdl
 
-    said = Dirac().submitJob(Described(), mode="local")
-    return None if said["OK"] else str(said["Message"])
+    answer = Dirac().submitJob(Described(), mode="local")
+    return None if answer["OK"] else str(answer["Message"])
 
 
 if __name__ == "__main__":

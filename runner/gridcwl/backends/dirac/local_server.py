@@ -26,7 +26,7 @@ from typing import Any
 
 from gridcwl import imports
 from gridcwl.backends.dirac import jdl as language
-from gridcwl.backends.dirac.local_jobs import DIRAC_SAID
+from gridcwl.backends.dirac.local_jobs import DIRAC_LOG
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.parametric import singles, value, values, with_list
 from gridcwl.backends.dirac.problems import DiracRefused
@@ -215,8 +215,8 @@ class LocalServer:
                     job.doomed = True
                     self._order({"stop": job.number})
 
-    def said(self, job: int) -> Mapping[str, str]:
-        """See ``Server``. All that a job has to say comes with its sandbox."""
+    def parameters(self, job: int) -> Mapping[str, str]:
+        """See ``Server``. There are none: all output comes with the sandbox."""
         del job
         return {}
 
@@ -302,7 +302,7 @@ class LocalServer:
     def _gone(self) -> DiracRefused:
         return DiracRefused(
             f"DIRAC's local mode cannot run jobs: {self._unable or 'its process has ended'}",
-            remedy=f"{self._folder / DIRAC_SAID} has DIRAC's messages.",
+            remedy=f"{self._folder / DIRAC_LOG} has DIRAC's messages.",
         )
 
 
@@ -313,6 +313,6 @@ def _archive(folder: Path, wanted: Sequence[str]) -> bytes:
         for name in wanted:
             for path in folder.glob(f"Local_*_JobDir/{name}"):
                 # DIRAC prints what the payload writes, and leaves these two empty.
-                said = folder / DIRAC_SAID
-                archive.add(said if name == language.STDOUT and said.exists() else path, name, recursive=False)
+                log = folder / DIRAC_LOG
+                archive.add(log if name == language.STDOUT and log.exists() else path, name, recursive=False)
     return made.getvalue()

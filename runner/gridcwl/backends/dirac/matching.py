@@ -360,7 +360,7 @@ def placed(
         wishes: of the user.
         offers: of the sites.
         failed: sites where it has failed.
-        anywhere: where its inputs are does not matter any more, unless the user has said that it must.
+        anywhere: where its inputs are does not matter any more, unless the user demands it.
 
     Raises:
         BackendError: with ``strict``, no site that holds the inputs can run the job.

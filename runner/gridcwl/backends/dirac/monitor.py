@@ -73,7 +73,7 @@ class JobMonitor:
         self._fetching: asyncio.TaskGroup
         self._sites_asked = -_SITES_EVERY_S
         self._reports_from = 0.0
-        """Until then DIRAC is not asked for what jobs said at their end."""
+        """Until then DIRAC is not queried for reports."""
 
     def look(self) -> None:
         """Query now, without waiting for the interval to pass."""
@@ -111,7 +111,7 @@ class JobMonitor:
         return bool(moved)
 
     async def _located(self, watched: Iterable[ActiveJob], now: float) -> list[ActiveJob]:
-        """Ask where jobs run, if it is time to; returns those of which that is known now."""
+        """Query where jobs run, if it is time to; returns those whose site is known now."""
         if now - self._sites_asked < min(_SITES_EVERY_S, 5 * self._options.poll_first_s):
             return []
         homeless = [active for active in watched if not active.tracked.site and active.phase is not Phase.WAITING]
@@ -157,22 +157,22 @@ class JobMonitor:
     # -- results -------------------------------------------------------------------------------------------------------
 
     async def _bring_home(self, ended: Sequence[ActiveJob], lost: Collection[int]) -> None:
-        """Tell of the results of jobs that have ended: small ones are had in one call, others from their sandboxes."""
+        """Report the results of jobs that have ended: small ones come in one call, others from their sandboxes."""
         done = [active for active in ended if active.tracked.status == "Done"]
-        said = await self._reported(done)
-        near = [active for active in done if active.number in said]
+        contents = await self._reported(done)
+        near = [active for active in done if active.number in contents]
         if near:
-            for active, found in zip(near, await self._call.once(self._read_all, near, said), strict=True):
+            for active, found in zip(near, await self._call.once(self._read_all, near, contents), strict=True):
                 self._report(active, found)
-        far = [active for active in ended if active.number not in said]
+        far = [active for active in ended if active.number not in contents]
         if homeless := [active for active in far if not active.tracked.site]:
             with contextlib.suppress(BackendError):
                 await self._ask_for_sites(homeless)
         for active in far:
             self._fetching.create_task(self._fetch(active, gone=active.number in lost))
 
-    async def _reported(self, done: Sequence[ActiveJob]) -> dict[int, results.Said]:
-        """What jobs said at their end, of those that said all; and where they run, from their own words."""
+    async def _reported(self, done: Sequence[ActiveJob]) -> dict[int, results.SandboxContents]:
+        """Reports of jobs that hold whole results, by number; sites are updated from them."""
         if not done or time.monotonic() < self._reports_from:
             return {}
         try:
@@ -181,20 +181,20 @@ class JobMonitor:
             # Job parameters are kept by a service of their own, which not every DIRAC has: sandboxes do as well.
             self._reports_from = time.monotonic() + _NO_REPORTS_S
             return {}
-        found: dict[int, results.Said] = {}
+        found: dict[int, results.SandboxContents] = {}
         for active in done:
             report = results.reported(texts.get(active.number, ""), active.jobs)
-            # A job that was rescheduled may have said something at another site, before.
+            # A job that was rescheduled may have a report of another site, from before.
             if report is None or report.site != (active.tracked.site or report.site):
                 continue
             active.tracked.site = report.site
-            found[active.number] = report.said
+            found[active.number] = report.contents
         return found
 
     async def _fetch(self, active: ActiveJob, *, gone: bool) -> None:
-        """Fetch an ended job's sandbox, and tell of its results."""
+        """Fetch an ended job's sandbox, and report its results."""
         content: bytes | None = None
-        said: results.Said | None = None
+        contents: results.SandboxContents | None = None
         if gone:
             await self._call(self._server.kill, [active.number])  # should it come to life again, nobody would listen
         else:
@@ -202,19 +202,19 @@ class JobMonitor:
                 try:
                     content = await self._call(self._server.sandbox, active.number)
                 except LimitExceeded as problem:
-                    said = results.Said(problem=problem)
+                    contents = results.SandboxContents(problem=problem)
                     break
                 if content is not None or not left:
                     break
                 await asyncio.sleep(1)
-        if said is None:
-            said = await self._call.once(results.opened, content, self._options.folder)
+        if contents is None:
+            contents = await self._call.once(results.opened, content, self._options.folder)
         if active.widened is not None and active.tracked.status != "Done" and not self._active.unwanted(active):
             self._active.forget(active)
             for job in active.jobs.values():
                 self._again(job)
             return
-        self._report(active, await self._call.once(self._read, active, said))
+        self._report(active, await self._call.once(self._read, active, contents))
 
     def _report(self, active: ActiveJob, found: Sequence[JobResult]) -> None:
         jobs = list(active.jobs.values())
@@ -222,14 +222,18 @@ class JobMonitor:
         for job, result in zip(jobs, found, strict=True):
             self._ended(job, result, active.tracked.site)
 
-    def _read_all(self, near: Sequence[ActiveJob], said: Mapping[int, results.Said]) -> list[list[JobResult]]:
-        return [self._read(active, said[active.number]) for active in near]
+    def _read_all(
+        self, near: Sequence[ActiveJob], contents: Mapping[int, results.SandboxContents]
+    ) -> list[list[JobResult]]:
+        return [self._read(active, contents[active.number]) for active in near]
 
-    def _read(self, active: ActiveJob, said: results.Said) -> list[JobResult]:
+    def _read(self, active: ActiveJob, contents: results.SandboxContents) -> list[JobResult]:
         """In a thread: results out of what a job left, with their logs on this machine's disk."""
         found: list[JobResult] = []
         for job in active.jobs.values():
-            result = results.result_of(job, said, place_of(active), self._options.folder / f"{job.id}-{job.attempt}")
+            result = results.result_of(
+                job, contents, place_of(active), self._options.folder / f"{job.id}-{job.attempt}"
+            )
             if job.id in self._active.cancelled:
                 result = replace(result, outcome=Outcome.CANCELLED, reason="It was cancelled.", files=())
             found.append(result)

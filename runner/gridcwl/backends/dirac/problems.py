@@ -51,7 +51,7 @@ def problem(doing: str, message: str) -> BackendError:
 
     Args:
         doing: what was tried, as it ends the sentence "DIRAC ... ": "submitting 20 jobs".
-        message: what DIRAC said; it may hold half of a database.
+        message: of DIRAC; it may hold half of a database.
     """
     text = " ".join(message.split())
     text = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

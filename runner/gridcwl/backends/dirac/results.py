@@ -23,13 +23,13 @@ REPORT = "gridcwl-results"
 """How the last line begins that a worker writes: its site and its archive, in base64, where that is small."""
 _REPORT = re.compile(rf"^{REPORT} (\S*) ([A-Za-z0-9+/]+=*)$", re.MULTILINE)
 _OUTER = frozenset({jdl.RESULTS, jdl.STDOUT, jdl.STDERR})
-"""What an output sandbox has for us."""
+"""Members of an output sandbox that are read."""
 _TAIL = 8192
 _TAIL_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SandboxContents:
     """An output sandbox, opened.
 
     Attributes:
@@ -46,15 +46,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker said in its last line: all that it left, and where it was."""
+    """The last line of a worker: the results archive, and its site."""
 
     site: str
-    said: Said
+    contents: SandboxContents
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What DIRAC says of a job of its own."""
+    """A DIRAC job as DIRAC reports it."""
 
     number: int
     status: str
@@ -71,7 +71,7 @@ class Place:
         return words + (f", at {self.site}" if self.site not in ("", "ANY", "Multiple") else "")
 
 
-def opened(sandbox: bytes | None, scratch: Path | None = None) -> Said:
+def opened(sandbox: bytes | None, scratch: Path | None = None) -> SandboxContents:
     """Read an output sandbox.
 
     Args:
@@ -79,17 +79,17 @@ def opened(sandbox: bytes | None, scratch: Path | None = None) -> Said:
         scratch: a folder for what is too large for memory.
     """
     if sandbox is None:
-        return Said()
+        return SandboxContents()
     try:
         limits.check(len(sandbox), limits.SANDBOX_BYTES, "The output sandbox")
         outer = unpacking.read(io.BytesIO(sandbox), "The output sandbox", scratch=scratch, only=_OUTER)
     except (LimitExceeded, ResultError) as problem:
-        return Said(problem=problem)
+        return SandboxContents(problem=problem)
     stdout, stderr = (outer.end(name, limits.LOG_BYTES) for name in (jdl.STDOUT, jdl.STDERR))
     try:
-        return Said(outer.inner(jdl.RESULTS, "The results archive", scratch), stdout, stderr)
+        return SandboxContents(outer.inner(jdl.RESULTS, "The results archive", scratch), stdout, stderr)
     except GridCWLError as problem:
-        return Said(Archive(), stdout, stderr, problem)
+        return SandboxContents(Archive(), stdout, stderr, problem)
 
 
 def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
@@ -105,7 +105,7 @@ def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
         return None
     if any(f"{job}/result.json" not in members for job in jobs):
         return None
-    return Report(site, Said(members))
+    return Report(site, SandboxContents(members))
 
 
 def without_report(text: str) -> str:
@@ -113,21 +113,21 @@ def without_report(text: str) -> str:
     return _REPORT.sub("", text)
 
 
-def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:
+def result_of(job: Job, contents: SandboxContents, place: Place, folder: Path) -> JobResult:
     """The result of a job, from the sandbox of the DIRAC job that held it. Logs and outputs go into ``folder``."""
     try:
-        if said.problem is not None and not isinstance(said.problem, ResultError):
-            raise said.problem
-        text = said.members.read(f"{job.id}/result.json", limits.RESULT_BYTES)
+        if contents.problem is not None and not isinstance(contents.problem, ResultError):
+            raise contents.problem
+        text = contents.members.read(f"{job.id}/result.json", limits.RESULT_BYTES)
         if text is None:
-            return lost(job, place, said, folder)
-        result = _accepted(result_from_json(text), job, said, folder)
+            return lost(job, place, contents, folder)
+        result = _accepted(result_from_json(text), job, contents, folder)
     except GridCWLError as error:
         result = refused(job, error)
     if result.outcome is Outcome.CANCELLED:
         # Nobody here asked for it: the site's batch system or DIRAC did.
         result = replace(result, outcome=Outcome.TEMPORARY_FAILURE)
-    logs = {stream: _log(said, job.id, stream, folder) for stream in ("stdout", "stderr")}
+    logs = {stream: _log(contents, job.id, stream, folder) for stream in ("stdout", "stderr")}
     result = replace(result, stdout_log=logs["stdout"], stderr_log=logs["stderr"])
     if result.usage is not None:
         result = replace(result, usage=replace(result.usage, site=place.site, batch_job=str(place.number)))
@@ -137,31 +137,31 @@ def result_of(job: Job, said: Said, place: Place, folder: Path) -> JobResult:
     return replace(result, reason=f"{reason} [{place}]")
 
 
-def _accepted(result: JobResult, job: Job, said: Said, folder: Path) -> JobResult:
+def _accepted(result: JobResult, job: Job, contents: SandboxContents, folder: Path) -> JobResult:
     result = replace(result, stdout_log=None, stderr_log=None)
     if result.outcome is not Outcome.SUCCESS:
         result = replace(result, files=(), outdir="", element="")
     result = accepted(result, job, sandbox=job.storage is None)
-    return _with_outputs(result, said.members, folder) if result.files or result.outdir == SANDBOX else result
+    return _with_outputs(result, contents.members, folder) if result.files or result.outdir == SANDBOX else result
 
 
-def lost(job: Job, place: Place, said: Said, folder: Path) -> JobResult:
+def lost(job: Job, place: Place, contents: SandboxContents, folder: Path) -> JobResult:
     """The result of a job that left none: the place failed, and that may pass, or stopped it."""
-    written = {"stdout": said.stdout, "stderr": said.stderr}
+    written = {"stdout": contents.stdout, "stderr": contents.stderr}
     logs = {name: _written(folder / f"{name}.log", content) if content else None for name, content in written.items()}
-    tail = b"".join((said.stderr or said.stdout)[-_TAIL:].splitlines(keepends=True)[-_TAIL_LINES:])
+    tail = b"".join((contents.stderr or contents.stdout)[-_TAIL:].splitlines(keepends=True)[-_TAIL_LINES:])
     return JobResult(
         job.id,
         _outcome(place),
-        reason=f"The job returned no result{_why(said)}. {place}. {what_to_do(place)}",
+        reason=f"The job returned no result{_why(contents)}. {place}. {what_to_do(place)}",
         stdout_log=logs["stdout"],
         stderr_log=logs["stderr"],
         stderr_tail=tail.decode("utf-8", "replace"),
     )
 
 
-def _why(said: Said) -> str:
-    return f" ({said.problem.message})" if said.problem is not None else ""
+def _why(contents: SandboxContents) -> str:
+    return f" ({contents.problem.message})" if contents.problem is not None else ""
 
 
 def _outcome(place: Place) -> Outcome:
@@ -243,11 +243,11 @@ def _url(path: Path) -> str:
     return "file://" + quote(os.fsencode(path))
 
 
-def _log(said: Said, job: JobId, stream: str, folder: Path) -> str | None:
+def _log(contents: SandboxContents, job: JobId, stream: str, folder: Path) -> str | None:
     """What the tool wrote; where that could not be read, what the worker wrote."""
-    content = said.members.end(f"{job}/{stream}.log", limits.LOG_BYTES)
-    if said.problem is not None:
-        content = said.stdout if stream == "stdout" else said.stderr
+    content = contents.members.end(f"{job}/{stream}.log", limits.LOG_BYTES)
+    if contents.problem is not None:
+        content = contents.stdout if stream == "stdout" else contents.stderr
     return _written(folder / f"{stream}.log", content) if content else None
 
 

@@ -93,5 +93,5 @@ class Server(Protocol):
     def kill(self, jobs: Iterable[int]) -> None:
         """Stop jobs, whatever they do. One that is between two states may be left: look, and try again."""
 
-    def said(self, job: int) -> Mapping[str, str]:
-        """What DIRAC keeps of a job beside its state: its parameters, such as the last lines of its output."""
+    def parameters(self, job: int) -> Mapping[str, str]:
+        """Parameters of a job that DIRAC keeps, such as the last lines of its output."""

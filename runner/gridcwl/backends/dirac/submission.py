@@ -77,7 +77,7 @@ class Submission:
         self._active, self._durations = active, durations
         self._submitted, self._refused = submitted, refused
         self.most: int | None = None
-        """How many jobs the server takes in one submission; None if it has not said."""
+        """How many jobs the server takes in one submission; None if unknown."""
         self.offers: Sequence[Offer] = ()
         """Of the sites, as far as they are known."""
         self.limits = Limits()

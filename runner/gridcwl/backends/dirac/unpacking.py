@@ -84,8 +84,8 @@ class Archive:
             return b""
         left_out = max(0, place.size - most)
         self._file.seek(place.offset + left_out)
-        said = self._file.read(place.size - left_out)
-        return b"... %d bytes left out ...\n%s" % (left_out, said) if left_out else said
+        tail = self._file.read(place.size - left_out)
+        return b"... %d bytes left out ...\n%s" % (left_out, tail) if left_out else tail
 
     def copy(self, name: str, target: Path) -> Sums:
         """Write a file to this place, which is new; returns its sums.

@@ -94,7 +94,7 @@ class DockerEngine:
             identifier: str = created["Id"]
             undo.callback(remove, api, identifier)
             note_id(self.settings, identifier)
-            # Before the start, or a quick tool would have said its piece to nobody.
+            # Before the start, or the output of a quick tool would be lost.
             attachment = Attachment(api, identifier, stdin=call.stdin is not None)
             undo.callback(attachment.close)
             # Asked before the start as well: should the engine restart while the tool runs, this request breaks, where
@@ -394,7 +394,7 @@ def explained(what: str, *, temporary: bool = False, watch: Watch | None = None)
 
 
 def one_line(error: BaseException) -> str:
-    """The engine's own words without the request that they answer, or what the system said of the connection."""
+    """The engine's message without the request, or the system's message on the connection."""
     if isinstance(error, APIError) and error.explanation:
         return " ".join(str(error.explanation).split()).rstrip(".")
     cause: BaseException | None = error

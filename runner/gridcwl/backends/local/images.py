@@ -144,15 +144,15 @@ def _outdated(found: Mapping[str, Any], dockerfile: str | None) -> bool:
 
 
 def _follow(what: str, messages: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Listen to the engine until it is done; the answer is what it said, in lines.
+    """Read the engine's answer to the end, line by line.
 
     Raises:
-        EngineError: it said that it failed. It does so in the middle of an answer that began with success.
+        EngineError: it reports a failure, which may come in the middle of an answer that began with success.
     """
     lines: list[str] = []
     for message in messages:
         if "error" in message:
-            # what a command of a Dockerfile said at last, behind what the builder says of itself
+            # the last output of a command of a Dockerfile, after the message of the builder
             output = [line for line in lines if not line.startswith(("Removing intermediate", "--->", "Step "))]
             last = f" (after: {output[-1]})" if output else ""
             raise EngineError(f"The image {what} could not be fetched: {_flat(message['error'])}{last}.")

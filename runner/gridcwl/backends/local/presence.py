@@ -75,11 +75,11 @@ def _of_command(engine: str, image: Image) -> Presence | None:
         return None
     command = [engine, "image", "inspect", "--format={{.Size}}", image.id]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        inspected = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Presence("unavailable", problem=f"{engine} cannot be run: {getattr(error, 'strerror', None) or error}")
-    size = said.stdout.strip()
-    return Presence("present", int(size) if size.isdecimal() else None) if said.returncode == 0 else None
+    size = inspected.stdout.strip()
+    return Presence("present", int(size) if size.isdecimal() else None) if inspected.returncode == 0 else None
 
 
 def _to_be_made(image: Image, *, ask_registry: bool) -> Presence:

@@ -172,14 +172,14 @@ class Catalogue:
                     seen.add(file.key)
                     yield file, parent
 
-    def agree(self, known: Did, said: Mapping[str, Any]) -> None:
-        """A file that is registered, and what is said of it now.
+    def agree(self, known: Did, given: Mapping[str, Any]) -> None:
+        """A file that is registered, and its metadata now.
 
         Raises:
             FileConsistencyMismatch: they differ.
         """
         for column in ("bytes", "adler32", "md5"):
-            value = said.get(column)
+            value = given.get(column)
             if value is not None and value != getattr(known, column):
                 where = f"'{known.scope}:{known.name}'"
                 raise FileConsistencyMismatch(f"{column} mismatch for {where}: {value}!={getattr(known, column)}")

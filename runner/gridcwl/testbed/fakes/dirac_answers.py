@@ -22,8 +22,8 @@ def ok(value: Any, **more: Any) -> Result:
 
 def error(message: str, number: int = 0, **more: Any) -> Result:
     """DIRAC's S_ERROR; a number puts its words before the message."""
-    said = f"{_WORDS[number]} ( {number} : {message})" if number in _WORDS else message
-    return {"OK": False, "Errno": number, "Message": said, **more}
+    text = f"{_WORDS[number]} ( {number} : {message})" if number in _WORDS else message
+    return {"OK": False, "Errno": number, "Message": text, **more}
 
 
 def unreachable() -> Result:

@@ -310,7 +310,7 @@ class FakeClient(Session):
     # ---- replicas
 
     def add_replicas(self, rse: str, files: Sequence[DidLike], ignore_availability: bool = True) -> bool:  # noqa: ARG002
-        """Register files with a replica; those that are known get one more, whatever is said of their checksum."""
+        """Register files with a replica; those that are known get one more, whatever their checksum."""
         self.server.called("add_replicas")
         expressions.check_dids(files, "dids")
         self._may_put(rse)

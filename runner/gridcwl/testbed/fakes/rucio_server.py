@@ -215,7 +215,7 @@ class Session:
                 raise exception.DataIdentifierNotFound(f"Data identifier {':'.join(key)} is not valid.")
             found.append(self._catalogue.dids[key])
         elements = self._elements(expression)
-        said = {
+        given = {
             "grouping": options.get("grouping", "DATASET"),
             "activity": options.get("activity") or "User Subscriptions",
             "priority": options.get("priority", 3),
@@ -223,7 +223,7 @@ class Session:
             "comments": options.get("comment"),
         }
         account = options.get("account") or self.account
-        rules = [Rule(did, account, copies, expression, elements, in_seconds(lifetime), dict(said)) for did in found]
+        rules = [Rule(did, account, copies, expression, elements, in_seconds(lifetime), dict(given)) for did in found]
         self._check_quota(rules)
         return [self._catalogue.add_rule(rule) for rule in rules]
 

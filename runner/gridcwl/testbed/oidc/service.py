@@ -45,7 +45,7 @@ class OidcService:
         return issuer_url(self._place)
 
     def token(self, subject: str, lifetime: timedelta | None = None, *, scope: str | None = None) -> str:
-        """An access token for this user, good for as long as said; expired if that is negative."""
+        """An access token for this user, valid for this time; expired if that is negative."""
         given = {"scope": scope} if scope else {}
         return issuer_of(self._place).access_token(subject, lifetime or self._options.token_lifetime, **given)
 

@@ -153,7 +153,7 @@ class RucioService:
         return self.clients.exports("runner")
 
     def run_daemons(self) -> str:
-        """Run every daemon once, in order: rules, transfers, deletions; returns what they said.
+        """Run every daemon once, in order: rules, transfers, deletions; returns their output.
 
         Raises:
             TestbedError: one of them failed.
@@ -302,6 +302,6 @@ class RucioService:
         with self._place.log("rucio-scripts").open("a") as log:
             log.write(f"{command[1]}\n{ended.stdout}{ended.stderr}")
         if ended.returncode:
-            said = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-15:])
-            raise TestbedError(f"{Path(command[1]).name} failed in Rucio's environment:\n{said}")
+            tail = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-15:])
+            raise TestbedError(f"{Path(command[1]).name} failed in Rucio's environment:\n{tail}")
         return ended.stdout

@@ -249,7 +249,7 @@ class DiracXServer:
             if error.status == 403 and there:
                 self._set_status("killing jobs", there, "Killed", "Marked for termination")
 
-    def said(self, job: int) -> Mapping[str, str]:
+    def parameters(self, job: int) -> Mapping[str, str]:
         """See ``Server``. DiracX 0.7 does not give out what jobs report."""
         del job
         return {}

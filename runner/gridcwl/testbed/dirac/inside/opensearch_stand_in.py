@@ -81,8 +81,8 @@ class Documents:
             self._update(documents.setdefault(identifier, {}), body)
         else:
             documents[identifier] = body
-        said = {"result": "created" if created else "updated", "_version": 1, "_seq_no": 1, "_primary_term": 1}
-        return 201 if created else 200, {**about, **said, "_shards": _SHARDS}
+        answer = {"result": "created" if created else "updated", "_version": 1, "_seq_no": 1, "_primary_term": 1}
+        return 201 if created else 200, {**about, **answer, "_shards": _SHARDS}
 
     @staticmethod
     def _update(document: dict[str, Any], body: dict[str, Any]) -> None:
