@@ -150,7 +150,7 @@ def test_a_small_result_is_read_from_the_last_line_of_a_job(tmp_path):
     job = a_job()
     report = results.reported(f"Last 20 lines:\nwhat the start script says\n{line(job)}\n", [job.id])
     assert report.site == "LCG.Lyon.fr"
-    assert results.result_of(job, report.said, PLACE, tmp_path).outcome is Outcome.SUCCESS
+    assert results.result_of(job, report.contents, PLACE, tmp_path).outcome is Outcome.SUCCESS
 
 
 @pytest.mark.parametrize(
