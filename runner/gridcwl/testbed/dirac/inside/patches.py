@@ -144,6 +144,22 @@ def _look_for_jobs_steadily() -> None:
     JobAgent._checkMatchingIssues = forget
 
 
+def _replace_the_configuration_in_one_step() -> None:
+    import os
+
+    from DIRAC.WorkloadManagementSystem.Agent import JobAgent
+
+    class Replaced(JobAgent.CFG):  # type: ignore[misc]
+        def writeToFile(self, fileName: str) -> bool:  # noqa: N802, N803  DIRAC's names
+            written = super().writeToFile(f"{fileName}.new")
+            if written:
+                os.chmod(f"{fileName}.new", os.stat(fileName).st_mode)  # noqa: PTH101, PTH116
+                os.replace(f"{fileName}.new", fileName)  # noqa: PTH105
+            return bool(written)
+
+    JobAgent.CFG = Replaced
+
+
 def _see_the_payload_at_once() -> None:
     from DIRAC.WorkloadManagementSystem.JobWrapper import JobWrapper
 
@@ -221,6 +237,16 @@ PATCHES = (
         211,
         'time.sleep(int(self.am_getOption("PollingTime")) * (self.matchFailedCount + 1) * 2)',
         _look_for_jobs_steadily,
+    ),
+    Patch(
+        "replace the configuration in one step",
+        "A JobAgent writes its configuration file again for each job. A JobWrapper that starts at that moment reads an "
+        "empty one, knows no service, and its job stays Matched for ever.",
+        ("agent",),
+        "WorkloadManagementSystem/Agent/JobAgent.py",
+        462,
+        "localCfg.writeToFile(localConfigFile)",
+        _replace_the_configuration_in_one_step,
     ),
     Patch(
         "see the payload at once",
