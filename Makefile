@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV ?= .venv
 # dependencies on demand: make install EXTRAS="demo dirac diracx rucio"; kept until others are asked for
-EXTRAS ?= $(or $(shell cat build/extras 2>/dev/null),demo dirac diracx rucio testbed)
+EXTRAS ?= $(or $(shell cat build/extras.chosen 2>/dev/null),demo dirac diracx rucio service testbed)
 UV_VERSION := 0.13.9
 # processes that tests are spread over, and further options of pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
@@ -200,3 +200,4 @@ $(VENV)/.installed: pyproject.toml $(wildcard hatch_build.py) requirements.lock 
 build/extras: FORCE
 	@mkdir -p $(@D)
 	@[ "$$(cat $@ 2>/dev/null)" = "$(EXTRAS)" ] || echo "$(EXTRAS)" > $@
+	@case "$(origin EXTRAS)" in command*|environment*) echo "$(EXTRAS)" > $@.chosen ;; esac

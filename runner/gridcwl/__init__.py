@@ -18,6 +18,8 @@ _PLACES = {
     "gridcwl.runs.explain": ("Answer",),
     "gridcwl.runs.logs": ("JobLog",),
     "gridcwl.runs.settings": ("ResumeSettings", "Settings"),
+    "gridcwl.runs.run": ("new_run_id",),
+    "gridcwl.model.confinement": ("Confinement",),
     "gridcwl.runs.counts": ("StepCounts",),
     "gridcwl.runs.status": ("RunStatus",),
     "gridcwl.errors": (

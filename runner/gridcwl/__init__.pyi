@@ -22,6 +22,7 @@ from gridcwl.errors import RunFailed as RunFailed
 from gridcwl.errors import StoreError as StoreError
 from gridcwl.errors import UnsafePath as UnsafePath
 from gridcwl.errors import UnsupportedError as UnsupportedError
+from gridcwl.model.confinement import Confinement as Confinement
 from gridcwl.runs.counts import StepCounts as StepCounts
 from gridcwl.runs.events import Event as Event
 from gridcwl.runs.events import Failure as Failure
@@ -33,6 +34,7 @@ from gridcwl.runs.events import RunStarted as RunStarted
 from gridcwl.runs.events import StepsChanged as StepsChanged
 from gridcwl.runs.explain import Answer as Answer
 from gridcwl.runs.logs import JobLog as JobLog
+from gridcwl.runs.run import new_run_id as new_run_id
 from gridcwl.runs.settings import ResumeSettings as ResumeSettings
 from gridcwl.runs.settings import Settings as Settings
 from gridcwl.runs.status import RunStatus as RunStatus

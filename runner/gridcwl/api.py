@@ -24,7 +24,7 @@ from typing import Any, Self, TypeAlias, Unpack
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
 from gridcwl.runs.events import Event, Publisher
 from gridcwl.runs.explain import Answer
-from gridcwl.runs.folder import RunFolder, all_folders, find
+from gridcwl.runs.folder import RunFolder, all_folders, checked_id, find
 from gridcwl.runs.logs import JobLog
 from gridcwl.runs.session import Finished, PreparedRun, Request
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
@@ -72,13 +72,16 @@ class Client:
             error = None if not isinstance(error, asyncio.CancelledError) else error
         await group.__aexit__(type(error) if error is not None else None, error, traceback)
 
-    async def submit(self, document: str | Path, inputs: Inputs = None, **settings: Unpack[Settings]) -> Run:
+    async def submit(
+        self, document: str | Path, inputs: Inputs = None, *, run_id: str | None = None, **settings: Unpack[Settings]
+    ) -> Run:
         """Begin a run. Returns as soon as document and inputs have been read and found valid.
 
         Args:
             document: a path, ``FILE#process``, or a URL.
             inputs: values by the names of the document's inputs. Files are ``File``, ``pathlib.Path``, or CWL's dicts;
                 relative paths count from the current folder.
+            run_id: the run's id, if there is one already; see ``gridcwl.new_run_id``.
             settings: of this run, over those of the client.
 
         Raises:
@@ -96,7 +99,8 @@ class Client:
         elif inputs is not None:
             words = (str(inputs) if "://" in str(inputs) else str(folder / inputs),)  # never an option, nor ``-``
         options = options_for(str(document), words, {**self._settings, **settings}, folder)
-        return await self._drive(started(Request(options, folder, text)))
+        run = None if run_id is None else checked_id(run_id)
+        return await self._drive(started(Request(options, folder, text, run)))
 
     async def resume(self, run: str, **settings: Unpack[ResumeSettings]) -> Run:
         """Resume a run that was stopped, was killed, or failed. Jobs that finished do not run again.
@@ -186,12 +190,12 @@ class Driver:
         self.publisher.end(status, message)
         self.ended.set()
 
-    def result(self) -> dict[str, Any]:
-        """The outputs, or what was raised in their place."""
+    def result(self, *, plain: bool = False) -> dict[str, Any]:
+        """The outputs, or what was raised in their place; ``plain`` gives Files as CWL's dicts."""
         if self.error is not None:
             raise self.error
         assert self.finished is not None
-        outputs: dict[str, Any] = from_cwl(self.finished.outputs)
+        outputs: dict[str, Any] = self.finished.outputs if plain else from_cwl(self.finished.outputs)
         if self.finished.exit_code:
             failures = tuple(failure.message for failure in self.publisher.failures)
             raise RunFailed(self.prepared.run, failures, outputs, exit_code=self.finished.exit_code)
@@ -256,6 +260,16 @@ class Run:
             raise
         return outputs
 
+    async def output_object(self) -> dict[str, Any]:
+        """As :meth:`result`, but with Files and Directories as CWL's dicts; those of RunFailed, too."""
+        if self._driver is not None:
+            await self._driver.ended.wait()
+            return self._driver.result(plain=True)
+        from gridcwl.runs.following import recorded_outputs
+
+        outputs: dict[str, Any] = await recorded_outputs(self._folder)
+        return outputs
+
     async def status(self) -> RunStatus:
         """How the run stands now: its state, its steps and its first failures."""
         return await asyncio.to_thread(status_in, self._folder)
@@ -295,6 +309,11 @@ class Run:
         from gridcwl.runs.following import stop
 
         await asyncio.to_thread(stop, self._folder)
+
+    def request_cancel(self) -> None:
+        """Stop the run, if this process works on it, without waiting for its end."""
+        if self._driver is not None:
+            self._driver.prepared.cancel()
 
     async def resume(self, **settings: Unpack[ResumeSettings]) -> Run:
         """Resume the run; see ``Client.resume``."""

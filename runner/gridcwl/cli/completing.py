@@ -108,6 +108,10 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         from gridcwl.cli.testbed import _parser as testbed
 
         return _within(main.TESTBED, testbed())
+    if first == main.SERVE:
+        from gridcwl.cli.serve import _parser as serve
+
+        return _within(main.SERVE, serve())
     if first in main.COMMANDS:
         return commands._parser()
     if first == main.PLAN:
@@ -193,6 +197,7 @@ def _commands() -> Iterator[tuple[str, str]]:
 
     helps = {action.dest: action.help or "" for action in _choices(commands._parser())}
     helps |= {main.PLAN: "what a run would do", main.TESTBED: "a real DIRAC and a real Rucio on this machine"}
+    helps[main.SERVE] = "serve GA4GH WES, for gridcwl --server and other clients"
     yield from helps.items()
 
 

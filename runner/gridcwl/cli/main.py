@@ -25,6 +25,7 @@ COMMANDS = (
     *("doctor", "init", "lint", "completion", "man"),
 )
 TESTBED = "testbed"
+SERVE = "serve"
 PLAN = "plan"
 
 
@@ -96,6 +97,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.testbed import main as testbed
 
         return testbed(arguments[1:])
+    if arguments and arguments[0] == SERVE and not os.path.isfile(SERVE):  # noqa: PTH113
+        from gridcwl.cli.serve import main as serve
+
+        return serve(arguments[1:])
     _refuse_near_commands(arguments)
     planning = bool(arguments) and arguments[0] == PLAN and not os.path.isfile(PLAN)  # noqa: PTH113
     options = parse(arguments[1:] if planning else arguments)
@@ -119,7 +124,7 @@ def _asked_for_help(arguments: Sequence[str]) -> Sequence[str]:
     """``gridcwl --help COMMAND`` and ``gridcwl help COMMAND`` as ``gridcwl COMMAND --help``."""
     if not arguments or arguments[0] not in (*HELP, "help") or os.path.isfile(arguments[0]):  # noqa: PTH113
         return arguments
-    others = [word for word in arguments[1:] if word in (*COMMANDS, TESTBED, PLAN)]
+    others = [word for word in arguments[1:] if word in (*COMMANDS, TESTBED, SERVE, PLAN)]
     if others:
         return [others[0], "--help"]
     return ["--help", *arguments[1:]] if arguments[0] == "help" else arguments
@@ -134,7 +139,7 @@ def _refuse_near_commands(arguments: Sequence[str]) -> None:
     word = arguments[0] if arguments else ""
     if not word.isalpha() or word == PLAN or os.path.isfile(word):  # noqa: PTH113
         return
-    close = did_you_mean(word, (*COMMANDS, TESTBED, PLAN))
+    close = did_you_mean(word, (*COMMANDS, TESTBED, SERVE, PLAN))
     if close:
         raise UsageError(
             f"There is no command {word}, and no document of that name",

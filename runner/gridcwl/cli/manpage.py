@@ -55,6 +55,7 @@ def _wrapped(line: str) -> list[str]:
 def _lines() -> Iterator[str]:
     from gridcwl.cli import commands, main, options
     from gridcwl.cli.completing import subparsers
+    from gridcwl.cli.serve import _parser as serve
     from gridcwl.cli.testbed import _parser as testbed
 
     parser = options._parser()
@@ -83,6 +84,7 @@ def _lines() -> Iterator[str]:
     yield rf"\fB{main.PLAN}\fR \fIDOCUMENT\fR [\fIINPUTS\fR]"
     yield "print what a run would do: its jobs, images, inputs and outputs, and what would be reused"
     yield from _commands(subparsers(commands._parser()), "")
+    yield from _commands({main.SERVE: serve()}, "")
     yield ".SH TESTBED"
     yield "A real DIRAC and a real Rucio on this machine."
     yield from _commands(subparsers(testbed()), f"{main.TESTBED} ")

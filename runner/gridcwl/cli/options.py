@@ -27,7 +27,7 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
   gridcwl resume RUN | attach RUN | cancel RUN | rm RUN
   gridcwl init -- COMMAND | lint DOCUMENT
-  gridcwl sites | doctor | completion SHELL | man
+  gridcwl sites | doctor | serve | completion SHELL | man
 To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
 """

@@ -18,6 +18,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from schema_salad.ref_resolver import file_uri, uri_file_path
 
 from gridcwl.cwl.remote import Remote
+from gridcwl.model import confinement
 from gridcwl.model.objects import entries
 
 _MISLEADING = frozenset("#%?")
@@ -41,6 +42,7 @@ class InputFs(StdFsAccess):  # type: ignore[misc]
                     return io.BytesIO(text.encode()) if "b" in mode else io.StringIO(text)
         if self._remote is not None and self._remote.knows(path):
             return self._remote.open(path, mode)
+        confinement.check_file(self._abs(path), "The file")
         stream: IO[Any] = super().open(path, mode)
         return stream
 

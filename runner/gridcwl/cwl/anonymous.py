@@ -13,7 +13,8 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
-from gridcwl.model import limits
+from gridcwl.errors import UnsafePath
+from gridcwl.model import confinement, limits
 
 _PATIENCE_S = 60.0
 _CHUNK = 1 << 16
@@ -21,6 +22,10 @@ _CHUNK = 1 << 16
 
 class NotEncrypted(requests.exceptions.InvalidSchema):
     """A redirection that leads away from https."""
+
+
+class NotAllowed(requests.exceptions.InvalidURL):
+    """A URL, or a redirection to one, that the service does not fetch from."""
 
 
 class TooLarge(requests.exceptions.RequestException):
@@ -39,7 +44,12 @@ class AnonymousSession(requests.Session):
 
         Raises:
             TooLarge: it has more.
+            NotAllowed: the URL, or one that the server redirects to, is none that an untrusted document may name.
         """
+        try:
+            confinement.check_url(str(request.url), "The URL")
+        except UnsafePath as error:
+            raise NotAllowed(error.message) from None
         wanted = not options.get("stream")
         options = {**options, "stream": True, "timeout": options.get("timeout") or _PATIENCE_S}
         response = super().send(request, **options)

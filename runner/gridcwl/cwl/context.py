@@ -18,6 +18,7 @@ from gridcwl.cwl.resources import selected
 from gridcwl.cwl.software import Software, image_for
 from gridcwl.errors import ConfigError
 from gridcwl.model import JobDirectories, Resources
+from gridcwl.model.confinement import Confinement
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class EvaluationOptions:
     preserve_environment: tuple[str, ...] = ()
     preserve_entire_environment: bool = False
     mpi_config_file: str | None = None
+    confinement: Confinement | None = None
+    """What an untrusted document may read; None: what its user may."""
 
 
 class JobContext(RuntimeContext):  # type: ignore[misc]

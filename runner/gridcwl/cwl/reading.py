@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import DefaultFetcher
 
-from gridcwl.model import limits
+from gridcwl.errors import UnsafePath
+from gridcwl.model import confinement, limits
 
 
 class BoundedFetcher(DefaultFetcher):  # type: ignore[misc]
@@ -22,9 +23,33 @@ class BoundedFetcher(DefaultFetcher):  # type: ignore[misc]
 
     def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
         """See ``Fetcher.fetch_text``."""
-        if url.startswith("file:") and not isinstance(self.cache.get(url), str):
+        if isinstance(self.cache.get(url), str):
+            return str(super().fetch_text(url, content_types))
+        check_allowed(url)
+        if url.startswith("file:"):
             return file_text(url)
         return str(super().fetch_text(url, content_types))
+
+    def check_exists(self, url: str) -> bool:
+        """See ``Fetcher.check_exists``."""
+        if url not in self.cache:
+            check_allowed(url)
+        return bool(super().check_exists(url))
+
+
+def check_allowed(url: str) -> None:
+    """See that a document may name this, where its author is not trusted.
+
+    Raises:
+        ValidationException: it may not.
+    """
+    try:
+        if url.lower().startswith("file:"):
+            confinement.check_file(unquote(urlsplit(url).path, errors="surrogateescape"), "The file")
+        elif url.lower().startswith(("http:", "https:")):
+            confinement.check_url(url.partition("#")[0], "The URL")
+    except UnsafePath as error:
+        raise ValidationException(error.message) from None
 
 
 def file_text(url: str) -> str:

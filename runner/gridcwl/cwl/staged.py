@@ -12,7 +12,7 @@ from gridcwl.cwl import origins
 from gridcwl.cwl.patches.path_mapper import StagePathMapper
 from gridcwl.cwl.remote import Remote
 from gridcwl.errors import DocumentError
-from gridcwl.model import StagedFile
+from gridcwl.model import StagedFile, confinement
 
 if TYPE_CHECKING:
     from cwltool.builder import Builder
@@ -54,6 +54,7 @@ def staged_files(
     known = {entry["location"]: entry for entry in builder.files if "location" in entry}
     inputs = origins.Origins(given, *_written(tool))
     targets: dict[str, MapperEnt] = {}
+    confined = confinement.current() is not None
     initial = StagePathMapper(initial_listing, "", builder.outdir, separateDirs=False, remote=remote)
     for mapper in (builder.pathmapper, initial):
         for location, entry in mapper.items():
@@ -67,6 +68,8 @@ def staged_files(
                     f"{name} has two inputs with the same path {entry.target.replace('//', '/')}: "
                     f"{_origin(earlier)} and {_origin(entry)}"
                 )
+            if confined and not location.startswith("_:") and str(entry.resolved).startswith("/"):
+                confinement.check_file(str(entry.resolved), f"An input of {name}")
             about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}
             yield _staged_file(entry, about)
 

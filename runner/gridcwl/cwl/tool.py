@@ -48,6 +48,7 @@ from gridcwl.model import (
     Resources,
     RunId,
     StagedFile,
+    confinement,
 )
 from gridcwl.worker.limits import OUTPUT_OBJECT
 
@@ -138,6 +139,7 @@ def resolve(
         listing = captured.generatefiles["listing"]
         staged = tuple(staged_files(builder, listing, name, context.remote, tool, inputs))
         image = _image(tool, own)
+        _check_confinement(tool, captured, image, name)
         job = Job(
             id=job_id,
             run=run,
@@ -163,6 +165,30 @@ def resolve(
         )
         reusable = _reusable(tool, builder) and not job.in_place
     return ResolvedJob(job, tool, builder, reusable, context.remote)
+
+
+def _check_confinement(tool: Process, captured: CapturedJob, image: Image | None, name: str) -> None:
+    """See that a tool of an untrusted document asks for nothing that it may not have.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    allowed = confinement.current()
+    if allowed is None:
+        return
+    requirement = tool.get_requirement("DockerRequirement")[0] or {}
+    builds = any(requirement.get(field) for field in ("dockerFile", "dockerLoad", "dockerImport"))
+    refused = ""
+    if image is None:
+        refused, remedy = "names no container image", "Give it a DockerRequirement with dockerPull."
+    elif builds and not allowed.build_images:
+        refused, remedy = "has its image built or loaded (dockerFile, dockerLoad, dockerImport)", "Use dockerPull."
+    elif captured.inplace_update and not allowed.in_place:
+        refused, remedy = "changes its inputs in place (InplaceUpdateRequirement)", "Let it write another file."
+    elif captured.networkaccess and not allowed.network:
+        refused, remedy = "uses the network (NetworkAccess)", "Give it its data as input files."
+    if refused:
+        raise UnsupportedError(f"{name} {refused}, which this service does not allow", remedy=remedy)
 
 
 def _with_memory(ram_mib: int, request: Mapping[str, float], _context: JobContext) -> dict[str, float]:

@@ -195,6 +195,8 @@ def find(state_dir: Path, word: str) -> Found:
     Raises:
         ConfigError: there is none, or more than one.
     """
+    if _ID.fullmatch(word) and (state_dir / "runs" / word).is_dir():  # whoever has many runs names them so
+        return Found(RunFolder(state_dir / "runs" / word))
     folders = all_folders(state_dir)
     if word == "last" and folders:
         return _last(folders)
@@ -248,6 +250,17 @@ def this_terminal() -> str:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+def checked_id(run: str) -> RunId:
+    """The id of a run.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    if not _ID.fullmatch(run):
+        raise ConfigError(f"{run!r} cannot be the id of a run", remedy="gridcwl.new_run_id() gives one.")
+    return RunId(run)
 
 
 def checked_name(name: str) -> str:

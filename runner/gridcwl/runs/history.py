@@ -260,10 +260,19 @@ class History:
         """The names of all steps that jobs have come from."""
         return [row[0] for row in self._db.execute("SELECT DISTINCT step FROM jobs")]
 
-    def jobs(self, *, step: str | None = None, where: str = "1", newest_first: bool = False) -> Iterator[JobRow]:
-        """Jobs, page by page: those of a step and of the steps within it, or a single one by its name."""
+    def jobs(
+        self, *, step: str | None = None, where: str = "1", newest_first: bool = False, after: int = 0
+    ) -> Iterator[JobRow]:
+        """Jobs, page by page: those of a step and of the steps within it, or a single one by its name.
+
+        Args:
+            step: None for all steps.
+            where: a condition in SQL.
+            newest_first: the last row comes first.
+            after: only rows of higher numbers.
+        """
         column, order, compare = ("id", "DESC", "<") if newest_first else ("id", "", ">")
-        at = (1 << 62) if newest_first else 0
+        at = (1 << 62) if newest_first else after
         while True:
             rows = self._db.execute(
                 f"SELECT {self._job} FROM jobs WHERE {column} {compare} ?1 AND ({where}) AND "

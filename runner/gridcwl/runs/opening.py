@@ -96,6 +96,7 @@ def evaluation(options: Options) -> EvaluationOptions:
         preserve_environment=options.preserve_environment,
         preserve_entire_environment=options.preserve_entire_environment,
         mpi_config_file=options.mpi_config_file,
+        confinement=options.confinement,
     )
 
 

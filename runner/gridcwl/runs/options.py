@@ -14,6 +14,7 @@ from gridcwl import plugins
 from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
 from gridcwl.errors import ConfigError
+from gridcwl.model.confinement import Confinement
 from gridcwl.worker.engine import ContainerSettings
 
 GRID_RETRIES = 2
@@ -239,6 +240,8 @@ class Options:
     store: StoreOptions = field(default_factory=StoreOptions)
     cwltool: CwltoolOptions = field(default_factory=CwltoolOptions)
     """cwltool's options that have no other place."""
+    confinement: Confinement | None = None
+    """What an untrusted document may read; None: what its user may."""
 
 
 _PATHS = ("outdir", "state_dir", "cache_dir")
@@ -294,6 +297,8 @@ def to_plain(options: Options) -> dict[str, Any]:
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     plain = {name: str(Path(value).absolute()) if name in _PATHS else value for name, value in values.items()}
     parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
+    if options.confinement is not None:
+        parts["confinement"] = options.confinement
     return plain | {name: part.plain() for name, part in parts.items()} | {"format": _FORMAT}
 
 

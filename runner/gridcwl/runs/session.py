@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl import plugins
 from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, ConfigError, OutputConflict, RunCancelled, StoreError
+from gridcwl.model import RunId, confinement, paths
+from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
 from gridcwl.runs.run_record import RunRecord, create_run, fingerprint, finish, reopen_run
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.model import RunId
     from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.outdir import OutputFolder
     from gridcwl.runs.recorder import Recorder
@@ -48,6 +49,8 @@ class Request:
     cwd: Path
     text: str | None = None
     """The input object, where ``-`` or an empty word stands for it in the options."""
+    run: RunId | None = None
+    """The new run's id, if its caller has chosen one."""
     handles_signals: bool = False
     """The process has this run only, and SIGTERM cancels it."""
 
@@ -123,6 +126,7 @@ class PreparedRun:
             return self.finished
         self._task = asyncio.current_task()
         allow_javascript(allowed=self.options.javascript)
+        _confine(self.options, str(self.record.working), str(self.record.folder.path))
         requests = None if self.request.handles_signals else asyncio.create_task(self._watch_for_cancel_request())
         try:
             if self.earlier is not None:
@@ -238,7 +242,8 @@ def started(request: Request) -> Iterator[PreparedRun]:
     options = request.options
     with ExitStack() as closing_:
         session, store, inputs = _load(request, closing_)
-        record = closing_.enter_context(create_run(options.state_dir, new_run_id(), _prefix(request)))
+        run = request.run or new_run_id()
+        record = closing_.enter_context(create_run(options.state_dir, run, _prefix(request)))
         record.folder.note_origin(options.run_name, request.cwd)
         yield _prepare_run(request, record, session, inputs, store, closing_)
 
@@ -296,6 +301,7 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
     """The document, the store and the whole input object, what it names by http(s) on this machine."""
     options = request.options
     _preload(options)
+    confinement.confine(options.confinement)
     with _LOADING:
         from gridcwl.cwl.problems import adopt_logging
         from gridcwl.runs.downloads import with_downloads
@@ -306,10 +312,37 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
         store = closing_.enter_context(run_store(options, session, known, folder=request.cwd))
 
     def local(value: Any) -> Any:
+        _check_places(value)
         return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
 
     session.replace_defaults(local)
-    return session, store, local(session.inputs())
+    found = session, store, local(session.inputs())
+    _confine(options)
+    return found
+
+
+def _check_places(value: Any) -> None:
+    """See that the files of this machine that a document or its inputs name may be read.
+
+    Raises:
+        UnsafePath: one may not.
+    """
+    if confinement.current() is None:
+        return
+    for entry in entries(value):
+        place = str(entry.get("location") or entry.get("path") or "")
+        if place.startswith("/") or place[:5].lower() == "file:":
+            path = paths.file_path(place, f"A {entry['class']}") if place[0] != "/" else place
+            confinement.check_file(path, f"A {entry['class']}")
+
+
+def _confine(options: Options, *folders: str) -> None:
+    """Let a run read what its documents may name, what was downloaded for it, and what its jobs make."""
+    allowed = options.confinement
+    if allowed is not None:
+        cached = (str(options.cache_dir / name) for name in ("downloads", "results"))
+        allowed = allowed.also(*folders, *cached)
+    confinement.confine(allowed)
 
 
 def _prepare_run(

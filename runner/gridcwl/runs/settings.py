@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 from gridcwl import plugins
 from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
+from gridcwl.model.confinement import Confinement
 from gridcwl.runs.folder import checked_name
 from gridcwl.runs.options import Options, configured
 from gridcwl.suggest import did_you_mean
@@ -102,6 +103,8 @@ class Settings(ResumeSettings, total=False):
     """URLs below which credentials may be sent, in addition to those that Rucio names."""
     max_download_mib: int
     """The largest input that is downloaded from the web."""
+    confinement: Confinement
+    """Which files and URLs an untrusted document may name; its tools run in containers only."""
     targets: Sequence[str]
     """Only what these outputs need, or what needs these steps."""
     single_step: str
@@ -134,7 +137,7 @@ _RUN: dict[str, tuple[str, str]] = {
 }
 """Settings that the configuration file does not have: the field of ``Options``, and what it takes."""
 _PARTS = {"targets": _WORDS, "single_step": _TEXT, "single_process": _TEXT}
-_OTHERS = frozenset({"set", "outputs"})
+_OTHERS = frozenset({"set", "outputs", "confinement"})
 _RESUMABLE = frozenset(ResumeSettings.__annotations__)
 
 
@@ -213,6 +216,10 @@ def _applied(options: Options, settings: Mapping[str, Any], folder: Path) -> Opt
         if way not in ("move", "copy", "leave"):
             raise ConfigError(f"outputs is {way!r}, but takes one of: move, copy, leave")
         changes["outputs"] = way
+    if (confinement := settings.get("confinement")) is not None:
+        if not isinstance(confinement, Confinement):
+            raise ConfigError(f"confinement is {confinement!r}, but takes a Confinement")
+        changes["confinement"] = confinement
     if (resources := settings.get("set")) is not None:
         changes["settings"] = (*options.settings, *_resources(resources))
     if (factor := changes.get("retry_memory")) is not None and not 1 < factor <= 100:

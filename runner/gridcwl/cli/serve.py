@@ -1,0 +1,73 @@
+"""``gridcwl serve``: gridcwl as a service, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gridcwl import imports
+from gridcwl.cli.logs import set_up_logging
+from gridcwl.cli.parsing import Parser
+
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "multipart", "prometheus_client")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve; returns the exit code.
+
+    Raises:
+        GridCWLError: the settings are wrong, or what they name is unavailable.
+    """
+    given = vars(_parser().parse_args(arguments))
+    for package in _NEEDED:
+        imports.require(package, "gridcwl serve")
+    set_up_logging(given.pop("loudness") or 0, timestamps=True)
+    from gridcwl.service.settings import load
+
+    file = given.pop("config")
+    settings = load(Path(file) if file else None, given)
+    try:
+        asyncio.run(_serve(settings))
+    except KeyboardInterrupt:  # before the handlers were there
+        return 130
+    return 0
+
+
+async def _serve(settings: Any) -> None:
+    from gridcwl.service.serving import serve
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def end(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # the second one does not wait for jobs
+        print("gridcwl: stopping; active runs are resumed by the next gridcwl serve", file=sys.stderr)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    await serve(settings, lambda url: print(url, flush=True), stop)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="gridcwl serve",
+        description="Serve GA4GH WES 1.1, for gridcwl --server and other clients. Prints its URL once it answers. "
+        "Runs that were active when it ended, or was killed, are resumed.",
+    )
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default 127.0.0.1; others need [auth])")
+    parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default 8080; 0 takes a free one)")
+    parser.add_argument("--db", metavar="URL", help="database: sqlite:///FILE or postgresql://... (default: in DIR)")
+    parser.add_argument("--dir", dest="folder", metavar="DIR", help="folder for uploads, journals and outputs")
+    parser.add_argument("--config", metavar="FILE", help="TOML file of the service's settings")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
+    loudness.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="more messages")
+    loudness.add_argument("--debug", dest="loudness", action="store_const", const=2, help=argparse.SUPPRESS)
+    return parser

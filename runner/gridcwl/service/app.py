@@ -1,0 +1,156 @@
+"""The ASGI application: routes, errors as WES writes them, health, metrics; and what is opened while it serves."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from gridcwl import __version__, plugins
+from gridcwl.errors import ConfigError
+from gridcwl.service import metrics, wes
+from gridcwl.service.db import Database
+from gridcwl.service.driver import Driver
+from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.guard import BodyLimit, SameOrigin
+from gridcwl.service.messages import RunHandler
+from gridcwl.service.problems import Refused
+from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.web import Authenticator, Nobody, Service
+
+log = logging.getLogger("gridcwl.service")
+
+
+def application(settings: ServiceSettings) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: checked, as ``settings.load`` gives them.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        folder = ServiceFolder(settings.folder)
+        folder.make()
+        handler = RunHandler()
+        logger = logging.getLogger("gridcwl")
+        with _held(folder):
+            db = Database(settings.database_url)
+            driver = Driver(settings, folder, db)
+            schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
+            app.state.service = Service(
+                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"})
+            )
+            logger.addHandler(handler)
+            try:
+                async with driver.working():
+                    yield
+            finally:
+                logger.removeHandler(handler)
+                db.close()
+
+    app = FastAPI(
+        title="gridcwl",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.include_router(wes.router)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(SQLAlchemyError, _database_error)
+    app.add_exception_handler(Exception, _internal_error)
+    app.add_api_route("/healthz", _alive, include_in_schema=False)
+    app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route("/metrics", metrics.metrics, include_in_schema=False)
+    app.add_middleware(BodyLimit, most=settings.max_upload_mib << 20)
+    if settings.auth is None:
+        app.add_middleware(SameOrigin, public_url=settings.public_url)
+    return app
+
+
+@contextmanager
+def _held(folder: ServiceFolder) -> Iterator[None]:
+    """Let no other process work on the service's runs.
+
+    Raises:
+        ConfigError: one does.
+    """
+    descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigError(
+            f"Another gridcwl serve works on {folder.path}", remedy="Stop it, or give this one another --dir."
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _authenticator(settings: ServiceSettings) -> Authenticator:
+    if settings.auth is None:
+        return Nobody()
+    from gridcwl.service.tokens import BearerTokens
+
+    return BearerTokens(settings.auth)
+
+
+def error(status: int, message: str, headers: Any = None) -> JSONResponse:
+    """An answer in the form of WES's ErrorResponse."""
+    return JSONResponse({"msg": message, "status_code": status}, status, headers=headers)
+
+
+async def _refused(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Refused)
+    return error(problem.status, problem.message, problem.headers)
+
+
+async def _http_error(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    message = problem.detail if problem.detail != HTTPStatus(problem.status_code).phrase else ""
+    return error(problem.status_code, message or f"{HTTPStatus(problem.status_code).phrase}", problem.headers)
+
+
+async def _invalid(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, RequestValidationError)
+    first: dict[str, Any] = next(iter(problem.errors()), {})
+    where = ".".join(str(part) for part in first.get("loc", ()))
+    return error(HTTPStatus.BAD_REQUEST, f"{where}: {first.get('msg', 'the request is malformed')}")
+
+
+async def _database_error(_request: Request, problem: Exception) -> Response:
+    log.error("The database does not answer: %s", getattr(problem, "orig", None) or problem)
+    return error(HTTPStatus.INTERNAL_SERVER_ERROR, "The service's database does not answer")
+
+
+async def _internal_error(_request: Request, _problem: Exception) -> Response:
+    return error(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error")
+
+
+async def _alive() -> Response:
+    return PlainTextResponse("alive\n")
+
+
+def _ready(request: Request) -> Response:
+    service: Service = request.app.state.service
+    try:
+        service.db.ping()
+    except SQLAlchemyError:
+        return PlainTextResponse("the database does not answer\n", HTTPStatus.SERVICE_UNAVAILABLE)
+    if not service.driver.is_working:
+        return PlainTextResponse("no run is worked on: the service ends\n", HTTPStatus.SERVICE_UNAVAILABLE)
+    return PlainTextResponse("ready\n")

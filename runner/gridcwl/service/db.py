@@ -1,0 +1,267 @@
+"""The database: which runs there are, whose they are, and how they stand. Blocking; the service calls it in threads.
+
+A run's state changes by compare-and-set only: see ``states.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, Select, create_engine, event, exists, func, or_, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from gridcwl.errors import ConfigError, StoreError
+from gridcwl.service.schema import run_groups, runs
+from gridcwl.service.states import ACTIVE, State, may_precede
+
+_BUSY_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks: sees the runs that are theirs, those of their groups, or all."""
+
+    subject: str
+    groups: frozenset[str] = frozenset()
+    sees_all: bool = False
+    may_submit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run as the database has it; the fields are described in ``schema.py``."""
+
+    number: int
+    id: str
+    engine: str
+    owner: str
+    state: State
+    reason: str
+    created: float
+    started: float | None
+    ended: float | None
+    exit_code: int | None
+    message: str
+    tags: Mapping[str, str]
+    request: Mapping[str, Any]
+    document: str
+    settings: Mapping[str, Any]
+    outputs: Any
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is to be added to the queue."""
+
+    id: str
+    owner: str
+    request: Mapping[str, Any]
+    document: str
+    engine: str = ""
+    """Whose journal it continues; empty for its own."""
+    groups: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Database:
+    """Runs in SQLite, PostgreSQL, or what else SQLAlchemy has."""
+
+    def __init__(self, url: str) -> None:
+        """Open it, and bring its schema to this version.
+
+        Raises:
+            ConfigError: the URL is wrong, or what it needs is not installed.
+            StoreError: it is unavailable, or a later version of gridcwl wrote it.
+        """
+        try:
+            parsed = make_url(url)
+            if parsed.drivername == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            self.engine = create_engine(parsed, pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise ConfigError(
+                f"The database URL {_shown(url)} cannot be used: {error}",
+                remedy="Write sqlite:////absolute/path.db or postgresql://user@host/name.",
+            ) from None
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
+                remedy="pip install 'psycopg[binary]'",
+            ) from None
+        if parsed.get_backend_name() == "sqlite":
+            event.listen(self.engine, "connect", _set_up_sqlite)
+        _migrate(self.engine, _shown(url))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def ping(self) -> None:
+        """See that it answers.
+
+        Raises:
+            SQLAlchemyError: it does not.
+        """
+        with self.engine.connect() as connection:
+            connection.execute(select(1))
+
+    def add(self, new: NewRun, most_queued: int) -> bool:
+        """Add a run to the queue; False if the queue is full."""
+        with self.engine.begin() as connection:
+            queued = connection.execute(
+                select(func.count()).select_from(runs).where(runs.c.state == State.QUEUED)
+            ).scalar_one()
+            if queued >= most_queued:
+                return False
+            number = connection.execute(
+                runs.insert().values(
+                    id=new.id,
+                    engine=new.engine or new.id,
+                    owner=new.owner,
+                    state=State.QUEUED,
+                    reason="",
+                    created=time.time(),
+                    message="",
+                    tags=dict(new.tags),
+                    request=dict(new.request),
+                    document=new.document,
+                    settings=dict(new.settings),
+                )
+            ).inserted_primary_key[0]  # type: ignore[index]
+            if new.groups:
+                connection.execute(run_groups.insert(), [{"number": number, "name": name} for name in new.groups])
+            return True
+
+    def get(self, run: str, viewer: Viewer | None = None) -> StoredRun | None:
+        """A run; None if there is none, or the viewer may not see it. No viewer is the service itself."""
+        query = _visible(select(runs).where(runs.c.id == run), viewer)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
+
+    def page(
+        self, viewer: Viewer, size: int, before: int | None = None, states: Sequence[State] = ()
+    ) -> list[StoredRun]:
+        """Runs, the latest first: at most ``size`` of them, with smaller numbers than ``before``."""
+        query = _visible(select(runs), viewer).order_by(runs.c.number.desc()).limit(size)
+        if before is not None:
+            query = query.where(runs.c.number < before)
+        if states:
+            query = query.where(runs.c.state.in_(states))
+        with self.engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def move(self, run: str, state: State, *, only: State | None = None, **changes: Any) -> bool:
+        """Give a run another state, with other fields; False if it is in a state that this one may not follow.
+
+        Args:
+            run: its id.
+            state: the new one.
+            only: the run has to be in this state; None: in any that the new one may follow.
+            changes: other fields.
+        """
+        now = time.time()
+        times = {"started": now} if state is State.INITIALIZING else {"ended": now} if state.is_terminal else {}
+        query = (
+            update(runs)
+            .where(runs.c.id == run, runs.c.state.in_(may_precede(state) if only is None else (only,)))
+            .values(state=state, reason="", **(times | changes))
+        )
+        with self.engine.begin() as connection:
+            return bool(connection.execute(query).rowcount == 1)
+
+    def explain_waiting(self, reason: str) -> None:
+        """Note why all runs of the queue wait."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(runs).where(runs.c.state == State.QUEUED, runs.c.reason != reason).values(reason=reason)
+            )
+
+    def waiting(self, most: int) -> list[StoredRun]:
+        """The first runs of the queue."""
+        return self._in_order(most, State.QUEUED)
+
+    def active(self) -> list[StoredRun]:
+        """Runs that somebody works on, or worked on when the service ended."""
+        return self._in_order(None, *ACTIVE)
+
+    def _in_order(self, most: int | None, *states: State) -> list[StoredRun]:
+        query = select(runs).where(runs.c.state.in_(states)).order_by(runs.c.number).limit(most)
+        with self.engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def counts(self) -> dict[State, int]:
+        """How many runs are in each state; states without any are left out."""
+        query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        with self.engine.connect() as connection:
+            return {State(state): int(count) for state, count in connection.execute(query)}
+
+    def continued(self, engine: str) -> bool:
+        """Whether a run that has not ended works on this journal."""
+        query = select(runs.c.id).where(runs.c.engine == engine, runs.c.state.in_((State.QUEUED, *ACTIVE))).limit(1)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+
+def _visible(query: Select[Any], viewer: Viewer | None) -> Select[Any]:
+    if viewer is None or viewer.sees_all:
+        return query
+    own = runs.c.owner == viewer.subject
+    if not viewer.groups:
+        return query.where(own)
+    theirs = exists().where(run_groups.c.number == runs.c.number, run_groups.c.name.in_(sorted(viewer.groups)))
+    return query.where(or_(own, theirs))
+
+
+def _stored(row: Any) -> StoredRun:
+    values = dict(row._mapping)
+    return StoredRun(**(values | {"state": State(values["state"])}))
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    for line in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {line}")
+
+
+def _migrate(engine: Engine, shown: str) -> None:
+    """Bring the schema to this version.
+
+    Raises:
+        StoreError: the database is unavailable, or has a later schema.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "gridcwl.service:migrations")
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            ScriptDirectory.from_config(config)
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            f"The database {shown} has a schema that this version of gridcwl does not know: {error}",
+            remedy="Use the version of gridcwl that wrote it, or a later one.",
+        ) from None
+    except (SQLAlchemyError, IntegrityError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise StoreError(
+            f"The database {shown} is unavailable: {reason}", remedy="Check its URL, and that it accepts connections."
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """A URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.rpartition("@")[2]

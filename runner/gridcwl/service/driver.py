@@ -1,0 +1,271 @@
+"""Works on the queue: starts runs, resumes those of an earlier process, records how they end.
+
+All runs share one Client and its event loop. The database says which state a run is in, its journal what it has done:
+when the service is killed, both are there for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from gridcwl.api import Client, Run
+from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
+from gridcwl.model.confinement import Confinement
+from gridcwl.runs.events import Failure, JobEnded, RunStarted
+from gridcwl.service.db import Database, StoredRun
+from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.messages import Messages, reporting
+from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.states import State
+
+log = logging.getLogger("gridcwl.service")
+
+_LOOK_EVERY_S = 5.0
+EXIT_INTERNAL = 70
+"""As ``sysexits.h`` has it: an internal error."""
+
+
+class Driver:
+    """The service's runs in this process."""
+
+    def __init__(self, settings: ServiceSettings, folder: ServiceFolder, db: Database) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._db = db
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._handles: dict[str, Run] = {}
+        self._unwanted: set[str] = set()
+        self._stopping = False
+        self._client: Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def active(self) -> int:
+        """Runs that are worked on now."""
+        return len(self._tasks)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether runs are begun."""
+        return self._client is not None and not self._stopping
+
+    @property
+    def client(self) -> Client:
+        """The client of all runs."""
+        assert self._client is not None
+        return self._client
+
+    def wake(self) -> None:
+        """There may be something to do. In any thread."""
+        self.call(self._wake.set)
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have a function called in the thread that works on runs."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Work on the queue until the block is left; what is active then is resumed by the next process.
+
+        Runs have a thread and an event loop of their own: a request never waits for an expression of a document.
+        """
+        started: Future[None] = Future()
+        thread = threading.Thread(target=self._work_in_thread, args=(started,), name="gridcwl-runs")
+        thread.start()
+        try:
+            await asyncio.wrap_future(started)
+            yield
+        finally:
+            self._stopping = True
+            if self._main is not None:
+                self.call(self._main.cancel)
+            await asyncio.to_thread(thread.join)
+
+    def _work_in_thread(self, started: Future[None]) -> None:
+        try:
+            asyncio.run(self._work_on_queue(started))
+        except asyncio.CancelledError:
+            return
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            else:
+                log.critical("Runs are no longer worked on: %s", error, exc_info=error)
+        finally:
+            self._stopping = True
+
+    def cancel(self, run: str) -> None:
+        """Stop a run, if it has not ended; returns at once. Blocks for the database only."""
+        message, code = "The run was cancelled while it was queued", RunCancelled.exit_code
+        if self._db.move(run, State.CANCELED, only=State.QUEUED, message=message, exit_code=code):
+            return
+        if self._db.move(run, State.CANCELING):
+            self.call(self._stop, run)
+
+    def _stop(self, run: str) -> None:
+        self._unwanted.add(run)
+        if (handle := self._handles.get(run)) is not None:
+            handle.request_cancel()
+
+    async def _work_on_queue(self, started: Future[None]) -> None:
+        settings = dict(self._settings.runs)
+        folder = self._folder
+        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        async with Client(
+            **settings, state_dir=folder.state, cache_dir=folder.cache, tmpdir_prefix=f"{folder.work}/"
+        ) as self._client:
+            started.set_result(None)
+            try:
+                for run in await asyncio.to_thread(self._db.active):
+                    self._begin(run)
+                while True:
+                    self._wake.clear()
+                    await self._take()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), _LOOK_EVERY_S)
+            finally:
+                tasks = list(self._tasks.values())
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take(self) -> None:
+        """Begin as many runs of the queue as may be active."""
+        free = self._settings.max_active - self.active
+        taken = 0
+        for run in await asyncio.to_thread(self._db.waiting, max(free, 0) + 1):
+            if taken == free:
+                most = self._settings.max_active
+                reason = f"{most} {'run is' if most == 1 else 'runs are'} active, the most that this service works on"
+                await asyncio.to_thread(self._db.explain_waiting, reason)
+                return
+            if await asyncio.to_thread(self._db.move, run.id, State.INITIALIZING):
+                self._begin(run)
+                taken += 1
+
+    def _begin(self, run: StoredRun) -> None:
+        task = asyncio.create_task(self._work(run), name=f"gridcwl-service-{run.id}")
+        self._tasks[run.id] = task
+        task.add_done_callback(lambda _task: self._ended(run.id))
+
+    def _ended(self, run: str) -> None:
+        self._tasks.pop(run, None)
+        self._handles.pop(run, None)
+        self._unwanted.discard(run)
+        self._wake.set()
+
+    async def _work(self, run: StoredRun) -> None:
+        """One run, from its document to its outputs."""
+        submitted = self._folder.run(run.engine)
+        with Messages(submitted.messages(run.id)) as messages, reporting(messages):
+            state, changes = State.SYSTEM_ERROR, {}
+            try:
+                outputs = await self._execute(run, messages)
+                state, changes = State.COMPLETE, {"outputs": outputs, "exit_code": 0}
+            except asyncio.CancelledError:
+                return  # the service ends; the run is resumed when it starts again
+            except GridCWLError as error:
+                if self._stopping and isinstance(error, RunCancelled) and run.id not in self._unwanted:
+                    return
+                state, changes = _end_of(error)
+                messages.write(f"gridcwl: {error}")
+            except Exception as error:
+                log.exception("The run %s ended with an internal error", run.id)
+                changes = {"message": f"Internal error: {type(error).__name__}", "exit_code": EXIT_INTERNAL}
+                messages.write("gridcwl: internal error")
+            await asyncio.shield(asyncio.to_thread(self._db.move, run.id, state, **changes))
+
+    async def _execute(self, run: StoredRun, messages: Messages) -> Any:
+        if run.state is State.CANCELING:
+            await asyncio.to_thread(self._stop_leftovers, run)
+            raise RunCancelled("The run was stopped by its user")
+        handle = await self._begun(run)
+        self._handles[run.id] = handle
+        running = await asyncio.to_thread(self._db.move, run.id, State.RUNNING) or run.state is State.RUNNING
+        if not running or run.id in self._unwanted:  # somebody has cancelled it meanwhile
+            self._unwanted.add(run.id)
+            handle.request_cancel()
+        async for event in handle.events():
+            match event:
+                case RunStarted():
+                    messages.write(f"gridcwl: the run {run.id} has started")
+                case JobEnded(name=name, outcome=outcome, reason=reason):
+                    messages.write(f"{name}: {outcome}{f', {reason}' if reason else ''}")
+                case Failure(message=message, remedy=remedy):
+                    messages.write(f"{message} {remedy}".strip())
+        try:
+            return await handle.output_object()
+        except RunCancelled as error:
+            if run.id in self._unwanted:
+                error.message, error.remedy = "The run was stopped by its user", ""
+            raise
+
+    async def _begun(self, run: StoredRun) -> Run:
+        """The run with its jobs on their way: resumed if it has a journal."""
+        record = self._folder.record(run.engine)
+        if await asyncio.to_thread(_is_resumable, record.path):
+            return await self.client.resume(run.engine, **run.settings if run.engine != run.id else {})
+        if record.path.exists():  # the service was killed while it made it
+            await asyncio.to_thread(record.remove)
+        submitted = self._folder.run(run.engine)
+        params = await asyncio.to_thread(submitted.read_params)
+        return await self.client.submit(
+            run.document,
+            params,
+            run_id=run.engine,
+            basedir=submitted.files,
+            outdir=submitted.outputs,
+            confinement=self.confinement(submitted.files),
+            **run.settings,
+        )
+
+    def confinement(self, *folders: Path) -> Confinement:
+        """What documents may read: the operator's folders and URLs, and these folders."""
+        settings = self._settings
+        roots = tuple(str(root) for root in settings.file_roots)
+        return Confinement(
+            roots, settings.allowed_urls, settings.in_place, settings.build_images, settings.network
+        ).also(*map(str, folders))
+
+    def _stop_leftovers(self, run: StoredRun) -> None:
+        """Stop what a killed service has left of a run that was to be cancelled."""
+        from gridcwl.runs.following import stop
+
+        record = self._folder.record(run.engine)
+        if _is_resumable(record.path):
+            stop(record)
+
+
+def _is_resumable(folder: Path) -> bool:
+    """Whether a run's journal says what the run is."""
+    from gridcwl.runs.folder import RunFolder
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal import JournalError
+
+    try:
+        with contextlib.closing(History(RunFolder(folder).journal)) as history:
+            return history.meta("options") is not None
+    except JournalError:
+        return False
+
+
+def _end_of(error: GridCWLError) -> tuple[State, dict[str, Any]]:
+    """The state that an error ends a run in, and what is recorded of it."""
+    changes: dict[str, Any] = {"message": str(error), "exit_code": error.exit_code}
+    if isinstance(error, RunCancelled):
+        return State.CANCELED, changes
+    if isinstance(error, RunFailed):
+        return State.EXECUTOR_ERROR, changes | {"outputs": error.outputs}
+    return (State.SYSTEM_ERROR if isinstance(error, BackendError | StoreError) else State.EXECUTOR_ERROR), changes

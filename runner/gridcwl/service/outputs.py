@@ -1,0 +1,50 @@
+"""Outputs of a run for clients: locations of this machine become URLs of the service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gridcwl.errors import UnsafePath
+from gridcwl.model import paths
+from gridcwl.model.objects import changed
+from gridcwl.service.folders import SubmittedFolder
+
+
+def public(outputs: Any, folder: SubmittedFolder, base: str) -> dict[str, Any]:
+    """The output object with URLs below ``base``; an empty one if there is none."""
+    if not isinstance(outputs, dict):
+        return {}
+    root = os.path.realpath(folder.outputs)
+
+    def link(entry: dict[str, Any]) -> None:
+        path = entry.pop("path", None)
+        location = str(entry.get("location") or "")
+        if not location.startswith(("file://", "/")):
+            if not location and path:
+                location = str(path)
+            else:
+                return
+        try:
+            place = paths.file_path(location, "The location of an output") if location.startswith("file:") else location
+        except UnsafePath:
+            place = ""
+        if place.startswith(f"{root}/"):
+            entry["location"] = f"{base}/{quote(place[len(root) + 1 :])}"
+        else:  # of no use to a client, and nobody's business
+            entry.pop("location", None)
+
+    made: dict[str, Any] = changed(outputs, link)
+    return made
+
+
+def file_of(folder: SubmittedFolder, path: str) -> Path | None:
+    """An output by its path below the run's output directory; None if there is no such file.
+
+    Raises:
+        UnsafePath: the path leads elsewhere.
+    """
+    found = paths.inside(folder.outputs, path, "The path of an output")
+    return found if found.is_file() else None

@@ -1,0 +1,90 @@
+"""The HTTP server around the application, from its start to its graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from gridcwl.errors import ConfigError
+from gridcwl.service.app import application
+from gridcwl.service.settings import ServiceSettings
+
+_PATIENCE_S = 10
+"""For requests that are under way when the service is to end."""
+
+
+async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set. Active runs are suspended then, and resumed by the next service on this folder.
+
+    Args:
+        settings: checked.
+        ready: is given the URL, once requests are answered.
+        stop: set by the caller, as for signals.
+
+    Raises:
+        ConfigError: the address is in use, or another service works on the folder.
+        StoreError: the database is unavailable.
+    """
+    app = application(settings)
+    with _bound(settings) as bound:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = settings.public_url or f"http://{host}:{bound.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            lifespan="off",  # what cannot be opened is an error of ours, not a traceback of the server's
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE_S,
+            proxy_headers=bool(settings.public_url),
+        )
+        server = _Server(config, lambda: ready(url))
+        async with app.router.lifespan_context(app):
+            stopping = asyncio.create_task(_stop(server, stop))
+            try:
+                await server.serve(sockets=[bound])
+            finally:
+                stopping.cancel()
+
+
+async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; says when it answers, and leaves signals to its caller."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See ``uvicorn.Server``."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See ``uvicorn.Server``."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._ready()
+
+
+@contextmanager
+def _bound(settings: ServiceSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigError(
+                f"The service cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+                remedy="Choose another --port; 0 takes a free one.",
+            ) from None
+        yield bound

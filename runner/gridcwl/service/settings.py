@@ -1,0 +1,209 @@
+"""Settings of ``gridcwl serve``: from its TOML file, and from its options.
+
+# service.toml
+port = 8080
+file_roots = ["/data/shared"]          # input files of this machine may be below these
+allowed_urls = ["https://zenodo.org/"] # documents and inputs may come from these
+[runs]                                 # as gridcwl.Client takes them
+backend = "dirac"
+store = "rucio"
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gridcwl.errors import ConfigError
+from gridcwl.suggest import did_you_mean
+
+
+class Organization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who runs the service."""
+
+    name: str = "Not configured"
+    url: str = "https://gridcwl.readthedocs.io"
+
+
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holders of a token may do, by a scope or a group in it."""
+
+    scope: str = ""
+    group: str = ""
+    may: tuple[str, ...] = ()
+    """``read``, ``submit``, ``admin``."""
+
+
+class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose bearer tokens are accepted."""
+
+    issuer: str
+    audience: str
+    instructions_url: str = ""
+    """A page for people: how to get a token; default: the issuer."""
+    groups_claim: str = "groups"
+    name_claim: str = "sub"
+    clock_skew_s: int = 60
+    roles: tuple[Role, ...] = ()
+    """None: every valid token may read and submit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the operator has decided."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    folder: Path = field(default_factory=Path)
+    """Uploads, journals and outputs."""
+    db: str = ""
+    """The database's URL; empty for SQLite in the folder."""
+    public_url: str = ""
+    """How clients reach the service, if a proxy is in front of it."""
+    id: str = "org.gridcwl.service"
+    name: str = "gridcwl"
+    description: str = "Runs CWL workflows: each step a job"
+    organization: Organization = field(default_factory=Organization)
+    contact_url: str = ""
+    max_active: int = 8
+    """Runs that are worked on at a time."""
+    max_queued: int = 10_000
+    max_upload_mib: int = 1024
+    """Of one request, with all its attachments."""
+    max_files: int = 1000
+    """Attachments of one request."""
+    file_roots: tuple[Path, ...] = ()
+    """Folders of this machine below which documents and inputs may be named by ``file://``."""
+    allowed_urls: tuple[str, ...] = ()
+    """Beginnings of http(s) and trs URLs that documents and inputs may come from."""
+    in_place: bool = False
+    """Tools may change their inputs in place (InplaceUpdateRequirement)."""
+    build_images: bool = False
+    """Documents may have images built or loaded (dockerFile, dockerLoad, dockerImport)."""
+    network: bool = False
+    """Tools may use the network (NetworkAccess)."""
+    expressions: str = "auto"
+    """How node is kept apart: ``user``, ``namespace``, ``process``, or ``auto`` for the best that works."""
+    auth: Authentication | None = None
+    runs: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of all runs, as ``gridcwl.Client`` takes them."""
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database."""
+        return self.db or f"sqlite:///{self.folder / 'service.db'}"
+
+
+_NOT_FOR_RUNS = frozenset(
+    {
+        *("state_dir", "cache_dir", "tmpdir_prefix", "outdir", "basedir", "name", "server", "confinement"),
+        *("overrides", "preserve_environment", "preserve_entire_environment"),
+    }
+)
+"""Settings of runs that the service decides itself, or that would hand its environment to jobs."""
+
+
+def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
+    """The settings of a file, with the command line's over them.
+
+    Args:
+        file: TOML; None for the defaults.
+        options: by the names of ``ServiceSettings``; None is for what was not given.
+
+    Raises:
+        ConfigError: a setting does not exist or does not take its value, or the settings are not safe.
+    """
+    written: dict[str, Any] = {}
+    base = Path.cwd()
+    if file is not None:
+        written, base = _read(file), file.absolute().parent
+    known = [entry.name for entry in fields(ServiceSettings)]
+    for name in written:
+        if name not in known:
+            raise ConfigError(
+                f"{file}: there is no setting {name!r}",
+                remedy=did_you_mean(name, known) or f"Known are: {', '.join(known)}.",
+            )
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        settings = msgspec.convert(written | given, ServiceSettings, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"The service's settings are wrong: {error}", remedy=f"Correct {file or 'the options'}."
+        ) from None
+    folder = base / settings.folder if settings.folder != Path() else _default_folder()
+    roots = tuple((base / root).resolve() for root in settings.file_roots)
+    settings = replace(settings, folder=folder.absolute(), file_roots=roots)
+    _check(settings)
+    return settings
+
+
+def _check(settings: ServiceSettings) -> None:
+    if settings.auth is None and not is_loopback(settings.host):
+        raise ConfigError(
+            f"The service would accept anybody's documents at {settings.host}: it has no authentication",
+            remedy="Add [auth] to its configuration, or let it listen on 127.0.0.1.",
+        )
+    if settings.auth is not None and not settings.auth.issuer.startswith("https://"):
+        host = settings.auth.issuer.removeprefix("http://").partition("/")[0].rpartition(":")[0]
+        if not is_loopback(host):
+            raise ConfigError(
+                "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
+            )
+    for name in settings.runs:
+        if name in _NOT_FOR_RUNS:
+            raise ConfigError(f"[runs] has {name}, which the service sets itself", remedy="Remove it.")
+    if settings.runs.get("engine") == "none":
+        raise ConfigError(
+            "[runs] has engine = 'none': the service runs no tool without a container", remedy="Remove it."
+        )
+    for url in settings.allowed_urls:
+        if not url.startswith(("https://", "http://", "trs://")) or not url.partition("://")[2].partition("/")[1]:
+            raise ConfigError(
+                f"allowed_urls has {url!r}, which is not the beginning of a URL up to a '/'",
+                remedy="Write it as in https://example.org/workflows/.",
+            )
+    for name, least in (("max_active", 1), ("max_queued", 1), ("max_upload_mib", 1), ("max_files", 1), ("port", 0)):
+        if getattr(settings, name) < least:
+            raise ConfigError(f"{name} is {getattr(settings, name)}, but takes at least {least}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not readable TOML: {error}", remedy="Write lines of NAME = VALUE.") from None
+
+
+def _default_folder() -> Path:
+    from gridcwl.plugins import configuration
+
+    return configuration().state() / "service"
+
+
+def _path(_kind: type, value: Any) -> Path:
+    if not isinstance(value, str | Path):
+        raise msgspec.ValidationError(f"{value!r} is not a path")
+    return Path(value).expanduser()

@@ -1,0 +1,84 @@
+"""What every route needs: the service's parts, who asks, and under which URL the caller knows the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastapi import Request
+
+from gridcwl.service.db import Database, Viewer
+from gridcwl.service.driver import Driver
+from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.settings import ServiceSettings
+
+_UPLOADS = 8
+"""Requests with attachments that are received at a time."""
+
+
+class Authenticator(Protocol):
+    """Finds out who asks."""
+
+    instructions: str
+    """A page for people; empty if nobody needs one."""
+
+    async def viewer(self, request: Request) -> Viewer:
+        """Who asks.
+
+        Raises:
+            Unauthenticated: it is not known.
+        """
+        ...
+
+
+class Nobody:
+    """Authentication of a service that only this machine reaches: whoever asks may do all."""
+
+    instructions = ""
+
+    async def viewer(self, request: Request) -> Viewer:  # noqa: ARG002
+        """See ``Authenticator.viewer``."""
+        return Viewer("anonymous", sees_all=True)
+
+
+@dataclass(slots=True)
+class Service:
+    """The service's parts."""
+
+    settings: ServiceSettings
+    folder: ServiceFolder
+    db: Database
+    driver: Driver
+    authenticator: Authenticator = field(default_factory=Nobody)
+    schemes: Sequence[str] = ()
+    """Of files that the store knows."""
+    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
+
+    @property
+    def protocols(self) -> list[str]:
+        """WES's ``supported_filesystem_protocols``."""
+        web = sorted({url.partition(":")[0] for url in self.settings.allowed_urls} - {"trs"})
+        return [*(["file"] if self.settings.file_roots else []), *web, *self.schemes]
+
+    @property
+    def auth_instructions(self) -> str:
+        """A page that says how to get a token."""
+        return self.authenticator.instructions
+
+
+def service_of(request: Request) -> Service:
+    """The service, for routes."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def viewer_of(request: Request) -> Viewer:
+    """Who asks, for routes."""
+    return await service_of(request).authenticator.viewer(request)
+
+
+def public_url(request: Request, service: Service) -> str:
+    """The beginning of all URLs that the service gives out."""
+    return service.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")

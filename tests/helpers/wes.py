@@ -1,0 +1,88 @@
+"""The service in this process, and a WES client of a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from waiting import until
+
+from gridcwl.service.app import application
+from gridcwl.service.settings import ServiceSettings, load
+
+PREFIX = "/ga4gh/wes/v1"
+ENDS = ("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")
+IMAGE = {"DockerRequirement": {"dockerPull": "debian:stable-slim"}}
+
+
+class Wes:
+    """A client of a service."""
+
+    def __init__(self, http: Any, settings: ServiceSettings | None = None) -> None:
+        self.http = http
+        self.settings = settings
+
+    @property
+    def service(self) -> Any:
+        """The service's parts."""
+        return self.http.app.state.service
+
+    def get(self, path: str, **options: Any) -> Any:
+        """A GET below the WES prefix; the response."""
+        return self.http.get(f"{PREFIX}{path}", **options)
+
+    def post(
+        self,
+        document: Mapping[str, Any] | None,
+        params: Any = None,
+        *,
+        files: Mapping[str, bytes | Mapping[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """POST a run; the response. ``document`` is attached as ``main.cwl``; None attaches none."""
+        form = {
+            "workflow_type": "CWL",
+            "workflow_type_version": "v1.2",
+            "workflow_url": "main.cwl",
+            "workflow_params": params if isinstance(params, str) else json.dumps(params or {}),
+        }
+        form = {name: value for name, value in (form | fields).items() if value is not None}
+        attached = dict(files or {}) | ({} if document is None else {"main.cwl": document})
+        parts = [
+            ("workflow_attachment", (name, data if isinstance(data, bytes) else json.dumps(data).encode()))
+            for name, data in attached.items()
+        ]
+        plain = [(name, (None, value)) for name, value in form.items()]
+        return self.http.post(f"{PREFIX}/runs", files=[*plain, *parts], headers=dict(headers or {}))
+
+    def submit(self, document: Mapping[str, Any] | None, params: Any = None, **fields: Any) -> str:
+        """POST a run that is accepted; its id."""
+        answer = self.post(document, params, **fields)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["run_id"])
+
+    def state(self, run: str) -> str:
+        """The state of a run."""
+        return str(self.get(f"/runs/{run}/status").json()["state"])
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The RunLog of a run that has ended."""
+        until(lambda: self.state(run) in ENDS)
+        return dict(self.get(f"/runs/{run}").json())
+
+    def run(self, document: Mapping[str, Any] | None, params: Any = None, **fields: Any) -> dict[str, Any]:
+        """Run a document to its end; the RunLog."""
+        return self.ended(self.submit(document, params, **fields))
+
+
+@contextmanager
+def serving(folder: Path, headers: Mapping[str, str] | None = None, **options: Any) -> Iterator[Wes]:
+    """A service in this process."""
+    settings = load(None, {"folder": folder / "service", **options})
+    with TestClient(application(settings), base_url="http://127.0.0.1", headers=dict(headers or {})) as http:
+        yield Wes(http, settings)
