@@ -61,7 +61,7 @@ def _parser() -> Parser:
         description="Serve GA4GH WES 1.1, for gridcwl --server and other clients. Prints its URL once it answers. "
         "Runs that were active when it ended, or was killed, are resumed.",
     )
-    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default 127.0.0.1; others need [auth])")
+    parser.add_argument("--host", metavar="ADDRESS", help="listen there (default 127.0.0.1; others need [auth])")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default 8080; 0 takes a free one)")
     parser.add_argument("--db", metavar="URL", help="database: sqlite:///FILE or postgresql://... (default: in DIR)")
     parser.add_argument("--dir", dest="folder", metavar="DIR", help="folder for uploads, journals and outputs")
