@@ -33,7 +33,10 @@ from gridcwl.runs.events import RunEnded as RunEnded
 from gridcwl.runs.events import RunStarted as RunStarted
 from gridcwl.runs.events import StepsChanged as StepsChanged
 from gridcwl.runs.explain import Answer as Answer
+from gridcwl.runs.job_records import AttemptRecord as AttemptRecord
+from gridcwl.runs.job_records import JobRecord as JobRecord
 from gridcwl.runs.logs import JobLog as JobLog
+from gridcwl.runs.report import Report as Report
 from gridcwl.runs.run import new_run_id as new_run_id
 from gridcwl.runs.settings import ResumeSettings as ResumeSettings
 from gridcwl.runs.settings import Settings as Settings

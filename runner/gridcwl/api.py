@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
 from gridcwl.runs.events import Event, Publisher
@@ -30,6 +30,10 @@ from gridcwl.runs.session import Finished, PreparedRun, Request
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
 from gridcwl.runs.status import RunStatus
 from gridcwl.values import from_cwl, to_cwl
+
+if TYPE_CHECKING:
+    from gridcwl.runs.job_records import JobRecord
+    from gridcwl.runs.report import Report
 
 Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
 """An input object, or the YAML or JSON file that holds one; None where the document takes none."""
@@ -296,6 +300,19 @@ class Run:
         """
         return await asyncio.to_thread(explained_in, self._folder, step)
 
+    async def jobs(self) -> list[JobRecord]:
+        """What is recorded of each job: its attempts, what it requested and used, and how its result was obtained."""
+        return await asyncio.to_thread(jobs_in, self._folder)
+
+    async def report(self) -> Report:
+        """What the run did so far, what its jobs requested and used, and suggestions; the run may be active.
+
+        The report has what Rucio holds of the run now, if the run has files there.
+        """
+        from gridcwl.runs.report import report_with_replicas
+
+        return await report_with_replicas(self._folder)
+
     async def cancel(self) -> None:
         """Stop the run and its jobs, whoever works on it; returns when it has ended. It can be resumed.
 
@@ -376,6 +393,15 @@ def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
     with explained_damage(folder), closing(History(folder.journal)) as history:
         check_step(history, step)
         return list(logs(folder, history, step))
+
+
+def jobs_in(folder: RunFolder) -> list[JobRecord]:
+    """See ``Run.jobs``."""
+    from gridcwl.runs.history import History
+    from gridcwl.runs.journal_check import explained_damage
+
+    with explained_damage(folder), closing(History(folder.journal)) as history:
+        return list(history.records())
 
 
 def explained_in(folder: RunFolder, step: str) -> list[Answer]:

@@ -6,17 +6,21 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from gridcwl.api import Client, Driver, Inputs, Run, explained_in, logs_of, status_in
+from gridcwl.api import Client, Driver, Inputs, Run, explained_in, jobs_in, logs_of, status_in
 from gridcwl.runs.events import Event, RunEnded
 from gridcwl.runs.explain import Answer
 from gridcwl.runs.logs import JobLog
 from gridcwl.runs.settings import ResumeSettings, Settings
 from gridcwl.runs.status import RunStatus
+
+if TYPE_CHECKING:
+    from gridcwl.runs.job_records import JobRecord
+    from gridcwl.runs.report import Report
 
 
 class BlockingRun:
@@ -101,6 +105,18 @@ class BlockingRun:
     def explain(self, step: str) -> list[Answer]:
         """Why jobs ran; see ``Run.explain``."""
         return explained_in(self._run._folder, step)
+
+    def jobs(self) -> list[JobRecord]:
+        """What is recorded of each job; see ``Run.jobs``."""
+        return jobs_in(self._run._folder)
+
+    def report(self) -> Report:
+        """What the run did so far, what its jobs requested and used, and suggestions; see ``Run.report``."""
+        from gridcwl.runs.report import report_with_replicas
+
+        folder = self._run._folder
+        with ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
+            return thread.submit(lambda: asyncio.run(report_with_replicas(folder))).result()
 
     def cancel(self) -> None:
         """Stop the run and its jobs; returns when it has ended."""

@@ -44,7 +44,7 @@ def _done(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import document_commands, grid_commands, run_list, run_logs, showing
+    from gridcwl.cli import document_commands, grid_commands, reporting, run_list, run_logs, showing
 
     parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -91,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     sites.add_argument("--backend", choices=("dirac", "diracx"), help="service to query (default: the configured one)")
     command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
     document_commands.add(command)
+    report = command(
+        "report", reporting.report, "what a run did, requested and used: a page, a table or JSON", json=False
+    )
+    reporting.add_report(report)
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )

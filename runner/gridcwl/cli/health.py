@@ -24,9 +24,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from gridcwl import __version__, imports
-from gridcwl.cli.tables import amount
 from gridcwl.config import Config
 from gridcwl.errors import GridCWLError
+from gridcwl.runs.units import amount
 
 State = Literal["ok", "warning", "error", "unused"]
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.tables import amount
 from gridcwl.errors import GridCWLError
 from gridcwl.runs.options import Options
+from gridcwl.runs.units import amount
 
 if TYPE_CHECKING:
     from gridcwl.backends.local.machine import Ledger

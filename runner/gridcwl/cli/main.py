@@ -21,7 +21,7 @@ log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = (
-    *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data"),
+    *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report"),
     *("doctor", "init", "lint", "completion", "man"),
 )
 TESTBED = "testbed"

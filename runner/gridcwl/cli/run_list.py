@@ -11,10 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gridcwl.cli.tables import amount, duration, roughly, show
+from gridcwl.cli.tables import show
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.folder import RunFolder, find
 from gridcwl.runs.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
+from gridcwl.runs.units import amount, duration, roughly
 from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl")

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gridcwl.cli.run_list import chosen
-from gridcwl.cli.tables import amount, duration, moment, roughly, show
+from gridcwl.cli.tables import show
 from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.explain import Answer, explained
 from gridcwl.runs.folder import RunFolder
@@ -21,6 +21,7 @@ from gridcwl.runs.history import History
 from gridcwl.runs.journal_rows import FailedShard, FailureGroup
 from gridcwl.runs.listing import about_run, disk_use
 from gridcwl.runs.logs import check_step
+from gridcwl.runs.units import amount, duration, moment, roughly
 
 _FIRST_SHARDS = 20
 _FAILURES = 20

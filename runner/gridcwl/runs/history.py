@@ -119,6 +119,11 @@ class History:
             raise damaged_journal(self._path, "the table sessions has a value of a wrong type")
         return found
 
+    def version(self) -> str:
+        """The version of gridcwl that worked on it last."""
+        row = self._db.execute("SELECT version FROM sessions ORDER BY number DESC LIMIT 1").fetchone()
+        return "" if row is None else str(row[0])
+
     def events(self, last: int = 100) -> list[tuple[float, int, str, str]]:
         """The last things that happened, in their order."""
         rows = self._db.execute(
@@ -255,6 +260,15 @@ class History:
         """Whether any of its jobs has an image."""
         row = self._db.execute("SELECT 1 FROM commons WHERE text NOT LIKE '{\"image\":null%' LIMIT 1").fetchone()
         return row is not None
+
+    def images(self) -> dict[int, str]:
+        """The names of images by the numbers of the entries of ``commons``; those without one are left out."""
+        found: dict[int, str] = {}
+        for number, text in self._db.execute("SELECT id, text FROM commons"):
+            image = json.loads(text).get("image")
+            if isinstance(image, dict):
+                found[number] = str(image.get("id") or image.get("pull") or "")
+        return found
 
     def steps(self) -> list[str]:
         """The names of all steps that jobs have come from."""

@@ -428,6 +428,8 @@ def _prefix(request: Request) -> str:
 def _describe_run(
     request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None
 ) -> None:
+    from gridcwl.runs.outline import outline_of
+
     options = replace(request.options, outdir=request.outdir)
     documents = _documents(session)
     for path, text in documents.items():
@@ -442,6 +444,7 @@ def _describe_run(
             "inputs": _without_passwords(inputs),
             "found": store.files.known if store is not None else {},
             "fingerprint": fingerprint(documents, inputs),
+            "graph": outline_of(session.graph),
             "signals": request.handles_signals,
         }
     )

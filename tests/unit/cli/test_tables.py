@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gridcwl.cli.tables import fitted, roughly
+from gridcwl.cli.tables import fitted
+from gridcwl.runs.units import roughly
 
 
 def test_columns_that_may_be_cut_give_way_and_the_others_keep_their_width() -> None:
