@@ -237,7 +237,7 @@ class Run:
         """
         if self._driver is not None:
             return self._driver.publisher.subscribe()
-        from gridcwl.runs.following import follow
+        from gridcwl.runs.observer import follow
 
         return follow(self._folder)
 
@@ -255,7 +255,7 @@ class Run:
         if self._driver is not None:
             await self._driver.ended.wait()
             return self._driver.result()
-        from gridcwl.runs.following import recorded_outputs
+        from gridcwl.runs.observer import recorded_outputs
 
         try:
             outputs: dict[str, Any] = from_cwl(await recorded_outputs(self._folder))
@@ -323,7 +323,7 @@ class Run:
             self._driver.prepared.cancel()
             await self._driver.ended.wait()
             return
-        from gridcwl.runs.following import stop
+        from gridcwl.runs.observer import stop
 
         await asyncio.to_thread(stop, self._folder)
 

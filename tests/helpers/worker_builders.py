@@ -12,8 +12,8 @@ from gridcwl.model.codec import result_from_plain
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Exit
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 
 SCHEMA = json.loads(resources.files("gridcwl.model").joinpath("result.schema.json").read_text())
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 
 IMAGE = "debian:trixie-slim"
 

@@ -14,8 +14,8 @@ from gridcwl.runs.cache import Cache
 from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 from gridcwl.worker.recycle import Recycler
 from gridcwl.worker.removing import remove_tree
 

@@ -214,4 +214,4 @@ def test_the_run_of_another_user_is_neither_resumed_nor_removed(
     with pytest.raises(JournalError, match="belongs to another user"), run_record.reopen_run(folder):
         pass
     with pytest.raises(JournalError, match="belongs to another user"):
-        run_record.stop_leftovers(folder)
+        run_record.stop_orphans(folder)

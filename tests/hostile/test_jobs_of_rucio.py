@@ -13,8 +13,8 @@ from gridcwl.errors import ConfigError
 from gridcwl.model import Job, JobId, RunId, StagedFile, Storage, StorageElement
 from gridcwl.model.codec import to_plain
 from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options, complete
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.options import Options, complete
 from gridcwl.worker.stage import Staging
 
 SE = StorageElement("SE", ("davs://se.org:1094/rucio/",))

@@ -13,8 +13,8 @@ import pytest
 from gridcwl.backends.local.docker_engine import DockerEngine
 from gridcwl.worker.cli_engines import find_engine
 from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 from gridcwl.worker.zipapp import build
 
 pytestmark = pytest.mark.docker

@@ -17,7 +17,7 @@ from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
 from gridcwl.runs.counts import StepCounts
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, StepsChanged
 from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.following import follow, recorded_outputs
+from gridcwl.runs.observer import follow, recorded_outputs
 
 _CHANGES = (
     *("outdir", "overwrite", "publish_partial", "max_jobs", "on_error", "retries", "retry_all", "settings"),

@@ -171,7 +171,7 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
 
 def _cancel(given: argparse.Namespace) -> int:
     from gridcwl.cli.run_list import chosen
-    from gridcwl.runs.following import stop
+    from gridcwl.runs.observer import stop
 
     print(stop(chosen(given.state_dir, given.run)), file=sys.stderr)
     return 0

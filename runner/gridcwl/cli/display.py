@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl import imports
+from gridcwl.cli.site_summary import SiteSummary
 from gridcwl.cli.terminal import escaped, raw
-from gridcwl.cli.whereabouts import Whereabouts
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, RunId
@@ -88,7 +88,7 @@ class PlainWatcher:
         self._told: dict[str, tuple[int, ...]] = {}
         self._begun = self._last = time.monotonic()
         self._running: dict[JobId, str] = {}
-        self._whereabouts = Whereabouts()
+        self._sites = SiteSummary()
         self._said_where = ""
         self._images: Counter[str] = Counter()
         """How many jobs failed for want of an image, by reason."""
@@ -130,14 +130,14 @@ class PlainWatcher:
 
     def job_moved(self, job: Job, event: JobEvent) -> None:
         """See ``Watcher``."""
-        self._whereabouts.moved(event)
+        self._sites.moved(event)
         if self._verbose:
             self._say(f"{job.name}: {event.detail}" + (f", at {event.site}" if event.site else ""))
 
     def job_ended(self, job: Job, result: JobResult) -> None:
         """See ``Watcher``."""
         self.ended(job, result)
-        self._whereabouts.ended(job.id)
+        self._sites.ended(job.id)
         self._running.pop(job.id, None)
         if self._verbose:
             cost = f" in {result.usage.wall_s:.1f} s" if result.usage else ""
@@ -180,7 +180,7 @@ class PlainWatcher:
             if any(counts):
                 self._say(f"{step.name}: {described(step, running[step.name])}")
 
-        where = self._whereabouts.line()
+        where = self._sites.line()
         if where and where != self._said_where:
             self._said_where = where
             self._say(where)
@@ -224,7 +224,7 @@ class LiveWatcher(PlainWatcher):
         if not self._progress():  # the run has not begun
             return Group()
         running = Counter(self._running.values())
-        where = self._whereabouts.rows()
+        where = self._sites.rows()
         height = self._console.height - _AROUND_THE_TABLE - (len(where) + 2 if where else 0)
         steps = table_of(self._progress(), running, elapsed(self._begun), height)
         if not where:

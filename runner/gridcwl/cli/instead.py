@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gridcwl.runs.opening import evaluation, opened, selection
+from gridcwl.runs.from_options import evaluation, opened, selection
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def plan(options: Options, evaluation: Any) -> int:
         GridCWLError: document or inputs are not as they should be.
     """
     from gridcwl.backends.local.machine import this_machine
-    from gridcwl.runs.opening import opened, run_store
+    from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
     from gridcwl.runs.reuse import ReuseForecaster

@@ -79,7 +79,7 @@ def _inputs_of(options: Options) -> Callable[[str], bool]:
         GridCWLError: there is no such document.
     """
     from gridcwl.cwl.session import input_options
-    from gridcwl.runs.opening import evaluation
+    from gridcwl.runs.from_options import evaluation
 
     found = input_options(options.document, evaluation(options))
     return lambda word: found is not None and found.match(word) is not None

@@ -24,7 +24,7 @@ def plan(options: Options) -> int:
         GridCWLError: document, inputs or DIRAC's answers are not as they should be.
     """
     from gridcwl import plugins
-    from gridcwl.runs.opening import evaluation
+    from gridcwl.runs.from_options import evaluation
 
     plugin = options.grid.plugin
     if plugin.table != "dirac":
@@ -39,8 +39,8 @@ def plan(options: Options) -> int:
 def _plan(options: Options, server: Server, evaluation: Any) -> int:
     import asyncio
 
-    from gridcwl.backends.dirac.opening import wishes_of
-    from gridcwl.runs.opening import opened, run_store
+    from gridcwl.backends.dirac.factory import wishes_of
+    from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.run import new_run_id
 

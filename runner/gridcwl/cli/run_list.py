@@ -191,11 +191,11 @@ def _agreed(question: str) -> bool:
 
 
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
-    from gridcwl.runs.run_record import stop_leftovers
+    from gridcwl.runs.run_record import stop_orphans
 
     with folder.held():  # nobody works on it meanwhile
         try:
-            stop_leftovers(folder)
+            stop_orphans(folder)
         except (StoreError, ConfigError) as error:  # its journal cannot be read, or there never was one
             if data:
                 raise

@@ -113,7 +113,7 @@ def _check_owner(folder: RunFolder) -> None:
                 )
 
 
-def stop_leftovers(folder: RunFolder) -> None:
+def stop_orphans(folder: RunFolder) -> None:
     """Stop what a dead client left running; raises as :func:`reopen_run`."""
     _check_owner(folder)
     with explained_damage(folder), contextlib.closing(History(folder.journal)) as history:

@@ -154,7 +154,7 @@ class PreparedRun:
         from gridcwl.backends.base import BackendContext
         from gridcwl.cwl.demands import refuse_giants
         from gridcwl.plugins import open_backend
-        from gridcwl.runs.opening import backend_of
+        from gridcwl.runs.from_options import backend_of
         from gridcwl.runs.planning import certain
         from gridcwl.runs.retry import Retries
         from gridcwl.runs.run import Run
@@ -305,7 +305,7 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
     with _LOADING:
         from gridcwl.cwl.problems import adopt_logging
         from gridcwl.runs.downloads import with_downloads
-        from gridcwl.runs.opening import opened, run_store
+        from gridcwl.runs.from_options import opened, run_store
 
         adopt_logging()
         session = opened(options, folder=request.cwd, text=request.text)

@@ -144,7 +144,7 @@ class Processes:
         """All that were started and not stopped, alive or dead."""
         return sorted(path.stem for path in (self._place.root / "pids").glob("*.json"))
 
-    def stop_leftovers(self) -> int:
+    def stop_orphans(self) -> int:
         """Kill what carries this testbed's mark and went out of its group; returns how many there were."""
         spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
         left = [process for process in psutil.process_iter() if process.pid not in spared and self._is_marked(process)]

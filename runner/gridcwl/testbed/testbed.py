@@ -172,7 +172,7 @@ class Testbed:
             for name in self.processes.names():
                 say(f"{name}: stopping")
                 self.processes.stop(name)
-            self.processes.stop_leftovers()
+            self.processes.stop_orphans()
         if wipe:
             if not self.exists and any(self.place.root.glob("*/*")):
                 _refuse_to_wipe(self.place.root)

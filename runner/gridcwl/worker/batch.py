@@ -31,8 +31,8 @@ from gridcwl.worker.command import stop_on_signals
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
 from gridcwl.worker.failure import PERMANENT, SUCCESS
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.paths import file_path, file_url, inside
 

@@ -20,8 +20,8 @@ from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Engine, EngineError, Plain
 from gridcwl.worker.failure import SUCCESS
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 from gridcwl.worker.orphans import ORPHANS
 
 ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")

@@ -14,9 +14,9 @@ from gridcwl.worker.collect import collect
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Running
 from gridcwl.worker.failure import SUCCESS, TEMPORARY, Failure, failure_of
-from gridcwl.worker.given import Options, asked, complete
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
+from gridcwl.worker.options import Options, asked, complete
 from gridcwl.worker.paths import climbs, file_url
 from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved

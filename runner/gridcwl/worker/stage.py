@@ -12,8 +12,8 @@ from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
 from gridcwl.worker.fetch import Fetched, Wanted, fetch, known_of, nearest_first
-from gridcwl.worker.given import Options
 from gridcwl.worker.layout import Layout
+from gridcwl.worker.options import Options
 from gridcwl.worker.paths import below, quote_path
 from gridcwl.worker.plan import above, plan
 from gridcwl.worker.web import shown

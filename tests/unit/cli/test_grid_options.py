@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.backends.dirac.opening import options_of, server_name
+from gridcwl.backends.dirac.factory import options_of, server_name
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.cli.options import parse
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.model import Placement
-from gridcwl.runs.opening import backend_of
+from gridcwl.runs.from_options import backend_of
 from gridcwl.runs.options import Options, grid_from_plain
 
 

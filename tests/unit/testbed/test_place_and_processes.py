@@ -30,7 +30,7 @@ def processes(place):
     yield made
     for name in made.names():
         made.stop(name)
-    made.stop_leftovers()
+    made.stop_orphans()
 
 
 def test_a_port_is_chosen_once(place):
@@ -108,8 +108,8 @@ def test_what_left_its_group_is_found_by_its_mark(place, processes):
     wait_for(lambda: not processes.alive("leaver"), "its end", 20)  # until then, the child is known by its parent
     assert "ready" in place.log("leaver").read_text()
     processes.stop("leaver")
-    assert processes.stop_leftovers() == 1
-    assert processes.stop_leftovers() == 0
+    assert processes.stop_orphans() == 1
+    assert processes.stop_orphans() == 0
 
 
 def test_a_paused_process_goes_on(processes):

@@ -6,17 +6,17 @@ from pathlib import Path
 from gridcwl import worker
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId, StagedFile
 from gridcwl.model.codec import to_plain
-from gridcwl.worker import failure, given, result
+from gridcwl.worker import failure, options, result
 
 
 def test_the_worker_fills_in_the_models_own_defaults():
     described = Job(JobId("id"), RunId("run"), "name", ("true",), staged=(StagedFile("/gridcwl/in/x", "file"),))
     plain = to_plain(described)
 
-    assert _comparable(given.complete(plain)) == _comparable(plain)
+    assert _comparable(options.complete(plain)) == _comparable(plain)
     least = {"id": "id", "run": "run", "name": "name", "command": ("true",)}
     least["staged"] = [{"target": "/gridcwl/in/x", "kind": "file"}]
-    assert _comparable(given.complete(least)) == _comparable(plain)
+    assert _comparable(options.complete(least)) == _comparable(plain)
 
 
 def _comparable(plain):

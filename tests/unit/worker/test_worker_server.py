@@ -12,8 +12,8 @@ import pytest
 
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
-from gridcwl.worker.given import Options
 from gridcwl.worker.job import run_job
+from gridcwl.worker.options import Options
 from gridcwl.worker.recycle import Recycler
 
 

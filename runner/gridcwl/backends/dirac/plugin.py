@@ -92,7 +92,7 @@ _HOOKS = frozenset({"preload", "stop"})
 DIRAC = BackendPlugin(
     "dirac",
     "the grid, by DIRAC",
-    "gridcwl.backends.dirac.opening",
+    "gridcwl.backends.dirac.factory",
     settings=DiracSettings,
     table="dirac",
     packages=("DIRAC",),
@@ -105,7 +105,7 @@ DIRAC = BackendPlugin(
 DIRACX = BackendPlugin(
     "diracx",
     "the grid, by DiracX",
-    "gridcwl.backends.dirac.opening",
+    "gridcwl.backends.dirac.factory",
     settings=DiracxSettings,
     table="dirac",
     packages=("httpx",),

@@ -24,7 +24,7 @@ from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.model.job import folder_name
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
-from gridcwl.worker.given import Options as WorkerOptions
+from gridcwl.worker.options import Options as WorkerOptions
 from gridcwl.worker.recycle import Recycler
 
 log = logging.getLogger("gridcwl.backends.local")

@@ -7,7 +7,7 @@ from gridcwl.backends.base import BackendPlugin
 PLUGIN = BackendPlugin(
     "local",
     "this machine",
-    "gridcwl.backends.local.opening",
+    "gridcwl.backends.local.factory",
     hooks=frozenset({"start_ahead", "stop_processes", "stop_containers"}),
     reads=frozenset(
         {

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import gridcwl
-from gridcwl.backends.local.leftovers import kill_below
+from gridcwl.backends.local.orphans import kill_below
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.acceptance import accepted, refused
@@ -168,7 +168,7 @@ class WorkerProcess:
         Args:
             slots: how many jobs it runs at a time.
             folder: below which all jobs have their working directories.
-            options: fields of ``gridcwl.worker.given.Options``, and ``recycle``: the folder of its recycler.
+            options: fields of ``gridcwl.worker.options.Options``, and ``recycle``: the folder of its recycler.
             ended: told of each result, in the event loop.
             broken: called with the reason, once, when results can no longer be received: the run has to fail.
             reveal: puts secrets in place of their stand-ins.

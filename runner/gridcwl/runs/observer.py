@@ -20,7 +20,7 @@ from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal
 from gridcwl.runs.journal_rows import JobRow
-from gridcwl.runs.run_record import process_started, stop_leftovers
+from gridcwl.runs.run_record import process_started, stop_orphans
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0
@@ -161,7 +161,7 @@ def stop(folder: RunFolder) -> str:
     if session.status not in ("running", "detached"):
         return f"{folder.run} has already ended: {session.status}"
     with folder.held():
-        stop_leftovers(folder)
+        stop_orphans(folder)
         with closing(Journal(folder.journal)) as journal:
             journal.mark_last("cancelled")
     before = "was detached" if session.status == "detached" else "was killed earlier"

@@ -1,4 +1,4 @@
-"""Where the jobs of a run are and how they stand there, counted: for places that have a choice of sites."""
+"""Summary of a run's jobs by site and state, for backends with a choice of sites."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _MOST = 12
 
 
 @dataclass(slots=True)
-class Whereabouts:
-    """Jobs by site and by what the site says of them."""
+class SiteSummary:
+    """Jobs by site, and by their state there."""
 
     _jobs: dict[JobId, tuple[str, str]] = field(default_factory=dict)
 
     def moved(self, event: JobEvent) -> None:
-        """A place says how a job stands."""
+        """A site reports the state of a job."""
         self._jobs[event.id] = (event.site, event.detail)
 
     def ended(self, job: JobId) -> None:
-        """A job is nowhere any more."""
+        """A job has ended."""
         self._jobs.pop(job, None)
 
     def rows(self) -> list[tuple[str, str, int]]:

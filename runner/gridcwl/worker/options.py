@@ -1,4 +1,4 @@
-"""What the worker is given: the job's JSON form with its defaults filled in, and the options of the machine."""
+"""Worker options: those of the machine, and the job's JSON form with its defaults filled in."""
 
 from __future__ import annotations
 
