@@ -127,7 +127,7 @@ def test_report_lines(folders: Any, data: st.DataObject, found: Any, result: Any
     line = base64.b64encode(data.draw(damage(gzip.compress(archive(found, result))))).decode()
     report = results.reported(data.draw(names) + f"\n{results.REPORT} SITE {line}\n", [JOB.id])
     if report is not None:
-        assert results.result_of(JOB, report.said, PLACE, folder / "job").id == JOB.id
+        assert results.result_of(JOB, report.contents, PLACE, folder / "job").id == JOB.id
     assert written_only_below(folder)
 
 
