@@ -85,7 +85,7 @@ def publish_and_fetch(watch: Stopwatch, paths: list[Path], run: str, into: Path)
 
 
 def carry(watch: Stopwatch, count: int, run: str) -> Any:
-    """What so many jobs of a scattered step have made becomes known, with all that a run says of it."""
+    """Register what so many jobs of a scattered step have made, with the metadata of a run."""
     from gridcwl.model import Image, Job, JobId, JobResult, Outcome, OutputRules, ProducedFile, RunId
     from gridcwl.stores.rucio.client import RucioClient
     from gridcwl.stores.rucio.run_files import open_run_files

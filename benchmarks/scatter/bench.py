@@ -40,7 +40,7 @@ class Cost:
 
 
 def measure(command: list[str], *, stdin: Path | None = None) -> Cost:
-    """Run a command to its end.
+    """Run a command and wait for it.
 
     Raises:
         SystemExit: it failed.

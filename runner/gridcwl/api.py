@@ -249,7 +249,7 @@ class Run:
         Raises:
             RunFailed: some of its jobs have failed; it has the outputs that there are.
             RunCancelled: it was stopped.
-            RunDetached: its jobs go on, and nobody works on it.
+            RunDetached: its jobs keep running, and no client monitors them.
             GridCWLError: it could not be begun, or its outputs could not be published.
         """
         if self._driver is not None:

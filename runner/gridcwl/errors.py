@@ -35,7 +35,7 @@ EXIT_UNSUPPORTED = 33  # cwltool's and cwltest's code for "the document needs wh
 
 
 class GridCWLError(Exception):
-    """Anything that went wrong for a reason that the user can be told.
+    """An error with a message for the user.
 
     Attributes:
         message: one sentence: what happened, to what.
@@ -218,7 +218,7 @@ class RunCancelled(GridCWLError):
 
 
 class RunDetached(GridCWLError):
-    """The user left while the run's jobs go on where they are."""
+    """The run was detached: its jobs keep running, and no client monitors them."""
 
     exit_code = 0
 

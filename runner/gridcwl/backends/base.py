@@ -41,7 +41,7 @@ class BackendPlugin:
     remote: bool = False
     """Jobs run on other machines, and outlive the client."""
     reads: frozenset[str] = frozenset()
-    """Which options of the command line, beside its settings, it reads; see :class:`JobOptions`."""
+    """Which options of the command line it reads, in addition to its settings; see :class:`JobOptions`."""
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
     while it is read, ``stop(settings, run)`` for jobs that no client monitors any more.
@@ -99,7 +99,7 @@ class Capabilities:
     containers: bool
     """Jobs can run in container images."""
     survives_client: bool
-    """Jobs go on when the client dies, and ``recover`` finds them."""
+    """Jobs keep running when the client dies, and ``recover`` finds them."""
     batch_size: int
     """How many jobs one ``submit`` should carry."""
     window: int
@@ -145,7 +145,7 @@ class Backend(Protocol):
         """
 
     async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
-        """After a restart: the run's jobs that are already out there.
+        """After a restart: the run's active jobs.
 
         One of these that is submitted again is not started again: its result comes as if it had just been submitted.
         """

@@ -76,7 +76,7 @@ def prepared(folder: RunFolder) -> None:
 
 
 def end(code: int) -> None:
-    """End the process in the background; return in any other. What the first process does at its end is not done."""
+    """End the process in the background; return in any other. Exit handlers of the first process are not run."""
     if _Child.is_here:
         sys.stdout.flush()
         sys.stderr.flush()

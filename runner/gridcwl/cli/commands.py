@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         GridCWLError: there is no such run, or the command cannot be done.
-        SystemExit: ``--help``, or a mistake that argparse has told the user of.
+        SystemExit: ``--help``, or a mistake that argparse has reported.
     """
     given = _parser().parse_args(arguments)
     given.state_dir = (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live table on a terminal, plain lines elsewhere; failures in full."""
+"""What a person sees while a run is active: a live table on a terminal, plain lines elsewhere; failures in full."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Progress = Callable[[], Sequence[StepProgress]]
 
 
 class StderrHandler(logging.Handler):
-    """Log records as lines on stderr, found anew each time: the live display puts its own stream in place."""
+    """Log records as lines on stderr, looked up each time: the live display puts its own stream in place."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -95,7 +95,7 @@ class PlainWatcher:
         self.default_container: str | None = None
         """The image of ``--default-container``."""
         self.ended: Callable[[Job, JobResult], None] = lambda _job, _result: None
-        """Told of each job that has ended."""
+        """Called with each job that has ended."""
         self._alike = Alike()
 
     def __enter__(self) -> PlainWatcher:

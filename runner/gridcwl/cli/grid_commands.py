@@ -1,4 +1,4 @@
-"""The commands that ask DIRAC: ``gridcwl sites``, and what ``logs`` says of jobs that are still out there."""
+"""Commands that query DIRAC: ``gridcwl sites``, and ``logs`` of active jobs."""
 
 from __future__ import annotations
 

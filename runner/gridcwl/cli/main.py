@@ -153,7 +153,7 @@ def _command(arguments: Sequence[str]) -> list[str]:
     words = iter(arguments)
     for word in words:
         if word in COMMANDS and not os.path.isfile(word):  # noqa: PTH113  a document may be called like a command
-            # only these run anything that could be told more or less of
+            # only these run anything that can be logged
             kept = [name for name in before if name not in LOUDNESS or word in ("resume", "attach")]
             return [word, *kept, *words]
         if word not in LOUDNESS and word.partition("=")[0] != "--state-dir":

@@ -354,7 +354,7 @@ def add_state_dir(parser: argparse._ActionsContainer) -> None:
 
 
 def add_loudness(parser: argparse._ActionsContainer) -> None:
-    """The options that say how much is told."""
+    """Options for the amount of messages."""
     parser.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
     parser.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="one line for each job")
     parser.add_argument("--debug", dest="loudness", action="store_const", const=2, help="everything, with tracebacks")

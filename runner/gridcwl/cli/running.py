@@ -31,7 +31,7 @@ _PIECES = 10_000
 
 
 def run(options: Options) -> int:
-    """Run the document to its end and print the output object; returns the exit code."""
+    """Run the document and print the output object; returns the exit code."""
     from gridcwl.runs.session import Request, started
 
     text = sys.stdin.read() if options.words == ("-",) else None
@@ -124,7 +124,7 @@ def print_outputs(outputs: Any, file: str | None, *, checksums: bool = True) -> 
 
 
 def _drop_stdout() -> None:
-    """Let what is left in the buffer go nowhere, as Python writes it at its end."""
+    """Discard the rest of the buffer, which Python would write when it exits."""
     with suppress(OSError, ValueError), open(os.devnull, "wb") as null:  # noqa: PTH123
         os.dup2(null.fileno(), sys.stdout.fileno())
 

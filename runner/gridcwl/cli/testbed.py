@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         GridCWLError: a server cannot be installed, started or reached.
-        SystemExit: ``--help``, or a mistake that argparse has told the user of.
+        SystemExit: ``--help``, or a mistake that argparse has reported.
     """
     for package in ("cryptography", "psutil"):
         imports.require(package, "The testbed")

@@ -21,7 +21,7 @@ _CUDA = "http://commonwl.org/cwltool#CUDARequirement"
 def refuse_giants(
     process: Workflow | Leaf, inputs: Mapping[str, Any], largest: Resources | None, *, cap: bool = False
 ) -> None:
-    """Refuse before anything runs what could never run to its end: of requirements, for a hint gives way.
+    """Refuse requirements that cannot be met before anything runs; hints give way.
 
     Args:
         process: of the run.

@@ -82,7 +82,7 @@ def read(
     """Read the input object.
 
     Args:
-        name: of a file, ``-`` for the text or standard input, empty for the text, or None where there is none.
+        name: of a file, ``-`` for the text or standard input, empty for the text, or None if missing.
         basedir: where relative paths count from, instead of the file's folder.
         document_uri: the document's.
         folder: where a text's relative paths count from; None for the current folder.

@@ -122,7 +122,7 @@ class NodeEngine(NodeJSEngine):  # type: ignore[misc]
     def new_js_proc(self, js_text: str, **_rest: Any) -> subprocess.Popen[str]:
         """A node process that runs a script of cwl_utils.
 
-        cwl_utils' own asks node twice who it is before it starts it, and tries to pull an image where there is none.
+        cwl_utils' own asks node twice who it is before it starts it, and tries to pull an image if node is missing.
 
         Raises:
             ExpressionError: there is no node.

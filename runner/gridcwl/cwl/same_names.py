@@ -16,7 +16,7 @@ _WALKED_ELSEWHERE = frozenset(("run", "default", "doc", "label", "hints", "out")
 
 
 def same_names(document: Any) -> Iterator[Finding]:
-    """Inputs, outputs, steps, inputs of one step, and fields of one record that cannot be told apart."""
+    """Inputs, outputs, steps, inputs of one step, and fields of one record that have the same name."""
     for section, what in (("inputs", "inputs"), ("outputs", "outputs"), ("steps", "steps")):
         yield from _twice(document.get(section), "id", what)
     for step in document.get("steps") or ():
@@ -32,7 +32,7 @@ def same_names(document: Any) -> Iterator[Finding]:
 
 
 def same_processes(written: Any) -> Iterator[Finding]:
-    """Processes of a ``$graph`` that cannot be told apart; of any other document nothing.
+    """Processes of a ``$graph`` that have the same id; of any other document nothing.
 
     Args:
         written: a document's file as it was read, or resolved.

@@ -41,7 +41,7 @@ class Software(NamedTuple):
 
 
 def image_for(tool: Any, known: Sequence[Software]) -> str | None:
-    """The image that has all packages that the tool names; None where there is none."""
+    """The image that has all packages that the tool names; None if missing."""
     images = {entry.image if entry else "" for _, entry in _packages(tool, known)}
     return images.pop() or None if len(images) == 1 else None
 

@@ -1,4 +1,4 @@
-"""The plain values that travel through the house: Job, JobResult, JobState, Resources. No I/O, no CWL."""
+"""Plain values that all layers share: Job, JobResult, JobState, Resources. No I/O, no CWL."""
 
 from gridcwl.model.files import FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.model.job import (

@@ -32,7 +32,7 @@ class Checksums:
         Args:
             memo: where checksums are remembered from run to run; None for nowhere.
             by_content: also large files are read. Otherwise they are known by path, size and time, which is enough to
-                go on with a run, but not to know the same file in another place.
+                continue a run, but not to know the same file in another place.
         """
         self._memo = memo
         self._by_content = by_content

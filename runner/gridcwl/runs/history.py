@@ -204,7 +204,7 @@ class History:
 
     def tallies(self) -> list[Tally]:
         """The jobs of each step counted, in the order in which the steps began."""
-        # What an earlier session did counts until the same job was taken up again; if the last one ended well, what it
+        # What an earlier session did counts until the same job ran again; if the last one ended well, what it
         # did not need is not part of the run any more.
         rows = self._db.execute(
             f"""

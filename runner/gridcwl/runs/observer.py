@@ -53,7 +53,7 @@ class _Follower:
     folder: RunFolder
     history: History
     _running: dict[tuple[int, int], JobRow] = field(default_factory=dict)
-    _told: frozenset[tuple[int, int]] = frozenset()
+    _reported: frozenset[tuple[int, int]] = frozenset()
     """Attempts that were seen at the last look and had ended."""
     _since: float = 0.0
     _steps: tuple[StepCounts, ...] = ()
@@ -74,13 +74,13 @@ class _Follower:
         seen = f"started IS NOT NULL AND (outcome IS NULL OR started >= {self._since!r})"
         rows = {(row.row, row.attempt): row for row in self.history.jobs(where=seen)} if self._known else {}
         for key, row in rows.items():
-            if key not in self._running and key not in self._told:
+            if key not in self._running and key not in self._reported:
                 yield JobStarted(self.folder.run, row.name, JobId(row.job))
                 self._running[key] = row
         ended = {key for key, row in rows.items() if row.outcome is not None}
         for key in [key for key in self._running if key not in rows or key in ended]:
             yield from self._ended(self._running.pop(key))
-        self._told = frozenset(ended)
+        self._reported = frozenset(ended)
         self._since = now - _MARGIN_S
 
     @property
@@ -116,7 +116,7 @@ async def recorded_outputs(folder: RunFolder) -> Any:
     Raises:
         RunFailed: it failed, or was killed.
         RunCancelled: it was stopped.
-        RunDetached: its jobs go on where they are.
+        RunDetached: its jobs keep running.
     """
     while folder.alive:  # noqa: ASYNC110  it is another process that works
         await asyncio.sleep(_LOOK_EVERY_S)

@@ -40,7 +40,7 @@ class StorePlugin:
     install: str = ""
     """What to do if they are not; empty: gridcwl's extra that brings them."""
     reads: frozenset[str] = frozenset()
-    """Which options of the command line, beside its settings, it reads."""
+    """Which options of the command line it reads, in addition to its settings."""
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module."""
     schemes: frozenset[str] = frozenset()

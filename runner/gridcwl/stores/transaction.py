@@ -269,7 +269,7 @@ def _sync_one(path: str) -> None:
 
 
 def _sync_file_system(place: Path) -> bool:
-    """``syncfs(2)``, which Python does not have; False where there is none."""
+    """``syncfs(2)``, which Python does not have; False if missing."""
     with _opened(place) as descriptor:
         try:
             call = ctypes.CDLL(None, use_errno=True).syncfs

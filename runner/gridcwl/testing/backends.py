@@ -33,7 +33,7 @@ class Place:
     """A backend to be held to the contract.
 
     Attributes:
-        make: a backend for a run, and for what is to be told of results.
+        make: a backend for a run, and for a function that is called with results.
         patience_s: for one job to come and go.
     """
 

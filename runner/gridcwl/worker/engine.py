@@ -136,7 +136,7 @@ class Engine(Protocol):
         time. Returns the name or id to start it by.
 
         Raises:
-            EngineError: it cannot be had.
+            EngineError: it is unavailable.
         """
 
     def digest(self, prepared: str) -> str:

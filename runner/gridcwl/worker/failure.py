@@ -1,4 +1,4 @@
-"""How a job can fail beside its tool: one exception that carries the outcome and the sentence for people."""
+"""How a job can fail for other reasons than its tool: one exception with the outcome and the message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_SHOWN = 1000  # characters of a path in a sentence
 
 
 class Failure(Exception):
-    """The job cannot go on.
+    """The job cannot continue.
 
     Attributes:
         outcome: one of ``gridcwl.model.Outcome``'s values.

@@ -1,4 +1,4 @@
-"""The files that describe a job in its working directory: ``job.json`` at its start, ``result.json`` at its end."""
+"""Files of a job in its working directory: ``job.json`` when it starts, ``result.json`` when it has ended."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Recycler:
         Changes the locations in the result. ``patterns``: the job keeps what they match, not its whole directory.
 
         Raises:
-            OSError: the disk does not let us; then everything is where the result says.
+            OSError: the disk refuses it; then everything is where the result says.
         """
         self._make()
         name = f"{self._shelf}/{os.path.basename(layout.workdir)}"

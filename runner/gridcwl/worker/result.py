@@ -134,7 +134,7 @@ def drop_replaced_logs(result: Plain) -> None:
 
 
 def tail(path: str) -> str:
-    """The last lines of a log, at most 20 and 8 KiB, read from its end; empty if it cannot be read."""
+    """The last lines of a log, at most 20 and 8 KiB, read from the last one; empty if it cannot be read."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -79,7 +79,7 @@ class Staging:
         """Stage everything in.
 
         Raises:
-            Failure: an input cannot be had, is not what was promised, or has no place.
+            Failure: an input is unavailable, differs from its checksum or size, or has no place.
         """
         layout = self._layout
         if not layout.bare:

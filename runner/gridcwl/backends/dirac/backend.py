@@ -180,7 +180,7 @@ class DiracBackend:
             raise next((_reason(task) for task in self._tasks if task.done()), BackendError("Submission has ended"))
 
     async def close(self) -> None:
-        """See ``Backend.close``. Jobs are killed, unless they are to go on."""
+        """See ``Backend.close``. Jobs are killed, unless the run is detached."""
         if self._closed:
             return
         self._closed = True

@@ -241,7 +241,7 @@ class DiracClient:
         raise problem(f"fetching the output sandbox of job {job}", answer["Message"])
 
     def _transferred(self, job: int) -> bytes | None:
-        """The sandbox straight from the store; None if it has to be had the long way.
+        """The sandbox straight from the store; None if it has to be fetched through the server.
 
         DIRAC's own way goes through a storage element, and reports each file to the accounting service: twice the CPU.
         """

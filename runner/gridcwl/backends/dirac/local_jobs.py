@@ -47,14 +47,14 @@ LocalSite
 
 def main(folder: Path) -> int:
     """Serve until stdin ends."""
-    told = os.dup(1)
+    reports = os.dup(1)
     log = os.open(folder / DIRAC_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    launcher = _Launcher(told)
+    launcher = _Launcher(reports)
     try:
         _load(folder)
-    except Exception as error:  # noqa: BLE001  whatever DIRAC raises is told
+    except Exception as error:  # noqa: BLE001  whatever DIRAC raises is reported
         launcher.tell({"unable": f"{type(error).__name__}: {error}"})
         return 1
     launcher.tell({"ready": True})
@@ -83,8 +83,8 @@ def _load(folder: Path) -> None:
 
 
 class _Launcher:
-    def __init__(self, told: int) -> None:
-        self._told = told
+    def __init__(self, reports: int) -> None:
+        self._reports = reports
         self._jobs: dict[int, tuple[int, Path]] = {}
         """By process id: the job's number and folder."""
         self._doomed: dict[int, float] = {}
@@ -105,7 +105,7 @@ class _Launcher:
     def tell(self, line: dict[str, Any]) -> None:
         """Whoever listens may be gone; stdin ends then, too."""
         with contextlib.suppress(OSError):
-            os.write(self._told, (json.dumps(line) + "\n").encode())
+            os.write(self._reports, (json.dumps(line) + "\n").encode())
 
     def serve(self) -> None:
         selector = selectors.DefaultSelector()
@@ -192,7 +192,7 @@ def _become_job(folder: Path, jdl: str, environment: dict[str, str]) -> None:
             code = 0
         else:
             (folder / _PROBLEM).write_text(problem, "utf-8")
-    except BaseException as error:  # noqa: BLE001  nothing of the parent's may go on in the child
+    except BaseException as error:  # noqa: BLE001  nothing of the parent's may run in the child
         with contextlib.suppress(OSError):
             (folder / _PROBLEM).write_text(f"{type(error).__name__}: {error}", "utf-8")
     finally:

@@ -58,8 +58,8 @@ class _Job:
 
     @property
     def processors(self) -> int:
-        told = value(self.jdl, "NumberOfProcessors") or value(self.jdl, "MinNumberOfProcessors")
-        return int(told) if told else 1
+        text = value(self.jdl, "NumberOfProcessors") or value(self.jdl, "MinNumberOfProcessors")
+        return int(text) if text else 1
 
 
 class LocalServer:

@@ -37,7 +37,7 @@ class Wishes:
     placement: Placement = field(default_factory=Placement)
     """Holds where neither the document nor ``steps`` says anything."""
     steps: Mapping[str, Placement] = field(default_factory=dict)
-    """By the step's name, or its end; over what the document says."""
+    """By the step's path, or its last parts; over the document's."""
     cpu_time_s: int | None = None
     """For tools without a time limit; None leaves it to DIRAC."""
     locality: Locality = "prefer"
@@ -49,7 +49,7 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What DIRAC is told of a job: jobs with the same needs are submitted together. None and empty: nothing."""
+    """Requirements of a DIRAC job: jobs with the same are submitted together. None and empty: no requirement."""
 
     processors: int = 1
     more_processors: bool = False
@@ -91,7 +91,7 @@ def merged(under: Placement, over: Placement | None) -> Placement:
 
 
 def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> Needs:
-    """What DIRAC is told of the job, locality aside.
+    """The requirements of the job, locality aside.
 
     Args:
         job: with what it asks for.
@@ -136,7 +136,7 @@ def _least_ram(offers: Iterable[Offer]) -> int:
 
 
 def not_honoured(job: Job, wishes: Wishes, limits: Limits) -> list[str]:
-    """What the job asks for and DIRAC cannot be told, a sentence each."""
+    """Requests of the job that DIRAC has no parameter for, a sentence each."""
     place, wanted = placement_of(job, wishes), job.resources
     messages: list[str] = []
     if place.platform and place.platform not in limits.platforms:

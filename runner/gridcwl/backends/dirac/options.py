@@ -1,4 +1,4 @@
-"""How the DIRAC backend runs jobs: what its parts are told when it is opened."""
+"""Options of the DIRAC backend, set when it is opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DiracOptions:
     sites: Mapping[str, Any] = field(default_factory=dict)
     """Container engines and image places by site, as ``gridcwl.worker.site`` reads them."""
     archives: FindArchives | None = None
-    """Finds images that are to be had from Rucio; None where there is none."""
+    """Finds images in Rucio; None without Rucio."""
     poll_first_s: float = 1.0
     poll_top_s: float = 30.0
     stalled_s: float = 3600.0
@@ -31,4 +31,4 @@ class DiracOptions:
     window: int = 2000
     """Jobs under way at a time."""
     leave: bool = False
-    """On leaving, let the jobs go on."""
+    """On closing, let the jobs run."""

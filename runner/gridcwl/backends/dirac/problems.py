@@ -1,4 +1,4 @@
-"""What goes wrong between us and DIRAC, told apart by what can be done about it."""
+"""Errors of DIRAC's client as gridcwl's, by what can be done about them."""
 
 from __future__ import annotations
 

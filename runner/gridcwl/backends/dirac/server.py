@@ -31,7 +31,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A DIRAC job of ours that is out there."""
+    """An active DIRAC job of ours."""
 
     place: Place
     name: str
@@ -46,7 +46,7 @@ class Server(Protocol):
         DiracRefused: it says no.
 
     Attributes:
-        survives: jobs go on when their client is gone, and can be found again.
+        survives: jobs keep running when their client is gone, and can be found again.
     """
 
     survives: bool

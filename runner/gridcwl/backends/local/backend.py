@@ -82,7 +82,7 @@ class LocalBackend:
             options: see there.
             ledger: what the machine has; None shares it with all runs of this process.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
-            keep: told of every result before anybody else, in the job's own thread.
+            keep: called with every result first, in the job's own thread.
         """
         self._options = options
         self._ledger = ledger or shared_machine()

@@ -98,7 +98,7 @@ class DockerEngine:
             attachment = Attachment(api, identifier, stdin=call.stdin is not None)
             undo.callback(attachment.close)
             # Asked before the start as well: should the engine restart while the tool runs, this request breaks, where
-            # one made afterwards would be told the exit code of a container that the restart has killed.
+            # one made afterwards would get the exit code of a container that the restart has killed.
             end = _request_end(api, identifier)
             undo.callback(end.close)
             api.start(identifier)

@@ -109,7 +109,7 @@ class ReusingDockerEngine(DockerEngine):
                 api: Any = self._connect().api
                 config = api.inspect_image(image).get("Config") or {}
             except (DockerException, requests.RequestException):
-                return True  # what is wrong with it is told when a container is created
+                return True  # its problem is reported when a container is created
             self._unfit[image] = bool(config.get("Entrypoint")) or bool(config.get("Volumes"))
         return self._unfit[image]
 
@@ -121,7 +121,7 @@ class ReusingDockerEngine(DockerEngine):
             key = (call.image, run, shape, call.cores, call.capabilities, call.processes)
             idle = self._idle.get(key)
             while idle:
-                if not (warm := idle.pop()).connection.watch.ended():  # else the engine's end was its end
+                if not (warm := idle.pop()).connection.watch.ended():  # else it has ended with the engine
                     return warm
                 warm.slot.remove()
         try:

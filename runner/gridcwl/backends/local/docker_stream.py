@@ -172,9 +172,9 @@ class Attachment:
 
 
 class ExecAttachment(Attachment):
-    """The connection to the streams of a process that was started in a container that goes on.
+    """The connection to the streams of a process that was started in a container that keeps running.
 
-    Its end is not that of the streams: what it left in the background may hold them open for ever.
+    It may end before the streams: what it left in the background may hold them open for ever.
     """
 
     def __init__(self, api: docker.APIClient, identifier: str, runs: Callable[[], bool]) -> None:

@@ -36,7 +36,7 @@ class Images:
             pull: whether to make it if it is ``missing``, ``always`` or ``never``.
 
         Raises:
-            EngineError: it cannot be had; in the engine's own words.
+            EngineError: it is unavailable; with the engine's own message.
         """
         return self._known.get(json.dumps(dict(image), sort_keys=True), lambda: self._prepare(image, pull))
 

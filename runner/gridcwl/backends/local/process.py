@@ -27,7 +27,7 @@ from gridcwl.model.limits import RESULT_BYTES
 from gridcwl.worker.recycle import places_of, recycled_by
 
 _PATIENCE_S = 30.0  # for what was killed to go
-_LAST_WORDS_S = 5.0  # for what a process wrote before its end to be read
+_LAST_WORDS_S = 5.0  # for the last output of a process to be read
 _PACKAGES = str(Path(gridcwl.__file__).parent.parent)
 _SERVER = "import sys; sys.path.append(sys.argv.pop()); from gridcwl.worker.server import main; main()"
 """Without ``site``: the worker needs the standard library only, and what packages do at every start takes time."""
@@ -83,7 +83,7 @@ class _Connected:
         self.ended: asyncio.Future[int] = self._loop.create_future()
 
     async def open(self) -> None:
-        """Connect the pipes, and wait for the process' end in a thread: one that is always waiting is no pool's."""
+        """Connect the pipes, and wait for the process in a thread: one that is always waiting is no pool's."""
         process = self._process
         self._reading, _ = await self._loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(self.stdout), process.stdout
@@ -141,7 +141,7 @@ class WorkerProcesses:
 
     def stop(self, job_id: JobId, reason: str) -> None:
         """Stop a job, wherever it runs, also if it is only about to."""
-        self._stopped[job_id] = reason  # told again when it has been handed over, if it has not
+        self._stopped[job_id] = reason  # repeated when it has been handed over, if it has not
         for process in self._processes:
             if job_id in process.running:
                 process.stop(job_id, reason)
@@ -169,7 +169,7 @@ class WorkerProcess:
             slots: how many jobs it runs at a time.
             folder: below which all jobs have their working directories.
             options: fields of ``gridcwl.worker.options.Options``, and ``recycle``: the folder of its recycler.
-            ended: told of each result, in the event loop.
+            ended: called with each result, in the event loop.
             broken: called with the reason, once, when results can no longer be received: the run has to fail.
             reveal: puts secrets in place of their stand-ins.
         """

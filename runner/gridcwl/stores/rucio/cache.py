@@ -64,7 +64,7 @@ class RucioCache:
         return None
 
     async def share(self, made: Sequence[tuple[bytes, Job, JobResult]]) -> None:
-        """The files of these are known to Rucio: leave the results. What cannot be left is only told."""
+        """Store results whose files Rucio knows. A failure is only logged."""
         ready = [one for one in made if all(f.kind == "directory" or f.location.startswith(URL) for f in one[2].files)]
         for part in chunks(ready, CHUNK):
             try:

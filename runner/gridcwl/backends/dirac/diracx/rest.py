@@ -114,9 +114,9 @@ class Rest:
         return time.time() + self._skew_s
 
     def _look_at_the_clock(self, answer: httpx.Response) -> None:
-        told = email.utils.parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else None
-        if told is not None:
-            self._skew_s = max(0.0, told.timestamp() + 1 - time.time())  # it leaves out what is less than a second
+        date = email.utils.parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else None
+        if date is not None:
+            self._skew_s = max(0.0, date.timestamp() + 1 - time.time())  # it leaves out what is less than a second
 
     def _sent(
         self,

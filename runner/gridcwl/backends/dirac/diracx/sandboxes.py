@@ -27,10 +27,10 @@ def put(rest: Rest, files: Sequence[Path]) -> str:
         "size": len(content),
         "format": "tar.bz2",
     }
-    told = rest.ask("leaving an input sandbox", "POST", "/jobs/sandbox", json=about).json()
-    if told.get("url"):
-        rest.put("leaving an input sandbox", told["url"], told["fields"], content)
-    return str(told["pfn"])
+    answer = rest.ask("leaving an input sandbox", "POST", "/jobs/sandbox", json=about).json()
+    if answer.get("url"):
+        rest.put("leaving an input sandbox", answer["url"], answer["fields"], content)
+    return str(answer["pfn"])
 
 
 def packed(files: Sequence[Path]) -> bytes:
@@ -49,7 +49,7 @@ def of_job(rest: Rest, job: int) -> tuple[bytes | None, str | None]:
     """A job's output sandbox; or, where DiracX has only the name of one that a classic store holds, that name.
 
     Raises:
-        BackendError: it cannot be had; see ``Rest.ask``.
+        BackendError: it is unavailable; see ``Rest.ask``.
     """
     doing = f"fetching the output sandbox of job {job}"
     names = [str(name) for name in rest.ask(doing, "GET", f"/jobs/{job}/sandbox/output").json()]
@@ -58,5 +58,5 @@ def of_job(rest: Rest, job: int) -> tuple[bytes | None, str | None]:
     path = names[-1].rpartition("|")[2]
     if not path.startswith(_AT_DIRACX):
         return None, names[-1]
-    told = rest.ask(doing, "GET", "/jobs/sandbox", pfn=path).json()
-    return rest.get(doing, told["url"]), None
+    answer = rest.ask(doing, "GET", "/jobs/sandbox", pfn=path).json()
+    return rest.get(doing, answer["url"]), None

@@ -85,7 +85,7 @@ class DiracXServer:
         self._classic = classic
         self._most = _FIRST
         self._killed: dict[int, float] = {}
-        """When a job was last told to stop, by our clock."""
+        """When a job was last asked to stop, by our clock."""
 
     def close(self) -> None:
         """Let the connections go."""
@@ -97,10 +97,10 @@ class DiracXServer:
 
     def limits(self) -> Limits:
         """See ``Server``."""
-        told = self._rest.ask("asking for the configuration", "GET", "/config/").json()
+        answer = self._rest.ask("asking for the configuration", "GET", "/config/").json()
         ours, vo = Limits(), self._rest.tokens.now().claims().get("vo", "")
-        jobs = told.get("Operations", {}).get(vo, {}).get("JobDescription", {})
-        platforms = told.get("Resources", {}).get("Computing", {}).get("OSCompatibility", {})
+        jobs = answer.get("Operations", {}).get(vo, {}).get("JobDescription", {})
+        platforms = answer.get("Resources", {}).get("Computing", {}).get("OSCompatibility", {})
         return Limits(
             cpu_time_s=(jobs.get("MinCPUTime", ours.cpu_time_s[0]), jobs.get("MaxCPUTime", ours.cpu_time_s[1])),
             priority=(jobs.get("MinPriority", ours.priority[0]), jobs.get("MaxPriority", ours.priority[1])),
@@ -110,10 +110,10 @@ class DiracXServer:
 
     def offers(self) -> Sequence[Offer]:
         """See ``Server``. DiracX knows which sites there are and whether they take jobs, not what they have."""
-        told = self._rest.ask("asking which sites are usable", "GET", "/rss/site").json()
+        answer = self._rest.ask("asking which sites are usable", "GET", "/rss/site").json()
         return [
             Offer(site, status="Active" if about.get("all", {}).get("allowed", True) else "Banned")
-            for site, about in sorted(told.items())
+            for site, about in sorted(answer.items())
         ]
 
     def credential(self) -> Credential:

@@ -64,7 +64,7 @@ class TokenFile:
         """An access token that is good for a while.
 
         Raises:
-            DiracCredential: there is none, and none to be had.
+            DiracCredential: there is none, and none can be fetched.
             DiracUnreachable: it has ended, and DiracX does not answer.
         """
         with self._lock:
