@@ -29,6 +29,7 @@ from gridcwl.runs.logs import JobLog
 from gridcwl.runs.session import Finished, PreparedRun, Request
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
 from gridcwl.runs.status import RunStatus
+from gridcwl.tasks import in_thread
 from gridcwl.values import from_cwl, to_cwl
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ def _as_json(inputs: Mapping[str, Any], base: Path) -> str:
 
 async def _entered(preparing: AbstractContextManager[PreparedRun]) -> PreparedRun:
     """Prepare a run in a thread. If this is cancelled meanwhile, the run is given up as soon as it is prepared."""
-    work = asyncio.ensure_future(asyncio.to_thread(preparing.__enter__))
+    work = in_thread(preparing.__enter__)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -368,7 +369,7 @@ async def _exited(preparing: AbstractContextManager[PreparedRun], error: BaseExc
             if raised is not error:
                 raise
 
-    work = asyncio.ensure_future(asyncio.to_thread(leave))
+    work = in_thread(leave)
     while not work.done():
         try:
             await asyncio.wait([work])

@@ -19,7 +19,7 @@ class TestDiracBackend(SurvivingSuite):
     def place(self, dirac: Any, dirac_clients: Any, tmp_path: Path) -> Place:  # noqa: ARG002  brings it up
         self.client = DiracClient(modules=dirac_clients)
         self.options = DiracOptions(tmp_path / "work")
-        return Place(lambda run, keep: DiracBackend(self.client, self.options, run=run, keep=keep), patience_s=240.0)
+        return Place(lambda run: DiracBackend(self.client, self.options, run=run), patience_s=240.0)
 
     def leaving(self, place: Place) -> AbstractAsyncContextManager[Backend]:
         return DiracBackend(self.client, DiracOptions(self.options.folder, leave=True), run=place.run)

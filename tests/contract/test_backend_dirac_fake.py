@@ -25,7 +25,7 @@ class TestDiracBackendOnTheFake(SurvivingSuite):
     def place(self, fake: FakeDirac, tmp_path: Path) -> Place:
         self.client = DiracClient(modules=fake)
         self.options = DiracOptions(tmp_path / "work", poll_first_s=0.05)
-        return Place(lambda run, keep: DiracBackend(self.client, self.options, run=run, keep=keep))
+        return Place(lambda run: DiracBackend(self.client, self.options, run=run))
 
     def leaving(self, place: Place) -> AbstractAsyncContextManager[Backend]:
         return DiracBackend(self.client, DiracOptions(self.options.folder, leave=True), run=place.run)

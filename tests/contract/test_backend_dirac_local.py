@@ -25,4 +25,4 @@ class TestDiracBackendInLocalMode(BackendSuite):
     @pytest.fixture
     def place(self, server: LocalServer, tmp_path: Path) -> Place:
         options = DiracOptions(tmp_path / "work", poll_first_s=0.05, poll_top_s=0.2)
-        return Place(lambda run, keep: DiracBackend(server, options, run=run, keep=keep))
+        return Place(lambda run: DiracBackend(server, options, run=run))

@@ -26,7 +26,7 @@ class TestDiracBackendOverDiracX(SurvivingSuite):
     @pytest.fixture
     def place(self, server: DiracXServer, tmp_path: Path) -> Place:
         self.server, self.options = server, DiracOptions(tmp_path / "work", poll_first_s=0.3, poll_top_s=2.0)
-        return Place(lambda run, keep: DiracBackend(server, self.options, run=run, keep=keep), patience_s=240.0)
+        return Place(lambda run: DiracBackend(server, self.options, run=run), patience_s=240.0)
 
     def leaving(self, place: Place) -> AbstractAsyncContextManager[Backend]:
         return DiracBackend(self.server, DiracOptions(self.options.folder, leave=True), run=place.run)

@@ -13,4 +13,4 @@ from gridcwl.testing.backends import BackendSuite, Place
 class TestLocalBackend(BackendSuite):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
-        return Place(lambda _run, keep: LocalBackend(LocalOptions(tmp_path, recycle=False), keep=keep))
+        return Place(lambda _run: LocalBackend(LocalOptions(tmp_path, recycle=False)))

@@ -8,12 +8,11 @@ import json
 
 import pytest
 
-from gridcwl.backends.local import backend as local
 from gridcwl.backends.local import process
 from gridcwl.backends.local.backend import LocalBackend, LocalOptions
 from gridcwl.backends.local.machine import Ledger
-from gridcwl.errors import BackendError, StoreError
-from gridcwl.model import Image, Job, JobId, OutputRules, RunId
+from gridcwl.errors import BackendError
+from gridcwl.model import Job, JobId, OutputRules, RunId
 from gridcwl.worker import result as worker_result
 from gridcwl.worker import server as worker_server
 
@@ -37,8 +36,8 @@ def results_of(backend: LocalBackend, *jobs: Job):
 
 @pytest.fixture
 def backend(tmp_path):
-    def make(keep=None) -> LocalBackend:
-        return LocalBackend(LocalOptions(tmp_path), ledger=Ledger(1.0, 10_000, 0), keep=keep)
+    def make() -> LocalBackend:
+        return LocalBackend(LocalOptions(tmp_path), ledger=Ledger(1.0, 10_000, 0))
 
     return make
 
@@ -57,16 +56,6 @@ def test_an_oversized_line_fails_the_run(backend, monkeypatch):
     script = f"head -c 3000000 /dev/zero | tr '\\0' x > /proc/$PPID/fd/1; {NOBODY_READS}"
     with pytest.raises(BackendError, match="has more than 1 MiB"):
         results_of(backend(), job(script))
-
-
-@pytest.mark.parametrize("image", [None, Image(id="debian")])
-def test_a_result_that_cannot_be_kept_fails_the_run(backend, monkeypatch, image):
-    def full(_job, _result):
-        raise StoreError("The journal cannot be written: the disk is full")
-
-    monkeypatch.setattr(local, "make_engine", lambda *_: None)
-    with pytest.raises(StoreError, match="the disk is full"):
-        results_of(backend(full), job("true", image=image))
 
 
 def test_a_job_that_cannot_be_sent_fails_the_run(backend, monkeypatch):

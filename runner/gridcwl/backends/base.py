@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Resources, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobState, Resources, RunId
 from gridcwl.worker.engine import ContainerSettings
 
 FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
@@ -85,8 +85,6 @@ class BackendContext:
     """A folder of this machine for whatever the backend stores; each job has one of its own below."""
     reveal: Callable[[Any], Any]
     """Puts secrets in place of their stand-ins; never for what leaves this machine."""
-    keep: Callable[[Job, JobResult], None]
-    """Called with every result before it becomes an event."""
     archives: FindArchives | None = None
     """Finds images in the run's store, if it holds any."""
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -134,7 +132,10 @@ class Backend(Protocol):
         """
 
     def results(self) -> AsyncIterator[JobEvent]:
-        """State changes and results as they happen, in any order; ends when the backend is closed."""
+        """State changes and results as they happen, in any order; ends when the backend is closed.
+
+        What was not taken before it was closed, or while it was, is still given: the run records it.
+        """
 
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """Stop these jobs; each still ends with an event. Jobs that have ended are ignored.

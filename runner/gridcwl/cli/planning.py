@@ -47,8 +47,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     session = opened(options, evaluation)
     with run_store(options, session) as store:
         steps = planned(session, session.inputs(), new_run_id())
-        if store is not None:
-            steps = asyncio.run(located(steps, store))
+        steps = asyncio.run(located(steps, store))
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = wishes_of(options.grid.settings)
     homeless = False

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gridcwl.stores.base import RunStore, Store
 
 
-def open_run_store(options: Options, known: Mapping[str, Any] | None, folder: Path) -> RunStore | None:
-    """The chosen store; None for files of this machine, which need none. Nothing is queried yet.
+def open_run_store(options: Options, known: Mapping[str, Any] | None, folder: Path) -> RunStore:
+    """The chosen store. Nothing is queried yet.
 
     Args:
         options: the user's.
@@ -36,7 +36,7 @@ def open_run_store(options: Options, known: Mapping[str, Any] | None, folder: Pa
     chosen = options.store
     plugin = plugins.store(chosen.store)
     if plugin.between_jobs:
-        store: RunStore | None = plugins.call(plugin, "open_run_store", chosen.settings, known)
+        store: RunStore = plugins.loaded(plugin).open_run_store(chosen.settings, known)
         return store
     if options.grid.is_elsewhere:
         raise ConfigError(
@@ -144,12 +144,9 @@ def opened(
 @contextmanager
 def run_store(
     options: Options, session: CwlSession, known: Any = None, *, folder: Path | None = None
-) -> Iterator[RunStore | None]:
-    """The store, if it is not this machine: the session's files may be there; see :func:`open_run_store`."""
-    store = open_run_store(options, known, folder or Path.cwd())
-    if store is None:
-        yield None
-        return
-    with closing(store):
-        session.reach(store.files)
+) -> Iterator[RunStore]:
+    """The store, in which the session's files may be; see :func:`open_run_store`."""
+    with closing(open_run_store(options, known, folder or Path.cwd())) as store:
+        if store.files is not None:
+            session.reach(store.files)
         yield store

@@ -18,6 +18,7 @@ from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, c
 from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
 from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Session, Tally
 from gridcwl.runs.keys import Description
+from gridcwl.runs.lifecycle import Stage, left_at
 
 _PAGE = 500
 _SHARED = 8
@@ -157,8 +158,7 @@ class History:
             key: of the job.
             name: of the job.
             before: only rows below this number: those of earlier sessions.
-            left: jobs that are still somewhere, and how they stand there. One that is done, and of which an earlier
-                session has seen that it failed, has failed: its outputs were not what they had to be.
+            left: jobs that are still somewhere, and how they stand there; see ``lifecycle.left_at``.
             taken: rows that stand for other jobs already.
         """
         rows = self._db.execute(
@@ -167,8 +167,7 @@ class History:
             (key, before, name),
         )
         for row, job, outcome in rows:
-            state = left.get(job)
-            if state is not None and row not in taken and (outcome is None or state is not JobState.DONE):
+            if row not in taken and left_at(outcome, left.get(job), committed=True) is Stage.SUBMITTED:
                 return row, job
         return None
 
@@ -179,7 +178,7 @@ class History:
         ).fetchall()
 
     def is_registered(self, prefix: str) -> bool:
-        """Whether the files whose names begin so are known to Rucio."""
+        """Whether the store knows the files whose names begin so."""
         return self._db.execute("SELECT 1 FROM registered WHERE prefix=?", (prefix,)).fetchone() is not None
 
     def successes(self) -> Iterator[JobResult]:

@@ -320,26 +320,31 @@ class Journal:
         self._put("INSERT OR IGNORE INTO shared_values VALUES (?, ?)", number, text)
 
     def result(self, row: int, attempt: int, result: JobResult, folder: str) -> None:
-        """An attempt ended. When this returns, that will not be forgotten.
+        """An attempt ended; see :meth:`results`."""
+        self.results([(row, attempt, result, folder)])
+
+    def results(self, ended: Iterable[tuple[int, int, JobResult, str]]) -> None:
+        """Attempts ended: row, attempt, result and folder of each. When this returns, that will not be forgotten.
 
         Raises:
             JournalError: it could not be written.
         """
-        self._put("UPDATE jobs SET outcome=?, attempt=? WHERE id=?", result.outcome.value, attempt, row)
-        # What fails after it had ended well is written twice; its request is that of the first time.
-        self._put(
-            "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
-            "(SELECT submitted FROM jobs WHERE id=?1), (SELECT requested FROM jobs WHERE id=?1)) "
-            "ON CONFLICT (job, attempt) DO UPDATE SET outcome=?3, exit_code=?4, reason=?5, folder=?6, ended=?7, "
-            "wall_s=?8, result=?9",
-            row, attempt, result.outcome.value, result.exit_code, result.reason, folder, time.time(),
-            result.usage.wall_s if result.usage else None,
-            _encoded(result),
-        )  # fmt: skip
+        for row, attempt, result, folder in ended:
+            self._put("UPDATE jobs SET outcome=?, attempt=? WHERE id=?", result.outcome.value, attempt, row)
+            # What fails after it had ended well is written twice; its request is that of the first time.
+            self._put(
+                "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+                "(SELECT submitted FROM jobs WHERE id=?1), (SELECT requested FROM jobs WHERE id=?1)) "
+                "ON CONFLICT (job, attempt) DO UPDATE SET outcome=?3, exit_code=?4, reason=?5, folder=?6, ended=?7, "
+                "wall_s=?8, result=?9",
+                row, attempt, result.outcome.value, result.exit_code, result.reason, folder, time.time(),
+                result.usage.wall_s if result.usage else None,
+                _encoded(result),
+            )  # fmt: skip
         self.flush()
 
     def registered(self, prefixes: Iterable[str]) -> None:
-        """The files whose names begin so are known to Rucio.
+        """The store knows the files whose names begin so.
 
         Raises:
             JournalError: it could not be written.

@@ -21,6 +21,7 @@ from gridcwl.runs.outdir import OutputFolder
 from gridcwl.runs.output_names import all_different
 from gridcwl.runs.publish import RUN_AGAIN, CwlObject, has_files, lives_elsewhere, local_paths, publish
 from gridcwl.stores.local import path_of, uri
+from gridcwl.tasks import in_thread as begin_in_thread
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
@@ -85,7 +86,7 @@ async def published(
     inputs: Any,
     folder: OutputFolder,
     record: RunRecord,
-    stored: StoredRun | None,
+    stored: StoredRun,
     session: CwlSession,
     way: Way,
 ) -> Any:
@@ -100,12 +101,10 @@ async def published(
     def put(value: Any) -> Any:
         return publish(value, folder.path, record.working, record.run, inputs, folder=folder, copy=way == "copy")
 
-    if stored is None or session.context.remote is None:
-        return await in_thread(folder, put, outputs)
     from gridcwl.runs.storing import merged
 
     elsewhere = await stored.publish(outputs, session.context.remote, final=True)
-    if not stored.store.download:
+    if not stored.store.download or elsewhere is outputs:
         return await in_thread(folder, put, elsewhere)
     here = await stored.fetched(elsewhere, record.working / "downloaded")
     return merged(elsewhere, await in_thread(folder, put, here))
@@ -117,7 +116,7 @@ async def in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any)
     What was complete before the cancellation came stays so, and the run has succeeded.
     """
     task = asyncio.current_task()
-    work = asyncio.ensure_future(asyncio.to_thread(put, value))
+    work = begin_in_thread(put, value)
     cancelled = 0
     while not work.done():
         try:
@@ -146,7 +145,7 @@ async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
     record: RunRecord,
-    stored: StoredRun | None,
+    stored: StoredRun,
     session: CwlSession,
     *,
     public: bool,
@@ -157,16 +156,15 @@ async def partial(
         outcomes: of the run.
         folder: where outputs would have gone.
         kept: the run.
-        stored: its files in a store; None if they are all on this machine.
+        stored: its files in the store.
         session: the document.
         public: put everything into a folder of its own in the output directory.
     """
     outputs: Any = dict(outcomes.outputs)
-    if stored is not None and session.context.remote is not None:
-        outputs = await stored.publish(outputs, session.context.remote, final=False)
+    outputs = await stored.publish(outputs, session.context.remote, final=False)
     whole = {"outputs": outputs, "failed": list(_left(outcomes.partial_outputs))}
     try:
-        if public and stored is not None:
+        if public:
             whole = await stored.fetched(whole, record.working / "downloaded")
         whole = await in_thread(folder, bound(_put_partial, folder, record, public=public), whole)
     except GridCWLError as error:

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,6 @@ class Recorder:
     """Jobs of earlier sessions that the backend still has: active, or ended and not collected."""
     missing: Container[str] = frozenset()
     """URLs of remote files that do not exist any more."""
-    on_reuse: Callable[[Job, JobResult], None] | None = None
-    """Called with each result of an earlier session that is reused."""
     declared: Container[str] = frozenset()
     """URLs of input files with checksums that the user gave: they may be of what the files were once."""
     hide: Callable[[str], str] | None = None
@@ -140,15 +138,30 @@ class Recorder:
             self.cache.drop(known.what.key, job)
         self.journal.add(self._row(job.id), step, job, known.what)
 
-    def ended(self, job: Job, result: JobResult) -> None:
-        """An attempt ended. Called in the job's thread, before it is reported.
+    async def record(self, ended: Sequence[tuple[Job, JobResult]]) -> None:
+        """Attempts ended. When this returns, that will not be forgotten.
 
-        Does not raise: what goes wrong here stops the run (:meth:`check`), and is not the job's fault.
+        Raises:
+            JournalError: it could not be recorded.
         """
-        if self.hide is not None:
-            result = mask_secrets(result, self.hide)
-        with contextlib.suppress(JournalError):  # kept in the journal's failure
-            self.journal.result(self._row(job.id), job.attempt, result, folder_name(job))
+        if self.hide is not None:  # all logs are read for that
+            ended = await asyncio.to_thread(self._without_secrets, ended)
+        self.journal.results([(self._row(job.id), job.attempt, result, folder_name(job)) for job, result in ended])
+
+    def _without_secrets(self, ended: Sequence[tuple[Job, JobResult]]) -> list[tuple[Job, JobResult]]:
+        return [(job, mask_secrets(result, self.hide or str)) for job, result in ended]
+
+    def committed(self, batches: Iterable[str]) -> None:
+        """The store knows the files of these results.
+
+        Raises:
+            JournalError: it could not be recorded.
+        """
+        self.journal.registered(batches)
+
+    def is_committed(self, batch: str) -> bool:
+        """Whether an earlier session has recorded that the store knows the files of a result."""
+        return self.earlier is not None and self.earlier.is_registered(batch)
 
     def finished(self, job: Job, result: JobResult, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """A job ended well and its outputs could be collected: only now is its result there for other runs."""
@@ -278,10 +291,7 @@ class Recorder:
         if places is None:
             log.warning("%s ended in an earlier session, but its files are gone: it runs again", job.name)
             return None
-        result = with_places(replace(found.result, id=job.id), places)
-        if self.on_reuse is not None:
-            self.on_reuse(job, result)
-        return ReusableResult(result, what, row=found.row)
+        return ReusableResult(with_places(replace(found.result, id=job.id), places), what, row=found.row)
 
     def _fail_earlier(self, known: ReusableResult, why: str) -> None:
         assert self.earlier is not None

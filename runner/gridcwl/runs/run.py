@@ -10,12 +10,12 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from gridcwl.backends.base import Backend
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
@@ -26,8 +26,11 @@ from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, U
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.job import folder_name
 from gridcwl.runs.cleanup import move_logs_of
+from gridcwl.runs.lifecycle import Step
 from gridcwl.runs.recorder import Recorder, ReusableResult, uncollected
 from gridcwl.runs.retry import Retries, pause
+from gridcwl.runs.staging import StagingBackend
+from gridcwl.tasks import TaskScope, stop
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -91,6 +94,8 @@ class _ActiveJob:
 
     invocation: Invocation
     resolved: ResolvedJob
+    found: ReusableResult | None = None
+    """A result of an earlier session, until the store knows its files."""
     started: bool = False
     withdrawn: bool = False
     """Withdrawn before it started, as the run stops."""
@@ -103,9 +108,10 @@ class Run:
     process: Workflow | Leaf
     inputs: Mapping[str, Any]
     context: JobContext
-    backend: Backend
+    backend: StagingBackend
     watcher: Watcher
     recorder: Recorder
+    tasks: TaskScope
     on_error: OnError = "stop"
     retries: Retries = field(default_factory=Retries)
     detach: bool = False
@@ -117,7 +123,7 @@ class Run:
     _active: dict[JobId, _ActiveJob] = field(init=False, default_factory=dict)
     _retrying: dict[JobId, tuple[asyncio.Task[None], Job, JobResult]] = field(init=False, default_factory=dict)
     """Jobs that wait for another attempt, with the one before and what came of it."""
-    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _working: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _inbox: asyncio.Queue[_InboxItem] = field(init=False)
     _sharing: asyncio.Task[None] | None = field(init=False, default=None)
     """Leaves results for other runs."""
@@ -140,8 +146,8 @@ class Run:
         self.watcher.started(self.recorder.run, self._flow.progress)
         if self.recorder.earlier is not None:
             self.recorder.active_jobs = await self.backend.recover(self.recorder.run)
-        self._start_task(self._listen())
         try:
+            self._start_task(self._listen)
             while True:
                 await self._submit_ready()
                 self._report()
@@ -165,8 +171,7 @@ class Run:
             await self.recorder.share()
         finally:
             self.recorder.progress(self._flow.progress, now=True)
-            for task in self._tasks:
-                task.cancel()
+            await stop(self._working)
         unsupported = any(isinstance(failure.error, UnsupportedError) for failure in self._flow.errors)
         return Outcomes(
             self._flow.status,
@@ -180,27 +185,25 @@ class Run:
     def _share_results(self) -> None:
         """Share finished results with other runs while this run continues, all that there are at a time."""
         if self.recorder.has_results_to_share and (self._sharing is None or self._sharing.done()):
-            self._sharing = self._start_task(self.recorder.share())
+            self._sharing = self._start_task(self.recorder.share)
 
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
+    def _start_task(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        task = self.tasks.start(self._guarded(work))
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
         return task
 
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """The error of a task is raised where the run waits: otherwise it would wait forever."""
-        self._tasks.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  as it says
             self._inbox.put_nowait(error)
 
     async def _listen(self) -> None:
-        try:
-            async for event in self.backend.results():
-                self._inbox.put_nowait(event)
-            self._inbox.put_nowait(BackendError("The backend was closed while the run was active"))
-        except Exception as error:  # noqa: BLE001  raised again where the run waits
-            self._inbox.put_nowait(error)
+        async for event in self.backend.results():
+            self._inbox.put_nowait(event)
+        raise BackendError("The backend was closed while the run was active")
 
     async def _submit_ready(self) -> None:
         """Submit ready jobs while the backend has room. What needs no job is evaluated here and now."""
@@ -233,17 +236,13 @@ class Run:
         self._active[job.id] = _ActiveJob(invocation, resolved)
         if self.recorder.takes_long(job):
             self._admitting += 1
-            self._start_task(self._admit_in_thread(invocation, resolved))
+            self._start_task(partial(self._admit_in_thread, invocation, resolved))
             return None
         return self._admitted(job, self.recorder.admit(job, _step(invocation), reusable=resolved.reusable))
 
     async def _admit_in_thread(self, invocation: Invocation, resolved: ResolvedJob) -> None:
         job = resolved.job
-        try:
-            known = await asyncio.to_thread(self.recorder.admit, job, _step(invocation), reusable=resolved.reusable)
-        except Exception as error:  # noqa: BLE001  raised again where the run waits
-            self._inbox.put_nowait(error)
-            return
+        known = await asyncio.to_thread(self.recorder.admit, job, _step(invocation), reusable=resolved.reusable)
 
         async def continue_admitted() -> None:
             self._admitting -= 1
@@ -264,17 +263,37 @@ class Run:
             active.resolved = replace(active.resolved, job=job)
             self._active[job.id] = active
             return job
-        step = _step(active.invocation)
-        try:
-            outputs = collect(active.resolved, known.result)
-        except GridCWLError as error:
-            self.recorder.reject(job, step, known, error.message)
+        if known.row is None:  # of another run, whose store knows its files
+            self.backend.stages.move(job.id, Step.FIND_COMMITTED)
+        elif not self.backend.reuse(job, known.result):
+            active.found = known
+            return None
+        return self._reused(active, known)
+
+    def _reused(self, active: _ActiveJob, known: ReusableResult, refused: str = "") -> Job | None:
+        """A committed result of an earlier session, or of another run, is delivered; the job, if it cannot be used."""
+        job, step = active.resolved.job, _step(active.invocation)
+        active.found = None
+        if not refused:
+            try:
+                outputs = collect(active.resolved, known.result)
+            except GridCWLError as error:
+                refused = error.message
+                self._move(job, Step.REFUSE)
+        if refused:
+            self.recorder.reject(job, step, known, refused)
+            self._move(job, Step.RECORD)
+            self._move(job, Step.RETRY)
             return job
         log.info("%s: taken from an earlier run of the same job", job.name)
         self.recorder.accept(job, step, known, active.invocation.inputs, outputs)
         del self._active[job.id]
         self._flow.succeed(active.invocation.id, outputs)
+        self._move(job, Step.DELIVER)
         return None
+
+    def _move(self, job: Job, step: Step) -> None:
+        self.backend.stages.move(job.id, step)
 
     async def _submit(self, jobs: Sequence[Job]) -> None:
         try:
@@ -300,9 +319,15 @@ class Run:
                 self.recorder.moved(job, event)
             return
         result = event.result
+        if active.found is not None:
+            refused = "" if result.outcome is Outcome.SUCCESS else result.reason
+            if (again := self._reused(active, active.found, refused)) is not None:
+                self._inbox.put_nowait(lambda: self._submit([again]))
+            return
         if active.withdrawn and result.outcome is Outcome.CANCELLED:
             del self._active[event.id]
             self._flow.withdraw(active.invocation.id)
+            self._move(job, Step.WITHDRAW)
             return
         self.watcher.job_ended(job, result)
         if not self._stopping and self._should_retry(active, result):
@@ -313,16 +338,18 @@ class Run:
 
     def _deliver(self, active: _ActiveJob, result: JobResult) -> None:
         """A job ended. Its result counts as finished only when its outputs could be collected."""
-        job = active.resolved.job
+        job, attempted = active.resolved.job, result.outcome
         error: GridCWLError
         if result.outcome is Outcome.SUCCESS:
             try:
                 outputs = collect(active.resolved, result)
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
+                self._move(job, Step.REFUSE)
             else:
                 self.recorder.finished(job, result, active.invocation.inputs, outputs)
                 self._flow.succeed(active.invocation.id, outputs)
+                self._move(job, Step.DELIVER)
                 return
             result = self._with_kept_logs(job, result)
         else:
@@ -331,12 +358,15 @@ class Run:
             if (left := _partial_outputs_of(active.resolved, result)) is not None:
                 self._partial_outputs[job.name] = left
         self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
+        if result.outcome is not attempted:
+            self._move(job, Step.RECORD)
         self._reported += 1
         self._failed_jobs.add(job.id)
         self.recorder.journal.event("failed", f"{job.name}: {error.message}")
         self.watcher.job_failed(JobFailure(job, result, error))
         temporary = result.outcome is Outcome.TEMPORARY_FAILURE
         self._flow.fail(active.invocation.id, error, temporary=temporary)
+        self._move(job, Step.DELIVER)
 
     def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
         return move_logs_of(result, self.recorder.journal.path.parent / "logs" / folder_name(job))
@@ -401,9 +431,13 @@ class Run:
         async def later() -> None:
             await self.sleep(wait)
             self._retrying.pop(job.id, None)
-            self._inbox.put_nowait(lambda: self._submit([job]))
+            self._inbox.put_nowait(lambda: self._submit_again(job))
 
-        self._retrying[job.id] = (self._start_task(later()), old, result)
+        self._retrying[job.id] = (self._start_task(later), old, result)
+
+    async def _submit_again(self, job: Job) -> None:
+        self._move(job, Step.RETRY)
+        await self._submit([job])
 
     def _cancel_retries(self) -> None:
         """Another job has failed for good: what waits for its next attempt has failed, too."""
@@ -414,6 +448,7 @@ class Run:
             self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
             error = _failure_of(job, result)
             self._flow.fail(active.invocation.id, error, temporary=True)
+            self._move(job, Step.DELIVER)
             self.watcher.failed(job.name, error)
         self._retrying.clear()
 

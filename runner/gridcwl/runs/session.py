@@ -23,6 +23,7 @@ from gridcwl.model import RunId, confinement, paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
 from gridcwl.runs.run_record import RunRecord, create_run, fingerprint, finish, reopen_run
+from gridcwl.tasks import TaskScope
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class PreparedRun:
     record: RunRecord
     session: CwlSession
     inputs: Any
-    store: RunStore | None
+    store: RunStore
     folder: OutputFolder | None = None
     """Where outputs go; None if the run has succeeded before."""
     recorder: Recorder | None = None
@@ -127,22 +128,22 @@ class PreparedRun:
         self._task = asyncio.current_task()
         allow_javascript(allowed=self.options.javascript)
         _confine(self.options, str(self.record.working), str(self.record.folder.path))
-        requests = None if self.request.handles_signals else asyncio.create_task(self._watch_for_cancel_request())
         try:
-            if self.earlier is not None:
-                return await self._copy_outputs()
-            with _with_remedies(self.record):
-                if self._cancelled_by:
-                    raise _cancelled(self._cancelled_by)
-                outcomes, stored = await self._jobs(watcher)
-                return await self._outputs(outcomes, stored)
+            async with TaskScope() as tasks:
+                if not self.request.handles_signals:
+                    tasks.start(self._watch_for_cancel_request())
+                if self.earlier is not None:
+                    return await self._copy_outputs()
+                with _with_remedies(self.record):
+                    if self._cancelled_by:
+                        raise _cancelled(self._cancelled_by)
+                    outcomes, stored = await self._jobs(watcher, tasks)
+                    return await self._outputs(outcomes, stored)
         except asyncio.CancelledError:
             with _with_remedies(self.record):
                 raise _cancelled(self._cancelled_by) from None
         finally:
             self._task = None
-            if requests is not None:
-                requests.cancel()
 
     async def _watch_for_cancel_request(self) -> None:
         """Let other processes of this user cancel the run: signals would reach all runs of this process."""
@@ -150,7 +151,7 @@ class PreparedRun:
             await asyncio.sleep(_CANCEL_EVERY_S)
         self.cancel("another process")
 
-    async def _jobs(self, watcher: Watcher) -> tuple[Outcomes, StoredRun | None]:
+    async def _jobs(self, watcher: Watcher, tasks: TaskScope) -> tuple[Outcomes, StoredRun]:
         from gridcwl.backends.base import BackendContext
         from gridcwl.cwl.demands import refuse_giants
         from gridcwl.plugins import open_backend
@@ -163,10 +164,10 @@ class PreparedRun:
         session, options, recorder = self.session, self.options, self.recorder
         assert recorder is not None
         stored = await self._stored(recorder)
-        place = BackendContext(recorder.run, self.record.working, session.reveal, recorder.ended)
-        place = replace(place, archives=stored.session.archives if stored is not None else None)
+        archives = stored.session.archives if stored.session.between_jobs else None
+        place = BackendContext(recorder.run, self.record.working, session.reveal, archives)
         opening = open_backend(backend_of(options), place)
-        async with opening if stored is None else stored.around(opening) as backend:
+        async with StagingBackend(opening, stored.session, recorder, tasks) as backend:
             session.context.largest = backend.capabilities.largest
             refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
             await backend.check(certain(session, self.inputs, recorder.run))
@@ -177,14 +178,12 @@ class PreparedRun:
                 backend,
                 watcher,
                 recorder,
+                tasks,
                 on_error=options.on_error,
                 retries=Retries(options.retries, options.retry_all, options.retry_memory),
                 detach=options.grid.detach,
             )
-            outcomes = await run.execute()
-            if isinstance(backend, StagingBackend):
-                await backend.catch_up()
-            return outcomes, stored
+            return await run.execute(), stored
 
     async def _copy_outputs(self) -> Finished:
         from gridcwl.runs.outputs import copy_published, in_thread
@@ -196,21 +195,20 @@ class PreparedRun:
         put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
         return Finished(await in_thread(folder, put, self.earlier), 0)
 
-    async def _stored(self, recorder: Recorder) -> StoredRun | None:
-        if self.store is None:
-            return None
+    async def _stored(self, recorder: Recorder) -> StoredRun:
         from gridcwl.runs.planning import step_names
         from gridcwl.runs.storing import StoredRun
 
         stored = await StoredRun.opened(
             self.options.store.store, self.store, self.record, Path(self.session.program).stem
         )
-        await stored.session.check(step_names(self.session.graph))
-        recorder.missing, recorder.on_reuse = stored.gone, stored.taken
+        if stored.session.between_jobs:
+            await stored.session.check(step_names(self.session.graph))
+        recorder.missing = stored.gone
         recorder.cache = stored.session.cache or recorder.cache
         return stored
 
-    async def _outputs(self, outcomes: Outcomes, stored: StoredRun | None) -> Finished:
+    async def _outputs(self, outcomes: Outcomes, stored: StoredRun) -> Finished:
         from gridcwl.runs.outputs import partial as left
         from gridcwl.runs.outputs import published
         from gridcwl.stores.transaction import discard
@@ -297,7 +295,7 @@ def saved_request(folder: RunFolder) -> Request:
         return Request(options, Path(cwd), history.meta("stdin"))
 
 
-def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore | None, Any]:
+def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore, Any]:
     """The document, the store and the whole input object, what it names by http(s) on this machine."""
     options = request.options
     _preload(options)
@@ -346,7 +344,7 @@ def _confine(options: Options, *folders: str) -> None:
 
 
 def _prepare_run(
-    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None, closing_: ExitStack
+    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore, closing_: ExitStack
 ) -> PreparedRun:
     """Record what the run is, and see that its outputs have a place."""
     from gridcwl.runs.outdir import check_outdir
@@ -358,7 +356,7 @@ def _prepare_run(
         check_outdir(request.outdir)
         folder = output_folder(request.outdir, session, record, overwrite=options.overwrite)
         closing_.callback(folder.close)
-        if options.outputs != "leave" and (store is None or store.download):
+        if options.outputs != "leave" and store.download:
             begin(folder, session, inputs)
         recorder = _recorder(options, session, inputs, record, closing_)
     return PreparedRun(request, record, session, inputs, store, folder, recorder)
@@ -388,7 +386,7 @@ def _copying_run(
     record: RunRecord,
     session: CwlSession,
     inputs: Any,
-    store: RunStore | None,
+    store: RunStore,
     outputs: Any,
     closing_: ExitStack,
 ) -> PreparedRun:
@@ -425,9 +423,7 @@ def _prefix(request: Request) -> str:
     return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
 
 
-def _describe_run(
-    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore | None
-) -> None:
+def _describe_run(request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore) -> None:
     from gridcwl.runs.outline import outline_of
 
     options = replace(request.options, outdir=request.outdir)
@@ -442,7 +438,7 @@ def _describe_run(
             "stdin": request.text,
             "options": to_plain(options),
             "inputs": _without_passwords(inputs),
-            "found": store.files.known if store is not None else {},
+            "found": store.files.known if store.files is not None else {},
             "fingerprint": fingerprint(documents, inputs),
             "graph": outline_of(session.graph),
             "signals": request.handles_signals,

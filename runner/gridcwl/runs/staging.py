@@ -1,7 +1,7 @@
-"""A backend whose jobs read their inputs from a store and write their outputs to it, whatever backend runs them.
+"""Any backend with any store: what is staged before a job is submitted, and what becomes of its result.
 
-The run's loop knows nothing of it: a job goes in with the store's names, and its result comes out when the store knows
-its files.
+The run's loop knows nothing of it: a job goes in with names, and its result comes out when the journal has it and the
+store knows its files. ``runs.lifecycle`` is the table of it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from gridcwl.backends.base import Backend
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.runs.lifecycle import Stages, Step
 from gridcwl.runs.literals import Literals
+from gridcwl.tasks import TaskScope, stop
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import StoreSession
@@ -25,9 +27,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("gridcwl.runs")
 
 _MOST = 500
-"""Results that are registered together; what comes meanwhile waits for the next time."""
+"""Results that are recorded and committed together; what comes meanwhile waits for the next time."""
 
-_Arrived = JobEvent | Exception | None
+Ended: TypeAlias = tuple[Job, JobResult]
+_Arrived: TypeAlias = JobEvent | Exception | None
+
+
+class ResultLog(Protocol):
+    """Where results are recorded: ``runs.recorder.Recorder``."""
+
+    async def record(self, ended: Sequence[Ended]) -> None:
+        """Attempts ended. When this returns, that will not be forgotten."""
+
+    def committed(self, batches: Iterable[str]) -> None:
+        """The store knows the files of these results."""
+
+    def is_committed(self, batch: str) -> bool:
+        """Whether an earlier session has recorded that."""
 
 
 class StagingBackend:
@@ -37,45 +53,54 @@ class StagingBackend:
         self,
         inner: AbstractAsyncContextManager[Backend],
         store: StoreSession,
-        registered: Callable[[Sequence[tuple[Job, JobResult]]], Awaitable[None]] | None = None,
-        earlier: Callable[[], Sequence[tuple[Job, JobResult]]] | None = None,
-        refused: Callable[[Job, JobResult], None] | None = None,
+        results: ResultLog,
+        tasks: TaskScope,
     ) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
             inner: runs the jobs.
             store: of the run.
-            registered: receives the results whose files the store knows now.
-            earlier: gives results of an earlier session that have been taken and are not registered yet.
-            refused: receives the failure of a job whose files the store does not accept.
+            results: records them.
+            tasks: of the run.
         """
+        self.stages = Stages()
+        """Where each job is in its life."""
         self._opening = inner
         self._inner: Backend
         self._store = store
-        self._registered = registered or _nobody
-        self._earlier = earlier or (lambda: ())
-        self._refused = refused or (lambda _job, _result: None)
+        self._log = results
+        self._tasks = tasks
         self._jobs: dict[JobId, Job] = {}
-        self._own: asyncio.Queue[JobEvent | Exception] = asyncio.Queue()
-        """Events of jobs that never reached the backend, and what ended a task of ours."""
+        """Those whose results are not committed yet, as they were submitted."""
+        self._found: set[JobId] = set()
+        """Those of which an earlier session has recorded a success, and has not committed it."""
+        self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
+        """Events, and what ended a task of ours; None when there will be no more."""
+        self._over = False
+        """The backend has no more events."""
+        self._unrecorded: dict[JobId, Ended] = {}
         self._literals = Literals()
-        self._extending: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._inner = await self._opening.__aenter__()
         self.capabilities = self._inner.capabilities
-        if self.capabilities.batch_size < _MOST:  # where jobs are handed over one by one, where inputs are is asked so
+        if self._store.between_jobs and self.capabilities.batch_size < _MOST:
+            # Where jobs are submitted one by one, the store is asked for many of them together.
             self.capabilities = replace(self.capabilities, batch_size=min(_MOST, self.capabilities.window))
-        self._extending = asyncio.create_task(self._store.keep_alive())
-        self._extending.add_done_callback(self._task_ended)
+        works = (self._receive, self._store.keep_alive) if self._store.between_jobs else (self._receive,)
+        self._working = [self._tasks.start(self._guarded(work)) for work in works]
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._extending is not None:
-            self._extending.cancel()
-        self._literals.close()
-        await self._opening.__aexit__(*error)  # type: ignore[arg-type]
+        """Close the backend. What ended until then is recorded; a resumed run commits it."""
+        try:
+            await stop(self._working)
+            self._literals.close()
+            await self._opening.__aexit__(*error)  # type: ignore[arg-type]
+        finally:
+            await self._record_rest()
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""
@@ -87,62 +112,58 @@ class StagingBackend:
         Raises:
             StoreError: the store does not answer.
         """
-        await self.catch_up()
-        if not self._inner.capabilities.sees_files:
+        upload = self._store.between_jobs and not self._inner.capabilities.sees_files
+        if upload:
             jobs = self._literals.as_files(jobs)
         ready = []
-        for job in await self._store.stage(jobs, upload=not self._inner.capabilities.sees_files):
+        for job in await self._store.stage(jobs, upload=upload):
+            self._jobs[job.id] = job
             if lacking := self._store.lacking(job):
-                self._own.put_nowait(self._without(job, lacking))
+                await self._fail(job, lacking)
             else:
-                self._jobs[job.id] = job
+                self.stages.move(job.id, Step.SUBMIT)
                 ready.append(job)
-        if ready:
+        if not ready:
+            return
+        try:
             await self._inner.submit(ready)
+        except Exception:
+            for job in ready:
+                del self._jobs[job.id]
+                self.stages.move(job.id, Step.DECLINE)
+            raise
 
-    def adopt(self, jobs: Sequence[Job]) -> None:
-        """These jobs run already, submitted by a client that has died; their results are registered as any other's."""
-        self._jobs.update((job.id, self._store.equipped(job)) for job in jobs)
+    def reuse(self, job: Job, result: JobResult) -> bool:
+        """An earlier session has recorded this success of a job.
 
-    async def catch_up(self) -> None:
-        """Register what an earlier session had recorded, and its client had not lived to register.
-
-        Raises:
-            StoreError: the store does not answer, or refuses a file that the run uses already.
+        Returns:
+            Whether it can be delivered now. If not, that session's client ended before the store knew its files: the
+            result comes as an event as soon as it does.
         """
-        made = list(self._earlier())
-        if made:
-            refused = await self._store.register(made)
-            await self._registered([(job, result) for job, result in made if job.id not in refused])
-            for job, result in made:
-                if job.id in refused:
-                    self._refused(job, _failure(result, refused[job.id]))
-            for reason in refused.values():
-                raise StoreError(
-                    f"{self._store.title} does not accept outputs of an earlier session: {reason.rstrip('.')}",
-                    remedy="gridcwl resume makes it again, under another name.",
-                )
+        self._store.note(job, result)
+        batch = self._store.batch_of(result) if result.element else ""
+        if not batch or self._log.is_committed(batch):
+            self.stages.move(job.id, Step.FIND_COMMITTED)
+            return True
+        self.stages.move(job.id, Step.FIND)
+        self._jobs[job.id] = self._store.first_made(job, result)
+        self._found.add(job.id)
+        self._arrived.put_nowait(JobEvent(job.id, JobState.DONE, result))
+        return False
 
     async def results(self) -> AsyncIterator[JobEvent]:
-        """See ``Backend.results``. Results come when their files are registered, as many as there are at a time."""
-        arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
-        pumps = [asyncio.create_task(self._pump(arrived)), asyncio.create_task(self._pump_own(arrived))]
-        try:
-            open_ = True
-            while open_:
-                batch = [await arrived.get()]
-                while len(batch) < _MOST and not arrived.empty():
-                    batch.append(arrived.get_nowait())
-                events = [event for event in batch if isinstance(event, JobEvent)]
-                for event in await self._made_known(events):
-                    yield event
-                for error in batch:
-                    if isinstance(error, Exception):
-                        raise error
-                open_ = None not in batch
-        finally:
-            for pump in pumps:
-                pump.cancel()
+        """See ``Backend.results``. Results come when they are recorded and committed, all that there are at a time."""
+        while True:
+            batch = [await self._arrived.get()]
+            while len(batch) < _MOST and not self._arrived.empty():
+                batch.append(self._arrived.get_nowait())
+            for event in await self._committed([event for event in batch if isinstance(event, JobEvent)]):
+                yield event
+            for error in batch:
+                if isinstance(error, Exception):
+                    raise error
+            if None in batch:
+                return
 
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """See ``Backend.cancel``."""
@@ -160,56 +181,92 @@ class StagingBackend:
         """See ``Backend.close``."""
         await self._inner.close()
 
-    def _without(self, job: Job, lacking: Sequence[str]) -> JobEvent:
+    async def _fail(self, job: Job, lacking: Sequence[str]) -> None:
         more = f", and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
         reason = f"{self._store.title} knows no replica of the input {lacking[0]}{more} that could be read."
-        return JobEvent(job.id, JobState.FAILED, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+        result = JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason)
+        self.stages.move(job.id, Step.FAIL)
+        await self._record([(job, result)])
+        self._arrived.put_nowait(JobEvent(job.id, JobState.FAILED, result))
 
-    async def _pump(self, arrived: asyncio.Queue[_Arrived]) -> None:
-        try:
-            async for event in self._inner.results():
-                arrived.put_nowait(event)
-            arrived.put_nowait(None)
-        except Exception as error:  # noqa: BLE001  raised again where results are waited for
-            arrived.put_nowait(error)
+    # -- results -------------------------------------------------------------------------------------------------------
 
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
+    async def _receive(self) -> None:
+        """Record each result as it comes, whether or not the store answers."""
+        async for event in self._inner.results():
+            if self._is_next(event):
+                if event.result is not None:
+                    await self._record([(self._jobs[event.id], event.result)])
+                self._arrived.put_nowait(event)
+        self._over = True
+        self._arrived.put_nowait(None)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """What a task dies of is raised where results are waited for."""
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._own.put_nowait(error)
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  as it says
+            self._arrived.put_nowait(error)
 
-    async def _pump_own(self, arrived: asyncio.Queue[_Arrived]) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            while True:
-                arrived.put_nowait(await self._own.get())
+    def _is_next(self, event: JobEvent) -> bool:
+        """Take the step that an event means. One that means nothing now is left out: a result may come twice."""
+        if event.result is None:
+            step = Step.START if event.state is JobState.RUNNING else Step.WAIT
+        else:
+            step = Step.FINISH if event.result.outcome is Outcome.SUCCESS else Step.FAIL
+        if event.id not in self._jobs or not self.stages.can(event.id, step):
+            log.debug("an event of %s means nothing: it is %s", event.id, self.stages.at(event.id))
+            return False
+        self.stages.move(event.id, step)
+        return True
 
-    async def _made_known(self, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
-        """The events, after what jobs have made is registered; what the store refuses is a failure of its job."""
-        made = []
+    async def _record(self, ended: Sequence[Ended]) -> None:
+        self._unrecorded |= {job.id: (job, result) for job, result in ended}
+        await self._log.record(ended)
+        for job, _ in ended:
+            del self._unrecorded[job.id]
+            self.stages.move(job.id, Step.RECORD)
+
+    async def _committed(self, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
+        """The events, after the store knows the files of results; what it refuses is a failure of its job."""
+        made = {e.id: (self._jobs[e.id], e.result) for e in events if e.result is not None and e.result.element}
+        refused: Mapping[str, str] = {}
+        if made and self._store.between_jobs:
+            refused = await self._store.register(list(made.values()))
+            batches = [self._store.batch_of(result) for job, result in made.values() if job.id not in refused]
+            self._log.committed(filter(None, batches))
+        settled, failed = [], []
         for event in events:
-            if (
-                event.result is not None
-                and (job := self._jobs.pop(event.id, None)) is not None
-                and event.result.element
-            ):
-                made.append((job, event.result))
-        if not made:
-            return events
-        refused = await self._store.register(made)
-        await self._registered([(job, result) for job, result in made if job.id not in refused])
-        for job, result in made:
-            if job.id in refused:
-                self._refused(job, _failure(result, refused[job.id]))
-        return [
-            replace(event, state=JobState.FAILED, result=_failure(event.result, refused[event.id]))
-            if event.result and event.id in refused
-            else event
-            for event in events
-        ]
+            if (result := event.result) is None:
+                settled.append(event)
+                continue
+            job, found = self._jobs.pop(event.id), event.id in self._found
+            self._found.discard(event.id)
+            success = result.outcome is Outcome.SUCCESS
+            if success and job.id in refused:
+                self.stages.move(event.id, Step.REFUSE)
+                result = _failure(result, refused[job.id])
+                event = replace(event, state=JobState.FAILED, result=result)  # noqa: PLW2901  it is another one now
+                if not found:  # else it was recorded for another job, which the run knows
+                    failed.append((job, result))
+            elif success:
+                self.stages.move(event.id, Step.COMMIT)
+            settled.append(event)
+        if failed:
+            await self._record(failed)
+        return settled
 
-
-async def _nobody(_made: Sequence[tuple[Job, JobResult]]) -> None:
-    """Ignores what is reported."""
+    async def _record_rest(self) -> None:
+        """Record what has ended, and was not taken before the backend was closed."""
+        ended = list(self._unrecorded.values())
+        with contextlib.suppress(Exception):  # the run has ended as it has
+            if not self._over:
+                async for event in self._inner.results():
+                    if self._is_next(event) and event.result is not None:
+                        ended.append((self._jobs[event.id], event.result))
+        if ended:
+            with contextlib.suppress(StoreError):  # the journal says why, where it is closed
+                await self._log.record(ended)
 
 
 def _failure(result: JobResult, reason: str) -> JobResult:

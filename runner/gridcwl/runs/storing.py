@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.backends.base import Backend
-from gridcwl.model import Job, JobResult
-from gridcwl.model.job import folder_name
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import row_id
 from gridcwl.runs.publish import lives_elsewhere
-from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.base import RunStore, StoreSession
 
 if TYPE_CHECKING:
@@ -36,7 +31,6 @@ class StoredRun:
     record: RunRecord
     gone: set[str] = field(default_factory=set)
     """Locations of recorded results that are not in the store any more."""
-    _waiting: list[tuple[Job, JobResult]] = field(default_factory=list)
 
     @classmethod
     async def opened(cls, name: str, store: RunStore, record: RunRecord, document: str) -> StoredRun:
@@ -54,7 +48,7 @@ class StoredRun:
         session = await store.begin(record.run, document, keys)
         stored = cls(name, store, session, record)
         stored._record()
-        if (history := record.history) is not None:
+        if (history := record.history) is not None and session.between_jobs:
             stored.gone = await session.missing(
                 result
                 for result in history.successes()
@@ -62,50 +56,30 @@ class StoredRun:
             )
         return stored
 
-    def around(self, inner: AbstractAsyncContextManager[Backend]) -> StagingBackend:
-        """A backend whose jobs use the store."""
-        return StagingBackend(inner, self.session, self.registered, self._taken_so_far, self._refused)
-
-    def taken(self, job: Job, result: JobResult) -> None:
-        """A result of an earlier session is taken: register it if that session's client died before it could."""
-        history = self.record.history
-        self.session.note(job, result)
-        batch = self.session.batch_of(result)
-        if batch and result.element and history is not None and not history.is_registered(batch):
-            self._waiting.append((self.session.first_made(job, result), result))
-
-    async def registered(self, made: Sequence[tuple[Job, JobResult]]) -> None:
-        """Record that the files of these are known to the store."""
-        self.record.journal.registered(batch for _, result in made if (batch := self.session.batch_of(result)))
-
-    def _refused(self, job: Job, result: JobResult) -> None:
-        """A success was recorded whose files the store refuses: it is a failure, or a resumed run would take it."""
-        _, session, number = job.id.rsplit("-", 2)
-        self.record.journal.result(row_id(int(session), int(number)), job.attempt, result, folder_name(job))
-
-    def _taken_so_far(self) -> Sequence[tuple[Job, JobResult]]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
-
     def _record(self) -> None:
         if self.session.about:
             self.record.journal.describe({self.name: dict(self.session.about)})
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
-    async def publish(self, outputs: Any, remote: Remote, *, final: bool) -> Any:
-        """Keep the run's outputs in the store. Returns the output object, Directories with what is in them.
+    async def publish(self, outputs: Any, remote: Remote | None, *, final: bool) -> Any:
+        """Keep the run's outputs in the store. Returns the output object with their locations there.
 
         What a run that failed has made is not ``final``: it is kept as intermediate files are.
 
         Raises:
             StoreError: the store does not answer, or does not accept them.
         """
-        whole = listed(copy.deepcopy(outputs), remote)
-        with contextlib.closing(History(self.record.journal.path)) as history:
-            await self.session.publish(whole, history.keys_of, final=final)
+        if remote is not None and any(lives_elsewhere(entry) for entry in entries(outputs, "Directory")):
+            outputs = listed(copy.deepcopy(outputs), remote)
+        with contextlib.ExitStack() as stack:
+
+            def keys_of(step: str) -> Iterator[bytes]:
+                return stack.enter_context(contextlib.closing(History(self.record.journal.path))).keys_of(step)
+
+            outputs = await self.session.publish(outputs, keys_of, final=final)
         self._record()
-        return whole
+        return outputs
 
     async def fetched(self, outputs: Any, folder: Path) -> Any:
         """The output object with files of this machine in place of those in the store; copies go to ``folder``.
@@ -113,6 +87,8 @@ class StoredRun:
         Raises:
             StoreError: one cannot be read.
         """
+        if not any(lives_elsewhere(entry) for entry in entries(outputs)):
+            return outputs
         files = {str(entry["location"]): entry for entry in entries(outputs, "File") if lives_elsewhere(entry)}
         return _here(outputs, await self.session.fetch(files, folder))
 

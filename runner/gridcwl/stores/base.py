@@ -49,7 +49,7 @@ class StorePlugin:
     """A regular expression of names without a scheme that may be the store's, if no file has such a name. The location
     of one is the store's name, a colon and the name: ``rucio:scope:name``."""
     between_jobs: bool = False
-    """Its module has ``open_run_store``: it carries files between the jobs of a run. Any other store gives input files
+    """Its module has ``open_run_store(settings, known)``: it gives a ``RunStore``. Any other store gives input files
     and keeps final outputs, for runs whose jobs are on this machine."""
 
 
@@ -128,8 +128,8 @@ class RunStore(Protocol):
     """A store that carries files between the jobs of a run, from reading its inputs on. Opening it queries nothing."""
 
     @property
-    def files(self) -> RemoteFiles:
-        """The files that input objects may name."""
+    def files(self) -> RemoteFiles | None:
+        """The files that input objects may name, beside those of this machine; None if there are none."""
 
     @property
     def download(self) -> bool:
@@ -171,6 +171,14 @@ class StoreSession(Protocol):
 
     title: str
     """For messages: "Rucio"."""
+
+    @property
+    def between_jobs(self) -> bool:
+        """Jobs write their outputs to the store, and read from it what others have written.
+
+        If not, they stay on this machine; then nothing but ``stage``, ``equipped``, ``lacking``, ``publish`` and
+        ``fetch`` has anything to do.
+        """
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -241,14 +249,16 @@ class StoreSession(Protocol):
     async def keep_alive(self) -> None:
         """Until it is cancelled: keep the run's files from being deleted."""
 
-    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> None:
+    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> Any:
         """Keep the outputs of the run. Doing it again changes nothing.
 
         Args:
-            outputs: the output object, Directories with their listings. What gets a location in the store gets it in
-                place.
+            outputs: the output object, Directories in the store with their listings.
             keys_of: gives the keys of a step's jobs.
             final: the run has succeeded. What a run that failed has made is kept as intermediate files are.
+
+        Returns:
+            The output object with the locations that its files have in the store; the same one if nothing changes.
 
         Raises:
             StoreError: the store does not answer, or does not accept them.

@@ -21,7 +21,7 @@ from gridcwl.errors import OutputConflict, StoreError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
 from gridcwl.stores import transaction
-from gridcwl.stores.base import Store, StoreContext
+from gridcwl.stores.base import RunStore, Store, StoreContext
 from gridcwl.worker.paths import file_url
 
 _CHUNK = 1 << 20
@@ -281,3 +281,10 @@ def uri(path: Path) -> str:
 async def open_store(_settings: object, context: StoreContext) -> AsyncIterator[Store]:
     """The local store of a run, in the context's folder."""
     yield LocalStore(context.folder)
+
+
+def open_run_store(_settings: object, _known: object = None) -> RunStore:
+    """Files of this machine for a run."""
+    from gridcwl.stores.local_runs import LocalRunStore
+
+    return LocalRunStore()

@@ -5,5 +5,10 @@ from __future__ import annotations
 from gridcwl.stores.base import StorePlugin
 
 PLUGIN = StorePlugin(
-    "local", "files of this machine", "gridcwl.stores.local", schemes=frozenset({"file"}), between_jobs=True
+    "local",
+    "files of this machine",
+    "gridcwl.stores.local",
+    schemes=frozenset({"file"}),
+    between_jobs=True,
+    hooks=frozenset({"open_run_store"}),
 )

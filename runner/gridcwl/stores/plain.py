@@ -7,6 +7,7 @@ Between the jobs files stay on this machine, as without a store. All that this n
 from __future__ import annotations
 
 import asyncio
+import copy
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gridcwl.errors import InputError, StoreError
-from gridcwl.model import Job, JobResult, RunId, StagedFile, paths
+from gridcwl.model import Job, RunId, StagedFile, paths
 from gridcwl.model.files import FileInfo, FileRef, NewFile
-from gridcwl.stores.base import JobKeys, ResultCache, Store
+from gridcwl.stores.base import JobKeys, Store
 from gridcwl.stores.local import path_of
+from gridcwl.stores.local_runs import LocalSession
 
 T = TypeVar("T")
 Opening = Callable[[RunId], AbstractAsyncContextManager[Store]]
@@ -146,11 +148,8 @@ class PlainRunStore:
         return asyncio.run_coroutine_threadsafe(question, self._loop).result()
 
 
-class PlainSession:
+class PlainSession(LocalSession):
     """Implements ``gridcwl.stores.base.StoreSession`` with a store."""
-
-    about: Mapping[str, Any] = {}
-    cache: ResultCache | None = None
 
     def __init__(self, store: PlainRunStore, title: str, run: RunId) -> None:
         """For one session of a run, whose final outputs are published in a dataset of the run's name."""
@@ -159,9 +158,6 @@ class PlainSession:
         self._run = run
         self._here: dict[str, str] = {}
         """The files of this machine that were published, by their locations in the store."""
-
-    async def check(self, steps: Iterable[str]) -> None:
-        """See ``StoreSession.check``: every name is accepted."""
 
     async def stage(self, jobs: Sequence[Job], *, upload: bool) -> Sequence[Job]:
         """See ``StoreSession.stage``."""
@@ -179,47 +175,23 @@ class PlainSession:
         """See ``StoreSession.lacking``."""
         return [entry.location for entry in job.staged if self._store.understands(entry.location) and not entry.sources]
 
-    async def register(self, made: Sequence[tuple[Job, JobResult]]) -> Mapping[str, str]:  # noqa: ARG002
-        """See ``StoreSession.register``: jobs write nothing to the store."""
-        return {}
-
-    def batch_of(self, result: JobResult) -> str:  # noqa: ARG002
-        """See ``StoreSession.batch_of``."""
-        return ""
-
-    def first_made(self, job: Job, result: JobResult) -> Job:  # noqa: ARG002
-        """See ``StoreSession.first_made``."""
-        return job
-
-    def note(self, job: Job, result: JobResult) -> None:
-        """See ``StoreSession.note``."""
-
-    async def missing(self, results: Iterable[JobResult]) -> set[str]:  # noqa: ARG002
-        """See ``StoreSession.missing``."""
-        return set()
-
-    async def archives(self, names: Sequence[str]) -> dict[str, Any]:  # noqa: ARG002
-        """See ``StoreSession.archives``: the store has none."""
-        return {}
-
-    async def keep_alive(self) -> None:
-        """See ``StoreSession.keep_alive``: nothing is deleted."""
-
-    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> None:  # noqa: ARG002
+    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> Any:  # noqa: ARG002
         """See ``StoreSession.publish``. Directories of this machine are not published, files are."""
         if not final:
-            return
+            return outputs
+        outputs = copy.deepcopy(outputs)
         found = {f"{name}/{path}": entry for name, value in outputs.items() for path, entry in _named(value)}
         new = [
             NewFile(str(path_of(entry["location"])), name, str(entry.get("checksum", "")).removeprefix("sha1$") or None)
             for name, entry in found.items()
         ]
         if not new:
-            return
+            return outputs
         refs = await asyncio.to_thread(self._store.call, lambda store: store.publish(new, str(self._run)))
         for entry, ref in zip(found.values(), refs, strict=True):
             self._here[ref.url] = entry["location"]
             entry["location"] = ref.url
+        return outputs
 
     async def fetch(self, files: Mapping[str, Mapping[str, Any]], folder: Path) -> Mapping[str, str]:
         """See ``StoreSession.fetch``. What came from this machine is still here."""

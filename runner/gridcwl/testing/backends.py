@@ -33,21 +33,20 @@ class Place:
     """A backend to be held to the contract.
 
     Attributes:
-        make: a backend for a run, and for a function that is called with results.
+        make: a backend for a run.
         patience_s: for one job to come and go.
     """
 
-    make: Callable[[RunId, Callable[[Job, JobResult], None]], AbstractAsyncContextManager[Backend]]
+    make: Callable[[RunId], AbstractAsyncContextManager[Backend]]
     patience_s: float = 60.0
     run: RunId = field(default_factory=new_run_id)
-    kept: list[str] = field(default_factory=list)
 
     def job(self, number: int, script: str = "echo hello > out.txt", **fields: Any) -> Job:
         given: dict[str, Any] = {"outputs": OutputRules(("out.txt",)), "name": f"job[{number}]", **fields}
         return Job(JobId(f"{self.run}-1-{number}"), self.run, command=("sh", "-c", script), **given)
 
     def open(self) -> AbstractAsyncContextManager[Backend]:
-        return self.make(self.run, lambda job, _result: self.kept.append(job.id))
+        return self.make(self.run)
 
     def wait(self, work: Callable[[Backend], Awaitable[_T]], number: int = 1) -> _T:
         """Do something with a backend of this place."""
@@ -134,11 +133,6 @@ class BackendSuite:
         found = place.wait(states)
         assert found[-1] is JobState.DONE
         assert JobState.RUNNING in found[:-1]
-
-    def test_results_are_kept_before_they_are_told(self, place: Place) -> None:
-        job = place.job(1)
-        place.results([job])
-        assert place.kept == [job.id]
 
     def test_a_running_job_is_cancelled(self, place: Place) -> None:
         job = place.job(1, "exec sleep 300")

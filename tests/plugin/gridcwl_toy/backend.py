@@ -109,7 +109,6 @@ class ToyBackend:
         finally:
             self._tasks.pop(job.id, None)
         self._cancelled.discard(job.id)
-        self._context.keep(job, result)  # before anybody sees the event
         self._events.put_nowait(JobEvent(job.id, STATES.get(result.outcome, JobState.FAILED), result))
 
     async def _result(self, job: Job) -> JobResult:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gridcwl_toy.store import ToyStore
@@ -22,8 +20,8 @@ from gridcwl.testing.stores import StoreContract
 class TestToyBackend(BackendSuite):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
-        def make(run: RunId, keep: Callable[..., Any]) -> AbstractAsyncContextManager[Backend]:
-            context = BackendContext(run, tmp_path, reveal=lambda value: value, keep=keep)
+        def make(run: RunId) -> AbstractAsyncContextManager[Backend]:
+            context = BackendContext(run, tmp_path, reveal=lambda value: value)
             return plugins.open_backend(plugins.BackendChoice("toy"), context)
 
         return Place(make)

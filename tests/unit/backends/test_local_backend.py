@@ -141,11 +141,11 @@ def test_closing_stops_what_runs_and_ends_the_results(place):
     up, pid = place.pipe("up"), place.folder / "pid"
 
     async def go():
-        backend = place.backend()
-        await backend.submit([job("a", f"echo $$ > {pid}; echo up > {up}; exec sleep 86400")])
-        await asyncio.to_thread(up.read_text)
-        await backend.close()
-        await backend.close()  # twice is fine
+        async with place.backend() as backend:
+            await backend.submit([job("a", f"echo $$ > {pid}; echo up > {up}; exec sleep 86400")])
+            await asyncio.to_thread(up.read_text)
+            await backend.close()
+            await backend.close()  # twice is fine
         with pytest.raises(BackendError, match="closed"):
             await backend.submit([job("b")])
         return [event async for event in backend.results()]

@@ -7,6 +7,7 @@ import pytest
 from gridcwl.backends.local import process
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId, Outcome, RunId
+from gridcwl.tasks import TaskScope
 
 
 @pytest.fixture
@@ -32,14 +33,15 @@ def run_one(folder):
 
     async def running():
         ended = asyncio.get_running_loop().create_future()
-        workers = process.WorkerProcesses(
-            1, 1, str(folder), {}, lambda _, result: ended.set_result(result), print, None
-        )
-        await workers.run(Job(JobId("one"), RunId("r"), "step", ("true",)), str(folder / "one"))
-        pid = workers._processes[0]._process.pid
-        result = await ended
-        await workers.close()
-        return pid, result.outcome
+        async with TaskScope() as tasks:
+            workers = process.WorkerProcesses(
+                1, 1, str(folder), {}, lambda _, result: ended.set_result(result), print, None, tasks
+            )
+            await workers.run(Job(JobId("one"), RunId("r"), "step", ("true",)), str(folder / "one"))
+            pid = workers._processes[0]._process.pid
+            result = await ended
+            await workers.close()
+            return pid, result.outcome
 
     return asyncio.run(running())
 
@@ -81,16 +83,19 @@ def test_it_ends_with_the_client(start_ahead):
 def test_a_worker_that_is_just_being_started_is_stopped_with_its_job(tmp_path, steps):
     async def stopping():
         results = []
-        workers = process.WorkerProcesses(1, 1, str(tmp_path), {}, lambda *ended: results.append(ended), print, None)
-        job = Job(JobId("one"), RunId("r"), "step", ("sleep", "86400"))
-        handing_over = asyncio.create_task(workers.run(job, str(tmp_path / "one")))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        workers.stop(job.id, "the run was stopped")
-        await workers.close()
-        (outcome,) = await asyncio.gather(handing_over, return_exceptions=True)
-        assert workers._processes[0]._process is None
-        return outcome, results
+        async with TaskScope() as tasks:
+            workers = process.WorkerProcesses(
+                1, 1, str(tmp_path), {}, lambda *ended: results.append(ended), print, None, tasks
+            )
+            job = Job(JobId("one"), RunId("r"), "step", ("sleep", "86400"))
+            handing_over = asyncio.create_task(workers.run(job, str(tmp_path / "one")))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            workers.stop(job.id, "the run was stopped")
+            await workers.close()
+            (outcome,) = await asyncio.gather(handing_over, return_exceptions=True)
+            assert workers._processes[0]._process is None
+            return outcome, results
 
     outcome, results = asyncio.run(stopping())
     assert isinstance(outcome, BackendError) or results[0][1].outcome == Outcome.CANCELLED

@@ -32,7 +32,7 @@ from gridcwl.model import (
 
 
 def backend(dirac: InMemoryDirac, folder: Path, **options: Any) -> DiracBackend:
-    named = {name: options.pop(name) for name in ("reveal", "keep") if name in options}
+    named = {name: options.pop(name) for name in ("reveal",) if name in options}
     made = DiracBackend(dirac, DiracOptions(folder, poll_first_s=0.02, **options), run=RUN, **named)
     made._call._first_s = 0.01
     return made
@@ -403,12 +403,6 @@ def test_jobs_with_different_needs_are_different_submissions(tmp_path):
     run(dirac, jobs, tmp_path, wishes=Wishes())
     assert sorted(Counter(told.text.count("Priority = 1;") for told in dirac.jobs.values()).items()) == [(0, 2), (1, 2)]
     assert dirac.calls.count("submit") == 2
-
-
-def test_results_are_kept_before_anybody_hears_of_them(tmp_path):
-    kept: list[str] = []
-    run(InMemoryDirac(), [a_job(1)], tmp_path, keep=lambda job, _result: kept.append(job.id))
-    assert kept == [a_job(1).id]
 
 
 def test_states_and_sites_are_told(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from documents import step, tool, workflow
@@ -21,6 +22,9 @@ from gridcwl.runs.journal import Journal
 from gridcwl.runs.recorder import Recorder
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.run import Outcomes, Run
+from gridcwl.runs.staging import StagingBackend
+from gridcwl.stores.local_runs import LocalSession
+from gridcwl.tasks import TaskScope
 
 JOB = Job(JobId("r-1-1"), RunId("r"), "say", ("true",), exit_codes=ExitCodes(permanent_failure=(9,)))
 
@@ -73,7 +77,13 @@ class Listed:
     given: list[tuple[str, int]] = field(default_factory=list)
     memory: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     capabilities: Capabilities = CAPABILITIES
-    events: asyncio.Queue[JobEvent] = field(default_factory=asyncio.Queue)
+    events: asyncio.Queue[JobEvent | None] = field(default_factory=asyncio.Queue)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.events.put_nowait(None)
 
     async def submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -83,8 +93,11 @@ class Listed:
             self.events.put_nowait(JobEvent(job.id, JobState.DONE, JobResult(job.id, outcome, outputs(outcome))))
 
     async def results(self):
-        while True:
-            yield await self.events.get()
+        while (event := await self.events.get()) is not None:
+            yield event
+
+    async def cancel(self, *_: object, **__: object) -> None:
+        """All have ended."""
 
 
 def outputs(outcome: Outcome) -> int:
@@ -138,8 +151,15 @@ class Bench:
             journal.begin(pid=1, pid_started=1.0, host="here", version="0")
             recorder = Recorder(RunId("r"), journal, Checksums(None, by_content=True))
             fields = {"sleep": self.sleep, "chance": lambda: 0.5, "on_error": "continue", **fields}
-            made = Run(session.graph, session.inputs(), session.context, backend, watcher, recorder, **fields)
-            outcomes_ = asyncio.run(made.execute())
+
+            async def execute() -> Outcomes:
+                async with TaskScope() as tasks, StagingBackend(backend, LocalSession(), recorder, tasks) as staging:
+                    run = Run(
+                        session.graph, session.inputs(), session.context, staging, watcher, recorder, tasks, **fields
+                    )
+                    return await run.execute()
+
+            outcomes_ = asyncio.run(execute())
         return outcomes_, backend.given, watcher.failures
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 from rucio_builders import client_of, fake_server
 
 from gridcwl.backends.base import Capabilities
-from gridcwl.errors import StoreError
+from gridcwl.errors import BackendError, StoreError
 from gridcwl.model import (
     Job,
     JobEvent,
@@ -25,10 +26,13 @@ from gridcwl.model import (
     RunId,
     StagedFile,
 )
+from gridcwl.runs.lifecycle import Stage
 from gridcwl.runs.staging import StagingBackend
+from gridcwl.stores.local_runs import LocalSession
 from gridcwl.stores.rucio.run_files import RunFiles, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.tasks import TaskScope
 from gridcwl.testbed.fakes.rucio import FakeRucio
 from gridcwl.worker.naming import name_of, url_of
 
@@ -76,6 +80,26 @@ class Inner:
         self.events.put_nowait(None)
 
 
+class Log:
+    """A journal that is a list of what was done, in its order."""
+
+    def __init__(self, committed: Collection[str] = ()) -> None:
+        self.done: list[tuple[str, str]] = []
+        self.earlier = set(committed)
+        self.full = False
+
+    async def record(self, ended: Sequence[tuple[Job, JobResult]]) -> None:
+        if self.full:
+            raise StoreError("The journal cannot be written: the disk is full")
+        self.done += [(job.id.rpartition("-")[2], result.outcome.value) for job, result in ended]
+
+    def committed(self, batches: Iterable[str]) -> None:
+        self.done += [("committed", batch.rpartition("-")[2][:-1]) for batch in batches]
+
+    def is_committed(self, batch: str) -> bool:
+        return batch in self.earlier
+
+
 def result_of(job: Job) -> JobResult:
     assert job.storage is not None
     storage, data = job.storage, job.name.encode()
@@ -113,18 +137,27 @@ def wire(server: FakeRucio) -> Iterator[RunFiles]:
     made.close()
 
 
-def run(wire: RunFiles, jobs: Sequence[Job], inner: Inner | None = None, **named: Any) -> dict[JobId, JobResult]:
-    """Run the jobs; their results."""
+def run(
+    wire: RunFiles | None,
+    jobs: Sequence[Job],
+    inner: Inner | None = None,
+    *,
+    log: Log | None = None,
+    earlier: Sequence[tuple[Job, JobResult]] = (),
+) -> dict[JobId, JobResult]:
+    """Run the jobs, and reuse earlier results; the results of all."""
 
     async def work() -> dict[JobId, JobResult]:
         results: dict[JobId, JobResult] = {}
-        async with StagingBackend(inner or Inner(), RucioSession(wire), **named) as backend:
+        session = LocalSession() if wire is None else RucioSession(wire)
+        async with TaskScope() as tasks, StagingBackend(inner or Inner(), session, log or Log(), tasks) as backend:
+            results |= {job.id: result for job, result in earlier if backend.reuse(job, result)}
             await backend.submit(jobs)
-            async for event in backend.results():
+            events = backend.results()
+            while len(results) < len(jobs) + len(earlier):
+                event = await anext(events)
                 if event.result is not None:
                     results[event.id] = event.result
-                if len(results) == len(jobs):
-                    break
         return results
 
     return asyncio.run(asyncio.wait_for(work(), 60))
@@ -239,41 +272,142 @@ def test_a_database_that_is_down_for_a_while_delays_results_and_loses_none(serve
     assert all(result.outcome is Outcome.SUCCESS for result in results.values())
 
 
-def test_what_an_earlier_session_did_not_live_to_register_is_registered_before_anything_else(
+def test_a_success_is_recorded_then_committed_then_delivered(wire: RunFiles) -> None:
+    log = Log()
+    run(wire, [job(1)], log=log)
+    assert log.done == [("1", "success"), ("committed", "1")]
+
+
+def test_what_an_earlier_session_did_not_live_to_commit_is_committed_before_it_is_delivered(
     server: FakeRucio, wire: RunFiles
 ) -> None:
-    lost = wire.equipped(job(1, "earlier"))
-    told: list[JobId] = []
-    waiting = [[(lost, result_of(lost))]]
-
-    async def note(made: Sequence[tuple[Job, JobResult]]) -> None:
-        told.extend(one.id for one, _ in made)
-
-    run(
-        wire, [job(2)],
-        earlier=lambda: waiting.pop() if waiting else [],
-        registered=note,
-    )  # fmt: skip
-    assert told == [lost.id, JobId(f"{RUN}-1-2")]
+    log = Log()
+    found = result_of(wire.equipped(job(1, "earlier")))
+    now = replace(job(5, "earlier"), id=JobId(f"{RUN}-2-5"))  # the same job in the next session
+    results = run(wire, [job(2)], log=log, earlier=[(now, replace(found, id=now.id))])
+    assert set(results) == {now.id, JobId(f"{RUN}-1-2")}
+    assert ("committed", "1") in log.done
+    assert ("5", "success") not in log.done
     assert server.client("alice").get_did("user.runner", f"{RUN}.earlier.j1-1-1.a.txt")["type"] == "FILE"
 
 
-def test_what_an_earlier_session_made_and_rucio_does_not_take_stops_the_run_and_is_known_as_a_failure(
-    server: FakeRucio, wire: RunFiles
-) -> None:
+def test_what_an_earlier_session_has_committed_is_delivered_at_once(server: FakeRucio, wire: RunFiles) -> None:
+    found = result_of(wire.equipped(job(1, "earlier")))
+    log = Log([RucioSession(wire).batch_of(found)])
+    results = run(wire, [], log=log, earlier=[(job(1, "earlier"), found)])
+    assert results == {found.id: found}
+    assert log.done == []
+    assert "add_replicas" not in server.calls
+
+
+def test_what_an_earlier_session_made_and_rucio_does_not_take_is_a_failure(server: FakeRucio, wire: RunFiles) -> None:
     lost = wire.equipped(job(1, "earlier"))
-    client = server.client("runner")
     taken = {"scope": "user.runner", "name": f"{RUN}.earlier.j1-1-1.a.txt", "bytes": 1, "adler32": "00000001"}
-    client.add_replicas("MEUDON-DISK", [taken])
-    told: list[tuple[JobId, Outcome]] = []
-    backend = StagingBackend(
-        Inner(), RucioSession(wire),
-        earlier=lambda: [(lost, result_of(lost))],
-        refused=lambda job, result: told.append((job.id, result.outcome)),
-    )  # fmt: skip
-    with pytest.raises(StoreError, match=r"does not accept outputs of an earlier session: .*j1-1-1\.a\.txt"):
-        asyncio.run(backend.catch_up())
-    assert told == [(lost.id, Outcome.PERMANENT_FAILURE)]
+    server.client("runner").add_replicas("MEUDON-DISK", [taken])
+    log = Log()
+    (result,) = run(wire, [], log=log, earlier=[(lost, result_of(lost))]).values()
+    assert result.outcome is Outcome.PERMANENT_FAILURE
+    assert "j1-1-1.a.txt" in result.reason
+    assert log.done == []  # the run records for which job of the earlier session that is
+
+
+def test_a_refused_success_is_recorded_as_a_failure_before_it_is_delivered(server: FakeRucio, wire: RunFiles) -> None:
+    taken = {"scope": "user.runner", "name": f"{RUN}.step.j1-7-1.a.txt", "bytes": 1, "adler32": "00000001"}
+    server.client("runner").add_replicas("LYON-DISK", [taken])
+    log = Log()
+    run(wire, [job(7)], log=log)
+    assert log.done == [("7", "success"), ("7", "permanent-failure")]
+
+
+def test_a_result_that_cannot_be_recorded_fails_the_run() -> None:
+    log = Log()
+    log.full = True
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(None, [plain_job(1)], PlainInner(), log=log)
+
+
+class PlainInner(Inner):
+    """The same, with files that stay on this machine."""
+
+    async def submit(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+        for one in jobs:
+            self.events.put_nowait(JobEvent(one.id, JobState.DONE, JobResult(one.id, Outcome.SUCCESS, 0)))
+
+
+def plain_job(number: int) -> Job:
+    return Job(JobId(f"{RUN}-1-{number}"), RunId(RUN), f"step[{number}]", ("true",))
+
+
+def test_what_has_ended_and_nobody_took_is_recorded_when_the_backend_is_closed() -> None:
+    class Stopping(PlainInner):
+        async def close(self) -> None:
+            stopped = JobResult(self.jobs[1].id, Outcome.CANCELLED)
+            self.events.put_nowait(JobEvent(stopped.id, JobState.CANCELLED, stopped))
+            self.events.put_nowait(None)
+
+        async def submit(self, jobs: Sequence[Job]) -> None:
+            await super().submit(jobs[:1])
+            self.jobs += jobs[1:]
+
+    log = Log()
+
+    async def leave() -> None:
+        async with TaskScope() as tasks, StagingBackend(Stopping(), LocalSession(), log, tasks) as backend:
+            await backend.submit([plain_job(1), plain_job(2)])
+
+    asyncio.run(leave())
+    assert log.done == [("1", "success"), ("2", "cancelled")]
+
+
+def test_an_event_that_comes_twice_or_for_nobody_means_nothing() -> None:
+    class Stuttering(PlainInner):
+        async def submit(self, jobs: Sequence[Job]) -> None:
+            for _ in range(2):
+                await super().submit(jobs)
+            self.events.put_nowait(JobEvent(jobs[0].id, JobState.RUNNING))
+            await super().submit([plain_job(9)])
+
+    log = Log()
+
+    async def go() -> list[JobId]:
+        async with TaskScope() as tasks, StagingBackend(Stuttering(), LocalSession(), log, tasks) as backend:
+            await backend.submit([plain_job(1)])
+            await backend.close()
+            events = [event.id async for event in backend.results()]
+            assert backend.stages.at(plain_job(1).id) is Stage.COMMITTED
+            return events
+
+    assert asyncio.run(go()) == [plain_job(1).id]
+    assert log.done == [("1", "success")]
+
+
+def test_jobs_that_the_backend_does_not_take_are_as_if_they_had_not_been_submitted() -> None:
+    class Full(PlainInner):
+        async def submit(self, jobs: Sequence[Job]) -> None:  # noqa: ARG002
+            raise BackendError("It is full")
+
+    async def go() -> None:
+        async with TaskScope() as tasks, StagingBackend(Full(), LocalSession(), Log(), tasks) as backend:
+            with pytest.raises(BackendError):
+                await backend.submit([plain_job(1)])
+            assert backend.stages.at(plain_job(1).id) is Stage.WANTED
+
+    asyncio.run(go())
+
+
+def test_what_ends_the_keeping_alive_of_files_fails_the_run(wire: RunFiles) -> None:
+    class Dying(RucioSession):
+        async def keep_alive(self) -> None:
+            raise StoreError("The rule is gone")
+
+    async def go() -> None:
+        async with TaskScope() as tasks, StagingBackend(Inner(), Dying(wire), Log(), tasks) as backend:
+            async for _ in backend.results():
+                pass
+
+    with pytest.raises(StoreError, match="The rule is gone"):
+        asyncio.run(asyncio.wait_for(go(), 60))
 
 
 def test_registering_again_changes_nothing(server: FakeRucio, wire: RunFiles) -> None:

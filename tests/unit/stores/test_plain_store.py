@@ -55,13 +55,12 @@ def file(path: Path, text: str) -> dict[str, Any]:
     return {"class": "File", "location": path.as_uri(), "basename": path.name}
 
 
-def published(store: PlainRunStore, outputs: dict[str, Any], *, final: bool = True) -> dict[str, str]:
+def published(store: PlainRunStore, outputs: dict[str, Any], *, final: bool = True) -> tuple[Any, dict[str, str]]:
     """Publish the outputs; where the files of this machine are, by their new locations."""
 
-    async def work() -> dict[str, str]:
+    async def work() -> tuple[Any, dict[str, str]]:
         session = await store.begin(RUN, "document", lambda _jobs: {})
-        await session.publish(outputs, lambda _step: (), final=final)
-        return dict(session._here)
+        return await session.publish(outputs, lambda _step: (), final=final), dict(session._here)
 
     return asyncio.run(work())
 
@@ -102,18 +101,20 @@ def test_files_of_outputs_are_published_under_names_of_their_own_and_directories
         "made": {"class": "Directory", "location": "_:x", "listing": [file(tmp_path / "b.txt", "b")]},
         "number": 3,
     }  # fmt: skip
-    sources = published(store, outputs)
+    made, sources = published(store, outputs)
     kept = tmp_path / "kept" / RUN
     names = ["made/b.txt", "many/2/a.txt", "many/a.bai", "many/a.txt"]
     assert sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()) == names
-    assert outputs["many"][1]["location"] == (kept / "many/2/a.txt").as_uri()
-    assert index["location"] == (kept / "many/a.bai").as_uri()
-    assert sources[index["location"]] == (tmp_path / "1" / "a.bai").as_uri()
-    assert outputs["folder"]["location"] == (tmp_path / "1").as_uri()
+    assert made["many"][1]["location"] == (kept / "many/2/a.txt").as_uri()
+    (published_index,) = made["many"][0]["secondaryFiles"]
+    assert published_index["location"] == (kept / "many/a.bai").as_uri()
+    assert sources[published_index["location"]] == index["location"] == (tmp_path / "1" / "a.bai").as_uri()
+    assert made["folder"] == outputs["folder"]
 
 
 def test_what_a_failed_run_has_made_is_not_published(store: PlainRunStore, tmp_path: Path) -> None:
-    assert published(store, {"out": file(tmp_path / "a.txt", "1")}, final=False) == {}
+    outputs = {"out": file(tmp_path / "a.txt", "1")}
+    assert published(store, outputs, final=False) == (outputs, {})
     assert not (tmp_path / "kept").exists()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Self
 
 from gridcwl.backends.base import Capabilities
@@ -28,6 +28,7 @@ from gridcwl.backends.dirac.submission import MOST_JOBS, Kind, Submission
 from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain
+from gridcwl.tasks import TaskScope, stop
 
 log = logging.getLogger("gridcwl.backends.dirac")
 
@@ -48,7 +49,6 @@ class DiracBackend:
         *,
         run: RunId,
         reveal: Callable[[Any], Any] | None = None,
-        keep: Callable[[Job, JobResult], None] | None = None,
     ) -> None:
         """Prepare; nothing is queried yet.
 
@@ -57,13 +57,11 @@ class DiracBackend:
             options: see there.
             run: the run whose jobs these are.
             reveal: puts secrets in place of their stand-ins: jobs that have any are refused, as they would leave here.
-            keep: called with every result before it becomes an event.
         """
         self._server = server
         self._options = options
         self._run = run
         self._reveal = reveal
-        self._keep = keep
         self._call = Retrying("DIRAC", server.credential)
         self._active = ActiveJobs()
         self._left: dict[JobId, Found] = {}
@@ -73,7 +71,10 @@ class DiracBackend:
         """Jobs that have not started near their inputs: they may run anywhere."""
         self._durations = packing.Durations()
         self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = TaskScope()
+        self._working: list[asyncio.Task[None]] = []
+        self._over: Exception | None = None
+        """Why a task that was to run until the backend is closed has ended."""
         self._closed = False
         self._monitor = JobMonitor(
             server, self._call, options, active=self._active, moved=self._moved, ended=self._ended, again=self._anywhere
@@ -102,14 +103,15 @@ class DiracBackend:
             self._call.close()
             raise
         self._call.patience_s = None
-        for work in (self._submission.run(), self._monitor.run()):
-            task = asyncio.create_task(work)
-            task.add_done_callback(self._task_ended)
-            self._tasks.append(task)
+        await self._tasks.__aenter__()
+        self._working = [self._tasks.start(self._work(run)) for run in (self._submission.run, self._monitor.run)]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await self.close()
+        try:
+            await self.close()
+        finally:
+            await self._tasks.__aexit__(None, None, None)
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""
@@ -171,13 +173,13 @@ class DiracBackend:
         Raises:
             GridCWLError: what submits or follows jobs has ended, so that it will never be.
         """
-        settled = asyncio.ensure_future(self._submission.settled())
+        settled = self._tasks.start(self._submission.settled())
         try:
-            await asyncio.wait({settled, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({settled, *self._working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             settled.cancel()
         if not settled.done():
-            raise next((_reason(task) for task in self._tasks if task.done()), BackendError("Submission has ended"))
+            raise self._over or BackendError("Submission has ended")
 
     async def close(self) -> None:
         """See ``Backend.close``. Jobs are killed, unless the run is detached."""
@@ -185,9 +187,7 @@ class DiracBackend:
             return
         self._closed = True
         interrupted = self._submission.busy or bool(self._left)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(self._working)
         if not self._options.leave and (self._active or interrupted):
             self._call.patience_s = _AT_END_S
             await self._kill_all()
@@ -242,8 +242,6 @@ class DiracBackend:
             self._failed_at.setdefault(job.id, []).append(site)
         else:
             self._failed_at.pop(job.id, None)
-        if self._keep is not None:
-            self._keep(job, result)
         state = _STATES.get(result.outcome, JobState.FAILED)
         self._events.put_nowait(JobEvent(job.id, state, result, site))
 
@@ -262,19 +260,18 @@ class DiracBackend:
         except BackendError as error:
             log.warning("%s Jobs may be left at DIRAC: gridcwl cancel %s stops them.", error.message, self._run)
 
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if not self._closed:
-            self._events.put_nowait(_reason(task))
-
-
-def _reason(task: asyncio.Task[None]) -> Exception:
-    """Why a task that was to run until the backend is closed has ended."""
-    error = None if task.cancelled() else task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, Exception):
-        return error
-    return BackendError("The task that submits and polls DIRAC jobs has stopped")
+    async def _work(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What ends a task is raised where results are waited for."""
+        error: BaseException = BackendError("The task that submits and polls DIRAC jobs has stopped")
+        try:
+            await run()
+        except Exception as raised:  # noqa: BLE001  as it says
+            error = raised
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if not self._closed and isinstance(error, Exception):
+            self._over = error
+            self._events.put_nowait(error)
 
 
 __all__ = ["DiracBackend", "DiracOptions"]

@@ -22,6 +22,7 @@ from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import result_from_plain, to_plain
 from gridcwl.model.job import folder_name
+from gridcwl.tasks import TaskScope
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
 from gridcwl.worker.options import Options as WorkerOptions
@@ -74,7 +75,6 @@ class LocalBackend:
         *,
         ledger: Ledger | None = None,
         reveal: Callable[[Any], Any] | None = None,
-        keep: Callable[[Job, JobResult], None] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -82,13 +82,11 @@ class LocalBackend:
             options: see there.
             ledger: what the machine has; None shares it with all runs of this process.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
-            keep: called with every result first, in the job's own thread.
         """
         self._options = options
         self._ledger = ledger or shared_machine()
         self._turn = Turn(self._start_what_fits)
         self._reveal = reveal
-        self._keep = keep
         self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
         self._waiting: deque[Job] = deque()
         self._overtaken = 0
@@ -102,10 +100,10 @@ class LocalBackend:
         self._recycled = recycled = str(options.folder / "recycled") if options.recycle else ""
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
+        self._tasks = TaskScope()
         self._processes = WorkerProcesses(
-            processes, self._slots, str(options.folder), shared, self._bare_ended, self._broken, reveal
+            processes, self._slots, str(options.folder), shared, self._ended, self._broken, reveal, self._tasks
         )
-        self._handing_over: set[asyncio.Task[None]] = set()
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
             max_mounts=0 if options.reuse_containers else WorkerOptions.max_mounts,
@@ -125,10 +123,14 @@ class LocalBackend:
         )
 
     async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await self.close()
+        try:
+            await self.close()
+        finally:
+            await self._tasks.__aexit__(None, None, None)
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""
@@ -227,9 +229,7 @@ class LocalBackend:
         if job.image is None:
             self._running[job.id] = (job, None)
             self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
-            task = asyncio.get_running_loop().create_task(self._hand_over(job))
-            self._handing_over.add(task)
-            task.add_done_callback(self._handing_over.discard)
+            self._tasks.start(self._hand_over(job))
             return
         control = Control()
         self._running[job.id] = (job, control)
@@ -260,11 +260,6 @@ class LocalBackend:
         self._events.put_nowait(
             error if isinstance(error, Exception) else BackendError(f"The client failed: {error!r}")
         )
-
-    def _bare_ended(self, job: Job, result: JobResult) -> None:
-        if self._keep is not None:
-            self._keep(job, result)
-        self._ended(job, result)
 
     def _ended(self, job: Job, result: JobResult) -> None:
         if self._running.pop(job.id, None) is None:
@@ -298,8 +293,6 @@ class LocalBackend:
         except Exception as error:
             log.exception("the worker failed on %s", job.name)
             result = JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=f"gridcwl itself failed: {error!r}")
-        if self._keep is not None:
-            self._keep(job, result)
         return result
 
     def _engine(self) -> Engine:

@@ -51,4 +51,4 @@ def open_backend(_settings: object, context: BackendContext) -> LocalBackend:
         containers=jobs.containers,
         recycle=not jobs.keep_folders,
     )
-    return LocalBackend(options, reveal=context.reveal, keep=context.keep)
+    return LocalBackend(options, reveal=context.reveal)

@@ -24,6 +24,7 @@ from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.acceptance import accepted, refused
 from gridcwl.model.codec import result_from_json, to_plain
 from gridcwl.model.limits import RESULT_BYTES
+from gridcwl.tasks import TaskScope
 from gridcwl.worker.recycle import places_of, recycled_by
 
 _PATIENCE_S = 30.0  # for what was killed to go
@@ -126,10 +127,11 @@ class WorkerProcesses:
         ended: Ended,
         broken: Broken,
         reveal: Callable[[Any], Any] | None,
+        tasks: TaskScope,
     ) -> None:
         """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
         each = -(-slots // count)
-        self._processes = [WorkerProcess(each, folder, options, ended, broken, reveal) for _ in range(count)]
+        self._processes = [WorkerProcess(each, folder, options, ended, broken, reveal, tasks) for _ in range(count)]
         self._stopped: dict[JobId, str] = {}
 
     async def run(self, job: Job, workdir: str) -> None:
@@ -162,6 +164,7 @@ class WorkerProcess:
         ended: Ended,
         broken: Broken,
         reveal: Callable[[Any], Any] | None,
+        tasks: TaskScope,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -172,7 +175,9 @@ class WorkerProcess:
             ended: called with each result, in the event loop.
             broken: called with the reason, once, when results can no longer be received: the run has to fail.
             reveal: puts secrets in place of their stand-ins.
+            tasks: of the backend.
         """
+        self._tasks = tasks
         self._slots = slots
         self._folder = folder
         self._options = options
@@ -234,7 +239,7 @@ class WorkerProcess:
                 # by its folder it is known to whoever looks for what a killed client left
                 self._send(process, {"slots": self._slots, "folder": self._folder})
                 self._process = process
-                self._reader = asyncio.create_task(self._read(process))
+                self._reader = self._tasks.start(self._read(process))
             return self._process
 
     def _send(self, process: _Connected, request: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ class RucioSession:
     run_files: RunFiles
     cache: RucioCache | None = None
     title: str = "Rucio"
+    between_jobs: bool = True
     _published: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -115,8 +117,9 @@ class RucioSession:
         """See ``StoreSession.keep_alive``: extend the run's rule."""
         await self.run_files.keep_alive()
 
-    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> None:
+    async def publish(self, outputs: Any, keys_of: Callable[[str], Iterable[bytes]], *, final: bool) -> Any:
         """See ``StoreSession.publish``: datasets that rules keep."""
+        outputs = copy.deepcopy(outputs)
         if self.cache is not None:
             await self.cache.attach_shared()
         made = Outputs(self.run_files)
@@ -125,6 +128,7 @@ class RucioSession:
         await self.run_files.registrar.add_metadata(self.run_files.descriptions.completed(keys_of))
         rule = await self.run_files.rule.make() if made.contents or self.run_files.registrar.used else ""
         self._published = {"rule": rule, "outputs": [str(did) for did in made.contents]}
+        return outputs
 
     async def fetch(self, files: Mapping[str, Mapping[str, Any]], folder: Path) -> Mapping[str, str]:
         """See ``StoreSession.fetch``."""

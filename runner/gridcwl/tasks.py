@@ -1,0 +1,65 @@
+"""Tasks that end with whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class TaskScope:
+    """A task group whose tasks end with the block: they are cancelled when it is left, and have ended behind it.
+
+    If a task fails, the block and the other tasks are cancelled, and its error is raised where the block ends. As in
+    ``asyncio.TaskGroup``, but a single error comes by itself.
+    """
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as errors:
+            first = _first(errors)
+            if first is not error:  # that of the block goes on as it is
+                raise first from first.__cause__
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task in the group."""
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def in_thread(work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    """Call a function in a thread. As ``asyncio.to_thread``, but begun at once, and not stopped with who waits."""
+    return asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, work, *arguments)
+
+
+async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    doomed = [task for task in tasks if not task.done()]
+    for task in doomed:
+        task.cancel()
+    if doomed:
+        await asyncio.wait(doomed)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
