@@ -270,7 +270,7 @@ class Run:
         if self._driver is not None:
             await self._driver.ended.wait()
             return self._driver.result(plain=True)
-        from gridcwl.runs.following import recorded_outputs
+        from gridcwl.runs.observer import recorded_outputs
 
         outputs: dict[str, Any] = await recorded_outputs(self._folder)
         return outputs

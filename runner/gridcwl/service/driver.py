@@ -241,7 +241,7 @@ class Driver:
 
     def _stop_leftovers(self, run: StoredRun) -> None:
         """Stop what a killed service has left of a run that was to be cancelled."""
-        from gridcwl.runs.following import stop
+        from gridcwl.runs.observer import stop
 
         record = self._folder.record(run.engine)
         if _is_resumable(record.path):
