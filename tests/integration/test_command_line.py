@@ -107,6 +107,14 @@ def test_a_packed_document_runs_like_its_parts(desk: Desk) -> None:
     assert (desk.outdir / "said.txt").read_text() == "hello\n"
 
 
+def test_a_packed_tool_keeps_an_output_that_is_called_like_an_input(desk: Desk) -> None:
+    twice = {**ECHO, "inputs": {"said": {"type": "string", "inputBinding": {"position": 1}}}}
+    packed = json.loads(gridcwl("--pack", desk.write("twice.cwl", twice)).stdout)
+    assert [port["type"] for port in packed["outputs"]] == ["File"]
+    result = gridcwl("--outdir=outputs", desk.write("packed.cwl", json.dumps(packed)), "--said=hello")
+    assert result.code == 0, result.stderr
+
+
 def test_print_dot_draws_the_steps(desk: Desk) -> None:
     flow = workflow({"text": "string"}, {}, one=step(ECHO, "said", text="text"))
     result = gridcwl("--print-dot", desk.write("w.cwl", flow))

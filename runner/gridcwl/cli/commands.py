@@ -44,7 +44,15 @@ def _done(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import document_commands, grid_commands, reporting, run_list, run_logs, showing
+    from gridcwl.cli import (
+        document_commands,
+        grid_commands,
+        provenance_commands,
+        reporting,
+        run_list,
+        run_logs,
+        showing,
+    )
 
     parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -95,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "report", reporting.report, "what a run did, requested and used: a page, a table or JSON", json=False
     )
     reporting.add_report(report)
+    provenance_commands.add(command)
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )

@@ -23,6 +23,7 @@ LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = (
     *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report"),
     *("doctor", "init", "lint", "completion", "man"),
+    *("export",),
 )
 TESTBED = "testbed"
 SERVE = "serve"

@@ -77,6 +77,12 @@ class History:
         last = f"SELECT id FROM (SELECT id, {_LATEST} FROM jobs GROUP BY name)"
         return f"({self._wanted()} AND id IN ({last}))"
 
+    @property
+    def of_run(self) -> str:
+        """A condition: the row is the last of its shard; if the run has succeeded, its last session wanted the job."""
+        only = self._only_session()
+        return f"({self.latest} AND session = {only})" if only else self.latest
+
     def current_status(self) -> str:
         """How the last session ended; ``running`` if it has not."""
         return self._last_status()
@@ -458,13 +464,18 @@ class History:
         inputs, outputs = map(self._values, found)
         return Binding(row.name, row.step, "tool", row.row, inputs or {}, outputs)
 
-    def evaluations(self) -> Iterator[Binding]:
-        """Expressions and workflows that have ended in the last session that ran any, in that order."""
+    def evaluations(self, only: str | None = None) -> Iterator[Binding]:
+        """Expressions and workflows that have ended in the last session that ran any, in that order.
+
+        Args:
+            only: the one of this name; the outermost workflow has none.
+        """
         if not self.has_bindings:
             return
         rows = self._db.execute(
             "SELECT name, step, kind, inputs, outputs, at FROM evaluations "
-            "WHERE session=(SELECT max(session) FROM evaluations) ORDER BY rowid"
+            "WHERE session=(SELECT max(session) FROM evaluations) AND (?1 IS NULL OR name=?1) ORDER BY rowid",
+            (only,),
         )
         for name, step, kind, inputs, outputs, at in rows:
             yield Binding(name, step, kind, None, self._values(inputs) or {}, self._values(outputs), at)

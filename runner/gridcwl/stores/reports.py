@@ -67,3 +67,41 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         "state": rule["state"],
         "expires_at": None if ends is None else str(ends),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a store's metadata say of where a file came from."""
+
+    url: str
+    size: int | None = None
+    checksum: str = ""
+    """As CWL writes it: ``adler32$...``."""
+    account: str = ""
+    """Who made it known."""
+    created: str = ""
+    run: str = ""
+    """The run that made it; empty if none of gridcwl's has."""
+    document: str = ""
+    job: str = ""
+    """The job in the run: session and number."""
+    step: str = ""
+    tool: str = ""
+    image: str = ""
+    digest: str = ""
+    key: str = ""
+    """Of the job: the digest of all that decides what it makes."""
+    inputs: tuple[str, ...] = ()
+    """URLs of what the job read."""
+    unlisted: int = 0
+    """Inputs that the metadata have no room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCheck:
+    """What came of reading one replica of a file."""
+
+    replica: str
+    """Its URL, or the storage element; empty if the file has none."""
+    problem: str = ""
+    """Empty if it is what it has to be."""

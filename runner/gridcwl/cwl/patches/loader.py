@@ -5,8 +5,10 @@ part of the document, so that each level of nesting doubles the time. ``Loader``
 the user's credentials, and a graph for RDF at once, and importing their libraries takes longer than reading most
 documents. What aliases of YAML stand for is shared between the places that name it, and changed in all of them.
 
+cwltool's ``--pack`` puts a reference in the place of an output that is called like an input.
+
 To be dropped: the check of ``run:`` when ``Loader.validate_links`` no longer comes to it twice, the session and graph
-when ``Loader`` makes them on demand.
+when ``Loader`` makes them on demand, and that of ``--pack`` when ``import_embed`` looks at types and processes only.
 """
 
 from __future__ import annotations
@@ -57,6 +59,11 @@ UPSTREAM = (
         "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/pack.py#L110",
         "pack",
         "df000c61ef432ae1",
+    ),
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/pack.py#L81",
+        "import_embed",
+        "6eb11b0f0d358ef4",
     ),
 )
 
@@ -168,6 +175,27 @@ def apply_to_pack() -> None:
     from cwltool import pack
 
     pack.SubLoader = _sub_loader
+    pack.import_embed = _refer_again
+
+
+def _refer_again(written: Any, seen: set[str]) -> None:
+    """``cwltool.pack.import_embed``: types and processes that are there twice are named the second time.
+
+    Of other things with an id it leaves nothing: an output that is called like an input of its tool is no import of it.
+    """
+    if isinstance(written, list):
+        for item in written:
+            _refer_again(item, seen)
+    elif isinstance(written, dict):
+        for key in ("id", "name"):
+            if isinstance(name := written.get(key), str) and (key == "name" or "class" in written):
+                if name not in seen:
+                    seen.add(name)
+                    break
+                written.clear()
+                written["$import"] = name
+        for key in sorted(written):
+            _refer_again(written[key], seen)
 
 
 def _sub_loader(loader: Loader) -> DocumentLoader:

@@ -1,0 +1,99 @@
+"""The document of a run as one file: as it was when the run read it, whatever has been edited since."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gridcwl.errors import DocumentError, GridCWLError
+from gridcwl.runs.from_options import evaluation
+from gridcwl.runs.history import History
+from gridcwl.runs.options import Options, from_plain
+from gridcwl.stores.local import uri
+
+
+def packed_document(history: History) -> dict[str, Any]:
+    """The packed document.
+
+    Raises:
+        DocumentError: a part of it is gone, or cannot be read.
+    """
+    from gridcwl.cwl import load
+    from gridcwl.cwl.problems import adopt_logging
+    from gridcwl.cwl.show import packed
+
+    adopt_logging()
+    options: Options = from_plain(history.meta("options"))
+    cwd = Path(str(history.meta("cwd")))
+    with _as_recorded(history) as moved:
+        document = _placed(options.document, cwd, moved)
+        how = replace(evaluation(options), only_check=True)
+        try:
+            with _quiet():  # it has been read before, with its warnings
+                found, _ = load.locate(document, how.registries)
+                text = packed(load.read_with(found, how, [], [], preprocess_only=True, update=False))
+        except GridCWLError as error:
+            raise DocumentError(
+                f"The document of the run cannot be packed: {error.message}", remedy=error.remedy
+            ) from error
+        if moved is not None:
+            text = text.replace(uri(moved), "file://").replace(quote(str(moved)), "").replace(str(moved), "")
+    read: dict[str, Any] = json.loads(text)
+    return read
+
+
+def _placed(document: str, cwd: Path, moved: Path | None) -> str:
+    """The document's name, in the folder of recorded texts if it is there."""
+    if "://" in document:
+        if moved is None or not document.startswith("file://"):
+            return document
+        return document.replace("file://", f"file://{moved}", 1)
+    name, mark, fragment = document.partition("#")
+    path = cwd / name
+    if moved is not None and (moved / str(path.resolve()).lstrip("/")).exists():
+        path = moved / str(path.resolve()).lstrip("/")
+    elif not path.exists():
+        return document
+    return f"{path}{mark}{fragment}"
+
+
+@contextmanager
+def _as_recorded(history: History) -> Iterator[Path | None]:
+    """A folder with the files that the document consisted of; None if they are still what they were."""
+    if all(_is_same(path, digest) for path, digest in history.documents()):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="gridcwl-document-") as folder:
+        for path, text in history.document_texts():
+            place = Path(folder).resolve() / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text)
+        yield Path(folder).resolve()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("cwltool", "salad", "cwl_utils")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _is_same(path: str, digest: str) -> bool:
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest() == digest
+    except OSError:
+        return False
