@@ -189,7 +189,7 @@ class Driver:
 
     async def _execute(self, run: StoredRun, messages: Messages) -> Any:
         if run.state is State.CANCELING:
-            await asyncio.to_thread(self._stop_leftovers, run)
+            await asyncio.to_thread(self._stop_orphans, run)
             raise RunCancelled("The run was stopped by its user")
         handle = await self._begun(run)
         self._handles[run.id] = handle
@@ -239,7 +239,7 @@ class Driver:
             roots, settings.allowed_urls, settings.in_place, settings.build_images, settings.network
         ).also(*map(str, folders))
 
-    def _stop_leftovers(self, run: StoredRun) -> None:
+    def _stop_orphans(self, run: StoredRun) -> None:
         """Stop what a killed service has left of a run that was to be cancelled."""
         from gridcwl.runs.observer import stop
 
