@@ -9,64 +9,114 @@ The file is ``config.toml`` in the user's configuration folder, or what ``GRIDCW
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
 
 from gridcwl.errors import ConfigError
-from gridcwl.settings import Declared, Field, variable
+from gridcwl.settings import Declared, Field, Setting, fields_of, variable
 
 Engine: TypeAlias = Literal["docker", "podman", "singularity", "udocker", "none"]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+AtLeastOne: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+StorageUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(davs|https|roots?)://")]
 
 _APP = "gridcwl"
 _PREFIX = "GRIDCWL_"
-_ENGINES = ("docker", "podman", "singularity", "udocker", "none")
-_ON_ERROR = ("stop", "continue")
-_SOFTWARE = 'a table: root = { image = "rootproject/root:6.30" } or root = { modules = ["root/6.30"] }'
-_YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_FOLDER = "the path of a folder"
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Settings that hold for all runs of a user. None: not set."""
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a package of SoftwareRequirement is."""
 
-    state_dir: Path | None = None
-    """Runs, their journals and logs; by default the user's state folder."""
-    cache_dir: Path | None = None
-    """What may be lost: results for other runs, checksums; by default the user's cache folder."""
-    engine: Engine | None = None
-    """docker, podman, singularity, udocker, or none for bare commands."""
-    max_jobs: int | None = None
-    reuse_containers: bool | None = None
-    """Start job after job in the same container, with docker."""
-    cap_add: tuple[str, ...] = ()
-    """Linux capabilities that containers keep; all others are dropped."""
-    pids_limit: int | None = None
-    """The most processes and threads in a container; 0 is no limit."""
-    tmpdir_prefix: str | None = None
-    on_error: Literal["stop", "continue"] | None = None
-    """stop or continue."""
-    retries: int | None = None
-    cache: bool | None = None
-    """Keep results for other runs, and take theirs."""
-    javascript: bool | None = None
-    """False refuses documents that need JavaScript."""
-    software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    """Packages of SoftwareRequirement: name, image, environment modules."""
-    trusted_storage: tuple[str, ...] = ()
-    """URLs below which credentials may be sent, in addition to the storage elements that Rucio names."""
-    max_download_mib: int | None = None
-    """The largest input that is downloaded from the web."""
-    backend: str | None = None
-    """Where jobs run."""
-    store: str | None = None
-    """Where files live between jobs."""
-    tables: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    image: str = ""
+    modules: tuple[str, ...] | str = ()
+
+
+def capability(text: str) -> str:
+    """The name of a Linux capability as container engines take it: in capitals, without ``CAP_``.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    name = text.strip().upper().removeprefix("CAP_")
+    if not re.fullmatch(r"[A-Z][A-Z_]*", name):
+        raise ValueError(f"{text!r} is not the name of a Linux capability, such as NET_RAW")
+    return name
+
+
+def _capabilities(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(capability(word) for word in words)
+
+
+def _packages(packages: Mapping[str, Package]) -> Mapping[str, Package]:
+    if Package() in packages.values():
+        raise ValueError("a package has neither image nor modules")
+    return packages
+
+
+def _path_prefix(text: str) -> str:
+    return str(Path(text).expanduser()) + ("/" if text.endswith("/") else "")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that hold for all runs of a user, by their names in the configuration file. None: not set."""
+
+    state_dir: Annotated[Path | None, Setting("runs, their journals and logs", takes=_FOLDER)] = None
+    cache_dir: Annotated[Path | None, Setting("results for other runs, checksums: what may be lost", takes=_FOLDER)] = (
+        None
+    )
+    engine: Annotated[Engine | None, Setting("the container engine; none for bare commands")] = None
+    max_jobs: Annotated[AtLeastOne | None, Setting("jobs that run at a time")] = None
+    reuse_containers: Annotated[bool | None, Setting("start job after job in the same container, with docker")] = None
+    cap_add: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Linux capabilities that containers keep; all others are dropped",
+            takes='names of Linux capabilities: ["NET_RAW", "SYS_PTRACE"], or NET_RAW,SYS_PTRACE',
+            separator=",",
+            check=_capabilities,
+        ),
+    ] = ()
+    pids_limit: Annotated[Count | None, Setting("processes and threads in a container; 0 is no limit")] = None
+    tmpdir_prefix: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        Setting("how the paths of working folders begin", takes="a path prefix", check=_path_prefix),
+    ] = None
+    on_error: Annotated[Literal["stop", "continue"] | None, Setting("what happens when a job fails")] = None
+    retries: Annotated[Count | None, Setting("retry temporary failures up to so many times")] = None
+    cache: Annotated[bool | None, Setting("keep results for other runs, and reuse theirs")] = None
+    javascript: Annotated[bool | None, Setting("false refuses documents that need JavaScript")] = None
+    software: Annotated[
+        Mapping[str, Package],
+        Setting(
+            "where packages of SoftwareRequirement are",
+            takes='a table: root = { image = "rootproject/root:6.30" } or root = { modules = ["root/6.30"] }',
+            check=_packages,
+        ),
+    ] = msgspec.field(default_factory=dict)
+    trusted_storage: Annotated[
+        tuple[StorageUrl, ...],
+        Setting(
+            "URLs below which credentials may be sent, in addition to the storage elements that Rucio names",
+            takes='a list of storage URLs: ["davs://dcache.example.org:2880/pnfs/"]',
+        ),
+    ] = ()
+    max_download_mib: Annotated[AtLeastOne | None, Setting("the largest input that is downloaded from the web")] = None
+    backend: Annotated[str | None, Setting("where jobs run", takes="a word")] = None
+    store: Annotated[str | None, Setting("where files are between jobs", takes="a word")] = None
+    tables: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     """Settings of plugins that are set: by table, and by the field of the plugin's settings class."""
+
+    @property
+    def packages(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """The table ``software``: name, image, environment modules."""
+        listed = [(name, one.image, one.modules) for name, one in self.software.items()]
+        return tuple((name, image, (mods,) if isinstance(mods, str) else mods) for name, image, mods in listed)
 
     def state(self) -> Path:
         """The folder for runs."""
@@ -96,8 +146,7 @@ def private_folder(path: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-class _Wrong(Exception):
-    """A value that is not what its setting takes; says what it takes."""
+_NAMES = tuple(name for name in Config.__struct_fields__ if name != "tables")
 
 
 def load(environment: Mapping[str, str], declared: Declared | None = None) -> Config:
@@ -111,21 +160,19 @@ def load(environment: Mapping[str, str], declared: Declared | None = None) -> Co
         ConfigError: naming file and line, or the variable, and what it takes.
     """
     config = _from_file(environment, declared)
-    found = {name: environment[_PREFIX + name.upper()] for name in _READERS if environment.get(_PREFIX + name.upper())}
+    found = {name: environment[_PREFIX + name.upper()] for name in _NAMES if environment.get(_PREFIX + name.upper())}
     values: dict[str, Any] = {}
     for name, text in found.items():
         try:
-            values[name] = _reader(name, declared)(text, Path.cwd())
-        except _Wrong as error:
-            variable = _PREFIX + name.upper()
-            raise ConfigError(
-                f"{variable} is {text!r}, but takes {error}", remedy=f"Correct or unset {variable}."
-            ) from None
+            values[name] = _decoded(name, text, Path.cwd(), declared)
+        except ValueError as error:
+            of = _PREFIX + name.upper()
+            raise ConfigError(f"{of} is {text!r}, but takes {error}", remedy=f"Correct or unset {of}.") from None
     tables = _tables_of(environment, declared or Declared())
     values["tables"] = {
         name: {**config.tables.get(name, {}), **tables.get(name, {})} for name in (*config.tables, *tables)
     }
-    return dataclasses.replace(config, **values)
+    return msgspec.structs.replace(config, **values)
 
 
 def overlaid(config: Config, values: Mapping[str, Any], base: Path, declared: Declared) -> Config:
@@ -148,10 +195,10 @@ def overlaid(config: Config, values: Mapping[str, Any], base: Path, declared: De
                 read = _table(name, _as_in_toml(value), declared.tables[name])
                 tables[name] = {**tables.get(name, {}), **read}
             else:
-                changes[name] = _reader(name, declared)(_as_in_toml(value), base)
-        except _Wrong as error:
+                changes[name] = _decoded(name, _as_in_toml(value), base, declared)
+        except ValueError as error:
             raise ConfigError(f"{name} is {value!r}, but takes {error}") from None
-    return dataclasses.replace(config, tables=tables, **changes)
+    return msgspec.structs.replace(config, tables=tables, **changes)
 
 
 def _as_in_toml(value: Any) -> Any:
@@ -222,161 +269,57 @@ def parsed(text: str, path: Path, declared: Declared | None = None) -> Config:
     known = declared.tables if declared else {}
     for name, value in written.items():
         where = f"{path}:{_line(text, name)}"
-        if name not in _READERS and name not in known:
+        if name not in _NAMES and name not in known:
             if declared is None and isinstance(value, dict):
                 continue
-            names = ", ".join((*_READERS, *known))
+            names = ", ".join((*_NAMES, *known))
             raise ConfigError(f"{where}: there is no setting {name!r}", remedy=f"Known are: {names}.")
         try:
             if name in known:
                 tables[name] = _table(name, value, known[name])
             else:
-                values[name] = _reader(name, declared)(value, path.parent)
-        except _Wrong as error:
+                values[name] = _decoded(name, value, path.parent, declared)
+        except ValueError as error:
             raise ConfigError(f"{where}: {name} is {value!r}, but takes {error}", remedy="Correct that line.") from None
     return Config(**values, tables=tables)
 
 
-def _reader(name: str, declared: Declared | None) -> Callable[[Any, Path], Any]:
+def _decoded(name: str, value: Any, base: Path, declared: Declared | None) -> Any:
+    """The value of a setting, from a file, a variable or a program; relative paths count from ``base``.
+
+    Raises:
+        ValueError: it is not what the setting takes; its message is what it takes.
+        KeyError: there is no such setting.
+    """
+    setting = next((one for one in fields_of(Config) if one.name == name), None)
+    if setting is None:
+        raise KeyError(name)
     if declared is not None and name in ("backend", "store"):
-        return _one_of(declared.backends if name == "backend" else declared.stores)
-    return _READERS[name]
+        known = declared.backends if name == "backend" else declared.stores
+        if value not in known:
+            raise ValueError(f"one of: {', '.join(known)}")
+    decoded = setting.decode_text(value) if isinstance(value, str) else setting.decode(value)
+    return base / decoded if isinstance(decoded, Path) else decoded
 
 
 def _table(name: str, value: Any, known: Mapping[str, Field]) -> dict[str, Any]:
     """The settings of a plugin's table by the fields of its class."""
     if not isinstance(value, dict):
-        raise _Wrong(f"a table of settings: [{name}]")
+        raise ValueError(f"a table of settings: [{name}]")  # noqa: TRY004  it becomes a ConfigError
     values: dict[str, Any] = {}
     for key, setting in value.items():
         if key not in known:
-            raise _Wrong(f"only {', '.join(known)}")
+            raise ValueError(f"only {', '.join(known)}")
         try:
             values[known[key].name] = known[key].decode(setting)
         except ValueError as error:
-            raise _Wrong(f"as {key} {error}") from None
+            raise ValueError(f"as {key} {error}") from None
     return values
 
 
 def _line(text: str, name: str) -> int:
     wanted = re.compile(rf"""\s*\[*\s*["']?{re.escape(name)}["']?\s*[]=.]""")
     return next((number for number, line in enumerate(text.splitlines(), 1) if wanted.match(line)), 1)
-
-
-def _folder(value: Any, base: Path) -> Path:
-    if not isinstance(value, str) or not value:
-        raise _Wrong("the path of a folder")
-    return base / Path(value).expanduser()
-
-
-def _text(value: Any, _base: Path) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Wrong("a path prefix")
-    return str(Path(value).expanduser()) + ("/" if value.endswith("/") else "")
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[Any, Path], str]:
-    def read(value: Any, _base: Path) -> str:
-        if value not in words:
-            raise _Wrong(f"one of: {', '.join(words)}")
-        return str(value)
-
-    return read
-
-
-def _at_least(least: int) -> Callable[[Any, Path], int]:
-    def read(value: Any, _base: Path) -> int:
-        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise _Wrong(f"a whole number, at least {least}")
-        return value
-
-    return read
-
-
-def _switch(value: Any, _base: Path) -> bool:
-    value = _YES.get(value.lower()) if isinstance(value, str) else value
-    if not isinstance(value, bool):
-        raise _Wrong("true or false")
-    return value
-
-
-def _name(value: Any, _base: Path) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Wrong("a word")
-    return value
-
-
-def _names(value: Any, _base: Path) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _Wrong("a list of words")
-    return tuple(value)
-
-
-def _storage_urls(value: Any, _base: Path) -> tuple[str, ...]:
-    urls = value.split() if isinstance(value, str) else value
-    known = ("davs://", "https://", "root://", "roots://")
-    if not isinstance(urls, list) or not all(isinstance(url, str) and url.startswith(known) for url in urls):
-        raise _Wrong('a list of storage URLs: ["davs://dcache.example.org:2880/pnfs/"]')
-    return tuple(urls)
-
-
-def capability(text: str) -> str:
-    """The name of a Linux capability as container engines take it: in capitals, without ``CAP_``.
-
-    Raises:
-        ValueError: it is no such name.
-    """
-    name = text.strip().upper().removeprefix("CAP_")
-    if not re.fullmatch(r"[A-Z][A-Z_]*", name):
-        raise ValueError(f"{text!r} is not the name of a Linux capability, such as NET_RAW")
-    return name
-
-
-def _capabilities(value: Any, base: Path) -> tuple[str, ...]:
-    words = [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-    try:
-        return tuple(capability(word) for word in _names(words, base))
-    except (_Wrong, ValueError):
-        raise _Wrong('names of Linux capabilities: ["NET_RAW", "SYS_PTRACE"], or NET_RAW,SYS_PTRACE') from None
-
-
-def _software(value: Any, _base: Path) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    if not isinstance(value, dict):
-        raise _Wrong(_SOFTWARE)
-    return tuple(_package(package, where) for package, where in value.items())
-
-
-def _package(name: str, where: Any) -> tuple[str, str, tuple[str, ...]]:
-    if not isinstance(where, dict) or not where or not where.keys() <= {"image", "modules"}:
-        raise _Wrong(_SOFTWARE)
-    image, modules = where.get("image", ""), where.get("modules", [])
-    modules = [modules] if isinstance(modules, str) else modules
-    if not isinstance(image, str) or not isinstance(modules, list) or not all(isinstance(one, str) for one in modules):
-        raise _Wrong(_SOFTWARE)
-    return name, image, tuple(modules)
-
-
-_READERS: dict[str, Callable[[Any, Path], Any]] = {
-    "state_dir": _folder,
-    "cache_dir": _folder,
-    "engine": _one_of(_ENGINES),
-    "max_jobs": _at_least(1),
-    "reuse_containers": _switch,
-    "cap_add": _capabilities,
-    "pids_limit": _at_least(0),
-    "tmpdir_prefix": _text,
-    "on_error": _one_of(_ON_ERROR),
-    "retries": _at_least(0),
-    "cache": _switch,
-    "javascript": _switch,
-    "trusted_storage": _storage_urls,
-    "software": _software,
-    "max_download_mib": _at_least(1),
-    "backend": _name,
-    "store": _name,
-}
 
 
 def from_environment() -> Config:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -40,6 +41,10 @@ class Setting(msgspec.Struct, frozen=True):
     """It may stand in the configuration's table; otherwise it holds for one run only."""
     read: Callable[[str], Any] | None = None
     """Turns the option's text into the value, if the text is the name of a file, say."""
+    separator: str = r"[,\s]+"
+    """Between the words of a list that is written as one text: a regular expression."""
+    check: Callable[[Any], Any] | None = None
+    """Takes the decoded value, returns it as it is kept; raises ValueError if it is not what the setting takes."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -101,8 +106,9 @@ class Field(msgspec.Struct, frozen=True):
         if isinstance(value, dict):  # one word may stand for a list of one
             value = {name: [item] if isinstance(item, str) else item for name, item in value.items()}
         try:
-            return msgspec.convert(value, self.type)
-        except msgspec.ValidationError:
+            decoded = msgspec.convert(value, self.type, dec_hook=_path)
+            return self.about.check(decoded) if self.about.check else decoded
+        except ValueError:  # msgspec.ValidationError is one
             raise ValueError(self.takes) from None
 
     def decode_text(self, text: str) -> Any:
@@ -120,7 +126,7 @@ class Field(msgspec.Struct, frozen=True):
         elif float in kinds and re.fullmatch(r"-?\d{1,9}(\.\d*)?", text):
             value = float(text)
         elif self.is_list:
-            value = [word for word in re.split(r"[,\s]+", text) if word]
+            value = [word for word in re.split(self.about.separator, text) if word.strip()]
         return self.decode(value)
 
 
@@ -159,6 +165,13 @@ def reference(table: str, settings: Mapping[str, Field]) -> str:
         words = (f"`{key}`", name, option, setting.takes, setting.about.help)
         lines.append(f"| {' | '.join(words)} |".replace("|  |", "| |"))
     return "\n".join(lines)
+
+
+def _path(_kind: type, value: Any) -> Path:
+    """A path, the only type of a setting that msgspec does not know."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("no path")
+    return Path(value).expanduser()
 
 
 def _kinds(kind: Any) -> list[Any]:

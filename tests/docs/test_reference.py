@@ -23,9 +23,9 @@ def test_every_setting_is_in_the_table() -> None:
     text = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", text, flags=re.M)
     tables = re.findall(r"^\| `\[(\w+)\]` \|", text, flags=re.M)
-    settings = {name for name, _ in rows if name in config.Config.__dataclass_fields__}
+    settings = {name for name, _ in rows if name in config.Config.__struct_fields__}
     own = {"software", *plugins.declared().tables}
-    assert settings | set(tables) == {*config.Config.__dataclass_fields__, *own} - {"tables"}
+    assert settings | set(tables) == {*config.Config.__struct_fields__, *own} - {"tables"}
     assert all(variable == f"GRIDCWL_{name.upper()}" for name, variable in rows if name in settings)
 
 

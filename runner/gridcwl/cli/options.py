@@ -127,7 +127,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         eval_timeout_s=given.eval_timeout,
         js_console=given.js_console,
         javascript=given.javascript and config.javascript is not False,
-        software=config.software,
+        software=config.packages,
         trusted_storage=config.trusted_storage,
         max_download_mib=config.max_download_mib or 10 * 1024,
         overrides=given.overrides,

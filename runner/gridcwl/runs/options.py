@@ -264,7 +264,7 @@ def configured(config: Config, document: str, words: tuple[str, ...], outdir: Pa
         "retries": config.retries,
         "cache": config.cache,
         "javascript": config.javascript,
-        "software": config.software,
+        "software": config.packages,
         "trusted_storage": config.trusted_storage,
         "max_download_mib": config.max_download_mib,
     }

@@ -90,7 +90,7 @@ def test_packages_in_different_images_are_refused(bench):
 
 def test_the_table_in_the_configuration_is_read():
     text = '[software]\nroot = { image = "i" }\n"gcc/13" = { modules = "gcc/13" }\n'
-    assert parsed(text, Path("c.toml")).software == (("root", "i", ()), ("gcc/13", "", ("gcc/13",)))
+    assert parsed(text, Path("c.toml")).packages == (("root", "i", ()), ("gcc/13", "", ("gcc/13",)))
 
 
 @pytest.mark.parametrize("value", ["1", '{ root = "x" }', "{ root = {} }", "{ root = { conda = 1 } }"])
