@@ -6,7 +6,7 @@ costs nothing.
 
 import importlib
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "gridcwl.api": ("Client", "Run"),
