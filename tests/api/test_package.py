@@ -23,7 +23,7 @@ def test_all_names_are_there_and_the_stub_has_the_same():
 
 
 def test_nothing_below_the_command_line_changes_the_process_or_handles_its_signals():
-    """Many runs share a process: blocking.py starts an event loop in a thread of its own, and so does an export, which is
+    """Many runs share a process: blocking.py starts an event loop in a thread of its own. So does an export, which is
     called in threads, for the store's part of it."""
     package = Path(gridcwl.__file__).parent
     files = [package / "api.py", package / "blocking.py", package / "values.py"]
