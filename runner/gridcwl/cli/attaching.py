@@ -75,17 +75,18 @@ class _Shown:
         match event:
             case StepsChanged():
                 self.steps = [_progress(step) for step in event.steps]
+                self._watcher.count_reused({step.step: step.reused for step in event.steps})
                 self._watcher.tick()
             case JobStarted():
                 self._watcher.job_started(self._job(event.name, event.job))
             case JobEnded():
                 result = JobResult(event.job, Outcome(event.outcome), event.exit_code, event.reason)
-                self._watcher.job_ended(self._job(event.name, event.job), result)
+                self._watcher.job_ended(self._job(event.name, event.job, event.attempt), result)
             case Failure():
                 self._watcher.failed(event.name, GridCWLError(event.message, remedy=event.remedy))
 
-    def _job(self, name: str, job: JobId) -> Job:
-        return Job(job, self._run, name, ())
+    def _job(self, name: str, job: JobId, attempt: int = 1) -> Job:
+        return Job(job, self._run, name, (), attempt=attempt)
 
 
 def _progress(step: StepCounts) -> StepProgress:

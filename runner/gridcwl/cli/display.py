@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl import imports
+from gridcwl.cli.live_table import Counted, head_of, table_of
+from gridcwl.cli.pace import Paces, clock_text
 from gridcwl.cli.site_summary import SiteSummary
 from gridcwl.cli.terminal import escaped, raw
 from gridcwl.engine.progress import StepProgress
@@ -30,10 +32,13 @@ _LONGEST_COMMAND = 2000
 _INDICES = re.compile(r"\[[^\]/]*\]")
 _TAIL_BYTES = 4096
 _TAIL_LINES = 20
-_AROUND_THE_TABLE = 4
+_AROUND_THE_TABLE = 5
 """Lines of the terminal beside those of the steps: title, head, and a few earlier lines."""
 _NO_ENGINE = re.compile(r"^No Docker engine answers|^The container engine \S+ ")
-_LINES_EVERY_S = 10.0
+_FIRST_S, _QUICKEST_S, _SLOWEST_S = 10.0, 5.0, 60.0
+_LINES_PER_RUN = 60
+"""Lines are so far apart that there would have been about so many."""
+_STEPS_OF_A_LINE = 6
 _NAMED_ALIKE = 5
 
 Progress = Callable[[], Sequence[StepProgress]]
@@ -86,7 +91,13 @@ class PlainWatcher:
         self._verbose = verbose
         self._progress: Progress = tuple
         self._told: dict[str, tuple[int, ...]] = {}
-        self._begun = self._last = time.monotonic()
+        self._begun = time.monotonic()
+        self._due = self._begun + _FIRST_S
+        self._run = ""
+        self._paces = Paces()
+        self._retried: Counter[str] = Counter()
+        self._attempts: dict[JobId, int] = {}
+        self._reused: Counter[str] = Counter()
         self._running: dict[JobId, str] = {}
         self._sites = SiteSummary()
         self._said_where = ""
@@ -119,14 +130,21 @@ class PlainWatcher:
     def started(self, run: RunId, progress: Progress) -> None:
         """See ``Watcher``."""
         self._progress = progress
+        self._run = run
         if self._verbose:
             self._say(f"run {run}")
 
     def job_started(self, job: Job) -> None:
         """See ``Watcher``."""
         self._running[job.id] = _INDICES.sub("", job.name)
+        self._count_attempt(job)
         if self._verbose:
             self._say(f"{job.name}: {shown_command(job)}")
+
+    def _count_attempt(self, job: Job) -> None:
+        if job.attempt > self._attempts.get(job.id, 1):
+            self._attempts[job.id] = job.attempt
+            self._retried[_INDICES.sub("", job.name)] += 1
 
     def job_moved(self, job: Job, event: JobEvent) -> None:
         """See ``Watcher``."""
@@ -139,6 +157,7 @@ class PlainWatcher:
         self.ended(job, result)
         self._sites.ended(job.id)
         self._running.pop(job.id, None)
+        self._count_attempt(job)
         if self._verbose:
             cost = f" in {result.usage.wall_s:.1f} s" if result.usage else ""
             self._say(f"{job.name}: {result.outcome}{cost}")
@@ -162,28 +181,51 @@ class PlainWatcher:
         if self._alike.is_first((_INDICES.sub("", where), alike(message), None, ""), where, message):
             print(f"gridcwl: {text if text.startswith(where) else f'{where}: {text}'}", file=sys.stderr)
 
+    def job_reused(self, job: Job) -> None:
+        """See ``Watcher``."""
+        self._reused[_INDICES.sub("", job.name)] += 1
+
+    def count_reused(self, reused: Mapping[str, int]) -> None:
+        """How many results of each step were known already, where another process works on the run."""
+        self._reused = Counter(reused)
+
     def tick(self) -> None:
         """See ``Watcher``."""
-        if time.monotonic() - self._last >= _LINES_EVERY_S:
+        if time.monotonic() >= self._due:
             self._tell()
 
     def _tell(self, *, force: bool = False) -> None:
-        self._last = time.monotonic()
+        """One line of what has changed; seldom in a long run."""
+        now = time.monotonic()
+        self._due = now + min(_SLOWEST_S, max(_QUICKEST_S, (now - self._begun) / _LINES_PER_RUN))
         if self._quiet:
             return
+        steps = self._progress()
+        self._paces.note(steps)
         running = Counter(self._running.values())
-        for step in self._progress():
+        parts: list[str] = []
+        for step in steps:
             counts = (running[step.name], step.done, step.failed, step.skipped)
-            if step.is_workflow or counts == self._told.get(step.name) or not (any(counts) or force):
+            if step.is_workflow or counts == self._told.get(step.name) or not any(counts):
                 continue
+            if len(parts) == _STEPS_OF_A_LINE and not force:
+                parts.append("...")
+                break
             self._told[step.name] = counts
-            if any(counts):
-                self._say(f"{step.name}: {described(step, running[step.name])}")
-
+            parts.append(f"{step.name}: {described(step, running[step.name])}")
         where = self._sites.line()
         if where and where != self._said_where:
             self._said_where = where
-            self._say(where)
+            parts.append(where)
+        if parts:
+            self._say("; ".join([*parts, *self._totals(steps, force=force)]))
+
+    def _totals(self, steps: Sequence[StepProgress], *, force: bool) -> list[str]:
+        """What concerns the whole run."""
+        counted = ((sum(self._reused.values()), "reused"), (sum(self._retried.values()), "retried"))
+        left = None if force else self._paces.run_left_s(steps)
+        totals = [f"{number} {word}" for number, word in counted if number]
+        return totals + ([f"ETA {clock_text(left)}"] if left is not None and left >= 1 else [])
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -223,43 +265,16 @@ class LiveWatcher(PlainWatcher):
 
         if not self._progress():  # the run has not begun
             return Group()
-        running = Counter(self._running.values())
+        steps = self._progress()
+        self._paces.note(steps)
+        counted = Counted(Counter(self._running.values()), self._retried, self._reused)
         where = self._sites.rows()
-        height = self._console.height - _AROUND_THE_TABLE - (len(where) + 2 if where else 0)
-        steps = table_of(self._progress(), running, elapsed(self._begun), height)
-        if not where:
-            return steps
-        return Group(steps, places_of(where))
-
-
-def table_of(steps: Sequence[StepProgress], running: Mapping[str, int], time_: str, height: int) -> Table:
-    """One line for each step; where there are more than ``height``, those that have something to tell.
-
-    ``running`` counts the jobs that have begun by the names of their steps: a shard that was given out may still wait.
-    """
-    imports.load("rich")
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, title=f"gridcwl  {time_}", title_justify="left", title_style="bold")
-    table.add_column("step", no_wrap=True)
-    for name, style in (("done", "green"), ("running", "cyan"), ("waiting", "dim"), ("failed", "bold red")):
-        table.add_column(name, justify="right", style=style, no_wrap=True)
-    shown = most_telling(steps, max(height, 1))
-    for step in shown:
-        begun = step.running if step.is_workflow else running.get(step.name, 0)
-        waiting = 0 if step.total is None else step.total - step.done - step.failed - step.skipped - begun
-        table.add_row(
-            Text("  " * (len(step.path) - 1) + escaped(step.path[-1])),
-            _done(step),
-            str(begun or ""),
-            str(waiting or ""),
-            str(step.failed or "") or ("not run" if step.blocked and not step.taken else ""),
-            style="" if step.taken or step.skipped else "dim",
-        )
-    if len(shown) < len(steps):
-        table.add_row(f"... and {len(steps) - len(shown)} more steps", style="dim")
-    return table
+        width, height = self._console.size
+        rows = height - _AROUND_THE_TABLE - (len(where) + 2 if where else 0)
+        unicode = (self._console.encoding or "").lower().startswith("utf")
+        head = head_of(self._run, elapsed(self._begun), steps, counted, self._paces, width)
+        table = table_of(steps, counted, self._paces, rows, width, unicode=unicode)
+        return Group(head, table, *([places_of(where)] if where else []))
 
 
 def places_of(rows: Sequence[tuple[str, str, int]]) -> Table:
@@ -275,21 +290,6 @@ def places_of(rows: Sequence[tuple[str, str, int]]) -> Table:
     for site, detail, number in rows:
         table.add_row(Text(escaped(site)), Text(escaped(detail)), str(number))
     return table
-
-
-def most_telling(steps: Sequence[StepProgress], height: int) -> list[StepProgress]:
-    """At most so many steps, in their order: first failed, then running, then begun, then the others."""
-    if len(steps) <= height:
-        return list(steps)
-    order = sorted(range(len(steps)), key=lambda at: (not steps[at].failed, not steps[at].running, not steps[at].taken))
-    return [steps[at] for at in sorted(order[:height])]
-
-
-def _done(step: StepProgress) -> str:
-    if step.total is None:
-        return ""
-    skipped = f" (+{step.skipped} skipped)" if step.skipped else ""
-    return f"{step.done} of {step.total}{skipped}"
 
 
 def described(step: StepProgress, running: int) -> str:

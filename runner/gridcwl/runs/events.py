@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _STEPS_EVERY_S = 0.5
 _REMEMBERED = 10_000
+_INDICES = re.compile(r"\[[^\]/]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._past: deque[Event] = deque(maxlen=_REMEMBERED)
         self._steps: tuple[StepCounts, ...] = ()
+        self._reused: Counter[str] = Counter()
         self._looked = 0.0
         self.failures: list[Failure] = []
         """The first ones."""
@@ -181,6 +184,10 @@ class Publisher:
             )
         )
 
+    def job_reused(self, job: Job) -> None:
+        """See ``Watcher``."""
+        self._reused[_INDICES.sub("", job.name)] += 1
+
     def job_failed(self, failure: JobFailure) -> None:
         """See ``Watcher``."""
         self._fail(failure.job.name, failure.error)
@@ -202,13 +209,13 @@ class Publisher:
 
     def _tell_steps(self) -> None:
         self._looked = time.monotonic()
-        steps = tuple(map(_counts, self._progress()))
+        steps = tuple(_counts(step, self._reused[step.name]) for step in self._progress())
         if steps != self._steps:
             self._steps = steps
             self._publish(StepsChanged(self._run, steps))
 
 
-def _counts(step: StepProgress) -> StepCounts:
+def _counts(step: StepProgress, reused: int) -> StepCounts:
     waiting = 0 if step.total is None else max(0, step.total - step.taken - step.skipped)
     return StepCounts(
         step.name,
@@ -216,6 +223,7 @@ def _counts(step: StepProgress) -> StepCounts:
         waiting=waiting,
         running=step.running,
         done=step.done,
+        reused=reused,
         failed=step.failed,
         skipped=step.skipped,
         blocked=bool(step.blocked) and not step.taken,

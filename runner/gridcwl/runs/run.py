@@ -59,6 +59,9 @@ class Watcher(Protocol):
     def job_ended(self, job: Job, result: JobResult) -> None:
         """A job ended, well or not."""
 
+    def job_reused(self, job: Job) -> None:
+        """A job need not run, as its result is known."""
+
     def job_failed(self, failure: JobFailure) -> None:
         """A job failed, or its outputs are not what was promised."""
 
@@ -287,6 +290,7 @@ class Run:
             return job
         log.info("%s: taken from an earlier run of the same job", job.name)
         self.recorder.accept(job, step, known, active.invocation.inputs, outputs)
+        self.watcher.job_reused(job)
         del self._active[job.id]
         self._flow.succeed(active.invocation.id, outputs)
         self._move(job, Step.DELIVER)

@@ -6,16 +6,13 @@ import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from gridcwl.cli.display import (
     LiveWatcher,
     PlainWatcher,
     described,
     failure_text,
-    most_telling,
     shown_command,
-    table_of,
 )
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed, OutputError
@@ -34,12 +31,6 @@ def failed(reason="The tool ended with exit code 3.", job=JOB, **fields):
     known = {"outcome": Outcome.PERMANENT_FAILURE, "exit_code": 3, "reason": reason} | fields
     result = JobResult(job.id, **known)
     return JobFailure(job, result, JobFailed(job.name, reason, exit_code=result.exit_code, logs=""))
-
-
-def drawn(steps, running=None, height=20):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(table_of(steps, running or {}, "0:01:02", height))
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_a_job_that_ran_out_of_memory_says_how_it_gets_more():
@@ -78,27 +69,6 @@ def test_before_a_run_has_begun_no_table_is_drawn(monkeypatch):
 )
 def test_counts_in_words(step, running, words):
     assert described(step, running) == words
-
-
-def test_the_table_has_a_line_for_each_step_and_those_inside_are_indented():
-    lines = drawn(
-        [progress("align", 2, taken=2, done=1), progress("align/sort", 9, taken=8, done=3, failed=1)], {"align/sort": 2}
-    )
-    assert lines[0] == "gridcwl  0:01:02"
-    assert lines[2].split() == ["align", "1", "of", "2", "1"]
-    assert lines[3].startswith("  sort")
-    assert lines[3].split() == ["sort", "3", "of", "9", "2", "3", "1"]
-
-
-def test_a_step_that_failed_before_is_not_run():
-    assert drawn([progress("late", None, blocked=1)])[2].split() == ["late", "not", "run"]
-
-
-def test_a_table_larger_than_the_terminal_shows_what_matters():
-    steps = [progress(f"s{number}") for number in range(50)]
-    steps[40] = progress("s40", taken=1, failed=1)
-    assert [step.name for step in most_telling(steps, 3)] == ["s0", "s1", "s40"]
-    assert drawn(steps, height=3)[-1] == "... and 47 more steps"
 
 
 def test_a_command_is_shown_as_one_could_type_it():
@@ -165,3 +135,53 @@ def test_a_place_is_not_named_twice(capsys):
         "gridcwl: align cannot be started",
         "gridcwl: align: it cannot be started",
     ]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("gridcwl.cli.display.time.monotonic", clock)
+    return clock
+
+
+def test_plain_lines_are_few_and_each_has_all_that_changed(clock, capsys):
+    watcher = PlainWatcher()
+    steps = [progress("make", 100, taken=40, done=30), progress("merge", 1)]
+    watcher.started(RunId("r"), lambda: steps)
+    for _ in range(240):
+        clock.now += 0.25
+        steps[0] = progress("make", 100, taken=100, done=int(clock.now - 100))
+        watcher.tick()
+    steps[:] = [progress("make", 100, taken=100, done=100), progress("merge", 1, taken=1, done=1)]
+    watcher.__exit__()
+
+    lines = capsys.readouterr().err.splitlines()
+
+    assert len(lines) <= 12
+    assert lines[0] == "[0:00:10] make: 10 of 100 done"
+    assert lines[-1] == "[0:01:00] make: 100 of 100 done; merge: done"
+
+
+def test_plain_lines_say_when_the_run_will_have_ended_and_what_was_reused_and_retried(clock, capsys):
+    watcher = PlainWatcher()
+    steps = [progress("make", 100, taken=100)]
+    watcher.started(RunId("r"), lambda: steps)
+    job = Job(JobId("1"), RunId("r"), "make[3]", ("true",))
+    watcher.job_reused(job)
+    watcher.job_ended(replace(job, attempt=2), JobResult(job.id, Outcome.SUCCESS))
+    for _ in range(30):
+        clock.now += 1
+        steps[0] = progress("make", 100, taken=100, done=int(clock.now - 100))
+        watcher.tick()
+
+    last = capsys.readouterr().err.splitlines()[-1]
+
+    assert last.endswith("make: 30 of 100 done; 1 reused; 1 retried; ETA 0:01:10")
