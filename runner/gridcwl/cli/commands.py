@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         run_list,
         run_logs,
         showing,
+        usage,
     )
 
     parser = Parser(prog="gridcwl")
@@ -104,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     reporting.add_report(report)
     provenance_commands.add(command)
+    usage_ = command("usage", usage.usage, "what runs cost: CPU time, core hours, memory and bytes", run=False)
+    usage.add_usage(usage_)
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )

@@ -21,7 +21,7 @@ log = logging.getLogger("gridcwl")
 
 LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = (
-    *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report"),
+    *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report", "usage"),
     *("doctor", "init", "lint", "completion", "man"),
     *("export",),
 )

@@ -266,6 +266,13 @@ class History:
         row = self._db.execute("SELECT 1 FROM commons WHERE text NOT LIKE '{\"image\":null%' LIMIT 1").fetchone()
         return row is not None
 
+    def tools(self) -> dict[int, str]:
+        """What each job ran, by its row: its program, and its image if it has one."""
+        images = self.images()
+        rows = self._db.execute("SELECT id, common, json_extract(CAST(own AS TEXT), '$.command[0]') FROM jobs")
+        named = ((row, Path(str(program or "")).name, images.get(common, "")) for row, common, program in rows)
+        return {row: f"{program} ({image})" if image else program for row, program, image in named}
+
     def images(self) -> dict[int, str]:
         """The names of images by the numbers of the entries of ``commons``; those without one are left out."""
         found: dict[int, str] = {}
