@@ -23,8 +23,8 @@ from pathlib import Path
 from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracCredential, DiracUnreachable, TooManyJobs
-from gridcwl.backends.dirac.results import Place
-from gridcwl.backends.dirac.server import Credential, Found, State
+from gridcwl.backends.dirac.results import JobStatus
+from gridcwl.backends.dirac.server import Credential, FoundJob, State
 from gridcwl.backends.dirac.sites import Offer, Queue
 
 SITES = (
@@ -187,10 +187,10 @@ class InMemoryDirac:
         self._call("sites")
         return {n: self.jobs[n].site for n in jobs if n in self.jobs}
 
-    def find(self, group: str) -> Sequence[Found]:
+    def find(self, group: str) -> Sequence[FoundJob]:
         self._call("find")
         return [
-            Found(Place(told.number, told.status, told.minor, "", told.site), told.name)
+            FoundJob(JobStatus(told.number, told.status, told.minor, "", told.site), told.name)
             for told in self.jobs.values()
             if told.group == group
         ]

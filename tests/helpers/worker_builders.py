@@ -13,7 +13,7 @@ from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Exit
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 
 SCHEMA = json.loads(resources.files("gridcwl.model").joinpath("result.schema.json").read_text())
 
@@ -49,7 +49,7 @@ class Bench:
 
     def run(self, described, *, engine=None, **options):
         engine = engine or BareEngine()
-        result = run_job(described, str(self.workdir), engine, self.control, options=Options(**options))
+        result = run_job(described, str(self.workdir), engine, self.control, options=WorkerOptions(**options))
         return held_to_schema(result)
 
     def run_aside(self, described, engine=None):

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridcwl.backends.dirac import jdl, results
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.cwl.input_files import find_files
 from gridcwl.cwl.output_objects import check_outputs, read_output_object
 from gridcwl.errors import GridCWLError
@@ -32,7 +32,7 @@ from gridcwl.runs.publish import publish
 from gridcwl.stores.rucio.trees import read as read_tree
 
 JOB = Job(JobId("j1-7"), RunId("r"), "step", ("true",), staged=(StagedFile("/in/d", "directory", ("file:///data/d",)),))
-PLACE = Place(42, "Done")
+PLACE = JobStatus(42, "Done")
 
 plain = (
     st.none() | st.booleans() | st.integers() | st.floats() | names | st.sampled_from(["File", "Directory", "success"])

@@ -15,7 +15,7 @@ import pytest
 from worker_builders import PretendContainers
 
 from gridcwl.worker import batch
-from gridcwl.worker.batch import JOBS, REPORT, RESULTS, SETTINGS, Part
+from gridcwl.worker.batch import JOBS, REPORT, RESULTS, SETTINGS, PartRunner
 
 
 def described(name: str, script: str, **fields) -> dict:
@@ -29,7 +29,7 @@ def part(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "stop_on_signals", lambda _control: [])
 
     def run(*jobs, settings=None, engine=None):
-        made = Part({"jobs": list(jobs)}, settings or {}, str(tmp_path), "LCG.Lyon.fr")
+        made = PartRunner({"jobs": list(jobs)}, settings or {}, str(tmp_path), "LCG.Lyon.fr")
         if engine is not None:
             monkeypatch.setattr(made, "_engine", lambda _job: engine)
         code = made.run()

@@ -12,7 +12,7 @@ import pytest
 
 from gridcwl.worker.control import Control
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 
 IMAGE = "debian:trixie-slim"
 
@@ -48,7 +48,7 @@ def run(folder: Path, engine, script: str, staged: list, **options) -> tuple[dic
         "image": {"id": IMAGE},
     }
     job |= {"staged": staged, "outputs": {"globs": ["*"]}}
-    result = run_job(job, str(folder / "job"), engine, Control(), options=Options(**options))
+    result = run_job(job, str(folder / "job"), engine, Control(), options=WorkerOptions(**options))
     return result, Path(result["stdout_log"]).read_text() if result["stdout_log"] else result["reason"]
 
 

@@ -15,7 +15,7 @@ from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.recycle import Recycler
 from gridcwl.worker.removing import remove_tree
 
@@ -24,7 +24,7 @@ DEEP = "import os; [(os.mkdir('d'), os.chdir('d')) for _ in range(3000)]"
 
 def run(folder: Path, script: str, **outputs) -> dict:
     job = {"id": "job-1", "run": "run", "name": "step", "command": ["python3", "-c", script], "outputs": outputs}
-    options = Options(recycler=Recycler(str(folder / "recycled")))
+    options = WorkerOptions(recycler=Recycler(str(folder / "recycled")))
     return run_job(job, str(folder / "job"), BareEngine(), Control(), options=options)
 
 

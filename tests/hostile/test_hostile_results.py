@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from gridcwl.backends.dirac import jdl, results
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.errors import ResultError, UnsafePath
 from gridcwl.model import (
     Job,
@@ -36,7 +36,7 @@ from gridcwl.model import (
 from gridcwl.model.acceptance import accepted
 from gridcwl.runs.journal import Journal
 from gridcwl.worker import batch
-from gridcwl.worker.paths import Refused
+from gridcwl.worker.paths import RefusedPath
 
 JOB = Job(
     JobId("j1-7"), RunId("r"), "step", ("true",),
@@ -47,7 +47,7 @@ JOB = Job(
     ),
 )  # fmt: skip
 STORED = replace(JOB, storage=Storage("user.me", "run.step.j1-7-1.", (StorageElement("SE", ("https://se/",)),)))
-PLACE = Place(42, "Done", "Execution Complete", "Unknown", "LCG.Lyon.fr")
+PLACE = JobStatus(42, "Done", "Execution Complete", "Unknown", "LCG.Lyon.fr")
 
 
 def tar(members: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz") -> bytes:
@@ -344,7 +344,7 @@ def test_input_files_that_came_along_stay_in_the_job_s_folder(tmp_path: Path, na
     link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
     folder.mkdir()
     (tmp_path / "files.tar").write_bytes(tar({"link": link, name: b"pwned"}, "w"))
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedPath):
         batch._unpack(str(tmp_path / "files.tar"), str(folder))
     assert set(files_in(tmp_path)) - {"job/link/files.tar"} == {"files.tar"}
 

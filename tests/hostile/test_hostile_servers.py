@@ -19,7 +19,7 @@ from rucio_grid import Grid, remote
 
 from gridcwl.backends.dirac import results
 from gridcwl.backends.dirac.client import DiracClient
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_results_archives_made_by_hand_come_back_through_dirac(dirac_clients: An
         for number, (name, (_, reason)) in zip(numbers, cases.items(), strict=True):
             folder = tmp_path / "deep/run" / name
             opened = results.opened(server.sandbox(number), folder)
-            result: JobResult = results.result_of(JOB, opened, Place(number, "Done"), folder)
+            result: JobResult = results.result_of(JOB, opened, JobStatus(number, "Done"), folder)
             assert (result.outcome is Outcome.SUCCESS) == (not reason), (name, result.reason)
             assert reason in result.reason, (name, result.reason)
             assert [path.name for path in folder.rglob("*") if path.is_file()] == ([] if reason else ["a"])

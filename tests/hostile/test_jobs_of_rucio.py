@@ -14,7 +14,7 @@ from gridcwl.model import Job, JobId, RunId, StagedFile, Storage, StorageElement
 from gridcwl.model.codec import to_plain
 from gridcwl.worker.control import Control
 from gridcwl.worker.layout import Layout
-from gridcwl.worker.options import Options, complete
+from gridcwl.worker.options import WorkerOptions, complete
 from gridcwl.worker.stage import Staging
 
 SE = StorageElement("SE", ("davs://se.org:1094/rucio/",))
@@ -26,7 +26,7 @@ JOB = Job(
 
 def trusts(bench: Bench, entry: StagedFile, url: str) -> bool:
     plain = complete(json.loads(json.dumps(to_plain(replace(JOB, staged=(entry,))))))
-    staging = Staging(plain, Layout(str(bench.workdir), plain["directories"], bare=True), Options(), Control())
+    staging = Staging(plain, Layout(str(bench.workdir), plain["directories"], bare=True), WorkerOptions(), Control())
     return staging._trusted(plain["staged"][0], plain["storage"]["elements"]).covers(url)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from gridcwl.backends.dirac import jdl, local_server
 from gridcwl.backends.dirac.local_server import LocalServer
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_no_more_jobs_run_at_a_time_than_are_asked_for(tmp_path):
         script = tmp_path / jdl.START
         script.write_text(f"mkdir {tmp_path}/alone || exit 1\nsleep 0.2\nrmdir {tmp_path}/alone\n")
         sandbox = server.put_sandbox([script])
-        numbers = server.submit(jdl.text(jdl.Batch("run", "run-1-", ("1", "2", "3"), "", Needs(), sandbox)))
+        numbers = server.submit(jdl.text(jdl.Batch("run", "run-1-", ("1", "2", "3"), "", JobRequirements(), sandbox)))
         assert {state[0] for state in server.states(numbers).values()} == {"Submitting"}
         server.confirm(numbers)
         _wait_until_ended(server, numbers)

@@ -20,7 +20,7 @@ from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.diracx import sandboxes
 from gridcwl.backends.dirac.diracx.rest import Rest
 from gridcwl.backends.dirac.diracx.server import DiracXServer, from_environment
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
@@ -59,7 +59,7 @@ steps:
       stdout: all.txt
 outputs: {all: {type: File, outputSource: gather/all}}
 """
-NOWHERE = Needs(sites=("LCG.Meudon.fr",))
+NOWHERE = JobRequirements(sites=("LCG.Meudon.fr",))
 """No job goes there."""
 
 

@@ -14,7 +14,7 @@ from gridcwl.backends.local.docker_engine import DockerEngine
 from gridcwl.worker.cli_engines import find_engine
 from gridcwl.worker.control import Control
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.zipapp import build
 
 pytestmark = pytest.mark.docker
@@ -53,7 +53,7 @@ def job(script, **fields):
 
 
 def run(engine, folder, described, control=None, **options):
-    return run_job(described, str(folder / "work"), engine, control or Control(), options=Options(**options))
+    return run_job(described, str(folder / "work"), engine, control or Control(), options=WorkerOptions(**options))
 
 
 def locations(result):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Literal
 
-from gridcwl.cli.parsing import Refused
+from gridcwl.cli.parsing import RefusedOption
 from gridcwl.runs.options import CwltoolOptions
 from gridcwl.worker.engine import ContainerSettings
 
@@ -124,7 +124,7 @@ def add_refused(parser: argparse.ArgumentParser) -> None:
     """Add the options that are refused."""
     for option, why in REFUSED.items():
         if option not in parser._option_string_actions:
-            parser.add_argument(option, action=Refused, why=why)
+            parser.add_argument(option, action=RefusedOption, why=why)
 
 
 def read(given: argparse.Namespace) -> CwltoolOptions:

@@ -13,7 +13,7 @@ from gridcwl import imports
 from gridcwl.cli.terminal import escaped, raw
 
 if TYPE_CHECKING:
-    from gridcwl.cli.health import Finding
+    from gridcwl.cli.health import Check
 
 _MARKS = {"ok": "ok", "warning": "warning", "error": "error", "unused": "-"}
 _DRAWN = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "error": ("✘", "bold red"), "unused": ("-", "dim")}
@@ -26,7 +26,7 @@ def doctor(given: argparse.Namespace) -> int:
     from gridcwl.plugins import configuration
 
     config = configuration()
-    found: list[Finding] = []
+    found: list[Check] = []
     for finding in findings(config):
         found.append(finding)
         if not given.json:
@@ -40,7 +40,7 @@ def doctor(given: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Check) -> None:
     remedy = f"  {finding.remedy}" if finding.remedy else ""
     if not sys.stdout.isatty():
         separator = ". " if finding.remedy else ""

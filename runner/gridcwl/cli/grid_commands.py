@@ -14,7 +14,7 @@ from gridcwl.cli.tables import show
 from gridcwl.errors import BackendError
 
 if TYPE_CHECKING:
-    from gridcwl.backends.dirac.server import Found, Server
+    from gridcwl.backends.dirac.server import FoundJob, Server
     from gridcwl.backends.dirac.sites import Offer, Queue
     from gridcwl.model import JobId, RunId
     from gridcwl.runs.folder import RunFolder
@@ -67,7 +67,7 @@ class Pending:
 
     server: Server | None = None
     run: RunId | None = None
-    _places: Mapping[JobId, Found] | None = None
+    _places: Mapping[JobId, FoundJob] | None = None
     _asked: float = 0.0
     _texts: dict[int, tuple[float, list[tuple[str, str]]]] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class Pending:
 
         return not any(map(alive, self._known().values()))
 
-    def _known(self) -> Mapping[JobId, Found]:
+    def _known(self) -> Mapping[JobId, FoundJob]:
         from gridcwl.backends.dirac.reconcile import where
 
         if self.server is None or self.run is None:

@@ -52,7 +52,7 @@ def add_resources(group: argparse._ActionsContainer) -> None:
 
 
 def _setting(text: str) -> tuple[str, str, float]:
-    """A value as ``gridcwl.cwl.settings.Setting`` has it: step, field, value."""
+    """A value as ``gridcwl.cwl.settings.ResourceSetting`` has it: step, field, value."""
     match = _SETTING.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not STEP.FIELD=VALUE, as in align.ramMin=8000")

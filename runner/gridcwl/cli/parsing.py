@@ -122,7 +122,7 @@ class OptionalWord(argparse.Action):
             setattr(namespace, self.dest, values)
 
 
-class Refused(argparse.Action):
+class RefusedOption(argparse.Action):
     """An option of cwltool that gridcwl refuses, with the reason."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, *, why: str) -> None:
@@ -187,7 +187,7 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     action = parser.action(word)
     if action is None:
         raise parser.unknown(word)
-    if isinstance(action, Refused) or action.nargs == 0 or word not in action.option_strings:
+    if isinstance(action, RefusedOption) or action.nargs == 0 or word not in action.option_strings:
         return [word]
     if isinstance(action, OptionalWord) and not ahead:
         return [word]

@@ -10,7 +10,7 @@ from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
-    from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
+    from gridcwl.backends.dirac.matching import JobRequirements, Limits, Wishes
     from gridcwl.backends.dirac.server import Server
     from gridcwl.backends.dirac.sites import Offer
     from gridcwl.model import Job
@@ -106,7 +106,7 @@ def _step(
     yield from _jdl(job, needs)
 
 
-def _to_move(jobs: Sequence[Job], needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> str:
+def _to_move(jobs: Sequence[Job], needs: JobRequirements, wishes: Wishes, offers: Sequence[Offer]) -> str:
     """The input bytes that are not beside the sites where the jobs go, each as near to its own inputs as it may."""
     from gridcwl.backends.dirac import matching
 
@@ -119,7 +119,7 @@ def _to_move(jobs: Sequence[Job], needs: Needs, wishes: Wishes, offers: Sequence
     return f"{least} bytes in all" if least == most else f"{least} to {most} bytes in all, depending on the site"
 
 
-def _asked(needs: Needs) -> str:
+def _asked(needs: JobRequirements) -> str:
     parts = [f"{needs.processors} processor(s)"]
     parts += [f"{needs.ram_mib} MiB"] if needs.ram_mib else []
     parts += [f"{needs.cpu_time_s} s"] if needs.cpu_time_s else []
@@ -128,7 +128,7 @@ def _asked(needs: Needs) -> str:
     return ", ".join(parts)
 
 
-def _jdl(job: Job, needs: Needs) -> Iterator[str]:
+def _jdl(job: Job, needs: JobRequirements) -> Iterator[str]:
     from gridcwl.backends.batch import names
     from gridcwl.backends.dirac import jdl
 

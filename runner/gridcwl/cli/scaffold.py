@@ -43,7 +43,7 @@ _WORDS_OF_YAML = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class ToolInput:
     """An input of the tool.
 
     Attributes:
@@ -80,7 +80,7 @@ class Scaffold:
 
     name: str = ""
     base: list[str] = field(default_factory=list)
-    inputs: list[Input] = field(default_factory=list)
+    inputs: list[ToolInput] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     stdin: str = ""
     """The input whose file is read from stdin."""
@@ -95,13 +95,13 @@ class Scaffold:
 
     def add(
         self, wanted: str, value: str, *, prefix: str = "", separate: bool = True, kind: Kind | None = None
-    ) -> Input:
+    ) -> ToolInput:
         """One more input, at the end of the command."""
-        made = Input(self.unique(wanted), kind or kind_of(value), value, prefix, separate, len(self.inputs) + 1)
+        made = ToolInput(self.unique(wanted), kind or kind_of(value), value, prefix, separate, len(self.inputs) + 1)
         self.inputs.append(made)
         return made
 
-    def add_output(self, made: Input, *, folder: bool) -> None:
+    def add_output(self, made: ToolInput, *, folder: bool) -> None:
         """The file or folder that an input names is an output."""
         taken = {entry.name for entry in self.outputs}
         name = next(each for each in (made.name, f"{made.name}_file", *map(str, range(99))) if each not in taken)
@@ -203,7 +203,7 @@ def _script(made: Scaffold, path: str, folder: Path) -> None:
     """A script goes with the document, if it lies there."""
     inside = Path(path).absolute().is_relative_to(folder.absolute())
     place = os.path.relpath(path, folder) if inside else str(Path(path).absolute())
-    made.inputs.append(Input("script", "File", place, position=0, default=inside))
+    made.inputs.append(ToolInput("script", "File", place, position=0, default=inside))
 
 
 def _arguments(made: Scaffold, words: list[str]) -> None:
@@ -319,7 +319,7 @@ def _tool_lines(made: Scaffold, command: str, image: str) -> Iterator[str]:
     yield from _output_lines(made)
 
 
-def _input_lines(entry: Input, *, stdin: bool) -> Iterator[str]:
+def _input_lines(entry: ToolInput, *, stdin: bool) -> Iterator[str]:
     yield f"  {entry.name}:"
     yield f"    type: {entry.kind}"
     if entry.default:
@@ -409,7 +409,7 @@ def input_object(made: Scaffold, document: str, inputs: str) -> str:
     return "\n".join(lines if len(lines) > 1 else [*lines, "{}"]) + "\n"
 
 
-def _number(entry: Input) -> str:
+def _number(entry: ToolInput) -> str:
     if entry.kind == "int":
         return str(int(entry.value))
     return repr(float(entry.value)) if entry.kind == "float" else entry.value

@@ -19,7 +19,7 @@ import msgspec
 from cwltool.process import shortname
 from ruamel.yaml.comments import CommentedMap
 
-from gridcwl.cwl.option_values import Kind, Misfit, kind_of_input
+from gridcwl.cwl.option_values import Misfit, ValueKind, kind_of_input
 from gridcwl.errors import UnknownOption, UsageError
 from gridcwl.suggest import did_you_mean
 
@@ -39,7 +39,7 @@ class InputOption(msgspec.Struct, frozen=True):
 
     path: tuple[str, ...]
     """The input's name, and that of the field in it."""
-    kind: Kind
+    kind: ValueKind
     flags: tuple[str, ...]
     off: str | None = None
     """The option that means false."""
@@ -156,7 +156,7 @@ def _free(wanted: str, otherwise: str, taken: set[str]) -> str:
     return otherwise
 
 
-def _inputs(process: Process) -> Iterator[tuple[tuple[str, ...], Kind, bool, Any, str]]:
+def _inputs(process: Process) -> Iterator[tuple[tuple[str, ...], ValueKind, bool, Any, str]]:
     """Path, type, whether it has to be given, default and doc of each input and of each field of a record."""
     for parameter in process.tool["inputs"]:
         kind = kind_of_input(process, parameter)
@@ -167,8 +167,8 @@ def _inputs(process: Process) -> Iterator[tuple[tuple[str, ...], Kind, bool, Any
 
 
 def _with_fields(
-    path: tuple[str, ...], kind: Kind, required: bool, default: Any, doc: str
-) -> Iterator[tuple[tuple[str, ...], Kind, bool, Any, str]]:
+    path: tuple[str, ...], kind: ValueKind, required: bool, default: Any, doc: str
+) -> Iterator[tuple[tuple[str, ...], ValueKind, bool, Any, str]]:
     yield path, kind, required and not kind.fields, default, doc
     for name, (inner, about) in kind.fields.items():
         given = default.get(name) if isinstance(default, dict) else None
@@ -316,7 +316,7 @@ class _Reader:
     def _is_value(self, word: str) -> bool:
         return not word.startswith("-") or word == "-" or _NUMBER.match(word) is not None
 
-    def _is_input_object(self, values: list[str], kind: Kind) -> bool:
+    def _is_input_object(self, values: list[str], kind: ValueKind) -> bool:
         """Whether the next word, behind several values, is the input object: the only file of its kind there.
 
         As for cwltool in ``--files a.txt in.yml``; of ``--files a.yml b.yml`` both are values.

@@ -22,7 +22,7 @@ from gridcwl.cwl.patches.enum_symbols import noted_symbols
 from gridcwl.cwl.prefixes import undeclared
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.same_names import same_names, same_processes, shared_names
-from gridcwl.cwl.schema_errors import Finding, described
+from gridcwl.cwl.schema_errors import Mistake, described
 from gridcwl.cwl.sources import place, shown_path
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near
@@ -71,7 +71,7 @@ def check(document: Any, loading: LoadingContext) -> None:
         logging.getLogger("cwltool").warning("%s", warning)  # its warnings are repeated
 
 
-def _same_processes(document: Any, loading: LoadingContext) -> Iterator[Finding]:
+def _same_processes(document: Any, loading: LoadingContext) -> Iterator[Mistake]:
     """Of the ``$graph`` that holds the process, once for each file."""
     file = str(document.get("id", "")).partition("#")[0]
     met: set[str] | None = getattr(loading, _GRAPHS, None)
@@ -128,7 +128,7 @@ def _made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Pro
         return make(document, loading)
     except SchemaSaladException as error:
         text = str(error)
-        found: list[Finding] = []
+        found: list[Mistake] = []
         if _MISSING_INPUT.search(text):
             found = [one for step in document["steps"] for one in _misfits(step, loading)]
         elif cycle := _CYCLE.search(text):
@@ -137,7 +137,7 @@ def _made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Pro
         raise
 
 
-def _refuse(found: Sequence[Finding], document: Any, cause: Exception | None = None) -> None:
+def _refuse(found: Sequence[Mistake], document: Any, cause: Exception | None = None) -> None:
     if found:
         message, remedy = described(found)
         name = shown_path(str(document.get("id", "")))
@@ -145,7 +145,7 @@ def _refuse(found: Sequence[Finding], document: Any, cause: Exception | None = N
         raise DocumentError(f"The document{what} is not valid: {message}", remedy=remedy) from cause
 
 
-def _bare_types(document: Any) -> Iterator[Finding]:
+def _bare_types(document: Any) -> Iterator[Mistake]:
     """Types that are nothing without what they consist of: ``type: array``."""
     for section in ("inputs", "outputs"):
         for parameter in document.get(section) or ():
@@ -155,7 +155,7 @@ def _bare_types(document: Any) -> Iterator[Finding]:
                 if kind in _PARTS:
                     part, remedy = _PARTS[kind]
                     name = shortname(parameter["id"])
-                    yield Finding(place(parameter, "type"), f"the type of '{name}' is {kind} without {part}", remedy)
+                    yield Mistake(place(parameter, "type"), f"the type of '{name}' is {kind} without {part}", remedy)
 
 
 def _kinds(kind: Any) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _kinds(kind: Any) -> Iterator[str]:
             yield from _kinds(one.get("items")) if "items" in one else ("array",)
 
 
-def _scatter(step: Any) -> Iterator[Finding]:
+def _scatter(step: Any) -> Iterator[Mistake]:
     scattered = aslist(step["scatter"]) if step.get("scatter") else []
     names = [shortname(one["id"]) for one in step.get("in") or ()]
     for key in scattered:
@@ -181,16 +181,16 @@ def _scatter(step: Any) -> Iterator[Finding]:
             if sources:
                 remedy = f"scatter names the step's own input: write 'scatter: {sources[0]}'."
             text = f"the step {shortname(step['id'])} is scattered over '{name}', which is not one of its inputs"
-            yield Finding(place(step, "scatter"), text, remedy)
+            yield Mistake(place(step, "scatter"), text, remedy)
     if len(scattered) > 1 and "scatterMethod" not in step:
-        yield Finding(
+        yield Mistake(
             place(step, "scatter"),
             f"the step {shortname(step['id'])} is scattered over several inputs, but has no scatterMethod",
             "Write 'scatterMethod: dotproduct', flat_crossproduct or nested_crossproduct.",
         )
 
 
-def _misfits(step: Any, loading: LoadingContext) -> Iterator[Finding]:
+def _misfits(step: Any, loading: LoadingContext) -> Iterator[Mistake]:
     """Inputs that a step lacks or invents, and outputs that do not exist."""
     tool = _tool(step, loading)
     if tool is None:
@@ -205,13 +205,13 @@ def _misfits(step: Any, loading: LoadingContext) -> Iterator[Finding]:
         close = near(missing, strays, most=1)
         if close:
             at = next(one for one in step["in"] if shortname(one["id"]) == close[0])
-            yield Finding(
+            yield Mistake(
                 place(at, "id"),
                 f"the step {name} gives '{close[0]}', but {run} takes '{missing}'",
                 f"Did you mean {missing}?",
             )
         else:
-            yield Finding(
+            yield Mistake(
                 place(step, "in"),
                 f"the step {name} does not give '{missing}', which {run} requires",
                 f"Add '{missing}: SOURCE' to its in, or give the input a default.",
@@ -220,7 +220,7 @@ def _misfits(step: Any, loading: LoadingContext) -> Iterator[Finding]:
     for number, out in enumerate(step.get("out") or ()):
         output = shortname(out["id"] if isinstance(out, dict) else out)
         if output not in outputs:
-            yield Finding(
+            yield Mistake(
                 place(step["out"], number),
                 f"the step {name} lists the output '{output}', which {run} does not have",
                 suggestion(output, outputs, "Its outputs are") or "It has no outputs.",
@@ -244,12 +244,12 @@ def _run_name(step: Any) -> str:
     return str(step["run"]).rpartition("/")[2] if isinstance(step["run"], str) else "what it runs"
 
 
-def _circle(document: Any, steps: str) -> Finding:
+def _circle(document: Any, steps: str) -> Mistake:
     names = re.findall(r"'([^']+)'", steps)
     written = [step for step in document["steps"] if step["id"] in names]
     at = place(written[0]) if written else ""
     listed_ = ", ".join(shortname(step["id"]) for step in written)
-    return Finding(at, f"the steps {listed_} wait for each other", "Take one of the links between them out.")
+    return Mistake(at, f"the steps {listed_} wait for each other", "Take one of the links between them out.")
 
 
 def _declare(document: Any, loading: LoadingContext) -> None:

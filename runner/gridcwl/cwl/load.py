@@ -21,7 +21,7 @@ from gridcwl.cwl.expressions import Lack, check_changes, check_expressions
 from gridcwl.cwl.link_targets import names_of
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
-from gridcwl.cwl.schema_errors import Finding, described, findings
+from gridcwl.cwl.schema_errors import Mistake, described, findings
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError, InputError
@@ -265,7 +265,7 @@ def _explained(uri: str, document: Any) -> Iterator[None]:
         raise DocumentError(f"The document {shown(uri)} is not valid: {message}", remedy=remedy) from error
 
 
-def _missing_imports(value: Any, uri: str) -> Iterator[Finding]:
+def _missing_imports(value: Any, uri: str) -> Iterator[Mistake]:
     """Files of this machine that a document wants to have in it, and which are not there."""
     if isinstance(value, list):
         for item in value:
@@ -276,7 +276,7 @@ def _missing_imports(value: Any, uri: str) -> Iterator[Finding]:
                 target = urljoin(uri, item)
                 if target.startswith("file://") and not Path(uri_file_path(urldefrag(target).url)).exists():
                     remedy = f"Check the path behind {key}; it counts from the document's folder."
-                    yield Finding(place_in(value, key), f"{item} does not exist", remedy)
+                    yield Mistake(place_in(value, key), f"{item} does not exist", remedy)
             else:
                 yield from _missing_imports(item, uri)
 

@@ -1,4 +1,4 @@
-"""Values of inputs as they are written on the command line: one Kind for each CWL type."""
+"""Values of inputs as they are written on the command line: one ValueKind for each CWL type."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Misfit(Exception):
         self.remedy = remedy
 
 
-class Kind(msgspec.Struct, frozen=True):
+class ValueKind(msgspec.Struct, frozen=True):
     """A type, as far as it matters for options."""
 
     members: tuple[Member, ...]
@@ -56,7 +56,7 @@ class Kind(msgspec.Struct, frozen=True):
         return any(member.name == "array" for member in self.members)
 
     @property
-    def fields(self) -> dict[str, tuple[Kind, str]]:
+    def fields(self) -> dict[str, tuple[ValueKind, str]]:
         """The fields with their documentation, if it is a record and nothing else."""
         return self.members[0].fields if len(self.members) == 1 else {}
 
@@ -123,11 +123,11 @@ class Member(msgspec.Struct, frozen=True):
 
     name: str
     symbols: tuple[str, ...] = ()
-    fields: dict[str, tuple[Kind, str]] = msgspec.field(default_factory=dict)
-    item: Kind | None = None
+    fields: dict[str, tuple[ValueKind, str]] = msgspec.field(default_factory=dict)
+    item: ValueKind | None = None
 
     def value(self, text: str) -> Any:  # noqa: PLR0911  one for each type
-        """See ``Kind.value``."""
+        """See ``ValueKind.value``."""
         if self.name == "boolean":
             return _truth(text)
         if self.name in _WHOLE:
@@ -211,7 +211,7 @@ def absolute(values: Any, base: str) -> Any:
     return values
 
 
-def kind_of_input(process: Process, parameter: Any) -> Kind:
+def kind_of_input(process: Process, parameter: Any) -> ValueKind:
     """The type of an input of a loaded document."""
     requirement, _ = process.get_requirement("SchemaDefRequirement")
     named = {str(one["name"]): one for one in (requirement or {}).get("types", ()) if "name" in one}
@@ -226,13 +226,13 @@ class _Types(msgspec.Struct, frozen=True):
     prefixes: dict[str, str]
     """Namespaces by their URL."""
 
-    def kind(self, written: Any, where: str, above: tuple[str, ...]) -> Kind:
-        """The type as a ``Kind``; ``where`` is the URI that symbols without a type's name are below."""
+    def kind(self, written: Any, where: str, above: tuple[str, ...]) -> ValueKind:
+        """The type as a ``ValueKind``; ``where`` is the URI that symbols without a type's name are below."""
         each = written if isinstance(written, list) else [written]
         members = [self._member(one, where, above) for one in each if one != "null"]
         members.sort(key=lambda member: _ORDER.index(member.name) if member.name in _ORDER else len(_ORDER))
         optional = "null" in each or any(member.name == "Any" for member in members)
-        return Kind(tuple(members), optional)
+        return ValueKind(tuple(members), optional)
 
     def _member(self, written: Any, where: str, above: tuple[str, ...]) -> Member:
         if isinstance(written, str):

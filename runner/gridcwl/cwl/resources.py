@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gridcwl.cwl.schema_errors import Finding
+from gridcwl.cwl.schema_errors import Mistake
 from gridcwl.cwl.sources import place
 from gridcwl.errors import DocumentError
 from gridcwl.model import Resources
@@ -21,7 +21,7 @@ _IN_MIB = "Give a number of MiB, an expression that gives one, or leave the fiel
 _A_NUMBER = "Give a number, an expression that gives one, or leave the field out."
 
 
-def mistakes(document: Mapping[str, Any]) -> Iterator[Finding]:
+def mistakes(document: Mapping[str, Any]) -> Iterator[Mistake]:
     """What is wrong with the plain limits of a process, in its requirements and hints."""
     for section in ("requirements", "hints"):
         for wanted in document.get(section) or ():
@@ -29,16 +29,16 @@ def mistakes(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield from _of_requirement(wanted)
 
 
-def _of_requirement(wanted: Mapping[str, Any]) -> Iterator[Finding]:
+def _of_requirement(wanted: Mapping[str, Any]) -> Iterator[Mistake]:
     for kind in _KINDS:
         for field in (f"{kind}Min", f"{kind}Max"):
             value = wanted.get(field)
             if isinstance(value, int | float) and value < 0:
-                yield Finding(place(wanted, field), f"{field} is {value:g}, which is less than 0", _remedy(kind))
+                yield Mistake(place(wanted, field), f"{field} is {value:g}, which is less than 0", _remedy(kind))
         least, most = wanted.get(f"{kind}Min"), wanted.get(f"{kind}Max")
         if isinstance(least, int | float) and isinstance(most, int | float) and 0 <= most < least:
             text = f"{kind}Min is {_written(least)}, but {kind}Max is only {_written(most)}"
-            yield Finding(place(wanted, f"{kind}Min"), text, "Raise the maximum, or leave it out.")
+            yield Mistake(place(wanted, f"{kind}Min"), text, "Raise the maximum, or leave it out.")
 
 
 class LimitError(DocumentError):

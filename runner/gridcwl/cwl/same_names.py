@@ -8,14 +8,14 @@ from typing import Any
 from cwltool.process import shortname
 from cwltool.utils import aslist
 
-from gridcwl.cwl.schema_errors import Finding
+from gridcwl.cwl.schema_errors import Mistake
 from gridcwl.cwl.sources import place
 
 _WALKED_ELSEWHERE = frozenset(("run", "default", "doc", "label", "hints", "out"))
 """Processes of their own, what holds no names, and outputs of a step, which may be called as its inputs are."""
 
 
-def same_names(document: Any) -> Iterator[Finding]:
+def same_names(document: Any) -> Iterator[Mistake]:
     """Inputs, outputs, steps, inputs of one step, and fields of one record that have the same name."""
     for section, what in (("inputs", "inputs"), ("outputs", "outputs"), ("steps", "steps")):
         yield from _twice(document.get(section), "id", what)
@@ -31,7 +31,7 @@ def same_names(document: Any) -> Iterator[Finding]:
                     yield from _in_type(kind, f"of the type {shortname(str(kind.get('name', '')))}")
 
 
-def same_processes(written: Any) -> Iterator[Finding]:
+def same_processes(written: Any) -> Iterator[Mistake]:
     """Processes of a ``$graph`` that have the same id; of any other document nothing.
 
     Args:
@@ -54,7 +54,7 @@ def shared_names(document: Any) -> Iterator[str]:
             ).lstrip()
 
 
-def _in_type(kind: Any, whose: str) -> Iterator[Finding]:
+def _in_type(kind: Any, whose: str) -> Iterator[Mistake]:
     for one in aslist(kind or []):
         if isinstance(one, dict):
             yield from _twice(one.get("fields"), "name", f"fields {whose}")
@@ -65,7 +65,7 @@ def _in_type(kind: Any, whose: str) -> Iterator[Finding]:
                     yield from _in_type(one[inner], whose)
 
 
-def _twice(parts: Any, key: str, what: str) -> Iterator[Finding]:
+def _twice(parts: Any, key: str, what: str) -> Iterator[Mistake]:
     met: dict[str, Any] = {}
     for part in _mappings(parts):
         name = part.get(key)
@@ -75,7 +75,7 @@ def _twice(parts: Any, key: str, what: str) -> Iterator[Finding]:
         if bare in met:
             at = place(part, key)
             before = _before(at, place(met[bare], key))
-            yield Finding(at, f"there are two {what} with the name '{shortname(bare)}'{before}", "Rename one of them.")
+            yield Mistake(at, f"there are two {what} with the name '{shortname(bare)}'{before}", "Rename one of them.")
         met.setdefault(bare, part)
 
 

@@ -19,7 +19,7 @@ from gridcwl.cwl.sources import shown_path
 from gridcwl.suggest import did_you_mean, near
 
 
-class Finding(NamedTuple):
+class Mistake(NamedTuple):
     """One mistake."""
 
     place: str
@@ -118,7 +118,7 @@ _KINDS = {
 }
 
 
-def findings(error: SchemaSaladException, names: Names | None = None) -> list[Finding] | None:
+def findings(error: SchemaSaladException, names: Names | None = None) -> list[Mistake] | None:
     """The mistakes in a tree of errors; None if one of them is of an unknown kind, which then is shown as it is.
 
     Args:
@@ -132,7 +132,7 @@ def findings(error: SchemaSaladException, names: Names | None = None) -> list[Fi
     return found or None
 
 
-def described(found: Sequence[Finding]) -> tuple[str, str]:
+def described(found: Sequence[Mistake]) -> tuple[str, str]:
     """Message and remedy of findings: of a single one as they are, else a line for each."""
     if len(found) == 1:
         return str(found[0]), found[0].remedy
@@ -158,7 +158,7 @@ def of_output(name: str, why: str, value: str) -> str:
     return f"the output '{name}' is {_shown(value)}, which is not of its type"
 
 
-def _findings(error: SchemaSaladException, path: _Path, names: Names) -> Iterator[Finding]:
+def _findings(error: SchemaSaladException, path: _Path, names: Names) -> Iterator[Mistake]:
     container = _CONTAINER.match(error.message)
     if error.message and not container and not error.children:
         yield _leaf(error, path, names)
@@ -184,13 +184,13 @@ def _findings(error: SchemaSaladException, path: _Path, names: Names) -> Iterato
 
 def _best(
     error: SchemaSaladException, alternatives: Sequence[SchemaSaladException], path: _Path, names: Names
-) -> Iterator[Finding]:
+) -> Iterator[Mistake]:
     """What is wrong with the alternative that was probably meant; where none is likelier, what is expected."""
     if all(leaf.message == "Missing 'class' field" for child in alternatives for leaf in child.leaves()):
         yield _without_class(error, path)
         return
     if any(_EMPTY.search(leaf.message) for child in alternatives for leaf in child.leaves()):
-        yield Finding(_place(error), f"'{path.field or 'this'}' has no value", _MISSING.get(path.field, ""))
+        yield Mistake(_place(error), f"'{path.field or 'this'}' has no value", _MISSING.get(path.field, ""))
         return
     likely = [child for child in alternatives if not any(map(_is_another_kind, child.leaves()))]
     if len(likely) == 1:
@@ -200,7 +200,7 @@ def _best(
     if len(plain) == len(alternatives) and all(plain):
         value = _value(alternatives[0].leaves()[0].message)
         wanted = " or ".join(dict.fromkeys(plain))
-        yield Finding(_place(error), f"{path.field} is {value}; it has to be {wanted}", _number_remedy(value, wanted))
+        yield Mistake(_place(error), f"{path.field} is {value}; it has to be {wanted}", _number_remedy(value, wanted))
         return
     fewest = min(likely or alternatives, key=lambda child: len(child.leaves()))
     yield from _findings(fewest, path, names)
@@ -211,23 +211,23 @@ def _is_another_kind(leaf: SchemaSaladException) -> bool:
     return bool(re.search(r"is not a valid \w*enum_\w+, expected |Expected class|class.*expected", leaf.message))
 
 
-def _without_class(error: SchemaSaladException, path: _Path) -> Finding:
+def _without_class(error: SchemaSaladException, path: _Path) -> Mistake:
     if "requirements" in path.fields or "hints" in path.fields:
         remedy = "Write '- class: DockerRequirement', or requirements as a map: 'DockerRequirement: {...}'."
-        return Finding(_place(error), "a requirement has no class", remedy)
+        return Mistake(_place(error), "a requirement has no class", remedy)
     what = "the process that the step runs" if path.field == "run" else "the document"
-    return Finding(
+    return Mistake(
         _place(error), f"{what} has no class", f"Write 'class: CommandLineTool', or another of {', '.join(CLASSES)}."
     )
 
 
-def _leaf(error: SchemaSaladException, path: _Path, names: Names) -> Finding:
+def _leaf(error: SchemaSaladException, path: _Path, names: Names) -> Mistake:
     lead = _LEAD.match(error.message)
     for pattern, explain in _leaves():
         match = pattern.search(error.message[lead.end() :] if lead else error.message)
         if match:
             text, remedy = explain(match, path, names)
-            return Finding(_place(error) or (shown_path(lead[1]) if lead else ""), text, remedy)
+            return Mistake(_place(error) or (shown_path(lead[1]) if lead else ""), text, remedy)
     raise _Unknown
 
 

@@ -18,7 +18,7 @@ _PAIRS = [(f"{what}Min", f"{what}Max") for what in ("cores", "ram", "tmpdir", "o
 _FIELDS = {field: _RESOURCES for pair in _PAIRS for field in pair} | {"timelimit": _TIME}
 
 
-class Setting(NamedTuple):
+class ResourceSetting(NamedTuple):
     """A value that replaces the document's."""
 
     step: str
@@ -32,12 +32,12 @@ def with_settings(process: Workflow | Leaf, given: Sequence[Sequence[Any]]) -> W
 
     Args:
         process: the graph; not changed.
-        given: the fields of a :class:`Setting` each.
+        given: the fields of a :class:`ResourceSetting` each.
 
     Raises:
         ConfigError: there is no such step or field, or the values contradict each other.
     """
-    settings = [Setting(*setting) for setting in given]
+    settings = [ResourceSetting(*setting) for setting in given]
     names = list(dict.fromkeys(_names(process)))
     for step, field, value in settings:
         if step and step not in names:
@@ -65,11 +65,11 @@ def _names(process: Workflow | Leaf, prefix: str = "") -> Iterator[str]:
             yield from _names(step.run, f"{prefix}{step.id}/")
 
 
-def _changed(workflow: Workflow, prefix: str, settings: Sequence[Setting]) -> Workflow:
+def _changed(workflow: Workflow, prefix: str, settings: Sequence[ResourceSetting]) -> Workflow:
     return replace(workflow, steps=tuple(_changed_step(step, prefix + step.id, settings) for step in workflow.steps))
 
 
-def _changed_step(step: Step, path: str, settings: Sequence[Setting]) -> Step:
+def _changed_step(step: Step, path: str, settings: Sequence[ResourceSetting]) -> Step:
     if isinstance(step.run, Workflow):
         return replace(step, run=_changed(step.run, f"{path}/", settings))
     wanted = {

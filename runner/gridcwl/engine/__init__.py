@@ -4,7 +4,7 @@ An event-driven core over an immutable graph of plain values. No I/O, no cwltool
 go through an injected ``Evaluator``, invocations are run by whoever takes them.
 """
 
-from gridcwl.engine.dataflow import Dataflow, Failure, Invocation, OnError, Status, spelled
+from gridcwl.engine.dataflow import Dataflow, EngineFailure, Invocation, OnError, Status, spelled
 from gridcwl.engine.evaluation import Evaluator
 from gridcwl.engine.graph import (
     MISSING,
@@ -27,8 +27,8 @@ from gridcwl.engine.progress import StepProgress
 __all__ = [
     "MISSING",
     "Dataflow",
+    "EngineFailure",
     "Evaluator",
-    "Failure",
     "Invocation",
     "Leaf",
     "LeafKind",

@@ -22,9 +22,9 @@ import msgspec
 
 from gridcwl.engine.evaluation import Evaluator, carried_on, holds, prepared
 from gridcwl.engine.graph import Leaf, Values, Workflow
-from gridcwl.engine.instances import Path, Run, Scope
+from gridcwl.engine.instances import Path, StepInstance, WorkflowInstance
 from gridcwl.engine.links import gather
-from gridcwl.engine.plan import Plan, plan
+from gridcwl.engine.plan import WorkflowPlan, plan
 from gridcwl.engine.progress import Counter, StepProgress, counters, flattened
 from gridcwl.errors import GridCWLError, OutputError
 
@@ -57,7 +57,7 @@ class ClosedWorkflow(msgspec.Struct, frozen=True):
     """None if it failed."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class EngineFailure(msgspec.Struct, frozen=True):
     """What went wrong, and where: a shard, or a whole step or workflow that could not be linked."""
 
     name: str
@@ -93,14 +93,14 @@ class Dataflow:
         self._process = process
         self._evaluator = evaluator
         self._on_error = on_error
-        self._ready: list[Run] = []  # a stack: the next shard is the one at the top's cursor
+        self._ready: list[StepInstance] = []  # a stack: the next shard is the one at the top's cursor
         self._single: Invocation | None = None
-        self._flying: dict[int, tuple[Run | None, int]] = {}
+        self._flying: dict[int, tuple[StepInstance | None, int]] = {}
         self._next_id = 0
-        self._plans: dict[int, Plan] = {}
-        self._root: Scope | None = None
+        self._plans: dict[int, WorkflowPlan] = {}
+        self._root: WorkflowInstance | None = None
         self._outputs: dict[str, Any] | None = None
-        self._errors: list[Failure] = []
+        self._errors: list[EngineFailure] = []
         self._skipped: list[Path] = []
         self._closed: list[ClosedWorkflow] = []
         self._status: Status = "success"
@@ -123,7 +123,7 @@ class Dataflow:
         return self._outputs or {}
 
     @property
-    def errors(self) -> Sequence[Failure]:
+    def errors(self) -> Sequence[EngineFailure]:
         """All failures so far, in the order in which they happened."""
         return self._errors
 
@@ -213,7 +213,7 @@ class Dataflow:
         self._next_id += 1
         return self._next_id
 
-    def _link(self, run: Run) -> None:
+    def _link(self, run: StepInstance) -> None:
         """The step at the top of the stack is due: link its inputs, which says how many shards it has."""
         try:
             run.link()
@@ -231,7 +231,7 @@ class Dataflow:
             self._ready.pop()
             self._climb(run)
 
-    def _advance(self, run: Run) -> Invocation | None:
+    def _advance(self, run: StepInstance) -> Invocation | None:
         """Begin the next shard: an invocation, or a sub-workflow whose steps then are on the stack, or neither."""
         position = run.cursor
         run.cursor += 1
@@ -264,7 +264,7 @@ class Dataflow:
         self._flying[invocation.id] = (run, position)
         return invocation
 
-    def _evaluated(self, run: Run, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _evaluated(self, run: StepInstance, inputs: dict[str, Any]) -> dict[str, Any]:
         """What the step's expressions make of a shard's inputs, or a loop of those of its last iteration."""
         if run.iteration:
             inputs = carried_on(self._evaluator, run.step, inputs, run.last())
@@ -280,27 +280,27 @@ class Dataflow:
         inputs: Values,
         counters: list[Counter],
         *,
-        parent: Run | None = None,
+        parent: StepInstance | None = None,
         position: int = 0,
         path: Path = (),
-    ) -> Scope:
+    ) -> WorkflowInstance:
         """An instance of a workflow, its first steps put on the stack."""
         entered = self._evaluator.enter(workflow, inputs)
         planned = self._plans.get(id(workflow))
         if planned is None:
             planned = self._plans[id(workflow)] = plan(workflow)
-        scope = Scope(planned, entered, counters, parent=parent, position=position, path=path)
-        self._ready.extend(Run(scope, number) for number in reversed(planned.first))
+        scope = WorkflowInstance(planned, entered, counters, parent=parent, position=position, path=path)
+        self._ready.extend(StepInstance(scope, number) for number in reversed(planned.first))
         return scope
 
     # -- taking in -----------------------------------------------------------------------------------------------------
 
     def _record(self, path: Path, error: Exception, temporary: bool = False) -> None:
-        self._errors.append(Failure(spelled(path) or self._process.id, path, error, temporary))
+        self._errors.append(EngineFailure(spelled(path) or self._process.id, path, error, temporary))
         if self._status != "permanentFail":
             self._status = "temporaryFail" if temporary else "permanentFail"
 
-    def _skip(self, run: Run, position: int) -> None:
+    def _skip(self, run: StepInstance, position: int) -> None:
         """``when`` is false: the shard's outputs are null, or a loop is over."""
         if run.iteration:
             run.counter.expect(-1)
@@ -312,7 +312,7 @@ class Dataflow:
         if not run.open:
             self._climb(run)
 
-    def _deliver(self, run: Run | None, position: int, outputs: Values, *, failed: bool) -> None:
+    def _deliver(self, run: StepInstance | None, position: int, outputs: Values, *, failed: bool) -> None:
         """A shard ended."""
         if run is None:  # the process is a single leaf
             self._counters[0].done += not failed
@@ -321,7 +321,7 @@ class Dataflow:
         elif self._accept(run, position, outputs, failed):
             self._climb(run)
 
-    def _accept(self, run: Run, position: int, outputs: Values, failed: bool) -> bool:
+    def _accept(self, run: StepInstance, position: int, outputs: Values, failed: bool) -> bool:
         """Keep what a shard gave; returns whether it was the last one of its step."""
         missing = run.store(position, outputs)
         if missing and not failed:
@@ -341,15 +341,15 @@ class Dataflow:
         run.open -= 1
         return not run.open
 
-    def _climb(self, run: Run) -> None:
+    def _climb(self, run: StepInstance) -> None:
         """A step ended, and with it perhaps the workflow around it, the step that runs that, and so on upwards."""
-        at: Run | None = run
+        at: StepInstance | None = run
         while at is not None:
             scope = at.scope
             self._end_step(at)
             at = None if scope.open else self._close(scope)
 
-    def _end_step(self, run: Run) -> None:
+    def _end_step(self, run: StepInstance) -> None:
         """Hand a step's outputs on: those who waited only for it are ready, or can never begin if it failed."""
         scope = run.scope
         scope.runs.pop(run.plan.number, None)
@@ -372,15 +372,15 @@ class Dataflow:
                     scope.pending[follower] -= 1
                     if not scope.pending[follower]:
                         ready.append(follower)
-        self._ready.extend(Run(scope, number) for number in reversed(ready))
+        self._ready.extend(StepInstance(scope, number) for number in reversed(ready))
 
-    def _close_if_empty(self, scope: Scope) -> None:
+    def _close_if_empty(self, scope: WorkflowInstance) -> None:
         if not scope.open:
             above = self._close(scope)
             if above is not None:
                 self._climb(above)
 
-    def _close(self, scope: Scope) -> Run | None:
+    def _close(self, scope: WorkflowInstance) -> StepInstance | None:
         """All steps of a workflow ended: gather its outputs. Returns the step that runs it if that ended with it."""
         outputs, errors = gather(scope.plan.workflow.outputs, scope.values)
         if not scope.failed:  # else they only say again that something is not there

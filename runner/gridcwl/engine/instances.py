@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from gridcwl.engine.graph import MISSING, Step, Values
 from gridcwl.engine.links import link
-from gridcwl.engine.plan import Plan, StepPlan
+from gridcwl.engine.plan import StepPlan, WorkflowPlan
 from gridcwl.engine.progress import Counter
 from gridcwl.engine.scatter import Index, Scatter, scattered
 
@@ -18,7 +18,7 @@ Path: TypeAlias = tuple[tuple[str, Index], ...]
 """Steps from the outside in, each with the shard's index."""
 
 
-class Scope:
+class WorkflowInstance:
     """One instance of a workflow: the values that its links carry."""
 
     __slots__ = (
@@ -36,7 +36,14 @@ class Scope:
     )
 
     def __init__(
-        self, plan: Plan, values: Values, counters: list[Counter], *, parent: Run | None, position: int, path: Path
+        self,
+        plan: WorkflowPlan,
+        values: Values,
+        counters: list[Counter],
+        *,
+        parent: StepInstance | None,
+        position: int,
+        path: Path,
     ) -> None:
         self.plan = plan
         self.values = {name: values.get(name) for name in plan.workflow.inputs}
@@ -47,7 +54,7 @@ class Scope:
         self.pending = list(plan.pending)  # a step that can never begin has -1
         self.open = len(plan.steps)  # steps that have not ended
         self.failed = False
-        self.runs: dict[int, Run] = {}  # begun and not ended, by the step's number
+        self.runs: dict[int, StepInstance] = {}  # begun and not ended, by the step's number
         self.users = [len(step.followers) + step.is_output for step in plan.steps]  # who may still want its outputs
 
     def release(self, step: StepPlan) -> None:
@@ -60,7 +67,7 @@ class Scope:
                     self.values.pop(name, None)
 
 
-class Run:
+class StepInstance:
     """One run of a step: its linked inputs, a cursor over the shards, and the outputs as they come."""
 
     __slots__ = (
@@ -68,7 +75,7 @@ class Run:
         "scatter", "scope", "total",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, number: int) -> None:
+    def __init__(self, scope: WorkflowInstance, number: int) -> None:
         self.scope = scope
         self.plan: StepPlan = scope.plan.steps[number]
         self.counter = scope.counters[number]
@@ -81,7 +88,7 @@ class Run:
         self.iteration = 0  # of a loop
         self.failed = False
         self.columns: list[list[Any]] = []  # for each output, the values of all shards
-        self.children: dict[int, Scope] = {}  # open sub-workflow instances by position
+        self.children: dict[int, WorkflowInstance] = {}  # open sub-workflow instances by position
 
     @property
     def step(self) -> Step:

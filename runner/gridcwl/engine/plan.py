@@ -26,7 +26,7 @@ class StepPlan(msgspec.Struct, frozen=True):
     """The inputs that the process has; None if it has them all."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class WorkflowPlan(msgspec.Struct, frozen=True):
     """A workflow, and what follows from its links."""
 
     workflow: Workflow
@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
     """The steps that wait for none."""
 
 
-def plan(workflow: Workflow) -> Plan:
+def plan(workflow: Workflow) -> WorkflowPlan:
     """Work out who waits for whom. The graph has been checked when it was made."""
     waits_for = upstream(workflow)
     followers: list[list[int]] = [[] for _ in waits_for]
@@ -46,7 +46,7 @@ def plan(workflow: Workflow) -> Plan:
             followers[source].append(number)
     made_by = producers(workflow)
     shown = {made_by[source] for sink in workflow.outputs for source in sink.sources if source in made_by}
-    return Plan(
+    return WorkflowPlan(
         workflow,
         tuple(
             _planned(step, number, waits_for[number], followers[number], number in shown)

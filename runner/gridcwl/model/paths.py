@@ -18,7 +18,7 @@ from gridcwl.worker.paths import (
     LONGEST_LOCATION,
     LONGEST_NAME,
     LONGEST_PATH,
-    Refused,
+    RefusedPath,
     below,
     climbs,
     dotted,
@@ -30,7 +30,7 @@ __all__ = [
     "LONGEST_LOCATION",
     "LONGEST_NAME",
     "LONGEST_PATH",
-    "Refused",
+    "RefusedPath",
     "absolute",
     "basename",
     "below",
@@ -54,7 +54,7 @@ def basename(name: object, what: str) -> str:
     """
     try:
         return _rules.basename(name)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None
 
 
@@ -66,7 +66,7 @@ def relative(path: object, what: str) -> str:
     """
     try:
         return _rules.relative(path)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None
 
 
@@ -78,7 +78,7 @@ def absolute(path: object, what: str) -> str:
     """
     try:
         return _rules.absolute(path)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None
 
 
@@ -99,7 +99,7 @@ def inside(folder: Path | str, path: object, what: str) -> Path:
     """
     try:
         return Path(_rules.inside(str(folder), path))
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None
 
 
@@ -111,7 +111,7 @@ def file_path(url: object, what: str) -> str:
     """
     try:
         return _rules.file_path(url)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None
 
 
@@ -123,5 +123,5 @@ def location(url: object, what: str, schemes: AbstractSet[str] | None = None) ->
     """
     try:
         return _rules.location(url, schemes)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise UnsafePath(what, refused.shown, refused.reason) from None

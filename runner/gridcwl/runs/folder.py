@@ -180,14 +180,14 @@ def all_folders(state_dir: Path) -> list[RunFolder]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRun:
     """The run that a word means, and why that one, if it could be another."""
 
     folder: RunFolder
     why: str = ""
 
 
-def find(state_dir: Path, word: str) -> Found:
+def find(state_dir: Path, word: str) -> FoundRun:
     """The run that the user means: its id or name, the only one that begins so, or ``last``.
 
     ``last`` is the latest run of this terminal, or else of this folder, or else of all.
@@ -196,17 +196,17 @@ def find(state_dir: Path, word: str) -> Found:
         ConfigError: there is none, or more than one.
     """
     if _ID.fullmatch(word) and (state_dir / "runs" / word).is_dir():  # whoever has many runs names them so
-        return Found(RunFolder(state_dir / "runs" / word))
+        return FoundRun(RunFolder(state_dir / "runs" / word))
     folders = all_folders(state_dir)
     if word == "last" and folders:
         return _last(folders)
     if exact := [folder for folder in folders if folder.run == word]:
-        return Found(exact[0])
+        return FoundRun(exact[0])
     if named := [folder for folder in folders if folder.name == word]:
-        return Found(named[0], f"the latest of {len(named)} runs of that name" if len(named) > 1 else "")
+        return FoundRun(named[0], f"the latest of {len(named)} runs of that name" if len(named) > 1 else "")
     found = [folder for folder in folders if word and (folder.run.startswith(word) or folder.name.startswith(word))]
     if len(found) == 1:
-        return Found(found[0])
+        return FoundRun(found[0])
     if not found:
         likely = did_you_mean(word, ["last", *(folder.name for folder in folders if folder.name)] if folders else [])
         raise ConfigError(
@@ -217,7 +217,7 @@ def find(state_dir: Path, word: str) -> Found:
     raise ConfigError(f"{word} can be any of {len(found)} runs: {listed}", remedy="Write more of the id.")
 
 
-def _last(folders: list[RunFolder]) -> Found:
+def _last(folders: list[RunFolder]) -> FoundRun:
     terminal, here = this_terminal(), _this_folder()
     origins = [(folder, folder.origin) for folder in folders]
     for key, mine, why in (
@@ -226,9 +226,9 @@ def _last(folders: list[RunFolder]) -> Found:
     ):
         for folder, origin in origins:
             if mine and origin.get(key) == mine:
-                return Found(folder, "" if folder is folders[0] else f"{why}; {folders[0].run} is later")
+                return FoundRun(folder, "" if folder is folders[0] else f"{why}; {folders[0].run} is later")
     known = origins[0][1].get("cwd")
-    return Found(folders[0], f"it was started in another terminal, in {known}" if known else "")
+    return FoundRun(folders[0], f"it was started in another terminal, in {known}" if known else "")
 
 
 def _this_folder() -> str:

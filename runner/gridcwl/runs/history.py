@@ -16,7 +16,7 @@ from gridcwl.runs.bindings import Binding, unshared
 from gridcwl.runs.job_records import JobRecord, job_records
 from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
 from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
-from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Session, Tally
+from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, SessionRow, Tally
 from gridcwl.runs.keys import Description
 from gridcwl.runs.lifecycle import Stage, left_at
 
@@ -116,12 +116,12 @@ class History:
         """The files that the document consists of: path and SHA-256."""
         return self._db.execute("SELECT path, sha256 FROM documents ORDER BY path").fetchall()
 
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[SessionRow]:
         """All clients that worked on it."""
         rows = self._db.execute(
             "SELECT number, pid, pid_started, host, started, ended, status, message FROM sessions ORDER BY number"
         )
-        found = [Session(*row) for row in rows]
+        found = [SessionRow(*row) for row in rows]
         if not all(map(is_session, found)):
             raise damaged_journal(self._path, "the table sessions has a value of a wrong type")
         return found

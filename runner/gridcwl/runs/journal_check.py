@@ -19,7 +19,7 @@ from gridcwl.runs.journal import SCHEMA, JournalError, connect, explained
 
 if TYPE_CHECKING:
     from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.journal_rows import Session
+    from gridcwl.runs.journal_rows import SessionRow
 
 UNREADABLE = (
     *(sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
@@ -117,7 +117,7 @@ def missing_part(db: sqlite3.Connection, columns: Container[str]) -> str:
     return next(chain(tables, others), "")
 
 
-def is_session(session: Session) -> bool:
+def is_session(session: SessionRow) -> bool:
     """Whether the values of a session have their types."""
     return (
         isinstance(session.number, int)

@@ -19,7 +19,7 @@ class Earlier(msgspec.Struct, frozen=True):
     result: JobResult
 
 
-class Session(msgspec.Struct, frozen=True):
+class SessionRow(msgspec.Struct, frozen=True):
     """One client's work on a run."""
 
     number: int

@@ -6,7 +6,7 @@ goes as that of ``gridcwl.model.JobResult``; the worker never sees CWL.
 
     job.run_job(job, workdir, engine, control, options)    a job's JSON form in, its result's out
     control.Control                                        stops a job from another thread
-    options.Options                                        worker options
+    options.WorkerOptions                                  options of the machine
     bare_engine.BareEngine                                 the engine for no container
 
 The package itself imports none of these: a client that only needs the rules for paths starts sooner.

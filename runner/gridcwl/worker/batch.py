@@ -1,4 +1,4 @@
-"""Part of a batch of jobs on a worker node: ``python -m gridcwl.worker.batch 17``, in the folder of the sandbox.
+"""PartRunner of a batch of jobs on a worker node: ``python -m gridcwl.worker.batch 17``, in the folder of the sandbox.
 
 ``gridcwl-jobs.jsonl.gz`` has a line for each part, which is one job or several that share the node's cores. What came
 of them goes into ``gridcwl-results.tar.gz``: for each job its result and the ends of its logs, and, where outputs have
@@ -32,7 +32,7 @@ from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
 from gridcwl.worker.failure import PERMANENT, SUCCESS
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.paths import file_path, file_url, inside
 
@@ -63,10 +63,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except (OSError, ValueError) as error:
         print(f"gridcwl-worker: the part {' '.join(words)} of {JOBS} cannot be run: {error}", file=sys.stderr)
         return 2
-    return Part(part, settings, os.getcwd(), site).run()
+    return PartRunner(part, settings, os.getcwd(), site).run()
 
 
-class Part:
+class PartRunner:
     """The jobs of one part of a batch, run side by side."""
 
     def __init__(self, part: Plain, settings: Plain, folder: str, site: str) -> None:
@@ -113,7 +113,7 @@ class Part:
         job = self._jobs[number]
         workdir = f"{self._folder}/gridcwl-{number}"
         settings = {**self._settings.get("*", {}), **self._settings.get(self._site, {})}
-        options = Options(
+        options = WorkerOptions(
             base=self._folder,
             site=self._site,
             capabilities=tuple(settings.get("cap_add") or ()),

@@ -14,7 +14,15 @@ from typing import Any, List, Mapping, Optional, Set
 
 from gridcwl.worker.bare_engine import BareEngine, BareProcess
 from gridcwl.worker.cli_exit import KILLED, last_words, meaning, signed
-from gridcwl.worker.cli_images import Step, digest_in, digest_vector, found, look_vector, prepare_vectors, refuse_words
+from gridcwl.worker.cli_images import (
+    Preparation,
+    digest_in,
+    digest_vector,
+    found,
+    look_vector,
+    prepare_vectors,
+    refuse_words,
+)
 from gridcwl.worker.cli_vectors import (
     KINDS,
     Cli,
@@ -327,7 +335,7 @@ def _value_of(option: str, words: List[str]) -> Optional[str]:
     return next((word[len(option) :] for word in words if word.startswith(option)), None)
 
 
-def _take(cli: Cli, step: Step, name: str) -> None:
+def _take(cli: Cli, step: Preparation, name: str) -> None:
     log.info("%s", step.doing)
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(step.argv, stdin=subprocess.PIPE, stdout=printed, stderr=printed)

@@ -13,7 +13,7 @@ from gridcwl.worker.paths import climbs
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class Preparation:
     """One command towards an image."""
 
     doing: str
@@ -72,7 +72,7 @@ def found(printed: str, dockerfile: Optional[str]) -> Optional[str]:
     return identifier if (json.loads(labels or "null") or {}).get(DOCKERFILE_LABEL, digest) == digest else None
 
 
-def prepare_vectors(cli: Cli, image: Mapping[str, Any], name: str, destination: str = "") -> List[Step]:
+def prepare_vectors(cli: Cli, image: Mapping[str, Any], name: str, destination: str = "") -> List[Preparation]:
     """The commands that make the image ``name``; apptainer's make the file ``destination``.
 
     Raises:
@@ -85,34 +85,36 @@ def prepare_vectors(cli: Cli, image: Mapping[str, Any], name: str, destination: 
     return _apptainer_steps(cli, image, name, destination)
 
 
-def _docker_steps(cli: Cli, image: Mapping[str, Any], name: str) -> List[Step]:
+def _docker_steps(cli: Cli, image: Mapping[str, Any], name: str) -> List[Preparation]:
     program = cli.executable
     if image.get("file"):
         build = [program, "build", f"--tag={name}", f"--label={DOCKERFILE_LABEL}={digest_of(image['file'])}"]
         # docker's older builder would keep the container of a command that failed; OCI's format has no place for SHELL
         build.append("--format=docker" if cli.kind == "podman" else "--force-rm")
-        return [Step(f"building {name}", (*build, "-"), text=image["file"])]
+        return [Preparation(f"building {name}", (*build, "-"), text=image["file"])]
     if image.get("pull"):
         source = qualified(image["pull"]) if cli.kind == "podman" else image["pull"]
-        steps = [Step(f"pulling {source}", (program, "pull", source))]
+        steps = [Preparation(f"pulling {source}", (program, "pull", source))]
         if name != image["pull"]:
-            steps.append(Step(f"naming it {name}", (program, "tag", source, name)))
+            steps.append(Preparation(f"naming it {name}", (program, "tag", source, name)))
         return steps
     if image.get("load"):
-        return [Step(f"loading {image['load']}", (program, "load"), archive=image["load"])]
+        return [Preparation(f"loading {image['load']}", (program, "load"), archive=image["load"])]
     if image.get("rootfs"):
-        return [Step(f"importing {image['rootfs']}", (program, "import", "-", name), archive=image["rootfs"])]
+        return [Preparation(f"importing {image['rootfs']}", (program, "import", "-", name), archive=image["rootfs"])]
     raise _nowhere(name)
 
 
-def _apptainer_steps(cli: Cli, image: Mapping[str, Any], name: str, destination: str) -> List[Step]:
+def _apptainer_steps(cli: Cli, image: Mapping[str, Any], name: str, destination: str) -> List[Preparation]:
     program = cli.executable
     if image.get("pull"):
         source = image["pull"] if "://" in image["pull"] else f"docker://{image['pull']}"
-        return [Step(f"pulling {source}", (program, "--quiet", "pull", "--force", destination, source))]
+        return [Preparation(f"pulling {source}", (program, "--quiet", "pull", "--force", destination, source))]
     if image.get("load"):
         source = f"docker-archive:{_here(cli, image['load'])}"
-        return [Step(f"converting {image['load']}", (program, "--quiet", "build", "--force", destination, source))]
+        return [
+            Preparation(f"converting {image['load']}", (program, "--quiet", "build", "--force", destination, source))
+        ]
     if image.get("rootfs") or image.get("file"):
         field = "dockerImport" if image.get("rootfs") else "dockerFile"
         raise EngineError(
@@ -122,15 +124,15 @@ def _apptainer_steps(cli: Cli, image: Mapping[str, Any], name: str, destination:
     raise _nowhere(name)
 
 
-def _udocker_steps(cli: Cli, image: Mapping[str, Any], name: str) -> List[Step]:
+def _udocker_steps(cli: Cli, image: Mapping[str, Any], name: str) -> List[Preparation]:
     if image.get("pull"):
-        return [Step(f"pulling {image['pull']}", (*_udocker(cli), "pull", image["pull"]))]
+        return [Preparation(f"pulling {image['pull']}", (*_udocker(cli), "pull", image["pull"]))]
     if image.get("load"):
         path = _here(cli, image["load"])
-        return [Step(f"loading {image['load']}", (*_udocker(cli), "load", "-i", path))]
+        return [Preparation(f"loading {image['load']}", (*_udocker(cli), "load", "-i", path))]
     if image.get("rootfs"):
         path = _here(cli, image["rootfs"])
-        return [Step(f"importing {image['rootfs']}", (*_udocker(cli), "import", path, name))]
+        return [Preparation(f"importing {image['rootfs']}", (*_udocker(cli), "import", path, name))]
     if image.get("file"):
         raise EngineError(f"udocker cannot build the image {name} from a Dockerfile; build it with docker or podman.")
     raise _nowhere(name)

@@ -21,7 +21,7 @@ from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Engine, EngineError, Plain
 from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.orphans import ORPHANS
 
 ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")
@@ -52,7 +52,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         print(f"gridcwl-worker: {options.job} cannot be run: {error}", file=sys.stderr)
         return 2
     folder = os.path.dirname(os.path.abspath(options.job))
-    given = Options(base=folder, write_files=True, site=options.site)
+    given = WorkerOptions(base=folder, write_files=True, site=options.site)
     if not engine.containers:
         ORPHANS.watch()
     result = run_job(job, options.workdir or folder, engine, control, options=given)

@@ -21,7 +21,7 @@ _CLASSES = {
 }
 
 
-class Part(NamedTuple):
+class GlobPart(NamedTuple):
     """What one part of a path has to be."""
 
     literal: str
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 class Glob(NamedTuple):
     """A pattern, relative to the output directory."""
 
-    parts: List[Part]
+    parts: List[GlobPart]
     """Empty for the output directory itself."""
     only_directories: bool
 
@@ -65,10 +65,10 @@ def parse(pattern: str, seen_out: str) -> Glob:
     return Glob([_part(name) for name in names], only_directories=relative.endswith("/"))
 
 
-def _part(name: str) -> Part:
+def _part(name: str) -> GlobPart:
     if not any(special in name for special in "*?[\\"):
-        return Part(name)
-    return Part("", re.compile(_regular(name), re.DOTALL), hidden=name.startswith((".", "\\.")))
+        return GlobPart(name)
+    return GlobPart("", re.compile(_regular(name), re.DOTALL), hidden=name.startswith((".", "\\.")))
 
 
 def _regular(name: str) -> str:

@@ -9,7 +9,7 @@ import urllib.request
 from typing import IO, Any, cast
 
 from gridcwl.worker.engine import EngineError
-from gridcwl.worker.paths import Refused, file_path
+from gridcwl.worker.paths import RefusedPath, file_path
 from gridcwl.worker.web import shown
 
 DOCKERFILE_LABEL = "gridcwl.dockerfile"
@@ -51,7 +51,7 @@ def local_path(location: str) -> "str | None":
     if parts.scheme == "file":
         try:
             return file_path(location)
-        except Refused as refused:
+        except RefusedPath as refused:
             raise EngineError(f"The image's archive {refused}.") from None
     return None if parts.scheme in {"http", "https", "ftp"} else location
 

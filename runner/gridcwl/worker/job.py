@@ -16,7 +16,7 @@ from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Runnin
 from gridcwl.worker.failure import SUCCESS, TEMPORARY, Failure, failure_of
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
-from gridcwl.worker.options import Options, asked, complete
+from gridcwl.worker.options import WorkerOptions, asked, complete
 from gridcwl.worker.paths import climbs, file_url
 from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
@@ -27,11 +27,11 @@ from gridcwl.worker.usage import disk_bytes
 log = logging.getLogger(__name__)
 
 _BARE = BareEngine()
-_DEFAULTS = Options()
+_DEFAULTS = WorkerOptions()
 _FULL = 1 << 20  # bytes: less room than this is a full disk
 
 
-def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, options: Options = _DEFAULTS) -> Plain:
+def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, options: WorkerOptions = _DEFAULTS) -> Plain:
     """Run one job (JSON form of ``gridcwl.model.Job``) in a working directory of its own.
 
     Safe to call from many threads. Never raises for what a job, a tool, an engine or a disk can do wrong: the result
@@ -69,7 +69,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
 class _Attempt:
     """What is known of a job while it runs."""
 
-    def __init__(self, workdir: str, engine: Engine, control: Control, options: Options) -> None:
+    def __init__(self, workdir: str, engine: Engine, control: Control, options: WorkerOptions) -> None:
         self.ended: Optional[Exit] = None
         self.disk_bytes: Optional[int] = None
         self.occupied = False

@@ -12,7 +12,7 @@ from typing import Dict, NamedTuple, Optional
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.paths import file_url
 from gridcwl.worker.plan import above
-from gridcwl.worker.stage import Input, Staging
+from gridcwl.worker.stage import StagedInput, Staging
 
 _MAX_HOPS = 40  # as the kernel's own limit
 
@@ -22,7 +22,7 @@ class Leads(NamedTuple):
 
     inside: Optional[str] = None
     """A path relative to the output directory; empty for the directory itself."""
-    original: Optional[Input] = None
+    original: Optional[StagedInput] = None
 
 
 class Escape(Exception):
@@ -96,12 +96,12 @@ class Links:
         rest = _relative(path, self._inputs_root)
         if rest is not None:  # a literal: it has no other source than the file that the worker wrote
             host = f"{self._layout.inputs}/{rest}"
-            return _existing(Input(file_url(host), host))
+            return _existing(StagedInput(file_url(host), host))
         raise Escape
 
-    def _bare_originals(self) -> Dict[str, Input]:
+    def _bare_originals(self) -> Dict[str, StagedInput]:
         """Without a container the tool sees links to the originals, and may have made links to where those lead."""
-        originals: Dict[str, Input] = {}
+        originals: Dict[str, StagedInput] = {}
         for seen, original in self._staging.inputs.items():
             originals[os.path.realpath(original.host)] = original
             place = self._layout.host(os.path.dirname(seen))
@@ -110,7 +110,7 @@ class Links:
         return originals
 
 
-def _existing(original: Input) -> Optional[Leads]:
+def _existing(original: StagedInput) -> Optional[Leads]:
     if original.leads_out():
         raise Escape
     return Leads(original=original) if os.path.exists(original.host) else None

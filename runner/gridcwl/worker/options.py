@@ -56,7 +56,7 @@ _STAGED: Plain = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class WorkerOptions:
     """How this machine wants its jobs run."""
 
     base: str = ""

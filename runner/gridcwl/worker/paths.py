@@ -36,7 +36,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
-class Refused(ValueError):
+class RefusedPath(ValueError):
     """A path, a base name or a location that is not accepted.
 
     Attributes:
@@ -61,7 +61,7 @@ def basename(name: object) -> str:
     """The name itself, if a file can have it.
 
     Raises:
-        Refused: it is empty, ``.`` or ``..``, has a ``/`` or a NUL in it, or more than 255 bytes.
+        RefusedPath: it is empty, ``.`` or ``..``, has a ``/`` or a NUL in it, or more than 255 bytes.
     """
     if isinstance(name, str) and _NAME.match(name):
         return name
@@ -72,13 +72,13 @@ def relative(path: object) -> str:
     """The path itself, if it is relative, normalised, and stays below where it begins.
 
     Raises:
-        Refused: it is empty, absolute or too long, or one of its parts is not a base name.
+        RefusedPath: it is empty, absolute or too long, or one of its parts is not a base name.
     """
     if isinstance(path, str) and len(path) <= LONGEST_PATH and _PATH.match(path):
         return path
     text = _text(path)
     if text.startswith("/"):
-        raise Refused(path, "is an absolute path, where a relative one is expected")
+        raise RefusedPath(path, "is an absolute path, where a relative one is expected")
     for part in text.split("/"):
         _part(part, path)
     return _bounded(text)
@@ -88,13 +88,13 @@ def absolute(path: object) -> str:
     """An absolute path, normalised; ``..`` is refused, not resolved.
 
     Raises:
-        Refused: it is not absolute, or one of its parts is not a base name.
+        RefusedPath: it is not absolute, or one of its parts is not a base name.
     """
     if isinstance(path, str) and len(path) <= LONGEST_PATH and _ABSOLUTE.match(path):
         return path
     text = _text(path)
     if not text.startswith("/"):
-        raise Refused(path, "is not an absolute path")
+        raise RefusedPath(path, "is not an absolute path")
     for part in text.split("/"):
         if part not in ("", "."):
             _part(part, path)
@@ -111,7 +111,7 @@ def join(folder: str, path: object) -> str:
     """The path below a folder, which is not looked at: for a folder that has no links, or not ours to look at.
 
     Raises:
-        Refused: see :func:`relative`.
+        RefusedPath: see :func:`relative`.
     """
     return f"{folder.rstrip('/')}/{relative(path)}"
 
@@ -120,11 +120,11 @@ def inside(folder: str, path: object) -> str:
     """The path below a folder, for a file that is about to be made or read there.
 
     Raises:
-        Refused: see :func:`relative`; or a symbolic link on the way, or the file itself, leads out of the folder.
+        RefusedPath: see :func:`relative`; or a symbolic link on the way, or the file itself, leads out of the folder.
     """
     found = join(folder, path)
     if not below(os.path.realpath(found), os.path.realpath(folder)):
-        raise Refused(path, f"leads out of {folder} through a symbolic link")
+        raise RefusedPath(path, f"leads out of {folder} through a symbolic link")
     return found
 
 
@@ -134,19 +134,19 @@ def file_path(url: object) -> str:
     A ``?`` or ``#`` belongs to the name: files have no queries.
 
     Raises:
-        Refused: it is another URL or names another host, or a part is not a base name when it is decoded (``%00``,
+        RefusedPath: it is another URL or names another host, or a part is not a base name when it is decoded (``%00``,
             ``%2F``, ``%2e%2e``).
     """
     if isinstance(url, str) and len(url) <= LONGEST_PATH and (plain := _FILE_URL.match(url)):
         return plain.group(1)
     text = _located(url)
     if text[:7].lower() != "file://":
-        raise Refused(url, "is not a file:// URL")
+        raise RefusedPath(url, "is not a file:// URL")
     host, slash, rest = text[7:].partition("/")
     if host.partition(":")[0].lower() not in ("", "localhost"):
-        raise Refused(url, f"is a file of another host, {ascii(host)[1:-1]}")
+        raise RefusedPath(url, f"is a file of another host, {ascii(host)[1:-1]}")
     if not slash:
-        raise Refused(url, "has no absolute path")
+        raise RefusedPath(url, "has no absolute path")
     parts = [unquote(part, errors="surrogateescape") for part in rest.split("/") if part]
     for part in parts:
         _part(part, url)
@@ -159,7 +159,7 @@ def location(url: object, schemes: Optional[AbstractSet[str]] = None) -> str:
     A ``file`` URL passes :func:`file_path` as well. ``_:`` is the scheme of literals.
 
     Raises:
-        Refused: it is not acceptable.
+        RefusedPath: it is not acceptable.
     """
     accepted = schemes is None or "file" in schemes
     if accepted and isinstance(url, str) and len(url) <= LONGEST_PATH and _FILE_URL.match(url):
@@ -171,22 +171,22 @@ def location(url: object, schemes: Optional[AbstractSet[str]] = None) -> str:
     text = _located(url)
     scheme = "_" if text.startswith("_:") else _scheme(text)
     if not scheme:
-        raise Refused(url, "is not a URL")
+        raise RefusedPath(url, "is not a URL")
     if schemes is not None and scheme not in schemes:
-        raise Refused(url, f"has the scheme {scheme}, where {' or '.join(sorted(schemes)) or 'none'} is accepted")
+        raise RefusedPath(url, f"has the scheme {scheme}, where {' or '.join(sorted(schemes)) or 'none'} is accepted")
     if scheme == "file":
         file_path(url)
         return text
     try:
         path = urlsplit(text).path
     except ValueError:
-        raise Refused(url, "is not a URL") from None
+        raise RefusedPath(url, "is not a URL") from None
     for part in path.split("/"):
         decoded = unquote(part, errors="surrogateescape")
         if decoded in (".", ".."):
-            raise Refused(url, f'contains the part "{decoded}"')
+            raise RefusedPath(url, f'contains the part "{decoded}"')
         if "\0" in decoded or "/" in decoded:
-            raise Refused(url, "contains a percent-encoded NUL or slash")
+            raise RefusedPath(url, "contains a percent-encoded NUL or slash")
     return text
 
 
@@ -195,7 +195,7 @@ def name_in(url: str, otherwise: str) -> str:
     name = unquote(url.rstrip("/").rpartition("/")[2], errors="surrogateescape").replace("/", "_")
     try:
         return basename(name)
-    except Refused:
+    except RefusedPath:
         return otherwise
 
 
@@ -211,18 +211,18 @@ def climbs(path: str) -> bool:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise Refused(value, "is not text")
+        raise RefusedPath(value, "is not text")
     if not value:
-        raise Refused(value, "is empty")
+        raise RefusedPath(value, "is empty")
     return value
 
 
 def _located(url: object) -> str:
     text = _text(url)
     if len(text) > LONGEST_LOCATION:
-        raise Refused(url, f"is longer than {LONGEST_LOCATION} characters")
+        raise RefusedPath(url, f"is longer than {LONGEST_LOCATION} characters")
     if _CONTROL.search(text):
-        raise Refused(url, "contains a control character")
+        raise RefusedPath(url, "contains a control character")
     return text
 
 
@@ -245,21 +245,21 @@ def _part(part: str, whole: object) -> str:
     if _NAME.match(part):
         return part
     if part in ("", "."):
-        raise Refused(whole, "is not a file name" if part == whole else "has an empty part")
+        raise RefusedPath(whole, "is not a file name" if part == whole else "has an empty part")
     if part == "..":
-        raise Refused(whole, "is not a file name" if part == whole else 'leads out of its folder with ".."')
+        raise RefusedPath(whole, "is not a file name" if part == whole else 'leads out of its folder with ".."')
     if "/" in part:
-        raise Refused(whole, 'contains "/"' if part == whole else "contains a percent-encoded slash")
+        raise RefusedPath(whole, 'contains "/"' if part == whole else "contains a percent-encoded slash")
     if "\0" in part:
-        raise Refused(whole, "contains a NUL character")
+        raise RefusedPath(whole, "contains a NUL character")
     if _size(part, whole) > LONGEST_NAME:
-        raise Refused(whole, f"has a name longer than {LONGEST_NAME} bytes")
+        raise RefusedPath(whole, f"has a name longer than {LONGEST_NAME} bytes")
     return part
 
 
 def _bounded(path: str) -> str:
     if _size(path, path) > LONGEST_PATH:
-        raise Refused(path, f"is longer than {LONGEST_PATH} bytes")
+        raise RefusedPath(path, f"is longer than {LONGEST_PATH} bytes")
     return path
 
 
@@ -267,4 +267,4 @@ def _size(text: str, whole: object) -> int:
     try:
         return len(text.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
-        raise Refused(whole, "contains a character that no file name can have (a lone surrogate)") from None
+        raise RefusedPath(whole, "contains a character that no file name can have (a lone surrogate)") from None

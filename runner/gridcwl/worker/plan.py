@@ -6,10 +6,10 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Set
 
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import Failure
-from gridcwl.worker.paths import Refused, absolute, quote_path
+from gridcwl.worker.paths import RefusedPath, absolute, quote_path
 
 
-class Plan(NamedTuple):
+class StagingPlan(NamedTuple):
     """What to stage."""
 
     items: List[Plain]
@@ -18,7 +18,7 @@ class Plan(NamedTuple):
     """Every directory that has a target somewhere below it."""
 
 
-def plan(staged: Sequence[Plain]) -> Plan:
+def plan(staged: Sequence[Plain]) -> StagingPlan:
     """Sort the staged entries out.
 
     Raises:
@@ -31,7 +31,7 @@ def plan(staged: Sequence[Plain]) -> Plan:
         by_target[target] = {**entry, "target": target} if other is None else _merged(other, entry)
     folders = {target: item for target, item in by_target.items() if item["kind"] == "directory" and item["sources"]}
     if not folders or len(by_target) == 1:
-        return Plan(sorted(by_target.values(), key=_depth), set())
+        return StagingPlan(sorted(by_target.values(), key=_depth), set())
     items = [item for item in by_target.values() if not _comes_with_folder(item, folders)]
     ancestors: Set[str] = set()
     for item in items:
@@ -39,7 +39,7 @@ def plan(staged: Sequence[Plain]) -> Plan:
             if folder in ancestors:
                 break
             ancestors.add(folder)
-    return Plan(sorted(items, key=_depth), ancestors)
+    return StagingPlan(sorted(items, key=_depth), ancestors)
 
 
 def above(path: str) -> Iterable[str]:
@@ -58,7 +58,7 @@ def _depth(item: Plain) -> int:
 def _checked(target: str) -> str:
     try:
         return absolute(target)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise Failure(f"The input's place {refused}.") from None
 
 

@@ -25,7 +25,7 @@ from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import SUCCESS
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.recycle import Recycler, recycled_by
 
@@ -92,7 +92,7 @@ class Server:
         given = dict(request["options"])
         folder = given.pop("recycle", "")
         recycler = self._recyclers.setdefault(folder, Recycler(recycled_by(folder, os.getpid()))) if folder else None
-        options = Options(recycler=recycler, **given)
+        options = WorkerOptions(recycler=recycler, **given)
         control = self._controls[job["id"]]
         result = run_job(job, request["workdir"], self._engine, control, options=options)
         if result["outcome"] == SUCCESS:

@@ -13,7 +13,7 @@ from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import Failure, failure_of, printable
 from gridcwl.worker.fetch import Fetched, Wanted, fetch, known_of, nearest_first
 from gridcwl.worker.layout import Layout
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.paths import below, quote_path
 from gridcwl.worker.plan import above, plan
 from gridcwl.worker.web import shown
@@ -26,7 +26,7 @@ MOUNTS = 1000
 """The most mounts of a container."""
 
 
-class Input(NamedTuple):
+class StagedInput(NamedTuple):
     """A staged original that the tool sees: nothing was copied, so its bytes are known by where they came from."""
 
     location: str
@@ -39,7 +39,7 @@ class Input(NamedTuple):
     root: Optional[str] = None
     """In a container: the folder that symbolic links may not lead out of, as the tool could not have followed them."""
 
-    def child(self, path: str, *, contained: bool) -> "Input":
+    def child(self, path: str, *, contained: bool) -> "StagedInput":
         """What lies below this directory, at a relative path."""
         root = (self.root or os.path.realpath(self.host)) if contained else None
         return self._replace(location=f"{self.location}/{quote_path(path)}", host=f"{self.host}/{path}", root=root)
@@ -60,9 +60,9 @@ class Staging:
         may_hold_links: folders were copied or taken apart, with links that lead out of them.
     """
 
-    def __init__(self, job: Plain, layout: Layout, options: Options, control: Control) -> None:
+    def __init__(self, job: Plain, layout: Layout, options: WorkerOptions, control: Control) -> None:
         self.mounts: List[Mount] = []
-        self.inputs: Dict[str, Input] = {}
+        self.inputs: Dict[str, StagedInput] = {}
         self.folders: Dict[str, str] = dict(layout.folders)
         self.fetched: List[str] = []
         self._job = job
@@ -180,7 +180,7 @@ class Staging:
         """Let the tool see the original."""
         if self._layout.bare:
             os.symlink(got.path, self._place(target, writable=writable))
-            self.inputs[target] = Input(got.location, got.path, link=got.path, in_place=writable)
+            self.inputs[target] = StagedInput(got.location, got.path, link=got.path, in_place=writable)
         elif writable:
             self._mount(target, got, writable=True)
         else:
@@ -217,8 +217,8 @@ class Staging:
             hard_links.copy(host, place, self._control, directory=got.directory)
         if text is not None:
             os.symlink(text, self._made_parents(inside))
-            self.inputs[text] = Input(got.location, host)
-        self.inputs[target] = Input(got.location, host, link=text)
+            self.inputs[text] = StagedInput(got.location, host)
+        self.inputs[target] = StagedInput(got.location, host, link=text)
         return True
 
     def _mount(self, target: str, got: Fetched, writable: bool) -> None:
@@ -232,7 +232,7 @@ class Staging:
             else:
                 _write(inside, "", writable=True)
         self.mounts.append(Mount(host, target, writable))
-        self.inputs[target] = Input(got.location, host, in_place=writable)
+        self.inputs[target] = StagedInput(got.location, host, in_place=writable)
 
     def _inside(self, target: str) -> Optional[str]:
         for folder in above(target):
@@ -282,4 +282,4 @@ def _write(path: str, text: str, writable: bool) -> None:
             data = data[file.write(data) :]
 
 
-__all__: Sequence[str] = ("Input", "Staging")
+__all__: Sequence[str] = ("StagedInput", "Staging")

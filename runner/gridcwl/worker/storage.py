@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from gridcwl.worker import credentials, web
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.failure import Unavailable
-from gridcwl.worker.paths import Refused, file_path
+from gridcwl.worker.paths import RefusedPath, file_path
 
 _CHUNK = 1 << 20
 
@@ -212,7 +212,7 @@ class WebWay(Way):
             place = parts._replace(path="/" + "/".join(folders[:end]) + "/", query="").geturl()
             web.drained(web.request("MKCOL", place, trusted=server))
 
-    def _request(self, method: str, url: str, headers: Optional[Dict[str, str]] = None, **more: Any) -> web.Answer:
+    def _request(self, method: str, url: str, headers: Optional[Dict[str, str]] = None, **more: Any) -> web.Response:
         return web.request(method, url, headers, trusted=self._trusted, **more)
 
     def _read_back(self, url: str, check: Check) -> Known:
@@ -342,7 +342,7 @@ def path_of(url: str) -> str:
     """
     try:
         return file_path(url)
-    except Refused as refused:
+    except RefusedPath as refused:
         raise Unavailable(str(refused)) from None
 
 

@@ -8,12 +8,12 @@ import stat
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gridcwl.worker.failure import Failure, printable
-from gridcwl.worker.globs import Glob, Part
+from gridcwl.worker.globs import Glob, GlobPart
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.limits import RESULT_FILES
 from gridcwl.worker.links import Escape, Links
 from gridcwl.worker.paths import LEADS_NOWHERE
-from gridcwl.worker.stage import Input, Staging
+from gridcwl.worker.stage import StagedInput, Staging
 
 _MAX_LINKED = 100_000  # entries that are only reached through links to folders: those can multiply without end
 
@@ -30,7 +30,7 @@ class Node(NamedTuple):
     real: str
     """The same without symbolic links; means nothing for an input."""
     directory: bool
-    original: Optional[Input] = None
+    original: Optional[StagedInput] = None
     """The input that this is."""
 
 
@@ -99,7 +99,7 @@ class Tree:
             return None
         return self._node(folder, name, _kind_of_mode(mode))
 
-    def _matching(self, folder: Node, part: Part) -> Sequence[Node]:
+    def _matching(self, folder: Node, part: GlobPart) -> Sequence[Node]:
         if part.pattern is None:
             child = self.child(folder, part.literal)
             return () if child is None else (child,)
@@ -140,7 +140,7 @@ class Tree:
             return self._through_link(path, real)
         return None if kind == _SPECIAL else Node(path, real, kind == _FOLDER)
 
-    def _staged(self, real: str, kind: int) -> Optional[Input]:
+    def _staged(self, real: str, kind: int) -> Optional[StagedInput]:
         """The input that lies at this place of the output directory, unless the tool replaced it."""
         if not self._staging.inputs:
             return None
@@ -178,7 +178,7 @@ class Tree:
             raise Failure("The symbolic links between the output directory's folders multiply its entries without end.")
 
 
-def _of_original(path: str, original: Input) -> Optional[Node]:
+def _of_original(path: str, original: StagedInput) -> Optional[Node]:
     if original.leads_out():
         return None
     try:

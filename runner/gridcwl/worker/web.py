@@ -31,7 +31,7 @@ _AUTHORITIES = ("X509_CERT_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _connections = threading.local()
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """The answer of a server; the body has to be read, or closed with its connection."""
 
     status: int
@@ -57,7 +57,7 @@ def request(
     body: Optional[Callable[[], BinaryIO]] = None,
     size: Optional[int] = None,
     trusted: Trusted = NOBODY,
-) -> Answer:
+) -> Response:
     """Send a request and follow redirections with the same method; never from https to http.
 
     Args:
@@ -95,7 +95,7 @@ def request(
     raise Unavailable(f"{shown(url)}: the server redirects without end")
 
 
-def drained(answer: Answer) -> None:
+def drained(answer: Response) -> None:
     """Read what is left of a body, so that its connection can be used again."""
     if (answer.body.length or 0) > 1 << 20:
         answer.body.close()
@@ -104,7 +104,7 @@ def drained(answer: Answer) -> None:
         answer.body.read()
 
 
-def explained(answer: Answer, url: str) -> Unavailable:
+def explained(answer: Response, url: str) -> Unavailable:
     """What a refusal means."""
     drained(answer)
     if answer.stranger and answer.status in (401, 403):
@@ -128,7 +128,7 @@ def _redirected(url: str, location: str) -> str:
 
 def _sent(
     method: str, url: str, headers: Dict[str, str], body: Optional[Callable[[], BinaryIO]], *, known: bool
-) -> Answer:
+) -> Response:
     import http.client
     import ssl
 
@@ -158,7 +158,7 @@ def _exchanged(
     headers: Dict[str, str],
     body: Optional[Callable[[], BinaryIO]],
     key: str,
-) -> Answer:
+) -> Response:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if body is None:
@@ -171,7 +171,7 @@ def _exchanged(
             else:
                 connection.request(method, target, body=stream, headers=headers)
                 response = connection.getresponse()
-    return Answer(response.status, response.reason, response.headers, response)
+    return Response(response.status, response.reason, response.headers, response)
 
 
 def _asked_first(

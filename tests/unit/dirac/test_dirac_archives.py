@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dirac_builders import a_job
 
-from gridcwl.backends.dirac.archives import Archives
+from gridcwl.backends.dirac.archives import ImageArchives
 from gridcwl.errors import ConfigError
 from gridcwl.model import Image
 
@@ -23,7 +23,7 @@ def test_workers_are_told_where_the_images_of_their_jobs_are():
         asked.append(names)
         return {"images:debian.tar": {"sources": ["https://se/debian.tar"]}}
 
-    archives = Archives(SITES, find)
+    archives = ImageArchives(SITES, find)
     jobs = [a_job(1, image=Image(pull="debian", id="debian")), a_job(2), a_job(3, image=Image(pull="bash", id="bash"))]
 
     async def twice() -> Any:
@@ -41,11 +41,11 @@ def test_workers_are_told_where_the_images_of_their_jobs_are():
 
 def test_images_in_rucio_need_rucio():
     with pytest.raises(ConfigError, match="the run does not use it"):
-        Archives(SITES, None)
+        ImageArchives(SITES, None)
     with pytest.raises(ConfigError, match="is no place for images"):
-        Archives({"*": {"images": ["rucio:images"]}}, None)
+        ImageArchives({"*": {"images": ["rucio:images"]}}, None)
 
 
 def test_without_such_places_nobody_is_asked():
     sites = {"*": {"images": ["registry.org/{image}"]}}
-    assert asyncio.run(Archives(sites, None).for_jobs([a_job(1)])) == sites
+    assert asyncio.run(ImageArchives(sites, None).for_jobs([a_job(1)])) == sites

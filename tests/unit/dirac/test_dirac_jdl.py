@@ -8,12 +8,12 @@ import pytest
 from dirac_builders import RUN
 
 from gridcwl.backends.dirac.jdl import Batch, text
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.errors import ConfigError
 
 
 def described(*spans: str, **needs: object) -> str:
-    return text(Batch(RUN, f"{RUN}-1-", spans or ("1",), "", Needs(**needs), "SB:Box|/a/b.tar.bz2"))
+    return text(Batch(RUN, f"{RUN}-1-", spans or ("1",), "", JobRequirements(**needs), "SB:Box|/a/b.tar.bz2"))
 
 
 def test_consecutive_jobs_are_counted_and_not_listed():

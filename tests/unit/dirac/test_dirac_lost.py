@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.backends.dirac.results import Place, SandboxContents, lost
+from gridcwl.backends.dirac.results import JobStatus, SandboxContents, lost
 from gridcwl.model import Job, JobId, Outcome, RunId
 
 
@@ -23,7 +23,7 @@ def test_a_job_that_was_stopped_for_its_memory_is_told_from_others(
     tmp_path: Path, status: str, minor: str, application: str, outcome: Outcome
 ) -> None:
     job = Job(JobId("r-1-1"), RunId("r"), "say", ("true",))
-    result = lost(job, Place(7, status, minor, application), SandboxContents({}), tmp_path)
+    result = lost(job, JobStatus(7, status, minor, application), SandboxContents({}), tmp_path)
     assert result.outcome is outcome
     if outcome is Outcome.OUT_OF_MEMORY:
         assert "raise the tool's ramMin" in result.reason

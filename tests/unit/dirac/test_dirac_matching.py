@@ -6,7 +6,7 @@ import pytest
 from dirac_builders import a_job
 
 from gridcwl.backends.dirac import matching
-from gridcwl.backends.dirac.matching import Limits, Needs, Wishes
+from gridcwl.backends.dirac.matching import JobRequirements, Limits, Wishes
 from gridcwl.backends.dirac.sites import Offer, Queue, offers
 from gridcwl.errors import BackendError, ConfigError
 from gridcwl.model import Placement, Resources, StagedFile, Storage, StorageElement
@@ -18,7 +18,7 @@ CLOSED = Offer("Meudon", (Queue("q", 64, 65536, 36_000),), "Banned")
 ALL = (LYON, CNAF, ORSAY, CLOSED)
 
 
-def needs(wishes: Wishes | None = None, **resources: object) -> Needs:
+def needs(wishes: Wishes | None = None, **resources: object) -> JobRequirements:
     return matching.needs_of(a_job(resources=Resources(**resources)), wishes or Wishes(), Limits(), ALL)
 
 
@@ -171,13 +171,13 @@ def test_a_strict_locality_is_never_given_up():
 
 
 def test_a_job_is_tried_again_at_another_site():
-    assert matching.elsewhere(Needs(), ["Lyon"], ALL).banned == ("Lyon",)
-    assert matching.elsewhere(Needs(sites=("Lyon", "CNAF")), ["Lyon"], ALL).sites == ("CNAF",)
+    assert matching.elsewhere(JobRequirements(), ["Lyon"], ALL).banned == ("Lyon",)
+    assert matching.elsewhere(JobRequirements(sites=("Lyon", "CNAF")), ["Lyon"], ALL).sites == ("CNAF",)
 
 
 def test_a_site_that_is_the_only_one_is_tried_again():
-    assert matching.elsewhere(Needs(sites=("Lyon",)), ["Lyon"], ALL) == Needs(sites=("Lyon",))
-    only = Needs(tags=("GPU",))
+    assert matching.elsewhere(JobRequirements(sites=("Lyon",)), ["Lyon"], ALL) == JobRequirements(sites=("Lyon",))
+    only = JobRequirements(tags=("GPU",))
     assert matching.elsewhere(only, ["CNAF"], ALL) == only
 
 
@@ -217,5 +217,5 @@ def test_a_site_that_dirac_does_not_use_is_closed():
 
 def test_a_queue_for_gpu_jobs_takes_no_others():
     picky = Offer("X", (Queue("q", tags=("GPU",), required_tags=("GPU",)),))
-    assert "only jobs that ask for GPU" in str(matching.why_not(Needs(), picky))
-    assert matching.why_not(Needs(tags=("GPU",)), picky) is None
+    assert "only jobs that ask for GPU" in str(matching.why_not(JobRequirements(), picky))
+    assert matching.why_not(JobRequirements(tags=("GPU",)), picky) is None

@@ -7,7 +7,7 @@ from dirac_builders import a_job
 
 from gridcwl.backends.batch import packing
 from gridcwl.backends.dirac import matching
-from gridcwl.backends.dirac.matching import Limits, Needs
+from gridcwl.backends.dirac.matching import JobRequirements, Limits
 from gridcwl.backends.dirac.sites import Offer, Queue
 from gridcwl.model import Job, JobResult, Outcome, Resources, StagedFile, Usage
 
@@ -20,7 +20,7 @@ def took(durations: packing.Durations, job: Job, seconds: float) -> None:
     durations.add(job, JobResult(job.id, Outcome.SUCCESS, usage=Usage("", seconds)))
 
 
-def numbers(parts: list[packing.Part]) -> list[list[int]]:
+def numbers(parts: list[packing.BatchPart]) -> list[list[int]]:
     return [[int(job.id.rpartition("-")[2]) for job in part.jobs] for part in parts]
 
 
@@ -87,21 +87,21 @@ SMALL = Offer("CNAF", (Queue("q", 2, 4_000, 36_000),))
 
 
 def test_jobs_share_as_many_cores_as_every_site_that_can_run_one_has():
-    assert matching.room_for(Needs(), 1000, [LARGE]).side_by_side == 8
-    assert matching.room_for(Needs(), 1000, [LARGE, SMALL]).side_by_side == 2
-    assert matching.room_for(Needs(processors=4), 1000, [LARGE, SMALL]).side_by_side == 2
-    assert matching.room_for(Needs(), 4000, [LARGE]).side_by_side == 4
-    assert matching.room_for(Needs(), 1000, []).side_by_side == 1
+    assert matching.room_for(JobRequirements(), 1000, [LARGE]).side_by_side == 8
+    assert matching.room_for(JobRequirements(), 1000, [LARGE, SMALL]).side_by_side == 2
+    assert matching.room_for(JobRequirements(processors=4), 1000, [LARGE, SMALL]).side_by_side == 2
+    assert matching.room_for(JobRequirements(), 4000, [LARGE]).side_by_side == 4
+    assert matching.room_for(JobRequirements(), 1000, []).side_by_side == 1
 
 
 def test_several_jobs_ask_for_the_cores_memory_and_time_of_all():
-    needs = Needs(ram_mib=3000, cpu_time_s=600)
+    needs = JobRequirements(ram_mib=3000, cpu_time_s=600)
     size, asked = matching.together(needs, 20, matching.room_for(needs, 3000, [LARGE]), Limits())
     assert (size, asked.processors, asked.ram_mib, asked.cpu_time_s) == (20, 5, 15_000, 12_000)
     assert asked.more_processors
 
 
 def test_no_more_jobs_share_a_dirac_job_than_the_sites_have_time_for():
-    needs = Needs(cpu_time_s=10_000)
+    needs = JobRequirements(cpu_time_s=10_000)
     size, asked = matching.together(needs, 20, matching.room_for(needs, 100, [LARGE]), Limits())
     assert (size, asked.cpu_time_s) == (3, 30_000)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gridcwl.backends.dirac import jdl
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.backends.dirac.parametric import cut, singles, value, values, with_list
 
 RUN = "20260102-030405-abcdef"
 
 
 def batch(*spans: str, suffix: str = "") -> str:
-    return jdl.text(jdl.Batch(RUN, f"{RUN}-1-", spans, suffix, Needs(2), "SB:SE|/S3/a/b"))
+    return jdl.text(jdl.Batch(RUN, f"{RUN}-1-", spans, suffix, JobRequirements(2), "SB:SE|/S3/a/b"))
 
 
 @pytest.mark.parametrize("spans", [("7", "8", "9"), ("7", "9"), ("1:20", "21_25"), ("5",)])

@@ -14,7 +14,7 @@ from gridcwl.backends.batch.poller import Pace
 from gridcwl.backends.batch.states import Phase, Tracked
 from gridcwl.backends.dirac import jdl, results
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, problem
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.states import phase
 from gridcwl.model import Outcome
 
@@ -70,7 +70,7 @@ def test_asking_takes_a_small_part_of_the_server_s_time():
 
 # -- results -------------------------------------------------------------------------------------------------------
 
-PLACE = Place(42, "Failed", "Application Finished With Errors", "Unknown", "LCG.Lyon.fr")
+PLACE = JobStatus(42, "Failed", "Application Finished With Errors", "Unknown", "LCG.Lyon.fr")
 
 
 def archive(**members: bytes) -> bytes:
@@ -111,7 +111,7 @@ def test_a_job_without_a_result_may_be_tried_again(content, tmp_path):
 
 
 def test_a_job_that_somebody_killed_is_not_tried_again(tmp_path):
-    place = Place(42, "Killed", "Marked for termination")
+    place = JobStatus(42, "Killed", "Marked for termination")
     result = results.result_of(a_job(), results.opened(None), place, tmp_path)
     assert result.outcome is Outcome.PERMANENT_FAILURE
     assert "Somebody killed it" in result.reason

@@ -13,7 +13,7 @@ import pytest
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.job import run_job
-from gridcwl.worker.options import Options
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.recycle import Recycler
 
 
@@ -98,7 +98,7 @@ def test_tools_end_when_the_client_is_gone(server, tmp_path):
 
 
 def run(tmp_path, recycler: Recycler, described):
-    options = Options(recycler=recycler)
+    options = WorkerOptions(recycler=recycler)
     return run_job(described, str(tmp_path / described["id"]), BareEngine(), Control(), options=options)
 
 

@@ -13,5 +13,5 @@ class CredentialMissing(BackendError):
     """There is no valid credential: nothing works until it is renewed."""
 
 
-class Refused(BackendError):
+class RequestRefused(BackendError):
     """The batch system understood the request, and refused it."""

@@ -24,7 +24,7 @@ _BY_SIZE = (0.1, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BatchPart:
     """The jobs that one batch job runs: one, or several that share its cores."""
 
     span: str
@@ -94,7 +94,7 @@ def size_of(pack: Pack, expected_s: float, waiting: int, slots: int) -> int:
 
 def parts(
     jobs: Sequence[Job], size: int, processors: int, expected_s: Sequence[float], *, longest_name: int
-) -> list[Part]:
+) -> list[BatchPart]:
     """The jobs in parts of at most this size, whose names are not too long.
 
     Jobs that take about the same time are taken in the order of their numbers. Others are dealt out by time, the
@@ -138,8 +138,8 @@ def _dealt(timed: Sequence[tuple[Job, float]], size: int, longest_name: int) -> 
     return made
 
 
-def _part(jobs: Sequence[Job], processors: int) -> Part:
-    return Part(span(split(job.id)[1] for job in jobs), tuple(jobs), processors)
+def _part(jobs: Sequence[Job], processors: int) -> BatchPart:
+    return BatchPart(span(split(job.id)[1] for job in jobs), tuple(jobs), processors)
 
 
 def _fit_a_name(jobs: Sequence[Job], longest: int) -> int:

@@ -23,7 +23,7 @@ def named(places: Sequence[str], jobs: Iterable[Job]) -> list[str]:
     return [place for name in sorted(names) if name for place in filled(name, places)]
 
 
-class Archives:
+class ImageArchives:
     """What was found so far; what was not is looked for again with the next batch."""
 
     def __init__(self, sites: Mapping[str, Any], find: FindArchives | None) -> None:

@@ -22,9 +22,9 @@ from gridcwl.backends.dirac.monitor import JobMonitor
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracRefused
 from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, state_of
-from gridcwl.backends.dirac.server import Found, Server
+from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import active_job
-from gridcwl.backends.dirac.submission import MOST_JOBS, Kind, Submission
+from gridcwl.backends.dirac.submission import MOST_JOBS, Submission, SubmissionKind
 from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain
@@ -64,7 +64,7 @@ class DiracBackend:
         self._reveal = reveal
         self._call = Retrying("DIRAC", server.credential)
         self._active = ActiveJobs()
-        self._left: dict[JobId, Found] = {}
+        self._left: dict[JobId, FoundJob] = {}
         """Jobs of earlier sessions at DIRAC that were not submitted again yet."""
         self._failed_at: dict[JobId, list[str]] = {}
         self._widened: set[JobId] = set()
@@ -196,7 +196,7 @@ class DiracBackend:
 
     # -- what becomes of jobs ------------------------------------------------------------------------------------------
 
-    def _kind(self, job: Job) -> Kind:
+    def _kind(self, job: Job) -> SubmissionKind:
         if self._reveal is not None:
             plain = to_plain(job)
             if self._reveal(plain) != plain:
@@ -210,9 +210,9 @@ class DiracBackend:
         needs = matching.placed(
             job, needs, wishes, offers, failed=self._failed_at.get(job.id, ()), anywhere=job.id in self._widened
         )
-        return Kind(needs, names.split(job.id)[0], job.attempt)
+        return SubmissionKind(needs, names.split(job.id)[0], job.attempt)
 
-    def _adopt(self, job: Job, kind: Kind, left: Found) -> None:
+    def _adopt(self, job: Job, kind: SubmissionKind, left: FoundJob) -> None:
         """Follow a job that an earlier session submitted."""
         active = self._active.get(left.place.number)
         if active is None or active.fetching:

@@ -20,8 +20,8 @@ from typing import Any
 from gridcwl import imports
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
-from gridcwl.backends.dirac.results import Place
-from gridcwl.backends.dirac.server import Credential, Found, State
+from gridcwl.backends.dirac.results import JobStatus
+from gridcwl.backends.dirac.server import Credential, FoundJob, State
 from gridcwl.backends.dirac.sites import Offer, offers
 from gridcwl.errors import ConfigError
 from gridcwl.model import limits
@@ -206,15 +206,15 @@ class DiracClient:
         answer = self._call("asking where jobs run", self._monitoring().getJobsSites, list(jobs))
         return {int(job): about["Site"] for job, about in answer.items()}
 
-    def find(self, group: str) -> Sequence[Found]:
+    def find(self, group: str) -> Sequence[FoundJob]:
         """See ``Server``."""
         numbers = self._call("looking for jobs", self._monitoring().getJobs, {"JobGroup": group})
-        found: list[Found] = []
+        found: list[FoundJob] = []
         for some in _pages([int(number) for number in numbers]):
             answer = self._call("looking at jobs", self._monitoring().getJobsSummary, some)
             for number, about in answer.items():
                 state = (about["Status"], about["MinorStatus"], about["ApplicationStatus"])
-                found.append(Found(Place(int(number), *state, about["Site"]), about["JobName"]))
+                found.append(FoundJob(JobStatus(int(number), *state, about["Site"]), about["JobName"]))
         return sorted(found, key=lambda one: one.place.number)
 
     def reports(self, jobs: Collection[int]) -> Mapping[int, str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gridcwl.backends.dirac.matching import Needs
+from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.errors import ConfigError
 
 START = "gridcwl-start.sh"
@@ -34,7 +34,7 @@ class Batch:
     spans: tuple[str, ...]
     """What follows in each name, and says which jobs of the sandbox it runs."""
     suffix: str
-    needs: Needs
+    needs: JobRequirements
     sandbox: str
     """Where the input sandbox is: ``SB:...``."""
 

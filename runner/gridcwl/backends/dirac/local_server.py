@@ -30,8 +30,8 @@ from gridcwl.backends.dirac.local_jobs import DIRAC_LOG
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.parametric import singles, value, values, with_list
 from gridcwl.backends.dirac.problems import DiracRefused
-from gridcwl.backends.dirac.results import Place
-from gridcwl.backends.dirac.server import Credential, Found, State
+from gridcwl.backends.dirac.results import JobStatus
+from gridcwl.backends.dirac.server import Credential, FoundJob, State
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.worker.removing import remove_tree
 
@@ -178,11 +178,11 @@ class LocalServer:
         """See ``Server``."""
         return dict.fromkeys(jobs, self._site)
 
-    def find(self, group: str) -> Sequence[Found]:
+    def find(self, group: str) -> Sequence[FoundJob]:
         """See ``Server``."""
         with self._lock:
             return [
-                Found(Place(job.number, *job.state, self._site), value(job.jdl, "JobName") or "")
+                FoundJob(JobStatus(job.number, *job.state, self._site), value(job.jdl, "JobName") or "")
                 for job in self._jobs.values()
                 if value(job.jdl, "JobGroup") == group
             ]

@@ -48,7 +48,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class JobRequirements:
     """Requirements of a DIRAC job: jobs with the same are submitted together. None and empty: no requirement."""
 
     processors: int = 1
@@ -90,7 +90,7 @@ def merged(under: Placement, over: Placement | None) -> Placement:
     )
 
 
-def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> Needs:
+def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> JobRequirements:
     """The requirements of the job, locality aside.
 
     Args:
@@ -118,7 +118,7 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] =
         )
     time_s = wishes.cpu_time_s if wanted.time_limit_s is None else wanted.time_limit_s
     tags = (*place.tags, *([_GPU] if wanted.gpus else []))
-    return Needs(
+    return JobRequirements(
         processors=processors,
         ram_mib=wanted.ram_mib if wanted.ram_mib > _least_ram(offers) else None,
         cpu_time_s=None if time_s is None else _within(time_s, limits.cpu_time_s),
@@ -161,7 +161,7 @@ def _within(value: int, bounds: tuple[int, int]) -> int:
 # -- which sites ---------------------------------------------------------------------------------------------------
 
 
-def why_not(needs: Needs, offer: Offer, *, ignore_status: bool = False) -> str | None:
+def why_not(needs: JobRequirements, offer: Offer, *, ignore_status: bool = False) -> str | None:
     """Why a site cannot run jobs with these needs, as the end of a sentence; None if it can."""
     if needs.sites and offer.site not in needs.sites:
         return "it is not one of the sites that were asked for"
@@ -175,7 +175,7 @@ def why_not(needs: Needs, offer: Offer, *, ignore_status: bool = False) -> str |
     return None if None in reasons else reasons[0]
 
 
-def _queue_lacks(needs: Needs, queue: Queue) -> str | None:
+def _queue_lacks(needs: JobRequirements, queue: Queue) -> str | None:
     if queue.processors is not None and queue.processors < needs.processors:
         return f"its jobs get at most {queue.processors} core(s), and {needs.processors} are needed (coresMin)"
     if queue.ram_mib is not None and needs.ram_mib is not None and queue.ram_mib < needs.ram_mib:
@@ -191,7 +191,7 @@ def _queue_lacks(needs: Needs, queue: Queue) -> str | None:
     return None
 
 
-def fitting(needs: Needs, offers: Iterable[Offer]) -> list[str]:
+def fitting(needs: JobRequirements, offers: Iterable[Offer]) -> list[str]:
     """The sites that can run jobs with these needs."""
     return [offer.site for offer in offers if why_not(needs, offer) is None]
 
@@ -206,7 +206,7 @@ class Room:
     """CPU time for all of them together; None if no site says."""
 
 
-def room_for(needs: Needs, ram_mib: int, offers: Iterable[Offer]) -> Room:
+def room_for(needs: JobRequirements, ram_mib: int, offers: Iterable[Offer]) -> Room:
     """How much room there is for several jobs with these needs in one DIRAC job.
 
     Args:
@@ -226,13 +226,13 @@ def room_for(needs: Needs, ram_mib: int, offers: Iterable[Offer]) -> Room:
     return Room(width, min(times, default=None))
 
 
-def _width(needs: Needs, ram_mib: int, queue: Queue) -> int:
+def _width(needs: JobRequirements, ram_mib: int, queue: Queue) -> int:
     by_processors = (queue.processors or 1) // needs.processors
     by_memory = by_processors if queue.ram_mib is None else queue.ram_mib // max(ram_mib, 1)
     return max(1, min(by_processors, by_memory))
 
 
-def together(needs: Needs, size: int, room: Room, limits: Limits) -> tuple[int, Needs]:
+def together(needs: JobRequirements, size: int, room: Room, limits: Limits) -> tuple[int, JobRequirements]:
     """How many jobs one DIRAC job can hold, and what it needs for them.
 
     Args:
@@ -256,7 +256,7 @@ def together(needs: Needs, size: int, room: Room, limits: Limits) -> tuple[int, 
     )
 
 
-def refuse_homeless(job: Job, needs: Needs, offers: Sequence[Offer]) -> None:
+def refuse_homeless(job: Job, needs: JobRequirements, offers: Sequence[Offer]) -> None:
     """See that some site can run the job, now or when it is opened again.
 
     Raises:
@@ -312,7 +312,7 @@ def bytes_to_move(job: Job, sites: Collection[str]) -> tuple[int, int]:
     return total - max(there), total - min(there)
 
 
-def near(job: Job, needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> Needs:
+def near(job: Job, needs: JobRequirements, wishes: Wishes, offers: Sequence[Offer]) -> JobRequirements:
     """The needs, with the sites where most of the input bytes are.
 
     ``strict`` keeps to the sites that hold the most; ``prefer`` to those that hold at least half of it, where the
@@ -345,13 +345,13 @@ def near(job: Job, needs: Needs, wishes: Wishes, offers: Sequence[Offer]) -> Nee
 
 def placed(
     job: Job,
-    needs: Needs,
+    needs: JobRequirements,
     wishes: Wishes,
     offers: Sequence[Offer],
     *,
     failed: Sequence[str] = (),
     anywhere: bool = False,
-) -> Needs:
+) -> JobRequirements:
     """The needs, with the sites that are best for the job now.
 
     Args:
@@ -371,7 +371,7 @@ def placed(
     return needs if anywhere else near(job, needs, wishes, offers)
 
 
-def elsewhere(needs: Needs, failed: Iterable[str], offers: Sequence[Offer]) -> Needs:
+def elsewhere(needs: JobRequirements, failed: Iterable[str], offers: Sequence[Offer]) -> JobRequirements:
     """The needs without the sites where the job failed; unchanged where no other site could run it."""
     bad = tuple(dict.fromkeys(failed))
     if not bad:

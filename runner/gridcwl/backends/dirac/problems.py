@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gridcwl.backends.batch.errors import CredentialMissing, Refused, Unreachable
+from gridcwl.backends.batch.errors import CredentialMissing, RequestRefused, Unreachable
 from gridcwl.errors import BackendError
 
 
@@ -16,7 +16,7 @@ class DiracCredential(CredentialMissing):
     """There is no proxy, or it has ended: nothing works until it is renewed."""
 
 
-class DiracRefused(Refused):
+class DiracRefused(RequestRefused):
     """DIRAC understood, and says no."""
 
 

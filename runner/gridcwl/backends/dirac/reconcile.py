@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gridcwl.backends.batch import names
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac.problems import DiracUnreachable
-from gridcwl.backends.dirac.server import Found, Server
+from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import phase
 from gridcwl.errors import BackendError
 from gridcwl.model import JobId, JobState, RunId
@@ -18,7 +18,7 @@ SEEN = {Phase.WAITING: JobState.WAITING, Phase.RUNNING: JobState.RUNNING, Phase.
 _ALIVE = (Phase.WAITING, Phase.RUNNING, Phase.STALLED)
 
 
-def alive(found: Found) -> bool:
+def alive(found: FoundJob) -> bool:
     """Whether a DIRAC job waits, runs, or may run again."""
     return phase(found.place.status) in _ALIVE
 
@@ -55,9 +55,9 @@ def stop(server: Server, run: RunId, *, patience_s: float = 120.0, sleep: Callab
         sleep(1.0)
 
 
-def where(server: Server, run: RunId) -> dict[JobId, Found]:
+def where(server: Server, run: RunId) -> dict[JobId, FoundJob]:
     """The DIRAC job of each job of a run, the latest where there are several."""
-    latest: dict[JobId, Found] = {}
+    latest: dict[JobId, FoundJob] = {}
     for one in server.find(run):
         kept = names.read(one.name, run)
         for job_id in kept.jobs if kept else ():
@@ -65,12 +65,12 @@ def where(server: Server, run: RunId) -> dict[JobId, Found]:
     return latest
 
 
-def reconciled(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], list[int]]:
+def reconciled(found: Sequence[FoundJob], run: RunId) -> tuple[dict[JobId, FoundJob], list[int]]:
     """The DIRAC job of each job, and those that are superfluous: never confirmed, or duplicates.
 
     Failed DIRAC jobs count for nothing: their jobs run again.
     """
-    best: dict[JobId, tuple[int, Found]] = {}
+    best: dict[JobId, tuple[int, FoundJob]] = {}
     superfluous: list[int] = []
     for one in found:
         kept = names.read(one.name, run)
@@ -91,7 +91,7 @@ def reconciled(found: Sequence[Found], run: RunId) -> tuple[dict[JobId, Found], 
     return {job_id: one for job_id, (_, one) in best.items()}, superfluous
 
 
-def state_of(found: Found) -> JobState:
+def state_of(found: FoundJob) -> JobState:
     """The state of a DIRAC job, as a run reports it."""
     if found.place.status == "Done":
         return JobState.DONE

@@ -45,7 +45,7 @@ class SandboxContents:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WorkerReport:
     """The last line of a worker: the results archive, and its site."""
 
     site: str
@@ -53,7 +53,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class JobStatus:
     """A DIRAC job as DIRAC reports it."""
 
     number: int
@@ -92,7 +92,7 @@ def opened(sandbox: bytes | None, scratch: Path | None = None) -> SandboxContent
         return SandboxContents(Archive(), stdout, stderr, problem)
 
 
-def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
+def reported(text: str, jobs: Iterable[JobId]) -> WorkerReport | None:
     """Read the last line of what a worker wrote; None if it is not there, damaged, or not about all of these jobs."""
     found = _REPORT.findall(text) if len(text) <= limits.REPORT_TEXT else []
     if not found:
@@ -105,7 +105,7 @@ def reported(text: str, jobs: Iterable[JobId]) -> Report | None:
         return None
     if any(f"{job}/result.json" not in members for job in jobs):
         return None
-    return Report(site, SandboxContents(members))
+    return WorkerReport(site, SandboxContents(members))
 
 
 def without_report(text: str) -> str:
@@ -113,7 +113,7 @@ def without_report(text: str) -> str:
     return _REPORT.sub("", text)
 
 
-def result_of(job: Job, contents: SandboxContents, place: Place, folder: Path) -> JobResult:
+def result_of(job: Job, contents: SandboxContents, place: JobStatus, folder: Path) -> JobResult:
     """The result of a job, from the sandbox of the DIRAC job that held it. Logs and outputs go into ``folder``."""
     try:
         if contents.problem is not None and not isinstance(contents.problem, ResultError):
@@ -145,7 +145,7 @@ def _accepted(result: JobResult, job: Job, contents: SandboxContents, folder: Pa
     return _with_outputs(result, contents.members, folder) if result.files or result.outdir == SANDBOX else result
 
 
-def lost(job: Job, place: Place, contents: SandboxContents, folder: Path) -> JobResult:
+def lost(job: Job, place: JobStatus, contents: SandboxContents, folder: Path) -> JobResult:
     """The result of a job that left none: the place failed, and that may pass, or stopped it."""
     written = {"stdout": contents.stdout, "stderr": contents.stderr}
     logs = {name: _written(folder / f"{name}.log", content) if content else None for name, content in written.items()}
@@ -164,7 +164,7 @@ def _why(contents: SandboxContents) -> str:
     return f" ({contents.problem.message})" if contents.problem is not None else ""
 
 
-def _outcome(place: Place) -> Outcome:
+def _outcome(place: JobStatus) -> Outcome:
     if "memory" in f"{place.minor} {place.application}".lower():
         return Outcome.OUT_OF_MEMORY  # whoever has killed it for that
     if place.status in ("Killed", "Deleted"):  # a person's decision: to run it again would not be obeying
@@ -172,7 +172,7 @@ def _outcome(place: Place) -> Outcome:
     return Outcome.TEMPORARY_FAILURE
 
 
-def what_to_do(place: Place) -> str:
+def what_to_do(place: JobStatus) -> str:
     """A sentence on what a state without a result means."""
     words = f"{place.status} {place.minor} {place.application}".lower()
     for sign, advice in _ADVICE:

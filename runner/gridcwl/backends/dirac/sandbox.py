@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from gridcwl.backends.batch.packing import Part
+from gridcwl.backends.batch.packing import BatchPart
 from gridcwl.backends.dirac import jdl
 from gridcwl.errors import UnsupportedError
 from gridcwl.model import Job, paths
@@ -55,7 +55,7 @@ class _Files:
         return name
 
 
-def write(folder: Path, parts: Sequence[Part], sites: Mapping[str, Any]) -> tuple[list[Path], int]:
+def write(folder: Path, parts: Sequence[BatchPart], sites: Mapping[str, Any]) -> tuple[list[Path], int]:
     """Write the files of a sandbox into a folder.
 
     Returns the files, and how many of the parts they hold: no more than there is room for, but at least one.
@@ -77,7 +77,7 @@ def write(folder: Path, parts: Sequence[Part], sites: Mapping[str, Any]) -> tupl
     return files, held
 
 
-def _write_parts(raw: IO[bytes], parts: Sequence[Part], carried: _Files) -> int:
+def _write_parts(raw: IO[bytes], parts: Sequence[BatchPart], carried: _Files) -> int:
     # The same time in the header: the same jobs are the same sandbox, which DIRAC then keeps once.
     with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0) as stream:
         for number, part in enumerate(parts):
@@ -93,7 +93,7 @@ def _write_parts(raw: IO[bytes], parts: Sequence[Part], carried: _Files) -> int:
     return len(parts)
 
 
-def _line(part: Part, carried: _Files) -> bytes:
+def _line(part: BatchPart, carried: _Files) -> bytes:
     origins: dict[str, str] = {}
     jobs = [_along(to_plain(job), job, carried, origins) if job.storage is None else to_plain(job) for job in part.jobs]
     line: dict[str, Any] = {"span": part.span, "processors": part.processors, "jobs": jobs}

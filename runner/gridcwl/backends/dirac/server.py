@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gridcwl.backends.dirac.matching import Limits
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.sites import Offer
 
 State: TypeAlias = tuple[str, str, str]
@@ -30,10 +30,10 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundJob:
     """An active DIRAC job of ours."""
 
-    place: Place
+    place: JobStatus
     name: str
 
 
@@ -81,7 +81,7 @@ class Server(Protocol):
     def sites(self, jobs: Collection[int]) -> Mapping[int, str]:
         """Where these jobs run or ran."""
 
-    def find(self, group: str) -> Sequence[Found]:
+    def find(self, group: str) -> Sequence[FoundJob]:
         """All jobs of a group."""
 
     def reports(self, jobs: Collection[int]) -> Mapping[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gridcwl.backends.batch.active_jobs import ActiveJob
 from gridcwl.backends.batch.states import Phase, Tracked
-from gridcwl.backends.dirac.results import Place
+from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.model import Job, JobId
 
 _WAITING = {"Submitting", "Received", "Checking", "Staging", "Scouting", "Waiting", "Rescheduled", "Matched"}
@@ -33,7 +33,7 @@ def active_job(number: int, jobs: dict[JobId, Job], *, near: bool) -> ActiveJob:
     return ActiveJob(number, jobs, Tracked(phase, "Submitting"), near)
 
 
-def place_of(active: ActiveJob) -> Place:
+def place_of(active: ActiveJob) -> JobStatus:
     """What DIRAC reported of a job last."""
     seen = active.tracked
-    return Place(active.number, seen.status, seen.minor, seen.application, seen.site)
+    return JobStatus(active.number, seen.status, seen.minor, seen.application, seen.site)

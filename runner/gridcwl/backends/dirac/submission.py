@@ -19,8 +19,8 @@ from gridcwl.backends.batch import names, packing
 from gridcwl.backends.batch.active_jobs import ActiveJobs
 from gridcwl.backends.batch.retrying import Retrying
 from gridcwl.backends.dirac import jdl, matching, sandbox
-from gridcwl.backends.dirac.archives import Archives
-from gridcwl.backends.dirac.matching import Limits, Needs
+from gridcwl.backends.dirac.archives import ImageArchives
+from gridcwl.backends.dirac.matching import JobRequirements, Limits
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
 from gridcwl.backends.dirac.server import Server
@@ -38,10 +38,10 @@ MOST_JOBS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SubmissionKind:
     """What jobs of one submission have in common."""
 
-    needs: Needs
+    needs: JobRequirements
     prefix: str
     attempt: int
 
@@ -82,8 +82,8 @@ class Submission:
         """Of the sites, as far as they are known."""
         self.limits = Limits()
         """Of the server."""
-        self._archives = Archives(options.sites, options.archives)
-        self._due: dict[Kind, list[Job]] = {}
+        self._archives = ImageArchives(options.sites, options.archives)
+        self._due: dict[SubmissionKind, list[Job]] = {}
         self._now, self._idle = asyncio.Event(), asyncio.Event()
         self._under_way = False
         self._warned_of_end = False
@@ -93,7 +93,7 @@ class Submission:
         """Whether there are jobs that have no number yet."""
         return self._under_way or bool(self._due)
 
-    def add(self, kind: Kind, job: Job) -> None:
+    def add(self, kind: SubmissionKind, job: Job) -> None:
         """One more job, to be submitted with others of its kind."""
         self._due.setdefault(kind, []).append(job)
         self._idle.clear()
@@ -129,7 +129,7 @@ class Submission:
             self._under_way = False
             self._idle.set()
 
-    async def _submit_kind(self, kind: Kind, jobs: list[Job]) -> None:
+    async def _submit_kind(self, kind: SubmissionKind, jobs: list[Job]) -> None:
         self._look_at_the_clock(jobs)
         needs, waiting = self._packed(kind, jobs)
         while waiting:
@@ -146,7 +146,7 @@ class Submission:
                 done = self._give_up(some, error)
             waiting = waiting[done:]
 
-    def _packed(self, kind: Kind, jobs: Sequence[Job]) -> tuple[Needs, list[packing.Part]]:
+    def _packed(self, kind: SubmissionKind, jobs: Sequence[Job]) -> tuple[JobRequirements, list[packing.BatchPart]]:
         expected = self._durations.expected(jobs)
         # A guess at how many of them could run at a time.
         slots = 4 * max(1, len(matching.fitting(kind.needs, self.offers)))
@@ -158,7 +158,7 @@ class Submission:
         size, needs = matching.together(kind.needs, size, room, self.limits)
         return needs, _parts(jobs, size, needs.processors, expected)
 
-    async def _send(self, kind: Kind, needs: Needs, parts: Sequence[packing.Part]) -> int:
+    async def _send(self, kind: SubmissionKind, needs: JobRequirements, parts: Sequence[packing.BatchPart]) -> int:
         """Submit parts, as many as fit into one sandbox; returns how many did."""
         sites = await self._archives.for_jobs(job for part in parts for job in part.jobs)
         with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
@@ -207,7 +207,7 @@ class Submission:
             if any(states.get(number, ("Submitting",))[0] == "Submitting" for number in numbers):
                 raise
 
-    def _give_up(self, parts: Sequence[packing.Part], error: GridCWLError) -> int:
+    def _give_up(self, parts: Sequence[packing.BatchPart], error: GridCWLError) -> int:
         for job in (job for part in parts for job in part.jobs):
             if (active := self._active.holding(job.id)) is not None:
                 self._active.forget(active)
@@ -232,5 +232,5 @@ class Submission:
                 )
 
 
-def _parts(jobs: Sequence[Job], size: int, processors: int, expected: Sequence[float]) -> list[packing.Part]:
+def _parts(jobs: Sequence[Job], size: int, processors: int, expected: Sequence[float]) -> list[packing.BatchPart]:
     return packing.parts(jobs, size, processors, expected, longest_name=jdl.LONGEST_NAME)

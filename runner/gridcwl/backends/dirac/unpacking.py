@@ -26,7 +26,7 @@ _IN_MEMORY = 4 * limits.MIB
 """Bytes of an archive that are kept in memory; more are on disk."""
 
 
-class Sums(NamedTuple):
+class MemberSums(NamedTuple):
     """Size and checksums of a member."""
 
     size: int
@@ -87,7 +87,7 @@ class Archive:
         tail = self._file.read(place.size - left_out)
         return b"... %d bytes left out ...\n%s" % (left_out, tail) if left_out else tail
 
-    def copy(self, name: str, target: Path) -> Sums:
+    def copy(self, name: str, target: Path) -> MemberSums:
         """Write a file to this place, which is new; returns its sums.
 
         Raises:
@@ -102,7 +102,7 @@ class Archive:
                 adler32 = zlib.adler32(chunk, adler32)
                 left -= len(chunk)
                 writer.write(chunk)
-        return Sums(place.size - left, sha1.hexdigest(), f"{adler32:08x}")
+        return MemberSums(place.size - left, sha1.hexdigest(), f"{adler32:08x}")
 
     def inner(self, name: str, what: str, scratch: Path | None = None) -> Archive:
         """An archive that is a member of this one; empty if there is none of that name.

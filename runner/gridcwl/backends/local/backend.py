@@ -25,7 +25,7 @@ from gridcwl.model.job import folder_name
 from gridcwl.tasks import TaskScope
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import ContainerSettings, Engine
-from gridcwl.worker.options import Options as WorkerOptions
+from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.recycle import Recycler
 
 log = logging.getLogger("gridcwl.backends.local")

@@ -32,7 +32,7 @@ from gridcwl.backends.local.docker_engine import (
     remove,
 )
 from gridcwl.backends.local.docker_stream import Attachment, ExecAttachment, Streams
-from gridcwl.backends.local.slots import Needs, Shape, Slot, needs
+from gridcwl.backends.local.slots import ContainerNeeds, Shape, Slot, needs
 from gridcwl.worker.cli_exit import signed
 from gridcwl.worker.engine import DEFAULT_SETTINGS, Call, ContainerSettings, EngineError, Exit
 from gridcwl.worker.sampling import SAMPLER
@@ -95,7 +95,7 @@ class ReusingDockerEngine(DockerEngine):
         with self._warm_lock:
             self._idle.setdefault(warm.key, []).append(warm)
 
-    def _wanted(self, call: Call) -> Needs | None:
+    def _wanted(self, call: Call) -> ContainerNeeds | None:
         if self.settings != DEFAULT_SETTINGS:  # each of them makes a container that others are not like
             return None
         if call.network or call.gpus or call.ram_mib is not None or call.shm_bytes is not None or call.image is None:
@@ -113,7 +113,7 @@ class ReusingDockerEngine(DockerEngine):
             self._unfit[image] = bool(config.get("Entrypoint")) or bool(config.get("Volumes"))
         return self._unfit[image]
 
-    def _take(self, call: Call, wanted: Needs) -> Warm | None:
+    def _take(self, call: Call, wanted: ContainerNeeds) -> Warm | None:
         assert call.image is not None
         run = call.labels.get("gridcwl.run", "")
         with self._warm_lock:
@@ -184,7 +184,7 @@ class Warm:
 class WarmJob:
     """A tool that runs in a warm container. See ``gridcwl.worker.engine.Running``."""
 
-    def __init__(self, engine: ReusingDockerEngine, warm: Warm, call: Call, wanted: Needs) -> None:
+    def __init__(self, engine: ReusingDockerEngine, warm: Warm, call: Call, wanted: ContainerNeeds) -> None:
         """Start it.
 
         Raises:

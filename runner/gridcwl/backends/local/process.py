@@ -171,7 +171,7 @@ class WorkerProcess:
         Args:
             slots: how many jobs it runs at a time.
             folder: below which all jobs have their working directories.
-            options: fields of ``gridcwl.worker.options.Options``, and ``recycle``: the folder of its recycler.
+            options: fields of ``gridcwl.worker.options.WorkerOptions``, and ``recycle``: the folder of its recycler.
             ended: called with each result, in the event loop.
             broken: called with the reason, once, when results can no longer be received: the run has to fail.
             reveal: puts secrets in place of their stand-ins.

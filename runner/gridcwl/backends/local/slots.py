@@ -27,7 +27,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ContainerNeeds:
     """What one job needs of a warm container."""
 
     own: tuple[Mount, ...]
@@ -39,7 +39,7 @@ class Needs:
         return tuple((mount.target, mount.writable) for mount in self.own)
 
 
-def needs(call: Call, shared: str) -> Needs | None:
+def needs(call: Call, shared: str) -> ContainerNeeds | None:
     """What the call needs; None if only a container of its own can give it.
 
     Inputs are hard links in one of the job's own folders. One that had to be mounted needs a container of its own: a
@@ -55,7 +55,7 @@ def needs(call: Call, shared: str) -> Needs | None:
         return None
     if not all(mount.source.startswith(own) and Path(mount.source).is_dir() for mount in call.mounts):
         return None
-    return Needs(call.mounts)
+    return ContainerNeeds(call.mounts)
 
 
 class Slot:
@@ -79,7 +79,7 @@ class Slot:
             for number, (target, writable) in enumerate(self.shape.targets)
         ]
 
-    def enter(self, needs: Needs) -> None:
+    def enter(self, needs: ContainerNeeds) -> None:
         """Put a job's folders into place.
 
         Raises:
@@ -93,7 +93,7 @@ class Slot:
             Path(mount.source).symlink_to(place)
             place.chmod(held.stat().st_mode & 0o7777)
 
-    def leave(self, needs: Needs) -> None:
+    def leave(self, needs: ContainerNeeds) -> None:
         """Give a job its folders back.
 
         Raises:

@@ -54,7 +54,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class LintScope:
     """A process as it is run: with what it inherits."""
 
     source: Source
@@ -95,7 +95,7 @@ class Linter:
         else:
             tools.check(self, scope)
 
-    def scope_of(self, source: Source, node: Node, inherited: Mapping[str, Given]) -> Scope:
+    def scope_of(self, source: Source, node: Node, inherited: Mapping[str, Given]) -> LintScope:
         """A process with what it inherits: requirements go before hints, its own before those around it."""
         own = self.given(source, node)
         given = dict(inherited)
@@ -103,7 +103,7 @@ class Linter:
             if entry.required or name not in given or not given[name].required:
                 given[name] = entry
         name = str(node.get("id", "")).rpartition("#")[2] or source.path.name
-        return Scope(source, node, name, given, own)
+        return LintScope(source, node, name, given, own)
 
     def given(self, source: Source, node: Node) -> dict[str, Given]:
         """The hints and requirements of a process or step, by class."""
@@ -133,7 +133,7 @@ class Linter:
         listed: dict[str, Any] = {"requirements": target.root}
         found |= {kind: replace(entry, required=required) for kind, entry in self.given(target, listed).items()}
 
-    def _requirements(self, scope: Scope) -> None:
+    def _requirements(self, scope: LintScope) -> None:
         """Rules for requirements of any process."""
         for kind, entry in scope.own.items():
             where = entry.source, entry.owner, entry.key

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from gridcwl.cwl.lint.checking import Linter, Scope
+from gridcwl.cwl.lint.checking import Linter, LintScope
 from gridcwl.cwl.lint.source import Source, entries, texts
 
 _PARAMETER = r"(?:inputs|self|runtime)(?:\.\w+|\['[^']*'\]|\[\"[^\"]*\"\]|\[\d+\])*"
@@ -30,7 +30,7 @@ _NUMBERS = ("int", "long", "float", "double", "boolean")
 _VERSION = re.compile(r":[^/]+$")
 
 
-def check(linter: Linter, scope: Scope) -> None:
+def check(linter: Linter, scope: LintScope) -> None:
     """Apply the rules for tools."""
     _defaults(linter, scope)
     _listings(linter, scope)
@@ -48,7 +48,7 @@ def check(linter: Linter, scope: Scope) -> None:
 # -- where it runs -----------------------------------------------------------------------------------------------------
 
 
-def _image(linter: Linter, scope: Scope) -> None:
+def _image(linter: Linter, scope: LintScope) -> None:
     docker = scope.given.get("DockerRequirement")
     if docker is None:
         linter.add("GC103", f"{scope.name} names no container image", scope.source, scope.node)
@@ -66,7 +66,7 @@ def _image(linter: Linter, scope: Scope) -> None:
         linter.add("GC102", f"the image {pull} is not pinned by a digest", *own)
 
 
-def _resources(linter: Linter, scope: Scope) -> None:
+def _resources(linter: Linter, scope: LintScope) -> None:
     wanted = scope.given.get("ResourceRequirement")
     fields: Mapping[str, Any] = wanted.node if wanted is not None else {}
     where: tuple[Source, Any, Any] = (
@@ -77,7 +77,7 @@ def _resources(linter: Linter, scope: Scope) -> None:
             linter.add(code, f"{scope.name} does not say its {name}Min", *where)
 
 
-def _environment(linter: Linter, scope: Scope) -> None:
+def _environment(linter: Linter, scope: LintScope) -> None:
     given = scope.own.get("EnvVarRequirement")
     for name, entry, owner, key in entries((given.node if given else {}).get("envDef"), "envName"):
         assert given is not None
@@ -113,7 +113,7 @@ def command_words(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]
                 yield binding[key], binding, binding, key
 
 
-def _words(linter: Linter, scope: Scope) -> None:
+def _words(linter: Linter, scope: LintScope) -> None:
     shell = "ShellCommandRequirement" in scope.given
     words = list(command_words(scope.node))
     leading = [word.rpartition("/")[2] for word, argument, _, _ in words if argument is None]
@@ -149,7 +149,7 @@ def _words(linter: Linter, scope: Scope) -> None:
         linter.add("GC111", f"{scope.name} runs {leading[0]}", scope.source, scope.node, "baseCommand")
 
 
-def _unquoted_inputs(linter: Linter, scope: Scope, *, shell: bool) -> None:
+def _unquoted_inputs(linter: Linter, scope: LintScope, *, shell: bool) -> None:
     for name, entry, _, _ in entries(scope.node.get("inputs")):
         binding = entry.get("inputBinding") if isinstance(entry, Mapping) else None
         harmless = isinstance(entry, Mapping) and str(entry.get("type")).rstrip("?") in (
@@ -170,7 +170,7 @@ def _some_unquoted(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and any(map(_some_unquoted, value))
 
 
-def _has_image(scope: Scope) -> bool:
+def _has_image(scope: LintScope) -> bool:
     return "DockerRequirement" in scope.given
 
 
@@ -183,7 +183,7 @@ def _without_expressions(text: str) -> str:
 # -- inputs and outputs ------------------------------------------------------------------------------------------------
 
 
-def _defaults(linter: Linter, scope: Scope) -> None:
+def _defaults(linter: Linter, scope: LintScope) -> None:
     for name, entry, _, _ in entries(scope.node.get("inputs")):
         default = entry.get("default") if isinstance(entry, Mapping) else None
         check_default(linter, scope.source, name, default)
@@ -206,7 +206,7 @@ def check_default(linter: Linter, source: Source, name: str, default: Any) -> No
             linter.add("GC122", f"the default of {name}, {place}, does not exist", source, default, key)
 
 
-def _listings(linter: Linter, scope: Scope) -> None:
+def _listings(linter: Linter, scope: LintScope) -> None:
     for name, entry, _, _ in entries(scope.node.get("inputs")):
         places = [entry, entry.get("inputBinding")] if isinstance(entry, Mapping) else []
         for place in places:
@@ -227,7 +227,7 @@ def reads(value: Any, source: Source) -> tuple[set[str], bool]:
     return names, everything
 
 
-def _unused_inputs(linter: Linter, scope: Scope) -> None:
+def _unused_inputs(linter: Linter, scope: LintScope) -> None:
     names, everything = reads(scope.node, scope.source)
     for given in scope.given.values():  # what is inherited may read inputs, too
         more, all_of_them = reads(given.node, given.source) if isinstance(given.node, Mapping) else (set(), False)
@@ -274,7 +274,7 @@ def constant_name(port: Any, node: Mapping[str, Any]) -> str | None:
     return glob if isinstance(glob, str) and not re.search(r"[$*?\[]", glob) and glob not in (".", "") else None
 
 
-def _streams(linter: Linter, scope: Scope) -> None:
+def _streams(linter: Linter, scope: LintScope) -> None:
     node = scope.node
     if node.get("stdout") and node.get("stdout") == node.get("stderr"):
         linter.add("GC412", f"{scope.name} writes both to {node['stdout']}", scope.source, node, "stderr")
@@ -284,7 +284,7 @@ def _streams(linter: Linter, scope: Scope) -> None:
             linter.add("GC413", f"the file of {name} gets a random name", scope.source, owner, key)
 
 
-def _javascript(linter: Linter, scope: Scope) -> None:
+def _javascript(linter: Linter, scope: LintScope) -> None:
     given = scope.own.get("InlineJavascriptRequirement")
     if given is None or given.node.get("expressionLib") or scope.node.get("class") == "ExpressionTool":
         return

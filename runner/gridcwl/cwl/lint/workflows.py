@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gridcwl.cwl.lint.checking import Given, Linter, Scope
+from gridcwl.cwl.lint.checking import Given, Linter, LintScope
 from gridcwl.cwl.lint.source import Node, Source, entries
 from gridcwl.cwl.lint.tools import check_default, constant_name, has_javascript, reads
 
@@ -21,7 +21,7 @@ class _Step:
     """What it runs; None if that is elsewhere."""
 
 
-def check(linter: Linter, scope: Scope) -> None:
+def check(linter: Linter, scope: LintScope) -> None:
     """Apply the rules for workflows."""
     steps = list(_steps(linter, scope))
     read = set(_read(scope, steps))
@@ -40,7 +40,7 @@ def check(linter: Linter, scope: Scope) -> None:
     _javascript(linter, scope, steps)
 
 
-def _steps(linter: Linter, scope: Scope) -> Iterator[_Step]:
+def _steps(linter: Linter, scope: LintScope) -> Iterator[_Step]:
     for name, node, _, _ in entries(scope.node.get("steps")):
         if not isinstance(node, Mapping):
             continue
@@ -56,7 +56,7 @@ def _steps(linter: Linter, scope: Scope) -> Iterator[_Step]:
         yield _Step(name, node, process)
 
 
-def _for_step(linter: Linter, scope: Scope, step: _Step) -> Mapping[str, Given]:
+def _for_step(linter: Linter, scope: LintScope, step: _Step) -> Mapping[str, Given]:
     inherited = dict(scope.given)
     for kind, entry in linter.given(scope.source, step.node).items():
         if entry.required or kind not in inherited or not inherited[kind].required:
@@ -64,7 +64,7 @@ def _for_step(linter: Linter, scope: Scope, step: _Step) -> Mapping[str, Given]:
     return inherited
 
 
-def _read(scope: Scope, steps: Sequence[_Step]) -> Iterator[str]:
+def _read(scope: LintScope, steps: Sequence[_Step]) -> Iterator[str]:
     """All sources that something reads: ``input`` and ``step/output``."""
     for step in steps:
         for _, link in _links(step.node.get("in")):
@@ -78,7 +78,7 @@ def _links(value: Any) -> Iterator[tuple[str, Any]]:
         yield name, {"source": entry} if isinstance(entry, str | list) else entry
 
 
-def _sources(entry: Any, field: str, scope: Scope) -> Iterator[str]:
+def _sources(entry: Any, field: str, scope: LintScope) -> Iterator[str]:
     if isinstance(entry, str) and field == "outputSource":
         return
     found = entry.get(field) if isinstance(entry, Mapping) else None
@@ -90,13 +90,13 @@ def _sources(entry: Any, field: str, scope: Scope) -> Iterator[str]:
         yield "/".join(parts)
 
 
-def _outputs(linter: Linter, scope: Scope, step: _Step, read: set[str]) -> None:
+def _outputs(linter: Linter, scope: LintScope, step: _Step, read: set[str]) -> None:
     for name, _, owner, key in entries(step.node.get("out")):
         if f"{step.name}/{name}" not in read:
             linter.add("GC203", f"{step.name}/{name} is not used", scope.source, owner, key)
 
 
-def _inputs(linter: Linter, scope: Scope, step: _Step) -> None:
+def _inputs(linter: Linter, scope: LintScope, step: _Step) -> None:
     if step.process is None:
         return
     known = {name for name, *_ in entries(step.process[1].get("inputs"))}
@@ -109,7 +109,7 @@ def _inputs(linter: Linter, scope: Scope, step: _Step) -> None:
             linter.add("GC204", f"what {step.name} runs has no input {name}", scope.source, owner, key)
 
 
-def _collisions(linter: Linter, scope: Scope, steps: Sequence[_Step]) -> None:
+def _collisions(linter: Linter, scope: LintScope, steps: Sequence[_Step]) -> None:
     """Final outputs with one name."""
     by_name = {step.name: step for step in steps}
     owners: dict[str, list[tuple[str, Any, Any]]] = defaultdict(list)
@@ -133,7 +133,7 @@ def _collisions(linter: Linter, scope: Scope, steps: Sequence[_Step]) -> None:
                 linter.add("GC411", f"{found[0][0]} and {output} are both {name}", scope.source, owner, key)
 
 
-def _javascript(linter: Linter, scope: Scope, steps: Sequence[_Step]) -> None:
+def _javascript(linter: Linter, scope: LintScope, steps: Sequence[_Step]) -> None:
     """Steps inherit the requirement: it has an effect if anything below has JavaScript."""
     given = scope.own.get("InlineJavascriptRequirement")
     if given is None or given.node.get("expressionLib"):

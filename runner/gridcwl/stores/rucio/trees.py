@@ -19,7 +19,7 @@ CwlObject = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class DirectoryTree:
     """What is in a Directory: paths relative to it."""
 
     basename: str
@@ -38,7 +38,7 @@ class TreeMetadata:
     """``scope:name`` to path, where names do not tell it."""
 
 
-def tree_of(directory: CwlObject) -> Tree:
+def tree_of(directory: CwlObject) -> DirectoryTree:
     """The tree of a Directory object with its listing; what is not in Rucio is left out."""
     files: dict[str, Did] = {}
     folders: list[str] = []
@@ -48,10 +48,10 @@ def tree_of(directory: CwlObject) -> Tree:
                 folders.append(path)
         elif str(entry.get("location", "")).startswith("rucio://"):
             files[path] = did_of(str(entry["location"]))
-    return Tree(str(directory.get("basename", "")), files, tuple(folders))
+    return DirectoryTree(str(directory.get("basename", "")), files, tuple(folders))
 
 
-def written(tree: Tree, dataset: Did) -> str:
+def written(tree: DirectoryTree, dataset: Did) -> str:
     """The tree of a dataset as JSON, for its metadata."""
     places = {str(did): path for path, did in tree.files.items() if place_of(did, dataset) != path}
     meta = {"basename": tree.basename, "folders": list(tree.folders), "places": places}

@@ -17,8 +17,8 @@ from gridcwl.backends.dirac.diracx.rest import Answered, Rest
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.parametric import cut, singles, value
 from gridcwl.backends.dirac.problems import DiracRefused, DiracUnreachable
-from gridcwl.backends.dirac.results import Place
-from gridcwl.backends.dirac.server import Credential, Found, Server, State
+from gridcwl.backends.dirac.results import JobStatus
+from gridcwl.backends.dirac.server import Credential, FoundJob, Server, State
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.errors import ConfigError
 
@@ -191,12 +191,12 @@ class DiracXServer:
         found = self._jobs("asking where jobs run", jobs, ["JobID", "Site"])
         return {int(each["JobID"]): str(each.get("Site") or "") for each in found}
 
-    def find(self, group: str) -> Sequence[Found]:
+    def find(self, group: str) -> Sequence[FoundJob]:
         """See ``Server``."""
         asked = {"parameter": "JobGroup", "operator": "eq", "value": group}
         return [
-            Found(
-                Place(
+            FoundJob(
+                JobStatus(
                     int(each["JobID"]),
                     each["Status"],
                     each.get("MinorStatus") or "",
