@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.backends.base import JobOptions
+from gridcwl.backends.local.backend import LocalBackend
 from gridcwl.backends.local.machine import Ledger
 from gridcwl.model import Job, JobId, Outcome, OutputRules, Resources, RunId
 
@@ -57,7 +58,7 @@ def test_when_its_job_ends(tmp_path, way):
     pid = tmp_path / "pid"
 
     async def go():
-        async with LocalBackend(LocalOptions(tmp_path), ledger=Ledger(1.0, 1000, 0)) as backend:
+        async with LocalBackend(tmp_path, ledger=Ledger(1.0, 1000, 0)) as backend:
             await backend.submit([job("leaves", leaving(way, pid))])
             async for event in backend.results():
                 if event.result:
@@ -74,7 +75,7 @@ def test_the_daemons_of_a_job_that_still_runs_are_left_alone(tmp_path):
 
     async def go():
         outcomes = {}
-        async with LocalBackend(LocalOptions(tmp_path, max_jobs=2), ledger=Ledger(1.0, 1000, 0)) as backend:
+        async with LocalBackend(tmp_path, JobOptions(max_jobs=2), ledger=Ledger(1.0, 1000, 0)) as backend:
             await backend.submit([job("keeps", older)])
             await asyncio.to_thread(wait_for, pid)
             await backend.submit([job("other", "true")])

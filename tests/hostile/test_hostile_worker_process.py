@@ -9,7 +9,7 @@ import json
 import pytest
 
 from gridcwl.backends.local import process
-from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.backends.local.backend import LocalBackend
 from gridcwl.backends.local.machine import Ledger
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobId, OutputRules, RunId
@@ -37,7 +37,7 @@ def results_of(backend: LocalBackend, *jobs: Job):
 @pytest.fixture
 def backend(tmp_path):
     def make() -> LocalBackend:
-        return LocalBackend(LocalOptions(tmp_path), ledger=Ledger(1.0, 10_000, 0))
+        return LocalBackend(tmp_path, ledger=Ledger(1.0, 10_000, 0))
 
     return make
 

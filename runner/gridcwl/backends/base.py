@@ -59,14 +59,18 @@ class JobOptions:
     """Options of a run that hold whatever the backend; a backend's plugin says which of them it reads."""
 
     engine: str = "docker"
+    """The container engine for jobs with an image: docker, podman, apptainer, singularity or udocker."""
     reuse_containers: bool = False
+    """Start job after job in the same container, with docker."""
     max_jobs: int | None = None
+    """At most so many at a time; None leaves it to cores and memory."""
     limit_memory: bool = False
     limit_cores: bool = False
+    """Limit containers to the memory and cores that jobs request."""
     capabilities: tuple[str, ...] = ()
-    """Linux capabilities that containers keep."""
+    """Linux capabilities that containers keep, without ``CAP_``."""
     processes: int | None = None
-    """The most processes in a container; None is the worker's default."""
+    """The most processes in a container; None is the worker's default, 0 no limit."""
     containers: ContainerSettings = field(default_factory=ContainerSettings)
     keep_folders: bool = False
     """Leave the folders of jobs that have ended."""

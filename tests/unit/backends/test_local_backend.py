@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.backends.base import JobOptions
+from gridcwl.backends.local.backend import LocalBackend
 from gridcwl.backends.local.machine import Ledger
 from gridcwl.errors import BackendError, ResourcesExceeded
 from gridcwl.model import Job, JobId, JobState, Outcome, OutputRules, Resources, RunId
@@ -32,7 +33,7 @@ class Place:
 
     def backend(self, cores=2.0, ram_mib=100, **options):
         (self.folder / "jobs").mkdir(exist_ok=True)
-        return LocalBackend(LocalOptions(self.folder / "jobs", **options), ledger=Ledger(cores, ram_mib, 0))
+        return LocalBackend(self.folder / "jobs", JobOptions(**options), ledger=Ledger(cores, ram_mib, 0))
 
     def pipe(self, name) -> Path:
         path = self.folder / name

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+from gridcwl.backends.local.backend import LocalBackend
 from gridcwl.backends.local.machine import Ledger, Turn, shared_machine
 from gridcwl.model import Job, JobId, JobState, OutputRules, Resources, RunId
 
@@ -50,7 +50,7 @@ class Machine:
     async def run(self, name: str) -> AsyncIterator[LocalBackend]:
         folder = self.folder / name
         folder.mkdir()
-        async with LocalBackend(LocalOptions(folder), ledger=self.ledger) as backend:
+        async with LocalBackend(folder, ledger=self.ledger) as backend:
             yield backend
 
     async def wait(self, backend: LocalBackend, number: int) -> None:
@@ -180,5 +180,5 @@ def test_small_jobs_of_other_runs_pass_a_large_one_only_for_a_while() -> None:
 
 
 def test_all_local_runs_of_a_process_share_one_machine_if_none_is_given(tmp_path: Path) -> None:
-    one, two = (LocalBackend(LocalOptions(tmp_path)) for _ in range(2))
+    one, two = (LocalBackend(tmp_path) for _ in range(2))
     assert one._ledger is two._ledger is shared_machine()

@@ -10,12 +10,11 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from gridcwl import imports
-from gridcwl.backends.base import Capabilities
+from gridcwl.backends.base import Capabilities, JobOptions
 from gridcwl.backends.local.machine import Ledger, Turn, shared_machine
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
@@ -42,36 +41,13 @@ _TURN_S = 0.005
 _STATES = {Outcome.SUCCESS: JobState.DONE, Outcome.CANCELLED: JobState.CANCELLED}
 
 
-@dataclass(frozen=True, slots=True)
-class LocalOptions:
-    """How the local backend runs jobs."""
-
-    folder: Path
-    """Each job gets a folder of its own below."""
-    engine: str = "docker"
-    """The container engine for jobs with an image: docker, podman, apptainer, singularity or udocker."""
-    reuse_containers: bool = False
-    """Start job after job in the same container, with docker."""
-    max_jobs: int | None = None
-    """At most so many at a time; None leaves it to cores and memory."""
-    limit_memory: bool = False
-    limit_cores: bool = False
-    """Hold containers to what they asked for."""
-    capabilities: tuple[str, ...] = ()
-    """Linux capabilities that containers keep, without ``CAP_``."""
-    processes: int | None = None
-    """The most processes in a container; None is the worker's default, 0 no limit."""
-    containers: ContainerSettings = field(default_factory=ContainerSettings)
-    recycle: bool = True
-    """Use the folders of jobs that have ended again; False leaves each as its tool left it."""
-
-
 class LocalBackend:
     """Implements ``gridcwl.backends.Backend`` on this machine. The jobs end with the client."""
 
     def __init__(
         self,
-        options: LocalOptions,
+        folder: Path,
+        options: JobOptions | None = None,
         *,
         ledger: Ledger | None = None,
         reveal: Callable[[Any], Any] | None = None,
@@ -79,10 +55,13 @@ class LocalBackend:
         """Prepare; nothing is started yet.
 
         Args:
-            options: see there.
+            folder: each job gets a folder of its own below.
+            options: how jobs run.
             ledger: what the machine has; None shares it with all runs of this process.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
         """
+        options = options or JobOptions()
+        self._folder = folder
         self._options = options
         self._ledger = ledger or shared_machine()
         self._turn = Turn(self._start_what_fits)
@@ -97,12 +76,12 @@ class LocalBackend:
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
         limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
         limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
-        self._recycled = recycled = str(options.folder / "recycled") if options.recycle else ""
+        self._recycled = recycled = "" if options.keep_folders else str(folder / "recycled")
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
         self._tasks = TaskScope()
         self._processes = WorkerProcesses(
-            processes, self._slots, str(options.folder), shared, self._ended, self._broken, reveal, self._tasks
+            processes, self._slots, str(folder), shared, self._ended, self._broken, reveal, self._tasks
         )
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
@@ -248,7 +227,7 @@ class LocalBackend:
 
     async def _hand_over(self, job: Job) -> None:
         try:
-            await self._processes.run(job, str(self._options.folder / folder_name(job)))
+            await self._processes.run(job, str(self._folder / folder_name(job)))
         except BackendError as error:
             self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=str(error)))
         except Exception as error:  # noqa: BLE001  raised again where the run waits
@@ -287,7 +266,7 @@ class LocalBackend:
             if self._reveal is not None:
                 plain = self._reveal(plain)
             engine = self._engine()
-            folder = str(self._options.folder / folder_name(job))
+            folder = str(self._folder / folder_name(job))
             result = result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))
             result = accepted_here(result, job, folder, self._recycled)
         except Exception as error:
@@ -298,7 +277,7 @@ class LocalBackend:
     def _engine(self) -> Engine:
         with self._engine_lock:
             if self._container_engine is None:
-                reused = self._options.folder if self._options.reuse_containers else None
+                reused = self._folder if self._options.reuse_containers else None
                 self._container_engine = make_engine(self._options.engine, reused, self._options.containers)
             return self._container_engine
 

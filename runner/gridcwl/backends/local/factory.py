@@ -36,19 +36,6 @@ def stop_containers(engine: str, run: RunId) -> int:
 
 def open_backend(_settings: object, context: BackendContext) -> LocalBackend:
     """The local backend for one session of a run."""
-    from gridcwl.backends.local.backend import LocalBackend, LocalOptions
+    from gridcwl.backends.local.backend import LocalBackend
 
-    jobs = context.jobs
-    options = LocalOptions(
-        folder=context.folder,
-        engine=jobs.engine,
-        reuse_containers=jobs.reuse_containers,
-        max_jobs=jobs.max_jobs,
-        limit_memory=jobs.limit_memory,
-        limit_cores=jobs.limit_cores,
-        capabilities=jobs.capabilities,
-        processes=jobs.processes,
-        containers=jobs.containers,
-        recycle=not jobs.keep_folders,
-    )
-    return LocalBackend(options, reveal=context.reveal)
+    return LocalBackend(context.folder, context.jobs, reveal=context.reveal)
