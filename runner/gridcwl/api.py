@@ -83,7 +83,7 @@ class Client:
         """Begin a run. Returns as soon as document and inputs have been read and found valid.
 
         Args:
-            document: a path, ``FILE#process``, or a URL.
+            document: a path, ``FILE#process``, a URL, or an RO-Crate: its folder, or a ``.zip`` of it.
             inputs: values by the names of the document's inputs. Files are ``File``, ``pathlib.Path``, or CWL's dicts;
                 relative paths count from the current folder.
             run_id: the run's id, if there is one already; see ``gridcwl.new_run_id``.
@@ -101,7 +101,9 @@ class Client:
         text = None
         if isinstance(inputs, Mapping):
             words, text = ("",), await asyncio.to_thread(_as_json, inputs, folder)
-        elif inputs is not None:
+        elif inputs is None:
+            document, words = await asyncio.to_thread(_of_crate, document, {**self._settings, **settings})
+        else:
             words = (str(inputs) if "://" in str(inputs) else str(folder / inputs),)  # never an option, nor ``-``
         options = options_for(str(document), words, {**self._settings, **settings}, folder)
         run = None if run_id is None else checked_id(run_id)
@@ -336,6 +338,18 @@ class Run:
     async def resume(self, **settings: Unpack[ResumeSettings]) -> Run:
         """Resume the run; see ``Client.resume``."""
         return await self._client.resume(self.id, **settings)
+
+
+def _of_crate(document: str | Path, settings: Settings) -> tuple[str | Path, tuple[str, ...]]:
+    """The document and the inputs of a crate that is to run as it ran; of anything else the document itself."""
+    path = Path(document)
+    if "://" in str(document) or not (path.suffix == ".zip" or path.is_dir()):
+        return document, ()
+    from gridcwl.runs.provenance.reading import as_document, is_crate
+
+    if not is_crate(path):
+        return document, ()
+    return as_document(path, (), options_for(str(document), (), settings, Path.cwd()).cache_dir)
 
 
 def _as_json(inputs: Mapping[str, Any], base: Path) -> str:

@@ -7,21 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from gridcwl.cli.parsing import RefusedOption
+from gridcwl.cli.provenance_commands import add_crate_options
 from gridcwl.runs.options import CwltoolOptions
 from gridcwl.worker.engine import ContainerSettings
 
-_PROVENANCE = "gridcwl writes no research object; gridcwl explain and gridcwl status show what a run did"
 _PACKAGES = (
     "gridcwl installs no software; map packages to images or environment modules in its configuration, as [software]"
 )
 REFUSED = {
-    "--provenance": _PROVENANCE,
-    "--enable-user-provenance": _PROVENANCE,
-    "--disable-user-provenance": _PROVENANCE,
-    "--enable-host-provenance": _PROVENANCE,
-    "--disable-host-provenance": _PROVENANCE,
-    "--orcid": _PROVENANCE,
-    "--full-name": _PROVENANCE,
     "--beta-dependency-resolvers-configuration": _PACKAGES,
     "--beta-dependencies-directory": _PACKAGES,
     "--beta-conda-dependencies": _PACKAGES,
@@ -98,6 +91,12 @@ def add_results(group: argparse._ArgumentGroup) -> None:
     sums.add_argument("--compute-checksum", dest="checksums", action="store_true", default=True, help=argparse.SUPPRESS)
 
 
+def add_provenance(group: argparse._ArgumentGroup) -> None:
+    """Add the options for the crate of the run."""
+    group.add_argument("--provenance", metavar="DIR", help="write the run as an RO-Crate to this folder or .zip")
+    add_crate_options(group)
+
+
 def add_reading(group: argparse._ArgumentGroup) -> None:
     """Add the options for how documents are read."""
     group.add_argument("--disable-js-validation", action="store_true", help="do not check expressions before the run")
@@ -144,6 +143,13 @@ def read(given: argparse.Namespace) -> CwltoolOptions:
         js_hints=str(Path(given.js_hint_options_file).absolute()) if given.js_hint_options_file else None,
         registries=registries if given.registry else (),
         document_cache=given.doc_cache,
+        provenance=str(Path(given.provenance).absolute()) if given.provenance else None,
+        orcid=given.orcid or "",
+        full_name=given.full_name or "",
+        user_provenance=given.user,
+        host_provenance=given.host,
+        crate_data=given.data or "auto",
+        crate_limit=given.data_limit,
         containers=ContainerSettings(
             program=given.user_space_docker_cmd,
             pull=pull if given.pull else "never",

@@ -23,7 +23,7 @@ LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = (
     *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report", "usage"),
     *("doctor", "init", "lint", "completion", "man"),
-    *("export",),
+    *("export", "verify", "rerun"),
 )
 TESTBED = "testbed"
 SERVE = "serve"

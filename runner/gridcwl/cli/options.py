@@ -47,6 +47,8 @@ def parse(arguments: Sequence[str]) -> Options:
     words, document, behind = split(parser, arguments)
     if document is None and Path("CWLFile").is_file():  # as cwltool
         document = "CWLFile"
+    if document is not None and "://" not in document:
+        document, behind = _of_crate(document, behind)
     if document is not None and mentioned(parser, behind):
         is_input = _inputs_of(_options_for_loading(parser, words, behind, document))
         own, behind = sort(parser, behind, is_input)
@@ -56,6 +58,19 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.print_help(sys.stderr)
         raise SystemExit(1)
     return options
+
+
+def _of_crate(document: str, behind: list[str]) -> tuple[str, list[str]]:
+    """The document and the inputs of a crate, if that is what the word means; inputs behind it go before its own."""
+    path = Path(document)
+    if path.suffix != ".zip" and not path.is_dir():
+        return document, behind
+    from gridcwl.runs.provenance.reading import as_document, is_crate
+
+    if not is_crate(path):
+        return document, behind
+    found, words = as_document(path, tuple(behind), configuration().caches())
+    return found, list(words)
 
 
 def options_of_run() -> Collection[str]:
@@ -207,6 +222,7 @@ def _parser() -> Parser:
     grid_options.add_grid(parser.add_argument_group("backend"))
     store_options.add_store(parser.add_argument_group("storage"))
     _add_document(parser.add_argument_group("loading the document"))
+    cwltool_options.add_provenance(parser.add_argument_group("provenance"))
     cwltool_options.add_refused(parser)
     return parser
 

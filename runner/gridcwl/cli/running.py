@@ -51,15 +51,21 @@ def resume(folder: RunFolder, request: Request) -> int:
     return _run(resumed(folder, request))
 
 
+def executed(prepared: PreparedRun) -> Finished:
+    """Execute a prepared run, and show how it goes."""
+    options = prepared.options
+    background.prepared(prepared.record.folder)
+    with _watcher(options) as watcher:
+        watcher.hide, watcher.default_container = prepared.session.hide, options.default_container
+        if options.cwltool.log_dir:
+            watcher.ended = LogCopies(Path(options.cwltool.log_dir)).copy
+        return asyncio.run(_execute(prepared, watcher)) if prepared.finished is None else prepared.finished
+
+
 def _run(preparing: AbstractContextManager[PreparedRun]) -> int:
     with preparing as prepared:
         options = prepared.options
-        background.prepared(prepared.record.folder)
-        with _watcher(options) as watcher:
-            watcher.hide, watcher.default_container = prepared.session.hide, options.default_container
-            if options.cwltool.log_dir:
-                watcher.ended = LogCopies(Path(options.cwltool.log_dir)).copy
-            finished = asyncio.run(_execute(prepared, watcher)) if prepared.finished is None else prepared.finished
+        finished = executed(prepared)
         written = print_outputs(finished.outputs, options.write_summary, checksums=options.cwltool.checksums)
         if finished.exit_code:
             print(f"gridcwl: Run failed. {_where_partial(prepared.record, options)}", file=sys.stderr)

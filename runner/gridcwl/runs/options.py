@@ -147,6 +147,15 @@ class CwltoolOptions:
     """Where documents that are no files are looked for; None is cwltool's choice."""
     document_cache: bool = True
     """Documents that come by HTTP are kept on disk."""
+    provenance: str | None = None
+    """A folder, or a name that ends with ``.zip``, that gets the run as an RO-Crate when it ends."""
+    orcid: str = ""
+    full_name: str = ""
+    user_provenance: bool = True
+    host_provenance: bool = True
+    crate_data: Literal["auto", "embed", "reference"] = "auto"
+    crate_limit: int | None = None
+    """Bytes of a file that the crate embeds."""
     containers: ContainerSettings = field(default_factory=ContainerSettings)
 
     def plain(self) -> dict[str, Any]:

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl import plugins
-from gridcwl.errors import EXIT_FAILURE, EXIT_UNSUPPORTED, ConfigError, OutputConflict, RunCancelled, StoreError
+from gridcwl.errors import (
+    EXIT_FAILURE,
+    EXIT_UNSUPPORTED,
+    ConfigError,
+    GridCWLError,
+    OutputConflict,
+    RunCancelled,
+    StoreError,
+)
 from gridcwl.model import RunId, confinement, paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
@@ -220,12 +228,34 @@ class PreparedRun:
             produced = dict(outcomes.outputs)
             outputs = await published(produced, self.inputs, folder, record, stored, session, options.outputs)
             leave = options.leave_tmpdir or options.outputs != "move"
-            await asyncio.to_thread(finish, record, outcomes.outputs, outputs, leave=leave)
+            crate = options.cwltool.provenance  # it is written before the intermediate files go
+            await asyncio.to_thread(finish, record, outcomes.outputs, outputs, leave=leave or crate is not None)
             record.journal.end("success")
+            await self._write_crate(remove=not leave)
         else:
             outputs = await left(outcomes, folder, record, stored, session, public=options.publish_partial)
             record.journal.end("failed", "1 failure" if outcomes.failures == 1 else f"{outcomes.failures} failures")
+            await self._write_crate(remove=False)
         return Finished(outputs, _exit_code(outcomes))
+
+    async def _write_crate(self, *, remove: bool) -> None:
+        """Write the run as an RO-Crate if that was requested; then the working copies may go."""
+        options = self.options.cwltool
+        if options.provenance is None:
+            return
+        from gridcwl.runs.cleanup import remove_but_logs
+        from gridcwl.runs.provenance.crate import options_of, write_crate
+
+        record, target = self.record, Path(options.provenance)
+        try:
+            how = replace(options_of(options), again=True, removed=record.working if remove else None)
+            written = await asyncio.to_thread(write_crate, record.folder, target, how)
+        except GridCWLError as error:
+            error.remedy = f"{error.remedy} To write the crate again: gridcwl export {record.run} DIR".strip()
+            raise
+        log.info("wrote %s: %d actions, %d files", target, written.actions, written.embedded)
+        if remove:
+            await asyncio.to_thread(remove_but_logs, record.working, record.folder.logs)
 
 
 @contextmanager
@@ -351,6 +381,12 @@ def _prepare_run(
     from gridcwl.runs.outputs import begin, output_folder
 
     options = request.options
+    if options.cwltool.provenance is not None:
+        from gridcwl.runs.provenance.crate import check_orcid, check_target
+
+        check_target(Path(options.cwltool.provenance), record.run)
+        if options.cwltool.orcid:
+            check_orcid(options.cwltool.orcid)
     _describe_run(request, record, session, inputs, store)
     with _with_remedies(record):
         check_outdir(request.outdir)

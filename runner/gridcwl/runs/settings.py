@@ -183,7 +183,7 @@ def _configuration(settings: Mapping[str, Any], folder: Path) -> Config:
 
 def _of_configuration() -> frozenset[str]:
     """Settings that the configuration file has, too: gridcwl's own, and the tables of plugins."""
-    return frozenset({*Config.__dataclass_fields__, *plugins.declared().tables} - {"tables"})
+    return frozenset({*Config.__struct_fields__, *plugins.declared().tables} - {"tables"})
 
 
 def _part(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

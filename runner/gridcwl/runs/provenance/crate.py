@@ -26,6 +26,7 @@ from gridcwl.runs.checksums import local_path
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal_rows import JobRow
+from gridcwl.runs.options import CwltoolOptions
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
 from gridcwl.runs.provenance.description import PACKED, Description, Tool, described
@@ -60,6 +61,10 @@ class CrateOptions:
     """Name the user's account, if there is neither an ORCID nor a full name."""
     host: bool = True
     """Name the machines where jobs ran."""
+    again: bool = False
+    """Replace a crate of the same run."""
+    removed: Path | None = None
+    """A folder that is removed afterwards: nothing in it is referred to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +78,46 @@ class Written:
     missing: int
 
 
-def check_target(target: Path) -> None:
+def options_of(options: CwltoolOptions) -> CrateOptions:
+    """How the crate of a run is written, by the run's options."""
+    limit = CrateOptions().limit if options.crate_limit is None else options.crate_limit
+    return CrateOptions(
+        options.crate_data, limit, options.orcid, options.full_name,
+        user=options.user_provenance, host=options.host_provenance,
+    )  # fmt: skip
+
+
+def check_target(target: Path, run: str = "") -> None:
     """See that a crate can be written there.
+
+    Args:
+        target: the folder or file.
+        run: a crate of this run may be replaced.
 
     Raises:
         ConfigError: something else is there.
     """
+    if run and _run_in(target) == run:
+        return
     if target.suffix == ".zip":
         if target.exists():
             raise ConfigError(f"{target} exists", remedy="Choose another name for the crate, or remove the file.")
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} exists and is not an empty folder", remedy="Choose another folder for the crate.")
+
+
+def _run_in(target: Path) -> str:
+    """The run whose crate is there, if there is one."""
+    try:
+        if target.is_dir():
+            text = (target / METADATA).read_text(encoding="utf-8")
+        else:
+            with zipfile.ZipFile(target) as archive:
+                text = archive.read(METADATA).decode()
+        graph = json.loads(text)["@graph"]
+        return next(str(one.get("identifier")) for one in graph if one.get("@id") == action_id(""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, zipfile.BadZipFile):
+        return ""
 
 
 def check_orcid(orcid: str) -> str:
@@ -107,12 +141,17 @@ def check_orcid(orcid: str) -> str:
 def write_crate(folder: RunFolder, target: Path, options: CrateOptions) -> Written:
     """Write the crate of a run: into a folder, or into a file whose name ends with ``.zip``.
 
+    Args:
+        folder: of the run.
+        target: where the crate goes.
+        options: how it is written.
+
     Raises:
         ConfigError: the target exists, or the ORCID is none.
         DocumentError: the run's document cannot be packed.
         StoreError: the journal cannot be read, or the crate cannot be written.
     """
-    check_target(target)
+    check_target(target, folder.run if options.again else "")
     if options.orcid:
         check_orcid(options.orcid)
     with ExitStack() as stack:
@@ -137,7 +176,7 @@ def _put(made: Path, target: Path) -> None:
     if target.suffix != ".zip":
         made.chmod(0o777 & ~_umask())
         if target.exists():
-            target.rmdir()
+            target.rename(made.with_suffix(".replaced"))
         made.rename(target)
         return
     unfinished = made.with_suffix(".zip")
@@ -179,6 +218,7 @@ class _Writer:
         self.payload = Payload(
             self.graph, self.root, self.options.data, self.options.limit, self.history.moved,
             _copies(self.history, self.root.parent / "copies") if self.options.data == "embed" else {},
+            self.options.removed,
         )  # fmt: skip
 
     def write(self) -> None:

@@ -65,10 +65,15 @@ def _placed(document: str, cwd: Path, moved: Path | None) -> str:
     return f"{path}{mark}{fragment}"
 
 
+def is_unchanged(history: History) -> bool:
+    """Whether the files of the document are still what the run read."""
+    return all(_is_same(path, digest) for path, digest in history.documents())
+
+
 @contextmanager
 def _as_recorded(history: History) -> Iterator[Path | None]:
     """A folder with the files that the document consisted of; None if they are still what they were."""
-    if all(_is_same(path, digest) for path, digest in history.documents()):
+    if is_unchanged(history):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="gridcwl-document-") as folder:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -45,6 +45,8 @@ class Payload:
     """Where a file is now that is not at its first place any more."""
     copies: dict[str, str] = field(default_factory=dict)
     """Copies on this machine of files in a store, by their URLs."""
+    removed: Path | None = None
+    """A folder that will be removed: nothing in it is referred to."""
     counts: dict[str, int] = field(default_factory=lambda: {"embedded": 0, "referenced": 0, "missing": 0})
     _values: dict[int, tuple[Any, str]] = field(default_factory=dict)
     """Ids of large values, by the identity of the value, which is held here."""
@@ -194,7 +196,7 @@ class Payload:
 
     def _source(self, location: str) -> Path | None:
         """Where the bytes are on this machine, if they are and may be embedded."""
-        for url in (location, self.moved(location), self.copies.get(location)):
+        for url in (self.moved(location), location, self.copies.get(location)):
             path = local_path(url) if url else None
             if path is not None and os.path.isfile(path):  # noqa: PTH113
                 return Path(path)
@@ -213,6 +215,9 @@ class Payload:
             made.setdefault("contentSize", str(source.stat().st_size))
             if "sha1" not in made:
                 made["sha1"] = _sha1(source)
+            if self.removed is not None and source.is_relative_to(self.removed):
+                made["description"] = _GONE
+                self.counts["missing"] += 1
             return None
         target = self.root / folder / _name(value)
         digest = _copy(source, target)
@@ -285,13 +290,11 @@ class Payload:
 
     def _with_listing(self, value: Entity) -> Entity:
         """The Directory with what is in it, if that can be seen here."""
-        if value.get("listing"):
-            return value
         location = str(value.get("location", ""))
-        for url in (location, self.moved(location), self.copies.get(location)):
+        for url in (self.moved(location), location, self.copies.get(location)):
             path = local_path(url) if url else None
             if path is not None and os.path.isdir(path):  # noqa: PTH112
-                return {**value, "listing": list(_listed(Path(path)))}
+                return {**value, "listing": _merged(value.get("listing") or (), _listed(Path(path)))}
         return value
 
 
@@ -306,6 +309,20 @@ def _listed(folder: Path, top: Path | None = None) -> Iterator[Entity]:
             yield {"class": "Directory", "location": uri(path), "basename": path.name, "listing": inside}
         elif path.is_file():
             yield {"class": "File", "location": uri(path), "basename": path.name, "size": path.stat().st_size}
+
+
+def _merged(recorded: Iterable[Entity], seen: Iterable[Entity]) -> list[Entity]:
+    """What is in a folder, as it was recorded; of folders in it also what was not."""
+    known = {str(one.get("basename")): one for one in recorded}
+    made = []
+    for one in seen:
+        if (other := known.pop(str(one["basename"]), None)) is None:
+            made.append(one)
+        elif one["class"] == "Directory":
+            made.append({**other, "listing": _merged(other.get("listing") or (), one["listing"])})
+        else:
+            made.append(other)
+    return [*made, *known.values()]
 
 
 def _is_entry(value: Any) -> bool:

@@ -1,0 +1,209 @@
+"""Crates that are run, verified and compared: ``gridcwl CRATE``, ``--provenance``, ``verify``, ``rerun --check``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import gridcwl
+from documents import Desk, glob, on_command_line, shell, step, tool, workflow
+from everything import write_everything
+from rocrate_tools import graph_of
+
+import gridcwl as api
+from gridcwl.errors import UnsafePath
+from gridcwl.runs.provenance.reading import open_crate
+
+LOCAL = ("--quiet", "--no-container", "--outdir", "out")
+SAID = {"inputs": {"text": on_command_line("string")}, "outputs": {"said": "stdout"}, "stdout": "said.txt"}
+
+
+@pytest.fixture
+def said(desk: Desk) -> Path:
+    """The crate of a run that says hello."""
+    desk.write("wf.cwl", tool("echo", **SAID))
+    desk.write("in.json", '{"text": "hello"}')
+    assert gridcwl(*LOCAL, "wf.cwl", "in.json").code == 0
+    assert gridcwl("export", "last", "crate").code == 0
+    return desk.folder / "crate"
+
+
+def test_a_run_with_provenance_leaves_a_crate_with_intermediate_files_and_removes_its_working_folder(desk: Desk):
+    first = shell("echo one > made", outputs={"made": glob("made")})
+    second = tool("cat", inputs={"made": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
+    outer = workflow(
+        {}, {"said": {"type": "File", "outputSource": "second/said"}},
+        first=step(first, "made"), second=step(second, "said", made="first/made"),
+    )  # fmt: skip
+    desk.write("wf.cwl", outer)
+    ended = gridcwl(*LOCAL, "--provenance", "crate", "--full-name", "Ada Lovelace", "wf.cwl")
+    assert ended.code == 0, ended.stderr
+    crate = desk.folder / "crate"
+    assert (crate / "data/first/made").read_text() == "one\n"
+    assert (crate / "data/second/said.txt").read_text() == "one\n"
+    assert graph_of(crate)["#agent"]["name"] == "Ada Lovelace"
+    assert list(Path(os.environ["TMPDIR"]).rglob("made")) == []
+
+
+def test_a_failed_run_with_provenance_leaves_a_crate_that_the_resumed_run_replaces(desk: Desk):
+    desk.write("wf.cwl", shell('test -e "$0" && echo done > made', inputs={"gate": on_command_line("string")},
+                               outputs={"made": glob("made")}))  # fmt: skip
+    desk.write("in.json", json.dumps({"gate": str(desk.folder / "gate")}))
+    assert gridcwl(*LOCAL, "--provenance", "crate", "wf.cwl", "in.json").code == 1
+    assert graph_of(desk.folder / "crate")["#action"]["actionStatus"].endswith("FailedActionStatus")
+    (desk.folder / "gate").touch()
+    assert gridcwl("resume", "last").code == 0
+    assert graph_of(desk.folder / "crate")["#action"]["actionStatus"].endswith("CompletedActionStatus")
+
+
+def test_a_crate_is_not_written_over_something_else_and_no_job_runs_then(desk: Desk):
+    desk.write("wf.cwl", shell("echo ran > made", outputs={"made": glob("made")}))
+    desk.write("full/precious", "x")
+    ended = gridcwl(*LOCAL, "--provenance", "full", "wf.cwl")
+    assert ended.code == 1
+    assert "not an empty folder" in ended.stderr
+    assert not (desk.folder / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["crate", "crate.zip"])
+def test_a_crate_is_a_document_that_runs_as_it_ran_or_with_other_inputs(desk: Desk, said: Path, form: str):
+    if form == "crate.zip":
+        assert gridcwl("export", "last", form).code == 0
+    ended = gridcwl("--quiet", "--no-container", "--outdir", "again", form)
+    assert ended.code == 0, ended.stderr
+    assert (desk.folder / "again/said.txt").read_text() == "hello\n"
+    assert gridcwl("--quiet", "--no-container", "--outdir", "other", form, "--text", "bye").code == 0
+    assert (desk.folder / "other/said.txt").read_text() == "bye\n"
+
+
+def test_a_crate_with_one_of_everything_gives_the_same_outputs(desk: Desk):
+    write_everything(desk)
+    assert gridcwl(*LOCAL, "--provenance", "crate.zip", "wf.cwl", "in.json").code == 0
+    for name in ("wf.cwl", "sub.cwl", "join.sh", "in.json", "b.txt", "indexed.fa"):
+        (desk.folder / name).unlink()
+    ended = gridcwl("rerun", "crate.zip", "--check", "--no-container", "--json", "--quiet")
+    assert ended.code == 0, ended.stderr + ended.stdout
+    states = {one["output"]: one["state"] for one in ended.outputs["outputs"]}
+    assert set(states.values()) == {"identical"}
+    assert {"all", "counts[2]", "kept/tree/one/two.txt", "fasta_out/out.fa.fai", "doubled"} <= states.keys()
+
+
+def test_a_crate_runs_from_python(desk: Desk, said: Path):
+    async def main() -> Any:
+        async with api.Client(engine="none") as client:
+            return await (await client.submit(said, outdir="python")).result()
+
+    assert Path(asyncio.run(main())["said"]).read_text() == "hello\n"
+
+
+def test_a_crate_without_an_input_object_runs_with_what_its_action_says(desk: Desk):
+    write_everything(desk)
+    assert gridcwl(*LOCAL, "--provenance", "crate", "wf.cwl", "in.json").code == 0
+    crate = desk.folder / "crate"
+    metadata = json.loads((crate / "ro-crate-metadata.json").read_text())
+    metadata["@graph"] = [one for one in metadata["@graph"] if not one["@id"].startswith("primary-")]
+    (crate / "ro-crate-metadata.json").write_text(json.dumps(metadata))
+    (crate / "primary-job.json").unlink()
+    ended = gridcwl("--quiet", "--no-container", "--outdir", "again", "crate")
+    assert ended.code == 0, ended.stderr
+    for name in ("all joined.txt", "kept/tree/one/two.txt", "out.fa.fai"):
+        assert (desk.folder / "again" / name).read_bytes() == (desk.folder / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/absolute", "a/../../escaped"])
+def test_an_archive_whose_names_lead_out_of_it_is_refused(desk: Desk, name: str):
+    with zipfile.ZipFile("bad.zip", "w") as archive:
+        archive.writestr("ro-crate-metadata.json", '{"@graph": []}')
+        archive.writestr(name, "x")
+    with pytest.raises(UnsafePath):
+        open_crate(Path("bad.zip"), desk.folder / "cache")
+    assert not list(desk.folder.rglob("escaped"))
+
+
+def test_an_archive_that_is_a_bomb_is_refused(desk: Desk):
+    with zipfile.ZipFile("bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ro-crate-metadata.json", '{"@graph": []}')
+        for info in archive.infolist():
+            info.file_size = 1 << 50
+    ended = gridcwl("bomb.zip")
+    assert ended.code == 1
+    assert "is refused" in ended.stderr
+    assert "internal error" not in ended.stderr
+
+
+@pytest.mark.parametrize("location", ["../../secret", "/etc/hostname"])
+def test_a_document_that_lies_outside_of_its_crate_is_refused(desk: Desk, location: str):
+    workflow_ = {"@id": location, "@type": ["File", "ComputationalWorkflow"], "programmingLanguage": {"@id": "#cwl"}}
+    root = {"@id": "./", "@type": "Dataset", "mainEntity": {"@id": location}}
+    desk.write("crate/ro-crate-metadata.json", json.dumps({"@graph": [root, workflow_]}))
+    ended = gridcwl("crate")
+    assert ended.code == 1
+    assert "internal error" not in ended.stderr
+
+
+def test_verify_finds_what_was_damaged_and_what_is_missing(desk: Desk, said: Path):
+    assert gridcwl("verify", "crate").code == 0
+    file = said / "data/wf.cwl/said.txt"
+    file.write_text("HELLO\n")
+    ended = gridcwl("verify", "crate")
+    assert ended.code == 1
+    assert "damaged" in ended.stdout
+    assert "its sha1 checksum is" in ended.stdout
+    file.unlink()
+    ended = gridcwl("verify", "crate", "--json")
+    assert ended.code == 1
+    assert ended.outputs["counts"]["missing"] == 1
+
+
+def test_verify_reads_files_that_a_crate_refers_to(desk: Desk):
+    write_everything(desk)
+    assert gridcwl(*LOCAL, "--provenance", "crate", "--data", "reference", "wf.cwl", "in.json").code == 0
+    assert gridcwl("verify", "crate").code == 0
+    desk.write("b.txt", "Wonderful\n")
+    ended = gridcwl("verify", "crate")
+    assert ended.code == 1
+    assert "b.txt" in ended.stdout
+
+
+def test_verify_says_what_is_no_crate(desk: Desk):
+    desk.write("other/file", "x")
+    assert "is no RO-Crate" in gridcwl("verify", "other").stderr
+    desk.write("other.zip", "not a zip")
+    assert "cannot be read" in gridcwl("verify", "other.zip").stderr
+
+
+def test_a_run_that_gives_the_same_outputs_again_is_reproducible(desk: Desk, said: Path):
+    ended = gridcwl("rerun", "last", "--check", "--quiet")
+    assert ended.code == 0, ended.stderr
+    assert "identical" in ended.stdout
+
+
+def test_a_run_that_gives_other_outputs_names_the_jobs_where_they_began_to_differ(desk: Desk):
+    draw = shell("head -c 9 /dev/urandom | od -An -tx1 > drawn", outputs={"drawn": glob("drawn")})
+    count = tool("cat", inputs={"drawn": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
+    outer = workflow(
+        {}, {"said": {"type": "File", "outputSource": "count/said"}},
+        draw=step(draw, "drawn"), count=step(count, "said", drawn="draw/drawn"),
+    )  # fmt: skip
+    desk.write("wf.cwl", outer)
+    assert gridcwl(*LOCAL, "--cachedir", "cache", "wf.cwl").code == 0
+    ended = gridcwl("rerun", "last", "--check", "--quiet", "--json")
+    assert ended.code == 1
+    assert [(one["output"], one["state"]) for one in ended.outputs["outputs"]] == [("said", "different")]
+    assert ended.outputs["unstable_jobs"] == ["draw"]
+
+
+def test_a_run_is_run_again_as_it_was_when_its_document_was_edited_since(desk: Desk):
+    desk.write("wf.cwl", tool("echo", **SAID))
+    desk.write("in.json", '{"text": "hello"}')
+    assert gridcwl(*LOCAL, "wf.cwl", "in.json").code == 0
+    desk.write("wf.cwl", tool("printf", **SAID))
+    desk.write("in.json", '{"text": "bye"}')
+    ended = gridcwl("rerun", "last", "--check", "--quiet")
+    assert ended.code == 0, ended.stderr + ended.stdout
+    assert "edited since" in ended.stderr
