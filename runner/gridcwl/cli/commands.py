@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from gridcwl.cli import output_options
 from gridcwl.cli.options import add_engines, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.plugins import configuration
 from gridcwl.runs.options import Options
+
+Command: TypeAlias = Callable[..., argparse.ArgumentParser]
+"""Adds a command: its name, what it does, its help, and whether it takes ``RUN`` and ``--json``."""
 
 _RUN = "its id or name, the beginning of it, or 'last'"
 
@@ -44,16 +47,7 @@ def _done(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gridcwl.cli import (
-        document_commands,
-        grid_commands,
-        provenance_commands,
-        reporting,
-        run_list,
-        run_logs,
-        showing,
-        usage,
-    )
+    from gridcwl.cli import document_commands, grid_commands, provenance_commands, reporting, usage
 
     parser = Parser(prog="gridcwl")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -68,6 +62,27 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(act=act)
         return made
 
+    _add_views(command)
+    _add_resuming(command)
+    command("cancel", _cancel, "stop a run that is active in another terminal or detached", json=False)
+    sites = command("sites", grid_commands.sites, "list DIRAC's sites and their resources", run=False)
+    sites.add_argument("--backend", choices=("dirac", "diracx"), help="service to query (default: the configured one)")
+    command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
+    document_commands.add(command)
+    report = command(
+        "report", reporting.report, "what a run did, requested and used: a page, a table or JSON", json=False
+    )
+    reporting.add_report(report)
+    provenance_commands.add(command)
+    usage_ = command("usage", usage.usage, "what runs cost: CPU time, core hours, memory and bytes", run=False)
+    usage.add_usage(usage_)
+    _add_files(command)
+    return parser
+
+
+def _add_views(command: Command) -> None:
+    from gridcwl.cli import run_list, run_logs, showing
+
     runs = command("runs", run_list.runs, "list the recorded runs, latest first", run=False)
     run_list.add_filters(runs)
     runs.add_argument("--since", metavar="WHEN", help="only runs started since then: 2d, 12h, 2026-11-23")
@@ -79,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     explain = command("explain", showing.explain, "why a step's jobs ran again, or where their results came from")
     explain.add_argument("step", metavar="STEP", help="a step, or one shard of it: align/sort[3]")
     explain.add_argument("--all", action="store_true", help="every shard, not only the first ones")
+
+
+def _add_resuming(command: Command) -> None:
     for name, text in (
         ("resume", "resume a run that was stopped or killed, or that failed"),
         ("attach", "show an active run until it ends (Ctrl-C detaches), or resume a run that no process works on"),
@@ -95,18 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "resume":
             resume.add_argument("--detach", dest="background", action="store_true", help="run in the background")
         add_loudness(resume)
-    command("cancel", _cancel, "stop a run that is active in another terminal or detached", json=False)
-    sites = command("sites", grid_commands.sites, "list DIRAC's sites and their resources", run=False)
-    sites.add_argument("--backend", choices=("dirac", "diracx"), help="service to query (default: the configured one)")
-    command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
-    document_commands.add(command)
-    report = command(
-        "report", reporting.report, "what a run did, requested and used: a page, a table or JSON", json=False
-    )
-    reporting.add_report(report)
-    provenance_commands.add(command)
-    usage_ = command("usage", usage.usage, "what runs cost: CPU time, core hours, memory and bytes", run=False)
-    usage.add_usage(usage_)
+
+
+def _add_files(command: Command) -> None:
+    from gridcwl.cli import run_list
+
     data = command(
         "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
     )
@@ -120,7 +131,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     remove.add_argument("runs", nargs="*", metavar="RUN", help=_RUN)
     run_list.add_removal(remove)
-    return parser
 
 
 def _doctor(given: argparse.Namespace) -> int:

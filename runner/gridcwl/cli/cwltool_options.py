@@ -100,7 +100,7 @@ def add_provenance(group: argparse._ArgumentGroup) -> None:
 def add_reading(group: argparse._ArgumentGroup) -> None:
     """Add the options for how documents are read."""
     group.add_argument("--disable-js-validation", action="store_true", help="do not check expressions before the run")
-    group.add_argument("--js-hint-options-file", metavar="FILE", help="check expressions with jshint, too, so")
+    group.add_argument("--js-hint-options-file", metavar="FILE", help="options of jshint, to check expressions with it")
     group.add_argument(
         "--add-ga4gh-tool-registry", action="append", metavar="URL", help="look for documents in this registry"
     )

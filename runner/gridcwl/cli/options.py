@@ -251,7 +251,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
         help="reuse results of other runs, and save new ones; --cache rucio: shared through Rucio",
     )
     group.set_defaults(cache=None)
-    group.add_argument("--no-cache", dest="cache", action="store_false", help="even if the configuration enables it")
+    group.add_argument("--no-cache", dest="cache", action="store_false", help="do not reuse results")
     group.add_argument("--cachedir", metavar="DIR", help="like --cache, with the results in DIR")
     group.add_argument("--leave-tmpdir", action="store_true", help="keep the working folder")
     group.add_argument("--rm-tmpdir", dest="leave_tmpdir", action="store_false", help=argparse.SUPPRESS)
@@ -303,7 +303,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         "--no-reuse-containers",
         dest="reuse_containers",
         action="store_false",
-        help="even if the configuration enables it",
+        help="start a container for each job",
     )
     group.add_argument("--parallel", action="store_true", help="accepted as in cwltool; jobs always run in parallel")
     group.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
@@ -350,7 +350,9 @@ def _add_document(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--no-javascript", dest="javascript", action="store_false", help="refuse documents that need JavaScript"
     )
-    group.add_argument("--eval-timeout", type=float, default=60.0, metavar="S", help="for one expression (default 60)")
+    group.add_argument(
+        "--eval-timeout", type=float, default=60.0, metavar="S", help="seconds for one expression (default 60)"
+    )
     cwltool_options.add_reading(group)
 
 

@@ -39,7 +39,8 @@ class DiracxSettings(msgspec.Struct, frozen=True, kw_only=True):
         _Text | None, Setting("job type that the server accepts (default: User)", option="--job-type", metavar="NAME")
     ] = None
     cpu_time: Annotated[
-        _Positive | None, Setting("for tools without a ToolTimeLimit", option="--cpu-time", metavar="S")
+        _Positive | None,
+        Setting("CPU seconds of jobs whose tool has no ToolTimeLimit", option="--cpu-time", metavar="S"),
     ] = None
     """Seconds, for tools without a time limit."""
     placement: Annotated[
