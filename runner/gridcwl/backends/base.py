@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -112,6 +112,13 @@ class Capabilities:
     """Jobs can read the files of this machine."""
 
 
+class Recovered(NamedTuple):
+    """A job that an earlier session submitted, and that the backend still has: active, or ended and not collected."""
+
+    state: JobState
+    attempt: int = 1
+
+
 class Backend(Protocol):
     """Where jobs run. Used as an asynchronous context manager: leaving it stops and removes what still runs here."""
 
@@ -149,7 +156,7 @@ class Backend(Protocol):
             running: those that run, too; if False, only those that have not begun.
         """
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """After a restart: the run's active jobs.
 
         One of these that is submitted again is not started again: its result comes as if it had just been submitted.

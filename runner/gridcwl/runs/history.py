@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gridcwl.model import JobId, JobResult, JobState
+from gridcwl.backends.base import Recovered
+from gridcwl.model import JobId, JobResult
 from gridcwl.model.codec import result_from_json
 from gridcwl.runs.bindings import Binding, unshared
 from gridcwl.runs.job_records import JobRecord, job_records
@@ -156,7 +157,7 @@ class History:
         return None
 
     def find_left(
-        self, key: bytes, name: str, before: int, left: Mapping[JobId, JobState], taken: set[int]
+        self, key: bytes, name: str, before: int, left: Mapping[JobId, Recovered], taken: set[int]
     ) -> tuple[int, str] | None:
         """A job with this key that has not ended well and is still somewhere: its row and its id; the same job's first.
 
@@ -173,7 +174,8 @@ class History:
             (key, before, name),
         )
         for row, job, outcome in rows:
-            if row not in taken and left_at(outcome, left.get(job), committed=True) is Stage.SUBMITTED:
+            state = left[job].state if job in left else None
+            if row not in taken and left_at(outcome, state, committed=True) is Stage.SUBMITTED:
                 return row, job
         return None
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from gridcwl.backends.base import Recovered
 from gridcwl.engine.progress import StepProgress
-from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
 from gridcwl.runs.bindings import BindingEncoder
 from gridcwl.runs.checksums import Checksums, local_path, sha1_of
@@ -58,7 +59,7 @@ class Recorder:
     cache: ResultCache | None = None
     """Where results of other runs are."""
     masks: Masks = field(default_factory=dict)
-    active_jobs: Mapping[JobId, JobState] = field(default_factory=dict)
+    active_jobs: Mapping[JobId, Recovered] = field(default_factory=dict)
     """Jobs of earlier sessions that the backend still has: active, or ended and not collected."""
     missing: Container[str] = frozenset()
     """URLs of remote files that do not exist any more."""

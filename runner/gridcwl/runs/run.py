@@ -262,7 +262,7 @@ class Run:
         if isinstance(known, str):
             log.info("%s: still active from an earlier session, as %s", job.name, known)
             del self._active[job.id]
-            job = replace(job, id=known)
+            job = replace(job, id=known, attempt=self.recorder.active_jobs[known].attempt)
             active.resolved = replace(active.resolved, job=job)
             self._active[job.id] = active
             return job

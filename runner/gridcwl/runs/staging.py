@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from gridcwl.backends.base import Backend
+from gridcwl.backends.base import Backend, Recovered
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.lifecycle import Stages, Step
@@ -169,7 +169,7 @@ class StagingBackend:
         """See ``Backend.cancel``."""
         await self._inner.cancel(job_ids, running=running)
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """See ``Backend.recover``."""
         return await self._inner.recover(run)
 

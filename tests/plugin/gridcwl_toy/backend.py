@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
-from gridcwl.backends.base import BackendContext, Capabilities
+from gridcwl.backends.base import BackendContext, Capabilities, Recovered
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.acceptance import accepted, refused
@@ -76,7 +76,7 @@ class ToyBackend:
                 self._cancelled.add(job_id)
             self._stop(job_id)
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """Nothing: jobs end with their client."""
         return {}
 

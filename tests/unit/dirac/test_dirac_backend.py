@@ -354,7 +354,7 @@ def test_a_client_that_leaves_finds_its_jobs_again_and_submits_none_twice(tmp_pa
 
     asyncio.run(asyncio.wait_for(leave(), 120))
     found, events = asyncio.run(asyncio.wait_for(come_back(), 120))
-    assert dict(found) == {job.id: JobState.WAITING for job in jobs}
+    assert dict(found) == {job.id: (JobState.WAITING, 1) for job in jobs}
     assert {event.state for event in events} == {JobState.DONE}
     assert len(dirac.jobs) == 3
 

@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 from rucio_builders import client_of, fake_server
 
-from gridcwl.backends.base import Capabilities
+from gridcwl.backends.base import Capabilities, Recovered
 from gridcwl.errors import BackendError, StoreError
 from gridcwl.model import (
     Job,
@@ -70,7 +70,7 @@ class Inner:
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """Everything has ended."""
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:  # noqa: ARG002
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:  # noqa: ARG002
         return {}
 
     async def settled(self) -> None:

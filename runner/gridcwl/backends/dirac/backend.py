@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Self
 
-from gridcwl.backends.base import Capabilities
+from gridcwl.backends.base import Capabilities, Recovered
 from gridcwl.backends.batch import names, packing
 from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
 from gridcwl.backends.batch.retrying import Retrying
@@ -21,7 +21,7 @@ from gridcwl.backends.dirac import matching
 from gridcwl.backends.dirac.monitor import JobMonitor
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracRefused
-from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, state_of
+from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, recovered
 from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import active_job
 from gridcwl.backends.dirac.submission import MOST_JOBS, Submission, SubmissionKind
@@ -156,7 +156,7 @@ class DiracBackend:
             await self._call(self._server.kill, [active.number for active in doomed])
             self._monitor.look()
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """What earlier sessions of the run left at DIRAC: still on its way, or ended with nobody to see it.
 
         A job of these that is submitted again is not: it is followed. Those that nobody asks for end with the session.
@@ -165,7 +165,7 @@ class DiracBackend:
         self._left, superfluous = reconciled(found, run)
         if superfluous:
             await self._call(self._server.kill, superfluous)
-        return {job_id: state_of(left) for job_id, left in self._left.items()}
+        return {job_id: recovered(left, run) for job_id, left in self._left.items()}
 
     async def settled(self) -> None:
         """Wait until all that was given to :meth:`submit` is at DIRAC.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from gridcwl.backends.base import Recovered
 from gridcwl.backends.batch import names
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac.problems import DiracUnreachable
@@ -91,8 +92,10 @@ def reconciled(found: Sequence[FoundJob], run: RunId) -> tuple[dict[JobId, Found
     return {job_id: one for job_id, (_, one) in best.items()}, superfluous
 
 
-def state_of(found: FoundJob) -> JobState:
-    """The state of a DIRAC job, as a run reports it."""
+def recovered(found: FoundJob, run: RunId) -> Recovered:
+    """The state of a DIRAC job, as a run reports it, and which attempt of its jobs it is."""
+    held = names.read(found.name, run)
+    attempt = 1 if held is None else held.attempt
     if found.place.status == "Done":
-        return JobState.DONE
-    return SEEN.get(phase(found.place.status), JobState.FAILED)
+        return Recovered(JobState.DONE, attempt)
+    return Recovered(SEEN.get(phase(found.place.status), JobState.FAILED), attempt)

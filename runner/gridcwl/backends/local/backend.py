@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gridcwl import imports
-from gridcwl.backends.base import Capabilities, JobOptions
+from gridcwl.backends.base import Capabilities, JobOptions, Recovered
 from gridcwl.backends.local.machine import Ledger, Turn, shared_machine
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
@@ -145,7 +145,7 @@ class LocalBackend:
         for job_id in wanted & self._running.keys() if running else ():
             self._stop(job_id, "cancelled")
 
-    async def recover(self, run: RunId) -> Mapping[JobId, JobState]:  # noqa: ARG002
+    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:  # noqa: ARG002
         """Nothing outlives the client here."""
         return {}
 

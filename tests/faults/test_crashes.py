@@ -1,0 +1,102 @@
+"""The client ends between any two states of a result: nothing is lost, nothing is made twice, the outputs are the same.
+
+What is killed is a process, at a named point, without a chance to tidy up. Backends and stores are this machine's and
+fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crashes import CRASHED, SHARDS, Backend, Bench, Call, Point, Store
+
+from gridcwl.runs.lifecycle import Step
+
+POINTS = [
+    Point("after", Step.SUBMIT),  # recorded as wanted; the backend does not know it yet
+    Point("after", Step.START),
+    Point("after", Step.FINISH),  # the result has come, and nobody has written it down
+    Point("before", Step.RECORD),  # the journal has it
+    Point("after", Step.RECORD),
+    Point("before", Step.COMMIT),  # the store knows its files
+    Point("after", Step.COMMIT),
+    Point("before", Step.DELIVER),  # the engine has it
+    Point("after", Step.DELIVER),
+]
+AGAIN = [
+    Point("after", Step.FAIL),
+    Point("before", Step.RETRY),  # the failure is recorded; the next attempt is not submitted
+    Point("after", Step.SUBMIT, again=True),
+    Point("after", Step.FINISH, again=True),
+    Point("before", Step.COMMIT, again=True),
+]
+"""In the life of a job whose first attempt fails."""
+PUBLISHING = [
+    Call("before", "gridcwl.runs.storing", "StoredRun.publish"),
+    Call("after", "gridcwl.runs.storing", "StoredRun.publish"),  # the store keeps them
+    Call("before", "gridcwl.runs.session", "finish"),  # they are in the output directory
+    Call("after", "gridcwl.runs.session", "finish"),
+]
+EXPECTED = "".join(f"made by {number}\n" for number in SHARDS)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    backend, store = request.param
+    with Bench(tmp_path, backend, store).open() as made:
+        yield made
+
+
+def places(*pairs: tuple[Backend, Store]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("bench", pairs, indirect=True, ids="-".join)
+
+
+def crash_and_resume(bench: Bench, *points: Point | Call) -> None:
+    """Run until the first point, resume until the next, ..., resume to the end."""
+    recorded: dict[str, int] = {}
+    for number, point in enumerate(points):
+        assert bench.run(point, resume=number > 0) == CRASHED, f"{point}: {bench.log()}"
+        bench.settled()
+        starts = bench.starts()
+        recorded = {name: starts[name] for name in bench.recorded()} | recorded
+    assert bench.run(resume=True) == 0, bench.log()
+    starts = bench.starts()
+    assert set(starts) == {*SHARDS, "join"}
+    assert {name: starts[name] for name in recorded} == recorded, "what was recorded has run again"
+    if bench.backend == "dirac":  # jobs outlive the client, and none is made twice
+        assert starts == {name: 2 if name == bench.failing else 1 for name in starts}
+    outputs = bench.outputs()
+    assert outputs["all.txt"] == EXPECTED
+    assert sorted(text for name, text in outputs.items() if name != "all.txt") == EXPECTED.splitlines(keepends=True)
+    if bench.store == "rucio":
+        names = bench.in_rucio()
+        assert len(names) == len(set(names)) == len(SHARDS) + 1, names
+    if bench.store == "toy":
+        kept = [path for path in (bench.folder / "toy").rglob("*") if path.is_file()]
+        assert len(kept) == len(SHARDS) + 1
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+@places(("local", "rucio"), ("dirac", "rucio"))
+def test_a_client_that_ends_between_two_states(bench: Bench, point: Point) -> None:
+    crash_and_resume(bench, point)
+
+
+@places(("local", "local"), ("dirac", "local"), ("local", "toy"))
+def test_clients_that_end_one_after_the_other_at_each_point(bench: Bench) -> None:
+    crash_and_resume(bench, *(point for point in POINTS if point.when == "after"))
+
+
+@pytest.mark.parametrize("point", AGAIN, ids=str)
+@places(("dirac", "rucio"))
+def test_a_client_that_ends_while_a_job_is_tried_again(bench: Bench, point: Point) -> None:
+    bench.failing = SHARDS[1]
+    crash_and_resume(bench, point)
+
+
+@pytest.mark.parametrize("point", PUBLISHING, ids=str)
+@places(("local", "toy"), ("local", "rucio"))
+def test_a_client_that_ends_while_outputs_are_published(bench: Bench, point: Call) -> None:
+    crash_and_resume(bench, point)
