@@ -107,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     max_download_mib: Annotated[AtLeastOne | None, Setting("the largest input that is downloaded from the web")] = None
+    telemetry: Annotated[bool | None, Setting("send OpenTelemetry traces and metrics of runs")] = None
     backend: Annotated[str | None, Setting("where jobs run", takes="a word")] = None
     store: Annotated[str | None, Setting("where files are between jobs", takes="a word")] = None
     tables: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gridcwl.cli import output_options
-from gridcwl.cli.options import add_engines, add_loudness, add_retries, add_state_dir, positive
+from gridcwl.cli.options import add_engines, add_log_format, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.plugins import configuration
 from gridcwl.runs.options import Options
@@ -113,6 +113,8 @@ def _add_resuming(command: Command) -> None:
         if name == "resume":
             resume.add_argument("--detach", dest="background", action="store_true", help="run in the background")
         add_loudness(resume)
+        if name == "resume":
+            add_log_format(resume)
 
 
 def _add_files(command: Command) -> None:

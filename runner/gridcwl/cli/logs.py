@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from gridcwl.cli.display import StderrHandler
 
@@ -18,9 +19,17 @@ class _Formatter(logging.Formatter):
         return super().format(record)
 
 
+def _json_handler() -> logging.Handler | None:
+    if not hasattr(sys.stderr, "record"):  # what only --log-format json needs is not loaded
+        return None
+    from gridcwl.cli.json_log import JsonHandler
+
+    return JsonHandler()
+
+
 def set_up_logging(loudness: int, *, timestamps: bool = False) -> None:
     """Log records go to stderr; the louder, the more of them."""
-    handler = StderrHandler()
+    handler: logging.Handler = _json_handler() or StderrHandler()
     handler.setFormatter(_Formatter(f"{'%(asctime)s ' if timestamps else ''}%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from gridcwl.cli import background
 from gridcwl.cli.options import options_of_run, parse
@@ -32,10 +33,18 @@ PLAN = "plan"
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code, which is cwltool's: 0, 1, or 33 for what is not supported."""
-    with escaping():
+    with escaping(), _log_format(arguments):
         code = _main(arguments)
         background.end(code)
         return code
+
+
+def _log_format(arguments: Sequence[str]) -> AbstractContextManager[None]:
+    if not any(word.startswith("--log-format") for word in arguments):
+        return nullcontext()
+    from gridcwl.cli.json_log import json_lines
+
+    return json_lines(arguments)
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -143,6 +143,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         eval_timeout_s=given.eval_timeout,
         js_console=given.js_console,
         javascript=given.javascript and config.javascript is not False,
+        telemetry=bool(config.telemetry),
         software=config.packages,
         trusted_storage=config.trusted_storage,
         max_download_mib=config.max_download_mib or 10 * 1024,
@@ -264,6 +265,7 @@ def _add_display(group: argparse._ArgumentGroup) -> None:
     add_loudness(group)
     group.add_argument("--js-console", action="store_true", help="show console.log of JavaScript expressions")
     group.add_argument("--no-warnings", action="store_true", help="as --quiet")
+    add_log_format(group)
     group.add_argument("--timestamps", action="store_true", help="prefix each message with the time")
     group.add_argument("--disable-color", "--no-color", dest="color", action="store_false", help="no colors")
     group.add_argument("--enable-color", dest="color", action="store_true", default=True, help=argparse.SUPPRESS)
@@ -377,6 +379,13 @@ def add_loudness(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")
     parser.add_argument("--verbose", dest="loudness", action="store_const", const=1, help="one line for each job")
     parser.add_argument("--debug", dest="loudness", action="store_const", const=2, help="everything, with tracebacks")
+
+
+def add_log_format(parser: argparse._ActionsContainer) -> None:
+    """The option that main() has read before anything was printed."""
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), help="format of messages on stderr: json has one object in each line"
+    )
 
 
 def add_retries(parser: argparse._ActionsContainer) -> None:

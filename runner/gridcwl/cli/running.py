@@ -95,6 +95,11 @@ def _where_partial(record: RunRecord, options: Options) -> str:
 
 
 def _watcher(options: Options) -> PlainWatcher:
+    if hasattr(sys.stderr, "record"):
+        from gridcwl.cli.json_log import JsonWatcher, stream
+
+        if (lines := stream()) is not None:
+            return JsonWatcher(lines, quiet=options.loudness < 0, verbose=options.loudness > 0)
     if sys.stderr.isatty() and options.loudness in (0, 1) and os.environ.get("TERM") != "dumb":
         return LiveWatcher(verbose=options.loudness > 0, color=options.color)
     return PlainWatcher(quiet=options.loudness < 0, verbose=options.loudness > 0)

@@ -217,6 +217,8 @@ class Options:
     js_console: bool = False
     javascript: bool = True
     """Documents may hold JavaScript."""
+    telemetry: bool = False
+    """Send OpenTelemetry traces and metrics."""
     software: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     trusted_storage: tuple[str, ...] = ()
     """URLs below which credentials may be sent, in addition to those that Rucio names."""
@@ -273,6 +275,7 @@ def configured(config: Config, document: str, words: tuple[str, ...], outdir: Pa
         "retries": config.retries,
         "cache": config.cache,
         "javascript": config.javascript,
+        "telemetry": config.telemetry,
         "software": config.packages,
         "trusted_storage": config.trusted_storage,
         "max_download_mib": config.max_download_mib,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -136,6 +136,10 @@ class PreparedRun:
         self._task = asyncio.current_task()
         allow_javascript(allowed=self.options.javascript)
         _confine(self.options, str(self.record.working), str(self.record.folder.path))
+        if self.options.telemetry:
+            from gridcwl import telemetry
+
+            telemetry.enable()
         try:
             async with TaskScope() as tasks:
                 if not self.request.handles_signals:
@@ -145,13 +149,21 @@ class PreparedRun:
                 with _with_remedies(self.record):
                     if self._cancelled_by:
                         raise _cancelled(self._cancelled_by)
-                    outcomes, stored = await self._jobs(watcher, tasks)
-                    return await self._outputs(outcomes, stored)
+                    with self._traced(watcher) as traced:
+                        outcomes, stored = await self._jobs(traced, tasks)
+                        return await self._outputs(outcomes, stored)
         except asyncio.CancelledError:
             with _with_remedies(self.record):
                 raise _cancelled(self._cancelled_by) from None
         finally:
             self._task = None
+
+    def _traced(self, watcher: Watcher) -> AbstractContextManager[Watcher]:
+        if not self.options.telemetry:
+            return nullcontext(watcher)
+        from gridcwl.runs.tracing import traced
+
+        return traced(watcher, self.run, self.options.document)
 
     async def _watch_for_cancel_request(self) -> None:
         """Let other processes of this user cancel the run: signals would reach all runs of this process."""

@@ -89,6 +89,8 @@ class Settings(ResumeSettings, total=False):
     """A file of requirements that replace those of the document."""
     javascript: bool
     """False refuses documents that need JavaScript."""
+    telemetry: bool
+    """Send OpenTelemetry traces and metrics of the run."""
     eval_timeout: float
     """Seconds for one JavaScript expression."""
     strict: bool

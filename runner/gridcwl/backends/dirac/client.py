@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gridcwl import imports
+from gridcwl import imports, telemetry
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
 from gridcwl.backends.dirac.results import JobStatus
@@ -286,7 +286,8 @@ class DiracClient:
     @staticmethod
     def _raw(doing: str, function: Any, *arguments: Any) -> Any:
         try:
-            answer = function(*arguments)
+            with telemetry.call("DIRAC", doing):
+                answer = function(*arguments)
         except Exception as error:
             # DIRAC's own network code raises now and then, where it promises to return.
             raise DiracUnreachable(f"DIRAC's client failed ({doing}): {type(error).__name__}: {error}") from error

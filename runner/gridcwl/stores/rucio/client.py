@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from gridcwl import imports
+from gridcwl import imports, telemetry
 from gridcwl.errors import ConfigError, GridCWLError, StoreError
 
 log = logging.getLogger("gridcwl.stores.rucio")
@@ -96,7 +96,7 @@ class RucioClient:
 
     def _begin(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Future[Any]:
         try:
-            return self._pool.submit(self._repeat, method, arguments, named)
+            return self._pool.submit(telemetry.carried(self._repeat), method, arguments, named)
         except RuntimeError as error:
             raise StoreError("No more requests are sent to Rucio: the run ends") from error
 
@@ -123,8 +123,9 @@ class RucioClient:
                 self._client = self._make()
             _renew_token(self._client)
             self.calls += 1
-            answer = getattr(self._client, method)(*arguments, **named)
-            return list(answer) if isinstance(answer, Iterator) else answer
+            with telemetry.call("Rucio", method):
+                answer = getattr(self._client, method)(*arguments, **named)
+                return list(answer) if isinstance(answer, Iterator) else answer
 
 
 class RucioProblem(StoreError):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl import imports
+from gridcwl import imports, telemetry
 from gridcwl.backends.dirac.diracx.tokens import TokenFile
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable
 from gridcwl.errors import BackendError, ConfigError
@@ -128,7 +128,7 @@ class Rest:
     ) -> httpx.Response:
         """Send a request; the answer has its body, which is read as far as ``most``, and what that is for people."""
         try:
-            with self._client.stream(method, url, **more) as answer:
+            with telemetry.call("DiracX", doing), self._client.stream(method, url, **more) as answer:
                 return self._whole(answer, *most)
         except self._httpx.InvalidURL as error:
             raise ConfigError(
