@@ -38,6 +38,12 @@ demo-local: install images-demo ## from simulated showers to an instrument respo
 	@scripts/need node=nodejs
 	scripts/demo-local
 
+.PHONY: rerun-irf
+rerun-irf: install images-demo ## the IRF of demo-local again, without caches, and each output compared with the first
+	@scripts/need node=nodejs
+	.venv/bin/python -c 'import astropy, h5py' 2>/dev/null || $(VENV)/bin/uv pip install --quiet --python $(BIN)/python astropy h5py hdf5plugin
+	scripts/rerun-irf
+
 .PHONY: demo-data
 demo-data: install images-demo ## CTA's, KM3NeT's and CORSIKA's own files through local containers, ending with a picture
 	@scripts/demo-data

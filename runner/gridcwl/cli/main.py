@@ -24,7 +24,7 @@ LOUDNESS = ("--quiet", "--verbose", "--debug")
 COMMANDS = (
     *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report", "usage"),
     *("doctor", "init", "lint", "completion", "man"),
-    *("export", "verify", "rerun"),
+    *("export", "verify", "lineage", "rerun"),
 )
 TESTBED = "testbed"
 SERVE = "serve"

@@ -23,7 +23,7 @@ _MIB = 1 << 20
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands to a parser, by the function that makes one of them."""
-    from gridcwl.cli.options import add_engines, add_loudness
+    from gridcwl.cli.options import add_engines, add_loudness, positive
 
     export = command("export", _export, "write a run as a Provenance Run Crate, a kind of RO-Crate", json=False)
     export.add_argument("crate", metavar="CRATE", help="new folder, or a file that ends with .zip")
@@ -31,6 +31,18 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     add_crate_options(export)
     verify = command("verify", _verify, "check every checksum in an RO-Crate, and every replica in Rucio", run=False)
     verify.add_argument("crate", metavar="CRATE", help="its folder, or a .zip of it")
+    lineage = command("lineage", _lineage, "which runs, jobs and files a file came from, across users", run=False)
+    lineage.add_argument("file", metavar="FILE|DID", help="a path, rucio://SCOPE/NAME, or SCOPE:NAME")
+    forms = lineage.add_mutually_exclusive_group()
+    forms.add_argument("--tree", dest="form", action="store_const", const="tree", help="print a tree (default)")
+    forms.add_argument("--dot", dest="form", action="store_const", const="dot", help="print a graph for Graphviz")
+    forms.add_argument(
+        "--prov", dest="form", choices=("provn", "json", "xml", "ttl"), metavar="FORMAT",
+        help="print W3C PROV as provn, json, xml or ttl, after the IVOA's provenance model",
+    )  # fmt: skip
+    lineage.add_argument("--depth", type=positive, metavar="N", help="go back over at most N jobs in a row")
+    lineage.add_argument("--all", action="store_true", help="with --tree, show all inputs of each job, not only ten")
+    lineage.set_defaults(form="tree")
     rerun = command("rerun", _rerun, "run a run or an RO-Crate again, without caches", run=False)
     rerun.add_argument("what", metavar="RUN|CRATE", help="a run's id or name, 'last', or an RO-Crate")
     rerun.add_argument("--check", action="store_true", help="compare the outputs with those of the first run")
@@ -179,3 +191,21 @@ def _rerun_of(given: argparse.Namespace) -> Rerun:
     if given.loudness is not None:
         options = replace(options, loudness=given.loudness)
     return replace(again, request=replace(again.request, options=replace(options, state_dir=given.state_dir)))
+
+
+def _lineage(given: argparse.Namespace) -> int:
+    from gridcwl.runs.provenance.lineage import MOST_FILES, dot, lineage_of, tree
+
+    found = lineage_of(given.file, given.state_dir, given.depth)
+    if given.json:
+        print(json.dumps(found.plain(), indent=2))
+    elif given.form in ("tree", "dot"):
+        for line in tree(found, MOST_FILES if given.all else 10) if given.form == "tree" else dot(found):
+            print(line)
+    else:
+        from gridcwl.runs.provenance.w3c import written
+
+        print(written(found, given.form), end="")
+    if not found.complete and given.depth is None:
+        print(f"gridcwl: Only the first {MOST_FILES} files were followed; --depth limits the search", file=sys.stderr)
+    return 0

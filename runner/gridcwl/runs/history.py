@@ -209,6 +209,18 @@ class History:
         row = self._db.execute("SELECT new FROM moved WHERE old=?", (url,)).fetchone()
         return None if row is None else str(row[0])
 
+    def moved_to(self, url: str) -> list[str]:
+        """Where the files were whose place is this one now."""
+        return [str(old) for (old,) in self._db.execute("SELECT old FROM moved WHERE new=?", (url,))]
+
+    def maker_of_bytes(self, sha1: str) -> int | None:
+        """The row of the last job that ended well with a file of this SHA-1."""
+        row = self._db.execute(
+            "SELECT job FROM attempts WHERE outcome='success' AND instr(result, ?) ORDER BY job DESC LIMIT 1",
+            (f'"sha1":"{sha1}"'.encode(),),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
     def tallies(self) -> list[Tally]:
         """The jobs of each step counted, in the order in which the steps began."""
         # What an earlier session did counts until the same job ran again; if the last one ended well, what it

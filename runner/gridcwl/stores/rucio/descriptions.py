@@ -20,6 +20,8 @@ from gridcwl.stores.rucio.names import Did, maker_of
 KEY = "gridcwl_key"
 DIGEST = "gridcwl_image_digest"
 DIRECTORY = "gridcwl_directory"
+INPUTS = "gridcwl_inputs"
+UNLISTED = "gridcwl_inputs_unlisted"
 
 _SHARD = re.compile(r"\[\d+\]")
 _TOOL_CHARACTERS = 200
@@ -72,6 +74,23 @@ class Descriptions:
         if KEY not in meta and did not in self._steps:
             keys = [key for file in result.files if (key := self._key_in(file.location))]
             meta |= {KEY: keys[0]} if keys else {}
+
+    def of_job(self, job: Job, step: str, inputs: tuple[str, int]) -> dict[str, Any]:
+        """What all files say that a job has made: with this, a file is known when its datasets are gone.
+
+        Args:
+            job: that made them.
+            step: that it is of.
+            inputs: the DIDs that it read, as one text, and how many had no room in that.
+        """
+        text, unlisted = inputs
+        made = self._whole(
+            gridcwl_step=step,
+            gridcwl_tool=" ".join(job.command)[:_TOOL_CHARACTERS],
+            gridcwl_image=job.image.id if job.image else "",
+            **{INPUTS: text},
+        )
+        return made | {UNLISTED: unlisted} if unlisted else made
 
     def of_file(self, did: Did, result: JobResult) -> dict[str, str]:
         """Metadata of a file that a job has made."""

@@ -19,6 +19,7 @@ from gridcwl.stores.rucio.checking import check_dataset, check_names, check_scop
 from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.descriptions import Descriptions
 from gridcwl.stores.rucio.elements import Elements, find_elements
+from gridcwl.stores.rucio.lineage import listed
 from gridcwl.stores.rucio.names import SCOPE, Did, Naming, chosen_dataset, did_of, mark_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, prefix_in
@@ -163,13 +164,14 @@ class RunFiles:
         if not result.element:
             return
         own: set[tuple[str, Did]] = set()
+        of_job = self.descriptions.of_job(job, step_of(job), listed(map(did_of, _inputs(job))))
         for file in own_files(result):
             did = did_of(file.location)
             for dataset in self.datasets_of(job, file.path, result):
                 if (file.location, dataset) not in own:
                     own.add((file.location, dataset))
                     assert file.adler32 is not None
-                    meta = self.descriptions.of_file(did, result)
+                    meta = of_job | self.descriptions.of_file(did, result)
                     yield NewReplica(did, file.size, file.adler32, result.element, dataset, meta)
 
     def datasets_of(self, job: Job, path: str, result: JobResult) -> list[Did]:
@@ -275,6 +277,15 @@ def _local_files(entry: StagedFile) -> Iterator[Path]:
         for folder, folders, names in os.walk(path, followlinks=True):
             folders.sort()
             yield from (Path(folder, name) for name in sorted(names))
+
+
+def _inputs(job: Job) -> Iterator[str]:
+    """What a job reads that is in Rucio, by its URL there."""
+    for entry in job.staged:
+        for url in (entry.location, *entry.sources[:1]):
+            if url.startswith(URL):
+                yield url
+                break
 
 
 def _asked(job: Job) -> list[str]:

@@ -14,6 +14,7 @@ from gridcwl.stores.rucio.client import RucioClient
 from gridcwl.stores.rucio.data import release, report
 from gridcwl.stores.rucio.did_resolver import DidResolver
 from gridcwl.stores.rucio.elements import find_elements
+from gridcwl.stores.rucio.lineage import check_files, copy_files, origins
 from gridcwl.stores.rucio.names import check_template, chosen_dataset, did_of
 from gridcwl.stores.rucio.run_files import URL, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
@@ -94,4 +95,13 @@ async def open_store(settings: RucioSettings, context: StoreContext) -> AsyncIte
         yield run_files.store
 
 
-__all__ = ["RucioRunStore", "open_run_store", "open_store", "release", "report"]
+__all__ = [
+    "RucioRunStore",
+    "check_files",
+    "copy_files",
+    "open_run_store",
+    "open_store",
+    "origins",
+    "release",
+    "report",
+]
