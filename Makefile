@@ -1,4 +1,4 @@
-# Every target works from a fresh clone, says what it installs or starts, and is quick the second time.
+# Every target works from a fresh clone, reports what it installs or starts, and is quick the second time.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 # images that podman gets from docker
 TEST_IMAGES := debian:trixie-slim debian:stable-slim python:3-slim alpine:latest bash:4.4
 OLDER_IMAGES := debian:stretch-slim python:2-slim python:2.7.15-alpine3.7 python:3 bash:4.4.12
-# what a development machine needs beside Python: JavaScript in CWL is evaluated by node
+# what a development machine needs in addition to Python: JavaScript in CWL is evaluated by node
 SYSTEM := node=nodejs git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates
 
 ##@ To use it

@@ -26,12 +26,12 @@ HEAD = """\
 # Workflows
 
 Reusable workflows of `cwl/workflows/`, on the tools of `cwl/tools/`. Each is plain CWL v1.2 and runs with cwltool too;
-an input object to begin with lies beside each, in `cwl/workflows/tests/`. `make packed` makes one file of each, with
+an input object to begin with lies next to each, in `cwl/workflows/tests/`. `make packed` makes one file of each, with
 all that it refers to, in `dist/cwl/`.
 
 CORSIKA and sim_telarray are licensed: workflows that need them use images that you make yourself, see
 [licensed programs](howto/licensed-programs.md). The generator `parametrised` stands in for both; what it makes has no
-scientific validity, and says so.
+scientific validity, and is marked so.
 
 This page is written by `scripts/workflow_docs.py`.
 """

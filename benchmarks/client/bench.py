@@ -1,4 +1,4 @@
-"""The whole client on workflows that are wide, long or deep, alone and beside cwltool and StreamFlow.
+"""The whole client on workflows that are wide, long or deep, alone and next to cwltool and StreamFlow.
 
     make bench BENCH=client
     python benchmarks/client/bench.py [--shapes scatter-10000 ...] [--peers gather-1000 ...] [--limit-s 300]

@@ -5,7 +5,7 @@
                                        [--cwltool-up-to 2000]
 
 The limit is ``xargs -P2`` starting the same commands, each in a folder of its own and with its output in a file, as CWL
-asks of a job: no runner can be faster than that. ``xargs -P2 echo`` alone is printed beside it. Wall seconds are those
+asks of a job: no runner can be faster than that. ``xargs -P2 echo`` alone is printed next to it. Wall seconds are those
 of the whole process; CPU seconds are its own and its children's. Ratios are to the limit; growth is the time of a size
 by that of the size before.
 """
@@ -60,8 +60,8 @@ def measure(command: list[str], *, stdin: Path | None = None) -> Cost:
 
 def program(name: str) -> str:
     """A command of the environment that runs this benchmark, else of PATH."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    here = Path(sys.executable).with_name(name)
+    found = str(here) if here.exists() else shutil.which(name)
     if found is None:
         raise SystemExit(f"{name} is not installed: make install")
     return found

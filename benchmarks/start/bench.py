@@ -27,8 +27,8 @@ TOOL = Path(__file__).parent.parent / "scatter" / "echo.cwl"
 
 def program(name: str) -> str:
     """A command of the environment that runs this benchmark, else of PATH."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    here = Path(sys.executable).with_name(name)
+    found = str(here) if here.exists() else shutil.which(name)
     if found is None:
         raise SystemExit(f"{name} is not installed: make install")
     return found
