@@ -55,7 +55,7 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 ##@ To work on it
 
 .PHONY: test
-test: install images-test images-demo images-testbed podman ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+test: install images-test images-demo images-testbed podman wes-clients ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
 	@scripts/need chromium=chromium gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
 	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
@@ -85,6 +85,14 @@ conformance: install images-testbed ## CWL's cases of all versions in all ways: 
 .PHONY: conformance-rucio
 conformance-rucio: install ## all CWL conformance cases with their files in Rucio, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_rucio.py $(PYTEST_ARGS)
+
+.PHONY: wes-clients
+wes-clients: install ## WES clients of other projects, each in an environment below build/wes-clients
+	@scripts/wes-clients $(VENV) build/wes-clients
+
+.PHONY: conformance-wes
+conformance-wes: install images-test wes-clients ## all CWL conformance cases through gridcwl serve, sent by toil-wes-cwl-runner
+	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_wes.py $(PYTEST_ARGS)
 
 .PHONY: test-jupyter
 test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run has published; installs it in build/jupyter (300 MB)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fastapi.testclient import TestClient
 from waiting import until
 
@@ -86,3 +90,33 @@ def serving(folder: Path, headers: Mapping[str, str] | None = None, **options: A
     settings = load(None, {"folder": folder / "service", **options})
     with TestClient(application(settings), base_url="http://127.0.0.1", headers=dict(headers or {})) as http:
         yield Wes(http, settings)
+
+
+@contextmanager
+def process(folder: Path, **settings: Any) -> Iterator[tuple[Wes, subprocess.Popen[str]]]:
+    """A service in a process of its own."""
+    config = folder / "service.toml"
+    runs = settings.pop("runs", {})
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    config.write_text("\n".join([*lines, "[runs]", *(f"{name} = {json.dumps(value)}" for name, value in runs.items())]))
+    command = [sys.executable, "-m", "gridcwl", "serve", "--port", "0", "--dir", str(folder / "d")]
+    environment = {name: value for name, value in os.environ.items() if name != "GRIDCWL_ENGINE"}
+    command = [*command, "--config", str(config)]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert started.stdout is not None
+        with httpx.Client(base_url=started.stdout.readline().strip(), timeout=120) as http:
+            yield Wes(http), started
+    finally:
+        if started.poll() is None:
+            started.terminate()
+        started.wait()
+
+
+def program(client: str, name: str) -> str:
+    """A program of a WES client of another project, as ``make wes-clients`` installs it."""
+    root = Path(__file__).parents[2]
+    clients = root / "build" / "wes-clients"
+    if not (clients / client / "bin" / name).exists():
+        subprocess.run([root / "scripts" / "wes-clients", sys.prefix, clients], cwd=root, check=True)
+    return str(clients / client / "bin" / name)

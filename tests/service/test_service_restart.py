@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from documents import on_command_line, shell, step, workflow
 from waiting import until
-from wes import IMAGE, Wes
+from wes import IMAGE, process
 
 GATED = shell(
     'until [ -e "$0/gate" ]; do sleep 0.1; done; echo passed',
@@ -32,48 +28,20 @@ BOTH = workflow(
 )
 
 
-@contextmanager
-def process(folder: Path) -> Iterator[tuple[Wes, subprocess.Popen[str]]]:
-    config = folder / "service.toml"
-    config.write_text(f"file_roots = ['{folder}']\n")
-    command = [
-        sys.executable,
-        "-m",
-        "gridcwl",
-        "serve",
-        "--port",
-        "0",
-        "--dir",
-        str(folder / "d"),
-        "--config",
-        str(config),
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "GRIDCWL_ENGINE"}
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        assert started.stdout is not None
-        with httpx.Client(base_url=started.stdout.readline().strip(), timeout=60) as http:
-            yield Wes(http), started
-    finally:
-        if started.poll() is None:
-            started.terminate()
-        started.wait()
-
-
 @pytest.mark.docker
 def test_a_killed_service_resumes_its_runs_and_finished_jobs_do_not_run_again(tmp_path: Path):
     at = {"at": {"class": "Directory", "location": tmp_path.as_uri()}}
-    with process(tmp_path) as (wes, started):
+    with process(tmp_path, file_roots=[str(tmp_path)]) as (wes, started):
         run = wes.submit(BOTH, at)
         until(lambda: len(wes.get(f"/runs/{run}/tasks").json()["task_logs"]) == 2)
         started.send_signal(signal.SIGKILL)
         started.wait()
-    with process(tmp_path) as (wes, started):
+    with process(tmp_path, file_roots=[str(tmp_path)]) as (wes, started):
         until(lambda: wes.state(run) == "RUNNING")
         started.terminate()  # and once more, politely
         assert started.wait() == 0
     (tmp_path / "gate").touch()
-    with process(tmp_path) as (wes, _):
+    with process(tmp_path, file_roots=[str(tmp_path)]) as (wes, _):
         log = wes.ended(run)
         assert log["state"] == "COMPLETE", log
         assert wes.http.get(log["outputs"]["said"]["location"]).text == "passed\n"

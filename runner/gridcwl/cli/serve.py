@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     for package in _NEEDED:
         imports.require(package, "gridcwl serve")
     set_up_logging(given.pop("loudness") or 0, timestamps=True)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients' mistakes are answered, not logged
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     from gridcwl.service.settings import load
 
     file = given.pop("config")

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from gridcwl import __version__, plugins
 from gridcwl.errors import ConfigError
@@ -119,10 +120,22 @@ async def _refused(_request: Request, problem: Exception) -> Response:
     return error(problem.status, problem.message, problem.headers)
 
 
-async def _http_error(_request: Request, problem: Exception) -> Response:
+async def _http_error(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
+    headers = problem.headers
+    if problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(_methods(request)))}
     message = problem.detail if problem.detail != HTTPStatus(problem.status_code).phrase else ""
-    return error(problem.status_code, message or f"{HTTPStatus(problem.status_code).phrase}", problem.headers)
+    return error(problem.status_code, message or f"{HTTPStatus(problem.status_code).phrase}", headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods of the path: each of its routes knows its own only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 async def _invalid(_request: Request, problem: Exception) -> Response:

@@ -7,6 +7,7 @@ attachments, files below the operator's roots, URLs below the operator's prefixe
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,11 +84,12 @@ def accepted(
     if name := tags.get(_NAME_TAG):
         with contextlib.suppress(GridCWLError):  # a tag may be any text; it names the run only if it can
             settings["name"] = checked_name(name)
-    params = _object(form.get("workflow_params"), "workflow_params")
+    written = _object(form.get("workflow_params"), "workflow_params")
+    params = copy.deepcopy(written)
     check_places(params, folder.files, confinement, schemes)
     document = _document(form.get("workflow_url") or "", folder.files, confinement)
     request: dict[str, Any] = {name: form[name] for name in FIELDS if form.get(name) is not None}
-    request |= {"workflow_params": params}
+    request |= {"workflow_params": written}
     if "tags" in form:
         request["tags"] = tags
     if "workflow_engine_parameters" in form:
@@ -197,7 +199,7 @@ def _document(url: str, files: Path, confinement: Confinement) -> str:
 
 
 def check_places(params: Any, files: Path, confinement: Confinement, schemes: Sequence[str]) -> None:
-    """See that all Files and Directories of an input object may be read.
+    """See that all Files and Directories of an input object may be read; locations of attachments are put in place.
 
     Raises:
         BadRequest: one is not an attachment, and not what the operator allows.
@@ -219,13 +221,39 @@ def check_places(params: Any, files: Path, confinement: Confinement, schemes: Se
                     f"{what} is {paths.shown(place)}, which is not below a URL that this service fetches from"
                 )
         elif scheme == "file" or place.startswith("/"):
-            _allowed_file(place, what, confinement)
+            _find_file(entry, key, place, what, files, confinement)
         elif scheme and scheme in schemes:
             continue
         elif scheme and "://" in place:
             raise BadRequest(f"{what} is {paths.shown(place)}, a kind of URL that this service does not read")
         else:
             _attachment(place, files, what)
+
+
+def _find_file(entry: dict[str, Any], key: str, place: str, what: str, files: Path, confinement: Confinement) -> None:
+    """See that a file of this machine may be read; one of the client's machine may be attached under its name."""
+    try:
+        _allowed_file(place, what, confinement)
+    except BadRequest:
+        attached = _attached_as(place, files)
+        if attached is None:
+            raise
+        del entry[key]
+        entry["location"] = attached.as_uri()
+
+
+def _attached_as(place: str, files: Path) -> Path | None:
+    """The attachment whose name is the end of a path; the one that most of the path names."""
+    try:
+        path = paths.file_path(place, "A file") if place[:5].lower() == "file:" else paths.absolute(place, "A file")
+    except UnsafePath:
+        return None
+    parts = path.strip("/").split("/")
+    for begin in range(len(parts)):
+        found = paths.inside(files, "/".join(parts[begin:]), "A file")
+        if found.exists():
+            return found
+    return None
 
 
 def _all_entries(params: Any) -> Iterator[dict[str, Any]]:

@@ -137,7 +137,10 @@ def list_tasks(
 ) -> dict[str, Any]:
     """The tasks of a run, in the order in which they came."""
     run = visible(service, run_id, viewer)
-    size, after = _page_size(page_size), _position(page_token, run.id)
+    try:
+        size, after = _page_size(page_size), _position(page_token, run.id)
+    except BadRequest as problem:  # the specification has no 400 here
+        raise NotFound(problem.message) from None
     record = service.folder.record(run.engine)
     found, last = tasks.page(record, size, after or 0, _task_link(request, service, run))
     return {"task_logs": found, "next_page_token": "" if last is None else _page_token(run.id, last)}
@@ -250,7 +253,7 @@ def _page_size(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
     plain = text.strip()
-    if not plain.isascii() or not plain.isdigit() or int(plain[:20]) < 1:
+    if not plain.isascii() or not plain.isdigit() or not 1 <= int(plain[:20]) <= _MOST_NUMBER:
         raise BadRequest(f"page_size is {text[:80]!r}, but takes a whole number of at least 1")
     return min(int(plain[:20]), MOST_PAGE)
 
