@@ -13,8 +13,15 @@ from gridcwl.model.objects import changed
 from gridcwl.service.folders import SubmittedFolder
 
 
-def public(outputs: Any, folder: SubmittedFolder, base: str) -> dict[str, Any]:
-    """The output object with URLs below ``base``; an empty one if there is none."""
+def public(outputs: Any, folder: SubmittedFolder, base: str, *, local: bool) -> dict[str, Any]:
+    """The output object with URLs below ``base``; an empty one if there is none.
+
+    Args:
+        outputs: as gridcwl has published them.
+        folder: of the run.
+        base: of the URLs of outputs.
+        local: clients are on this machine: Files and Directories have their paths, too.
+    """
     if not isinstance(outputs, dict):
         return {}
     root = os.path.realpath(folder.outputs)
@@ -33,6 +40,8 @@ def public(outputs: Any, folder: SubmittedFolder, base: str) -> dict[str, Any]:
             place = ""
         if place.startswith(f"{root}/"):
             entry["location"] = f"{base}/{quote(place[len(root) + 1 :])}"
+            if local:
+                entry["path"] = place
         else:  # of no use to a client, and nobody's business
             entry.pop("location", None)
 

@@ -105,7 +105,7 @@ def run_log(request: Request, run_id: str, service: _Service, viewer: _Viewer) -
         "run_log": log,
         "task_logs_url": f"{base}/tasks",
         "task_logs": None,
-        "outputs": outputs.public(run.outputs, service.folder.run(run.engine), f"{base}/outputs"),
+        "outputs": public_outputs(request, service, run),
     }
 
 
@@ -182,17 +182,14 @@ def run_stdout(request: Request, run_id: str, service: _Service, viewer: _Viewer
     run = visible(service, run_id, viewer)
     if run.outputs is None:
         return Response(b"", media_type="text/plain")
-    base = f"{public_url(request, service)}{PREFIX}/runs/{run.id}/outputs"
-    made = outputs.public(run.outputs, service.folder.run(run.engine), base)
-    return Response(json.dumps(made, indent=4) + "\n", media_type="text/plain")
+    return Response(json.dumps(public_outputs(request, service, run), indent=4) + "\n", media_type="text/plain")
 
 
 @router.api_route("/runs/{run_id}/outputs", methods=["GET"], include_in_schema=False)
 def run_outputs(request: Request, run_id: str, service: _Service, viewer: _Viewer) -> JSONResponse:
     """The output object."""
     run = visible(service, run_id, viewer)
-    base = f"{public_url(request, service)}{PREFIX}/runs/{run.id}/outputs"
-    return JSONResponse(outputs.public(run.outputs, service.folder.run(run.engine), base))
+    return JSONResponse(public_outputs(request, service, run))
 
 
 @router.api_route("/runs/{run_id}/outputs/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -215,6 +212,13 @@ UNTRUSTED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "de
 def text_file(path: Any) -> FileResponse:
     """A log: with ranges, as text, whatever is in it."""
     return FileResponse(path, media_type="text/plain; charset=utf-8", headers=UNTRUSTED)
+
+
+def public_outputs(request: Request, service: Service, run: StoredRun) -> dict[str, Any]:
+    """The outputs of a run as its client sees them."""
+    base = f"{public_url(request, service)}{PREFIX}/runs/{run.id}/outputs"
+    local = service.settings.auth is None  # whoever reaches the service is on this machine
+    return outputs.public(run.outputs, service.folder.run(run.engine), base, local=local)
 
 
 def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
