@@ -130,11 +130,13 @@ class Driver:
             try:
                 for run in await asyncio.to_thread(self._db.active):
                     self._begin(run)
-                while True:
+                while not self._stopping:
                     self._wake.clear()
                     await self._take()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), _LOOK_EVERY_S)
+                    with contextlib.suppress(TimeoutError):  # Python 3.11's wait_for may swallow a cancellation
+                        async with asyncio.timeout(_LOOK_EVERY_S):
+                            await self._wake.wait()
+                raise asyncio.CancelledError
             finally:
                 tasks = list(self._tasks.values())
                 for task in tasks:
