@@ -46,7 +46,6 @@ class Driver:
         self._stopping = False
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._main: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -89,15 +88,12 @@ class Driver:
             yield
         finally:
             self._stopping = True
-            if self._main is not None:
-                self.call(self._main.cancel)
+            self.wake()
             await asyncio.to_thread(thread.join)
 
     def _work_in_thread(self, started: Future[None]) -> None:
         try:
             asyncio.run(self._work_on_queue(started))
-        except asyncio.CancelledError:
-            return
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)
@@ -122,7 +118,7 @@ class Driver:
     async def _work_on_queue(self, started: Future[None]) -> None:
         settings = dict(self._settings.runs)
         folder = self._folder
-        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
         async with Client(
             **settings, state_dir=folder.state, cache_dir=folder.cache, tmpdir_prefix=f"{folder.work}/"
         ) as self._client:
@@ -133,15 +129,21 @@ class Driver:
                 while not self._stopping:
                     self._wake.clear()
                     await self._take()
-                    with contextlib.suppress(TimeoutError):  # Python 3.11's wait_for may swallow a cancellation
+                    with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK_EVERY_S):
                             await self._wake.wait()
-                raise asyncio.CancelledError
             finally:
-                tasks = list(self._tasks.values())
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._suspend_all()
+
+    async def _suspend_all(self) -> None:
+        """Stop the jobs of all runs; returns when they have ended."""
+        tasks = dict(self._tasks)
+        for run, task in tasks.items():
+            if (handle := self._handles.get(run)) is not None:
+                handle.request_cancel()  # once: a task that is cancelled twice cannot clean up
+            else:
+                task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _take(self) -> None:
         """Begin as many runs of the queue as may be active."""
