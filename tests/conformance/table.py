@@ -124,7 +124,10 @@ def _run(case: dict[str, Any], way: str, development: bool) -> Verdict:
 
 
 def run(version: str, way: str, workers: int, only: Sequence[str]) -> list[Verdict]:
-    """Run the cases of a version one way and keep the verdicts below ``build/conformance``."""
+    """Run the cases of a version one way and keep the verdicts below ``build/conformance``.
+
+    Those of some cases replace what was kept of them.
+    """
     folder = suite_folder(version)
     cases = [case for case in load_cases(version) if not only or case["id"] in only]
     assert folder is not None
@@ -134,16 +137,17 @@ def run(version: str, way: str, workers: int, only: Sequence[str]) -> list[Verdi
     ):
         futures = [pool.submit(_run, case, way, VERSIONS[version].development) for case in cases]
         verdicts = [future.result() for future in futures]
+    kept = RESULTS / f"{version}-{way}.json"
+    told = {v.id: {"id": v.id, "required": v.required, "passed": v.passed} for v in verdicts}
     if not only:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        found = {
-            "version": version,
-            "way": way,
-            "gridcwl": __version__,
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "cases": [{"id": v.id, "required": v.required, "passed": v.passed} for v in verdicts],
-        }
-        (RESULTS / f"{version}-{way}.json").write_text(json.dumps(found, indent=1) + "\n")
+        day = f"{datetime.now(UTC):%Y-%m-%d}"
+        found = {"version": version, "way": way, "gridcwl": __version__, "date": day, "cases": list(told.values())}
+        kept.write_text(json.dumps(found, indent=1) + "\n")
+    elif kept.exists():
+        found = json.loads(kept.read_text())
+        found["cases"] = [told.get(case["id"], case) for case in found["cases"]]
+        kept.write_text(json.dumps(found, indent=1) + "\n")
     return verdicts
 
 

@@ -118,32 +118,41 @@ def test_connections_that_arrive_together_are_all_answered(dirac_clients):
         assert all(pool.map(ask, range(100)))
 
 
-def test_a_job_agent_replaces_its_configuration_in_one_step(dirac, tmp_path):
+def test_a_pilot_writes_its_configuration_in_one_step(dirac, tmp_path):
     """Who has opened the file reads the whole of what it was; unpatched, the same file is emptied and filled."""
     program = """
 import os
 from types import SimpleNamespace as Namespace
+from DIRAC.ConfigurationSystem.private.ConfigurationData import ConfigurationData
 from DIRAC.WorkloadManagementSystem.Agent.JobAgent import JobAgent
 from gridcwl.testbed.dirac.inside import patches
-def after_writing():
+def by_agent():
+    JobAgent._updateConfiguration(Namespace(extraOptions="pilot.cfg"), "CPUTimeLeft", 2)
+def by_computing_element():
+    data = ConfigurationData(loadDefaultCFG=False)
+    assert data.loadFile("pilot.cfg")["OK"]
+    data.setOptionInCFG("/LocalSite/CPUTimeLeft", 2)
+    assert data.dumpLocalCFGToFile("pilot.cfg")["OK"]
+def seen_during(write):
+    with open("pilot.cfg", "w") as writer:
+        writer.write("LocalSite\\n{\\n  CPUTimeLeft = 1\\n}\\n")
     with open("pilot.cfg") as reader:
-        JobAgent._updateConfiguration(Namespace(extraOptions="pilot.cfg"), "CPUTimeLeft", 2)
-        return reader.read()
-assert "CPUTimeLeft = 2" in after_writing()
-next(patch for patch in patches.PATCHES if patch.name == "replace the configuration in one step").apply()
+        write()
+        assert "CPUTimeLeft = 2" in open("pilot.cfg").read()
+        return "old" if "CPUTimeLeft = 1" in reader.read() else "new"
+stock = [seen_during(by_agent), seen_during(by_computing_element)]
+for patch in patches.PATCHES:
+    if patch.name.endswith("in one step"):
+        patch.apply()
 os.chmod("pilot.cfg", 0o600)
-with open("pilot.cfg", "w") as writer:
-    writer.write("LocalSite\\n{\\n  CPUTimeLeft = 1\\n}\\n")
-assert "CPUTimeLeft = 1" in after_writing()
-assert "CPUTimeLeft = 2" in open("pilot.cfg").read()
-print(oct(os.stat("pilot.cfg").st_mode & 0o777), sorted(os.listdir()))
+patched = [seen_during(by_agent), seen_during(by_computing_element)]
+print(*stock, *patched, oct(os.stat("pilot.cfg").st_mode & 0o777), *sorted(os.listdir()))
 """
-    (tmp_path / "pilot.cfg").write_text("LocalSite\n{\n  CPUTimeLeft = 1\n}\n")
     dirac.install(print)
     environment = dirac.surroundings.of_server()
     command = [str(dirac.surroundings.python), "-c", program]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert result.stdout.splitlines()[-1:] == ["0o600 ['pilot.cfg']"], result.stderr
+    assert result.stdout.splitlines()[-1:] == ["new new old old 0o600 pilot.cfg"], result.stderr
 
 
 def test_unpatched_a_service_reactor_would_lose_connections(dirac):

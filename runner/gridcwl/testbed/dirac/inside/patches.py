@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 Role = Literal["service", "executor", "agent", "job wrapper"]
@@ -144,20 +145,36 @@ def _look_for_jobs_steadily() -> None:
     JobAgent._checkMatchingIssues = forget
 
 
-def _replace_the_configuration_in_one_step() -> None:
-    import os
-
+def _write_the_configuration_in_one_step() -> None:
     from DIRAC.WorkloadManagementSystem.Agent import JobAgent
 
-    class Replaced(JobAgent.CFG):  # type: ignore[misc]
+    class Replacing(JobAgent.CFG):  # type: ignore[misc]
         def writeToFile(self, fileName: str) -> bool:  # noqa: N802, N803  DIRAC's names
-            written = super().writeToFile(f"{fileName}.new")
-            if written:
-                os.chmod(f"{fileName}.new", os.stat(fileName).st_mode)  # noqa: PTH101, PTH116
-                os.replace(f"{fileName}.new", fileName)  # noqa: PTH105
-            return bool(written)
+            written = bool(super().writeToFile(f"{fileName}.new"))
+            return written and _replaced(fileName)
 
-    JobAgent.CFG = Replaced
+    JobAgent.CFG = Replacing
+
+
+def _write_limits_of_jobs_in_one_step() -> None:
+    from DIRAC.ConfigurationSystem.private.ConfigurationData import ConfigurationData
+
+    write = ConfigurationData.dumpLocalCFGToFile
+
+    def replace(self: Any, file: str) -> Any:
+        written = write(self, f"{file}.new")
+        if written["OK"]:
+            _replaced(file)
+        return written
+
+    ConfigurationData.dumpLocalCFGToFile = replace
+
+
+def _replaced(file: str) -> bool:
+    new = Path(f"{file}.new")
+    new.chmod(Path(file).stat().st_mode)
+    new.replace(file)
+    return True
 
 
 def _see_the_payload_at_once() -> None:
@@ -239,14 +256,23 @@ PATCHES = (
         _look_for_jobs_steadily,
     ),
     Patch(
-        "replace the configuration in one step",
+        "write the configuration in one step",
         "A JobAgent writes its configuration file again for each job. A JobWrapper that starts at that moment reads an "
         "empty one, knows no service, and its job stays Matched for ever.",
         ("agent",),
         "WorkloadManagementSystem/Agent/JobAgent.py",
         462,
         "localCfg.writeToFile(localConfigFile)",
-        _replace_the_configuration_in_one_step,
+        _write_the_configuration_in_one_step,
+    ),
+    Patch(
+        "write limits of jobs in one step",
+        "A PoolComputingElement writes the limits of each job into the same file, in the same way.",
+        ("agent",),
+        "Resources/Computing/PoolComputingElement.py",
+        129,
+        'res = cd.dumpLocalCFGToFile("pilot.cfg")',
+        _write_limits_of_jobs_in_one_step,
     ),
     Patch(
         "see the payload at once",
