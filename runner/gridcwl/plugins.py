@@ -33,6 +33,9 @@ log = logging.getLogger("gridcwl.plugins")
 BACKENDS, STORES = "gridcwl.backends", "gridcwl.stores"
 """The groups of entry points."""
 
+_OPEN = frozenset({"file", "http", "https", "ftp"})
+"""Schemes of files that are read without a store."""
+
 _P = TypeVar("_P", BackendPlugin, StorePlugin)
 
 
@@ -80,6 +83,19 @@ def store_of_name(text: str) -> str:
     """The store whose file a location without a scheme may name, as ``scope:name`` does; empty if there is none."""
     found = (name for name, plugin in stores().items() if plugin.short_names and re.fullmatch(plugin.short_names, text))
     return next(found, "")
+
+
+def store_of_location(location: str) -> str:
+    """The store that an absolute location is one of, by its scheme or prefix; empty if it is a path or any URL.
+
+    Files of this machine and of the web need no store.
+    """
+    text = location.lower()
+    for name, plugin in stores().items():
+        roots = tuple(f"{scheme}://" for scheme in plugin.schemes - _OPEN)
+        if text.startswith((*roots, *plugin.prefixes)):
+            return name
+    return ""
 
 
 def open_backend(choice: BackendChoice, context: BackendContext) -> AbstractAsyncContextManager[Backend]:

@@ -60,9 +60,15 @@ def reading(url: str, **fields: object) -> dict:
 
 
 def element(*urls: str) -> dict:
-    return {"scope": "user.x", "prefix": "run.step.j1-1-1.", "elements": [
+    return {"scope": "user.x", "prefix": "run.step.j1-1-1.", "scheme": "rucio", "elements": [
         {"name": "SE", "urls": list(urls), "sites": [], "naming": "hash"}
     ]}  # fmt: skip
+
+
+def own_element(bench: Bench) -> dict:
+    """The element of a job that has nothing to do with the hosts of its inputs."""
+    (bench.folder / "element").mkdir()
+    return element((bench.folder / "element").as_uri() + "/")
 
 
 def shown_to(dav: Dav) -> set[tuple[str | None, bool]]:
@@ -86,8 +92,19 @@ def test_an_input_at_a_host_that_nobody_named_is_read_without_credentials(bench:
 
 def test_a_replica_that_rucio_named_is_read_with_them(bench: Bench, ours: Dav):
     ours.put("pnfs/x", b"data")
-    assert bench.run(reading(davs(ours, "pnfs/x"), location="rucio://s/x"))["outcome"] == "success"
+    assert (
+        bench.run(reading(davs(ours, "pnfs/x"), location="rucio://s/x", storage=own_element(bench)))["outcome"]
+        == "success"
+    )
     assert shown_to(ours) == BOTH
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_only_looks_like_a_file_of_the_jobs_store_is_read_without_them(bench: Bench, theirs: Dav, stored: bool):
+    theirs.put("x", b"data")
+    fields = {"storage": own_element(bench) | {"scheme": "s3"}} if stored else {}
+    assert bench.run(reading(davs(theirs, "x"), location="rucio://s/x", **fields))["outcome"] == "success"
+    assert shown_to(theirs) == NOTHING
 
 
 def test_an_input_below_the_jobs_storage_element_is_read_with_them_and_its_neighbours_are_not(
@@ -122,14 +139,21 @@ def test_storage_that_the_configuration_named_is_read_with_them(bench: Bench, ou
 def test_a_redirection_to_another_host_takes_nothing_along(bench: Bench, ours: Dav, theirs: Dav):
     theirs.put("x", b"data")
     ours.elsewhere = theirs.url
-    assert bench.run(reading(davs(ours, "x"), location="rucio://s/x"))["outcome"] == "success"
+    assert (
+        bench.run(reading(davs(ours, "x"), location="rucio://s/x", storage=own_element(bench)))["outcome"] == "success"
+    )
     assert (shown_to(ours), shown_to(theirs)) == (BOTH, NOTHING)
 
 
 def test_a_redirection_to_a_host_that_was_named_too_takes_them_along(bench: Bench, ours: Dav, theirs: Dav):
     theirs.put("x", b"data")
     ours.elsewhere = theirs.url
-    assert bench.run(reading(davs(ours, "x"), location="rucio://s/x", trusted=[theirs.url]))["outcome"] == "success"
+    assert (
+        bench.run(reading(davs(ours, "x"), location="rucio://s/x", storage=own_element(bench), trusted=[theirs.url]))[
+            "outcome"
+        ]
+        == "success"
+    )
     assert shown_to(theirs) == BOTH
 
 
@@ -139,7 +163,7 @@ def test_who_is_refused_after_a_redirection_is_told_how_to_name_the_other_host(
 ):
     theirs.refuses["GET"] = status
     ours.elsewhere = theirs.url
-    result = bench.run(reading(davs(ours, "x"), location="rucio://s/x"))
+    result = bench.run(reading(davs(ours, "x"), location="rucio://s/x", storage=own_element(bench)))
     assert f"HTTP {status} " in result["reason"]
     assert f" from {theirs.url}, where it redirects to; no token or proxy was sent there" in result["reason"]
     assert "trusted_storage" in result["reason"]
@@ -252,7 +276,10 @@ def test_programs_that_read_from_a_host_that_nobody_named_have_no_credentials(be
 
 def test_programs_that_read_what_rucio_named_have_them(bench: Bench, tmp_path, monkeypatch, tls: Tls):
     log = programs(tmp_path, monkeypatch)
-    assert bench.run(reading("root://se.org//x", location="rucio://s/x"))["outcome"] == "success"
+    assert (
+        bench.run(reading("root://se.org//x", location="rucio://s/x", storage=own_element(bench)))["outcome"]
+        == "success"
+    )
     assert log.read_text() == f"xrdcp|secret-token|{tls.proxy}||"
 
 

@@ -46,7 +46,9 @@ JOB = Job(
         StagedFile("/gridcwl/in/r", "file", ("https://se.example/r",), location="rucio://cta/r"),
     ),
 )  # fmt: skip
-STORED = replace(JOB, storage=Storage("user.me", "run.step.j1-7-1.", (StorageElement("SE", ("https://se/",)),)))
+STORED = replace(
+    JOB, storage=Storage("user.me", "run.step.j1-7-1.", (StorageElement("SE", ("https://se/",)),), "rucio")
+)
 PLACE = JobStatus(42, "Done", "Execution Complete", "Unknown", "LCG.Lyon.fr")
 
 
@@ -151,6 +153,7 @@ def test_a_result_may_name_its_inputs_but_not_say_what_they_are(tmp_path: Path, 
     [
         ("rucio://user.me/other.step.j1-7-1.a", "SE"), ("rucio://other/run.step.j1-7-1.a", "SE"),
         ("rucio://user.me/run.step.j1-7-2.a", "SE"), ("rucio://user.me/run.step.j1-7-1.a", "OTHER"),
+        ("s3://user.me/run.step.j1-7-1.a", "SE"),
         ("rucio://user.me/run.step.j1-7-1.a", ""), ("rucio://user.me/run.step.j1-7-1./../x", "SE"), ("sandbox:a", "SE"),
     ],
 )  # fmt: skip

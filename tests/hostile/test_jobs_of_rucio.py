@@ -19,7 +19,7 @@ from gridcwl.worker.stage import Staging
 
 SE = StorageElement("SE", ("davs://se.org:1094/rucio/",))
 JOB = Job(
-    JobId("run-1-1"), RunId("run"), "step", ("true",), storage=Storage("user.x", "run.step.j1-1.", (SE,)),
+    JobId("run-1-1"), RunId("run"), "step", ("true",), storage=Storage("user.x", "run.step.j1-1.", (SE,), "rucio"),
     trusted=("davs://named.org/vo/",),
 )  # fmt: skip
 

@@ -118,6 +118,15 @@ def test_an_input_that_a_plugin_s_store_does_not_have_is_an_error(environment: E
     assert "gone.txt cannot be read: No such file or directory" in done.stderr
 
 
+def test_an_input_of_a_plugin_s_store_that_was_not_chosen_names_the_option(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "copy.cwl").write_text(COPY)
+    done = environment.run("gridcwl", "--no-container", tmp_path / "copy.cwl", "--file", "toy:///run/x.txt", code=1)
+    assert "is not on this machine, but in toy" in done.stderr
+    assert "Give --store toy" in done.stderr
+
+
 def test_the_plugin_s_backend_and_store_pass_the_contract_suites(environment: Environment) -> None:
     options = ["-q", "-x", "-p", "no:cacheprovider", "-c", PLUGIN / "pyproject.toml"]
     environment.run("python", "-B", "-m", "pytest", *options, PLUGIN / "suite")

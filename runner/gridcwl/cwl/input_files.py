@@ -19,7 +19,7 @@ from gridcwl.cwl.messages import tidy
 from gridcwl.errors import InputError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.objects import entries
-from gridcwl.plugins import store_of_name
+from gridcwl.plugins import store_of_location, store_of_name, stores
 from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _find_place(entry: Any, key: str, base: str) -> None:
         _check_file(entry, key, location)
         paths.absolute(_without_dots(str(uri_file_path(location))), f"The location of a {entry['class']}")
         path = _meant(location, base, is_path=key == "path")
-    elif "://" in location or location[:4].lower() == "lfn:" or location.startswith("rucio:"):
+    elif "://" in location or store_of_location(location):
         paths.location(location, f"The location of a {entry['class']}")
         return
     else:
@@ -129,15 +129,16 @@ def _check_file(entry: Any, key: str, location: str) -> None:
 
 def refuse_dids(values: Any, remote: Remote | None) -> None:
     """Files that only a store knows are unavailable without it."""
-    if remote is not None and remote.files.understands("rucio:"):
-        return
     for entry in entries(values):
         location = str(entry.get("location", ""))
-        if location.startswith("rucio:") or location[:4].lower() == "lfn:":
+        if not location or (remote is not None and remote.files.understands(location)):
+            continue
+        if name := store_of_location(location):
+            title = stores()[name].title or name
             message = SourceLine(entry, "location", str).makeError(
-                f"The {entry['class']} {location} is not on this machine, but in Rucio"
+                f"The {entry['class']} {location} is not on this machine, but in {title}"
             )
-            raise InputError(tidy(message), remedy="Give --store rucio; or is there a file of that name elsewhere?")
+            raise InputError(tidy(message), remedy=f"Give --store {name}; or is there a file of that name elsewhere?")
 
 
 def _meant(location: str, base: str, *, is_path: bool) -> str:

@@ -236,7 +236,7 @@ def note_directories(value: Any, listing: ListingFs, remote: Remote) -> None:
     """Register with ``remote`` the contents of an output object's Directories that are not on this machine."""
     for entry in entries(value, "Directory"):
         location = str(entry.get("location", ""))
-        path = listing.path_of(location) if location.startswith("rucio://") else None
+        path = listing.path_of(location) if remote.files.understands(location) else None
         if path is not None:
             remote.enter(location, listing.objects(path))
 

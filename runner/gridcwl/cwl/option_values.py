@@ -16,7 +16,7 @@ from schema_salad.utils import yaml_no_ts
 
 from gridcwl.cwl.patches import enum_symbols
 from gridcwl.cwl.text_limits import check_text
-from gridcwl.plugins import store_of_name
+from gridcwl.plugins import store_of_location, store_of_name
 from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _written(text: str, kind: type, what: str) -> Any:
 
 def _place(kind: str, text: str) -> dict[str, Any]:
     """A path means its characters as they are, but a quoted one is understood, as with cwltool."""
-    if "://" in text or text[:4].lower() == "lfn:" or text.startswith(("rucio:", "file:")):
+    if "://" in text or text.startswith("file:") or store_of_location(text):
         return {"class": kind, "location": text}
     return {"class": kind, "path": text}
 

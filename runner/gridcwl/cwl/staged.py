@@ -33,13 +33,13 @@ def _written(tool: Process) -> Iterator[Any]:
     yield (tool.get_requirement("InitialWorkDirRequirement")[0] or {}).get("listing")
 
 
-def _is_made_up(location: str, entry: MapperEnt, builder: Builder, *, initial: bool) -> bool:
+def _is_made_up(location: str, entry: MapperEnt, builder: Builder, remote: Remote | None, *, initial: bool) -> bool:
     """Whether a staged location may have been made by an expression, of a listing or of secondaryFiles."""
     if location.startswith("_:") or entry.type.startswith("Create"):
         return False
     if initial:
         return location not in builder.pathmapper
-    return origins.is_remote(location) and not location.startswith("rucio://")
+    return origins.is_remote(location) and not _in_store(location, remote)
 
 
 def staged_files(
@@ -60,7 +60,7 @@ def staged_files(
         for location, entry in mapper.items():
             if not entry.staged:
                 continue
-            if _is_made_up(location, entry, builder, initial=mapper is initial) and not inputs.has(location):
+            if _is_made_up(location, entry, builder, remote, initial=mapper is initial) and not inputs.has(location):
                 raise origins.refused(location, f"An expression of {name}")
             earlier = targets.setdefault(entry.target, entry)
             if earlier.resolved != entry.resolved and "File" in entry.type and "File" in earlier.type:
@@ -71,21 +71,25 @@ def staged_files(
             if confined and not location.startswith("_:") and str(entry.resolved).startswith("/"):
                 confinement.check_file(str(entry.resolved), f"An input of {name}")
             about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}
-            yield _staged_file(entry, about)
+            yield _staged_file(entry, about, remote)
 
 
 def _origin(entry: MapperEnt) -> str:
     return "text of the document" if entry.type.startswith("Create") else str(entry.resolved)
 
 
-def _staged_file(entry: MapperEnt, known: CwlObject) -> StagedFile:
+def _in_store(location: str, remote: Remote | None) -> bool:
+    return remote is not None and remote.files.understands(location)
+
+
+def _staged_file(entry: MapperEnt, known: CwlObject, remote: Remote | None) -> StagedFile:
     writable = "Writable" in entry.type
     target, resolved = str(entry.target), str(entry.resolved)
     if entry.type.startswith("Create"):
         return StagedFile(target, "literal", contents=resolved, writable=writable)
     if entry.type.endswith("Directory"):
         # One that is elsewhere is put together here, as a literal one is: its files are staged one by one.
-        sources = () if resolved.startswith(("_:", "rucio://")) else (_url(resolved),)
+        sources = () if resolved.startswith("_:") or _in_store(resolved, remote) else (_url(resolved),)
         return StagedFile(target, "directory", sources, writable=writable)
     return StagedFile(
         target,

@@ -16,7 +16,6 @@ from gridcwl.model.result import JobResult, Outcome, ProducedFile
 
 SANDBOX = "sandbox:"
 """How the location of an output begins that is in the results archive; its path follows."""
-_RUCIO = "rucio://"
 _ADLER32, _SHA1 = re.compile("[0-9a-f]{8}"), re.compile("[0-9a-f]{40}")
 
 
@@ -69,7 +68,7 @@ class _Own:
         self._sandbox = sandbox
         self._element = element
         storage = job.storage
-        self._uploads = f"{_RUCIO}{storage.scope}/{storage.prefix}" if storage is not None else None
+        self._uploads = f"{storage.root}{storage.scope}/{storage.prefix}" if storage is not None else None
         self._inputs: tuple[frozenset[str], tuple[str, ...]] | None = None
 
     def is_outdir(self, url: str) -> bool:
@@ -102,7 +101,7 @@ class _Own:
         if self._is_input(location):
             # Its sums are known where it came from; with sums it would be taken for the job's own.
             known = file.adler32 is None and file.sha1 is None
-            in_place = self._job.in_place and not location.startswith(_RUCIO)
+            in_place = self._job.in_place and location.startswith("file://")
             return file if known or in_place else replace(file, adler32=None, sha1=None)
         raise self._foreign(file)
 

@@ -66,7 +66,7 @@ class StagedFile:
     """As CWL writes it: ``sha1$`` or ``adler32$`` and the hexadecimal digest."""
     location: str = ""
     """The URL by which the world knows it, where the sources are copies of that; empty if it is the source itself.
-    Of one that begins with ``rucio://`` Rucio named the sources: credentials may be sent there."""
+    Of one that the store of ``Job.storage`` knows, the store named the sources: credentials may be sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Storage:
     """Where the worker leaves what a job made, where outputs do not stay on the worker's own disk.
 
     The worker puts each file at ``<url><path of scope:prefix+mangled relative path>`` of one element; the URL that it
-    reports is ``rucio://scope/name``. Whoever submitted the job registers it.
+    reports is ``scheme://scope/name``. Whoever submitted the job registers it.
     """
 
     scope: str
@@ -109,6 +109,13 @@ class Storage:
     """The names of the job's outputs begin with this; unique for each attempt of a job."""
     elements: tuple[StorageElement, ...]
     """Those of the worker's site come first, then the others in this order."""
+    scheme: str
+    """Of the URLs by which the store knows its files: ``rucio``."""
+
+    @property
+    def root(self) -> str:
+        """What the URLs of all the store's files begin with."""
+        return f"{self.scheme}://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ class Job:
     storage: Storage | None = None
     """Where outputs go; None leaves them in the job's own folder."""
     trusted: tuple[str, ...] = ()
-    """URLs below which credentials may be sent, beside those of ``storage`` and of the replicas that Rucio named."""
+    """URLs below which credentials may be sent, beside those of ``storage`` and of replicas that the store named."""
     placement: Placement | None = None
     """Where the document wants it to run; None if it does not say."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT

@@ -100,7 +100,7 @@ class JobResult:
     """The last lines of the tool's stderr; filled when the job failed."""
     usage: Usage | None = None
     element: str = ""
-    """The storage element that holds the files whose location is ``rucio://``; empty if nothing was put into one."""
+    """The storage element that holds the files that the job has put into the store; empty if it has put none."""
     image: str = ""
     """The digest of the image that the tool ran in, as the engine there had it: ``debian@sha256:...``, ``sha256:...``;
     empty for the bare command, and where an engine keeps none."""

@@ -45,6 +45,10 @@ class StorePlugin:
     """Optional functions of the module."""
     schemes: frozenset[str] = frozenset()
     """Of the URLs of its files, which input objects may name: ``s3`` for ``s3://bucket/key``."""
+    title: str = ""
+    """For messages: "Rucio"; empty: its name."""
+    prefixes: tuple[str, ...] = ()
+    """What else locations of its files may begin with, in any case: ``rucio:`` in ``rucio:scope:name``."""
     short_names: str = ""
     """A regular expression of names without a scheme that may be the store's, if no file has such a name. The location
     of one is the store's name, a colon and the name: ``rucio:scope:name``."""

@@ -63,18 +63,19 @@ def place_of(scope: str, name: str, naming: str) -> str:
     raise ValueError(naming)
 
 
-def split_url(url: str) -> Tuple[str, str]:
-    """Scope and name in ``rucio://scope/name``; a name may begin with ``/``.
+def split_url(url: str, scheme: str) -> Tuple[str, str]:
+    """Scope and name in ``scheme://scope/name``; a name may begin with ``/``.
 
     Raises:
         ValueError: it is no such URL.
     """
-    scope, separator, name = url[len("rucio://") :].partition("/")
-    if not url.startswith("rucio://") or not scope or not separator or not name:
+    root = scheme + "://"
+    scope, separator, name = url[len(root) :].partition("/")
+    if not url.startswith(root) or not scope or not separator or not name:
         raise ValueError(url)
     return scope, name
 
 
-def url_of(scope: str, name: str) -> str:
-    """``rucio://scope/name``."""
-    return f"rucio://{scope}/{name}"
+def url_of(scheme: str, scope: str, name: str) -> str:
+    """``scheme://scope/name``: the URL by which a store knows a file."""
+    return f"{scheme}://{scope}/{name}"

@@ -56,10 +56,10 @@ def put_away(result: Plain, job: Plain, workdir: str, site: str, check: Callable
         )
     for entry in result["files"]:
         if entry["kind"] == "directory" and mine.has(entry["location"]):
-            entry["location"] = url_of(storage["scope"], name_of(storage["prefix"], entry["path"]))
+            entry["location"] = url_of(storage["scheme"], storage["scope"], name_of(storage["prefix"], entry["path"]))
         elif entry["location"] in uploads:
-            entry["location"] = url_of(storage["scope"], uploads[entry["location"]].name)
-    result["outdir"] = url_of(storage["scope"], storage["prefix"].rstrip("./"))
+            entry["location"] = url_of(storage["scheme"], storage["scope"], uploads[entry["location"]].name)
+    result["outdir"] = url_of(storage["scheme"], storage["scope"], storage["prefix"].rstrip("./"))
 
 
 class Intentions:

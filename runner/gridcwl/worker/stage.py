@@ -18,10 +18,6 @@ from gridcwl.worker.paths import below, quote_path
 from gridcwl.worker.plan import above, plan
 from gridcwl.worker.web import shown
 
-IN_RUCIO = "rucio://"
-"""How the location of an input begins whose sources are the replicas that Rucio named."""
-
-
 MOUNTS = 1000
 """The most mounts of a container."""
 
@@ -137,10 +133,12 @@ class Staging:
         return got
 
     def _trusted(self, item: Plain, elements: Sequence[Plain]) -> Trusted:
-        """Where credentials may be sent: the job's storage elements, and the replicas that Rucio named."""
+        """Where credentials may be sent: the job's storage elements, and the replicas that its store named."""
         if all(source.startswith("file://") for source in item["sources"]):
             return NOBODY
-        named = item["sources"] if item["location"].startswith(IN_RUCIO) else ()
+        storage = self._job["storage"]
+        in_store = storage is not None and item["location"].startswith(storage["scheme"] + "://")
+        named = item["sources"] if in_store else ()
         return Trusted([*named, *self._job["trusted"], *(url for element in elements for url in element["urls"])])
 
     def _stage_original(self, item: Plain, got: Fetched) -> None:

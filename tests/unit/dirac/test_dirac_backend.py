@@ -146,7 +146,7 @@ def at_lyon(number: int, *command: str) -> Job:
     """A job whose inputs are at Lyon."""
     entry = StagedFile("/in/x", "file", ("https://lyon/x",), size=10**9, location="rucio://s/x")
     element = StorageElement("LYON", ("https://lyon/",), ("LCG.Lyon.fr",))
-    return a_job(number, *command, staged=(entry,), storage=Storage("s", "p", (element,)))
+    return a_job(number, *command, staged=(entry,), storage=Storage("s", "p", (element,), "rucio"))
 
 
 def test_jobs_that_do_not_start_near_their_inputs_may_run_anywhere(tmp_path):

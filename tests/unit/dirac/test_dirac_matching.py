@@ -106,6 +106,7 @@ STORAGE = Storage(
         StorageElement("CNAF-DISK", ("davs://cnaf/",), ("CNAF",)),
         StorageElement("MEUDON-DISK", ("davs://meudon/",), ("Meudon",)),
     ),
+    "rucio",
 )
 
 

@@ -105,7 +105,7 @@ def result_of(job: Job) -> JobResult:
     storage, data = job.storage, job.name.encode()
     files = tuple(
         ProducedFile(
-            path, "file", url_of(storage.scope, name_of(storage.prefix, path)), len(data), "0" * 40,
+            path, "file", url_of(storage.scheme, storage.scope, name_of(storage.prefix, path)), len(data), "0" * 40,
             f"{zlib.adler32(data):08x}",
         )
         for globs in job.outputs.ports.values()

@@ -95,3 +95,14 @@ def test_a_template_that_cannot_work_is_refused(template: str) -> None:
 )
 def test_a_name_without_a_scheme_may_be_one_of_rucio_s(text: str, store: str) -> None:
     assert plugins.store_of_name(text) == store
+
+
+@pytest.mark.parametrize(
+    ("location", "store"),
+    [
+        ("rucio://s/n", "rucio"), ("rucio:s:n", "rucio"), ("LFN:/ctao/x", "rucio"), ("file:///x", ""),
+        ("https://example.org/x", ""), ("s3://bucket/x", ""), ("data/x", ""),
+    ],
+)  # fmt: skip
+def test_a_location_is_of_the_store_that_declares_its_scheme_or_prefix(location: str, store: str) -> None:
+    assert plugins.store_of_location(location) == store

@@ -99,7 +99,7 @@ def test_replicas_at_the_workers_site_come_first(bench, dav: Dav, mounted):
         {"name": "FAR", "urls": [dav.url], "sites": ["LCG.Far.fr"], "naming": "hash"},
         {"name": "NEAR", "urls": [f"file://{mounted}/"], "sites": ["LCG.Near.fr"], "naming": "hash"},
     ]
-    storage = {"scope": "user.x", "prefix": "p.", "elements": elements}
+    storage = {"scope": "user.x", "prefix": "p.", "elements": elements, "scheme": "rucio"}
     result = bench.run(reading(far, near, storage=storage), site="LCG.Near.fr")
     assert result["fetched"] == [near]
 

@@ -75,10 +75,10 @@ def test_an_unknown_way_of_naming_is_refused() -> None:
 
 @pytest.mark.parametrize(("scope", "name"), [("s", "n"), ("user.x", "a/b"), ("c", "/ctao.org/x")])
 def test_urls_are_read_back(scope: str, name: str) -> None:
-    assert split_url(url_of(scope, name)) == (scope, name)
+    assert split_url(url_of("rucio", scope, name), "rucio") == (scope, name)
 
 
 @pytest.mark.parametrize("url", ["rucio://", "rucio://scope", "rucio://scope/", "rucio:///name", "file:///x"])
 def test_what_is_no_did_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=re.escape(url)):
-        split_url(url)
+        split_url(url, "rucio")

@@ -23,7 +23,7 @@ def element(name: str, *urls: str, **fields: object) -> dict:
 
 
 def storage(*elements: dict) -> dict:
-    return {"scope": "user.x", "prefix": NAME, "elements": list(elements)}
+    return {"scope": "user.x", "prefix": NAME, "elements": list(elements), "scheme": "rucio"}
 
 
 @pytest.fixture
@@ -65,6 +65,13 @@ def test_outputs_are_put_where_rucio_expects_them_and_are_known_by_their_names(b
     assert place(mounted, "d-_2fe-_2fa-_20b").read_text() == "x"
     assert place(mounted, "out.log").read_text() == "log"
     assert result["files"][2]["sha1"] == hashlib.sha1(b"x").hexdigest()
+
+
+def test_outputs_are_known_by_the_scheme_of_the_jobs_store(bench, mounted):
+    described = made(storage=storage(element("SE", f"file://{mounted}/")) | {"scheme": "s3"})
+    result = bench.run(described)
+    assert [entry["location"] for entry in result["files"]] == [f"s3://user.x/{NAME}a.txt"]
+    assert result["outdir"].startswith("s3://user.x/")
 
 
 def test_nothing_unfinished_is_left_beside_what_was_put(bench, mounted):

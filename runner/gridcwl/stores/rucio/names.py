@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from gridcwl.errors import ConfigError, InputError
-from gridcwl.stores.rucio.settings import SHORT_NAME
+from gridcwl.stores.rucio.settings import SCHEME, SHORT_NAME
 from gridcwl.worker.naming import LONGEST, MARK, escaped, name_of, split_url, url_of
 
 SCOPE = re.compile(r"[a-zA-Z_.0-9-]{1,25}")
@@ -39,7 +39,7 @@ class Did(NamedTuple):
     @property
     def url(self) -> str:
         """``rucio://scope/name``."""
-        return url_of(self.scope, self.name)
+        return url_of(SCHEME, self.scope, self.name)
 
     def __str__(self) -> str:
         return f"{self.scope}:{self.name}"
@@ -65,7 +65,7 @@ def did_of(url: str) -> Did:
         InputError: it is no such URL.
     """
     try:
-        scope, name = split_url(url)
+        scope, name = split_url(url, SCHEME)
     except ValueError:
         raise InputError(f"{url} is no DID", remedy="Write rucio://SCOPE/NAME.") from None
     return Did(scope, unquote(name))

@@ -24,13 +24,13 @@ from gridcwl.stores.rucio.names import SCOPE, Did, Naming, chosen_dataset, did_o
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, prefix_in
 from gridcwl.stores.rucio.rules import RunRule
-from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.stores.rucio.settings import SCHEME, RucioSettings
 from gridcwl.stores.rucio.store import RucioStore, Uploaded
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
 _SHARD = re.compile(r"\[\d+\]")
-URL = "rucio://"
+URL = f"{SCHEME}://"
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class RunFiles:
         """The job with URLs that a worker can read from, and a place for its outputs. Asks nobody."""
         staged = tuple(self._sourced(entry) for entry in job.staged)
         prefix = self.naming.prefix(step_of(job), mark_of(job.id, job.attempt))
-        return replace(job, staged=staged, storage=Storage(self.naming.scope, prefix, self.elements.usable))
+        return replace(job, staged=staged, storage=Storage(self.naming.scope, prefix, self.elements.usable, SCHEME))
 
     def lacking(self, job: Job) -> list[str]:
         """The inputs that have no replica; of a job that is equipped."""

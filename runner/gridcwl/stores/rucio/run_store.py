@@ -18,7 +18,7 @@ from gridcwl.stores.rucio.lineage import check_files, copy_files, origins
 from gridcwl.stores.rucio.names import check_template, chosen_dataset, did_of
 from gridcwl.stores.rucio.run_files import URL, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
-from gridcwl.stores.rucio.settings import RucioSettings
+from gridcwl.stores.rucio.settings import SCHEME, RucioSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RucioRunStore:
     async def locate(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """See ``RunStore.locate``."""
         elements = await find_elements(self.client, self.settings)
-        storage = Storage("", "", elements.usable)
+        storage = Storage("", "", elements.usable, SCHEME)
         return [
             replace(job, storage=storage, staged=tuple(self._with_replicas(entry) for entry in job.staged))
             for job in jobs

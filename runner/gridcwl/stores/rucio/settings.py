@@ -11,6 +11,8 @@ from gridcwl.settings import Setting
 from gridcwl.stores.base import StorePlugin
 
 DAY_S = 86_400
+SCHEME = "rucio"
+"""Of the URLs of files in Rucio."""
 SHORT_NAME = r"(?P<scope>[a-zA-Z_.0-9-]{1,25}):(?P<name>/?[A-Za-z0-9*][/A-Za-z0-9._*-]*)"
 """``scope:name``."""
 
@@ -94,7 +96,9 @@ PLUGIN = StorePlugin(
     packages=("rucio",),
     reads=frozenset({"cache_in_rucio"}),
     hooks=frozenset({"open_run_store", "report", "release", "origins", "check_files", "copy_files"}),
-    schemes=frozenset({"rucio", "lfn"}),
+    title="Rucio",
+    schemes=frozenset({SCHEME}),
+    prefixes=("rucio:", "lfn:"),
     short_names=SHORT_NAME,
     between_jobs=True,
 )
