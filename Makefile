@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV ?= .venv
 # dependencies on demand: make install EXTRAS="demo dirac diracx rucio"; kept until others are asked for
-EXTRAS ?= $(or $(shell cat build/extras.chosen 2>/dev/null),demo dirac diracx rucio service testbed)
+EXTRAS ?= $(or $(shell cat build/extras.chosen 2>/dev/null),demo dirac diracx rucio service telemetry testbed)
 UV_VERSION := 0.13.9
 # processes that tests are spread over, and further options of pytest: make test PYTEST_ARGS="-k scatter"
 WORKERS ?= $(shell nproc)
