@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.tables import show
+from gridcwl.errors import UsageError
 from gridcwl.runs.units import amount
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ def add_usage(parser: argparse.ArgumentParser) -> None:
         "--by", choices=("run", "step", "site", "tool"), default="run", help="what is added up (default: run)"
     )
 
+    parser.add_argument(
+        "--backend",
+        choices=("dirac",),
+        help="compare with the accounting of DIRAC, by run or site (default: journals only)",
+    )
+
 
 def usage(given: argparse.Namespace) -> int:
     """Print it."""
@@ -35,12 +43,55 @@ def usage(given: argparse.Namespace) -> int:
 
     since = point(given.since) if given.since else None
     folders = [find(given.state_dir, word).folder for word in given.runs] or None
+    if given.backend is not None and given.by not in ("run", "site"):
+        raise UsageError(
+            f"DIRAC's accounting cannot be added up by {given.by}",
+            remedy="It knows runs and sites: --by run or --by site.",
+        )
     found = costs(given.state_dir, given.by, since=since, runs=folders)
+    remote = _accounting(given.backend, found.runs, given.by, since) if given.backend is not None else None
     if given.json:
-        print(json.dumps(_plain(found, given.by, since), indent=2))
-        return 0
-    _show(found, given)
+        plain = _plain(found, given.by, since)
+        print(json.dumps(plain | ({"dirac": [asdict(one) for one in remote]} if remote is not None else {}), indent=2))
+    elif remote is not None:
+        _compare(found, remote, given.by)
+    else:
+        _show(found, given)
     return 0
+
+
+def _accounting(backend: str, runs: Sequence[str], by: str, since: float | None) -> list[Any]:
+    """What the backend's accounting has of these runs: those without a DIRAC job are not in it."""
+    from gridcwl import plugins
+
+    with plugins.loaded(plugins.backend(backend)).open_server(backend) as server:
+        found: list[Any] = server.accounting(runs, by, since) if runs else []
+    return found
+
+
+def _compare(found: Costs, remote: Sequence[Any], by: str) -> None:
+    own = {cost.name: cost for cost in found.groups}
+    columns = (
+        *(by, "DIRAC jobs", "jobs", "DIRAC wall hours", "wall hours", "DIRAC CPU hours", "CPU hours"),
+        *("norm. CPU hours", "DIRAC input", "DIRAC output"),
+    )
+    rows = [list(_compared(one, own.get(one.name))) for one in remote]
+    show(columns, rows, right=columns[1:], cut=(by,), optional=("norm. CPU hours", "DIRAC input", "DIRAC output"))
+    if missing := [name for name in own if name not in {one.name for one in remote}]:
+        print(f"\n{len(missing)} of {len(own)} are not in DIRAC's accounting: {', '.join(missing[:3])}")
+
+
+def _compared(remote: Any, own: Cost | None) -> Iterator[str]:
+    yield remote.name
+    yield str(remote.jobs)
+    yield str(own.attempts) if own is not None else ""
+    yield hours(remote.wall_s)
+    yield hours(own.core_s) if own is not None else ""
+    yield hours(remote.cpu_s)
+    yield hours(own.cpu_s) if own is not None else ""
+    yield hours(remote.norm_cpu_hours * 3600) if remote.norm_cpu_hours else ""
+    yield amount(round(remote.input_bytes)) if remote.input_bytes else ""
+    yield amount(round(remote.output_bytes)) if remote.output_bytes else ""
 
 
 def _plain(found: Costs, by: str, since: float | None) -> dict[str, Any]:

@@ -11,13 +11,16 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gridcwl import imports, telemetry
+from gridcwl.backends.dirac.accounting import SERVICE, Accounted, By, accounted
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
 from gridcwl.backends.dirac.results import JobStatus
@@ -270,6 +273,13 @@ class DiracClient:
         """See ``Server``."""
         answer = self._call("asking about a job", self._monitoring().getJobParameters, job)
         return {str(name): str(value) for name, value in answer.get(job, {}).items()}
+
+    def accounting(self, runs: Sequence[str], by: By, since: float | None = None) -> list[Accounted]:
+        """What DIRAC's accounting has of these runs; see :func:`gridcwl.backends.dirac.accounting.accounted`."""
+        service = self._dirac.service(url=SERVICE, timeout=self._timeout_s)
+        return accounted(
+            partial(self._call, "querying the accounting", service.getReport), runs, by, since, time.time()
+        )
 
     def _manager(self) -> Any:
         return self._dirac.manager(timeout=self._timeout_s)
