@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from documents import on_command_line, step, tool, workflow
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "tests" / "plugin"
@@ -26,6 +29,22 @@ inputs: {file: {type: File, inputBinding: {}}}
 stdout: copy.txt
 outputs: {out: stdout, same: {type: File, outputBinding: {outputEval: $(inputs.file)}}}
 """
+
+
+GATED = workflow(
+    {"folder": "string", "numbers": "int[]"},
+    {"said": {"type": "File[]", "outputSource": "shard/said"}},
+    shard=step(
+        tool(
+            *("sh", "-c", 'printf x >> "$0/starts-$1"; until [ -e "$0/open-$1" ]; do sleep 0.05; done; echo "$1"'),
+            inputs={"folder": on_command_line("string"), "number": on_command_line("int", position=2)},
+            outputs={"said": "stdout"},
+            stdout="said.txt",
+        ),
+        "said", scatter="number", folder="folder", number="numbers",
+    ),
+)  # fmt: skip
+"""A shard ends when a file of its number is there."""
 
 
 class Environment:
@@ -109,6 +128,46 @@ def test_a_run_reads_its_inputs_from_a_plugin_s_store_and_keeps_its_outputs_ther
     assert Path(copied["same"]["path"]).read_text() == "hello\n"
     kept = [path.read_text() for path in (tmp_path / "toy").rglob("*") if path.is_file()]
     assert kept == ["hello\n", "hello\n"]
+
+
+@pytest.mark.parametrize("backend", ["local", "toy"])
+def test_a_run_with_a_plugin_s_store_is_cancelled_and_resumed(
+    environment: Environment, tmp_path: Path, backend: str
+) -> None:
+    (tmp_path / "gated.cwl").write_text(json.dumps(GATED))
+    (tmp_path / "in.json").write_text(json.dumps({"folder": str(tmp_path), "numbers": [1, 2]}))
+    (tmp_path / "open-1").touch()
+    words = ["--no-container", "--backend", backend, "--store", "toy", "--toy-folder", tmp_path / "toy"]
+    documents = [tmp_path / "gated.cwl", tmp_path / "in.json"]
+    started = environment.run("gridcwl", "--detach", *words, "--outdir", tmp_path / "out", *documents)
+    run = started.stdout.strip()
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(environment.run("gridcwl", "status", "--json", run).stdout)
+        return found
+
+    until(lambda: sum(step["done"] for step in status()["steps"]) == 1)
+    environment.run("gridcwl", "cancel", run)
+    assert status()["state"] == "cancelled"
+    assert not (tmp_path / "toy").exists()
+    (tmp_path / "open-2").touch()
+    outputs = json.loads(environment.run("gridcwl", "resume", run).stdout)["said"]
+    assert [Path(file["path"]).read_text() for file in outputs] == ["1\n", "2\n"]
+    assert all(file["location"].startswith("toy:///") for file in outputs)
+    assert (tmp_path / "starts-1").read_text() == "x", "what had ended does not run again"
+    again = json.loads(environment.run("gridcwl", "resume", run).stdout)["said"]
+    assert [file["location"] for file in again] == [file["location"] for file in outputs]
+    kept = sorted(path.read_text() for path in (tmp_path / "toy").rglob("*") if path.is_file())
+    assert kept == ["1\n", "2\n"]
+
+
+def test_a_document_that_needs_containers_is_refused_by_a_backend_without(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "tool.cwl").write_text(TOOL + "requirements: {DockerRequirement: {dockerPull: debian}}\n")
+    done = environment.run("gridcwl", "--backend", "toy", "--outdir", tmp_path / "out", tmp_path / "tool.cwl", code=1)
+    assert "needs a container (DockerRequirement), and the backend toy has none" in done.stderr
+    assert "Add --no-container" in done.stderr
 
 
 def test_an_input_that_a_plugin_s_store_does_not_have_is_an_error(environment: Environment, tmp_path: Path) -> None:

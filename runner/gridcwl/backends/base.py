@@ -39,7 +39,7 @@ class BackendPlugin:
     install: str = ""
     """What to do if they are not; empty: gridcwl's extra that brings them."""
     remote: bool = False
-    """Jobs run on other machines, and outlive the client."""
+    """Jobs run on other machines; see ``Capabilities.survives_client`` for how long."""
     reads: frozenset[str] = frozenset()
     """Which options of the command line it reads, in addition to its settings; see :class:`JobOptions`."""
     hooks: frozenset[str] = frozenset()
@@ -99,9 +99,9 @@ class Capabilities:
     """What a backend can do, so that the run need not guess."""
 
     containers: bool
-    """Jobs can run in container images."""
+    """Jobs can run in container images. If not, a document that needs them is refused before any job runs."""
     survives_client: bool
-    """Jobs keep running when the client dies, and ``recover`` finds them."""
+    """Jobs keep running when the client dies, and ``recover`` finds them. If not, ``--submit-only`` is refused."""
     batch_size: int
     """How many jobs one ``submit`` should carry."""
     window: int

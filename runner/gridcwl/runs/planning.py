@@ -16,11 +16,13 @@ from gridcwl.cwl.session import CwlSession
 from gridcwl.cwl.tool import ResolvedJob, evaluate, globs_of, image_of, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Step, Workflow
-from gridcwl.errors import GridCWLError
+from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, Resources, RunId
 from gridcwl.runs.checksums import local_path
 
 if TYPE_CHECKING:
+    from gridcwl.backends.base import Capabilities
+    from gridcwl.runs.options import GridOptions
     from gridcwl.stores.base import RunStore
 
 _MOST = 2000
@@ -105,6 +107,28 @@ def certain(session: CwlSession, inputs: Mapping[str, Any], run: RunId) -> list[
     """Samples of the tools that ask for something and will run for certain, whatever their inputs turn out to be."""
     names = {demand.name for demand in demands(session.graph, inputs)}
     return [_sample(session, tool, run) for tool in _tools(session.graph) if tool.name in names]
+
+
+def check_capabilities(session: CwlSession, capabilities: Capabilities, grid: GridOptions) -> None:
+    """Refuse what the backend cannot do, before any job runs.
+
+    Raises:
+        BackendError: a step needs a container, or jobs are to outlive the client.
+    """
+    if grid.detach and not capabilities.survives_client:
+        raise BackendError(
+            f"Jobs of the backend {grid.backend} end with the client, so that they cannot only be submitted",
+            remedy="Use --detach: a process in the background works on the run.",
+        )
+    if capabilities.containers:
+        return
+    for tool in _tools(session.graph):
+        handle: Any = tool.leaf.handle
+        if image_of(handle, session.context) is not None:
+            raise BackendError(
+                f"{tool.name} needs a container (DockerRequirement), and the backend {grid.backend} has none",
+                remedy="Add --no-container, or choose another backend.",
+            )
 
 
 def step_names(process: Workflow | Leaf) -> list[str]:

@@ -176,7 +176,7 @@ class PreparedRun:
         from gridcwl.cwl.demands import refuse_giants
         from gridcwl.plugins import open_backend
         from gridcwl.runs.from_options import backend_of
-        from gridcwl.runs.planning import certain
+        from gridcwl.runs.planning import certain, check_capabilities
         from gridcwl.runs.retry import Retries
         from gridcwl.runs.run import Run
         from gridcwl.runs.staging import StagingBackend
@@ -190,6 +190,7 @@ class PreparedRun:
         async with StagingBackend(opening, stored.session, recorder, tasks) as backend:
             session.context.largest = backend.capabilities.largest
             refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
+            check_capabilities(session, backend.capabilities, options.grid)
             await backend.check(certain(session, self.inputs, recorder.run))
             run = Run(
                 session.graph,
