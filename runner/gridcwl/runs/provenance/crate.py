@@ -5,6 +5,7 @@ https://www.researchobject.org/workflow-run-crate/profiles/0.5/provenance_run_cr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
@@ -210,6 +211,8 @@ class _Writer:
     actions: int = 0
     payload: Payload = field(init=False)
     document: Description = field(init=False)
+    packed: Entity = field(init=False)
+    """What is known of the bytes of the document."""
     executed: set[str] = field(init=False, default_factory=set)
     spans: dict[str, _Span] = field(init=False, default_factory=dict)
     """By the names of workflow instances; the run itself has none."""
@@ -233,7 +236,10 @@ class _Writer:
                 self._evaluation(evaluation)
         self._run(whole)
         for entity in self.document.entities(self.executed):
-            self.graph.add(entity, part=entity["@id"] == PACKED)
+            if entity["@id"] == PACKED:
+                self.graph.add(entity | self.packed, part=True)
+            else:
+                self.graph.add(entity)
         with (self.root / METADATA).open("w", encoding="utf-8") as stream:
             self.graph.write(stream, self._long_entities())
 
@@ -249,7 +255,7 @@ class _Writer:
                 part["$schemas"] = [self._schema(one) for one in part["$schemas"]]
         if "$schemas" in portable:
             portable["$schemas"] = [self._schema(one) for one in portable["$schemas"]]
-        (self.root / PACKED).write_text(json.dumps(portable, indent=4), encoding="utf-8")
+        self.packed = self._text(PACKED, json.dumps(portable, indent=4))
 
     def _own_file(self, entry: Entity) -> Entity | None:
         """A file that the document itself names, at its place in the crate."""
@@ -432,9 +438,16 @@ class _Writer:
 
     def _object(self, name: str, title: str, values: Mapping[str, Any]) -> None:
         """An input or output object with its files as they are in the crate."""
-        text = json.dumps(self.payload.relocated(dict(values)), indent=4)
-        (self.root / name).write_text(text, encoding="utf-8")
-        self.graph.add({"@id": name, "@type": "File", "name": title, "encodingFormat": "application/json"}, part=True)
+        about = self._text(name, json.dumps(self.payload.relocated(dict(values)), indent=4))
+        made = {"@id": name, "@type": "File", "name": title, "encodingFormat": "application/json"}
+        self.graph.add(made | about, part=True)
+
+    def _text(self, name: str, text: str) -> Entity:
+        """Write a file of the crate's own; returns what is known of its bytes."""
+        data = text.encode("utf-8", "surrogateescape")
+        (self.root / name).write_bytes(data)
+        sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+        return {"sha1": sha1, "contentSize": str(len(data))}
 
     def _profiles(self) -> tuple[tuple[str, str, str], ...]:
         """A run in which no tool ran is no Provenance Run Crate: that has an action of a tool."""
