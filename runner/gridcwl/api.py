@@ -15,17 +15,19 @@ reads standard input. Errors are those of :mod:`gridcwl.errors`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
+from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Event, Publisher
 from gridcwl.runs.explain import Answer
 from gridcwl.runs.folder import RunFolder, all_folders, checked_id, find
 from gridcwl.runs.logs import JobLog
+from gridcwl.runs.options import Options
 from gridcwl.runs.session import Finished, PreparedRun, Request
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
 from gridcwl.runs.status import RunStatus
@@ -49,16 +51,19 @@ class Client:
     Leaving the block waits for all runs; leaving it with an exception cancels them.
     """
 
-    def __init__(self, **settings: Unpack[Settings]) -> None:
+    def __init__(self, *, server: str | None = None, **settings: Unpack[Settings]) -> None:
         """Prepare; nothing is started yet.
 
         Args:
+            server: the URL of a ``gridcwl serve``: runs are at this service. What they need is uploaded; a token is
+                found as for storage (``BEARER_TOKEN``, ``BEARER_TOKEN_FILE``).
             settings: for all runs, over those of the configuration file and the environment; see ``Settings``.
 
         Raises:
             ConfigError: there is no such setting, or it does not take the value.
         """
         self._settings = settings
+        self._server = None if server is None else _connection(server, settings)
         self._state_dir = state_folder(settings)
         self._group: asyncio.TaskGroup | None = None
         self._preparing = asyncio.Semaphore(_PREPARING)
@@ -106,6 +111,8 @@ class Client:
         else:
             words = (str(inputs) if "://" in str(inputs) else str(folder / inputs),)  # never an option, nor ``-``
         options = options_for(str(document), words, {**self._settings, **settings}, folder)
+        if self._server is not None:
+            return await self._submit_there(self._server, options, folder, text, {**self._settings, **settings})
         run = None if run_id is None else checked_id(run_id)
         return await self._drive(started(Request(options, folder, text, run)))
 
@@ -122,6 +129,8 @@ class Client:
         """
         from gridcwl.runs.session import resumed, saved_request
 
+        if self._server is not None:
+            return await self._resume_there(self._server, run, settings)
         folder = find(self._state_dir, run).folder
         request = await asyncio.to_thread(saved_request, folder)
         options = changed(request.options, settings, Path.cwd())
@@ -136,14 +145,40 @@ class Client:
         Raises:
             ConfigError: there is no such run.
         """
+        if self._server is not None:
+            await asyncio.to_thread(self._server.get, f"{WES}/runs/{run}/status")
+            return _ServerRun(self, self._server, run)
         folder = find(self._state_dir, run).folder
         return Run(self, folder, self._driven.get(folder.run))
 
     async def runs(self) -> list[RunStatus]:
         """All runs that are recorded, the latest first, without their steps."""
-        from gridcwl.runs.status import summary_of
+        from gridcwl.runs.status import status_from, summary_of
 
+        if self._server is not None:
+            found = await asyncio.to_thread(self._server.get, f"{NATIVE}/runs", limit=1000)
+            return [status_from(about) for about in found["runs"]]
         return await asyncio.to_thread(lambda: [summary_of(folder) for folder in all_folders(self._state_dir)])
+
+    async def _submit_there(
+        self, server: Connection, options: Options, folder: Path, text: str | None, settings: Mapping[str, Any]
+    ) -> Run:
+        from gridcwl.remote.submission import check_settings, prepared
+        from gridcwl.remote.submission import submit as post
+
+        check_settings(settings)
+        fields, uploads = await asyncio.to_thread(prepared, options, folder, text)
+        run = await asyncio.to_thread(post, server, fields, uploads)
+        outdir = settings.get("outdir")
+        return _ServerRun(self, server, run, None if outdir is None else folder / outdir)
+
+    async def _resume_there(self, server: Connection, run: str, settings: Mapping[str, Any]) -> Run:
+        from gridcwl.remote.submission import resume_parameters
+
+        parameters = resume_parameters(settings)
+        answer = await asyncio.to_thread(server.post, f"{NATIVE}/runs/{run}/resume", json=parameters)
+        outdir = settings.get("outdir")
+        return _ServerRun(self, server, str(answer["run_id"]), None if outdir is None else Path.cwd() / outdir)
 
     async def _drive(self, preparing: AbstractContextManager[PreparedRun]) -> Run:
         if self._group is None:
@@ -330,6 +365,11 @@ class Run:
 
         await asyncio.to_thread(stop, self._folder)
 
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have all events of a run of this process given to a function, in the run's event loop; those before, too."""
+        if self._driver is not None:
+            self._driver.publisher.listen(listener)
+
     def request_cancel(self) -> None:
         """Stop the run, if this process works on it, without waiting for its end."""
         if self._driver is not None:
@@ -350,6 +390,90 @@ def _of_crate(document: str | Path, settings: Settings) -> tuple[str | Path, tup
     if not is_crate(path):
         return document, ()
     return as_document(path, (), options_for(str(document), (), settings, Path.cwd()).cache_dir)
+
+
+class _ServerRun(Run):
+    """A run at a service."""
+
+    def __init__(self, client: Client, server: Connection, run: str, outdir: Path | None = None) -> None:
+        self._client = client
+        self._server = server
+        self._run = run
+        self._outdir = outdir
+        self._driver = None
+
+    @property
+    def id(self) -> str:
+        """See ``Run.id``."""
+        return self._run
+
+    @property
+    def folder(self) -> Path:
+        """There is none on this machine."""
+        raise ConfigError(f"The run {self._run} has its folder at the service {self._server.url}")
+
+    def events(self) -> AsyncIterator[Event]:
+        """See ``Run.events``."""
+        from gridcwl.remote.following import events
+
+        return events(self._server, self._run)
+
+    async def result(self) -> dict[str, Any]:
+        """See ``Run.result``. Files are fetched if the run was given an ``outdir``; else their locations are URLs."""
+        try:
+            outputs: dict[str, Any] = from_cwl(await self.output_object())
+        except RunFailed as error:
+            error.outputs = from_cwl(error.outputs)
+            raise
+        return outputs
+
+    async def output_object(self) -> dict[str, Any]:
+        """See ``Run.output_object``."""
+        from gridcwl.remote.following import ended, fetched, raise_end
+
+        log = await ended(self._server, self._run)
+        outputs: dict[str, Any] = log.get("outputs") or {}
+        if self._outdir is not None:
+            outputs = await asyncio.to_thread(fetched, self._server, outputs, self._outdir)
+        raise_end(self._server, self._run, log, outputs)
+        return outputs
+
+    async def status(self) -> RunStatus:
+        """See ``Run.status``."""
+        from gridcwl.runs.status import status_from
+
+        return status_from(await asyncio.to_thread(self._server.get, f"{NATIVE}/runs/{self._run}"))
+
+    async def logs(self, step: str | None = None) -> list[JobLog]:
+        """See ``Run.logs``; the files are fetched."""
+        from gridcwl.remote.following import fetched_logs
+
+        return await asyncio.to_thread(fetched_logs, self._server, self._run, step)
+
+    async def explain(self, step: str) -> list[Answer]:
+        """See ``Run.explain``."""
+        from msgspec import convert
+
+        found = await asyncio.to_thread(self._server.get, f"{NATIVE}/runs/{self._run}/explain", step=step)
+        return convert(found["answers"], list[Answer])
+
+    async def cancel(self) -> None:
+        """See ``Run.cancel``."""
+        from gridcwl.remote.following import ended
+
+        await asyncio.to_thread(self._server.post, f"{WES}/runs/{self._run}/cancel")
+        await ended(self._server, self._run)
+
+    def request_cancel(self) -> None:
+        """See ``Run.request_cancel``."""
+        self._server.post(f"{WES}/runs/{self._run}/cancel")
+
+
+def _connection(url: str, settings: Mapping[str, Any]) -> Connection:
+    from gridcwl.remote.submission import check_settings
+
+    check_settings(settings)
+    return Connection(url)
 
 
 def _as_json(inputs: Mapping[str, Any], base: Path) -> str:

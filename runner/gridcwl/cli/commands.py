@@ -19,6 +19,8 @@ from gridcwl.runs.options import Options
 Command: TypeAlias = Callable[..., argparse.ArgumentParser]
 """Adds a command: its name, what it does, its help, and whether it takes ``RUN`` and ``--json``."""
 
+SERVED = ("runs", "status", "logs", "report", "cancel", "resume", "attach")
+"""Commands that take ``--server``."""
 _RUN = "its id or name, the beginning of it, or 'last'"
 
 
@@ -30,6 +32,10 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or a mistake that argparse has reported.
     """
     given = _parser().parse_args(arguments)
+    if getattr(given, "server", None):
+        from gridcwl.cli.server_runs import command
+
+        return command(given)
     given.state_dir = (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
     return _done(given)
 
@@ -59,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         if json:
             made.add_argument("--json", action="store_true", help="print JSON")
         add_state_dir(made)
-        made.set_defaults(act=act)
+        if name in SERVED:
+            made.add_argument("--server", metavar="URL", help="runs at this gridcwl serve")
+        made.set_defaults(act=act, command=name)
         return made
 
     _add_views(command)

@@ -110,6 +110,10 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     owners.check(parser, words, backend=backend, store=store.store)
     if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
         raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
+    if given.server:
+        from gridcwl.cli.server_runs import check_options
+
+        check_options(parser._actions, list(words))
     if given.background and grid.detach:
         raise UsageError(
             "--detach and --submit-only exclude each other",
@@ -118,6 +122,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     return Options(
         document=document,
         words=behind,
+        server=given.server or "",
         outdir=Path(given.outdir),
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
         tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or default_prefix(),
@@ -220,7 +225,9 @@ def _parser() -> Parser:
     cwltool_options.add_parts(parser.add_argument_group("running a part of a workflow"))
     _add_jobs(parser.add_argument_group("jobs"))
     cwltool_options.add_containers(parser.add_argument_group("containers"))
-    grid_options.add_grid(parser.add_argument_group("backend"))
+    backend = parser.add_argument_group("backend")
+    backend.add_argument("--server", metavar="URL", help="run it at this gridcwl serve: what it needs is uploaded")
+    grid_options.add_grid(backend)
     store_options.add_store(parser.add_argument_group("storage"))
     _add_document(parser.add_argument_group("loading the document"))
     cwltool_options.add_provenance(parser.add_argument_group("provenance"))

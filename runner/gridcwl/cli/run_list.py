@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def runs(given: argparse.Namespace) -> int:
         print(json.dumps(about, indent=2))
         return 0
     more = sum(1 for _ in found) if limit else 0
+    show_runs(about)
+    if more:
+        print(f"... and {more} more: --limit 0 shows all")
+    return 0
+
+
+def show_runs(about: Sequence[Mapping[str, Any]]) -> None:
+    """A table of runs, each as ``--json`` has it."""
     now = time.time()
     show(
         ("run", "name", "state", "age", "took", "done", "disk", "document"),
@@ -80,9 +89,6 @@ def runs(given: argparse.Namespace) -> int:
         cut=("name", "document"),
         optional=("name",),
     )
-    if more:
-        print(f"... and {more} more: --limit 0 shows all")
-    return 0
 
 
 def _with_size(about: dict[str, Any], state_dir: Path) -> dict[str, Any]:

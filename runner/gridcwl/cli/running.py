@@ -34,6 +34,10 @@ def run(options: Options) -> int:
     """Run the document and print the output object; returns the exit code."""
     from gridcwl.runs.session import Request, started
 
+    if options.server:
+        from gridcwl.cli.server_runs import run as run_there
+
+        return run_there(options)
     text = sys.stdin.read() if options.words == ("-",) else None
     request = Request(options, Path.cwd(), text, handles_signals=True)
     if options.background and (code := background.leave(quiet=options.loudness < 0)) is not None:

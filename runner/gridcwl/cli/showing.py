@@ -6,28 +6,18 @@ import argparse
 import json
 import time
 from contextlib import closing
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import show
-from gridcwl.runs.counts import StepCounts, step_counts
+from gridcwl.runs.about import about_whole
 from gridcwl.runs.explain import Answer, explained
-from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import History
-from gridcwl.runs.journal_rows import FailedShard, FailureGroup
-from gridcwl.runs.listing import about_run, disk_use
 from gridcwl.runs.logs import check_step
 from gridcwl.runs.units import amount, duration, moment, roughly
 
 _FIRST_SHARDS = 20
-_FAILURES = 20
-_GROUPS = 10
-_OF_A_GROUP = 3
-_RUNNING = 20
 _TITLES = {"reused": "of these reused", "not_started": "not started"}
 """Columns of the table of steps that are not called as in JSON."""
 
@@ -36,10 +26,16 @@ def status(given: argparse.Namespace) -> int:
     """State of a run."""
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
-        about = _about(folder, history)
+        about = about_whole(folder, history)
     if given.json:
         print(json.dumps(about, indent=2))
         return 0
+    print_about(about)
+    return 0
+
+
+def print_about(about: dict[str, Any], server: str = "") -> None:
+    """A run for people; ``server`` goes into the commands that it names."""
     _print_head(about)
     _print_steps(about)
     _print_running(about)
@@ -50,70 +46,17 @@ def status(given: argparse.Namespace) -> int:
     run, state = about["run"], about["state"]
     hints = []
     if about["failures"]:
-        hints.append(("Logs", f"gridcwl logs {run}"))
+        hints.append(("Logs", f"gridcwl logs {server}{run}"))
     if state == "detached":
-        hints.append(("To resume", f"gridcwl attach {run}"))
+        hints.append(("To resume", f"gridcwl attach {server}{run}"))
     if state in ("failed", "killed", "cancelled"):
-        hints.append(("To resume", f"gridcwl resume {run}"))
+        hints.append(("To resume", f"gridcwl resume {server}{run}"))
     if state == "running":
-        hints.append(("Output of running jobs", f"gridcwl logs --follow {run}"))
+        hints.append(("Output of running jobs", f"gridcwl logs --follow {server}{run}"))
     if hints:
         print()
     for what, command in hints:
         print(f"{what}: {command}")
-    return 0
-
-
-def _about(folder: RunFolder, history: History) -> dict[str, Any]:
-    about = about_run(folder, history)
-    going = about["state"] in ("running", "detached")
-    counts = step_counts(history, alive=going)
-    groups = history.failure_groups(_GROUPS)
-    return about | {
-        "disk_bytes": disk_use(folder, history.meta("working")),
-        "sessions": [
-            {
-                "started": s.started,
-                "ended": s.ended,
-                "status": s.status,
-                "message": s.message,
-                "host": s.host,
-                "pid": s.pid,
-            }
-            for s in history.sessions()
-        ],
-        "steps": [_step(step, going) for step in counts],
-        "running": [
-            {"name": row.name, "where": row.place, "detail": row.detail, "since": row.started, "attempt": row.attempt}
-            for row in (history.running(_RUNNING) if going else ())
-        ],
-        "failures": [_shard(shard) for shard in history.failed_shards(None, _FAILURES)],
-        "failure_groups": [_group(group, history.failed_shards(group, _OF_A_GROUP)) for group in groups],
-        "events": [{"at": at, "kind": kind, "text": text} for at, _, kind, text in history.events(20)],
-        "working": history.meta("working"),
-    }
-
-
-def _step(counts: StepCounts, going: bool) -> dict[str, Any]:
-    plain = asdict(counts)
-    waiting = plain.pop("waiting")
-    return plain | {"waiting": waiting if going else 0, "not_started": 0 if going else waiting}
-
-
-def _shard(shard: FailedShard) -> dict[str, Any]:
-    return {
-        "name": shard.name,
-        "attempts": shard.attempts,
-        "exit_code": shard.exit_code,
-        "reason": shard.reason,
-        "inputs": dict(shard.inputs),
-    }
-
-
-def _group(group: FailureGroup, shards: list[FailedShard]) -> dict[str, Any]:
-    plain = msgspec.structs.asdict(group)
-    del plain["alike"]
-    return plain | {"shards": [_shard(shard) for shard in shards]}
 
 
 def _print_head(about: dict[str, Any]) -> None:

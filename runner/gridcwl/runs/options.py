@@ -251,6 +251,8 @@ class Options:
     store: StoreOptions = field(default_factory=StoreOptions)
     cwltool: CwltoolOptions = field(default_factory=CwltoolOptions)
     """cwltool's options that have no other place."""
+    server: str = ""
+    """The URL of the service that the run is at; empty: it is of this process."""
     confinement: Confinement | None = None
     """What an untrusted document may read; None: what its user may."""
 

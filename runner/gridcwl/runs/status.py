@@ -68,6 +68,18 @@ def summary_of(folder: RunFolder) -> RunStatus:
     return _status(about_folder(folder))
 
 
+def status_from(about: Mapping[str, Any]) -> RunStatus:
+    """How a run stands, from what a service says of it: see ``gridcwl.runs.about``."""
+    steps = tuple(_step(step) for step in about.get("steps") or ())
+    failures = tuple(FailedShard(**shard) for shard in about.get("failures") or ())
+    return _status(about, steps, failures)
+
+
+def _step(plain: Mapping[str, Any]) -> StepCounts:
+    values = dict(plain)
+    return StepCounts(**(values | {"waiting": values["waiting"] + values.pop("not_started", 0)}))
+
+
 def _status(
     about: Mapping[str, Any], steps: tuple[StepCounts, ...] = (), failures: tuple[FailedShard, ...] = ()
 ) -> RunStatus:

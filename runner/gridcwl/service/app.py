@@ -19,7 +19,7 @@ from starlette.routing import Match, Route
 
 from gridcwl import __version__, plugins
 from gridcwl.errors import ConfigError
-from gridcwl.service import metrics, wes
+from gridcwl.service import metrics, native, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -69,6 +69,7 @@ def application(settings: ServiceSettings) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.include_router(wes.router)
+    app.include_router(native.router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)

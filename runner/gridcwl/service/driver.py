@@ -19,7 +19,7 @@ from typing import Any
 from gridcwl.api import Client, Run
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model.confinement import Confinement
-from gridcwl.runs.events import Failure, JobEnded, RunStarted
+from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
 from gridcwl.service.db import Database, StoredRun
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import Messages, reporting
@@ -101,6 +101,23 @@ class Driver:
                 log.critical("Runs are no longer worked on: %s", error, exc_info=error)
         finally:
             self._stopping = True
+
+    async def subscribe(self, run: str) -> AsyncIterator[Event] | None:
+        """The events of a run that is worked on here, in the caller's event loop; None if it is not."""
+        handle = self._handles.get(run)
+        if handle is None:
+            return None
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Event]()
+        handle.listen(lambda event: _put(loop, queue, event))
+
+        async def events() -> AsyncIterator[Event]:
+            while True:
+                event = await queue.get()
+                yield event
+                if isinstance(event, RunEnded):
+                    return
+
+        return events()
 
     def cancel(self, run: str) -> None:
         """Stop a run, if it has not ended; returns at once. Blocks for the database only."""
@@ -250,6 +267,11 @@ class Driver:
         record = self._folder.record(run.engine)
         if _is_resumable(record.path):
             stop(record)
+
+
+def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the request's loop is closed
+        loop.call_soon_threadsafe(queue.put_nowait, event)
 
 
 def _is_resumable(folder: Path) -> bool:

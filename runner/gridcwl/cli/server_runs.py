@@ -1,0 +1,274 @@
+"""``--server URL``: runs at a service, and the commands for them, shown as runs of this machine are."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gridcwl.cli.attaching import Shown
+from gridcwl.cli.display import LiveWatcher, PlainWatcher
+from gridcwl.cli.run_list import show_runs
+from gridcwl.cli.running import print_outputs
+from gridcwl.cli.showing import print_about
+from gridcwl.cli.terminal import escaped
+from gridcwl.errors import ConfigError, RunCancelled, RunFailed, UsageError
+from gridcwl.model import RunId
+from gridcwl.remote import following
+from gridcwl.remote.connection import NATIVE, WES, Connection
+from gridcwl.runs.options import Options
+
+_LOOK_EVERY_S = 1.0
+_ALLOWED = frozenset(
+    {
+        *("server", "outdir", "basedir", "write_summary", "run_name", "loudness", "timestamps", "color", "no_warnings"),
+        *("max_jobs", "on_error", "retries", "cap_resources", "cache", "enable_dev", "skip_schemas", "strict"),
+        *("eval_timeout", "strict_memory_limit", "strict_cpu_limit", "target", "targets", "single_step"),
+        *("single_process", "overwrite", "checksums", "compute_checksum", "do_validate", "parallel", "javascript"),
+    }
+)
+"""Options that have an effect on a run at a service, by the names of their fields."""
+
+
+def check_options(actions: list[argparse.Action], typed: list[str]) -> None:
+    """Refuse options that the service decides.
+
+    Raises:
+        UsageError: naming the first one.
+    """
+    by_name = {name: action for action in actions for name in action.option_strings}
+    for word in typed:
+        action = by_name.get(word.partition("=")[0])
+        if action is not None and action.dest not in _ALLOWED and not action.dest.startswith("single"):
+            raise UsageError(
+                f"{word.partition('=')[0]} has no effect with --server: the service decides it", remedy="Leave it out."
+            )
+
+
+def run(options: Options) -> int:
+    """Run a document at a service, show it, and bring its outputs here; returns the exit code."""
+    from gridcwl.remote.submission import prepared, submit
+
+    connection = Connection(options.server)
+    text = sys.stdin.read() if options.words == ("-",) else None
+    fields, uploads = prepared(options, Path.cwd(), text)
+    run_id = submit(connection, fields, uploads)
+    watcher = _watcher(options.loudness, color=options.color)
+    return _follow(
+        connection, run_id, watcher, options.outdir, options.write_summary, checksums=options.cwltool.checksums
+    )
+
+
+def command(given: argparse.Namespace) -> int:
+    """A command for runs, at the service that ``--server`` names; returns the exit code."""
+    connection = Connection(given.server)
+    return _COMMANDS[given.command](connection, given)
+
+
+def _follow(
+    connection: Connection,
+    run_id: str,
+    watcher: PlainWatcher,
+    outdir: Path,
+    summary: str | None = None,
+    *,
+    checksums: bool = True,
+) -> int:
+    """Show a run until it has ended; its outputs go to a folder, and the output object to stdout."""
+    try:
+        log = asyncio.run(_shown(connection, run_id, watcher))
+    except KeyboardInterrupt:
+        print(
+            f"gridcwl: The run {run_id} continues at the service. "
+            f"To show it: gridcwl attach --server {connection.url} {run_id}",
+            file=sys.stderr,
+        )
+        return RunCancelled.exit_code
+    outputs = following.fetched(connection, log.get("outputs") or {}, outdir)
+    try:
+        following.raise_end(connection, run_id, log, outputs)
+    except RunFailed as error:
+        print_outputs(outputs, summary, checksums=checksums)
+        print(f"gridcwl: Run failed. {escaped(error.message)}", file=sys.stderr)
+        print(error.remedy, file=sys.stderr)
+        return error.exit_code
+    return 0 if print_outputs(outputs, summary, checksums=checksums) else 1
+
+
+async def _shown(connection: Connection, run_id: str, watcher: PlainWatcher) -> dict[str, Any]:
+    shown = Shown(RunId(run_id), watcher)
+    with watcher:
+        watcher.started(RunId(run_id), lambda: shown.steps)
+        async for event in following.events(connection, run_id):
+            shown.take(event)
+    return await following.ended(connection, run_id)
+
+
+def _watcher(loudness: int, *, color: bool = True) -> PlainWatcher:
+    if sys.stderr.isatty() and loudness in (0, 1) and os.environ.get("TERM") != "dumb":
+        return LiveWatcher(verbose=loudness > 0, color=color)
+    return PlainWatcher(quiet=loudness < 0, verbose=loudness > 0)
+
+
+def _chosen(connection: Connection, word: str) -> str:
+    """The id of the run that a word means: an id or a name, the beginning of one, or ``last``.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    runs = connection.get(f"{NATIVE}/runs", limit=1000)["runs"]
+    if word == "last" and runs:
+        return str(runs[0]["run"])
+    for fits in (
+        [one for one in runs if one["run"] == word],
+        [one for one in runs if one["name"] == word][:1],
+        [one for one in runs if one["run"].startswith(word) or one["name"].startswith(word)],
+    ):
+        if len(fits) == 1:
+            return str(fits[0]["run"])
+        if fits:
+            raise ConfigError(f"{word} can be any of {len(fits)} runs", remedy="Write more of the id.")
+    if "-" in word:  # older than those that were listed
+        return str(connection.get(f"{WES}/runs/{word}/status")["run_id"])
+    raise ConfigError(f"There is no run {word} at {connection.url}", remedy="gridcwl runs --server lists them.")
+
+
+def _runs(connection: Connection, given: argparse.Namespace) -> int:
+    if given.status or given.name or given.document or given.since:
+        raise UsageError("The service lists all runs; filters have no effect with --server", remedy="Leave them out.")
+    limit = given.limit or (20 if given.limit is None and sys.stdout.isatty() and not given.json else 1000)
+    found = connection.get(f"{NATIVE}/runs", limit=limit)["runs"]
+    if given.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show_runs(found)
+    return 0
+
+
+def _status(connection: Connection, given: argparse.Namespace) -> int:
+    about = connection.get(f"{NATIVE}/runs/{_chosen(connection, given.run)}")
+    if given.json:
+        print(json.dumps(about, indent=2))
+    else:
+        print_about(about, f"--server {connection.url} ")
+    return 0
+
+
+def _logs(connection: Connection, given: argparse.Namespace) -> int:
+    run_id = _chosen(connection, given.run)
+    if given.follow:
+        return _follow_logs(connection, run_id)
+    found = connection.get(f"{NATIVE}/runs/{run_id}/logs", step=given.step)["logs"]
+    printed = 0
+    for log in found:
+        streams = [name for name in ("stdout", "stderr") if log[name]]
+        if not streams and log["outcome"] == "success":
+            continue
+        printed += 1
+        code = f", exit code {log['exit_code']}" if log["exit_code"] is not None else ""
+        print(f"==> {escaped(log['name'])}, attempt {log['attempt']}: {log['outcome'] or 'running'}{code}")
+        if log["reason"]:
+            print(escaped(log["reason"]))
+        for name in streams:
+            print(f"--- {name}", flush=True)
+            query = {"name": log["name"], "attempt": log["attempt"], "stream": name}
+            _print_text(connection.text(f"{NATIVE}/runs/{run_id}/log", **query))
+        print(flush=True)
+    if not printed:
+        print("gridcwl: No job has written anything to stdout or stderr", file=sys.stderr)
+    return 0
+
+
+def _follow_logs(connection: Connection, run_id: str) -> int:
+    """Print what tasks write while they run, until the run has ended."""
+    shown: dict[str, int] = {}
+    while True:
+        ended = connection.get(f"{WES}/runs/{run_id}/status")["state"] in following.ENDS
+        token = ""
+        while True:
+            page = connection.get(f"{WES}/runs/{run_id}/tasks", page_size=1000, page_token=token)
+            for task in page["task_logs"]:
+                for name in ("stdout", "stderr"):
+                    key = f"{task['id']}/{name}"
+                    if shown.get(key, 0) < 0:
+                        continue
+                    text = connection.text(f"{WES}/runs/{run_id}/tasks/{key}", begin=shown.get(key, 0))
+                    if text:
+                        print(f"==> {escaped(task['name'])} {name}")
+                        _print_text(text)
+                    shown[key] = -1 if "end_time" in task else shown.get(key, 0) + len(text)
+            token = page["next_page_token"]
+            if not token:
+                break
+        if ended:
+            return 0
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _print_text(data: bytes) -> None:
+    text = data.decode("utf-8", "backslashreplace")
+    print("\n".join(escaped(line) for line in text.removesuffix("\n").split("\n")), flush=True)
+
+
+def _report(connection: Connection, given: argparse.Namespace) -> int:
+    run_id = _chosen(connection, given.run)
+    ending = Path(given.output or "").suffix[1:]
+    form = given.format or (ending if ending in ("html", "tsv", "json") else "html")
+    output = given.output or (f"report-{run_id}.html" if form == "html" else "-")
+    data = connection.text(f"{NATIVE}/runs/{run_id}/report", format=form)
+    if output == "-":
+        sys.stdout.write(data.decode())
+        sys.stdout.flush()
+        return 0
+    Path(output).write_bytes(data)
+    print(f"gridcwl: report of {run_id} written to {output}", file=sys.stderr)
+    return 0
+
+
+def _cancel(connection: Connection, given: argparse.Namespace) -> int:
+    run_id = _chosen(connection, given.run)
+    before = connection.get(f"{WES}/runs/{run_id}/status")["state"]
+    if before in following.ENDS:
+        print(f"{run_id} has already ended: {before}", file=sys.stderr)
+        return 0
+    connection.post(f"{WES}/runs/{run_id}/cancel")
+    log = asyncio.run(following.ended(connection, run_id))
+    state = log["state"]
+    print(f"{run_id} was stopped" if state == "CANCELED" else f"{run_id} has ended: {state}", file=sys.stderr)
+    return 0
+
+
+def _resume(connection: Connection, given: argparse.Namespace) -> int:
+    for name in ("retry_memory", "settings", "overwrite", "publish_partial", "engine", "retry_all", "background"):
+        if getattr(given, name, None):
+            raise UsageError(f"--{name.replace('_', '-')} has no effect with --server", remedy="Leave it out.")
+    names = ("on_error", "retries", "max_jobs", "cap_resources")
+    chosen = {
+        f"--{name.replace('_', '-')}": value for name in names if (value := getattr(given, name)) not in (None, False)
+    }
+    run_id = connection.post(f"{NATIVE}/runs/{_chosen(connection, given.run)}/resume", json=chosen)["run_id"]
+    print(f"gridcwl: resumed as {run_id}", file=sys.stderr)
+    return _follow(connection, run_id, _watcher(given.loudness or 0), Path(given.outdir or "."))
+
+
+def _attach(connection: Connection, given: argparse.Namespace) -> int:
+    run_id = _chosen(connection, given.run)
+    return _follow(connection, run_id, _watcher(given.loudness or 0), Path(given.outdir or "."))
+
+
+_COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
+    "runs": _runs,
+    "status": _status,
+    "logs": _logs,
+    "report": _report,
+    "cancel": _cancel,
+    "resume": _resume,
+    "attach": _attach,
+}
+"""Commands that take ``--server``."""

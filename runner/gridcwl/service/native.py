@@ -1,0 +1,247 @@
+"""What ``gridcwl --server`` needs beyond WES: the routes below ``/api/v1``.
+
+Events of a run as they come (server-sent events), its steps, the logs of its jobs, explanations, and resuming it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Query
+from fastapi.responses import Response, StreamingResponse
+
+from gridcwl.errors import ConfigError, GridCWLError
+from gridcwl.model import RunId
+from gridcwl.remote.following import plain_event
+from gridcwl.runs.about import about_whole
+from gridcwl.runs.events import Event, RunEnded
+from gridcwl.runs.explain import explained
+from gridcwl.runs.history import History
+from gridcwl.runs.journal import JournalError
+from gridcwl.runs.listing import about_folder
+from gridcwl.runs.logs import JobLog, check_step, logs
+from gridcwl.runs.run import new_run_id
+from gridcwl.service.db import NewRun, StoredRun, Viewer
+from gridcwl.service.engine_parameters import settings_of
+from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound
+from gridcwl.service.states import State
+from gridcwl.service.web import Service, service_of, viewer_of
+from gridcwl.service.wes import text_file, visible
+
+PREFIX = "/api/v1"
+NAMES = {
+    State.COMPLETE: "success",
+    State.EXECUTOR_ERROR: "failed",
+    State.SYSTEM_ERROR: "failed",
+    State.CANCELED: "cancelled",
+    State.CANCELING: "cancelling",
+}
+"""States as ``gridcwl runs`` calls them, where that is not their WES name in small letters."""
+_REPORTS = {"html": "text/html", "tsv": "text/tab-separated-values", "json": "application/json"}
+_MOST_RUNS = 1000
+_HEARTBEAT_S = 15.0
+_LOOK_EVERY_S = 0.5
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+_Service = Annotated[Service, Depends(service_of)]
+_Viewer = Annotated[Viewer, Depends(viewer_of)]
+
+
+@router.get("/runs")
+def list_runs(service: _Service, viewer: _Viewer, limit: Annotated[int, Query(ge=1)] = 100) -> dict[str, Any]:
+    """The latest runs, each as ``gridcwl runs --json`` has it."""
+    found = service.db.page(viewer, min(limit, _MOST_RUNS))
+    return {"runs": [_about(service, run) for run in found]}
+
+
+@router.get("/runs/{run_id}")
+def show_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, Any]:
+    """A run as ``gridcwl status --json`` has it."""
+    run = visible(service, run_id, viewer)
+    record = service.folder.record(run.engine)
+    try:
+        with contextlib.closing(History(record.journal)) as history:
+            about = about_whole(record, history)
+    except JournalError:
+        about = _about(service, run) | {
+            name: [] for name in ("sessions", "steps", "running", "failures", "failure_groups", "events")
+        }
+    return about | _of_service(run)
+
+
+@router.get("/runs/{run_id}/events")
+async def run_events(run_id: str, service: _Service, viewer: _Viewer) -> Response:
+    """The events of a run, those that have been first; the last one is RunEnded."""
+    run = await asyncio.to_thread(visible, service, run_id, viewer)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(service, run), media_type="text/event-stream", headers=headers)
+
+
+@router.get("/runs/{run_id}/logs")
+def run_logs(run_id: str, service: _Service, viewer: _Viewer, step: str | None = None) -> dict[str, Any]:
+    """The attempts of jobs, failed ones first, as ``gridcwl logs`` has them; without their texts."""
+    return {"logs": [_plain_log(log) for log in _logs(service, visible(service, run_id, viewer), step)]}
+
+
+@router.get("/runs/{run_id}/log")
+def run_log_file(run_id: str, name: str, attempt: int, stream: str, service: _Service, viewer: _Viewer) -> Response:
+    """What an attempt of a job has written."""
+    run = visible(service, run_id, viewer)
+    for log in _logs(service, run, name):
+        path = {"stdout": log.stdout, "stderr": log.stderr}.get(stream)
+        if log.name == name and log.attempt == attempt and path is not None:
+            return text_file(path)
+    raise NotFound(f"There is no such log of {name[:200]}")
+
+
+@router.get("/runs/{run_id}/explain")
+def run_explained(run_id: str, step: str, service: _Service, viewer: _Viewer) -> dict[str, Any]:
+    """Why the jobs of a step ran."""
+    run = visible(service, run_id, viewer)
+    record = service.folder.record(run.engine)
+    try:
+        with contextlib.closing(History(record.journal)) as history:
+            answers = list(explained(history, record, step, service.folder.state))
+            if not answers:
+                check_step(history, step)
+    except GridCWLError as error:
+        raise NotFound(error.message) from None
+    return {"answers": msgspec.to_builtins(answers)}
+
+
+@router.get("/runs/{run_id}/report")
+def run_report(
+    run_id: str, service: _Service, viewer: _Viewer, form: Annotated[str, Query(alias="format")] = "html"
+) -> Response:
+    """The report of a run, as ``gridcwl report`` writes it."""
+    from gridcwl.runs.report import report_of
+
+    run = visible(service, run_id, viewer)
+    if form not in _REPORTS:
+        raise BadRequest(f"format is {form[:80]!r}, but takes one of: {', '.join(_REPORTS)}")
+    try:
+        made = report_of(service.folder.record(run.engine))
+    except GridCWLError as error:
+        raise NotFound(error.message) from None
+    # the page has its own style and script, and what is in it comes from documents
+    headers = {
+        "Content-Disposition": f'attachment; filename="report-{run.id}.{form}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse((part.encode() for part in made.parts(form)), media_type=_REPORTS[form], headers=headers)
+
+
+@router.post("/runs/{run_id}/resume")
+def resume_run(
+    run_id: str, service: _Service, viewer: _Viewer, parameters: Annotated[dict[str, Any] | None, Body()] = None
+) -> dict[str, str]:
+    """Resume a run that has ended, as a new run in its journal: states are final."""
+    if not viewer.may_submit:
+        raise Forbidden("The token does not allow to resume runs")
+    run = visible(service, run_id, viewer)
+    if not run.state.is_terminal or service.db.continued(run.engine):
+        raise Conflict(f"The run {run.id} is active")
+    settings = settings_of(parameters or {})
+    if unknown := sorted(settings.keys() - {"on_error", "retries", "max_jobs", "cap_resources"}):
+        raise BadRequest(f"A run cannot be resumed with another {unknown[0]}")
+    new = NewRun(
+        id=new_run_id(),
+        owner=viewer.subject,
+        groups=viewer.groups,
+        request=run.request,
+        document=run.document,
+        engine=run.engine,
+        tags=run.tags,
+        settings=settings,
+    )
+    if not service.db.add(new, service.settings.max_queued):
+        raise Busy("The queue is full; try again later", {"Retry-After": "60"})
+    service.driver.wake()
+    return {"run_id": new.id}
+
+
+def _about(service: Service, run: StoredRun) -> dict[str, Any]:
+    record = service.folder.record(run.engine)
+    about: dict[str, Any] = {
+        **{"name": str(run.tags.get("name", "")), "started": run.started, "seconds": None},
+        **{"done": 0, "failed": 0, "shards": 0, "disk_bytes": 0},
+    }
+    if record.path.is_dir():
+        about |= about_folder(record)
+    return about | _of_service(run)
+
+
+def _of_service(run: StoredRun) -> dict[str, Any]:
+    """What the database knows better than the journal."""
+    document = str(run.request.get("workflow_url", run.document))
+    state = NAMES.get(run.state, str(run.state).lower())
+    return {
+        "run": run.id,
+        "state": state,
+        "document": document,
+        "message": run.reason or run.message,
+        "ended": run.ended,
+    }
+
+
+def _logs(service: Service, run: StoredRun, step: str | None) -> list[JobLog]:
+    record = service.folder.record(run.engine)
+    try:
+        with contextlib.closing(History(record.journal)) as history:
+            check_step(history, step)
+            return list(logs(record, history, step))
+    except JournalError:
+        return []
+    except ConfigError as error:
+        raise NotFound(str(error)) from None
+
+
+def _plain_log(log: JobLog) -> dict[str, Any]:
+    made = {name: getattr(log, name) for name in ("name", "attempt", "outcome", "exit_code", "reason")}
+    return made | {"stdout": log.stdout is not None, "stderr": log.stderr is not None}
+
+
+async def _stream(service: Service, run: StoredRun) -> AsyncIterator[bytes]:
+    events = _events(service, run)
+    following = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([following], timeout=_HEARTBEAT_S)
+            if not done:
+                yield b": alive\n\n"
+                continue
+            event = following.result()
+            if event is None:
+                return
+            yield b"data: " + json.dumps(plain_event(event)).encode() + b"\n\n"
+            following = asyncio.ensure_future(anext(events, None))
+    finally:
+        following.cancel()
+
+
+async def _events(service: Service, run: StoredRun) -> AsyncIterator[Event]:
+    """What happens in a run, until it has its final state."""
+    run_id = RunId(run.id)
+    while True:
+        current = await asyncio.to_thread(service.db.get, run.id)
+        if current is None:
+            return
+        if current.state.is_terminal:
+            break
+        subscription = await service.driver.subscribe(run.id)
+        if subscription is not None:
+            async for event in subscription:
+                if not isinstance(event, RunEnded):  # its outputs are recorded after it
+                    yield event
+            while current is not None and not current.state.is_terminal and service.driver.is_working:
+                await asyncio.sleep(_LOOK_EVERY_S)
+                current = await asyncio.to_thread(service.db.get, run.id)
+            break
+        await asyncio.sleep(_LOOK_EVERY_S)
+    if current is not None:
+        yield RunEnded(run_id, NAMES.get(current.state, "killed"), current.message)

@@ -1,0 +1,148 @@
+"""``gridcwl --server URL`` and ``Client(server=URL)``: as runs of this machine, at a service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import gridcwl as command
+from documents import expression, on_command_line, shell, step, workflow
+from wes import IMAGE, Wes, process
+
+import gridcwl
+
+SUM = shell(
+    'ls "$(dirname "$2")"; cat "$1"/*/* "$0"; echo to stderr >&2',
+    inputs={
+        "table": {"type": "File", "secondaryFiles": [".idx"], "inputBinding": {"position": 1}},
+        "folder": on_command_line("Directory"),
+        "constant": {**on_command_line("File"), "default": {"class": "File", "location": "constant.txt"}},
+    },
+    outputs={"sum": "stdout"},
+    stdout="sum.txt",
+    requirements=IMAGE,
+)
+FLOW = workflow(
+    {"table": {"type": "File", "secondaryFiles": [".idx"]}, "folder": "Directory"},
+    {"sum": {"type": "File", "outputSource": "add/sum"}},
+    add=step("../tools/sum.cwl", "sum", table="table", folder="folder"),
+)
+TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
+FAILS = shell("echo broken >&2; exit 3", requirements=IMAGE)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wes]:
+    with process(tmp_path_factory.mktemp("served")) as (wes, _):
+        yield wes
+
+
+@pytest.fixture
+def url(served: Wes) -> str:
+    return str(served.http.base_url).rstrip("/")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRIDCWL_ENGINE", raising=False)
+    for name, text in {
+        "tools/sum.cwl": json.dumps(SUM),
+        "tools/constant.txt": "constant\n",
+        "flows/flow.cwl": json.dumps(FLOW),
+        "data/table": "table\n",
+        "data/table.idx": "index\n",
+        "data/folder/inner/file": "file\n",
+        "twice.cwl": json.dumps(TWICE),
+        "fails.cwl": json.dumps(FAILS),
+        "inputs.json": json.dumps(
+            {
+                "table": {"class": "File", "location": "data/table"},
+                "folder": {"class": "Directory", "location": "data/folder"},
+            }
+        ),
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+@pytest.mark.docker
+def test_a_run_at_a_service_prints_what_a_run_here_prints(url: str, desk: Path):
+    here = command("--outdir", "out", "flows/flow.cwl", "inputs.json")
+    assert here.code == 0, here.stderr
+    (desk / "out" / "sum.txt").rename(desk / "of-here.txt")
+    there = command("--server", url, "--outdir", "out", "flows/flow.cwl", "inputs.json")
+    assert there.code == 0, there.stderr
+    assert there.outputs == here.outputs
+    assert (desk / "out" / "sum.txt").read_text() == "table\ntable.idx\nfile\nconstant\n"
+    assert (desk / "of-here.txt").read_text() == (desk / "out" / "sum.txt").read_text()
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_mistake_is_shown_before_anything_is_uploaded(url: str):
+    result = command("--server", url, "twice.cwl", "--number", "many")
+    assert result.code != 0
+    assert "number" in result.stderr
+    refused = command("--server", url, "--no-container", "twice.cwl", "--number", "1")
+    assert refused.code == 2
+    assert "the service decides it" in refused.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("desk")
+def test_the_commands_for_runs_accept_the_service(url: str):
+    failed = command("--server", url, "--run-name", "doomed", "fails.cwl")
+    assert failed.code == 1
+    assert "fails.cwl failed" in failed.stderr
+    assert f"gridcwl resume --server {url}" in failed.stderr
+    assert "doomed" in command("runs", "--server", url).stdout
+    about = json.loads(command("status", "--server", url, "doomed", "--json").stdout)
+    assert (about["state"], about["steps"][0]["failed"]) == ("failed", 1)
+    assert "fails.cwl" in command("status", "--server", url, "doomed").stdout
+    assert "broken" in command("logs", "--server", url, "doomed").stdout
+    assert "broken" in command("logs", "--follow", "--server", url, "doomed").stdout
+    assert json.loads(command("report", "--server", url, "doomed", "--format", "json").stdout)
+    resumed = command("resume", "--server", url, "doomed")
+    assert resumed.code == 1
+    assert "resumed as" in resumed.stderr
+    assert about["run"] not in resumed.stderr.split("resumed as", 1)[1].splitlines()[0]
+    assert "has already ended" in command("cancel", "--server", url, "last").stderr
+    assert command("attach", "--server", url, "last").code == 1
+    assert "There is no run none" in command("status", "--server", url, "none").stderr
+
+
+@pytest.mark.usefixtures("desk")
+def test_python_uses_a_service_as_it_uses_this_machine(url: str):
+    async def main() -> tuple[Any, ...]:
+        async with gridcwl.Client(server=url) as client:
+            run = await client.submit("twice.cwl", {"number": 21})
+            events = [type(event).__name__ async for event in run.events()]
+            opened = await client.open(run.id)
+            listed = [status.run for status in await client.runs()]
+            return await run.result(), events, await opened.status(), run.id in listed
+
+    outputs, events, status, listed = asyncio.run(main())
+    assert outputs == {"twice": 42}
+    assert events[-1] == "RunEnded"
+    assert (status.state, status.document, listed) == ("success", "document/twice.cwl", True)
+
+
+def test_settings_that_the_service_decides_are_refused(url: str):
+    with pytest.raises(gridcwl.ConfigError, match="backend has no effect"):
+        gridcwl.Client(server=url, backend="dirac")
+    with pytest.raises(gridcwl.ConfigError, match="not the URL of a service"):
+        gridcwl.Client(server="somewhere")
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_service_that_does_not_answer_is_one_sentence():
+    result = command("--server", "http://127.0.0.1:9", "twice.cwl", "--number", "1")
+    assert result.code == 1
+    assert "does not answer" in result.stderr
+    assert "Traceback" not in result.stderr
