@@ -80,10 +80,10 @@ def as_it_stands(location: str) -> str | None:
 def encode_secondary_files(value: Any) -> None:
     """Give the secondary files that cwltool found the URLs that they have, in place."""
     for file in entries(value, "File"):
-        _mend_secondary_files(file)
+        _encode_secondary_files(file)
 
 
-def _mend_secondary_files(file: Any) -> None:
+def _encode_secondary_files(file: Any) -> None:
     for other in file.get("secondaryFiles") or ():
         location = str(other.get("location", ""))
         name = location.rpartition("/")[2]

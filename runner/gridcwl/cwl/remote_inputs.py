@@ -15,6 +15,7 @@ from cwltool.process import shortname
 
 from gridcwl.cwl.remote import Remote
 from gridcwl.errors import InputError
+from gridcwl.model.objects import entries
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -213,20 +214,14 @@ def _check_size(value: Any, found: CwlObject, name: str) -> None:
 
 
 def _entries(value: Any, remote: Remote) -> Iterator[Any]:
-    """Files and Directories elsewhere."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _entries(item, remote)
-    elif isinstance(value, dict):
-        if value.get("class") in ("File", "Directory"):
-            if remote.files.understands(str(value.get("location", ""))):
-                yield value
-            yield from _entries(value.get("secondaryFiles"), remote)
-            if str(value.get("location", "_:")).startswith("_:"):
-                yield from _entries(value.get("listing"), remote)
-        else:
-            for item in value.values():
-                yield from _entries(item, remote)
+    """Files and Directories elsewhere; what is in a Directory that has a location is left to it."""
+    for entry in entries(value, into=_is_looked_into):
+        if remote.files.understands(str(entry.get("location", ""))):
+            yield entry
+
+
+def _is_looked_into(entry: CwlObject) -> bool:
+    return entry["class"] == "File" or str(entry.get("location", "_:")).startswith("_:")
 
 
 def _has_listing(entry: Any) -> bool:

@@ -13,7 +13,7 @@ _CONTAINERS = (dict, list)
 _TEXTS = ("location", "contents")
 
 
-def entries(value: Any, *kinds: str) -> Iterator[Entry]:
+def entries(value: Any, *kinds: str, into: Callable[[Entry], bool] | None = None) -> Iterator[Entry]:
     """Every File and Directory, the outer before those in it: secondary files, and what is in a listing.
 
     What is put into one while it is visited is visited, too.
@@ -21,6 +21,7 @@ def entries(value: Any, *kinds: str) -> Iterator[Entry]:
     Args:
         value: an object, or any part of one.
         kinds: ``File`` or ``Directory`` for these only.
+        into: whether what is in a File or Directory is visited, too; None visits all.
     """
     classes = kinds or _CLASSES
     waiting = [value]  # a stack, not a recursion: this is called many times for each job
@@ -29,8 +30,11 @@ def entries(value: Any, *kinds: str) -> Iterator[Entry]:
         if isinstance(value, list):
             waiting.extend(item for item in reversed(value) if isinstance(item, _CONTAINERS))
         elif isinstance(value, dict):
-            if value.get("class") in classes:
+            kind = value.get("class")
+            if kind in classes:
                 yield value
+            if into is not None and kind in _CLASSES and not into(value):
+                continue
             inner = [item for key, item in value.items() if isinstance(item, _CONTAINERS) and key not in _TEXTS]
             waiting.extend(reversed(inner))
 

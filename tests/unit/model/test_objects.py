@@ -35,6 +35,11 @@ def test_what_is_put_into_one_meanwhile_is_visited_too():
     assert seen == ["d", "d/new"]
 
 
+def test_what_is_in_an_entry_is_left_out_on_request():
+    assert names(entries(VALUE, into=lambda entry: entry["class"] == "File")) == ["a", "a.bai", "d"]
+    assert names(entries(VALUE, "File", into=lambda entry: entry["class"] == "Directory")) == ["a", "d/b"]
+
+
 def test_the_outermost_are_in_no_other():
     assert names(outermost(VALUE)) == ["a", "d"]
 

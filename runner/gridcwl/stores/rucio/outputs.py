@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gridcwl.model.chunks import chunks
-from gridcwl.model.objects import outermost
+from gridcwl.model.objects import entries, outermost
 from gridcwl.stores.rucio.client import CHUNK, RucioProblem
 from gridcwl.stores.rucio.names import Did, chosen_dataset, did_of
 from gridcwl.stores.rucio.rules import add_rule
@@ -47,7 +47,8 @@ class Outputs:
         await self._make_rules()
 
     def _sort_in(self, entry: CwlObject, output: str, number: int) -> None:
-        files = [did_of(file["location"]) for file in _files(entry) if str(file.get("location", "")).startswith(URL)]
+        urls = [str(file.get("location", "")) for file in entries(entry, "File")]
+        files = [did_of(url) for url in urls if url.startswith(URL)]
         if entry["class"] == "Directory":
             self._keep_directory(entry, output, number, files)
         if files:
@@ -103,13 +104,3 @@ class Outputs:
             except RucioProblem as problem:
                 problem.message = f"The outputs {dataset} cannot be kept on {expression}: {problem.message}"
                 raise
-
-
-def _files(entry: CwlObject) -> Iterator[CwlObject]:
-    if entry["class"] == "File":
-        yield entry
-        for other in entry.get("secondaryFiles") or ():
-            yield from _files(other)
-    else:
-        for child in entry.get("listing") or ():
-            yield from _files(child)
