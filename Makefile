@@ -41,7 +41,8 @@ demo-local: install images-demo ## from simulated showers to an instrument respo
 .PHONY: rerun-irf
 rerun-irf: install images-demo ## the IRF of demo-local again, without caches, and each output compared with the first
 	@scripts/need node=nodejs
-	.venv/bin/python -c 'import astropy, h5py' 2>/dev/null || $(VENV)/bin/uv pip install --quiet --python $(BIN)/python astropy h5py hdf5plugin
+	@# ctapipe compresses its HDF5 with Blosc, which h5py reads with this
+	$(BIN)/python -c 'import hdf5plugin' 2>/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python hdf5plugin
 	scripts/rerun-irf
 
 .PHONY: demo-data
