@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gridcwl import plugins
@@ -59,6 +59,20 @@ async def stored(history: History) -> RunReport | None:
     plugin, about = found
     report: RunReport = await plugins.call(plugin, "report", about)
     return report
+
+
+async def replicas_of(urls: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The storage elements that have these files, by URL, of the stores that know.
+
+    Raises:
+        StoreError: a store does not answer.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for plugin in plugins.stores().values():
+        own = [url for url in urls if plugin.prefixes and url.startswith(plugin.prefixes)]
+        if own and "replicas" in plugin.hooks:
+            found |= await plugins.call(plugin, "replicas", own)
+    return found
 
 
 async def release(history: History, run: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from itertools import pairwise
@@ -11,10 +12,10 @@ import pytest
 from report_runs import RecordedRun, recorded, usage
 
 from gridcwl.engine.graph import Leaf, Sink, Step, Workflow
-from gridcwl.errors import ConfigError, OutputError
+from gridcwl.errors import ConfigError, OutputError, StoreError
 from gridcwl.model import Outcome
 from gridcwl.runs.outline import outline_of, read_outline
-from gridcwl.runs.report import report_of
+from gridcwl.runs.report import report_of, report_with_replicas
 from gridcwl.runs.report.advice import rounded_up
 from gridcwl.runs.report.layout import collapsed, laid_out
 from gridcwl.runs.report.model import spread
@@ -349,3 +350,31 @@ def test_a_journal_without_an_outline_has_no_picture(tmp_path: Path):
     with recorded(tmp_path / "state") as run:
         run.run("process")
     assert 'class="graph"' not in report_of(run.folder).html()
+
+
+def test_files_have_the_replicas_that_rucio_reports_now(state, monkeypatch):
+    raw = {"class": "File", "location": "rucio://cta/run1.fits", "size": 2}
+    with recorded(state, inputs={"raw": raw}) as run:
+        run.run("process")
+
+    async def replicas_of(urls):
+        return dict.fromkeys(urls, ("CNAF-DISK", "LYON-TAPE"))
+
+    monkeypatch.setattr("gridcwl.runs.data.replicas_of", replicas_of)
+    report = asyncio.run(report_with_replicas(run.folder))
+
+    assert report._details.inputs.files[0].replicas == ("CNAF-DISK", "LYON-TAPE")
+    assert "CNAF-DISK, LYON-TAPE" in report.html()
+
+
+def test_a_store_that_does_not_answer_leaves_a_note(state, monkeypatch):
+    with recorded(state) as run:
+        run.run("process")
+
+    async def stored(_history):
+        raise StoreError("Rucio does not answer")
+
+    monkeypatch.setattr("gridcwl.runs.data.stored", stored)
+    report = asyncio.run(report_with_replicas(run.folder))
+
+    assert "could not be queried: Rucio does not answer." in report.html()

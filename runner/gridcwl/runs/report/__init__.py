@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.history import History
 from gridcwl.runs.journal_check import explained_damage
 from gridcwl.runs.report.gather import gathered
-from gridcwl.runs.report.model import RunDetails, Spread, StepUsage
+from gridcwl.runs.report.model import Listed, RunDetails, Spread, StepUsage
 
 Format = Literal["html", "tsv", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -123,16 +123,25 @@ async def report_with_replicas(folder: RunFolder) -> Report:
     """
     import asyncio
 
-    from gridcwl.runs.data import stored
+    from gridcwl.runs.data import replicas_of, stored
 
     report = await asyncio.to_thread(report_of, folder)
     with explained_damage(folder), closing(History(folder.journal)) as history:
         try:
             found = await stored(history)
+            details = report._details
+            files = (*details.inputs.files, *details.outputs.files)
+            known = await replicas_of([file.place for file in files])
         except GridCWLError as error:
             note = f"The run's store could not be queried: {error.message}."
             return replace(report, _details=replace(report._details, notes=(note,)))
-    return replace(report, _details=replace(report._details, stored=found)) if found is not None else report
+    inputs, outputs = _with_replicas(details.inputs, known), _with_replicas(details.outputs, known)
+    return replace(report, _details=replace(details, stored=found, inputs=inputs, outputs=outputs))
+
+
+def _with_replicas(listed: Listed, known: Mapping[str, tuple[str, ...]]) -> Listed:
+    files = tuple(replace(file, replicas=known.get(file.place, ())) for file in listed.files)
+    return replace(listed, files=files) if known else listed
 
 
 def _plain(run: RunDetails) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from gridcwl.model.chunks import chunks
 from gridcwl.stores.reports import DatasetReport, RunReport
 from gridcwl.stores.rucio.client import CHUNK, RucioClient, RucioProblem
-from gridcwl.stores.rucio.names import Did, read
+from gridcwl.stores.rucio.names import Did, did_of, read
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.stores.rucio.rules import rules_of
 
@@ -30,6 +30,18 @@ async def report(about: Mapping[str, Any]) -> RunReport:
     container, outputs = _recorded(about)
     with closing(RucioClient()) as client:
         return await _report(client, container, outputs)
+
+
+async def replicas(urls: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The storage elements that have these files, by ``rucio://`` URL; files that Rucio does not know are left out.
+
+    Raises:
+        RucioProblem: Rucio does not answer.
+    """
+    dids = {url: did_of(url) for url in urls if url.startswith("rucio://")}
+    with closing(RucioClient()) as client:
+        found = await find_replicas(client, list(dict.fromkeys(dids.values())))
+    return {url: found[did].elements for url, did in dids.items() if did in found}
 
 
 async def release(about: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from gridcwl.model import Job, RunId, StagedFile, Storage
 from gridcwl.stores.base import JobKeys, Store, StoreContext
 from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.client import RucioClient
-from gridcwl.stores.rucio.data import release, report
+from gridcwl.stores.rucio.data import release, replicas, report
 from gridcwl.stores.rucio.did_resolver import DidResolver
 from gridcwl.stores.rucio.elements import find_elements
 from gridcwl.stores.rucio.lineage import check_files, copy_files, origins
@@ -103,5 +103,6 @@ __all__ = [
     "open_store",
     "origins",
     "release",
+    "replicas",
     "report",
 ]
