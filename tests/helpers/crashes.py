@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import os
+import subprocess
 import sys
 import traceback
 from collections import Counter
@@ -138,6 +139,19 @@ class Bench:
                 sys.stdout.flush()
                 os._exit(code)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def run_outside(
+        self, environment: dict[str, str], crash: Point | None = None, *, resume: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """The same with real servers, in a process that is started and not forked."""
+        words = [str(self.folder), self.backend, self.store, str(int(resume))]
+        words += [crash.when, crash.step.value] if crash is not None else []
+        helpers = str(Path(__file__).parent)
+        return subprocess.run(
+            [sys.executable, __file__, *words],
+            env={**environment, "PYTHONPATH": helpers, "GRIDCWL_STATE_DIR": os.environ["GRIDCWL_STATE_DIR"]},
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
 
     def settled(self) -> None:
         """Wait until DIRAC has run what it was given: it does so while no client is there."""
@@ -272,7 +286,19 @@ async def _ended_after(work: Coroutine[Any, Any, Any]) -> None:
     os._exit(CRASHED)
 
 
+def main(folder: str, backend: Backend, store: Store, resume: str, *crash: str) -> None:
+    """A client of real servers."""
+    if crash:
+        when, step_ = crash
+        _kill_at(Point("before" if when == "before" else "after", Step(step_)))
+    asyncio.run(Bench(Path(folder), backend, store)._go(resume=bool(int(resume))))
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  a thread of the fake changes it
             await asyncio.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])  # type: ignore[arg-type]
