@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.result import Usage
-from gridcwl.runs.checksums import Checksums
+from gridcwl.runs.checksums import ChecksumCache
 from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.journal import Journal, row_id
 from gridcwl.runs.keys import describe
@@ -84,7 +84,7 @@ def record(folder: Path, jobs: int) -> None:
         {"document": "wf.cwl", "words": [], "cwd": str(folder), "stdin": None, "inputs": inputs,
          "options": to_plain(Options("wf.cwl", outdir=folder)), "working": str(folder / "working")}
     )  # fmt: skip
-    recorder = Recorder(RUN, journal, Checksums(None, by_content=False))
+    recorder = Recorder(RUN, journal, ChecksumCache(None, by_content=False))
     parts = []
     for number in range(jobs + 1):
         step = "say" if number < jobs else "join"

@@ -21,6 +21,10 @@ import msgspec
 _YES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
+class NoSettings(msgspec.Struct, frozen=True):
+    """Settings of a plugin that has none."""
+
+
 class Setting(msgspec.Struct, frozen=True):
     """What is declared of a setting, beside its type and its default. The default holds if nobody sets it."""
 

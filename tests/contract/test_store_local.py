@@ -9,7 +9,7 @@ import pytest
 
 from gridcwl.errors import StoreError
 from gridcwl.model.files import FileRef, NewFile, Site
-from gridcwl.stores.local import LocalStore, Placement
+from gridcwl.stores.local import AtomicPublication, LocalStore
 from gridcwl.testing.stores import DATASET, StoreContract, now
 
 
@@ -45,13 +45,13 @@ def test_what_a_killed_placement_left_goes_when_it_is_tried_again(tmp_path: Path
     left = tmp_path / ".gridcwl-run-1"
     left.mkdir()
     (left / "half").write_text("ha")
-    with Placement(tmp_path, "run-1") as placement:
+    with AtomicPublication(tmp_path, "run-1") as placement:
         placement.write(b"whole", Path("file"))
         placement.commit()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_is_not_committed_leaves_no_folder_behind(tmp_path: Path) -> None:
-    with Placement(tmp_path / "a" / "b") as placement:
+    with AtomicPublication(tmp_path / "a" / "b") as placement:
         placement.write(b"x", Path("file"))
     assert list(tmp_path.iterdir()) == []

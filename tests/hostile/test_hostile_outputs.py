@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gridcwl.errors import GridCWLError, UnsafePath
 from gridcwl.runs.publish import publish
-from gridcwl.stores.local import Placement
+from gridcwl.stores.local import AtomicPublication
 
 
 def files_in(folder: Path) -> set[Path]:
@@ -79,7 +79,7 @@ def test_whatever_a_tool_calls_its_outputs_nothing_is_written_elsewhere(
 def test_a_placement_refuses_what_is_not_below_its_target(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     folder = tmp_path_factory.mktemp("placement")
     (folder / "deep/out").mkdir(parents=True)
-    with contextlib.suppress(GridCWLError), Placement(folder / "deep/out") as placement:
+    with contextlib.suppress(GridCWLError), AtomicPublication(folder / "deep/out") as placement:
         placement.write(b"x", Path(path))
         placement.commit()
     assert all(found.is_relative_to(folder / "deep/out") for found in files_in(folder))

@@ -12,7 +12,7 @@ import pytest
 from gridcwl.errors import UnsafePath
 from gridcwl.runs.publish import publish
 from gridcwl.stores import transaction
-from gridcwl.stores.local import Placement
+from gridcwl.stores.local import AtomicPublication
 
 EMPTY: dict[str, Any] = {"folders": [], "replaced": [], "made": [], "removed": []}
 
@@ -92,7 +92,7 @@ def test_a_link_in_place_of_the_working_folder_is_not_followed(tmp_path: Path) -
     (elsewhere / "file").write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/.gridcwl-run").symlink_to(elsewhere)
-    with Placement(tmp_path / "out", "run") as placement:
+    with AtomicPublication(tmp_path / "out", "run") as placement:
         placement.write(b"x", Path("a"))
         placement.commit()
     assert [path.name for path in elsewhere.iterdir()] == ["file"]

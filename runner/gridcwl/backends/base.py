@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import msgspec
-
 from gridcwl.model import Job, JobEvent, JobId, JobState, Resources, RunId
+from gridcwl.settings import NoSettings
 from gridcwl.worker.engine import ContainerSettings
 
 FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """From ``scope:name`` to what ``gridcwl.worker.site.Archives`` needs; what does not exist is left out."""
-
-
-class NoSettings(msgspec.Struct, frozen=True):
-    """Settings of a plugin that has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Checksums of input files: computed once, and stored as long as size and time of the file are the same."""
+"""ChecksumCache of input files: computed once, and stored as long as size and time of the file are the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE = 256 * 1024 * 1024
 _CHUNK = 1 << 20
 
 
-class Checksums:
+class ChecksumCache:
     """Identifies the bytes of inputs. May be used by many threads."""
 
     def __init__(self, memo: Path | None, *, by_content: bool) -> None:

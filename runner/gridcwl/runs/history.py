@@ -18,7 +18,7 @@ from gridcwl.runs.job_records import JobRecord, job_records
 from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
 from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
 from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, SessionRow, Tally
-from gridcwl.runs.keys import Description
+from gridcwl.runs.keys import JobDescription
 from gridcwl.runs.lifecycle import Stage, left_at
 
 _PAGE = 500
@@ -463,12 +463,12 @@ class History:
         found = self._db.execute("SELECT result FROM attempts WHERE job=? AND attempt=?", (row, attempt)).fetchone()
         return result_from_json(found[0])
 
-    def description(self, row: int) -> Description:
+    def description(self, row: int) -> JobDescription:
         """What the job was, in words."""
         common, own = self._db.execute(
             "SELECT c.text, j.own FROM jobs j JOIN commons c ON c.id=j.common WHERE j.id=?", (row,)
         ).fetchone()
-        return Description(common, own)
+        return JobDescription(common, own)
 
     @property
     def has_bindings(self) -> bool:

@@ -25,7 +25,7 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
-from gridcwl.runs.keys import Description
+from gridcwl.runs.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
 
 FORMAT = 1
@@ -226,7 +226,7 @@ class Journal:
 
     # -- its jobs ------------------------------------------------------------------------------------------------------
 
-    def add(self, row: int, step: str, job: Job, what: Description, *, reused: str | None = None) -> None:
+    def add(self, row: int, step: str, job: Job, what: JobDescription, *, reused: str | None = None) -> None:
         """A job is to be run, or its result was found elsewhere (``reused`` says where)."""
         common = int.from_bytes(hashlib.sha256(what.common).digest()[:7])
         if common not in self._commons:
@@ -282,7 +282,7 @@ class Journal:
         )  # fmt: skip
 
     def failed(
-        self, step: str, name: str, row: int | None, reason: str, *, alike: str, said: str = "", inputs: str = ""
+        self, step: str, name: str, row: int | None, reason: str, *, alike: str, last_line: str = "", inputs: str = ""
     ) -> None:
         """Something failed for good.
 
@@ -292,12 +292,12 @@ class Journal:
             row: of the job; None if there is none.
             reason: in words.
             alike: the same for failures of one kind.
-            said: the tool's last line.
+            last_line: of the tool's stderr.
             inputs: of the shard, as JSON.
         """
         self._put(
             "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            self.session, step, name, row, *map(crossed_out, (reason, alike, said, inputs)),
+            self.session, step, name, row, *map(crossed_out, (reason, alike, last_line, inputs)),
         )  # fmt: skip
 
     def skipped(self, step: str, name: str) -> None:

@@ -34,7 +34,7 @@ Identity = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class JobDescription:
     """What a job is. Split, because the shards of a step have most of it in common."""
 
     common: bytes
@@ -48,7 +48,7 @@ class Description:
         return hashlib.sha256(b"%d\n%b\n%b" % (_FORMAT, self.common, self.own)).digest()[:20]
 
 
-def describe(job: Job, identity: Identity, masks: Masks) -> Description:
+def describe(job: Job, identity: Identity, masks: Masks) -> JobDescription:
     """The job in words.
 
     Args:
@@ -72,7 +72,7 @@ def describe(job: Job, identity: Identity, masks: Masks) -> Description:
         "stdout": job.stdout,
         "stderr": job.stderr,
     }
-    return Description(_encoded(common, masks), _encoded(own, masks))
+    return JobDescription(_encoded(common, masks), _encoded(own, masks))
 
 
 def unidentified(job: Job, declared: Container[str] = frozenset()) -> Iterator[StagedFile]:
@@ -89,7 +89,7 @@ def unidentified(job: Job, declared: Container[str] = frozenset()) -> Iterator[S
 
 
 @lru_cache(maxsize=4096)
-def parts(description: Description) -> Mapping[str, str]:
+def parts(description: JobDescription) -> Mapping[str, str]:
     """The parts by their names, to be compared one by one: ``command word 2``, ``environment LANG``, ``input /x``."""
     named: dict[str, str] = {}
     for half in (description.common, description.own):
@@ -104,7 +104,7 @@ def parts(description: Description) -> Mapping[str, str]:
     return MappingProxyType(named)
 
 
-def differences(one: Description, other: Description) -> list[tuple[str, str | None, str | None]]:
+def differences(one: JobDescription, other: JobDescription) -> list[tuple[str, str | None, str | None]]:
     """The parts that differ: name, what it is in the one, what in the other; None where it is not there."""
     mine, theirs = parts(one), parts(other)
     return [

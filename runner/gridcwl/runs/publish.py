@@ -16,7 +16,7 @@ from gridcwl.errors import OutputConflict, OutputError, StoreError
 from gridcwl.model import paths
 from gridcwl.model.objects import outermost
 from gridcwl.runs.output_names import numbered
-from gridcwl.stores.local import Placement, explained, path_of, sums_of, uri
+from gridcwl.stores.local import AtomicPublication, explained, path_of, sums_of, uri
 
 if TYPE_CHECKING:
     from gridcwl.runs.outdir import OutputFolder
@@ -34,7 +34,7 @@ _NOT_PUBLISHED = ("path", "nameroot", "nameext", "dirname", "contents", "writabl
 @dataclass(slots=True)
 class _Publication:
     outdir: Path
-    placement: Placement
+    placement: AtomicPublication
     scratch: Path
     """Below this folder the run owns the files: they may be linked instead of copied."""
     targets: dict[str, Path] = field(default_factory=dict)
@@ -98,7 +98,7 @@ def publish(
         return outputs
     sources = local_paths(inputs)
     check = folder.check_stop if folder is not None else None
-    with explained(outdir), Placement(outdir, run, check) as placement:
+    with explained(outdir), AtomicPublication(outdir, run, check) as placement:
         publication = _Publication(
             outdir.resolve(), placement, scratch.resolve(), copy=copy, recorded=recorded, inputs=sources
         )

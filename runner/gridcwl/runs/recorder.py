@@ -18,12 +18,12 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
 from gridcwl.runs.bindings import BindingEncoder
-from gridcwl.runs.checksums import Checksums, local_path, sha1_of
+from gridcwl.runs.checksums import ChecksumCache, local_path, sha1_of
 from gridcwl.runs.cleanup import mask_secrets
 from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import Description, Masks, describe, unidentified
+from gridcwl.runs.keys import JobDescription, Masks, describe, unidentified
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import ResultCache
@@ -40,7 +40,7 @@ class ReusableResult:
     """A result of the same job that was found. It counts when its outputs can be collected: see ``Recorder.accept``."""
 
     result: JobResult
-    what: Description
+    what: JobDescription
     row: int | None = None
     """Of an earlier session of the run that recorded it; None if it is of another run."""
     origin: str = ""
@@ -53,7 +53,7 @@ class Recorder:
 
     run: RunId
     journal: Journal
-    sums: Checksums
+    sums: ChecksumCache
     earlier: History | None = None
     """The same journal, where an earlier session may have left results."""
     cache: ResultCache | None = None
@@ -182,9 +182,9 @@ class Recorder:
         if self.hide is not None:
             result = mask_secrets(result, self.hide)
         row, reason = self._row(job.id), reason_of(result)
-        said = last_line(result.stderr_tail)
+        last = last_line(result.stderr_tail)
         self.journal.failed(
-            step, job.name, row, reason, alike=alike(reason, job), said=said, inputs=hide(inputs_in_words(inputs))
+            step, job.name, row, reason, alike=alike(reason, job), last_line=last, inputs=hide(inputs_in_words(inputs))
         )
         self.journal.bound(row, self._values.encode(inputs), None)
         self.journal.result(row, job.attempt, result, folder_name(job))
@@ -280,7 +280,7 @@ class Recorder:
         self.journal.take(row, step, job.name)
         return JobId(active)
 
-    def _find_earlier_result(self, what: Description, job: Job) -> ReusableResult | None:
+    def _find_earlier_result(self, what: JobDescription, job: Job) -> ReusableResult | None:
         if self.earlier is None:
             return None
         with self._lookup:

@@ -13,12 +13,12 @@ from typing import Any
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import StoreError
 from gridcwl.model import Job
-from gridcwl.runs.checksums import Checksums, declared_checksums
+from gridcwl.runs.checksums import ChecksumCache, declared_checksums
 from gridcwl.runs.folder import all_folders
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import connect
 from gridcwl.runs.journal_check import explained_damage
-from gridcwl.runs.keys import Description, describe, differences, secret_masks, unidentified
+from gridcwl.runs.keys import JobDescription, describe, differences, secret_masks, unidentified
 
 _RUNS = 10
 _CANDIDATES = 50
@@ -48,7 +48,7 @@ class ReuseForecaster:
     def of(self, jobs: Sequence[Job]) -> list[ReuseForecast]:
         """The forecast for each job."""
         with ExitStack() as stack:
-            sums = Checksums(self.sums, by_content=self.cache is not None)
+            sums = ChecksumCache(self.sums, by_content=self.cache is not None)
             stack.callback(sums.close)
             earlier = list(self._earlier_runs(stack))
             masks = secret_masks(self.session.secrets.secrets, self.state_dir)
@@ -59,7 +59,7 @@ class ReuseForecaster:
                 found.append(self._one(job, what, earlier))
             return found
 
-    def _one(self, job: Job, what: Description, earlier: list[tuple[str, History]]) -> ReuseForecast:
+    def _one(self, job: Job, what: JobDescription, earlier: list[tuple[str, History]]) -> ReuseForecast:
         if self.cache is not None and (kept := _cached(self.cache, what.key)) is not None:
             return ReuseForecast(job.name, True, f"run {kept[0]}, {kept[1]}")
         for run, history in earlier:

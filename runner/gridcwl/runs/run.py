@@ -105,7 +105,7 @@ class _ActiveJob:
 
 
 @dataclass(slots=True)
-class Run:
+class RunLoop:
     """One run of a process on one backend."""
 
     process: Workflow | Leaf
@@ -138,7 +138,7 @@ class Run:
     """Jobs that a thread looks for in earlier results."""
 
     async def execute(self) -> Outcomes:
-        """Run to the end. Leaves the backend open.
+        """RunLoop to the end. Leaves the backend open.
 
         Raises:
             GridCWLError: the inputs do not fit, before anything is started; or nothing more can be recorded.

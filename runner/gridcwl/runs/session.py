@@ -120,7 +120,7 @@ class PreparedRun:
             self._task.cancel()
 
     async def execute(self, watcher: Watcher) -> Finished:
-        """Run to the end. What jobs made stays until the run has succeeded, so that it can be resumed.
+        """RunLoop to the end. What jobs made stays until the run has succeeded, so that it can be resumed.
 
         Cancelling the task that awaits this stops the run and everything it started.
 
@@ -178,7 +178,7 @@ class PreparedRun:
         from gridcwl.runs.from_options import backend_of
         from gridcwl.runs.planning import certain, check_capabilities
         from gridcwl.runs.retry import Retries
-        from gridcwl.runs.run import Run
+        from gridcwl.runs.run import RunLoop
         from gridcwl.runs.staging import StagingBackend
 
         session, options, recorder = self.session, self.options, self.recorder
@@ -192,7 +192,7 @@ class PreparedRun:
             refuse_giants(session.graph, self.inputs, backend.capabilities.largest, cap=session.context.cap_resources)
             check_capabilities(session, backend.capabilities, options.grid)
             await backend.check(certain(session, self.inputs, recorder.run))
-            run = Run(
+            run = RunLoop(
                 session.graph,
                 self.inputs,
                 session.context,
@@ -510,11 +510,11 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
 
 
 def _recorder(options: Options, session: CwlSession, inputs: Any, record: RunRecord, closing_: ExitStack) -> Recorder:
-    from gridcwl.runs.checksums import Checksums, declared_checksums
+    from gridcwl.runs.checksums import ChecksumCache, declared_checksums
     from gridcwl.runs.keys import secret_masks
     from gridcwl.runs.recorder import Recorder
 
-    sums = Checksums(options.cache_dir / "sums.db", by_content=options.cache)
+    sums = ChecksumCache(options.cache_dir / "sums.db", by_content=options.cache)
     closing_.callback(sums.close)
     cache = None
     if options.cache:

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from gridcwl.model import Job, JobResult, RunId
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
-
-
-class NoSettings(msgspec.Struct, frozen=True):
-    """Settings of a plugin that has none."""
+from gridcwl.settings import NoSettings
 
 
 @dataclass(frozen=True, slots=True)

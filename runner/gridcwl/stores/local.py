@@ -67,7 +67,7 @@ class LocalStore:
 
     def _fetch(self, refs: Sequence[FileRef], into: Path) -> list[Path]:
         names: set[Path] = set()
-        with explained(into), Placement(into) as placement:
+        with explained(into), AtomicPublication(into) as placement:
             found = []
             for ref in refs:
                 source = path_of(ref.url)
@@ -80,7 +80,7 @@ class LocalStore:
 
     def _publish(self, files: Sequence[NewFile], dataset: str) -> list[FileRef]:
         folder = paths.join(self._root, dataset, "The name of a dataset")
-        with explained(folder), Placement(folder) as placement:
+        with explained(folder), AtomicPublication(folder) as placement:
             for file in files:
                 source, name = Path(file.source), Path(file.name)
                 final = folder / name
@@ -94,7 +94,7 @@ class LocalStore:
 
 
 @dataclass(slots=True)
-class Placement:
+class AtomicPublication:
     """Files put together in a hidden folder, and moved to where they belong by renaming: all of them or none.
 
     Used as a context manager; what was not committed is gone afterwards, and so is a target folder that was made for

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from gridcwl.errors import InputError, StoreError
 from gridcwl.model import Job, RunId, StagedFile, paths
 from gridcwl.model.files import FileInfo, FileRef, NewFile
+from gridcwl.model.objects import entries
 from gridcwl.stores.base import JobKeys, Store
 from gridcwl.stores.local import path_of
 from gridcwl.stores.local_runs import LocalSession
@@ -219,21 +220,14 @@ def _named(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _files(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _files(item)
-    elif isinstance(value, dict):
-        location = str(value.get("location", ""))
-        if value.get("class") == "File":
-            if location.startswith("file://"):
-                yield value
-            yield from _files(value.get("secondaryFiles"))
-        elif value.get("class") == "Directory":
-            if not location.startswith("file://"):
-                yield from _files(value.get("listing"))
-        else:
-            for item in value.values():
-                yield from _files(item)
+    """Files of this machine; what is in a Directory of this machine is left to it."""
+    for file in entries(value, "File", into=_is_looked_into):
+        if str(file.get("location", "")).startswith("file://"):
+            yield file
+
+
+def _is_looked_into(entry: dict[str, Any]) -> bool:
+    return entry["class"] == "File" or not str(entry.get("location", "")).startswith("file://")
 
 
 async def _entered(context: AbstractAsyncContextManager[Store]) -> Store:

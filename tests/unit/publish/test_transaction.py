@@ -14,7 +14,7 @@ import pytest
 
 from gridcwl.errors import StoreError
 from gridcwl.stores import transaction
-from gridcwl.stores.local import Placement, explained
+from gridcwl.stores.local import AtomicPublication, explained
 
 BEFORE = {"a": "old a", "d/b": "old b", "kept": "the user's"}
 NEW = {"a": "new a", "d/b": "new b", "d/e/c": "new c", "z": "new z"}
@@ -37,7 +37,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def put(target: Path, removing: tuple[str, ...] = ()) -> None:
-    with explained(target), Placement(target, "run-1") as placement:
+    with explained(target), AtomicPublication(target, "run-1") as placement:
         for name, text in NEW.items():
             placement.write(text.encode(), Path(name))
         placement.commit(removing)
@@ -76,7 +76,7 @@ def test_when_the_nth_rename_fails_everything_is_as_it_was(
 def test_when_the_disk_fails_everything_is_as_it_was(
     target: Path, monkeypatch: pytest.MonkeyPatch, call: str, n: int
 ) -> None:
-    with contextlib.suppress(OSError), Placement(target, "run-1") as placement:
+    with contextlib.suppress(OSError), AtomicPublication(target, "run-1") as placement:
         for name, text in NEW.items():
             placement.write(text.encode(), Path(name))
         monkeypatch.setattr(os, call, breaking(getattr(os, call), n, OSError(errno.EIO, "Input/output error")))
@@ -127,7 +127,7 @@ def test_dangerous_bits_do_not_survive(target: Path, tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o6755)
-    with Placement(target) as placement:
+    with AtomicPublication(target) as placement:
         assert placement.link(tool, Path("linked"))
         placement.copy(tool, Path("d/copied"))
         placement.commit()
@@ -139,7 +139,7 @@ def test_many_files_are_written_to_disk_by_one_call(target: Path, monkeypatch: p
     synced: list[str] = []
     monkeypatch.setattr(transaction, "_sync_file_system", lambda place: synced.append(str(place)) or True)
     monkeypatch.setattr(transaction, "_sync_one", synced.append)
-    with Placement(target, "many") as placement:
+    with AtomicPublication(target, "many") as placement:
         for number in range(40):
             placement.write(b"", Path(f"n{number}"))
         placement.commit()
@@ -150,7 +150,7 @@ def test_without_syncfs_each_file_is_written_to_disk(target: Path, monkeypatch: 
     synced: list[str] = []
     monkeypatch.setattr(transaction, "_sync_file_system", lambda _place: False)
     monkeypatch.setattr(transaction, "_sync_one", synced.append)
-    with Placement(target, "many") as placement:
+    with AtomicPublication(target, "many") as placement:
         for number in range(40):
             placement.write(b"", Path(f"n{number}"))
         placement.commit()
@@ -160,7 +160,7 @@ def test_without_syncfs_each_file_is_written_to_disk(target: Path, monkeypatch: 
 def test_names_that_are_no_utf_8_can_be_taken_back(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     strange = os.fsdecode(b"caf\xe9")
     monkeypatch.setattr(os, "replace", breaking(os.replace, 2, OSError(errno.EIO, "broken")))
-    with Placement(target) as placement:
+    with AtomicPublication(target) as placement:
         placement.write(b"1", Path(strange))
         placement.write(b"2", Path("other"))
         with pytest.raises(OSError, match="broken"):

@@ -11,7 +11,7 @@ import pytest
 
 from gridcwl.model import StagedFile
 from gridcwl.runs import checksums
-from gridcwl.runs.checksums import Checksums
+from gridcwl.runs.checksums import ChecksumCache
 
 SHA1_OF_A = hashlib.sha1(b"a").hexdigest()
 
@@ -27,7 +27,7 @@ def staged(path: Path) -> StagedFile:
 
 
 def identity(path: Path, *, memo: Path | None = None, by_content: bool = True) -> str:
-    made = Checksums(memo, by_content=by_content)
+    made = ChecksumCache(memo, by_content=by_content)
     try:
         return made.identify([staged(path)])[path.as_uri()]
     finally:
@@ -97,7 +97,7 @@ def test_a_memory_that_cannot_be_kept_costs_only_time(place, tmp_path):
 def test_much_to_read_takes_long_and_little_does_not(place):
     (place / "small").write_bytes(b"a")
     (place / "large").write_bytes(b"a" * (checksums.QUICK + 1))
-    made = Checksums(None, by_content=True)
+    made = ChecksumCache(None, by_content=True)
     assert not made.takes_long([staged(place / "small")])
     assert made.takes_long([staged(place / "large")])
     assert made.takes_long([staged(place)])

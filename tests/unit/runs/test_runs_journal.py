@@ -14,7 +14,7 @@ import pytest
 from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import Description, describe
+from gridcwl.runs.keys import JobDescription, describe
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def job(number: int, session: int = 1, word: str = "") -> Job:
     return Job(JobId(f"r-{session}-{number}"), RunId("r"), f"say[{number}]", ("echo", word or str(number)))
 
 
-def what(job: Job) -> Description:
+def what(job: Job) -> JobDescription:
     return describe(job, {}, {})
 
 

@@ -17,11 +17,11 @@ from gridcwl.backends.base import Capabilities
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.session import open_document
 from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
-from gridcwl.runs.checksums import Checksums
+from gridcwl.runs.checksums import ChecksumCache
 from gridcwl.runs.journal import Journal
 from gridcwl.runs.recorder import Recorder
 from gridcwl.runs.retry import Retries, pause
-from gridcwl.runs.run import Outcomes, Run
+from gridcwl.runs.run import Outcomes, RunLoop
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.local_runs import LocalSession
 from gridcwl.tasks import TaskScope
@@ -150,12 +150,12 @@ class Bench:
         self.memory = backend.memory
         with closing(Journal(self.folder / "journal.db", new=True)) as journal:
             journal.begin(pid=1, pid_started=1.0, host="here", version="0")
-            recorder = Recorder(RunId("r"), journal, Checksums(None, by_content=True))
+            recorder = Recorder(RunId("r"), journal, ChecksumCache(None, by_content=True))
             fields = {"sleep": self.sleep, "chance": lambda: 0.5, "on_error": "continue", **fields}
 
             async def execute() -> Outcomes:
                 async with TaskScope() as tasks, StagingBackend(backend, LocalSession(), recorder, tasks) as staging:
-                    run = Run(
+                    run = RunLoop(
                         session.graph, session.inputs(), session.context, staging, watcher, recorder, tasks, **fields
                     )
                     return await run.execute()

@@ -16,9 +16,9 @@ from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
 from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, row_id
-from gridcwl.runs.keys import Description
+from gridcwl.runs.keys import JobDescription
 
-WHAT = Description(b"{}", b"{}")
+WHAT = JobDescription(b"{}", b"{}")
 OUTCOMES = {
     "done": Outcome.SUCCESS,
     "failed": Outcome.PERMANENT_FAILURE,

@@ -124,14 +124,14 @@ def _failure(failure: FailureDetails) -> str:
     ]
     jobs = "".join(f"<li>{name}{_escaped(text)}</li>" for name, text in named if text or failure.count > 1)
     lines = len(failure.stderr.splitlines())
-    said = ""
+    quoted = ""
     if failure.stderr.strip():
-        said = f'<p class="dim">{failure.stream}, last {lines} line{"s" if lines != 1 else ""}</p>'
-        said += f"<pre>{_escaped(failure.stderr)}</pre>"
+        quoted = f'<p class="dim">{failure.stream}, last {lines} line{"s" if lines != 1 else ""}</p>'
+        quoted += f"<pre>{_escaped(failure.stderr)}</pre>"
     logs = f'<p class="dim">Logs: <code>{escape(failure.logs)}</code></p>' if failure.logs else ""
     return (
         f"<h3>{many}<code>{escape(first)}</code></h3><p>{_escaped(failure.reason)} "
-        f'<span class="dim">({escape(", ".join(filter(None, facts)))})</span></p>{said}'
+        f'<span class="dim">({escape(", ".join(filter(None, facts)))})</span></p>{quoted}'
         f"{f'<ul class=plain>{jobs}</ul>' if jobs else ''}{logs}"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from gridcwl.errors import OutputConflict, StoreError
 from gridcwl.model.chunks import chunks
 from gridcwl.model.files import HERE, FileInfo, FileRef, NewFile, Site, StagePlan
-from gridcwl.stores.local import Placement, explained
+from gridcwl.stores.local import AtomicPublication, explained
 from gridcwl.stores.rucio.client import CHUNK, RucioClient
 from gridcwl.stores.rucio.did_resolver import basename
 from gridcwl.stores.rucio.elements import Elements
@@ -205,7 +205,7 @@ class RucioStore:
     def _fetch(self, refs: Sequence[FileRef], found: Mapping[Did, Replicas], into: Path) -> list[Path]:
         names: dict[str, int] = {}
         placed = []
-        with explained(into), Placement(into) as placement, contextlib.ExitStack() as undo:
+        with explained(into), AtomicPublication(into) as placement, contextlib.ExitStack() as undo:
             scratch = placement.scratch()
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
             for ref in refs:
