@@ -19,6 +19,8 @@ _PLACES = {
     "gridcwl.runs.job_records": ("AttemptRecord", "JobRecord"),
     "gridcwl.runs.logs": ("JobLog",),
     "gridcwl.runs.report": ("Report",),
+    "gridcwl.runs.provenance.crate": ("CrateOptions",),
+    "gridcwl.runs.provenance.lineage": ("Activity", "DataFile", "Lineage"),
     "gridcwl.runs.settings": ("ResumeSettings", "Settings"),
     "gridcwl.runs.run": ("new_run_id",),
     "gridcwl.model.confinement": ("Confinement",),

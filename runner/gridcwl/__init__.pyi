@@ -36,6 +36,10 @@ from gridcwl.runs.explain import Answer as Answer
 from gridcwl.runs.job_records import AttemptRecord as AttemptRecord
 from gridcwl.runs.job_records import JobRecord as JobRecord
 from gridcwl.runs.logs import JobLog as JobLog
+from gridcwl.runs.provenance.crate import CrateOptions as CrateOptions
+from gridcwl.runs.provenance.lineage import Activity as Activity
+from gridcwl.runs.provenance.lineage import DataFile as DataFile
+from gridcwl.runs.provenance.lineage import Lineage as Lineage
 from gridcwl.runs.report import Report as Report
 from gridcwl.runs.run import new_run_id as new_run_id
 from gridcwl.runs.settings import ResumeSettings as ResumeSettings

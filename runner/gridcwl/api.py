@@ -36,6 +36,8 @@ from gridcwl.values import from_cwl, to_cwl
 
 if TYPE_CHECKING:
     from gridcwl.runs.job_records import JobRecord
+    from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.provenance.lineage import Lineage
     from gridcwl.runs.report import Report
 
 Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
@@ -179,6 +181,21 @@ class Client:
         answer = await asyncio.to_thread(server.post, f"{NATIVE}/runs/{run}/resume", json=parameters)
         outdir = settings.get("outdir")
         return _ServerRun(self, server, str(answer["run_id"]), None if outdir is None else Path.cwd() / outdir)
+
+    async def lineage(self, file: str | Path, depth: int | None = None) -> Lineage:
+        """Which runs, jobs and files a file came from; across users, if they are in a store that records it.
+
+        Args:
+            file: a path, ``rucio://SCOPE/NAME``, or ``SCOPE:NAME``.
+            depth: how many jobs are followed back, one after the other; None for all.
+
+        Raises:
+            ConfigError: there is no such file.
+            StoreError: a store does not answer.
+        """
+        from gridcwl.runs.provenance.lineage import lineage_of
+
+        return await asyncio.to_thread(lineage_of, str(file), self._state_dir, depth)
 
     async def _drive(self, preparing: AbstractContextManager[PreparedRun]) -> Run:
         if self._group is None:
@@ -351,6 +368,23 @@ class Run:
 
         return await report_with_replicas(self._folder)
 
+    async def export(self, crate: str | Path, options: CrateOptions | None = None) -> Path:
+        """Write the run as a Provenance Run Crate, a kind of RO-Crate; the run may be active.
+
+        Args:
+            crate: a new folder, or a file whose name ends with ``.zip``.
+            options: which data it holds, and who is responsible.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            ConfigError: something else is there, or the ORCID is none.
+            DocumentError: the run's document cannot be packed.
+            StoreError: the crate cannot be written.
+        """
+        return await asyncio.to_thread(exported, self._folder, crate, options)
+
     async def cancel(self) -> None:
         """Stop the run and its jobs, whoever works on it; returns when it has ended. It can be resumed.
 
@@ -514,6 +548,13 @@ async def _exited(preparing: AbstractContextManager[PreparedRun], error: BaseExc
         except asyncio.CancelledError:
             continue
     work.result()
+
+
+def exported(folder: RunFolder, crate: str | Path, options: CrateOptions | None) -> Path:
+    """See ``Run.export``."""
+    from gridcwl.runs.provenance.crate import CrateOptions, write_crate
+
+    return write_crate(folder, Path(crate).absolute(), options or CrateOptions()).path
 
 
 def status_in(folder: RunFolder) -> RunStatus:

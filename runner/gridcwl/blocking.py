@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gridcwl.api import Client, Driver, Inputs, Run, explained_in, jobs_in, logs_of, status_in
+from gridcwl.api import Client, Driver, Inputs, Run, explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.events import Event, RunEnded
 from gridcwl.runs.explain import Answer
 from gridcwl.runs.logs import JobLog
@@ -20,6 +20,7 @@ from gridcwl.runs.status import RunStatus
 
 if TYPE_CHECKING:
     from gridcwl.runs.job_records import JobRecord
+    from gridcwl.runs.provenance.crate import CrateOptions
     from gridcwl.runs.report import Report
 
 
@@ -117,6 +118,10 @@ class BlockingRun:
         folder = self._run._folder
         with ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
             return thread.submit(lambda: asyncio.run(report_with_replicas(folder))).result()
+
+    def export(self, crate: str | Path, options: CrateOptions | None = None) -> Path:
+        """Write the run as an RO-Crate; see ``Run.export``."""
+        return exported(self._run._folder, crate, options)
 
     def cancel(self) -> None:
         """Stop the run and its jobs; returns when it has ended."""

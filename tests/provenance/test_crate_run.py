@@ -101,6 +101,21 @@ def test_a_crate_runs_from_python(desk: Desk, said: Path):
     assert Path(asyncio.run(main())["said"]).read_text() == "hello\n"
 
 
+def test_a_run_is_exported_and_a_file_is_followed_back_from_python(desk: Desk):
+    desk.write("wf.cwl", tool("echo", **SAID))
+    run = api.run("wf.cwl", {"text": "hello"}, engine="none", outdir="out")
+    assert run.outputs["said"]
+    assert run.export("crate", api.CrateOptions(full_name="Ada Lovelace")) == desk.folder / "crate"
+    assert graph_of(desk.folder / "crate")["#agent"]["name"] == "Ada Lovelace"
+
+    async def main() -> api.Lineage:
+        async with api.Client() as client:
+            return await client.lineage("out/said.txt")
+
+    found = asyncio.run(main())
+    assert [one.run for one in found.activities.values()] == [run.id]
+
+
 def test_a_crate_without_an_input_object_runs_with_what_its_action_says(desk: Desk):
     write_everything(desk)
     assert gridcwl(*LOCAL, "--provenance", "crate", "wf.cwl", "in.json").code == 0
