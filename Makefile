@@ -38,6 +38,15 @@ demo-local: install images-demo ## from simulated showers to an instrument respo
 	@scripts/need node=nodejs
 	scripts/demo-local
 
+.PHONY: demo-radio
+demo-radio: install images-demo ## a LOFAR observation, calibrated and imaged: DIRAC jobs at three sites, Measurement Sets in Rucio
+	@scripts/demo-radio
+
+.PHONY: demo-local-radio
+demo-local-radio: install images-demo ## a LOFAR observation, calibrated and imaged, in local containers
+	@scripts/need node=nodejs
+	scripts/demo-local-radio
+
 .PHONY: rerun-irf
 rerun-irf: install images-demo ## the IRF of demo-local again, without caches, and each output compared with the first
 	@scripts/need node=nodejs
@@ -99,6 +108,10 @@ conformance-wes: install images-test wes-clients ## all CWL conformance cases th
 test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run has published; installs it in build/jupyter (300 MB)
 	@[ -x build/jupyter/bin/jupyter-lab ] || { python3 -m venv build/jupyter; build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0; }
 	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(PYTEST_ARGS)
+
+.PHONY: test-radio
+test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
+	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example" $(PYTEST_ARGS)
 
 .PHONY: test-imports
 test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package

@@ -150,7 +150,7 @@ SMALL = {"gammas": 400, "protons": 400, "electrons": 150}  # showers, each used 
 
 @dataclass(frozen=True)
 class Demo:
-    """What scripts/demo-local left."""
+    """What scripts/demo-local or scripts/demo-local-radio left."""
 
     folder: Path
     stdout: str
@@ -158,14 +158,18 @@ class Demo:
 
     @property
     def page(self) -> str:
-        return (self.folder / "irf.html").read_text()
+        (page,) = self.folder.glob("*.html")
+        return page.read_text()
 
     def paths(self, output: str) -> list[Path]:
         return [local(item) for item in self.outputs[output]]
 
 
-def small_inputs(folder: Path) -> Path:
-    """The demo's input object with fewer showers."""
+SMALL_RADIO = {"frequencies": [134.0, 134.1953125], "times": 30}
+
+
+def small_inputs(name: str, folder: Path, small: dict[str, Any]) -> Path:
+    """A demo's input object at a small size."""
     beside = CWL / "workflows" / "tests"
 
     def absolute(value: Any) -> Any:
@@ -173,18 +177,16 @@ def small_inputs(folder: Path) -> Path:
             return [absolute(item) for item in value]
         return file(beside / value["location"]) if isinstance(value, dict) else value
 
-    given = YAML(typ="safe").load(beside / "cta-irf.yml")
+    given = YAML(typ="safe").load(beside / f"{name}.yml")
     path = folder / "inputs.json"
-    path.write_text(json.dumps({name: absolute(value) for name, value in given.items()} | SMALL))
+    path.write_text(json.dumps({name: absolute(value) for name, value in given.items()} | small))
     return path
 
 
-@pytest.fixture(scope="session")
-def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo at a small size, made once for all processes of this test session."""
-    request.getfixturevalue("images")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cta-irf"
+def run_demo(script: str, name: str, small: dict[str, Any], factory: pytest.TempPathFactory) -> Demo:
+    """A demo at a small size, made once for all processes of this test session."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
     text = folder / "stdout.txt"
     with (folder / "lock").open("w") as lock:
@@ -194,11 +196,25 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 "PYTHON": sys.executable,
                 "GRIDCWL": str(Path(sys.executable).with_name("gridcwl")),
             }
-            command = [CHECKOUT / "scripts" / "demo-local", folder, small_inputs(folder)]
+            command = [CHECKOUT / "scripts" / script, folder, small_inputs(name, folder, small)]
             done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
             text.write_text(done.stdout)
     return Demo(folder, text.read_text(), json.loads((folder / "outputs.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """From showers to an IRF."""
+    request.getfixturevalue("images")
+    return run_demo("demo-local", "cta-irf", SMALL, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def radio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A LOFAR observation, from stations to fluxes."""
+    request.getfixturevalue("images")
+    return run_demo("demo-local-radio", "lofar", SMALL_RADIO, tmp_path_factory)
 
 
 Example = Callable[[str], dict[str, Any]]
@@ -214,8 +230,8 @@ def example(gridcwl: Run, data: Callable[[str], Path], tmp_path: Path, request: 
         if made is None:
             return tmp_path
         document, job = made.groups()
-        if document == "workflows/cta-irf.cwl":
-            return request.getfixturevalue("demo").folder / "files"
+        if demo := {"workflows/cta-irf.cwl": "demo", "workflows/lofar.cwl": "radio"}.get(document):
+            return request.getfixturevalue(demo).folder / "files"
         inputs, folder = tmp_path / "made.json", tmp_path / "made"
         inputs.write_text(json.dumps(given(job)))
         assert gridcwl("--outdir", folder, CWL / document, inputs).outputs
@@ -233,7 +249,7 @@ def example(gridcwl: Run, data: Callable[[str], Path], tmp_path: Path, request: 
             kept = value["location"].removeprefix("../../data/files/")
             if kept == value["location"]:
                 return file(path.parent / kept)
-            return file(made / kept if (made / kept).exists() else data(kept))
+            return file(made / kept if (made / kept).exists() else data(kept)) | {"class": value["class"]}
 
         return {name: found(value) for name, value in YAML(typ="safe").load(path).items()}
 

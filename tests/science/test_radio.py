@@ -1,0 +1,48 @@
+"""LOFAR: a simulated observation is flagged, calibrated and imaged, and its fluxes and noise are those put in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import CHECKOUT, CWL, Demo, Run, local
+
+pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
+
+
+def test_fluxes_and_noise_are_those_that_were_simulated(radio: Demo) -> None:
+    quality = json.loads(local(radio.outputs["quality"]).read_text())
+    points = [row for row in quality["sources"] if row["kind"] == "point" and row["true_jy"] > 2]
+    assert len(points) == 5
+    for row in points:
+        assert row["ratio"] == pytest.approx(1.0, abs=0.05), row
+        assert row["offset_pixels"] < 1
+    assert quality["noise"]["ratio"] < 1.3
+    assert quality["peak_before_jy"] < 0.5 * quality["peak_jy"]
+    assert all(0.02 < flagged < 0.2 for flagged in quality["flagged"].values())
+    assert quality["solutions"].keys() == {"phase000", "amplitude000"}
+
+
+def test_the_page_has_images_gains_fluxes_timeline_and_outputs(radio: Demo) -> None:
+    assert radio.page.count("data:image/png;base64,") >= 5
+    for text in ("Before calibration, and after", "Solutions of each station", "after over true", "<svg", "band.ms"):
+        assert text in radio.page
+    assert "NOT HELD" not in radio.stdout
+
+
+def test_a_measurement_set_is_copied_only_for_the_tool_that_changes_it() -> None:
+    changing = [path.stem for path in (CWL / "tools").glob("*.cwl") if "entry: $(inputs.ms)" in path.read_text()]
+    assert changing == ["ms-corrupt"]
+
+
+def test_the_smaller_image_has_no_simulator() -> None:
+    stages = (CHECKOUT / "containers" / "radio" / "Dockerfile").read_text().split("\nFROM ")
+    assert [stage.split()[2] for stage in stages[1:]] == ["programs", "runtime", "simulator"]
+    assert "simms" not in stages[1] + stages[2]
+
+
+def test_self_calibration_as_a_loop_is_valid_where_loops_are_asked_for(gridcwl: Run) -> None:
+    document = CWL / "workflows" / "next" / "lofar-selfcal-loop.cwl"
+    assert gridcwl("--enable-dev", "--validate", document).exit_code == 0
+    assert gridcwl("--validate", document).exit_code != 0
