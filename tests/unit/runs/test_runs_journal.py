@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gridcwl.backends.base import Recovered
 from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.history import History
 from gridcwl.runs.journal import Journal, JournalError, row_id
@@ -101,8 +102,8 @@ def test_a_job_that_is_done_elsewhere_and_was_seen_to_have_failed_is_not_adopted
         for number in (1, 2):
             journal.add(row_id(1, number), "say", job(number), what(job(number)))
         journal.result(row_id(1, 1), 1, JobResult(job(1).id, Outcome.PERMANENT_FAILURE, 0, reason="no out.txt"), "f")
-    done = dict.fromkeys((job(1).id, job(2).id), JobState.DONE)
-    running = dict.fromkeys(done, JobState.RUNNING)
+    done = dict.fromkeys((job(1).id, job(2).id), Recovered(JobState.DONE))
+    running = dict.fromkeys(done, Recovered(JobState.RUNNING))
     with closing(History(path)) as history:
         assert history.find_left(what(job(1)).key, "say[1]", row_id(2, 0), done, set()) is None
         assert history.find_left(what(job(1)).key, "say[1]", row_id(2, 0), running, set()) is not None
