@@ -123,7 +123,7 @@ def test_whoever_comes_late_sees_all_that_has_happened(desk: Desk):
     assert first == late
 
 
-def test_a_failed_run_says_what_failed_and_gives_the_outputs_that_there_are(desk: Desk):
+def test_a_failed_run_reports_what_failed_and_gives_the_outputs_that_there_are(desk: Desk):
     both = workflow(
         {},
         {"good": {"type": "File", "outputSource": "good/said"}, "bad": {"type": "File", "outputSource": "bad/said"}},
@@ -354,7 +354,7 @@ def test_a_step_that_a_run_does_not_have_is_an_error_that_names_those_it_has(des
     assert answer.state == "done"
 
 
-def test_what_is_wrong_is_told_before_a_run_begins(desk: Desk):
+def test_what_is_wrong_is_reported_before_a_run_begins(desk: Desk):
     desk.write("number.cwl", number())
     for arguments, settings, kind, words in (
         (("nunber.cwl",), {}, gridcwl.DocumentError, "Did you mean number.cwl"),

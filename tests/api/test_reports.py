@@ -51,7 +51,7 @@ def test_the_command_writes_the_formats(desk: Desk):
     assert json.loads(plain.stdout)["run"] == run.id
 
 
-def test_a_resumed_run_says_which_results_it_took(desk: Desk):
+def test_a_resumed_run_reports_which_results_it_took(desk: Desk):
     steps = {
         "ok": step(shell("echo x > x", outputs={"x": glob("x")}), "x"),
         "picky": step(shell('[ -e "$0" ]', inputs={"gate": on_command_line("string")}), gate="gate"),

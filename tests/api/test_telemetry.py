@@ -110,7 +110,7 @@ def test_while_it_is_off_nothing_of_it_is_imported(desk: Desk):
     assert printed == "[]\n"
 
 
-def test_without_the_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_the_packages_it_reports_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(telemetry, "_active", None)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ConfigError, match="OpenTelemetry is not installed") as raised:

@@ -24,7 +24,7 @@ def test_a_row_counts_the_cases_and_a_failed_one_is_listed_with_its_reason() -> 
     assert f"`{failing}` | {reasons[failing]} |" in text
 
 
-def test_a_badge_says_what_was_run_and_how_much_of_it_passed() -> None:
+def test_a_badge_reports_what_was_run_and_how_much_of_it_passed() -> None:
     made = table.badge(result("v1.1", "docker", a=True, b=True, c=False))
     assert "CWL v1.1 docker: 66.6 %" in made
     assert "#c62828" in made

@@ -164,7 +164,7 @@ class DiracContract:
         assert clients.monitoring().getJobsStates([])["Value"] == {}
         assert clients.monitoring().getJobAttributes(NOBODY)["Value"] == {}
 
-    def test_a_payload_that_fails_is_seen_with_what_it_said(self, submit, finish, output):
+    def test_a_payload_that_fails_is_seen_with_its_output(self, submit, finish, output):
         job = submit("echo so far; exit 3")
         assert finish(job) == [("Failed", "Application Finished With Errors")]
         assert output(job) == "so far\n"
@@ -252,7 +252,7 @@ class DiracContract:
         finish(submit())  # a later one is not held up by it
         assert states(job) == [("Waiting", "Pilot Agent Submission")]
 
-    def test_a_job_for_a_banned_site_says_so(self, clients, submit):
+    def test_a_job_for_a_banned_site_reports_it(self, clients, submit):
         job = submit(Site='"LCG.Meudon.fr"')
         state = until(
             lambda: clients.monitoring().getJobsStates([job])["Value"][job], lambda now: now["Status"] == "Checking"
@@ -263,7 +263,7 @@ class DiracContract:
         )
         assert (state["MinorStatus"], text) == ("JobScheduling", "Requested site(s) LCG.Meudon.fr are inactive")
 
-    def test_sites_are_told_with_what_they_have(self, clients):
+    def test_sites_are_reported_with_what_they_have(self, clients):
         assert set(clients.site_status().getUsableSites()["Value"]) == {"LCG.Lyon.fr", "LCG.CNAF.it", "LCG.Orsay.fr"}
         tree = clients.config.getConfigurationTree("/Resources/Sites")["Value"]
         cnaf = "/Resources/Sites/LCG/LCG.CNAF.it"
@@ -286,7 +286,7 @@ class DiracContract:
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
             assert sorted(tar.getnames()) == ["a.dat", "b.dat"]
 
-    def test_an_output_sandbox_that_is_not_there_is_told(self, clients):
+    def test_an_output_sandbox_that_is_not_there_is_reported(self, clients):
         answer = clients.sandboxes().downloadSandboxForJob(NOBODY, "Output", "", True)
         assert f"No Output sandbox found for job {NOBODY}" in answer["Message"]
 
@@ -295,7 +295,7 @@ class DiracContract:
 
     # ---- who we are
 
-    def test_the_proxy_says_who_we_are(self, clients):
+    def test_the_proxy_reports_who_we_are(self, clients):
         info = clients.proxy_info()["Value"]
         assert (info["username"], info["group"], info["secondsLeft"] > 0) == ("runner", "gridcwl_user", True)
 

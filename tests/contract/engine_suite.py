@@ -298,14 +298,14 @@ class StoppingContract(EngineHooks):
 class ImageContract(EngineHooks):
     """How images come to the engine."""
 
-    def test_an_image_that_cannot_be_had_is_told_in_one_line(self, engine):
+    def test_an_image_that_is_unavailable_is_reported_in_one_line(self, engine):
         name = "registry.invalid/gridcwl/nothing:1"
         with pytest.raises(EngineError) as raised:
             engine.prepare({"id": name, "pull": name})
         assert name in str(raised.value)
         assert "\n" not in str(raised.value)
 
-    def test_an_image_that_comes_from_nowhere_is_told(self, engine, new_image):
+    def test_an_image_that_comes_from_nowhere_is_reported(self, engine, new_image):
         with pytest.raises(EngineError, match="has no source"):
             engine.prepare({"id": new_image})
 
@@ -334,7 +334,7 @@ class ImageContract(EngineHooks):
         first = engine.prepare({"id": new_image, "file": f"FROM {IMAGE}\nRUN echo 1 > /built\n"})
         assert engine.prepare({"id": new_image, "file": f"FROM {IMAGE}\nRUN echo 2 > /built\n"}) != first
 
-    def test_a_docker_file_that_fails_is_told(self, engine, new_image):
+    def test_a_docker_file_that_fails_is_reported(self, engine, new_image):
         with pytest.raises(EngineError, match=new_image):
             engine.prepare({"id": new_image, "file": f"FROM {IMAGE}\nRUN exit 7\n"})
 
@@ -357,7 +357,7 @@ class ImageContract(EngineHooks):
         assert code_of(engine, call) == 0
         assert place.said == "loaded\n"
 
-    def test_an_archive_that_holds_another_image_is_told(self, engine, place, new_image):
+    def test_an_archive_that_holds_another_image_is_reported(self, engine, place, new_image):
         other = new_image + "-other"
         archive = docker_archive(place.folder / "image.tar", small_rootfs(place.folder / "rootfs.tar"), other)
         try:
@@ -367,7 +367,7 @@ class ImageContract(EngineHooks):
             self.forget_image(other)
 
     @pytest.mark.parametrize("field", ["load", "rootfs"])
-    def test_an_archive_that_is_not_there_is_told(self, engine, place, new_image, field):
+    def test_an_archive_that_is_not_there_is_reported(self, engine, place, new_image, field):
         with pytest.raises(EngineError, match=r"missing\.tar"):
             engine.prepare({"id": new_image, field: str(place.folder / "missing.tar")})
 

@@ -135,12 +135,12 @@ class RucioContract:
         assert {each["name"] for each in client.list_files(SCOPE, f"box-{tag}")} == {f"a-{tag}", f"b-{tag}"}
         assert [each["name"] for each in client.list_parent_dids(SCOPE, dataset)] == [f"box-{tag}"]
 
-    def test_the_size_of_a_collection_is_told_when_asked_for(self, client, dataset):
+    def test_the_size_of_a_collection_is_reported_when_asked_for(self, client, dataset):
         assert client.get_did(SCOPE, dataset)["bytes"] is None
         found = client.get_did(SCOPE, dataset, dynamic_depth="FILE")
         assert (found["bytes"], found["length"], found["type"]) == (30, 2, "DATASET")
 
-    def test_what_there_is_not_is_said_so(self, client, tag):
+    def test_what_does_not_exist_is_reported(self, client, tag):
         for call in (
             client.get_did,
             client.list_content,
@@ -272,7 +272,7 @@ class RucioContract:
         assert found["expires_at"] is not None
         assert found["purge_replicas"]
 
-    def test_a_rule_that_there_is_not_is_said_so(self, client):
+    def test_a_rule_that_does_not_exist_is_reported(self, client):
         for call in (client.get_replication_rule, client.delete_replication_rule):
             with pytest.raises(exception.RuleNotFound):
                 call("0" * 32)

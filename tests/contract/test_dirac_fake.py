@@ -27,7 +27,7 @@ class TestFakeDirac(DiracContract):
             yield fake
 
 
-def test_nothing_is_answered_when_it_is_told_not_to(dirac):
+def test_nothing_is_answered_on_request(dirac):
     dirac.answers = False
     assert "Failed to connect" in dirac.monitoring().getJobsStates([1])["Message"]
     assert "Failed to connect" in dirac.sandboxes().uploadFilesAsSandbox(["x"])["Message"]
@@ -36,7 +36,7 @@ def test_nothing_is_answered_when_it_is_told_not_to(dirac):
     assert dirac.wms().submitJob('Executable = "/bin/true";')["OK"]
 
 
-def test_a_proxy_expires_when_it_is_told_to(dirac):
+def test_a_proxy_expires_on_request(dirac):
     dirac.proxy_ends = datetime.datetime.now(datetime.UTC)
     assert dirac.proxy_info()["Value"]["secondsLeft"] == 0
 

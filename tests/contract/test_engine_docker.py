@@ -69,7 +69,7 @@ class TestDockerEngine(EngineContract):
         assert self.is_gone(call.name)
 
 
-def test_no_engine_is_told_with_its_address(monkeypatch, tmp_path):
+def test_no_engine_is_reported_with_its_address(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(EngineError, match=rf"No Docker engine answers at unix://{tmp_path}/none\.sock: No such file"):
         DockerEngine().prepare({"id": IMAGE})
@@ -133,7 +133,7 @@ def sleeper(engine, folder):
     return call, running
 
 
-def test_a_daemon_that_goes_away_in_mid_run_is_told_and_may_be_tried_again(relay, monkeypatch, tmp_path):
+def test_a_daemon_that_goes_away_in_mid_run_is_reported_and_may_be_tried_again(relay, monkeypatch, tmp_path):
     call, running = sleeper(DockerEngine(), tmp_path)
     relay.cut()
     with pytest.raises(EngineError, match="the Docker engine was lost") as raised:
@@ -143,7 +143,7 @@ def test_a_daemon_that_goes_away_in_mid_run_is_told_and_may_be_tried_again(relay
     assert DockerEngine().cleanup(call.labels["gridcwl.run"]) == 1
 
 
-def test_a_container_that_the_daemon_stops_for_its_own_end_is_told(api, relay, tmp_path):
+def test_a_container_that_the_daemon_stops_for_its_own_end_is_reported(api, relay, tmp_path):
     # As dockerd does it at SIGTERM: no new connections, then all containers are stopped, then the old ones are cut.
     call, running = sleeper(DockerEngine(), tmp_path)
     relay.refuse()

@@ -31,7 +31,7 @@ def test_calls_are_counted(server):
     assert server.calls == ["ping"]
 
 
-def test_calls_fail_as_often_as_they_are_told(server):
+def test_calls_fail_as_often_as_requested(server):
     server.fail(2, exception.ServerConnectionException("refused"))
     alice = server.client("alice")
     for _ in range(2):

@@ -120,7 +120,7 @@ def test_commands_with_containers_print_what_the_page_shows(name: str, tmp_path:
     play(ROOT / name, tmp_path / "work", docker=True)
 
 
-def test_every_console_block_runs_or_says_why_not() -> None:
+def test_every_console_block_runs_or_reports_why_not() -> None:
     for page in PAGES:
         for block in blocks(page):
             if block.language == "console":

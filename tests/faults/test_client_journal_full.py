@@ -25,7 +25,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         subprocess.run(["umount", "--lazy", str(made.state)], check=True)
 
 
-def test_the_run_stops_with_the_reason_and_goes_on_when_there_is_room(desk):
+def test_the_run_stops_with_the_reason_and_continues_when_there_is_room(desk):
     stopped = desk.run()
     assert stopped.code == 1
     assert "journal.db cannot be written" in stopped.stderr

@@ -55,7 +55,7 @@ def test_tools_of_a_killed_client_are_stopped_before_their_jobs_begin_again(desk
     assert [count for shard, count in desk.starts().items() if count > 1] == [2, 2]
 
 
-def test_a_killed_run_is_listed_as_killed_and_says_how_to_go_on(desk):
+def test_a_killed_run_is_listed_as_killed_and_reports_how_to_resume(desk):
     client = desk.start(*desk.words())
     client.until(lambda: desk.begun() and len(desk.starts()) > 0)
     client.kill()

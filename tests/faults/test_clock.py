@@ -40,7 +40,7 @@ def test_a_run_under_a_jumping_clock_ends_as_any_other(desk: Desk) -> None:
         assert "-1 day" not in shown.stdout
 
 
-def test_a_killed_run_goes_on_although_the_clock_went_back(desk: Desk) -> None:
+def test_a_killed_run_continues_although_the_clock_went_back(desk: Desk) -> None:
     client = desk.start(*desk.words())
     desk.open("0", "1", "2")
     client.until(lambda: desk.begun() and len(desk.recorded()) >= 3)

@@ -155,7 +155,7 @@ def test_services_that_take_calls_and_say_nothing_cost_only_time(start, faults, 
     assert any("DIRAC answers again" in line for line in client.said)
 
 
-def test_a_store_of_sandboxes_that_says_nothing_holds_up_what_is_submitted(start, faults, dirac_clients):
+def test_a_store_of_sandboxes_that_reports_nothing_holds_up_what_is_submitted(start, faults, dirac_clients):
     faults.pause("dirac-sandboxes")
     client = start()
     client.until("DIRAC does not answer (leaving an input sandbox)")
@@ -183,7 +183,7 @@ def test_a_job_that_dirac_reschedules_is_followed_to_its_second_end(start, dirac
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host's name")
-def test_a_run_whose_client_died_goes_on_at_another_machine(start, dirac_clients, tmp_path):
+def test_a_run_whose_client_died_continues_at_another_machine(start, dirac_clients, tmp_path):
     client = start()
     client.until("first: Running")
     client.process.kill()

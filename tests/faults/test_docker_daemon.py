@@ -117,7 +117,7 @@ def test_with_retries_a_run_outlives_a_restart_of_the_daemon(
         ("KILL", "The connection to the Docker engine was lost while it handled the running container"),
     ],
 )
-def test_without_retries_the_run_says_what_happened_and_goes_on_when_asked(
+def test_without_retries_the_run_reports_what_happened_and_continues_when_asked(
     desk: Desk, engine: OwnDocker, signal: str, said: str
 ) -> None:
     client = begin(desk, engine)

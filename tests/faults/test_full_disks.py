@@ -41,7 +41,7 @@ def test_outputs_that_find_no_room_are_kept_until_there_is(place: Desk, small_di
     assert marks.read_text() == "ran\n"
 
 
-def test_a_tool_that_finds_no_room_for_its_files_is_told_with_the_disk(place: Desk, small_disk: Path) -> None:
+def test_a_tool_that_finds_no_room_for_its_files_is_reported_with_the_disk(place: Desk, small_disk: Path) -> None:
     place.write(
         "tool.cwl", BIG | {"arguments": ["/dev/null"], "baseCommand": ["sh", "-e", "-c", BIG["baseCommand"][2]]}
     )

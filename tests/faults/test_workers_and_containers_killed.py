@@ -36,7 +36,7 @@ def workers(desk: Desk) -> list[int]:
     ]
 
 
-def test_a_killed_worker_is_told_its_tools_are_stopped_and_the_run_goes_on(desk: Desk) -> None:
+def test_a_killed_worker_is_reported_its_tools_are_stopped_and_the_run_continues(desk: Desk) -> None:
     client = desk.start(*desk.words("--max-jobs", "1"))
     desk.open("a")
     client.until(lambda: desk.begun() and "b" in desk.starts())
@@ -68,7 +68,7 @@ def test_with_retries_a_killed_worker_is_a_thing_of_the_past(desk: Desk) -> None
 
 
 @pytest.mark.docker
-def test_a_killed_container_is_told_and_nothing_of_it_stays(desk: Desk) -> None:
+def test_a_killed_container_is_reported_and_nothing_of_it_stays(desk: Desk) -> None:
     import docker
 
     # A container sees neither marks nor gate: shard a waits, the others end.
@@ -95,7 +95,7 @@ def test_a_killed_container_is_told_and_nothing_of_it_stays(desk: Desk) -> None:
 
 
 @pytest.mark.docker
-def test_a_client_killed_in_the_middle_of_a_warm_job_goes_on_and_what_had_ended_does_not_run_again(desk: Desk) -> None:
+def test_a_client_killed_in_the_middle_of_a_warm_job_resumes_and_what_had_ended_does_not_run_again(desk: Desk) -> None:
     import docker
 
     # A container sees neither marks nor gate, but the mode of its input; what runs twice says something else.

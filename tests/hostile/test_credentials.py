@@ -158,7 +158,7 @@ def test_a_redirection_to_a_host_that_was_named_too_takes_them_along(bench: Benc
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_who_is_refused_after_a_redirection_is_told_how_to_name_the_other_host(
+def test_a_refusal_after_a_redirection_explains_how_to_name_the_other_host(
     bench: Bench, ours: Dav, theirs: Dav, status: int
 ):
     theirs.refuses["GET"] = status

@@ -153,7 +153,7 @@ def is_clear(said: str) -> bool:
 
 
 @pytest.mark.parametrize("name", FOR_ALL)
-def test_each_command_says_which_run_is_damaged_what_is_wrong_and_what_to_do(state: Path, name: str) -> None:
+def test_each_command_reports_which_run_is_damaged_what_is_wrong_and_what_to_do(state: Path, name: str) -> None:
     damage, what = FOR_ALL[name]
     damage(journal_of(state))
     for command, *step in COMMANDS:
@@ -165,7 +165,7 @@ def test_each_command_says_which_run_is_damaged_what_is_wrong_and_what_to_do(sta
 
 
 @pytest.mark.parametrize("name", FOR_SOME)
-def test_a_command_that_meets_damage_says_so_and_no_other_fails_by_itself(state: Path, name: str) -> None:
+def test_a_command_that_meets_damage_reports_it_and_no_other_fails_by_itself(state: Path, name: str) -> None:
     damage, what, commands = FOR_SOME[name]
     damage(journal_of(state))
     for command, *step in COMMANDS:

@@ -378,7 +378,7 @@ def test_a_number_that_no_journal_can_hold_is_refused(tmp_path: Path, changes: d
     assert "has an impossible" in result.reason
 
 
-def test_what_a_node_says_can_be_written_and_is_not_endless(tmp_path: Path) -> None:
+def test_what_a_node_reports_can_be_written_and_is_not_endless(tmp_path: Path) -> None:
     text = {
         "outcome": "permanent-failure",
         "reason": "a\ud800" + "b" * 10**6,

@@ -147,7 +147,7 @@ def test_an_input_may_be_passed_through(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.secret", "a.txt.secret", "a.d/secret", "d/%2e%2e/a.secret", "d%2f..%2fa.secret"])
-def test_a_tool_does_not_return_what_lies_beside_its_inputs(desk: Desk, name: str) -> None:
+def test_a_tool_does_not_return_what_lies_next_to_its_inputs(desk: Desk, name: str) -> None:
     for made in ("a.txt", "a.secret", "a.txt.secret", "a.d/secret", "d/in"):
         desk.write(made, SECRET)
     flow = says({"o": {"class": "File", "location": f"file://{desk.folder}/{name}"}})

@@ -41,7 +41,7 @@ SAYS = r"printf '\033]0;pwned\007\033]52;c;cm0gLXJm\007\302\2332J\342\200\256\r\
 
 @pytest.mark.parametrize("loudness", [(), ("--quiet",), ("--verbose",), ("--debug",)])
 @pytest.mark.parametrize("stream", ["", " >&2"])
-def test_what_a_failing_tool_says_is_escaped(desk: Desk, loudness: tuple[str, ...], stream: str):
+def test_what_a_failing_tool_reports_is_escaped(desk: Desk, loudness: tuple[str, ...], stream: str):
     desk.write("doc.cwl", shell(f"{SAYS}{stream}; exit 1"))
     result = gridcwl(*loudness, "--no-container", "doc.cwl")
     assert result.code == 1

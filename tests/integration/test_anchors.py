@@ -115,7 +115,7 @@ def test_two_steps_that_share_an_anchor_are_two(desk: Desk) -> None:
     assert outputs["o"] != outputs["p"]
 
 
-def test_a_mistake_below_an_alias_is_told_with_a_line(desk: Desk) -> None:
+def test_a_mistake_below_an_alias_is_reported_with_a_line(desk: Desk) -> None:
     desk.write("echo.cwl", ECHO)
     wrong = FLOWS["the inputs"].replace("source: a", "source: nowhere")
     told = gridcwl("--validate", desk.write("w.cwl", wrong))

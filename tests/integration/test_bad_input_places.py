@@ -69,7 +69,7 @@ def test_an_image_that_nobody_has(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("bare_path")
-def test_javascript_without_node_says_that_node_is_needed(desk: Desk) -> None:
+def test_javascript_without_node_reports_that_node_is_needed(desk: Desk) -> None:
     result = gridcwl(desk.write("t.cwl", expression("$({o: 1 + 1})", {}, {"o": "int"})))
     one_error(result, "node, which evaluates them, is not in PATH", "Install Node.js")
 
@@ -96,7 +96,7 @@ def test_a_full_disk_under_the_outputs_leaves_nothing_there_and_no_job_runs_twic
     assert (desk.folder / "ran").read_text() == "ran\n"
 
 
-def test_a_full_disk_under_the_jobs_is_said(desk: Desk, small_disk: Path) -> None:
+def test_a_full_disk_under_the_jobs_is_reported(desk: Desk, small_disk: Path) -> None:
     large = shell("head -c 3000000 /dev/zero", outputs={"o": "stdout"}, stdout="large")
     result = gridcwl("--outdir=outputs", f"--tmpdir-prefix={small_disk}/run-", desk.write("t.cwl", large))
     one_error(result, "t.cwl failed", f"The disk that holds {small_disk}/run-", "is full")

@@ -53,7 +53,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_with_a_tool_is_said_once(desk: Desk, wrong: str) -> None:
+def test_what_is_wrong_with_a_tool_is_reported_once(desk: Desk, wrong: str) -> None:
     document, words = WRONG[wrong]
     options = ["--no-container"] if wrong != "no image" else []
     result = gridcwl(*options, "--outdir=outputs", desk.write("t.cwl", document))
@@ -80,7 +80,7 @@ EXPRESSIONS = {
 
 @pytest.mark.node
 @pytest.mark.parametrize("text", EXPRESSIONS)
-def test_an_expression_that_fails_is_said_in_one_line(desk: Desk, text: str) -> None:
+def test_an_expression_that_fails_is_reported_in_one_line(desk: Desk, text: str) -> None:
     result = gridcwl("--eval-timeout=1", desk.write("t.cwl", expression(text, {}, {"o": "Any"})))
     assert result.code == 1
     assert [word for word in EXPRESSIONS[text] if word not in result.stderr] == []
@@ -88,7 +88,7 @@ def test_an_expression_that_fails_is_said_in_one_line(desk: Desk, text: str) -> 
         assert noise not in result.stderr
 
 
-def test_a_reference_to_no_input_says_where_it_is(desk: Desk) -> None:
+def test_a_reference_to_no_input_reports_where_it_is(desk: Desk) -> None:
     result = gridcwl("--no-container", desk.write("t.cwl", tool("echo", arguments=["$(inputs.nothing)"])))
     assert result.code == 1
     assert "t.cwl:" in result.stderr

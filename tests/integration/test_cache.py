@@ -54,7 +54,7 @@ def test_only_what_changed_and_what_comes_of_it_runs_again(desk):
     assert desk.starts() == {"a": 1, "b": 2, "c": 1, "join": 2}
 
 
-def test_explain_says_where_a_result_came_from_and_which_part_differed(desk):
+def test_explain_reports_where_a_result_came_from_and_which_part_differed(desk):
     desk.run("--cache")
     desk.write("b", "another word\n")
     desk.run("--cache")
@@ -76,7 +76,7 @@ def test_explain_names_the_word_of_the_command_that_differed(desk):
     assert part == {"part": "command word 3", "now": "told", "before": "say"}
 
 
-def test_explain_says_that_the_same_was_there_but_not_asked_for(desk):
+def test_explain_reports_that_the_same_was_there_but_not_asked_for(desk):
     desk.run()
     desk.run()
     assert "--cache" in desk.gridcwl("explain", "last", "join").stdout

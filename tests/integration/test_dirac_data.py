@@ -84,7 +84,7 @@ def test_images_in_rucio_without_rucio_are_refused_before_anything_is_submitted(
     assert jobs_at_dirac(dirac_clients, grid.run) == {}
 
 
-def test_a_plan_says_how_much_would_have_to_be_moved(grid, client):
+def test_a_plan_reports_how_much_would_have_to_be_moved(grid, client):
     (grid.folder / "data.bin").write_bytes(b"x" * 5000)
     name = put_at_lyon(client, f"t{uuid.uuid4().hex}.bin", b"x" * 5000)
     grid.write("count.cwl", COUNT)

@@ -207,7 +207,7 @@ def _wait_until_ended(server: LocalServer, numbers: list[int]) -> None:
         time.sleep(0.05)
 
 
-def test_without_dirac_it_is_said_what_to_install(tmp_path, monkeypatch):
+def test_without_dirac_it_is_reported_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(local_server.imports, "installed", lambda _name: False)
     with pytest.raises(ConfigError, match="DIRAC, which is not installed") as caught:
         LocalServer(tmp_path / "dirac")

@@ -136,7 +136,7 @@ def test_a_client_that_is_killed_finds_its_jobs_and_runs_none_twice(grid, dirac_
     assert len(numbers) == sum(numbers.values()) == 9
 
 
-def test_a_run_that_was_only_submitted_goes_on_by_itself_and_can_be_cancelled(grid, dirac_clients):
+def test_a_run_that_was_only_submitted_continues_by_itself_and_can_be_cancelled(grid, dirac_clients):
     grid.write("wf.cwl", TWO_LEVELS)
     grid.write("in.json", json.dumps({"letters": ["a", "b"], "size": 10}))
     words = ["--backend", "dirac", "--store", "rucio", "--outdir", "out", "wf.cwl", "in.json"]

@@ -133,7 +133,7 @@ def submit(server: DiracXServer, tmp_path: Path) -> Iterator[Callable[[int], tup
         server.kill([found.place.number for found in server.find(run)])
 
 
-def test_a_workflow_runs_by_rest_and_tokens_and_can_be_left_and_taken_up(grid):
+def test_a_workflow_runs_by_rest_and_tokens_and_can_be_left_and_resumed(grid):
     words = ["--backend", "diracx", "--outdir", "out", "wf.cwl", "in.json"]
     left = grid.gridcwl("--submit-only", "--debug", *words)
     assert left.returncode == 0, left.stderr
@@ -243,7 +243,7 @@ def test_tokens_that_diracx_does_not_know_are_a_matter_of_logging_in(server, cre
     assert payload not in str(caught.value)
 
 
-def test_what_diracx_refuses_is_told_in_its_words(server, rest):
+def test_what_diracx_refuses_is_reported_in_its_words(server, rest):
     with pytest.raises(DiracRefused, match="HTTP 400"):
         rest.ask("submitting jobs", "POST", "/jobs/jdl", json=['Executable = "/bin/true";'] * 21)
     with pytest.raises(DiracRefused, match="HTTP 403"):
@@ -256,7 +256,7 @@ def test_nobody_at_that_address_is_not_reachable(credentials):
         server.offers()
 
 
-def test_without_an_address_it_is_said_which_variable_has_it(monkeypatch):
+def test_without_an_address_it_is_reported_which_variable_has_it(monkeypatch):
     monkeypatch.delenv("DIRACX_URL", raising=False)
     with pytest.raises(ConfigError) as caught:
         from_environment()

@@ -60,7 +60,7 @@ def test_plain_lines_say_how_each_step_ended(desk: Desk) -> None:
     assert re.fullmatch(r"\[0:00:\d\d\] pick: 2 of 2 done", result.stderr.splitlines()[-1])
 
 
-def test_quiet_says_nothing_but_errors(desk: Desk) -> None:
+def test_quiet_prints_nothing_but_errors(desk: Desk) -> None:
     arguments = ["--no-container", "--quiet", "--outdir=outputs", desk.write("w.cwl", SHARDS)]
     assert gridcwl(*arguments, desk.write("good.yml", "ns: [1]\n")).stderr == ""
     assert "pick[0] failed" in gridcwl(*arguments, desk.write("bad.yml", "ns: [2]\n")).stderr
@@ -88,7 +88,9 @@ def test_failing_shards_do_not_hide_finished_ones(desk: Desk) -> None:
     ("command", "kept"),
     [("exit 3", None), ("echo words; exit 3", "stdout.log"), ("echo words >&2; exit 3", "stderr.log")],
 )
-def test_the_logs_of_a_failure_are_where_its_message_says_or_it_names_none(desk: Desk, command: str, kept: str) -> None:
+def test_the_logs_of_a_failure_are_where_its_message_names_them_or_it_names_none(
+    desk: Desk, command: str, kept: str
+) -> None:
     result = gridcwl("--no-container", "--outdir=outputs", desk.write("t.cwl", shell(command)))
     named = re.findall(r"^ +logs +(.+)$", result.stderr, re.M)
     assert [Path(path).name for path in named] == ([kept] if kept else [])
@@ -121,7 +123,7 @@ def test_the_table_counts_shards_and_ends_with_all_of_them(desk: Desk) -> None:
     assert len(json.loads(Path("summary.json").read_text())["os"]) == 3
 
 
-def test_a_failure_is_told_above_the_table(desk: Desk) -> None:
+def test_a_failure_is_reported_above_the_table(desk: Desk) -> None:
     code, shown = on_terminal("--no-container", desk.write("w.cwl", SHARDS), desk.write("in.yml", "ns: [2]\n"))
     assert code == 1
     lines = [line.rstrip() for line in shown.splitlines()]

@@ -61,7 +61,7 @@ def test_a_step_behind_one_that_failed_is_blocked(picking: Picking) -> None:
     assert picking.explained("join")["join"]["state"] == "blocked"
 
 
-def test_after_a_resume_the_reused_the_rerun_and_the_new_are_told_apart(picking: Picking) -> None:
+def test_after_a_resume_the_reused_the_rerun_and_the_new_are_distinguished(picking: Picking) -> None:
     first, second, third = picking.good
     Path(second).touch()
     picking.run([first, second], "--on-error=continue")

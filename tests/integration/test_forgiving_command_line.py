@@ -83,7 +83,7 @@ def test_options_behind_a_document_with_mistakes_do_not_hide_them(desk: Desk) ->
     ],
 )
 @pytest.mark.usefixtures("echo")
-def test_what_may_be_meant_is_told(desk: Desk, words: list[str], meant: str) -> None:
+def test_what_may_be_meant_is_reported(desk: Desk, words: list[str], meant: str) -> None:
     desk.write("in.yml", "text: x\n")
     if words[0] == "status":
         words = [*words, "--state-dir", str(desk.folder / "state")]
@@ -141,7 +141,7 @@ def test_options_that_nothing_reads_are_refused(echo: str, words: list[str], sai
         assert said in answer.stderr
 
 
-def test_an_option_without_its_value_is_told(echo: str) -> None:
+def test_an_option_without_its_value_is_reported(echo: str) -> None:
     result = gridcwl(echo, "--outdir", "--quiet")
     assert (result.code, result.stderr.splitlines()[0]) == (2, "gridcwl: --outdir needs a value")
 

@@ -54,7 +54,7 @@ def light(tmp_path):
         ("psutil", ["testbed", "up"], "testbed"),
     ],
 )
-def test_a_command_without_its_extra_says_which_one_to_install(light, packages, words, extra):
+def test_a_command_without_its_extra_reports_which_one_to_install(light, packages, words, extra):
     result = light(packages, *words)
     assert result.returncode == 1
     assert f"which is not installed\npip install 'gridcwl[{extra}]'" in result.stderr

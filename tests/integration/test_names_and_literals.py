@@ -139,7 +139,7 @@ def test_a_requirement_in_the_input_object_that_is_written_wrongly_is_one_error(
     assert len(result.errors) == 2
 
 
-def test_a_number_that_is_too_large_to_be_one_is_told(desk: Desk) -> None:
+def test_a_number_that_is_too_large_to_be_one_is_reported(desk: Desk) -> None:
     desk.write("doc.cwl", tool("echo", inputs={"n": on_command_line("double")}))
     desk.write("in.yml", "n: 1e400\n")
     result = gridcwl("--no-container", "doc.cwl", "in.yml")
@@ -147,7 +147,7 @@ def test_a_number_that_is_too_large_to_be_one_is_told(desk: Desk) -> None:
     assert "too large" in result.stderr
 
 
-def test_what_a_failed_tool_left_is_kept_with_the_run_and_a_missing_output_says_what_is_there(desk: Desk) -> None:
+def test_what_a_failed_tool_left_is_kept_with_the_run_and_a_missing_output_reports_what_is_there(desk: Desk) -> None:
     left = shell("echo x > a.txt; exit 3", outputs={"a": glob("a.txt"), "b": glob("b.txt", "File?")})
     desk.write("doc.cwl", left)
     result = gridcwl("--no-container", "--outdir", str(desk.outdir), "doc.cwl")

@@ -74,7 +74,7 @@ def test_a_dry_run_is_a_plan(words: list[str]) -> None:
     assert gridcwl("--dry-run", *words).stdout == gridcwl("plan", *words).stdout
 
 
-def test_a_plan_says_what_would_be_reused_and_what_not_and_why(desk: Desk, words: list[str]) -> None:
+def test_a_plan_reports_what_would_be_reused_and_what_not_and_why(desk: Desk, words: list[str]) -> None:
     cache = ("--cachedir", "kept")
     assert gridcwl("--quiet", "--outdir", "out", *cache, *words).code == 0
     text = gridcwl("plan", *cache, *words).stdout
@@ -88,7 +88,7 @@ def test_a_plan_says_what_would_be_reused_and_what_not_and_why(desk: Desk, words
     assert "has its result, but --cache is not set" in gridcwl("plan", *words).stdout
 
 
-def test_a_plan_of_a_run_that_cannot_be_done_says_why_and_fails(desk: Desk) -> None:
+def test_a_plan_of_a_run_that_cannot_be_done_reports_why_and_fails(desk: Desk) -> None:
     large = {"cwlVersion": "v1.2", **COUNT, "requirements": {"ResourceRequirement": {"coresMin": 4000}}}
     (desk.folder / "one.txt").write_text("1\n")
     result = gridcwl("plan", desk.write("large.cwl", large), "--text", "one.txt")
@@ -197,7 +197,7 @@ def test_a_plan_of_workflows_in_workflows_names_what_the_run_publishes(desk: Des
     assert sorted(path.name for path in (desk.folder / "out").iterdir()) == listed
 
 
-def test_a_plan_says_whether_images_are_here(desk: Desk, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_reports_whether_images_are_here(desk: Desk, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     states = {"here:1": Presence("present", 77_800_000), "far:2": Presence("to be pulled", 1_250_000_000)}
     monkeypatch.setattr(presence, "presences", lambda _engine, images: {image.id: states[image.id] for image in images})
     document = json.loads((desk.folder / "count.cwl").read_text())
@@ -253,7 +253,7 @@ def _platform(architecture: str, digest: str) -> dict[str, object]:
     return {"digest": digest, "platform": {"architecture": architecture}}
 
 
-def test_a_registry_says_how_much_a_pull_would_move() -> None:
+def test_a_registry_reports_how_much_a_pull_would_move() -> None:
     server = HTTPServer(("localhost", 0), _Registry)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -26,7 +26,7 @@ def failed_at(desk: Desk, *shards: str) -> None:
     assert desk.ended() == set(desk.shards) - set(shards)
 
 
-def test_what_had_ended_is_not_run_again_after_the_cause_of_a_failure_is_mended(desk):
+def test_what_had_ended_is_not_run_again_after_the_cause_of_a_failure_is_fixed(desk):
     failed_at(desk, "c")
     desk.close("fail-c")
     ended = desk.gridcwl("resume", "last")
@@ -35,7 +35,7 @@ def test_what_had_ended_is_not_run_again_after_the_cause_of_a_failure_is_mended(
     assert desk.starts() == {"a": 1, "b": 1, "c": 2, "d": 1, "join": 1}
 
 
-def test_a_failed_run_says_how_to_go_on(desk):
+def test_a_failed_run_reports_how_to_resume(desk):
     desk.open("all", "fail-c")
     ended = desk.run()
     (run,) = (desk.state / "runs").iterdir()
@@ -59,7 +59,7 @@ def test_an_edited_input_file_runs_what_reads_it_and_what_comes_of_it(desk):
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
-def test_an_edited_input_file_is_seen_whatever_checksum_the_input_object_says_it_has(desk):
+def test_an_edited_input_file_is_seen_whatever_checksum_the_input_object_reports_it_has(desk):
     inputs = json.loads((desk.folder / "in.json").read_text())
     for file in inputs["word"]:
         file["checksum"] = "sha1$adc83b19e793491b1c6ea0fd8b46cd9f32e592fc"
@@ -140,7 +140,7 @@ def test_results_whose_files_are_gone_are_made_again(desk):
     assert desk.starts() == {"a": 2, "b": 1, "c": 1, "d": 2, "join": 1}
 
 
-def test_a_run_goes_on_from_any_folder_with_the_inputs_it_was_typed(desk):
+def test_a_run_continues_from_any_folder_with_the_inputs_it_was_typed(desk):
     desk.open("all", "fail-c")
     words = ["--quiet", "--no-container", "--outdir", "out", "--on-error", "continue", "wf.cwl", "-"]
     assert desk.gridcwl(*words, stdin=(desk.folder / "in.json").read_text()).code == 1
@@ -153,7 +153,7 @@ def test_a_run_goes_on_from_any_folder_with_the_inputs_it_was_typed(desk):
     assert desk.starts()["a"] == 1
 
 
-def test_options_can_be_changed_when_a_run_goes_on(desk):
+def test_options_can_be_changed_when_a_run_continues(desk):
     failed_at(desk, "c", "d")
     desk.close("all", "fail-c", "fail-d")
     before = len(desk.marked())
@@ -165,7 +165,7 @@ def test_options_can_be_changed_when_a_run_goes_on(desk):
     assert desk.marked()[before:-2] == ["start c", "end c", "start d", "end d"]
 
 
-def test_a_run_that_goes_on_is_not_resumed_twice(desk):
+def test_a_run_that_continues_is_not_resumed_twice(desk):
     client = desk.start(*desk.words())
     client.until(lambda: sum(desk.starts().values()) > 0)
     refused = desk.gridcwl("resume", "last")

@@ -104,7 +104,7 @@ def test_what_has_a_name_is_replaced(url: str, tmp_path: Path) -> None:
     assert (tmp_path / "target").read_text() == "the whole of it"
 
 
-def test_what_is_not_there_is_told(url: str, tmp_path: Path, tool: str) -> None:
+def test_what_is_not_there_is_reported(url: str, tmp_path: Path, tool: str) -> None:
     from gridcwl.worker.failure import Unavailable
 
     with pytest.raises(Unavailable, match=tool):

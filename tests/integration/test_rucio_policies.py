@@ -69,7 +69,7 @@ def test_a_run_has_names_that_the_policy_allows_and_tools_see_their_own(desk: De
     assert result.outputs["all"]["location"].startswith(f"rucio://user.runner/{begin}")
 
 
-def test_names_that_the_policy_does_not_allow_are_told_before_any_job_runs(
+def test_names_that_the_policy_does_not_allow_are_reported_before_any_job_runs(
     desk: Desk, logged_in: tuple[str, Any]
 ) -> None:
     policy, _ = logged_in
@@ -87,7 +87,7 @@ def test_names_that_the_policy_does_not_allow_are_told_before_any_job_runs(
     assert len(result.stderr) < 2000
 
 
-def test_a_dataset_for_outputs_that_the_policy_does_not_allow_is_told_before_any_job_runs(
+def test_a_dataset_for_outputs_that_the_policy_does_not_allow_is_reported_before_any_job_runs(
     desk: Desk, logged_in: tuple[str, Any]
 ) -> None:
     policy, _ = logged_in

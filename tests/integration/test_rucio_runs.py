@@ -196,7 +196,7 @@ def test_a_pattern_is_resolved_once_and_the_resumed_run_sees_the_same_files(grid
     assert (grid.desk.outdir / "all.txt").read_text() == "ab"
 
 
-def test_secondary_files_are_found_beside_the_did(grid: Grid) -> None:
+def test_secondary_files_are_found_next_to_the_did(grid: Grid) -> None:
     url = grid.upload("reads.bam", "bam")
     grid.upload("reads.bam.bai", "bai")
     kind = on_command_line("File", secondaryFiles=[".bai", {"pattern": ".crai", "required": False}])
@@ -227,7 +227,7 @@ def test_contents_of_a_file_in_rucio_can_be_loaded(grid: Grid) -> None:
         (("File", "rucio://nothing"), "is no DID"),
     ],
 )
-def test_what_is_not_there_is_told_before_anything_runs(grid: Grid, entry: tuple[str, str], told: str) -> None:
+def test_what_is_not_there_is_reported_before_anything_runs(grid: Grid, entry: tuple[str, str], told: str) -> None:
     result = grid.run(CAT, {"files": [remote(entry[0], entry[1].format(word=grid.word))]})
     assert result.code == 1
     assert told.format(word=grid.word) in result.stderr
@@ -250,7 +250,7 @@ def test_without_the_store_a_did_is_refused_with_what_to_do(grid: Grid) -> None:
     assert "--store rucio" in result.stderr
 
 
-def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid) -> None:
+def test_final_outputs_are_kept_by_rules_and_intermediate_files_are_not(grid: Grid) -> None:
     document = workflow(
         {}, {"result": {"type": "File", "outputSource": "join/all"}},
         say=step(shell("printf x > said", outputs={"said": glob("said")}), "said"),
@@ -273,7 +273,7 @@ def test_final_outputs_are_kept_by_rules_and_what_lies_between_is_not(grid: Grid
     assert replica["states"] == {"LYON-DISK": "AVAILABLE"}
 
 
-def test_what_a_run_publishes_says_which_job_made_it(grid: Grid) -> None:
+def test_what_a_run_publishes_reports_which_job_made_it(grid: Grid) -> None:
     document = workflow(
         {"words": "string[]"}, {"result": {"type": "File", "outputSource": "join/all"}},
         say=step(shell('printf "$0" > said', inputs={"word": on_command_line("string")},
@@ -349,14 +349,14 @@ def test_what_a_run_publishes_is_listed_and_downloaded_by_rucios_own_command(gri
     assert f"{grid.scope}:{name}" in listed.stdout
 
 
-def test_where_no_element_can_be_used_each_reason_is_told(grid: Grid) -> None:
+def test_where_no_element_can_be_used_each_reason_is_reported(grid: Grid) -> None:
     result = grid.run(shell("true"), rse="NO-SUCH-RSE")
     assert result.code == 1
     assert "Traceback" not in result.stderr
     assert "rse" in result.stderr.lower()
 
 
-def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> None:
+def test_a_scope_that_there_is_not_is_reported_before_any_job_runs(grid: Grid) -> None:
     ran = grid.desk.folder / "ran"
     result = grid.run(
         shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, "--rucio-scope", "no.such.scope"
@@ -372,7 +372,7 @@ def test_a_scope_that_there_is_not_is_told_before_any_job_runs(grid: Grid) -> No
     "options", [("--rucio-scope", "user.runner"), ("--output-dataset", "user.runner:mine")], ids=lambda words: words[0]
 )
 @pytest.mark.usefixtures("as_alice")
-def test_a_scope_of_somebody_else_is_told_before_any_job_runs(grid: Grid, options: tuple[str, str]) -> None:
+def test_a_scope_of_somebody_else_is_reported_before_any_job_runs(grid: Grid, options: tuple[str, str]) -> None:
     ran = grid.desk.folder / "ran"
     result = grid.run(shell(f"touch {ran}; printf x > a", outputs={"a": glob("a")}), {}, *options, rse="ORSAY_USERDISK")
     assert result.code == 1

@@ -89,7 +89,7 @@ def until(condition: Callable[[], bool]) -> None:
         assert time.monotonic() < patience, "it never came to that"
 
 
-def test_the_lifetime_of_what_lies_between_begins_anew_while_a_run_lives(grid: Grid) -> None:
+def test_the_lifetime_of_intermediate_files_is_extended_while_a_run_is_active(grid: Grid) -> None:
     from rucio_builders import client_of, now
 
     from gridcwl.stores.rucio.names import Did

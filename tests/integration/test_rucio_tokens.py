@@ -120,7 +120,7 @@ def test_a_newer_token_is_taken_from_its_file_before_the_old_one_ends(
     client.close()
 
 
-def test_a_token_that_has_ended_is_told_with_its_file(
+def test_a_token_that_has_ended_is_reported_with_its_file(
     named_token: Callable[[timedelta], Path], testbed: Testbed
 ) -> None:
     file = named_token(timedelta(hours=1))

@@ -79,7 +79,7 @@ def test_a_run_is_known_by_its_name_or_the_beginning_of_it_and_near_misses_are_s
     assert "Did you mean last?" in kept.call("status", "lst").stderr
 
 
-def test_the_latest_of_several_runs_of_one_name_is_taken_and_that_is_said(kept: Kept) -> None:
+def test_the_latest_of_several_runs_of_one_name_is_taken_and_that_is_reported(kept: Kept) -> None:
     kept.run(name="night")
     later = kept.run(name="night").run
     result = kept.call("status", "night")

@@ -44,7 +44,7 @@ def status(desk: Desk) -> Any:
     return json.loads(desk.gridcwl("status", "--json", "mine").stdout)
 
 
-def test_status_says_what_waits_and_what_runs_where_and_since_when(desk: Desk, running: Client) -> None:
+def test_status_reports_what_waits_and_what_runs_where_and_since_when(desk: Desk, running: Client) -> None:
     about = status(desk)
     say, join = about["steps"]
     assert about["state"] == "running"

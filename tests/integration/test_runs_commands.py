@@ -38,7 +38,7 @@ def test_runs_are_listed_the_latest_first(failed):
     assert "\t" not in lines[0]
 
 
-def test_machines_are_told_the_same(failed):
+def test_json_has_the_same(failed):
     (about,) = json.loads(failed.gridcwl("runs", "--json").stdout)
     assert about["run"] == names(failed)[0]
     assert (about["state"], about["document"]) == ("failed", "wf.cwl")
@@ -152,7 +152,7 @@ def test_removing_a_failed_run_removes_its_working_folder(failed):
     assert list((failed.folder / "tmp").iterdir()) == []
 
 
-def test_a_run_that_goes_on_is_not_removed(desk):
+def test_a_run_that_continues_is_not_removed(desk):
     client = desk.start(*desk.words())
     client.until(lambda: len(desk.starts()) > 0)
     refused = desk.gridcwl("rm", "last")

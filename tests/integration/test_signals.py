@@ -78,7 +78,7 @@ class Command:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_stops_the_tool_and_says_how_to_go_on(desk: Desk, number: signal.Signals, code: int) -> None:
+def test_a_signal_stops_the_tool_and_reports_how_to_resume(desk: Desk, number: signal.Signals, code: int) -> None:
     command = Command(desk)
     until(command.left)  # the shell is about to become another program
     ended, stdout, stderr = command.end(number)

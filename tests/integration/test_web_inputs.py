@@ -94,14 +94,14 @@ def test_a_file_that_changed_is_downloaded_again(desk: Desk, site: Site) -> None
         assert (desk.outdir / "said.txt").read_bytes() == content
 
 
-def test_a_missing_file_is_told_before_anything_runs(desk: Desk, site: Site) -> None:
+def test_a_missing_file_is_reported_before_anything_runs(desk: Desk, site: Site) -> None:
     result = run(desk, f"{site.url}/none.txt")
     assert result.code == 1
     assert f"The File {site.url}/none.txt cannot be downloaded: the server answered 404 Not Found" in result.stderr
     assert not list((desk.folder / "state").glob("runs/*"))
 
 
-def test_a_server_that_is_not_there_is_told_without_passwords(desk: Desk) -> None:
+def test_a_server_that_is_not_there_is_reported_without_passwords(desk: Desk) -> None:
     gone = "http://127.0.0.1:9"  # discard: nobody listens there
     result = run(desk, f"http://name:password@{gone[7:]}/a.txt?token=secret")
     assert result.code == 1

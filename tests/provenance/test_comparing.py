@@ -82,7 +82,7 @@ def test_hdf5_with_other_dates_and_ids_have_equal_data(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "where"), [({"value": 3.0}, "/dl2/events differs"), ({"unit": "TeV"}, "/dl2 has the attribute unit")]
 )
-def test_hdf5_with_other_data_or_attributes_differ_and_it_is_said_where(
+def test_hdf5_with_other_data_or_attributes_differ_and_it_is_reported_where(
     tmp_path: Path, change: dict[str, Any], where: str
 ):
     found = detail(events(tmp_path / "one.h5"), events(tmp_path / "two.h5", **change))

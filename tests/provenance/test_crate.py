@@ -95,7 +95,7 @@ def test_a_file_is_one_entity_that_names_every_parameter_that_it_was_a_value_of(
     assert "inputs/2/b.txt" in graph  # another file with that name
 
 
-def test_secondary_files_are_a_collection_and_lie_beside_their_file(desk: Desk):
+def test_secondary_files_are_a_collection_and_lie_next_to_their_file(desk: Desk):
     write_everything(desk)
     crate = exported(desk)
     graph = graph_of(crate)

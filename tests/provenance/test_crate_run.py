@@ -116,7 +116,7 @@ def test_a_run_is_exported_and_a_file_is_followed_back_from_python(desk: Desk):
     assert [one.run for one in found.activities.values()] == [run.id]
 
 
-def test_a_crate_without_an_input_object_runs_with_what_its_action_says(desk: Desk):
+def test_a_crate_without_an_input_object_runs_with_the_inputs_of_its_action(desk: Desk):
     write_everything(desk)
     assert gridcwl(*LOCAL, "--provenance", "crate", "wf.cwl", "in.json").code == 0
     crate = desk.folder / "crate"
@@ -185,7 +185,7 @@ def test_verify_reads_files_that_a_crate_refers_to(desk: Desk):
     assert "b.txt" in ended.stdout
 
 
-def test_verify_says_what_is_no_crate(desk: Desk):
+def test_verify_reports_what_is_no_crate(desk: Desk):
     desk.write("other/file", "x")
     assert "is no RO-Crate" in gridcwl("verify", "other").stderr
     desk.write("other.zip", "not a zip")

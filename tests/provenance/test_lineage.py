@@ -141,7 +141,7 @@ def test_the_inputs_of_a_job_that_gathers_ten_thousand_files_fit_into_its_metada
     assert read_list(text) == [*dids, Did("cta", "raw.fits")]
 
 
-def test_a_list_of_inputs_has_a_limit_and_says_how_many_it_left_out():
+def test_a_list_of_inputs_has_a_limit_and_reports_how_many_it_left_out():
     dids = [Did("cta", f"run{number:08d}.fits") for number in range(5000)]
     text, unlisted = listed(dids)
     assert len(text) <= LONGEST

@@ -51,7 +51,7 @@ def test_an_image_is_labelled_and_runs_as_nobodys_root(image: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("image", built_images())
-def test_each_program_says_its_version_as_a_job_would_start_it(image: str) -> None:
+def test_each_program_reports_its_version_as_a_job_would_start_it(image: str) -> None:
     asked = "; ".join(f"{program} --version || exit 1" for program in programs()[image])
     safe = ["--net=none", "--read-only", "--tmpfs=/tmp", "--workdir=/tmp", "--user=54321", "--cap-drop=ALL"]
     command = ["docker", "run", "--rm", *safe, image, "sh", "-c", f"id -u; {asked}"]

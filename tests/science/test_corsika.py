@@ -66,14 +66,14 @@ def test_a_run_without_its_end_is_broken(corsika_check: ModuleType, tmp_path: Pa
         ("ERANGE 1E3 1E4", "the card's energies are 1000 to 10000 GeV"),
     ],
 )
-def test_data_that_contradict_the_card_are_told(
+def test_data_that_contradict_the_card_are_reported(
     corsika_check: ModuleType, tmp_path: Path, card: str, said: str
 ) -> None:
     found = problems(corsika_check, dat(tmp_path / "DAT000007"), card)
     assert any(said in problem for problem in found)
 
 
-def test_a_log_that_breaks_off_is_told(corsika_check: ModuleType, tmp_path: Path) -> None:
+def test_a_log_that_breaks_off_is_reported(corsika_check: ModuleType, tmp_path: Path) -> None:
     (found,) = problems(corsika_check, dat(tmp_path / "DAT000007"), log=" SHOWER NO 1\n")
     assert "no END OF RUN" in found
 
@@ -98,7 +98,7 @@ def test_the_real_run_is_whole_and_drawn(tool: Run, run: dict[str, Path]) -> Non
 
 @pytest.mark.docker
 @pytest.mark.data
-def test_a_copy_cut_short_fails_and_stderr_says_why(tool: Run, run: dict[str, Path], tmp_path: Path) -> None:
+def test_a_copy_cut_short_fails_and_stderr_reports_why(tool: Run, run: dict[str, Path], tmp_path: Path) -> None:
     cut = tmp_path / "DAT000001"
     cut.write_bytes(run["data"].read_bytes()[:100_000])
     finished = tool("tools/corsika-check.cwl", {"data": file(cut), "card": file(run["card"])})

@@ -131,7 +131,7 @@ def test_a_tarball_that_is_another_one_is_refused(images: None, tmp_path: Path) 
     assert f"corsika-99999.tar.gz has SHA-256 {sha256(path)}, not 0000" in last
 
 
-def test_without_a_tarball_the_build_says_so_in_one_line(images: None) -> None:  # noqa: ARG001
+def test_without_a_tarball_the_build_reports_it_in_one_line(images: None) -> None:  # noqa: ARG001
     done = build("--target", "corsika", CHECKOUT / "containers" / "dirac-corsika")
     assert done.returncode != 0
     errors = [line for line in done.stderr.splitlines() if " error: " in line]

@@ -47,7 +47,7 @@ def test_training_cuts_and_irf_are_made_of_different_runs(demo: Demo) -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_every_product_says_that_it_has_no_scientific_validity(demo: Demo) -> None:
+def test_every_product_reports_that_it_has_no_scientific_validity(demo: Demo) -> None:
     assert NOTICE in demo.page
     for name in ("irf", "benchmarks", "cuts"):
         header = local(demo.outputs[name]).read_bytes().decode("latin-1")

@@ -44,12 +44,12 @@ def test_it_explains_itself_and_each_input_and_output(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_an_example_input_lies_beside_it(document: Path) -> None:
+def test_an_example_input_lies_next_to_it(document: Path) -> None:
     assert (document.parent / "tests" / f"{document.stem}.yml").is_file()
 
 
 @pytest.mark.parametrize("document", TOOLS, ids=named)
-def test_a_tool_says_its_image_its_software_and_what_it_needs(document: Path) -> None:
+def test_a_tool_reports_its_image_its_software_and_what_it_needs(document: Path) -> None:
     content = read(document)
     both = {**content.get("hints", {}), **content["requirements"]}
     assert both["DockerRequirement"]["dockerPull"] in [*built_images(), *LICENSED]
@@ -132,7 +132,7 @@ def test_every_tool_has_an_example_and_what_it_has_to_leave() -> None:
 
 
 @pytest.mark.parametrize("document", TOOLS, ids=named)
-def test_a_tool_says_what_its_resources_rest_on(document: Path) -> None:
+def test_a_tool_reports_what_its_resources_rest_on(document: Path) -> None:
     content = read(document)
     image = {**content.get("hints", {}), **content["requirements"]}["DockerRequirement"]["dockerPull"]
     licensed = image in LICENSED
@@ -144,7 +144,7 @@ def test_a_tool_says_what_its_resources_rest_on(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", TOOLS, ids=named)
-def test_an_output_whose_format_has_a_name_says_it(document: Path) -> None:
+def test_an_output_whose_format_has_a_name_has_it(document: Path) -> None:
     for name, output in read(document)["outputs"].items():
         globbed = output.get("outputBinding", {}).get("glob")
         ending = Path(globbed).suffix if isinstance(globbed, str) else ""

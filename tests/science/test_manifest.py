@@ -31,7 +31,7 @@ def test_urls_and_packages_are_pinned(fetch: ModuleType) -> None:
             assert re.search(r"/[0-9a-f]{40}/", source.url) if source.url else "==" in source.pypi
 
 
-def test_the_environment_comes_before_the_folder_beside_the_checkout(fetch: ModuleType) -> None:
+def test_the_environment_comes_before_the_folder_next_to_the_checkout(fetch: ModuleType) -> None:
     assert [str(place) for place in fetch.read_manifest().places] == ["$GRIDCWL_DATA", "../shared/data"]
 
 

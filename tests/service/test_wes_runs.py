@@ -78,7 +78,7 @@ def test_a_tool_that_fails_is_an_executor_error_with_its_exit_code_and_the_reaso
     assert "main.cwl failed" in wes.http.get(log["run_log"]["stderr"]).text
 
 
-def test_a_document_that_is_not_valid_is_an_executor_error_that_says_why(wes: Wes):
+def test_a_document_that_is_not_valid_is_an_executor_error_that_reports_why(wes: Wes):
     log = wes.run({**TWICE, "inputs": {"number": "no such type"}}, {"number": 1})
     assert log["state"] == "EXECUTOR_ERROR"
     assert "not valid" in log["run_log"]["system_logs"][0]

@@ -53,7 +53,7 @@ def test_the_same_card_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert simulated(tmp_path, CARD.replace("SEED 5", "SEED 8"), "other.iact").read_bytes() != first
 
 
-def test_showers_go_where_the_card_says(tmp_path: Path) -> None:
+def test_showers_go_where_the_card_declares(tmp_path: Path) -> None:
     for event in events(simulated(tmp_path)):
         assert np.degrees(event.header["zenith"]) == pytest.approx(20)
         assert np.degrees(event.header["azimuth"]) == pytest.approx(30)
@@ -84,7 +84,7 @@ def test_the_table_of_impacts_is_there_and_within_the_circle(tmp_path: Path) -> 
     assert -header["reuse_x"][:3] == pytest.approx([100 * impact[0] for impact in impacts[:3]], rel=1e-5)
 
 
-def test_the_run_says_what_made_it(tmp_path: Path) -> None:
+def test_the_run_reports_what_made_it(tmp_path: Path) -> None:
     with eventio.IACTFile(str(simulated(tmp_path))) as file:
         assert NOTICE in file.input_card.decode()
         assert file.input_card.decode().startswith("* simpipe-parametrised")
@@ -191,7 +191,7 @@ def test_the_night_sky_alone_does_not_trigger() -> None:
         ("telescopes:", "telescopes: [", "cannot be read"),
     ],
 )
-def test_an_array_that_makes_no_sense_is_told_in_one_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_an_array_that_makes_no_sense_is_reported_in_one_line(tmp_path: Path, old: str, new: str, said: str) -> None:
     path = tmp_path / "array.yml"
     path.write_text(ARRAY.read_text().replace(old, new))
     with pytest.raises(SimpipeError) as raised:

@@ -105,7 +105,7 @@ class BackendSuite:
         results = place.results(jobs)
         assert [text_of(results[job.id]) for job in jobs] == [f"{number}\n" for number in range(1, 6)]
 
-    def test_exit_codes_mean_what_the_tool_says(self, place: Place) -> None:
+    def test_exit_codes_mean_what_the_tool_declares(self, place: Place) -> None:
         codes = ExitCodes(success=(3,), temporary_failure=(4,), permanent_failure=(5,))
         jobs = [place.job(code, f"echo x > out.txt; echo why >&2; exit {code}", exit_codes=codes) for code in (3, 4, 5)]
         results = place.results(jobs)
@@ -120,7 +120,7 @@ class BackendSuite:
         job = place.job(1, "exec sleep 300", resources=Resources(time_limit_s=1))
         assert place.results([job])[job.id].outcome is Outcome.TIME_LIMIT
 
-    def test_a_job_says_that_it_runs_before_it_says_that_it_has_ended(self, place: Place) -> None:
+    def test_a_job_reports_that_it_runs_before_it_reports_that_it_has_ended(self, place: Place) -> None:
         async def states(backend: Backend) -> list[JobState]:
             await backend.submit([place.job(1, "sleep 3; echo > out.txt")])
             found: list[JobState] = []

@@ -112,7 +112,7 @@ class StoreContract:
         (made / "a.txt").write_text("other bytes")
         assert len(self.published(store, made, "a.txt")) == 1  # nothing has that name
 
-    def test_two_files_of_one_name_are_fetched_beside_each_other(
+    def test_two_files_of_one_name_are_fetched_next_to_each_other(
         self, store: Store, made: Path, tmp_path: Path
     ) -> None:
         one = self.published(store, made, "a.txt", dataset="run-1/x")
@@ -131,7 +131,7 @@ class StoreContract:
             now(store.fetch(refs, tmp_path / "in"))
         assert not (tmp_path / "in").exists()
 
-    def test_a_worker_here_is_told_where_to_try_for_each_file(self, store: Store, made: Path) -> None:
+    def test_a_worker_here_is_reported_where_to_try_for_each_file(self, store: Store, made: Path) -> None:
         refs = self.published(store, made, "a.txt", "b.txt")
         plan = store.access(refs)
         assert len(plan.sources) == 2

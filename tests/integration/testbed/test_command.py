@@ -76,7 +76,7 @@ def test_the_proof_of_rucios_half(testbed):
     assert len(rows) == 5
 
 
-def test_a_testbed_that_there_is_not_is_said_so(tmp_path, capsys):
+def test_a_testbed_that_does_not_exist_is_reported(tmp_path, capsys):
     assert main(["testbed", "status", "--dir", str(tmp_path / "none")]) == 1
     assert "Make one: gridcwl testbed up." in capsys.readouterr().err
 
@@ -87,7 +87,7 @@ def test_an_unknown_service_is_refused_before_anything_is_done(tmp_path, capsys)
     assert not (tmp_path / "none").exists()
 
 
-def test_a_dead_server_is_seen_and_mended(at, testbed, faults, capsys):
+def test_a_dead_server_is_seen_and_fixed(at, testbed, faults, capsys):
     faults.kill("memcached")  # undone by mending
     pid = testbed.processes.pid("oidc")
     os.kill(pid, signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_a_dead_server_is_seen_and_mended(at, testbed, faults, capsys):
     capsys.readouterr()
 
 
-def test_a_second_testbed_beside_it_meets_nothing_of_it_and_leaves_nothing(testbed, capsys):
+def test_a_second_testbed_next_to_it_meets_nothing_of_it_and_leaves_nothing(testbed, capsys):
     """A token issuer alone: what is slow to start is not what is tested here."""
     other = Testbed(Place(testbed.place.root.parent / f"{testbed.place.root.name}-other").root, Options(("oidc",)))
     before = {each.name: each.pid for each in testbed.status()}

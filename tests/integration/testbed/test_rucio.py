@@ -41,7 +41,7 @@ def test_everybody_logs_in_with_a_password(log_in, account):
     assert log_in(account).whoami()["account"] == account
 
 
-def test_a_proxy_says_who_it_is(log_in, rucio):
+def test_a_proxy_reports_who_it_is(log_in, rucio):
     proxy = {"auth_type": "x509_proxy", "client_x509_proxy": str(rucio.clients.proxy("alice"))}
     assert log_in("alice", rucio.clients.configuration("alice", auth=proxy)).whoami()["account"] == "alice"
 
@@ -52,7 +52,7 @@ def test_alice_does_not_become_bob_with_her_proxy(log_in, rucio):
         log_in("bob", rucio.clients.configuration("bob", auth=proxy))
 
 
-def test_a_token_says_who_it_is(log_in, rucio, testbed):
+def test_a_token_reports_who_it_is(log_in, rucio, testbed):
     token = testbed.service("oidc").token("alice")
     assert log_in("alice", rucio.clients.with_token("alice", token)).whoami()["account"] == "alice"
 
@@ -149,7 +149,7 @@ def test_a_session_that_has_expired_is_renewed_with_the_password(log_in, faults)
     assert log_in("alice").whoami()["account"] == "alice"
 
 
-def test_without_its_database_rucio_says_so_and_recovers(log_in, faults):
+def test_without_its_database_rucio_reports_it_and_recovers(log_in, faults):
     client = log_in("alice")
     faults.kill("postgresql")
     with pytest.raises(exception.DatabaseException):
@@ -167,7 +167,7 @@ def test_a_server_that_is_down_refuses_connections_until_it_is_back(log_in, faul
     assert client.ping()
 
 
-def test_a_paused_server_answers_when_it_goes_on(rucio, faults):
+def test_a_paused_server_answers_when_it_continues(rucio, faults):
     context = ssl.create_default_context(cafile=rucio.clients.ca)
     faults.pause("rucio")
     with pytest.raises(OSError, match="timed out"):

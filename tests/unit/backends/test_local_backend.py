@@ -156,7 +156,7 @@ def test_closing_stops_what_runs_and_ends_the_results(place):
     assert not Path(f"/proc/{int(pid.read_text())}").exists()
 
 
-def test_what_the_machine_can_give_is_told(place):
+def test_what_the_machine_can_give_is_reported(place):
     async def go():
         async with place.backend(cores=4.0, ram_mib=77) as backend:
             return backend.capabilities

@@ -33,7 +33,7 @@ def failed(reason="The tool ended with exit code 3.", job=JOB, **fields):
     return JobFailure(job, result, JobFailed(job.name, reason, exit_code=result.exit_code, logs=""))
 
 
-def test_a_job_that_ran_out_of_memory_says_how_it_gets_more():
+def test_a_job_that_ran_out_of_memory_reports_how_it_gets_more():
     job = replace(JOB, resources=replace(JOB.resources, ram_mib=20))
     text = failure_text(failed("It used more memory than it was given.", job, outcome=Outcome.OUT_OF_MEMORY))
     assert "It had 20 MiB. Increase it: gridcwl resume r --retry-memory 2" in text

@@ -140,7 +140,7 @@ def test_the_clock_is_compared_with_that_of_a_configured_server(tmp_path, monkey
     assert abs(int(clock.text.split()[0] if offset else 0) - abs(offset)) <= 2 or text in clock.text
 
 
-def test_the_exit_code_says_whether_something_is_wrong(monkeypatch):
+def test_the_exit_code_reports_whether_something_is_wrong(monkeypatch):
     fine = [health.Check("node", "ok", "node v20"), health.Check("DIRAC", "unused", "not installed")]
     broken = [*fine, health.Check("docker", "error", "no engine answers", "Start it.")]
     monkeypatch.setattr(health, "findings", lambda _config: iter(fine))

@@ -31,7 +31,7 @@ def dirac_options(options: Options) -> DiracOptions:
     return options_of(chosen.settings, chosen.jobs, Path("folder"))
 
 
-def test_jobs_run_here_unless_somebody_says_otherwise(configured):
+def test_jobs_run_on_this_machine_by_default(configured):
     assert parse(["wf.cwl"]).grid.backend == "local"
     configured('backend = "dirac"')
     assert parse(["wf.cwl"]).grid.backend == "dirac"
@@ -62,7 +62,7 @@ def test_jobs_go_to_dirac_by_its_client_by_diracx_or_by_its_local_mode(configure
     assert parse(["--backend", "local", "wf.cwl"]).grid.backend == "local"
 
 
-def test_what_the_local_mode_is_not_for_is_told():
+def test_what_the_local_mode_is_not_for_is_reported():
     with pytest.raises(ConfigError, match="--dirac-mode local is not for --backend diracx"):
         parse(["--backend", "diracx", "--dirac-mode", "local", "wf.cwl"])
     with pytest.raises(ConfigError, match="--submit-only"):
@@ -110,7 +110,7 @@ def test_a_capability_that_is_none_is_refused(configured):
         parse(["--cap-add", "--network=host", "wf.cwl"])
 
 
-def test_a_setting_of_the_table_that_means_nothing_is_told(configured):
+def test_a_setting_of_the_table_that_means_nothing_is_reported(configured):
     configured('[dirac]\nsite = "A"\n')
     with pytest.raises(ConfigError, match="dirac"):
         parse(["wf.cwl"])
@@ -124,7 +124,7 @@ def test_single_steps_are_placed_by_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["- a", "step: 5", "step: {site: [A]}", "step: {sites: A}", "step: ["])
-def test_a_placement_file_that_means_nothing_is_told(tmp_path, text):
+def test_a_placement_file_that_means_nothing_is_reported(tmp_path, text):
     file = tmp_path / "where.yml"
     file.write_text(text)
     with pytest.raises(ConfigError, match="placement"):

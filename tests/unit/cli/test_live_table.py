@@ -123,7 +123,7 @@ def test_a_slow_step_is_seen_over_a_longer_time():
     assert pace.left_s(60.0 * 240, 4, 2) == pytest.approx(7200, rel=0.1)
 
 
-def test_nothing_is_said_of_a_step_of_which_nothing_has_ended():
+def test_a_step_of_which_nothing_has_ended_has_no_estimate():
     pace = Pace()
     pace.note(0.0, 0)
     assert pace.rate(100.0, 0) is None

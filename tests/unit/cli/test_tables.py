@@ -17,7 +17,7 @@ def test_columns_that_may_be_cut_give_way_and_the_others_keep_their_width() -> N
     assert fitted(columns, rows, ("name", "document"), 10) == [22, 6, 7, 6]
 
 
-def test_spans_of_time_are_told_in_their_largest_unit() -> None:
+def test_spans_of_time_are_reported_in_their_largest_unit() -> None:
     assert [roughly(seconds) for seconds in (3, 59.9, 60, 7200, 36 * 3600, 5 * 86400)] == [
         "3 s", "59 s", "1 min", "2 h", "36 h", "5 d",
     ]  # fmt: skip

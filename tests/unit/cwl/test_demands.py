@@ -22,7 +22,7 @@ def test_plain_numbers_are_known(bench):
     assert found(bench, asks(coresMin=3, ramMax=512)) == [("doc.cwl", 3.0, 512)]
 
 
-def test_what_an_expression_says_is_not(bench):
+def test_what_an_expression_gives_is_not(bench):
     assert found(bench, asks(coresMin="$(inputs.number)")) == [("doc.cwl", 0.0, 0)]
 
 

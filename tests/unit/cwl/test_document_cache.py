@@ -107,21 +107,21 @@ def test_an_included_file_that_was_edited_is_seen(tmp_path):
     assert requirement["expressionLib"] == ["var a = 2;"]
 
 
-def test_a_file_of_it_that_has_gone_is_told(document):
+def test_a_file_of_it_that_has_gone_is_reported(document):
     loaded(document)
     (document.parent / "tool.cwl").unlink()
     with pytest.raises(DocumentError, match=r"tool\.cwl"):
         loaded(document)
 
 
-def test_a_document_that_became_wrong_is_told_with_its_line(document):
+def test_a_document_that_became_wrong_is_reported_with_its_line(document):
     loaded(document)
     document.write_text(WORKFLOW.replace("out: []", "out: []\n  \n  again: {run: tool.cwl, in: {x: nowhere}, out: []}"))
     with pytest.raises(DocumentError, match=r"workflow\.cwl:\d+:\d+"):
         loaded(document)
 
 
-def test_a_wrong_document_is_told_each_time(tmp_path):
+def test_a_wrong_document_is_reported_each_time(tmp_path):
     path = tmp_path / "wrong.cwl"
     path.write_text("cwlVersion: v1.2\nclass: CommandLineTool\nbaseComand: x\ninputs: []\noutputs: []\n")
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_a_wrong_document_is_told_each_time(tmp_path):
             loaded(path)
 
 
-def test_a_warning_is_told_each_time(document, caplog):
+def test_a_warning_is_reported_each_time(document, caplog):
     (document.parent / "tool.cwl").write_text(TOOL.format(word="first") + "hints: {Unheard: {}}\n")
     caplog.set_level(logging.WARNING)
     for name in ("cwltool", "salad"):

@@ -192,7 +192,7 @@ def test_symbols_are_shown_as_the_document_has_them(desk: Desk, capsys: pytest.C
     assert "{a/b,edam:format,plain}" in capsys.readouterr().out
 
 
-def test_what_is_not_an_option_is_told_with_what_may_be_meant(desk: Desk) -> None:
+def test_what_is_not_an_option_is_reported_with_what_may_be_meant(desk: Desk) -> None:
     assert "Did you mean --name?" in wrong(desk, {"name": "string"}, "--nmae=x")
     assert "There is no input zzz in t.cwl" in wrong(desk, {"name": "string"}, "--zzz", "1")
     assert "--name needs a value" in wrong(desk, {"name": "string"}, "--name")
@@ -200,7 +200,7 @@ def test_what_is_not_an_option_is_told_with_what_may_be_meant(desk: Desk) -> Non
     assert "There are 2 input objects: a, b" in wrong(desk, {"name": "string"}, "a", "b")
 
 
-def test_requirements_of_the_input_object_hold_beside_options(desk: Desk) -> None:
+def test_requirements_of_the_input_object_apply_in_addition_to_options(desk: Desk) -> None:
     desk.write("req.yml", "cwl:requirements:\n  EnvVarRequirement: {envDef: {A: b}}\ny: 2\n")
     desk.write("t.cwl", tool("true", inputs={"x": "int", "y": "int"}))
     for words in (["req.yml", "--x", "1"], ["--x", "1", "req.yml"]):

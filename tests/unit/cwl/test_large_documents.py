@@ -73,7 +73,7 @@ def test_fifty_levels_in_files_of_their_own_take_seconds(tmp_path):
     assert time.process_time() - begun < 60
 
 
-def test_a_link_to_nowhere_is_told_at_any_depth_and_once(tmp_path):
+def test_a_link_to_nowhere_is_reported_at_any_depth_and_once(tmp_path):
     broken = around(TOOL)
     broken["steps"]["s"]["in"]["x"] = "missing"
     (tmp_path / "deep.cwl").write_text(json.dumps(nested(5, broken), indent=1))

@@ -46,7 +46,7 @@ def test_small_objects_and_yaml_are_read_the_long_way(tmp_path):
     assert read_quickly(str(tmp_path / "large.yml"), str(tmp_path)) is None
 
 
-def test_a_mistake_in_a_large_object_is_told_with_its_line(tmp_path, monkeypatch, capfd):
+def test_a_mistake_in_a_large_object_is_reported_with_its_line(tmp_path, monkeypatch, capfd):
     from gridcwl.cli.main import main
 
     (tmp_path / "tool.cwl").write_text(

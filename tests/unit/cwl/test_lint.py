@@ -185,7 +185,7 @@ def test_a_document_without_findings_ends_with_0():
     assert (result.code, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_a_finding_is_told_with_place_code_and_remedy():
+def test_a_finding_is_reported_with_place_code_and_remedy():
     Path("document.cwl").write_text(tool("--numeric-sort", "/home/me/names.txt"))
     result = gridcwl("lint", "document.cwl")
     assert result.code == 1
@@ -224,7 +224,7 @@ def test_rules_are_selected_and_ignored_by_code_or_beginning():
     assert "There is no rule GC999" in result.stderr
 
 
-def test_a_tool_inherits_what_the_workflow_around_it_says():
+def test_a_tool_inherits_what_the_workflow_around_it_declares():
     embedded = CLEAN.replace(PINNED, "").replace(RESOURCES, "").replace("requirements:\n", "").partition("\n")[2]
     inner = "".join(f"      {line}\n" for line in embedded.splitlines())
     steps = f"  sort:\n    run:\n{inner}    in: {{numbers: numbers}}\n    out: [sorted]\n"

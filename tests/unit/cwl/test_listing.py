@@ -70,7 +70,7 @@ def test_a_pattern_of_another_place_finds_nothing() -> None:
     assert listing(file("a")).glob("/etc/*") == []
 
 
-def test_files_and_folders_are_told_apart() -> None:
+def test_files_and_folders_are_distinguished() -> None:
     tree = listing(file("d/a"), ProducedFile("e", "directory", "file:///real/e"))
     assert tree.isfile(f"{OUT}/d/a")
     assert tree.isdir(f"{OUT}/d")  # only seen through what lies in it

@@ -45,7 +45,7 @@ def test_one_location_is_staged_once():
     assert len(mapped(file("file:///a/x"), file("file:///a/x"))) == 1
 
 
-def test_secondary_files_lie_beside_their_file():
+def test_secondary_files_lie_next_to_their_file():
     found = mapped(file("file:///a/x", secondaryFiles=[file("file:///b/x.idx")]))
     assert found["file:///b/x.idx"][2] == "/in/0/x.idx"
 

@@ -21,11 +21,11 @@ def read(*hints: dict[str, Any]) -> Placement | None:
     return placement_of(tool, lambda value: value, "align")
 
 
-def test_a_document_that_says_nothing_gets_nothing():
+def test_a_document_without_hints_gets_nothing():
     assert read({"class": "ResourceRequirement", "coresMin": 4}) is None
 
 
-def test_our_hint_says_all_of_it():
+def test_our_hint_reports_all_of_it():
     hint = {
         "class": OURS,
         "sites": ["A"],
@@ -38,7 +38,7 @@ def test_our_hint_says_all_of_it():
     assert read(hint) == Placement(("A",), ("B",), ("T",), "p", 3, "J")
 
 
-def test_ctao_s_hint_says_it_with_commas():
+def test_ctao_s_hint_reports_it_with_commas():
     hint = {"class": THEIRS, "platform": "x86_64", "priority": 100, "sites": "CTAO.DESY-ZN.de, CTAO.PIC.es"}
     assert read(hint) == Placement(("CTAO.DESY-ZN.de", "CTAO.PIC.es"), platform="x86_64", priority=100)
     assert read({"class": "dirac:Scheduling", "sites": None}) == Placement()
@@ -51,7 +51,7 @@ def test_the_nearest_hint_counts():
 @pytest.mark.parametrize(
     "wrong", [{"site": ["A"]}, {"sites": 5}, {"sites": [5]}, {"priority": "high"}, {"priority": True}, {"platform": 7}]
 )
-def test_what_means_nothing_is_told(wrong):
+def test_what_means_nothing_is_reported(wrong):
     with pytest.raises(DocumentError, match="gridcwl:Placement"):
         read({"class": OURS, **wrong})
 

@@ -52,7 +52,7 @@ def test_modules_are_loaded_where_there_is_no_container(bench):
         ("", 127, "", "This machine has no environment modules"),
     ],
 )
-def test_the_command_loads_modules_or_says_what_is_missing(bench, tmp_path, script, code, out, err):
+def test_the_command_loads_modules_or_reports_what_is_missing(bench, tmp_path, script, code, out, err):
     (tmp_path / "init").mkdir()
     (tmp_path / "init/bash").write_text(script)
     document = needs(ROOT) | {"baseCommand": ["sh", "-c", 'printf %s "$LOADED"']}

@@ -46,7 +46,7 @@ def test_the_same_inputs_give_the_same_job(bench):
     assert bench.resolve(made, *words).job == bench.resolve(made, *words).job
 
 
-def test_secondary_files_are_staged_beside_their_file(bench):
+def test_secondary_files_are_staged_next_to_their_file(bench):
     bench.write("a.bam", "1")
     bench.write("a.bam.bai", "2")
     job = bench.resolve(tool("cat", inputs={"file": {"type": "File", "secondaryFiles": [".bai"]}}), "--file=a.bam").job
@@ -122,7 +122,7 @@ def test_there_is_no_network_but_for_those_who_ask(bench):
     assert bench.resolve(tool("true", **needs(NetworkAccess={"networkAccess": True}))).job.resources.network is True
 
 
-def test_exit_codes_are_read_as_the_document_says(bench):
+def test_exit_codes_are_read_as_the_document_declares(bench):
     codes = bench.resolve(
         tool("true", successCodes=[0, 3], temporaryFailCodes=[75], permanentFailCodes=[9])
     ).job.exit_codes

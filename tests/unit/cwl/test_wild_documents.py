@@ -95,7 +95,7 @@ def test_outputs_that_an_output_object_does_not_name_are_null(bench):
     assert collect(resolved, result) == {"o": None, "p": None}
 
 
-def test_what_cannot_be_drawn_or_filled_in_is_said(bench):
+def test_what_cannot_be_drawn_or_filled_in_is_reported(bench):
     from gridcwl.cwl import show
     from gridcwl.cwl.templates import template
 

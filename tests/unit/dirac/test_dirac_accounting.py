@@ -99,7 +99,7 @@ def state(tmp_path, monkeypatch):
     return tmp_path / "state"
 
 
-def test_the_command_shows_dirac_beside_the_journals_and_what_dirac_has_not(state):
+def test_the_command_shows_dirac_next_to_the_journals_and_what_dirac_has_not(state):
     for number in (1, 2):
         with recorded(state, name=f"20251129-10000{number}-000001") as run:
             run.run("process", usage(wall_s=7200.0, cpu_s=3600.0))

@@ -16,7 +16,7 @@ from gridcwl.model import Image
 SITES = {"*": {"engines": ["docker"]}, "LCG.Lyon.fr": {"images": ["/cvmfs/{image}", "rucio:images:{image}.tar"]}}
 
 
-def test_workers_are_told_where_the_images_of_their_jobs_are():
+def test_jobs_name_where_their_images_are():
     asked: list[Sequence[str]] = []
 
     async def find(names: Sequence[str]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_a_local_input_travels_in_the_sandbox_where_no_store_carries_it(tmp_path
     assert Path(result.files[0].location.removeprefix("file://")).read_text() == "data\n"
 
 
-def test_small_results_are_had_without_sandboxes_and_all_in_one_call(tmp_path):
+def test_small_results_are_fetched_without_sandboxes_and_all_in_one_call(tmp_path):
     dirac = InMemoryDirac(hold=True)
     jobs = [a_job(number) for number in range(1, 9)]
 
@@ -127,7 +127,7 @@ def test_where_dirac_keeps_no_parameters_results_come_by_sandbox(tmp_path):
     assert Counter(dirac.calls)["sandbox"] == 2
 
 
-def test_what_a_rescheduled_job_said_at_another_site_is_not_taken(tmp_path):
+def test_a_report_of_a_rescheduled_job_from_another_site_is_ignored(tmp_path):
     dirac = InMemoryDirac(echo=lambda told, text: text.replace(told.site, "LCG.Elsewhere.org"))
     seen: list[JobEvent] = []
 
@@ -264,7 +264,7 @@ def test_a_credential_that_ends_in_mid_run_is_waited_for(tmp_path, caplog):
     assert "the proxy has expired" in caplog.text
 
 
-def test_a_credential_that_will_end_too_soon_is_told_of(tmp_path, caplog):
+def test_a_credential_that_will_end_too_soon_is_reported(tmp_path, caplog):
     dirac = InMemoryDirac(ends=datetime.now(UTC) + timedelta(minutes=10))
     run(dirac, [a_job(1, resources=Resources(time_limit_s=3600))], tmp_path)
     assert "the proxy ends at" in caplog.text
@@ -405,7 +405,7 @@ def test_jobs_with_different_needs_are_different_submissions(tmp_path):
     assert dirac.calls.count("submit") == 2
 
 
-def test_states_and_sites_are_told(tmp_path):
+def test_states_and_sites_are_reported(tmp_path):
     dirac = InMemoryDirac()
     seen: list[JobEvent] = []
 
@@ -418,6 +418,6 @@ def test_states_and_sites_are_told(tmp_path):
     assert any(e.state is JobState.RUNNING and e.site.startswith("LCG.") and "Application" in e.detail for e in seen)
 
 
-def test_a_result_says_at_which_site_it_was(tmp_path):
+def test_a_result_reports_at_which_site_it_was(tmp_path):
     results = run(InMemoryDirac(), [a_job(1, "true"), a_job(2, "true")], tmp_path)
     assert all(result.usage.site.startswith("LCG.") for result in results.values())

@@ -25,13 +25,13 @@ def test_others_are_listed():
     assert 'Parameters = {"17:19", "25"};' in described("17:19", "25")
 
 
-def test_nothing_is_said_that_is_not_asked_for():
+def test_only_what_is_requested_is_in_it():
     message = described()
     for name in ("NumberOfProcessors", "MinRAM", "CPUTime", "Tags", "Site", "BannedSites", "Priority", "JobType"):
         assert name not in message
 
 
-def test_needs_are_said_in_dirac_s_words():
+def test_requirements_are_in_dirac_s_terms():
     message = described(
         processors=4, ram_mib=8000, cpu_time_s=3600, tags=("GPU", "SSD"), sites=("LCG.Lyon.fr",), priority=0,
         job_type="Test",

@@ -19,7 +19,7 @@ from gridcwl.model import Job, JobId, Outcome, RunId
         ("Killed", "Marked for termination", "", Outcome.PERMANENT_FAILURE),
     ],
 )
-def test_a_job_that_was_stopped_for_its_memory_is_told_from_others(
+def test_a_job_that_was_stopped_for_its_memory_is_distinguished_from_others(
     tmp_path: Path, status: str, minor: str, application: str, outcome: Outcome
 ) -> None:
     job = Job(JobId("r-1-1"), RunId("r"), "say", ("true",))

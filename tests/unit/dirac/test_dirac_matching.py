@@ -87,7 +87,7 @@ def test_a_job_type_that_the_server_does_not_take_is_refused():
         matching.needs_of(a_job(placement=Placement(job_type="Nonsense")), Wishes(), Limits())
 
 
-def test_what_cannot_be_honoured_is_said():
+def test_what_cannot_be_honoured_is_reported():
     job = a_job(placement=Placement(platform="x86_64", priority=100), resources=Resources(time_limit_s=10**6))
     text = " ".join(matching.not_honoured(job, Wishes(), Limits()))
     assert "x86_64" in text
@@ -185,7 +185,7 @@ def test_a_site_that_is_the_only_one_is_tried_again():
 # -- what sites offer ----------------------------------------------------------------------------------------------
 
 
-def test_a_queue_says_it_or_its_element_or_the_site():
+def test_a_queue_reports_it_or_its_element_or_the_site():
     root = "/Resources/Sites/LCG/LCG.Lyon.fr"
     tree = {
         root: None,

@@ -17,7 +17,7 @@ def test_a_job_is_called_by_its_id():
     assert names.name_of([a_job(17)]) == f"{RUN}-1-17"
 
 
-def test_a_later_attempt_says_which():
+def test_a_later_attempt_reports_which():
     assert names.name_of([replace(a_job(17), attempt=3)]) == f"{RUN}-1-17.3"
 
 

@@ -88,7 +88,7 @@ def sandbox(job, result: dict, **more: bytes) -> bytes:
     return archive(**{jdl.RESULTS: inner, "std.err": b"worker's words\n"})
 
 
-def test_a_failure_says_where_it_was_and_keeps_what_the_tool_said(tmp_path):
+def test_a_failure_reports_where_it_was_and_keeps_the_tool_s_output(tmp_path):
     job = a_job()
     content = sandbox(
         job,
@@ -182,7 +182,7 @@ def test_people_do_not_see_the_line():
         ("jobType 'Nonsense' is not allowed for this kind of user", DiracRefused),
     ],
 )
-def test_messages_of_dirac_are_told_apart(message, kind):
+def test_messages_of_dirac_are_distinguished(message, kind):
     assert type(problem("asking", message)) is kind
 
 

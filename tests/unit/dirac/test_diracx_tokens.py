@@ -94,7 +94,7 @@ def test_a_token_that_cannot_be_renewed_now_is_used_while_it_lasts(path, write):
     ("text", "why"),
     [(None, "not there"), ("no JSON", "cannot be read"), ("{}", "cannot be read"), ("[]", "cannot be read")],
 )
-def test_without_tokens_the_user_is_told_to_log_in(path, text, why):
+def test_without_tokens_the_user_is_asked_to_log_in(path, text, why):
     if text is not None:
         path.write_text(text)
     with pytest.raises(DiracCredential, match=why) as caught:
@@ -102,7 +102,7 @@ def test_without_tokens_the_user_is_told_to_log_in(path, text, why):
     assert "dirac login" in caught.value.remedy
 
 
-def test_a_login_that_has_ended_is_told_with_its_time_and_without_its_tokens(path, write):
+def test_a_login_that_has_ended_is_reported_with_its_time_and_without_its_tokens(path, write):
     write(token("old", -20), token("refresh", -10), ends_in=-20)
     with pytest.raises(DiracCredential, match="the login ended at") as caught:
         TokenFile(path, never).access()
@@ -114,7 +114,7 @@ def test_tokens_have_no_text(path, write):
     assert "signature" not in repr(TokenFile(path, never).now())
 
 
-def test_a_file_that_others_can_read_is_told_of_once(path, write, caplog):
+def test_a_file_that_others_can_read_is_reported_once(path, write, caplog):
     write(token("first"), token("refresh"))
     path.chmod(0o644)
     tokens = TokenFile(path, never)

@@ -14,7 +14,7 @@ def guarded(**fields):
     return step("s", lambda i: i["x"] * 10, x="x", when=wanted, **fields)
 
 
-def test_a_step_whose_condition_is_false_gives_null_and_the_rest_goes_on():
+def test_a_step_whose_condition_is_false_gives_null_and_the_rest_continues():
     after = step("after", lambda i: i["x"] is None, x="s/out")
     process = workflow("x", guarded(), after, out="s/out", after="after/out")
     assert outputs(process, {"x": 1}) == {"out": None, "after": True}

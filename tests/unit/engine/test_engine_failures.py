@@ -126,7 +126,7 @@ def test_handing_in_twice_is_a_mistake():
         flow.succeed(invocation.id, {"out": 1})
 
 
-def test_linking_that_fails_is_told_by_the_name_of_the_step_and_blocks_what_follows():
+def test_linking_that_fails_is_reported_by_the_name_of_the_step_and_blocks_what_follows():
     process = workflow("", step("s", len, x=Sink("x")), step("t", len, x="s/out"), out="t/out")
     flow = run(process, on_error="continue")
     assert [error.name for error in flow.errors] == ["s"]

@@ -97,13 +97,13 @@ def test_pick_value_leaves_what_is_not_an_array():
 
 
 @pytest.mark.parametrize("pick", ["first_non_null", "the_only_non_null"])
-def test_pick_value_says_when_all_are_null(pick):
+def test_pick_value_reports_when_all_are_null(pick):
     sink = Sink("x", ("a", "b"), pick_value=pick)
     text = failure(workflow("a b", step("s", len, x=sink), y="s/out"))
     assert text.startswith(f"s: All sources of x are null (a, b), and pickValue {pick} needs one that is not")
 
 
-def test_pick_value_says_when_too_many_are_not_null():
+def test_pick_value_reports_when_too_many_are_not_null():
     sink = Sink("y", ("a", "b"), pick_value="the_only_non_null")
     assert "2 of the 2 values for y are not null (a, b)" in failure(workflow("a b", y=sink), {"a": 1, "b": 2})
 

@@ -103,7 +103,7 @@ def test_generated_workflows_give_what_the_simple_interpreter_gives(workflow, gi
 
 @settings(max_examples=100, deadline=None)
 @given(workflows(leaves=(combine, fail_sometimes)), inputs)
-def test_with_failures_too_the_order_does_not_matter_if_the_run_goes_on(workflow, given_inputs):
+def test_with_failures_too_the_order_does_not_matter_if_the_run_continues(workflow, given_inputs):
     flows = [
         run(workflow, given_inputs, order=order, window=window, on_error="continue")
         for order, window in (("fifo", 1), ("lifo", 3), ("seed 1", 1000))

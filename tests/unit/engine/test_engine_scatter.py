@@ -146,7 +146,7 @@ def test_expressions_are_evaluated_once_for_each_shard_and_only_when_it_is_due()
     assert [seen["x"] for _, seen in evaluator.evaluated] == [1, 2]
 
 
-def test_an_expression_that_fails_for_one_shard_is_told_with_its_index():
+def test_an_expression_that_fails_for_one_shard_is_reported_with_its_index():
     def picky(_, own):
         if own == 2:
             raise refuse("two is too much")

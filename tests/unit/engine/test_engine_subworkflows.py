@@ -84,7 +84,7 @@ def test_a_workflow_without_steps_is_done_before_anything_is_taken():
     assert Dataflow(workflow("x", y="x"), {"x": 1}, Evaluator()).done
 
 
-def test_an_output_of_a_sub_workflow_that_cannot_be_picked_is_told_with_its_path():
+def test_an_output_of_a_sub_workflow_that_cannot_be_picked_is_reported_with_its_path():
     inner = workflow("x", out=Sink("out", ("x",), "merge_nested", "first_non_null"), name="inner")
     assert failure(workflow("x", step("a", inner, x="x"), out="a/out")).startswith("a: All sources of out are null")
 

@@ -43,7 +43,7 @@ def test_a_program_that_is_not_there_is_127_with_every_engine(kind, code, stderr
     assert meaning(kind, code, stderr) == (meant, None)
 
 
-def test_only_a_signal_that_we_sent_is_told_as_one():
+def test_only_a_signal_that_we_sent_is_reported_as_one():
     assert signed(137, {"KILL"}) == -9
     assert signed(143, {"TERM", "KILL"}) == -15
     assert signed(137, set()) == 137

@@ -137,7 +137,7 @@ def test_an_image_that_lies_unpacked_is_used_where_it_is_stand_in_not_run_here(a
     assert apptainer.prepare({"id": str(unpacked), "pull": "x:1"}) == str(unpacked)
 
 
-def test_an_engine_that_is_not_installed_is_told():
+def test_an_engine_that_is_not_installed_is_reported():
     with pytest.raises(EngineError, match="nowhere-apptainer is not installed"):
         CommandLineEngine("apptainer", "nowhere-apptainer").prepare({"id": "x"})
 
@@ -154,7 +154,7 @@ def test_the_first_that_is_there_is_chosen(there, chosen, tmp_path, monkeypatch)
     assert find_engine("auto").name == chosen
 
 
-def test_where_there_is_none_it_is_told(tmp_path, monkeypatch):
+def test_where_there_is_none_it_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineError, match="No container engine is installed"):
         find_engine()

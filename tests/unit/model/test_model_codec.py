@@ -83,7 +83,7 @@ def schema(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", SCHEMA_FILES)
-def test_the_schema_files_are_what_the_code_says(name: str) -> None:
+def test_the_schema_files_are_those_of_the_code(name: str) -> None:
     assert (FOLDER / name).read_text("utf-8") == schemas()[name], "run python -m gridcwl.model.codec"
 
 

@@ -154,7 +154,7 @@ def test_a_literal_becomes_a_file(house: House) -> None:
     assert "contents" not in published["o"]
 
 
-def test_secondary_files_lie_beside_their_file(house: House) -> None:
+def test_secondary_files_lie_next_to_their_file(house: House) -> None:
     main = house.made("a.bam", "1") | {"secondaryFiles": [house.made("a.bam.bai", "2")]}
     published = house.publish({"o": main})
     assert published["o"]["secondaryFiles"][0]["path"] == str(house.outdir / "a.bam.bai")

@@ -160,7 +160,7 @@ def test_failures_are_grouped_with_the_words_of_the_tool(state):
     assert "bad <b>" not in report.html()
 
 
-def test_results_of_earlier_sessions_and_of_other_runs_are_told_apart(state):
+def test_results_of_earlier_sessions_and_of_other_runs_are_distinguished(state):
     run = RecordedRun(state)
     first = run.run("process")
     run.begin()
@@ -289,7 +289,7 @@ def test_a_report_is_saved_in_the_format_of_its_name(state, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.tsv", "state", "trace.txt"]
 
 
-def test_a_report_that_cannot_be_written_says_so(state, tmp_path):
+def test_a_report_that_cannot_be_written_is_an_error(state, tmp_path):
     with recorded(state) as run:
         run.run("process")
     report = report_of(run.folder)

@@ -97,7 +97,7 @@ def test_a_job_that_waits_and_one_that_runs_have_no_attempt_yet(journal, path):
     assert (running.state, running.place) == ("running", "node7")
 
 
-def test_a_record_says_how_its_result_was_obtained(path):
+def test_a_record_reports_how_its_result_was_obtained(path):
     with closing(begun(path, new=True)) as journal:
         add(journal, job(1), 1)
         journal.result(row_id(1, 1), 1, JobResult(job(1).id, Outcome.SUCCESS, 0), "f")

@@ -29,7 +29,7 @@ def nothing_of_the_users(tmp_path, monkeypatch):
         monkeypatch.delenv(f"GRIDCWL_{name}", raising=False)
 
 
-def test_nothing_said_is_nothing_set():
+def test_without_settings_nothing_is_set():
     assert load({"XDG_CONFIG_HOME": "/nowhere"}) == Config()
 
 
@@ -70,12 +70,12 @@ def test_folders_in_a_file_count_from_it():
         ("max_jobs = \n", r"config\.toml is not readable TOML: .*line 1"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_its_line(text, said):
+def test_a_mistake_in_the_file_is_reported_with_its_line(text, said):
     with pytest.raises(ConfigError, match=said):
         parsed(text, Path("config.toml"), declared())
 
 
-def test_a_mistake_in_the_environment_is_told_with_its_variable():
+def test_a_mistake_in_the_environment_is_reported_with_its_variable():
     with pytest.raises(ConfigError, match="GRIDCWL_MAX_JOBS is 'many', but takes a whole number"):
         load({"GRIDCWL_MAX_JOBS": "many"})
 
@@ -102,7 +102,7 @@ def test_rucio_has_a_table_of_its_own():
         ("[rucio.sites]\nx = 3\n", "as sites a table of lists"),
     ],
 )
-def test_a_mistake_in_rucios_table_is_told(text, said):
+def test_a_mistake_in_rucios_table_is_reported(text, said):
     with pytest.raises(ConfigError, match=said):
         parsed(text, Path("config.toml"), declared())
 

@@ -126,7 +126,7 @@ def test_many_threads_record_at_a_time_and_nothing_is_lost(path):
         assert len(list(history.jobs())) == 400
 
 
-def test_a_full_disk_is_told_and_what_was_recorded_stays(path):
+def test_a_full_disk_is_reported_and_what_was_recorded_stays(path):
     journal = begun(path, new=True)
     record(journal, 1)
     (pages,) = journal._db.execute("PRAGMA page_count").fetchone()

@@ -72,7 +72,7 @@ def test_an_input_without_a_checksum_has_to_be_identified():
     assert key(plain, **{url: "sha1$aa 3"}) != key(plain, **{url: "sha1$bb 3"})
 
 
-def test_a_checksum_that_is_only_claimed_says_nothing():
+def test_a_checksum_that_is_only_claimed_reports_nothing():
     url = INPUT.sources[0]
     assert list(unidentified(JOB)) == []
     assert [entry.target for entry in unidentified(JOB, {url})] == [INPUT.target]

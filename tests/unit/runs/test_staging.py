@@ -190,7 +190,7 @@ def test_a_thousand_results_are_registered_in_few_calls(server: FakeRucio, wire:
     assert len(made) <= 8
 
 
-def test_what_lies_between_the_steps_has_a_rule_that_ends(server: FakeRucio, wire: RunFiles) -> None:
+def test_intermediate_files_have_a_rule_that_ends(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(1)])
     (rule,) = server.client("runner").list_did_rules("user.runner", f"{RUN}.run")
     assert rule["expires_at"] is not None

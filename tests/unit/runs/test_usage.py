@@ -19,7 +19,7 @@ def state(tmp_path):
     return tmp_path / "state"
 
 
-def test_all_attempts_count_and_failed_ones_are_told_apart(state):
+def test_all_attempts_count_and_failed_ones_are_distinguished(state):
     with recorded(state) as run:
         job = run.add("process", cores=4)
         run.end(job, usage(wall_s=100.0, cpu_s=50.0), Outcome.TEMPORARY_FAILURE)

@@ -38,7 +38,7 @@ def test_names_that_are_allowed_cost_one_question_and_leave_nothing(server: Fake
     assert list(server.client("alice").list_dids("user.alice", [{"name": "*"}], did_type="all")) == []
 
 
-def test_a_name_that_the_policy_forbids_is_told_with_the_pattern_and_the_template(server: FakeRucio) -> None:
+def test_a_name_that_the_policy_forbids_is_reported_with_the_pattern_and_the_template(server: FakeRucio) -> None:
     text = (
         "Provided object does not match schema. Details: Problem validating attachments: "
         "'run.step.out' does not match '^/[A-Za-z0-9]*$' Failed validating 'pattern' in schema['items']: " + "x" * 9000
@@ -53,13 +53,13 @@ def test_a_name_that_the_policy_forbids_is_told_with_the_pattern_and_the_templat
     assert len(str(caught.value)) < 500
 
 
-def test_a_scope_of_somebody_else_is_told_with_its_name(server: FakeRucio) -> None:
+def test_a_scope_of_somebody_else_is_reported_with_its_name(server: FakeRucio) -> None:
     server.fail(1, exception.AccessDenied("Account alice can not add data identifiers."))
     with pytest.raises(StoreError, match=r"may not write to the scope user\.bob"):
         now(check_names(client(server), naming(scope="user.bob"), ["step"]))
 
 
-def test_a_server_that_reads_another_scope_out_of_a_name_is_told(server: FakeRucio) -> None:
+def test_a_server_that_reads_another_scope_out_of_a_name_is_reported(server: FakeRucio) -> None:
     asked = client(server)
 
     class Reading:
@@ -76,7 +76,7 @@ def test_a_server_that_reads_another_scope_out_of_a_name_is_told(server: FakeRuc
         now(check_names(asked, naming(CTAO), ["step"]))
 
 
-def test_a_scope_that_there_is_not_is_told_with_those_of_the_account(server: FakeRucio) -> None:
+def test_a_scope_that_there_is_not_is_reported_with_those_of_the_account(server: FakeRucio) -> None:
     asked = client(server)
     now(check_scope(asked, "user.alice", ["user.alice"]))
     assert asked.calls == 0

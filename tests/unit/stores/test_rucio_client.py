@@ -119,7 +119,7 @@ def test_streams_come_as_lists(tmp_path: Path) -> None:
     assert isinstance(now(client.call("list_rses")), list)
 
 
-def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_message_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name == "rucio" or name.startswith("rucio.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [_NoRucio(), *sys.meta_path])

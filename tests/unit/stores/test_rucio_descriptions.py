@@ -34,7 +34,7 @@ def name(number: int) -> str:
     return f"{RUN}.sort.j1-{number}-1.out.txt"
 
 
-def test_a_dataset_of_one_job_says_everything_when_it_is_made() -> None:
+def test_a_dataset_of_one_job_reports_everything_when_it_is_made() -> None:
     text = described()
     text.learn_keys([name(7)])
     text.of_step(DATASET, job(7, "sort"), "sort", "out", result(7))
@@ -51,7 +51,7 @@ def test_a_dataset_of_one_job_says_everything_when_it_is_made() -> None:
     assert text.completed(lambda _step: [b"k"]) == {}
 
 
-def test_each_file_says_the_key_of_its_job_and_the_image_that_ran() -> None:
+def test_each_file_reports_the_key_of_its_job_and_the_image_that_ran() -> None:
     text = described()
     text.learn_keys([name(7), name(8)])
     assert text.of_file(Did("user.a", name(8)), result(8)) == {
@@ -73,7 +73,7 @@ def test_a_dataset_of_a_scattered_step_gets_a_digest_over_the_keys_when_all_are_
     assert text.completed(lambda _step: [b"\1\x08", b"\1\7"])[DATASET]["gridcwl_key"] != more["gridcwl_key"]
 
 
-def test_where_sites_had_different_images_the_dataset_says_them_all() -> None:
+def test_where_sites_had_different_images_the_dataset_reports_them_all() -> None:
     text = described()
     for number, image in ((7, "debian@sha256:2"), (8, "debian@sha256:1")):
         text.of_step(DATASET, job(number, f"sort[{number - 7}]"), "sort", "out", result(number, image))

@@ -72,7 +72,7 @@ def test_the_configuration_adds_sites_and_ours_comes_first() -> None:
         ({"lfn2pfn_algorithm": "no_such"}, "its algorithm for paths, no_such"),
     ],
 )
-def test_of_those_that_cannot_be_used_it_is_said_why(about: dict[str, Any], why: str) -> None:
+def test_of_those_that_cannot_be_used_the_reason_is_reported(about: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigError, match=f"A: .*{why}") as raised:
         found(A=about)
     assert "--rucio-rse" in raised.value.remedy

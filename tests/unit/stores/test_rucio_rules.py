@@ -44,7 +44,7 @@ def test_it_is_made_once_and_by_whoever_resumes_the_run_not_again(server: FakeRu
     assert (only["copies"], only["rse_expression"], only["grouping"]) == (1, "LYON-DISK|MEUDON-DISK", "NONE")
 
 
-def test_it_begins_anew_while_the_run_lives(server: FakeRucio) -> None:
+def test_it_is_extended_while_the_run_is_active(server: FakeRucio) -> None:
     rule, _ = rule_of(server, days=1)
     now(rule.make())
     (before,) = rules(server)

@@ -26,7 +26,7 @@ def of_job(path: str) -> Did:
     return Did("user.a", name_of(PREFIX, path))
 
 
-def test_places_that_names_tell_are_not_said_again() -> None:
+def test_places_that_names_tell_are_not_reported_again() -> None:
     made = folder("d", file("one", of_job("d/one").url), folder("sub", file("two", of_job("d/sub/two").url)))
     tree = tree_of(made)
     assert tree.files == {"one": of_job("d/one"), "sub/two": of_job("d/sub/two")}
@@ -34,12 +34,12 @@ def test_places_that_names_tell_are_not_said_again() -> None:
     assert place_of(of_job("d/sub/two"), DATASET) == "sub/two"
 
 
-def test_folders_without_files_are_said() -> None:
+def test_folders_without_files_are_reported() -> None:
     made = folder("d", folder("sub", folder("empty")), folder("none"), file("one", of_job("d/one").url))
     assert read(written(tree_of(made), DATASET)).folders == ("sub/empty", "none")
 
 
-def test_places_that_names_do_not_tell_are_said() -> None:
+def test_places_that_names_do_not_tell_are_reported() -> None:
     long = "d/" + "x" * 300
     made = folder("lit", file("renamed", of_job("a.txt").url), folder("sub", file("y", of_job(long).url)))
     text = read(written(tree_of(made), Did("user.a", "run.outputs-lit.0-lit")))
@@ -47,7 +47,7 @@ def test_places_that_names_do_not_tell_are_said() -> None:
     assert text.basename == "lit"
 
 
-def test_what_somebody_else_has_written_there_says_nothing() -> None:
+def test_what_somebody_else_has_written_there_reports_nothing() -> None:
     assert read("no json") == read("[1, 2]") == read(None) == TreeMetadata()
 
 

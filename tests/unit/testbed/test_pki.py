@@ -51,7 +51,7 @@ def test_a_proxy_stands_for_its_owner_until_it_expires(authority, tmp_path):
     assert "certificate has expired" in verify(authority, "-untrusted", alice.certificate, old).stderr
 
 
-def test_it_says_what_it_is(authority):
+def test_it_reports_what_it_is(authority):
     certificate = x509.load_pem_x509_certificate(authority.certificate("alice", "alice").certificate.read_bytes())
     assert "NOT FOR PRODUCTION" in certificate.subject.rfc4514_string()
     assert authority.certificate("alice", "alice").subject == "/O=gridcwl testbed/OU=NOT FOR PRODUCTION/CN=alice"
@@ -74,7 +74,7 @@ def test_keys_are_for_their_owner_only(authority, tmp_path):
     assert (alice.key.stat().st_mode & 0o777, proxy.stat().st_mode & 0o777) == (0o400, 0o600)
 
 
-def test_a_certificate_is_kept_and_made_anew_before_it_expires(authority):
+def test_a_certificate_is_kept_and_made_again_before_it_expires(authority):
     kept = authority.certificate("bob", "bob").certificate.read_bytes()
     assert authority.certificate("bob", "bob").certificate.read_bytes() == kept
     short = authority.certificate("bob", "bob", timedelta(seconds=-1)).certificate

@@ -112,7 +112,7 @@ def test_what_left_its_group_is_found_by_its_mark(place, processes):
     assert processes.stop_orphans() == 0
 
 
-def test_a_paused_process_goes_on(processes):
+def test_a_paused_process_continues(processes):
     processes.start("sleeper", SLEEPER, env=ENV)
     processes.pause("sleeper")
     wait_for(lambda: processes.status("sleeper").state == "paused", "the pause", 10)
@@ -120,7 +120,7 @@ def test_a_paused_process_goes_on(processes):
     wait_for(lambda: processes.status("sleeper").state == "up", "its end", 10)
 
 
-def test_a_program_that_there_is_not_is_said_so(processes):
+def test_a_program_that_does_not_exist_is_reported(processes):
     with pytest.raises(TestbedError, match="/nowhere/server cannot be started for the testbed's server"):
         processes.start("server", ["/nowhere/server"], env=ENV)
 

@@ -92,7 +92,7 @@ def test_it_runs_on_the_oldest_python_that_it_promises(tmp_path, zipapp):
     assert node.result["outcome"] == "success"
 
 
-def test_a_job_that_fails_exits_1_and_says_why(node):
+def test_a_job_that_fails_exits_1_and_reports_why(node):
     done = node.run(job("exit 3"))
 
     assert done.returncode == 1
@@ -106,7 +106,7 @@ def test_the_working_directory_can_be_elsewhere(node):
     assert held_to_schema(json.loads((node.folder / "deep/elsewhere/result.json").read_text()))["outcome"] == "success"
 
 
-def test_inputs_are_found_beside_the_job(node):
+def test_inputs_are_found_next_to_the_job(node):
     (node.folder / "data").write_text("x")
 
     node.run(
@@ -137,7 +137,7 @@ def test_what_is_no_job_is_refused_in_one_line(node, text):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_tool_that_ignores_sigterm_is_killed_and_the_result_says_cancelled(node):
+def test_a_tool_that_ignores_sigterm_is_killed_and_the_result_reports_cancelled(node):
     os.mkfifo(node.folder / "up")
     node.describe(job(f"trap '' TERM; echo up > {node.folder}/up; while :; do sleep 1000; done"))
     worker = subprocess.Popen(node.command("--grace", "0.1"), stderr=subprocess.DEVNULL)
@@ -168,7 +168,7 @@ def test_a_second_signal_kills_at_once(node):
     assert node.result["exit_code"] == -9
 
 
-def test_a_result_that_has_no_room_becomes_a_small_one_that_says_so(node):
+def test_a_result_that_has_no_room_becomes_a_small_one_that_reports_it(node):
     node.describe(job("for i in $(seq 1 2000); do : > $i; done"))
 
     done = ran(["bash", "-c", 'ulimit -f 100; exec "$@"', "bash", *node.command()])
@@ -194,7 +194,7 @@ def on_a_small_disk(node, described, room):
     return ran(["unshare", "-m", *user, "sh", "-c", script])
 
 
-def test_a_tool_that_fills_the_disk_is_told_as_such(node):
+def test_a_tool_that_fills_the_disk_is_reported_as_such(node):
     on_a_small_disk(node, job("head -c 10000000 /dev/zero > big"), "2m")
 
     assert node.result["outcome"] == "permanent-failure"

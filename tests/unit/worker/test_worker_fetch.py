@@ -84,7 +84,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(bench, da
     assert bench.run(described)["outcome"] == "success"
 
 
-def test_where_none_is_good_every_reason_is_told_and_it_may_pass(bench, dav: Dav, mounted):
+def test_where_none_is_good_every_reason_is_reported_and_it_may_pass(bench, dav: Dav, mounted):
     (mounted / "data").write_bytes(b"short")
     result = bench.run(reading(f"file://{mounted}/data", f"{dav.url}gone"))
     assert result["outcome"] == "temporary-failure"
@@ -112,7 +112,7 @@ def test_a_tool_that_changes_an_input_in_place_changes_a_copy_of_what_came_from_
     assert (mounted / "data").read_bytes() == DATA
 
 
-def test_a_secret_in_a_url_is_not_told(bench, dav: Dav):
+def test_a_secret_in_a_url_is_not_reported(bench, dav: Dav):
     result = bench.run(reading(f"{dav.url}gone?authz=very-secret"))
     assert "gone" in result["reason"]
     assert "very-secret" not in result["reason"]

@@ -74,7 +74,7 @@ def test_outputs_are_known_by_the_scheme_of_the_jobs_store(bench, mounted):
     assert result["outdir"].startswith("s3://user.x/")
 
 
-def test_nothing_unfinished_is_left_beside_what_was_put(bench, mounted):
+def test_nothing_unfinished_is_left_next_to_what_was_put(bench, mounted):
     bench.run(made(storage=storage(element("SE", f"file://{mounted}/"))))
     assert [path.name for path in mounted.rglob("*") if path.is_file()] == [NAME + "a.txt"]
 
@@ -93,7 +93,7 @@ def test_storage_that_is_not_mounted_here_is_not_made_up_and_the_next_element_is
     assert not (tmp_path / "not").exists()
 
 
-def test_where_no_element_takes_the_outputs_each_reason_is_told_and_it_may_pass(bench, tmp_path):
+def test_where_no_element_takes_the_outputs_each_reason_is_reported_and_it_may_pass(bench, tmp_path):
     result = bench.run(
         made(
             storage=storage(
@@ -173,13 +173,13 @@ def test_what_arrives_damaged_is_removed_and_the_next_way_is_tried(bench, dav: D
     assert [path for path in dav.folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_server_that_says_no_checksums_is_read_back(bench, dav: Dav):
+def test_a_server_that_reports_no_checksums_is_read_back(bench, dav: Dav):
     dav.digests = False
     assert bench.run(made(storage=storage(element("SE", dav.url))))["element"] == "SE"
     assert "GET" in [method for method, _ in dav.requests]
 
 
-def test_damage_is_noticed_also_where_the_server_says_no_checksums(bench, dav: Dav):
+def test_damage_is_noticed_also_where_the_server_reports_no_checksums(bench, dav: Dav):
     dav.digests, dav.damages = False, 1
     result = bench.run(made(storage=storage(element("SE", dav.url))))
     assert result["outcome"] == "temporary-failure"
@@ -212,7 +212,7 @@ def test_a_redirected_upload_goes_where_it_is_sent_and_takes_no_token_along(benc
 @pytest.mark.parametrize(
     ("status", "hint"), [(401, "is there a valid token or proxy"), (403, "does not allow it"), (507, "it is full")]
 )
-def test_what_a_refusal_means_is_told(bench, dav: Dav, status, hint):
+def test_what_a_refusal_means_is_reported(bench, dav: Dav, status, hint):
     dav.refuses["PUT"] = status
     result = bench.run(made(storage=storage(element("SE", dav.url))))
     assert f"HTTP {status}" in result["reason"]

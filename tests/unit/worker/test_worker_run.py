@@ -116,21 +116,21 @@ def test_a_missing_standard_input_is_named(bench):
         (0, {"permanent_failure": [0]}, "permanent-failure"),
     ],
 )
-def test_exit_codes_mean_what_the_tool_says(bench, code, codes, outcome):
+def test_exit_codes_mean_what_the_tool_declares(bench, code, codes, outcome):
     result = bench.run(job(f"exit {code}", exit_codes=codes))
 
     assert result["outcome"] == outcome
     assert result["exit_code"] == code
 
 
-def test_a_tool_that_a_signal_ended_says_which(bench):
+def test_a_tool_that_a_signal_ended_reports_which(bench):
     result = bench.run(job("kill -SEGV $$"))
 
     assert result["exit_code"] == -11
     assert "SIGSEGV" in result["reason"]
 
 
-def test_a_container_without_enough_memory_is_told_as_such(bench):
+def test_a_container_without_enough_memory_is_reported_as_such(bench):
     result = bench.run(job("true", image=IMAGE), engine=PretendContainers(code=137, out_of_memory=True))
 
     assert result["outcome"] == "out-of-memory"
@@ -186,7 +186,7 @@ def test_a_program_that_may_not_run_is_named(bench):
     assert result["reason"] == f"The program {program} cannot be run: Permission denied."
 
 
-def test_usage_says_what_a_tool_cost(bench):
+def test_usage_reports_what_a_tool_cost(bench):
     usage = bench.run(job("head -c 20000000 /dev/zero | sha1sum"))["usage"]
 
     assert usage["started"].endswith("Z")
@@ -220,14 +220,14 @@ def test_a_job_of_another_format_is_refused(bench):
     assert result["reason"] == "This worker runs jobs of the format gridcwl-job/1, and this one is gridcwl-job/9."
 
 
-def test_the_result_says_which_image_the_tool_ran_in(bench):
+def test_the_result_reports_which_image_the_tool_ran_in(bench):
     result = bench.run(job("true", image=IMAGE), engine=PretendContainers())
     assert result["image"] == f"{IMAGE['id']}@sha256:1"
     assert bench.run(job("true"))["image"] == ""
 
 
 @pytest.mark.parametrize(("temporary", "outcome"), [(False, "permanent-failure"), (True, "temporary-failure")])
-def test_an_engine_that_cannot_do_its_part_says_why(bench, temporary, outcome):
+def test_an_engine_that_cannot_do_its_part_reports_why(bench, temporary, outcome):
     engine = PretendContainers()
 
     def prepare(_image):

@@ -135,7 +135,7 @@ def test_a_whole_directory_that_is_kept_is_shelved_as_one(tmp_path, recycler):
     assert result["files"][0]["location"] == f"file://{outdir}/a"
 
 
-def test_what_a_tool_said_is_kept_and_silence_is_not(tmp_path, recycler):
+def test_the_output_of_a_tool_is_kept_and_an_empty_one_is_not(tmp_path, recycler):
     loud = run(tmp_path, recycler, job("echo help >&2", "loud", **kept()))
     quiet = run(tmp_path, recycler, job("true", "quiet", **kept()))
 

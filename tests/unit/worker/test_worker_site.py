@@ -48,7 +48,7 @@ def test_where_none_has_the_image_the_first_that_can_get_it_is_taken(machine):
     assert chosen.name == "docker"
 
 
-def test_where_none_can_get_the_image_each_says_why_and_another_site_may_try(machine):
+def test_where_none_can_get_the_image_each_reports_why_and_another_site_may_try(machine):
     machine("podman")
     machine("docker")
     with pytest.raises(EngineError, match=r"podman cannot get .* no registry.* docker cannot get") as told:
@@ -61,7 +61,7 @@ def test_the_bare_command_is_taken_where_it_is_named_first_or_nothing_else_is_th
     assert not engine_of({"engines": ["docker", "none"]}, which=lambda _name: None).containers
 
 
-def test_a_machine_without_any_engine_is_told_and_another_site_may_try():
+def test_a_machine_without_any_engine_is_reported_and_another_site_may_try():
     with pytest.raises(EngineError, match="No container engine is installed") as told:
         engine_of({}, which=lambda _name: None)
     assert told.value.temporary

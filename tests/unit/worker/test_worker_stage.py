@@ -45,7 +45,7 @@ def test_sources_are_tried_in_turn(bench):
     assert bench.run(described)["outcome"] == "success"
 
 
-def test_an_input_that_no_source_has_is_told_with_every_reason(bench):
+def test_an_input_that_no_source_has_is_reported_with_every_reason(bench):
     described = job("true", staged=[{**staged("/gridcwl/in/x"), "sources": ["/not/there", "srm://se/x"]}])
 
     result = bench.run(described)

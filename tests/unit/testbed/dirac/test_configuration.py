@@ -56,7 +56,7 @@ def test_the_password_is_for_servers_only(box):
         assert PASSWORD not in configuration.text(other)
 
 
-def test_a_client_is_told_no_more_than_where_the_configuration_server_is(box):
+def test_a_client_knows_no_more_than_where_the_configuration_server_is(box):
     client = configuration.client(box)
     assert client["DIRAC"]["Configuration"] == {
         "Servers": f"dips://localhost:{box.ports['Configuration/Server']}/Configuration/Server"

@@ -7,7 +7,7 @@ import pytest
 from gridcwl.testbed.dirac.inside import patches
 
 
-def test_every_patch_says_why_and_what_it_is_about():
+def test_every_patch_reports_why_and_what_it_is_about():
     for patch in patches.PATCHES:
         assert patch.reason.endswith(".")
         assert patch.quotation

@@ -34,7 +34,7 @@ def group(path: Path) -> str:
     return bytes.fromhex(after.rpartition(":")[2])[2:].decode()
 
 
-def test_a_proxy_lives_as_long_as_it_is_told(proxies):
+def test_a_proxy_lives_as_long_as_requested(proxies):
     assert timedelta(days=1.9) < remaining(proxies.user) <= timedelta(days=2)
     proxies.renew(timedelta(seconds=30))
     assert timedelta() < remaining(proxies.user) <= timedelta(seconds=30)

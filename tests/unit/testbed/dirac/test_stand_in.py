@@ -59,7 +59,7 @@ def test_searches_find_nothing(documents):
     assert documents.answer("POST", "/jobs/_search", {})[1]["hits"]["hits"] == []
 
 
-def test_it_says_that_it_is_not_opensearch(documents):
+def test_it_reports_that_it_is_not_opensearch(documents):
     assert "not OpenSearch" in documents.answer("GET", "/", {})[1]["cluster_name"]
 
 
