@@ -20,7 +20,7 @@ from cwltool.process import shortname
 from msgspec.structs import replace
 from schema_salad.sourceline import SourceLine
 
-from gridcwl.cwl.javascript import node_program, permissions
+from gridcwl.cwl.javascript import identity, node_program, permissions
 from gridcwl.cwl.messages import suggestion
 from gridcwl.cwl.patches.expression_scanner import scan
 from gridcwl.cwl.sources import shown_path
@@ -347,6 +347,7 @@ def _check_javascript(scripts: Sequence[tuple[_Where, str]]) -> Iterator[Problem
             [program, *permissions(program), "--eval", _CHECK],
             env={},
             cwd="/",
+            **identity(),
             input=json.dumps(unique),
             capture_output=True,
             text=True,

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import resources
@@ -55,6 +56,11 @@ NO_JAVASCRIPT_REMEDY = (
 
 _allowed: ContextVar[bool] = ContextVar("javascript_allowed", default=True)
 """Whether the current run may evaluate JavaScript: runs that share a process may differ."""
+
+
+_NOBODY = 65534
+_nobody: int | None = None
+"""The user that node runs as; None for this one."""
 
 
 class _Silence(Exception):
@@ -165,7 +171,42 @@ def _started(script: str, *, text: bool) -> subprocess.Popen[Any]:
     pipe = subprocess.PIPE
     flags = [*permissions(program), *(() if text else _HELD)]
     command = [program, *flags, "--eval", script]
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=text, env={}, cwd="/")
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=text, env={}, cwd="/", **identity())
+
+
+def identity() -> dict[str, Any]:
+    """As whom node runs, for ``subprocess``: this user, or nobody where :func:`apart` holds."""
+    return {} if _nobody is None else {"user": _nobody, "group": _nobody, "extra_groups": []}
+
+
+@contextlib.contextmanager
+def apart(*, required: bool) -> Iterator[None]:
+    """Have node run as nobody, in this whole process: what escapes it has no rights of this user, not even signals.
+
+    Args:
+        required: otherwise node runs as this user where nothing else is possible.
+
+    Raises:
+        ExpressionError: this process is not root's, or nobody may not run node.
+    """
+    global _nobody  # noqa: PLW0603  one setting for the process, as the engine is one
+    problem = "" if os.geteuid() == 0 else "only root can start it as another user"
+    program = node_program()
+    if not problem and program is not None:
+        try:
+            found = subprocess.run(
+                [program, "--version"], capture_output=True, check=False, env={}, cwd="/", user=_NOBODY, group=_NOBODY
+            )
+            problem = "" if found.returncode == 0 else "it does not start as nobody"
+        except (OSError, subprocess.SubprocessError):
+            problem = f"nobody may not run {program}"
+    if problem and required:
+        raise ExpressionError(f"node cannot be kept apart: {problem}", remedy="Set expressions = 'auto'.")
+    _nobody = None if problem else _NOBODY
+    try:
+        yield
+    finally:
+        _nobody = None
 
 
 @lru_cache(maxsize=4)

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from gridcwl import __version__, plugins
+from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
 from gridcwl.service import metrics, native, wes
 from gridcwl.service.db import Database
@@ -45,7 +46,7 @@ def application(settings: ServiceSettings) -> FastAPI:
         folder.make()
         handler = RunHandler()
         logger = logging.getLogger("gridcwl")
-        with _held(folder):
+        with _held(folder), apart(required=settings.expressions == "user"):
             db = Database(settings.database_url)
             driver = Driver(settings, folder, db)
             schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes

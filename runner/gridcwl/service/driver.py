@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -201,7 +202,8 @@ class Driver:
                 if self._stopping and isinstance(error, RunCancelled) and run.id not in self._unwanted:
                     return
                 state, changes = _end_of(error)
-                messages.write(f"gridcwl: {error}")
+                changes["message"] = _without_places(changes["message"], submitted.files)
+                messages.write(f"gridcwl: {changes['message']}")
             except Exception as error:
                 log.exception("The run %s ended with an internal error", run.id)
                 changes = {"message": f"Internal error: {type(error).__name__}", "exit_code": EXIT_INTERNAL}
@@ -287,9 +289,18 @@ def _is_resumable(folder: Path) -> bool:
         return False
 
 
+def _without_places(message: str, files: Path) -> str:
+    """A message with attachments under the names that their client gave them."""
+    for folder in (files, os.path.relpath(files)):
+        message = message.replace(f"{folder}/", "")
+    return message
+
+
 def _end_of(error: GridCWLError) -> tuple[State, dict[str, Any]]:
     """The state that an error ends a run in, and what is recorded of it."""
-    changes: dict[str, Any] = {"message": str(error), "exit_code": error.exit_code}
+    # of a run that failed, the remedy is a command of this machine
+    message = error.message if isinstance(error, RunFailed | RunCancelled) else str(error)
+    changes: dict[str, Any] = {"message": message, "exit_code": error.exit_code}
     if isinstance(error, RunCancelled):
         return State.CANCELED, changes
     if isinstance(error, RunFailed):

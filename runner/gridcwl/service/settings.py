@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -89,8 +89,8 @@ class ServiceSettings:
     """Documents may have images built or loaded (dockerFile, dockerLoad, dockerImport)."""
     network: bool = False
     """Tools may use the network (NetworkAccess)."""
-    expressions: str = "auto"
-    """How node is kept apart: ``user``, ``namespace``, ``process``, or ``auto`` for the best that works."""
+    expressions: Literal["auto", "user"] = "auto"
+    """``user``: node, which evaluates JavaScript, runs as nobody, or the service does not start; ``auto``: if it can."""
     auth: Authentication | None = None
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
