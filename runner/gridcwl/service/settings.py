@@ -90,7 +90,7 @@ class ServiceSettings:
     network: bool = False
     """Tools may use the network (NetworkAccess)."""
     expressions: Literal["auto", "user"] = "auto"
-    """``user``: node, which evaluates JavaScript, runs as nobody, or the service does not start; ``auto``: if it can."""
+    """``user``: node, which evaluates JavaScript, runs as nobody or the service does not start; ``auto``: if it can."""
     auth: Authentication | None = None
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
