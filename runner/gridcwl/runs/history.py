@@ -264,7 +264,7 @@ class History:
         """The session whose jobs are the run's: the last one, or if that has ended, the last that wanted any jobs."""
         if self._last_status() in ("running", "detached"):
             return len(self.sessions())
-        return self.last_with_jobs()
+        return self.last_with_jobs() or len(self.sessions())  # one may fail before it wants any
 
     def _last_status(self) -> str:
         row = self._db.execute("SELECT status FROM sessions ORDER BY number DESC LIMIT 1").fetchone()

@@ -378,3 +378,10 @@ def test_a_store_that_does_not_answer_leaves_a_note(state, monkeypatch):
     report = asyncio.run(report_with_replicas(run.folder))
 
     assert "could not be queried: Rucio does not answer." in report.html()
+
+
+def test_what_failed_before_any_job_was_made_is_shown(state):
+    with recorded(state, "failed") as run:
+        run.journal.failed("tool", "tool", None, "An expression failed.", alike="An expression failed.")
+
+    assert "An expression failed." in report_of(run.folder).html()
