@@ -502,7 +502,12 @@ class History:
             yield Binding(name, step, kind, None, self._values(inputs) or {}, self._values(outputs), at)
 
     def _values(self, text: bytes | None) -> dict[str, Any] | None:
-        return None if text is None else unshared(json.loads(text), self._shared)
+        if text is None:
+            return None
+        try:
+            return unshared(json.loads(text), self._shared)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise damaged_journal(self._path, "the values of an input or output are not JSON") from error
 
     def _shared(self, number: int) -> Any:
         if number not in self._shared_values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -96,3 +97,27 @@ def test_secrets_are_not_among_the_values(desk: Desk):
     assert binding is not None
     assert "(secret" in json.dumps(binding.inputs)
     assert b"swordfish" not in journal.read_bytes()
+
+
+def test_damaged_values_are_a_damaged_journal(desk: Desk):
+    echo = tool("echo", inputs={"text": on_command_line("string")}, outputs={"said": "stdout"}, stdout="said.txt")
+    desk.write("wf.cwl", echo)
+    assert gridcwl("--quiet", "--no-container", "--outdir", "out", "wf.cwl", "--text", "x").code == 0
+    for damage in ('{"text"', "[]", '{"text": {"gridcwl:shared": 5}}'):
+        with closing(sqlite3.connect(all_folders(desk.folder / "state")[0].journal)) as db, db:
+            db.execute("UPDATE bindings SET inputs=?", (damage,))
+        ended = gridcwl("export", "last", "crate")
+        assert ended.code == 1
+        assert "is damaged" in ended.stderr
+
+
+def test_names_that_are_not_utf8_do_not_keep_a_run_from_being_exported(desk: Desk):
+    made = {"type": "File", "outputBinding": {"glob": "caf*"}}
+    script = shell("printf x > \"$(printf 'caf\\351')\"", outputs={"made": made})
+    desk.write("wf.cwl", script)
+    assert gridcwl("--quiet", "--no-container", "--outdir", "out", "wf.cwl").code == 0
+    ended = gridcwl("export", "last", "crate")
+    assert ended.code == 0, ended.stderr
+    text = (desk.folder / "crate/ro-crate-metadata.json").read_text()
+    assert "data/wf.cwl/caf%E9" in text
+    assert gridcwl("verify", "crate").code == 0

@@ -30,7 +30,7 @@ from gridcwl.runs.provenance.actions import JobFacts, image_in, iso, times
 from gridcwl.runs.provenance.stored import origins, store_with
 from gridcwl.stores.local import uri
 from gridcwl.stores.reports import Origin
-from gridcwl.worker.failure import crossed_out
+from gridcwl.worker.failure import crossed_out, printable
 
 _JOB = re.compile(r"(?P<run>\d{8}-\d{6}-[0-9a-f]{6})-(?P<session>\d+)-(?P<number>\d+)-\d+")
 _IN_NAME = re.compile(r"(?P<run>\d{8}-\d{6}-[0-9a-f]{6})(?:[./].*)?[./]j(?P<session>\d+)-(?P<number>\d+)-\d+[./]")
@@ -285,7 +285,7 @@ class _Search:
         activity = self.found.activities[made.id]
         self.found.files[url] = DataFile(
             url,
-            os.path.basename(file.path if file is not None else unquote(place.rstrip("/"))),  # noqa: PTH119
+            printable(os.path.basename(file.path if file is not None else unquote(place.rstrip("/")))),  # noqa: PTH119
             file.size if file is not None and file.kind == "file" else None,
             f"sha1${file.sha1}" if file is not None and file.sha1 else "",
             "" if url == place else place,

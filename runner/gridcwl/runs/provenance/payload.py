@@ -20,7 +20,7 @@ from gridcwl.model.objects import entries
 from gridcwl.runs.checksums import local_path
 from gridcwl.runs.provenance.graph import Entity, Graph
 from gridcwl.stores.local import uri
-from gridcwl.worker.failure import crossed_out
+from gridcwl.worker.failure import crossed_out, printable
 
 How: TypeAlias = Literal["auto", "embed", "reference"]
 """``auto`` embeds files of this machine and refers to what is in a store; ``embed`` copies that, too."""
@@ -141,7 +141,8 @@ class Payload:
         if (known := self.graph.place(_key(value))) is not None:
             made["location"] = known.rstrip("/")
             made.pop("contents", None)
-            if value.get("basename") and os.path.basename(known.rstrip("/")) == quote(str(value["basename"])):  # noqa: PTH119
+            named = quote(os.fsencode(str(value.get("basename") or "")))
+            if named == known.rstrip("/").rpartition("/")[2]:
                 made.pop("basename")
         if value.get("secondaryFiles"):
             made["secondaryFiles"] = self.relocated(value["secondaryFiles"])
@@ -182,7 +183,7 @@ class Payload:
         return id_
 
     def _described(self, value: Entity) -> Entity:
-        made: Entity = {"name": _name(value)}
+        made: Entity = {"name": printable(_name(value))}
         if isinstance(form := value.get("format"), str):
             made["encodingFormat"] = form
         if value.get("size") is not None:

@@ -79,7 +79,7 @@ class Crate:
         Raises:
             UnsafePath: its id leads out of the crate.
         """
-        name = unquote(id_).removeprefix("./").rstrip("/")
+        name = unquote(id_, errors="surrogateescape").removeprefix("./").rstrip("/")
         return paths.inside(self.folder, name, f"A file of the crate {self.folder}")
 
     def find(self, name: str) -> Entity | None:
@@ -180,7 +180,7 @@ def _located(crate: Crate, entry: Entity) -> None:
         entry["checksum"] = f"sha1${known['sha1']}"
     if id_ and "://" not in id_:
         entry["location"] = uri(crate.path(id_))
-        entry.setdefault("basename", os.path.basename(unquote(id_)))  # noqa: PTH119
+        entry.setdefault("basename", os.path.basename(unquote(id_, errors="surrogateescape")))  # noqa: PTH119
 
 
 # -- what a run of another runner got ----------------------------------------------------------------------------------
