@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pytest
 from documents import expression, on_command_line, shell, step, workflow
 from waiting import until
 from wes import IMAGE, Wes, serving
+
+from gridcwl.errors import DocumentError
+from gridcwl.service.registries import located, prefixes
 
 SECRET = "the operator's own"
 
@@ -33,10 +37,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.path.removeprefix("/allowed/to"))
             self.end_headers()
             return
+        if self.path.endswith("/CWL/files"):
+            self.answer(json.dumps([{"path": "/flows/main.cwl", "file_type": "PRIMARY_DESCRIPTOR"}]).encode())
+            return
         body = (
             b'{"cwlVersion": "v1.2", "class": "ExpressionTool", "requirements": {"InlineJavascriptRequirement": {}}, '
         )
         body += b'"inputs": {}, "outputs": {"said": "string"}, "expression": "${ return {said: \'from the web\'}; }"}'
+        self.answer(body)
+
+    def answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -67,7 +77,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wes(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Iterator[Wes]:
-    allowed = [f"http://127.0.0.1:{web.server_port}/allowed/"]
+    allowed = [f"http://127.0.0.1:{web.server_port}/{path}/" for path in ("allowed", "ga4gh")]
     with serving(tmp_path_factory.mktemp("service"), allowed_urls=allowed) as client:
         yield client
 
@@ -159,6 +169,24 @@ def test_a_url_that_is_not_allowed_is_not_fetched(wes: Wes, web: Web, how: str):
 def test_a_document_of_an_allowed_url_runs(wes: Wes, web: Web):
     url = f"http://127.0.0.1:{web.server_port}/allowed/tool.cwl"
     assert wes.run(None, workflow_url=url)["outputs"] == {"said": "from the web"}
+
+
+@pytest.mark.node
+def test_a_document_of_an_allowed_registry_runs(wes: Wes, web: Web):
+    host = f"http://127.0.0.1:{web.server_port}"
+    version = "/ga4gh/trs/v2/tools/%23workflow%2Fexample/versions/1.0"
+    assert wes.run(None, workflow_url=f"{host}{version}")["outputs"] == {"said": "from the web"}
+    assert f"{version}/PLAIN_CWL/descriptor/flows/main.cwl" in web.seen
+    for url in (f"trs://127.0.0.1:{web.server_port}/example/1.0", "trs://elsewhere.example/example/1.0"):
+        assert "not below a URL" in wes.post(None, workflow_url=url).json()["msg"]
+
+
+def test_a_registry_is_allowed_by_its_host():
+    assert located("main.cwl#main") == "main.cwl#main"
+    allowed = prefixes(("trs://dockstore.example/", "https://x/y/"))
+    assert allowed[2:] == ("https://dockstore.example/ga4gh/trs/v2/tools/",)
+    with pytest.raises(DocumentError, match="names no version"):
+        located("trs://dockstore.example/example")
 
 
 @pytest.mark.parametrize(

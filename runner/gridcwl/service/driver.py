@@ -19,11 +19,12 @@ from typing import Any
 
 from gridcwl.api import Client, Run
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
-from gridcwl.model.confinement import Confinement
+from gridcwl.model.confinement import Confinement, confine
 from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
 from gridcwl.service.db import Database, StoredRun
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import Messages, reporting
+from gridcwl.service.registries import located, prefixes
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.states import State
 
@@ -244,13 +245,15 @@ class Driver:
             await asyncio.to_thread(record.remove)
         submitted = self._folder.run(run.engine)
         params = await asyncio.to_thread(submitted.read_params)
+        allowed = self.confinement(submitted.files)
+        document = await asyncio.to_thread(_located, run.document, allowed)
         return await self.client.submit(
-            run.document,
+            document,
             params,
             run_id=run.engine,
             basedir=submitted.files,
             outdir=submitted.outputs,
-            confinement=self.confinement(submitted.files),
+            confinement=allowed,
             **run.settings,
         )
 
@@ -259,7 +262,7 @@ class Driver:
         settings = self._settings
         roots = tuple(str(root) for root in settings.file_roots)
         return Confinement(
-            roots, settings.allowed_urls, settings.in_place, settings.build_images, settings.network
+            roots, prefixes(settings.allowed_urls), settings.in_place, settings.build_images, settings.network
         ).also(*map(str, folders))
 
     def _stop_orphans(self, run: StoredRun) -> None:
@@ -269,6 +272,11 @@ class Driver:
         record = self._folder.record(run.engine)
         if _is_resumable(record.path):
             stop(record)
+
+
+def _located(document: str, allowed: Confinement) -> str:
+    confine(allowed)  # in this call's thread
+    return located(document)
 
 
 def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Event) -> None:
