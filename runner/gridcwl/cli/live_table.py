@@ -177,6 +177,7 @@ def _fitting(cells: Sequence[tuple[str, ...]], room: int) -> tuple[list[int], li
 
 
 def _name(line: Line, width: int) -> Text:
+    imports.load("rich")
     from rich.text import Text
 
     name = "  " * (len(line.step.path) - 1) + escaped(line.step.path[-1])
@@ -206,6 +207,7 @@ def _cells(line: Line, paces: Paces, width: int) -> tuple[str, ...]:
 
 def bar_of(line: Line, width: int, *, unicode: bool = True) -> Text:
     """Done, failed and running jobs as lengths; nothing for a step that has one job, or none yet."""
+    imports.load("rich")
     from rich.text import Text
 
     step = line.step
@@ -226,6 +228,7 @@ def head_of(
     run: str, elapsed: str, steps: Sequence[StepProgress], counted: Counted, paces: Paces, width: int
 ) -> RenderableType:
     """The run, and all its jobs together, in as much of one or two lines as there is room for."""
+    imports.load("rich")
     from rich.text import Text
 
     own = [step for step in steps if not step.is_workflow]

@@ -17,7 +17,7 @@ _KEPT = 200
 
 
 @dataclass(slots=True)
-class Pace:
+class StepPace:
     """Of one step, or of the whole run."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -53,15 +53,15 @@ class Paces:
     """Of all steps of a run, and of the run."""
 
     clock: Callable[[], float] = lambda: time.monotonic()  # noqa: PLW0108  looked up anew, for tests
-    whole: Pace = field(default_factory=Pace)
-    _of: dict[str, Pace] = field(default_factory=dict)
+    whole: StepPace = field(default_factory=StepPace)
+    _of: dict[str, StepPace] = field(default_factory=dict)
 
     def note(self, steps: Sequence[StepProgress]) -> None:
         """Look at the steps now."""
         now = self.clock()
         for step in steps:
             if step.taken:
-                self._of.setdefault(step.name, Pace()).note(now, step.done + step.failed)
+                self._of.setdefault(step.name, StepPace()).note(now, step.done + step.failed)
         self.whole.note(now, sum(step.done + step.failed for step in steps if not step.is_workflow))
 
     def rate(self, step: StepProgress) -> float | None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, Group
 
 from gridcwl.cli.live_table import Counted, head_of, lines_of, table_of
-from gridcwl.cli.pace import Pace, Paces, clock_text, shown_rate
+from gridcwl.cli.pace import Paces, StepPace, clock_text, shown_rate
 from gridcwl.engine.progress import StepProgress
 
 RUN = "20261129-144448-c468f3"
@@ -107,7 +107,7 @@ def test_columns_without_anything_in_them_are_left_out():
 
 
 def test_the_rate_is_that_of_the_last_minute():
-    pace = Pace()
+    pace = StepPace()
     for second in range(0, 600, 2):
         pace.note(float(second), second)  # one per second
     for second in range(600, 700, 2):
@@ -116,7 +116,7 @@ def test_the_rate_is_that_of_the_last_minute():
 
 
 def test_a_slow_step_is_seen_over_a_longer_time():
-    pace = Pace()
+    pace = StepPace()
     for minute in range(0, 60 * 240, 60):
         pace.note(float(minute), minute // 3600)
     assert pace.rate(60.0 * 240, 4) == pytest.approx(1 / 3600, rel=0.1)
@@ -124,7 +124,7 @@ def test_a_slow_step_is_seen_over_a_longer_time():
 
 
 def test_a_step_of_which_nothing_has_ended_has_no_estimate():
-    pace = Pace()
+    pace = StepPace()
     pace.note(0.0, 0)
     assert pace.rate(100.0, 0) is None
     assert pace.left_s(100.0, 0, 5) is None

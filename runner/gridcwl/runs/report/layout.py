@@ -13,7 +13,7 @@ _SWEEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphLayout:
     """Steps by layer, in their order from left to right, and the links between them."""
 
     layers: tuple[tuple[str, ...], ...]
@@ -42,7 +42,7 @@ def collapsed(outline: Sequence[OutlineStep], most: int = NODES) -> tuple[dict[s
     return nodes, list(links)
 
 
-def laid_out(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> Layout:
+def laid_out(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> GraphLayout:
     """Layers by the longest chain of steps before each; within a layer, neighbours of neighbours are near."""
     known = set(nodes)
     before: dict[str, list[str]] = {node: [] for node in nodes}
@@ -62,7 +62,7 @@ def laid_out(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> Layout:
         for layer in layers if downwards else layers[::-1]:
             layer.sort(key=lambda node: _mean([place[one] for one in neighbours[node]], place[node]))
             place |= {node: (at + 0.5) / len(layer) for at, node in enumerate(layer)}
-    return Layout(tuple(map(tuple, layers)), tuple((a, b) for a, b in links if a in known and b in known))
+    return GraphLayout(tuple(map(tuple, layers)), tuple((a, b) for a, b in links if a in known and b in known))
 
 
 def _levels(nodes: Sequence[str], before: Mapping[str, Sequence[str]]) -> dict[str, int]:
