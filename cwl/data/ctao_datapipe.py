@@ -21,7 +21,7 @@ SHA256 = "75b0d44653a33e72bed20addd321b4a48a70ce16e2662a531100cb7bb9afeb9b"
 
 
 class FetchError(Exception):
-    """The archive cannot be had, or is another one."""
+    """The archive is unavailable, or has another checksum."""
 
 
 def download(folder: Path) -> Path:
@@ -60,7 +60,7 @@ def main() -> int:
     try:
         print(workflows(Path(user_cache_dir("gridcwl"))))
     except (OSError, FetchError, tarfile.TarError) as error:
-        print(f"ctao_datapipe: {ARCHIVE} cannot be had: {error}", file=sys.stderr)
+        print(f"ctao_datapipe: {ARCHIVE} could not be fetched: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -35,7 +35,7 @@ CHUNK = 1 << 20
 
 
 class DataError(Exception):
-    """The manifest is not as it must be, or a file cannot be had."""
+    """The manifest is not as it must be, or a file is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def find(name: str, manifest: Manifest, cache: Path | None = None) -> Path:
         except (OSError, DataError) as error:  # requests' errors are OSErrors
             tried.append(f"{source}: {error}")
     raise DataError(
-        f"{name} cannot be had ({wanted.origin}). Tried:\n  "
+        f"{name} could not be fetched ({wanted.origin}). Tried:\n  "
         + "\n  ".join(tried)
         + f"\nPut it into a folder and name that: export GRIDCWL_DATA=/folder (SHA-256 {wanted.sha256})"
     )
@@ -244,7 +244,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the path of each file asked for; one that cannot be had does not stop the others."""
+    """Print the path of each file asked for; one that is unavailable does not stop the others."""
     given = arguments().parse_args(argv)
     try:
         manifest = read_manifest()

@@ -35,7 +35,7 @@ class TaskScope:
             await self._group.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as errors:
             first = _first(errors)
-            if first is not error:  # that of the block goes on as it is
+            if first is not error:  # that of the block is raised as it is
                 raise first from first.__cause__
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -29,7 +29,7 @@ def api():
 
 
 @pytest.fixture(scope="module")
-def engine(api):  # noqa: ARG001  skips where there is none
+def engine(api):  # noqa: ARG001  skips if missing
     engine = DockerEngine()
     yield engine
     engine.close()

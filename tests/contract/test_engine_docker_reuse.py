@@ -30,7 +30,7 @@ def api():
 
 
 @pytest.fixture(scope="module")
-def engine(api, tmp_path_factory):  # noqa: ARG001  skips where there is none
+def engine(api, tmp_path_factory):  # noqa: ARG001  skips if missing
     engine = ReusingDockerEngine(tmp_path_factory.getbasetemp())
     yield engine
     engine.close()

@@ -1,4 +1,4 @@
-"""The clock is set while a run goes on: forward by days, back by days."""
+"""The clock is set while a run is active: forward by days, back by days."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def begin(desk: Desk, engine: OwnDocker, *options: str) -> Client:
 
 
 def here(desk: Desk) -> list[Path]:
-    """The logs of tools that run now: a container may run before its tool can be told to stop."""
+    """The logs of tools that run now: a container may run before its tool can be asked to stop."""
     return [log for log in (desk.folder / "tmp").rglob("stderr.log") if _size(log)]
 
 

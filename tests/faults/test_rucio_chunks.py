@@ -129,7 +129,7 @@ def test_a_client_killed_between_two_chunks(
     (dataset,) = [name for name in client.list_dids(SCOPE, [{"name": f"{run}.*.files"}]) if ".outputs." not in name]
     content = [one["name"] for one in client.list_files(SCOPE, dataset)]
     assert sorted(content) == sorted(files)
-    assert sum(len(registers(request)) for request in proxy.seen) == MANY  # told once more, for it may be told twice
+    assert sum(len(registers(request)) for request in proxy.seen) == MANY  # sent once more, for it may be sent twice
 
 
 def waiting(desk: Desk) -> str:

@@ -91,7 +91,7 @@ GRIDCWL_REFUSES = (
 
 
 OPEN: tuple[Difference, ...] = ()
-"""Mistakes of gridcwl that wait to be mended: a case in test_findings.py fails for each, until then."""
+"""Mistakes of gridcwl that wait to be fixed: a case in test_findings.py fails for each, until then."""
 
 
 def known(said: str, among: tuple[Difference, ...]) -> Difference | None:

@@ -1,6 +1,6 @@
 """What the fuzz tests have found, each as the smallest document that shows it.
 
-What is mended stays as a test; what is not is expected to fail, strictly.
+What is fixed stays as a test; what is not is expected to fail, strictly.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ document.getElementById('found').textContent = JSON.stringify(found);
 
 
 def chromium() -> str:
-    """The browser; the test is skipped where there is none."""
+    """The browser; the test is skipped if it is missing."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("chromium is not installed")

@@ -167,7 +167,7 @@ class InMemoryDirac:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """Nobody is told of states until all is over."""
+        """States are reported only when all is over."""
         self._seen.clear()
         try:
             yield

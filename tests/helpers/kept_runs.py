@@ -185,7 +185,7 @@ class Desk:
         return ["--quiet", "--no-container", "--outdir", "out", *options, "wf.cwl", "in.json"]
 
     def start(self, *arguments: str) -> Client:
-        """Begin a command, and let it go on."""
+        """Start a command, and let it run."""
         process = subprocess.Popen(
             self.command(*arguments), cwd=self.folder, env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

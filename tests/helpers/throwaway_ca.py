@@ -13,7 +13,7 @@ from gridcwl.testbed.place import Place
 
 
 class Tls:
-    """What servers need, and what clients are told by environment variables."""
+    """Certificates of servers, and environment variables of clients."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority(Place(folder / "box"))

@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def handle_expect_100(self) -> bool:
-        """As a door: who is to go elsewhere, or may not, is told before the body comes, and the door is shut."""
+        """As a door: a redirection or a refusal is sent before the body comes, and the door is shut."""
         dav = self.server_dav
         if not dav.hears:
             return True

@@ -1,4 +1,4 @@
-"""Tools that fail, or leave something else than they promised: what a person is told."""
+"""Tools that fail, or leave something else than they promised: the messages for people."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _wait_until_nobody_reads(pipe: Path) -> None:
         while time.monotonic() < until:
             os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
             time.sleep(0.05)
-        raise AssertionError("what the tool had started goes on")
+        raise AssertionError("what the tool had started still runs")
 
 
 def _wait_for_the_end_of(pid: int) -> None:
@@ -181,7 +181,7 @@ def _wait_for_the_end_of(pid: int) -> None:
     except ProcessLookupError:
         return
     with os.fdopen(watched) as ended:
-        assert select.select([ended], [], [], 60)[0], f"the tool ({pid}) goes on"
+        assert select.select([ended], [], [], 60)[0], f"the tool ({pid}) still runs"
 
 
 def test_no_more_jobs_run_at_a_time_than_are_asked_for(tmp_path):

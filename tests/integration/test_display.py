@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: plain lines, and the table on a terminal."""
+"""What a person sees while a run is active: plain lines, and the table on a terminal."""
 
 from __future__ import annotations
 

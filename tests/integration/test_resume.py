@@ -1,4 +1,4 @@
-"""Runs that were stopped go on where they were, and see what was edited."""
+"""Runs that were stopped resume where they were, and see what was edited."""
 
 from __future__ import annotations
 

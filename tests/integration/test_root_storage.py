@@ -65,7 +65,7 @@ def url() -> Iterator[str]:
         server = subprocess.Popen(["setpriv", "--reuid=xrootd", "--regid=xrootd", "--clear-groups", *command])
         try:
             patience = time.monotonic() + 30
-            # Who comes too early is made to wait for two minutes by XRootD's client, unless it is told not to.
+            # Who comes too early is made to wait for two minutes by XRootD's client, unless an option forbids it.
             quickly = {**os.environ, "XRD_CONNECTIONWINDOW": "1", "XRD_CONNECTIONRETRY": "1"}
             look = ["xrdfs", f"localhost:{port}", "ls", "/rucio"]
             while subprocess.run(look, env=quickly, capture_output=True, check=False).returncode:

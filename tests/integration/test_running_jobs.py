@@ -1,4 +1,4 @@
-"""Runs that go on are visible from another terminal: what waits, what runs where and since when, what tools write."""
+"""Active runs are visible from another terminal: what waits, what runs where and since when, what tools write."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What users read when something is wrong: a file for each mistake, with the message as it is printed.
 
-``GRIDCWL_WRITE_MESSAGES=1 pytest tests/messages`` (``make messages``) writes the messages anew; read what changed.
+``GRIDCWL_WRITE_MESSAGES=1 pytest tests/messages`` (``make messages``) writes the messages again; read what changed.
 A file holds the command, the documents and the message:
 
     $ gridcwl --validate doc.cwl

@@ -263,7 +263,7 @@ def ctaos_workflows() -> Path:
     try:
         return fetched.workflows(Path(fetched.user_cache_dir("gridcwl")))
     except (OSError, fetched.FetchError) as error:
-        pytest.skip(f"CTAO's workflows cannot be had from PyPI: {error}")
+        pytest.skip(f"CTAO's workflows could not be fetched from PyPI: {error}")
 
 
 def irf_inputs(demo: Demo) -> dict[str, Any]:

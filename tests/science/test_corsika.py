@@ -1,4 +1,4 @@
-"""A whole CORSIKA run is told from a broken one."""
+"""A whole CORSIKA run is distinguished from a broken one."""
 
 import json
 import struct

@@ -43,7 +43,7 @@ class StepPace:
         return (ended - before) / (now - then) if now - then >= _EVERY_S and ended > before else None
 
     def left_s(self, now: float, ended: int, left: int) -> float | None:
-        """Seconds until the rest has ended, if it goes on like this."""
+        """Seconds until the rest has ended, at this rate."""
         rate = self.rate(now, ended)
         return left / rate if rate and left > 0 else None
 
@@ -52,7 +52,7 @@ class StepPace:
 class Paces:
     """Of all steps of a run, and of the run."""
 
-    clock: Callable[[], float] = lambda: time.monotonic()  # noqa: PLW0108  looked up anew, for tests
+    clock: Callable[[], float] = lambda: time.monotonic()  # noqa: PLW0108  looked up each time, for tests
     whole: StepPace = field(default_factory=StepPace)
     _of: dict[str, StepPace] = field(default_factory=dict)
 

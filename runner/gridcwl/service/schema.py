@@ -17,7 +17,7 @@ runs = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),  # their order; page tokens count in it
     Column("id", String(64), nullable=False, unique=True),
-    Column("engine", String(64), nullable=False),  # whose journal it is: a resumed run goes on in the one before
+    Column("engine", String(64), nullable=False),  # whose journal it is: a resumed run continues in the one before
     Column("owner", String(255), nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),  # why it waits

@@ -209,8 +209,8 @@ def test_a_process_that_died_is_brought_back(dirac_clients, faults, testbed, her
     faults.kill(process)
     assert {s.name for s in testbed.service("dirac").status() if s.state == "down"} == {process}
     faults.undo()
-    state, output = run_job(dirac_clients, here, "echo mended")
-    assert (state["Status"], output) == ("Done", "mended\n")
+    state, output = run_job(dirac_clients, here, "echo fixed")
+    assert (state["Status"], output) == ("Done", "fixed\n")
 
 
 def test_a_service_that_is_down_is_an_error_at_once(dirac, dirac_clients, faults):

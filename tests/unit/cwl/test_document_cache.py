@@ -173,7 +173,7 @@ def test_a_damaged_file_in_the_cache_is_ignored(document, tmp_path, damage):
     (file,) = kept_files(tmp_path)
     file.write_bytes(damage)
     assert word(loaded(document)) == "first"
-    assert was_kept(loaded(document)), "it was kept anew"
+    assert was_kept(loaded(document)), "it was cached again"
 
 
 def test_half_a_file_in_the_cache_is_ignored(document, tmp_path):

@@ -197,6 +197,6 @@ def test_a_large_value_that_cannot_be_written_leaves_the_one_before(path):
         journal.describe({"value": "before"})
         with pytest.raises(ValueError, match="half way"):
             journal.describe({"value": [*range(50_000), Broken()]})
-        journal.event("note", "the journal goes on")
+        journal.event("note", "the journal continues")
     with closing(History(path)) as history:
         assert history.meta("value") == "before"

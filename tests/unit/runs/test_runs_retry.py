@@ -135,7 +135,7 @@ class Bench:
         self.slept.append(seconds)
 
     def run(self, outcomes: dict[str, list[Outcome]], **fields) -> tuple[Outcomes, list[tuple[str, int]], list[str]]:
-        """How it ended, which attempts were given out, and which jobs were told to have failed."""
+        """How it ended, which attempts were given out, and which jobs were reported as failed."""
         flow = workflow({"n": "int[]"}, {}, say=step(TOOL, scatter="n", n="n"))
         (self.folder / "doc.cwl").write_text(json.dumps(flow))
         (self.folder / "in.json").write_text('{"n": [1, 2]}')

@@ -21,7 +21,7 @@ exception = pytest.importorskip("rucio.common.exception")
 
 
 class Server:
-    """Fails as it is told, then answers."""
+    """Fails as requested, then answers."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)

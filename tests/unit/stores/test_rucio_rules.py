@@ -1,4 +1,4 @@
-"""The rule that keeps what lies between the steps while a run lives."""
+"""The rule that keeps intermediate files while a run is active."""
 
 from __future__ import annotations
 

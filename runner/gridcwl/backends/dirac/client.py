@@ -301,10 +301,10 @@ class DiracClient:
         except Exception as error:
             # DIRAC's own network code raises now and then, where it promises to return.
             raise DiracUnreachable(f"DIRAC's client failed ({doing}): {type(error).__name__}: {error}") from error
-        leftover = answer.get("SandboxFileName")
-        if leftover and not answer["OK"]:
+        written = answer.get("SandboxFileName")
+        if written and not answer["OK"]:
             with contextlib.suppress(OSError):
-                os.unlink(leftover)  # noqa: PTH108
+                os.unlink(written)  # noqa: PTH108
         return answer
 
 

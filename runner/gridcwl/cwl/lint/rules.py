@@ -228,7 +228,7 @@ _ALL = (
         "GC410",
         "note",
         "same file name for every shard",
-        "The final outputs of a scattered step have one name; they are renamed by number, and cannot be told apart.",
+        "The final outputs of a scattered step have one name; they are renamed by number, and cannot be distinguished.",
         "Derive the name from an input: $(inputs.reads.nameroot).bam.",
     ),
     Rule(

@@ -134,7 +134,7 @@ def as_document(path: Path, behind: tuple[str, ...], cache: Path) -> tuple[str, 
 
     Raises:
         DocumentError: it has no workflow in CWL.
-        InputError: what its workflow got cannot be told.
+        InputError: the inputs of its workflow cannot be derived.
         ConfigError, UnsafePath, LimitExceeded: as :func:`open_crate`.
     """
     crate = open_crate(path, cache)

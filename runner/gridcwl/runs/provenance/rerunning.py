@@ -40,7 +40,7 @@ def of_run(folder: RunFolder, outdir: Path) -> Rerun:
     Raises:
         ConfigError: it has not succeeded.
         JournalError: it cannot be read.
-        DocumentError: its document has been edited since, and cannot be had as it was.
+        DocumentError: its document has been edited since, and is unavailable as it was.
     """
     request = saved_request(folder)
     notes = []

@@ -1,4 +1,4 @@
-"""Proxies of the testbed's user: made, renewed, and expired when they are told to."""
+"""Proxies of the testbed's user: made, renewed, and expired on request."""
 
 from __future__ import annotations
 
