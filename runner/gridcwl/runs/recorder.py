@@ -90,7 +90,7 @@ class Recorder:
     def admit(self, job: Job, step: str, *, reusable: bool) -> ReusableResult | JobId | None:
         """A job is due. Returns its result if one is known; otherwise it has to be run.
 
-        A job that an earlier session has submitted, and that is still active, comes back as that job's id: it is the same job.
+        A job of an earlier session that is still active comes back under that job's id: it is the same job.
 
         Raises:
             JournalError: the journal cannot be read.
