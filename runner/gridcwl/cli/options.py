@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gridcwl import __version__
@@ -13,7 +14,7 @@ from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.config import Config, capability
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.plugins import configuration
-from gridcwl.runs.options import GRID_RETRIES, Engine, GridOptions, Options, default_prefix
+from gridcwl.runs.options import Engine, Options, configured
 
 _EPILOG = """\
 Inputs come from a YAML or JSON file, from options made from the document's own
@@ -119,27 +120,26 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
             "--detach and --submit-only exclude each other",
             remedy="--detach runs in the background to the end; --submit-only leaves the jobs alone.",
         )
-    return Options(
-        document=document,
-        words=behind,
+    base = configured(config, document, behind, Path(given.outdir), grid=grid, store=store)
+    return replace(
+        base,
         server=given.server or "",
-        outdir=Path(given.outdir),
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
-        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or config.tmpdir_prefix or default_prefix(),
+        tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or base.tmpdir_prefix,
         loudness=-1 if given.no_warnings else given.loudness or 0,
         timestamps=given.timestamps,
         color=given.color,
         show=given.show,
-        containers=_containers(given, config),
-        engine=_engine(given, config),
-        reuse_containers=_reuse_containers(parser, given, config),
-        max_jobs=given.max_jobs or config.max_jobs,
-        on_error=given.on_error or config.on_error or "stop",
+        containers=_containers(given, base),
+        engine=_engine(given, base),
+        reuse_containers=_reuse_containers(parser, given, config, base),
+        max_jobs=given.max_jobs or base.max_jobs,
+        on_error=given.on_error or base.on_error,
         default_container=given.default_container,
         strict_memory_limit=given.strict_memory_limit,
         strict_cpu_limit=given.strict_cpu_limit,
-        capabilities=tuple(given.cap_add or config.cap_add),
-        processes=given.pids_limit if given.pids_limit is not None else config.pids_limit,
+        capabilities=tuple(given.cap_add or base.capabilities),
+        processes=given.pids_limit if given.pids_limit is not None else base.processes,
         leave_tmpdir=given.leave_tmpdir,
         strict=given.strict,
         validate=given.do_validate,
@@ -147,11 +147,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         enable_dev=given.enable_dev,
         eval_timeout_s=given.eval_timeout,
         js_console=given.js_console,
-        javascript=given.javascript and config.javascript is not False,
-        telemetry=bool(config.telemetry),
-        software=config.packages,
-        trusted_storage=config.trusted_storage,
-        max_download_mib=config.max_download_mib or 10 * 1024,
+        javascript=given.javascript and base.javascript,
         overrides=given.overrides,
         preserve_environment=tuple(given.preserve_environment or ()),
         preserve_entire_environment=given.preserve_entire_environment,
@@ -159,10 +155,10 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         write_summary=given.write_summary,
         background=given.background,
         run_name=_run_name(given.run_name),
-        state_dir=(Path(given.state_dir) if given.state_dir else config.state()).absolute(),
-        cache_dir=(Path(given.cachedir) if given.cachedir else config.caches()).absolute(),
-        cache=bool(given.cache or given.cachedir or (config.cache and given.cache is None)),
-        retries=_retries(given, config, grid),
+        state_dir=Path(given.state_dir).absolute() if given.state_dir else base.state_dir,
+        cache_dir=Path(given.cachedir).absolute() if given.cachedir else base.cache_dir,
+        cache=bool(given.cache or given.cachedir or (base.cache and given.cache is None)),
+        retries=base.retries if given.retries is None else given.retries,
         retry_all=given.retry_all,
         retry_memory=given.retry_memory,
         settings=tuple(given.settings or ()),
@@ -170,8 +166,6 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         overwrite=given.overwrite,
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",
-        grid=grid,
-        store=store,
         cwltool=cwltool_options.read(given),
     )
 
@@ -182,29 +176,23 @@ def _run_name(name: str | None) -> str:
     return "" if name is None else checked_name(name)
 
 
-def _retries(given: argparse.Namespace, config: Config, grid: GridOptions) -> int:
-    asked = given.retries if given.retries is not None else config.retries
-    if asked is not None:
-        return int(asked)
-    return GRID_RETRIES if grid.is_elsewhere else 0
-
-
-def _containers(given: argparse.Namespace, config: Config) -> bool:
+def _containers(given: argparse.Namespace, base: Options) -> bool:
     if not given.containers:
         return False
-    return given.engine is not None or given.user_space_docker_cmd is not None or config.engine != "none"
+    return given.engine is not None or given.user_space_docker_cmd is not None or base.containers
 
 
-def _engine(given: argparse.Namespace, config: Config) -> Engine:
-    udocker = given.user_space_docker_cmd is not None
-    if given.engine is None and not udocker and config.engine is not None and config.engine != "none":
-        return config.engine
-    engine: Engine = given.engine or ("udocker" if given.user_space_docker_cmd else "docker")
+def _engine(given: argparse.Namespace, base: Options) -> Engine:
+    if given.engine is None and given.user_space_docker_cmd is not None:
+        return "udocker" if given.user_space_docker_cmd else "docker"
+    engine: Engine = given.engine or base.engine
     return engine
 
 
-def _reuse_containers(parser: argparse.ArgumentParser, given: argparse.Namespace, config: Config) -> bool:
-    engine = _engine(given, config)
+def _reuse_containers(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, config: Config, base: Options
+) -> bool:
+    engine = _engine(given, base)
     if given.reuse_containers and engine != "docker":
         parser.error(f"--reuse-containers works with docker only, not with {engine}")
     wanted = given.reuse_containers if given.reuse_containers is not None else config.reuse_containers

@@ -262,19 +262,40 @@ _FORMAT = 2
 """Of recorded options. Those of format 1 have no number, and the settings of DIRAC and Rucio beside the names."""
 
 
-def configured(config: Config, document: str, words: tuple[str, ...], outdir: Path) -> Options:
-    """The options of a run by the user's configuration alone."""
-    backend, store = config.backend or "local", config.store or "local"
+def configured(
+    config: Config,
+    document: str,
+    words: tuple[str, ...],
+    outdir: Path,
+    *,
+    grid: GridOptions | None = None,
+    store: StoreOptions | None = None,
+) -> Options:
+    """The options of a run by the user's configuration: the command line and Python put theirs over these.
+
+    Args:
+        config: the configuration.
+        document: as the user wrote it.
+        words: behind the document.
+        outdir: for final outputs.
+        grid: another choice of the backend.
+        store: another choice of the store.
+    """
+    backend, store_name = config.backend or "local", config.store or "local"
+    grid = grid or GridOptions(backend, plugins.configured(plugins.backend(backend), config))
+    store = store or StoreOptions(
+        store_name, plugins.configured(plugins.store(store_name), config), plugins.site(config)
+    )
     values: dict[str, Any] = {
         "engine": None if config.engine == "none" else config.engine,
         "containers": config.engine != "none",
         "max_jobs": config.max_jobs,
-        "reuse_containers": config.reuse_containers,
+        "reuse_containers": config.reuse_containers if config.engine in (None, "docker") else False,
         "capabilities": config.cap_add,
         "processes": config.pids_limit,
         "tmpdir_prefix": config.tmpdir_prefix or default_prefix(),
         "on_error": config.on_error,
-        "retries": config.retries,
+        "retries": GRID_RETRIES if config.retries is None and grid.is_elsewhere else config.retries,
         "cache": config.cache,
         "javascript": config.javascript,
         "telemetry": config.telemetry,
@@ -282,19 +303,16 @@ def configured(config: Config, document: str, words: tuple[str, ...], outdir: Pa
         "trusted_storage": config.trusted_storage,
         "max_download_mib": config.max_download_mib,
     }
-    options = Options(
+    return Options(
         document=document,
         words=words,
         outdir=outdir,
         state_dir=config.state().absolute(),
         cache_dir=config.caches().absolute(),
-        grid=GridOptions(backend, plugins.configured(plugins.backend(backend), config)),
-        store=StoreOptions(store, plugins.configured(plugins.store(store), config), plugins.site(config)),
+        grid=grid,
+        store=store,
         **_given(values),
     )
-    if config.retries is None and options.grid.is_elsewhere:
-        options = replace(options, retries=GRID_RETRIES)
-    return options
 
 
 def default_prefix() -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gridcwl import plugins
 from gridcwl.backends.dirac.plugin import DiracSettings
+from gridcwl.cli import options as command_line
 from gridcwl.errors import ConfigError
-from gridcwl.runs.options import Options, from_plain, saved_grid, to_plain
+from gridcwl.runs.options import Options, configured, from_plain, saved_grid, to_plain
 from gridcwl.stores.rucio.settings import RucioSettings
 
 FORMER = json.loads("""
@@ -82,3 +84,15 @@ def test_settings_that_no_backend_takes_are_refused_with_a_sentence() -> None:
     saved = {**FORMER, "grid": {**FORMER["grid"], "window": "many"}}
     with pytest.raises(ConfigError, match="recorded settings of the backend dirac cannot be read"):
         from_plain(saved)
+
+
+@pytest.mark.parametrize(("engine", "reused"), [(None, True), ("docker", True), ("podman", False)])
+def test_containers_are_reused_with_docker_only_whoever_reads_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str | None, reused: bool
+) -> None:
+    lines = ["reuse_containers = true"] + ([f'engine = "{engine}"'] if engine else [])
+    (tmp_path / "config.toml").write_text("\n".join(lines))
+    monkeypatch.setenv("GRIDCWL_CONFIG", str(tmp_path / "config.toml"))
+    of_python = configured(plugins.configuration(), "doc.cwl", (), tmp_path)
+    of_command_line = command_line._options(command_line._parser(), [f"--outdir={tmp_path}"], "doc.cwl", ())
+    assert of_python.reuse_containers is of_command_line.reuse_containers is reused
