@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 from gridcwl import __version__, plugins
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
-from gridcwl.service import metrics, native, wes
+from gridcwl.service import metrics, native, pages, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -81,6 +81,7 @@ def application(settings: ServiceSettings) -> FastAPI:
     app.add_api_route("/metrics", metrics.metrics, include_in_schema=False)
     app.add_middleware(BodyLimit, most=settings.max_upload_mib << 20)
     if settings.auth is None:
+        app.include_router(pages.router)  # a browser has no token to show
         app.add_middleware(SameOrigin, public_url=settings.public_url)
     return app
 
