@@ -111,7 +111,7 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 
 .PHONY: test-radio
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
-	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example" $(PYTEST_ARGS)
+	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example or rapthor" $(PYTEST_ARGS)
 
 .PHONY: test-imports
 test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package
