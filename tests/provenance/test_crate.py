@@ -250,3 +250,17 @@ def test_ctapipes_own_log_is_folded_into_the_action_of_its_job(desk: Desk):
     assert "max_events" in facts["ctapipe config"]
     assert ids(action["subjectOf"]) == ["data/wf.cwl/x.provenance.log"]
     assert "swordfish" not in (crate / "ro-crate-metadata.json").read_text()
+
+
+def test_secrets_and_passwords_are_nowhere_in_a_crate(desk: Desk):
+    script = shell('cat "$0" > /dev/null; echo done > made', inputs={"key": on_command_line("string"), "page": "File?"},
+                   outputs={"made": glob("made")})  # fmt: skip
+    script["arguments"] = [{"valueFrom": "/dev/null", "position": -1}]
+    script["hints"] = {"cwltool:Secrets": {"secrets": ["key"]}}
+    script["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
+    desk.write("wf.cwl", script)
+    desk.write("in.json", '{"key": "swordfish"}')
+    crate = exported(desk)
+    texts = [path.read_text() for path in crate.rglob("*") if path.is_file()]
+    assert not any("swordfish" in text for text in texts)
+    assert any("(secret" in text for text in texts)
