@@ -15,8 +15,10 @@ from documents import Desk, shell, step, workflow
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcwl.cli import display, tables
+from gridcwl.cli import tables
 from gridcwl.cli.display import StderrHandler, places_of
+from gridcwl.cli.live_table import Counted, table_of
+from gridcwl.cli.pace import Paces
 from gridcwl.cli.terminal import Escaping, escaped, escaped_json
 from gridcwl.engine.progress import StepProgress
 
@@ -98,7 +100,7 @@ def test_the_live_table_draws_no_sequence_and_no_markup_of_a_name():
     counts = dict.fromkeys(("done", "failed", "skipped", "blocked"), 0)
     progress = StepProgress(path=(name,), total=1, taken=1, is_workflow=False, **counts)
     console = Console(file=io.StringIO(), width=200, force_terminal=False)
-    console.print(display.table_of([progress], {}, "0:00", 10), places_of([(NASTY, "[red]", 1)]))
+    console.print(table_of([progress], Counted(), Paces(), 10, 200), places_of([(NASTY, "[red]", 1)]))
     drawn = console.file.getvalue()
     assert "[bold]s\\x1b]0;pwned" in drawn
     assert "[red]" in drawn
