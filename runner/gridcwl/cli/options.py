@@ -27,7 +27,8 @@ the name of one of the document's inputs sets that input.
 Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
   gridcwl report RUN | resume RUN | attach RUN | cancel RUN | rm RUN
-  gridcwl usage [RUN ...]
+  gridcwl usage [RUN ...] | export RUN CRATE | verify CRATE
+  gridcwl rerun RUN | lineage FILE
   gridcwl init -- COMMAND | lint DOCUMENT
   gridcwl sites | doctor | serve | completion SHELL | man
 To see what a run would do:
