@@ -16,7 +16,7 @@ from gridcwl import imports
 from gridcwl.cli.logs import set_up_logging
 from gridcwl.cli.parsing import Parser
 
-_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "multipart", "prometheus_client")
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "python_multipart", "prometheus_client", "jinja2")
 
 
 def main(arguments: Sequence[str]) -> int:
