@@ -4,7 +4,7 @@ class: Workflow
 label: "A CORSIKA run checked and drawn"
 doc: |
   Checks that a CORSIKA run is whole and draws its showers: at ground, and in the air where the run
-  has .long files. A broken run fails, and the check's stderr says what is wrong with it.
+  has .long files. A broken run fails, and the check's stderr reports what is wrong with it.
 
 requirements:
   ScatterFeatureRequirement: {}

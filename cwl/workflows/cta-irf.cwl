@@ -10,7 +10,7 @@ doc: |
   Three sets of events have no run in common: one to train with, one to optimise cuts with, and one to
   make the IRF of.
 
-  With the generator `parametrised` every product says that it has no scientific validity.
+  With the generator `parametrised` every product is marked as without scientific validity.
 
 requirements:
   InlineJavascriptRequirement: {}

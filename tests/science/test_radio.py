@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from .conftest import CHECKOUT, CWL, Demo, Run, local
+
+ALL_EXAMPLES = os.environ.get("GRIDCWL_ALL_EXAMPLES") == "1"
+_DIFFERENCE = """\
+import numpy, astropy.io.fits as fits
+ours, theirs = (fits.getdata(path) for path in ("/ours.fits", "/theirs.fits"))
+print(float(numpy.abs(ours - theirs).max() / numpy.abs(theirs).max()))
+"""
 
 pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
 
@@ -46,3 +57,22 @@ def test_self_calibration_as_a_loop_is_valid_where_loops_are_asked_for(gridcwl: 
     document = CWL / "workflows" / "next" / "lofar-selfcal-loop.cwl"
     assert gridcwl("--enable-dev", "--validate", document).exit_code == 0
     assert gridcwl("--validate", document).exit_code != 0
+
+
+def difference(ours: Path, theirs: Path) -> float:
+    """The greatest difference of two images, relative to the greatest value."""
+    mounts = [f"--volume={ours}:/ours.fits:ro", f"--volume={theirs}:/theirs.fits:ro"]
+    command = ["docker", "run", "--rm", "--net=none", *mounts, "gridcwl/radio:1.0.0", "python3", "-c", _DIFFERENCE]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
+def test_cwltool_makes_the_same_images(radio: Demo, tmp_path: Path) -> None:
+    cwltool = [Path(sys.executable).with_name("cwltool"), "--quiet", "--outdir", tmp_path]
+    command = [*cwltool, CWL / "workflows" / "lofar.cwl", radio.folder / "inputs.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout)
+    assert theirs.keys() == radio.outputs.keys()
+    for name in ("image", "before", "residual"):
+        assert difference(local(radio.outputs[name]), local(theirs[name])) < 1e-5, name
