@@ -56,7 +56,8 @@ def row(name: str, parameter: dict[str, Any]) -> str:
     """One line of a table."""
     default = f"`{json.dumps(parameter['default'])}`" if "default" in parameter else ""
     what = " ".join(str(parameter.get("label", "")).split())
-    return f"| `{name}` | {type_of(parameter['type'])} | {default} | {what} |"
+    kind = type_of(parameter["type"]).replace("][", "]\\[")  # or Markdown takes it for a link
+    return f"| `{name}` | {kind} | {default} | {what} |"
 
 
 def section(path: Path) -> Iterator[str]:
