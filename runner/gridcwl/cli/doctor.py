@@ -13,7 +13,7 @@ from gridcwl import imports
 from gridcwl.cli.terminal import escaped, raw
 
 if TYPE_CHECKING:
-    from gridcwl.cli.health import Check
+    from gridcwl.cli.health import HealthCheck
 
 _MARKS = {"ok": "ok", "warning": "warning", "error": "error", "unused": "-"}
 _DRAWN = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "error": ("✘", "bold red"), "unused": ("-", "dim")}
@@ -21,12 +21,12 @@ _WIDTH = 17
 
 
 def doctor(given: argparse.Namespace) -> int:
-    """Check, print, and return 0, or 1 if something is wrong."""
+    """HealthCheck, print, and return 0, or 1 if something is wrong."""
     from gridcwl.cli.health import findings
     from gridcwl.plugins import configuration
 
     config = configuration()
-    found: list[Check] = []
+    found: list[HealthCheck] = []
     for finding in findings(config):
         found.append(finding)
         if not given.json:
@@ -40,7 +40,7 @@ def doctor(given: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _print(finding: Check) -> None:
+def _print(finding: HealthCheck) -> None:
     remedy = f"  {finding.remedy}" if finding.remedy else ""
     if not sys.stdout.isatty():
         separator = ". " if finding.remedy else ""

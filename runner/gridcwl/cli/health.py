@@ -40,7 +40,7 @@ _CLOCK_WARNING_S, _CLOCK_ERROR_S = 10.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """What one check found.
 
     Attributes:
@@ -56,7 +56,7 @@ class Check:
     remedy: str = ""
 
 
-def findings(config: Config) -> Iterator[Check]:
+def findings(config: Config) -> Iterator[HealthCheck]:
     """All checks, one by one, as they are done."""
     yield _python()
     yield _node(config)
@@ -72,28 +72,28 @@ def findings(config: Config) -> Iterator[Check]:
 # -- this machine ------------------------------------------------------------------------------------------------------
 
 
-def _python() -> Check:
-    return Check("python", "ok", f"Python {platform.python_version()}, gridcwl {__version__}")
+def _python() -> HealthCheck:
+    return HealthCheck("python", "ok", f"Python {platform.python_version()}, gridcwl {__version__}")
 
 
-def _node(config: Config) -> Check:
+def _node(config: Config) -> HealthCheck:
     if config.javascript is False:
-        return Check("node", "unused", "not needed: JavaScript is disabled")
+        return HealthCheck("node", "unused", "not needed: JavaScript is disabled")
     path = shutil.which("node") or shutil.which("nodejs")
     if path is None:
-        return Check(
+        return HealthCheck(
             "node", "warning", "not found: documents with JavaScript cannot run", "Install nodejs (apt install nodejs)."
         )
     printed = _output([path, "--version"])
     version = re.match(r"v(\d+)", printed or "")
     if printed is None or version is None:
-        return Check("node", "error", f"{path} does not run", "Reinstall nodejs.")
+        return HealthCheck("node", "error", f"{path} does not run", "Reinstall nodejs.")
     if int(version[1]) < _OLDEST_NODE:
-        return Check("node", "warning", f"node {printed} is old", f"Install node {_OLDEST_NODE} or newer.")
-    return Check("node", "ok", f"node {printed}")
+        return HealthCheck("node", "warning", f"node {printed} is old", f"Install node {_OLDEST_NODE} or newer.")
+    return HealthCheck("node", "ok", f"node {printed}")
 
 
-def _engines(config: Config) -> Iterator[Check]:
+def _engines(config: Config) -> Iterator[HealthCheck]:
     chosen = config.engine or "docker"
     others: list[str] = []
     for engine in ENGINES:
@@ -104,10 +104,10 @@ def _engines(config: Config) -> Iterator[Check]:
             continue
         yield finding
     if others:
-        yield Check("other engines", "unused", f"not installed, and not needed: {', '.join(others)}")
+        yield HealthCheck("other engines", "unused", f"not installed, and not needed: {', '.join(others)}")
 
 
-def _docker(*, needed: bool) -> Check:
+def _docker(*, needed: bool) -> HealthCheck:
     bad: State = "error" if needed else "unused"
     imports.load("docker")
     import docker
@@ -118,29 +118,37 @@ def _docker(*, needed: bool) -> Check:
             version = client.version()
     except (docker.errors.DockerException, OSError) as error:
         if "permission denied" in str(error).lower():
-            return Check("docker", bad, "its socket may not be used", "Add yourself to the group docker, log in again.")
+            return HealthCheck(
+                "docker", bad, "its socket may not be used", "Add yourself to the group docker, log in again."
+            )
         installed = shutil.which("docker") is not None
         remedy = "Start it (systemctl start docker)" if installed else "Install docker"
-        return Check("docker", bad, "no engine answers", f"{remedy}, or use --podman, --singularity or --no-container.")
-    return Check("docker", "ok", f"docker {version.get('Version', '')}".strip())
+        return HealthCheck(
+            "docker", bad, "no engine answers", f"{remedy}, or use --podman, --singularity or --no-container."
+        )
+    return HealthCheck("docker", "ok", f"docker {version.get('Version', '')}".strip())
 
 
-def _engine(name: str, *, needed: bool) -> Check:
+def _engine(name: str, *, needed: bool) -> HealthCheck:
     path = shutil.which(name)
     if path is None:
         if name == "apptainer" and shutil.which("singularity"):
-            return Check(name, "unused", "not installed")
+            return HealthCheck(name, "unused", "not installed")
         bad: State = "error" if needed else "unused"
-        return Check(name, bad, "not installed", f"Install {name}, or choose another engine." if needed else "")
+        return HealthCheck(name, bad, "not installed", f"Install {name}, or choose another engine." if needed else "")
     printed = _output([path, "--version"])
     if printed is None:
-        return Check(name, "error" if needed else "warning", f"{path} does not run", f"Run {name} info to see why.")
+        return HealthCheck(
+            name, "error" if needed else "warning", f"{path} does not run", f"Run {name} info to see why."
+        )
     if name == "podman" and _output([path, "info", "--format", "{{.Host.OS}}"]) is None:
-        return Check(name, "error" if needed else "warning", f"{printed} cannot run containers", "Run: podman info")
-    return Check(name, "ok", printed)
+        return HealthCheck(
+            name, "error" if needed else "warning", f"{printed} cannot run containers", "Run: podman info"
+        )
+    return HealthCheck(name, "ok", printed)
 
 
-def _folders(config: Config) -> Iterator[Check]:
+def _folders(config: Config) -> Iterator[HealthCheck]:
     prefix = config.tmpdir_prefix or os.path.join(os.environ.get("TMPDIR", "/tmp"), "x")  # noqa: PTH118, S108
     for name, folder, option in (
         ("state folder", config.state(), "--state-dir"),
@@ -151,7 +159,7 @@ def _folders(config: Config) -> Iterator[Check]:
         yield _folder(name, folder.absolute(), option)
 
 
-def _folder(name: str, folder: Path, option: str) -> Check:
+def _folder(name: str, folder: Path, option: str) -> HealthCheck:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     remedy = f"Free some space, or choose another folder with {option}."
     try:
@@ -159,24 +167,26 @@ def _folder(name: str, folder: Path, option: str) -> Check:
             pass
         free = shutil.disk_usage(there).free
     except OSError as error:
-        return Check(name, "error", f"{there} cannot be written: {error.strerror}", f"Choose another with {option}.")
+        return HealthCheck(
+            name, "error", f"{there} cannot be written: {error.strerror}", f"Choose another with {option}."
+        )
     text = f"{folder}, {amount(free)} free"
     if free < _NO_DISK:
-        return Check(name, "error", text, remedy)
-    return Check(name, "warning", text, remedy) if free < _LOW_DISK else Check(name, "ok", text)
+        return HealthCheck(name, "error", text, remedy)
+    return HealthCheck(name, "warning", text, remedy) if free < _LOW_DISK else HealthCheck(name, "ok", text)
 
 
 # -- the grid ----------------------------------------------------------------------------------------------------------
 
 
-def _dirac(config: Config) -> Iterator[Check]:
+def _dirac(config: Config) -> Iterator[HealthCheck]:
     needed = config.backend == "dirac" and config.tables.get("dirac", {}).get("mode") != "local"
     if not imports.installed("DIRAC"):
         yield _not_installed("DIRAC", "DIRAC", needed=config.backend == "dirac")
         return
     configured = _dirac_is_configured()
     if not configured and not needed:
-        yield Check("DIRAC", "unused", "installed, not configured", "To use it, run dirac-configure.")
+        yield HealthCheck("DIRAC", "unused", "installed, not configured", "To use it, run dirac-configure.")
         return
     from gridcwl.backends.dirac.client import DiracClient
 
@@ -201,7 +211,7 @@ def _dirac_is_configured() -> bool:
     return any(Path(name.strip()).is_file() for name in named if name.strip()) or any(map(Path.is_file, usual))
 
 
-def _diracx(config: Config) -> Iterator[Check]:
+def _diracx(config: Config) -> Iterator[HealthCheck]:
     if "DIRACX_URL" not in os.environ and config.backend != "diracx":
         return
     if not imports.installed("httpx"):
@@ -212,7 +222,7 @@ def _diracx(config: Config) -> Iterator[Check]:
     try:
         server = from_environment()
     except GridCWLError as error:
-        yield Check("DiracX", "error", error.message, error.remedy)
+        yield HealthCheck("DiracX", "error", error.message, error.remedy)
         return
     with contextlib.closing(server):
 
@@ -223,13 +233,15 @@ def _diracx(config: Config) -> Iterator[Check]:
         yield _credential("DiracX credential", token)
 
 
-def _rucio(config: Config) -> Iterator[Check]:
+def _rucio(config: Config) -> Iterator[HealthCheck]:
     needed = config.store == "rucio"
     if not imports.installed("rucio"):
         yield _not_installed("Rucio", "rucio", needed=needed)
         return
     if rucio_config() is None and not needed:
-        yield Check("Rucio", "unused", "installed, not configured", "To use it, let RUCIO_CONFIG name a rucio.cfg.")
+        yield HealthCheck(
+            "Rucio", "unused", "installed, not configured", "To use it, let RUCIO_CONFIG name a rucio.cfg."
+        )
         return
     from gridcwl.stores.rucio.client import RucioClient
 
@@ -256,65 +268,67 @@ def rucio_config() -> Path | None:
     return next((Path(place) for place in places if place and Path(place).is_file()), None)
 
 
-def _certificate() -> Check:
+def _certificate() -> HealthCheck:
     """The proxy or certificate that Rucio's x509 login and storage elements take."""
     name = "X.509 proxy"
     given = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"  # noqa: S108
     if not Path(given).is_file():
         if "X509_USER_PROXY" in os.environ:
-            return Check(name, "error", f"X509_USER_PROXY names {given}, which does not exist", "voms-proxy-init")
-        return Check(name, "unused", "none")
+            return HealthCheck(name, "error", f"X509_USER_PROXY names {given}, which does not exist", "voms-proxy-init")
+        return HealthCheck(name, "unused", "none")
     printed = _output(["openssl", "x509", "-noout", "-enddate", "-in", given])
     try:
         ends = datetime.strptime((printed or "").partition("=")[2], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     except ValueError:
-        return Check(name, "warning", f"{given} cannot be read", "Make a new one: voms-proxy-init")
+        return HealthCheck(name, "warning", f"{given} cannot be read", "Make a new one: voms-proxy-init")
     return _credential(name, lambda: (given, ends, "voms-proxy-init"))
 
 
-def _not_installed(name: str, package: str, *, needed: bool) -> Check:
+def _not_installed(name: str, package: str, *, needed: bool) -> HealthCheck:
     error = imports.missing(package, name)
     if needed:
-        return Check(name, "error", error.message, error.remedy)
-    return Check(name, "unused", "not installed", f"To use it: {error.remedy}")
+        return HealthCheck(name, "error", error.message, error.remedy)
+    return HealthCheck(name, "unused", "not installed", f"To use it: {error.remedy}")
 
 
-def _asked(name: str, ask: Callable[[], str]) -> Check:
+def _asked(name: str, ask: Callable[[], str]) -> HealthCheck:
     try:
-        return Check(name, "ok", ask())
+        return HealthCheck(name, "ok", ask())
     except GridCWLError as error:
-        return Check(name, "error", error.message, error.remedy)
+        return HealthCheck(name, "error", error.message, error.remedy)
 
 
-def _credential(name: str, ask: Callable[[], tuple[str, datetime, str]]) -> Check:
+def _credential(name: str, ask: Callable[[], tuple[str, datetime, str]]) -> HealthCheck:
     """Whose it is and how long it lasts."""
     try:
         whose, ends, renewal = ask()
     except GridCWLError as error:
-        return Check(name, "error", error.message, error.remedy)
+        return HealthCheck(name, "error", error.message, error.remedy)
     left = (ends - datetime.now(UTC)).total_seconds()
     what = f"{whose}, " if whose else ""
     if left <= 0:
-        return Check(name, "error", f"{what}ended {ends:%Y-%m-%d %H:%M} UTC", f"Renew it: {renewal}")
+        return HealthCheck(name, "error", f"{what}ended {ends:%Y-%m-%d %H:%M} UTC", f"Renew it: {renewal}")
     hours, minutes = divmod(int(left) // 60, 60)
     text = f"{what}valid for {hours} h {minutes:02d} min"
-    return Check(name, "warning", text, f"Renew it: {renewal}") if left < _SHORT_S else Check(name, "ok", text)
+    return (
+        HealthCheck(name, "warning", text, f"Renew it: {renewal}") if left < _SHORT_S else HealthCheck(name, "ok", text)
+    )
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
 
 
-def _clocks() -> Iterator[Check]:
+def _clocks() -> Iterator[HealthCheck]:
     for name, url in servers().items():
         offset = clock_offset(url)
         check = f"clock ({name})"
         if offset is None:
-            yield Check(check, "warning", f"{url} reports no time", "Check the network and the URL.")
+            yield HealthCheck(check, "warning", f"{url} reports no time", "HealthCheck the network and the URL.")
             continue
         size = abs(offset)
         text = f"{size:.0f} s {'behind' if offset > 0 else 'ahead of'} the server" if size >= 2 else "as the server's"
         state: State = "error" if size > _CLOCK_ERROR_S else "warning" if size > _CLOCK_WARNING_S else "ok"
-        yield Check(check, state, text, "" if state == "ok" else "Synchronise it: timedatectl set-ntp true")
+        yield HealthCheck(check, state, text, "" if state == "ok" else "Synchronise it: timedatectl set-ntp true")
 
 
 def servers() -> dict[str, str]:

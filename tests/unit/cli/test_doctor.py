@@ -32,7 +32,7 @@ def plain_machine(tmp_path, monkeypatch):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
 
 
-def found(check: str, config: Config | None = None) -> health.Check:
+def found(check: str, config: Config | None = None) -> health.HealthCheck:
     return next(finding for finding in health.findings(config or Config()) if finding.check == check)
 
 
@@ -85,7 +85,7 @@ def test_a_credential_that_cannot_be_read_is_an_error_with_the_remedy():
     def fail():
         raise ConfigError("There is no proxy", remedy="dirac-proxy-init")
 
-    assert health._credential("x", fail) == health.Check("x", "error", "There is no proxy", "dirac-proxy-init")
+    assert health._credential("x", fail) == health.HealthCheck("x", "error", "There is no proxy", "dirac-proxy-init")
 
 
 def test_a_proxy_that_is_named_and_not_there_is_an_error(monkeypatch):
@@ -141,8 +141,8 @@ def test_the_clock_is_compared_with_that_of_a_configured_server(tmp_path, monkey
 
 
 def test_the_exit_code_reports_whether_something_is_wrong(monkeypatch):
-    fine = [health.Check("node", "ok", "node v20"), health.Check("DIRAC", "unused", "not installed")]
-    broken = [*fine, health.Check("docker", "error", "no engine answers", "Start it.")]
+    fine = [health.HealthCheck("node", "ok", "node v20"), health.HealthCheck("DIRAC", "unused", "not installed")]
+    broken = [*fine, health.HealthCheck("docker", "error", "no engine answers", "Start it.")]
     monkeypatch.setattr(health, "findings", lambda _config: iter(fine))
     result = gridcwl("doctor")
     assert (result.code, result.stdout.splitlines()[0]) == (0, "ok       node              node v20")
