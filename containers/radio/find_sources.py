@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import bdsf
+from astropy.io import fits
 from astropy.table import Table
 
 
@@ -55,6 +56,9 @@ def fit(image: Path, catalogue: Path, given: argparse.Namespace) -> list[Source]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / image.name
         copy.symlink_to(image.resolve())
+        header = fits.getheader(image)
+        # a mosaic has no axis of frequency, and PyBDSF does not look for the keyword
+        frequency = None if header.get("NAXIS", 0) > 2 else header.get("RESTFRQ")
         with contextlib.redirect_stdout(sys.stderr):
             found = bdsf.process_image(
                 str(copy),
@@ -62,6 +66,7 @@ def fit(image: Path, catalogue: Path, given: argparse.Namespace) -> list[Source]
                 thresh_isl=given.island,
                 rms_box=(given.box, given.box // 3),
                 adaptive_rms_box=False,
+                **({"frequency": float(frequency)} if frequency else {}),
                 ncores=1,
                 quiet=True,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CHECKOUT, CWL, Demo, Run, local
+from .conftest import CHECKOUT, CWL, Demo, Run, local, small_inputs
 
 ALL_EXAMPLES = os.environ.get("GRIDCWL_ALL_EXAMPLES") == "1"
 _DIFFERENCE = """\
@@ -76,3 +76,16 @@ def test_cwltool_makes_the_same_images(radio: Demo, tmp_path: Path) -> None:
     assert theirs.keys() == radio.outputs.keys()
     for name in ("image", "before", "residual"):
         assert difference(local(radio.outputs[name]), local(theirs[name])) < 1e-5, name
+
+
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
+@pytest.mark.usefixtures("images")
+def test_ska_mids_pointings_are_a_mosaic_with_the_fluxes_that_were_simulated(gridcwl: Run, tmp_path: Path) -> None:
+    small = {"times": 6, "pixels": 800}
+    inputs = small_inputs("ska-mid-continuum", tmp_path, small)
+    outputs = gridcwl("--outdir", tmp_path / "out", CWL / "workflows" / "ska-mid-continuum.cwl", inputs).outputs
+    fluxes = json.loads(local(outputs["fluxes"]).read_text())
+    assert [row["name"] for row in fluxes["sources"]] == ["a", "b", "c", "d"]
+    for row in fluxes["sources"]:
+        assert row["ratio"] == pytest.approx(1.0, abs=0.08), row
+    assert len(outputs["channel_images"]) == 2
