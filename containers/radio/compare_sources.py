@@ -90,7 +90,7 @@ def peak(picture: Image, place: SkyCoord, radius_arcsec: float) -> float | None:
     x, y = (round(float(value)) for value in picture.wcs.world_to_pixel(place))
     reach = max(1, round(radius_arcsec / picture.pixel_arcsec))
     part = picture.plane[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-    return float(part.max()) if part.size and min(x, y) >= 0 else None
+    return float(np.nanmax(part)) if part.size and min(x, y) >= 0 else None
 
 
 def compare(truth: list[Truth], found: list[dict[str, float]], after: Image, before: Image | None) -> list[Row]:
@@ -125,14 +125,14 @@ def draw(pictures: list[tuple[str, Image]], truth: list[Truth]) -> Figure:
     figure = Figure(figsize=(5.6 * len(pictures), 5.0), layout="constrained")
     panels = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axes, (title, picture) in zip(panels, pictures, strict=True):
-        noise = 1.4826 * np.median(np.abs(picture.plane - np.median(picture.plane)))
-        low, high = -4 * noise, max(15 * noise, 0.02 * float(picture.plane.max()))
+        noise = 1.4826 * np.nanmedian(np.abs(picture.plane - np.nanmedian(picture.plane)))
+        low, high = -4 * noise, max(15 * noise, 0.02 * float(np.nanmax(picture.plane)))
         drawn = axes.imshow(1e3 * picture.plane, origin="lower", cmap="inferno", vmin=1e3 * low, vmax=1e3 * high)
         for source in truth:
             x, y = (float(value) for value in picture.wcs.world_to_pixel(source.place))
             axes.plot(x, y, "o", ms=16, mfc="none", mec="#56b4e9", mew=0.9)
             axes.annotate(source.name, (x, y), (11, 7), textcoords="offset points", color="#56b4e9", fontsize=8)
-        peak_jy = float(picture.plane.max())
+        peak_jy = float(np.nanmax(picture.plane))
         axes.set_title(f"{title}: peak {peak_jy:.2f} Jy/beam", fontsize=10)
         side = picture.pixel_arcsec * picture.plane.shape[1] / 60
         axes.set(xticks=[], yticks=[], xlabel=f"{side:.0f} arcmin")
@@ -165,8 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "frequency_hz": after.frequency_hz,
         "pixel_arcsec": after.pixel_arcsec,
         "beam_arcsec": after.beam_arcsec,
-        "peak_jy": float(after.plane.max()),
-        "peak_before_jy": None if before is None else float(before.plane.max()),
+        "peak_jy": float(np.nanmax(after.plane)),
+        "peak_before_jy": None if before is None else float(np.nanmax(before.plane)),
         "found": len(found),
         "sources": [asdict(row) for row in rows],
     }

@@ -44,7 +44,7 @@ inputs:
 
 arguments:
   - {prefix: --output, valueFrom: $(inputs.name).fits}
-  - {prefix: --picture, valueFrom: $(inputs.name).png}
+  - {prefix: --picture, valueFrom: $(inputs.name)-picture.png}
 
 outputs:
   mosaic:
@@ -55,4 +55,4 @@ outputs:
     type: File
     format: edam:format_3603
     label: The mosaic drawn (PNG)
-    outputBinding: {glob: $(inputs.name).png}
+    outputBinding: {glob: $(inputs.name)-picture.png}
