@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
+from gridcwl.errors import UnsafePath
 from gridcwl.model.objects import entries
+from gridcwl.model.paths import basename
 from gridcwl.runs.checksums import local_path
 from gridcwl.runs.provenance.graph import Entity, Graph
 from gridcwl.stores.local import uri
@@ -341,7 +343,10 @@ def _key(value: Entity) -> str:
 
 def _name(value: Entity) -> str:
     name = str(value.get("basename") or os.path.basename(str(value.get("location", "")).rstrip("/")))  # noqa: PTH119
-    return name.replace("/", "_") if name not in ("", ".", "..") else "file"
+    try:
+        return basename(name.replace("/", "_"), "The name of a file in a crate")
+    except UnsafePath:
+        return "file"
 
 
 def _value_id(parameter: str) -> str:
