@@ -27,7 +27,8 @@ CASES = ALL if os.environ.get("GRIDCWL_ALL_CASES") else [case for case in ALL if
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service that runs what the command line runs; documents and inputs are attached."""
     folder = tmp_path_factory.mktemp("wes")
-    runs = {"default_container": "debian:stable-slim"}
+    # some tools that name no image unpack archives, and as root tar gives files the owner that the archive names
+    runs = {"default_container": "debian:stable-slim", "cap_add": ["CHOWN", "FOWNER"]}
     with process(folder, in_place=True, network=True, runs=runs) as (wes, _):
         yield str(wes.http.base_url).rstrip("/")
 
