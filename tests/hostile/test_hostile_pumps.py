@@ -14,6 +14,7 @@ from gridcwl.backends.dirac.backend import DiracBackend
 from gridcwl.backends.dirac.local_server import LocalServer
 from gridcwl.backends.local.docker_stream import Attachment
 from gridcwl.errors import BackendError
+from gridcwl.tasks import TaskScope
 from gridcwl.worker.engine import EngineError
 
 
@@ -55,11 +56,10 @@ def test_waiting_for_submissions_ends_with_the_task_that_makes_them():
     async def go():
         backend = DiracBackend.__new__(DiracBackend)
         backend._submission = SimpleNamespace(settled=never)
-        backend._tasks = [asyncio.create_task(never()), asyncio.create_task(dies())]
-        try:
+        backend._closed, backend._over, backend._events = False, None, asyncio.Queue()
+        async with TaskScope() as backend._tasks:
+            backend._working = [backend._tasks.start(backend._work(run)) for run in (never, dies)]
             await asyncio.wait_for(backend.settled(), 60)
-        finally:
-            backend._tasks[0].cancel()
 
     with pytest.raises(BackendError, match="DIRAC is gone"):
         asyncio.run(go())
