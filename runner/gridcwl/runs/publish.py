@@ -159,11 +159,15 @@ def _spare_inputs(publication: _Publication) -> None:
 
 
 def _outermost_first(directories: list[CwlObject]) -> list[CwlObject]:
-    """In their order, but those that lie in another one behind all that do not."""
+    """Those that are made of a listing, then in their order the others; those that lie in another one at the end."""
     places = {path_of(entry["location"]) for entry in directories if _is_local(entry)}
-    return sorted(
-        directories, key=lambda entry: _is_local(entry) and not places.isdisjoint(path_of(entry["location"]).parents)
-    )
+
+    def depth(entry: CwlObject) -> int:
+        if not _is_local(entry):
+            return 0
+        return 1 if places.isdisjoint(path_of(entry["location"]).parents) else 2
+
+    return sorted(directories, key=depth)
 
 
 def _published(value: Any, publication: _Publication) -> Any:

@@ -176,6 +176,17 @@ def test_a_folder_that_is_a_literal_is_made_of_its_listing(house: House) -> None
     assert house.listing() == ["d", "d/x"]
 
 
+@pytest.mark.parametrize("first", ["folder", "literal"])
+def test_a_folder_that_is_also_in_a_literal_is_published_in_it_once(house: House, first: str) -> None:
+    house.made("d/one", "1")
+    folder = house.folder("d")
+    literal = {"class": "Directory", "location": "_:both", "basename": "both", "listing": [folder]}
+    outputs = {"folder": folder, "literal": literal}
+    published = house.publish({first: outputs.pop(first), **outputs})
+    assert published["folder"]["location"] == (house.outdir / "both" / "d").as_uri()
+    assert house.listing() == ["both", "both/d", "both/d/one"]
+
+
 def test_a_link_in_a_folder_to_somewhere_else_is_an_error(house: House) -> None:
     entry = house.folder("d")
     (house.scratch / "d" / "names").symlink_to("/etc/hostname")

@@ -115,12 +115,13 @@ class GridTool(CommandLineTool):  # type: ignore[misc]
             given: dict[str, float] = super().evalResources(builder, context)
         except LimitError as error:
             raise DocumentError(f"{self._place_of_limit(error.field)}{error.message}", remedy=error.remedy) from error
-        if context.largest is None or fits(given, context.largest):
+        largest = getattr(context, "largest", None)  # the context is cwltool's own where only inputs are looked at
+        if largest is None or fits(given, largest):
             return given
         _, wanted = self.get_requirement("ResourceRequirement")
         _, graphics = self.get_requirement(_CUDA)
         cap = context.cap_resources
-        given, less = capped(given, context.largest, cores_and_ram=cap or not wanted, gpus=cap or not graphics)
+        given, less = capped(given, largest, cores_and_ram=cap or not wanted, gpus=cap or not graphics)
         if less and self.tool["id"] not in context.capped:
             context.capped.add(self.tool["id"])
             name = shortname(self.tool["id"]) or self.tool["id"]
