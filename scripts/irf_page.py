@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import GridCWLError
-from gridcwl.runs.history import History
+from gridcwl.runs.record.history import History
 
 LIMITS = {
     "containment_68_deg": ("68 % containment at 1 TeV", "deg", 0.0, 0.15),

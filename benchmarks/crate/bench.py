@@ -22,12 +22,12 @@ from pathlib import Path
 
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.result import Usage
-from gridcwl.runs.checksums import ChecksumCache
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.journal import Journal, row_id
-from gridcwl.runs.keys import describe
 from gridcwl.runs.options import Options, to_plain
-from gridcwl.runs.recorder import Recorder
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.record.recorder import Recorder
+from gridcwl.runs.reuse.checksums import ChecksumCache
+from gridcwl.runs.reuse.keys import describe
 
 RUN = RunId("20261129-081500-1a2b3c")
 FLOW = {

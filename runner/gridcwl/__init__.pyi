@@ -23,7 +23,6 @@ from gridcwl.errors import StoreError as StoreError
 from gridcwl.errors import UnsafePath as UnsafePath
 from gridcwl.errors import UnsupportedError as UnsupportedError
 from gridcwl.model.confinement import Confinement as Confinement
-from gridcwl.runs.counts import StepCounts as StepCounts
 from gridcwl.runs.events import Event as Event
 from gridcwl.runs.events import Failure as Failure
 from gridcwl.runs.events import JobEnded as JobEnded
@@ -32,19 +31,20 @@ from gridcwl.runs.events import JobStarted as JobStarted
 from gridcwl.runs.events import RunEnded as RunEnded
 from gridcwl.runs.events import RunStarted as RunStarted
 from gridcwl.runs.events import StepsChanged as StepsChanged
-from gridcwl.runs.explain import Answer as Answer
-from gridcwl.runs.job_records import AttemptRecord as AttemptRecord
-from gridcwl.runs.job_records import JobRecord as JobRecord
-from gridcwl.runs.logs import JobLog as JobLog
 from gridcwl.runs.provenance.crate import CrateOptions as CrateOptions
 from gridcwl.runs.provenance.lineage import Activity as Activity
 from gridcwl.runs.provenance.lineage import DataFile as DataFile
 from gridcwl.runs.provenance.lineage import Lineage as Lineage
+from gridcwl.runs.record.counts import StepCounts as StepCounts
+from gridcwl.runs.record.explain import Answer as Answer
+from gridcwl.runs.record.job_records import AttemptRecord as AttemptRecord
+from gridcwl.runs.record.job_records import JobRecord as JobRecord
+from gridcwl.runs.record.logs import JobLog as JobLog
+from gridcwl.runs.record.status import RunStatus as RunStatus
 from gridcwl.runs.report import Report as Report
 from gridcwl.runs.run import new_run_id as new_run_id
 from gridcwl.runs.settings import ResumeSettings as ResumeSettings
 from gridcwl.runs.settings import Settings as Settings
-from gridcwl.runs.status import RunStatus as RunStatus
 from gridcwl.values import Directory as Directory
 from gridcwl.values import File as File
 

@@ -24,20 +24,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
 from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Event, Publisher
-from gridcwl.runs.explain import Answer
-from gridcwl.runs.folder import RunFolder, all_folders, checked_id, find
-from gridcwl.runs.logs import JobLog
 from gridcwl.runs.options import Options
+from gridcwl.runs.record.explain import Answer
+from gridcwl.runs.record.folder import RunFolder, all_folders, checked_id, find
+from gridcwl.runs.record.logs import JobLog
+from gridcwl.runs.record.status import RunStatus
 from gridcwl.runs.session import Finished, PreparedRun, Request
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
-from gridcwl.runs.status import RunStatus
 from gridcwl.tasks import in_thread
 from gridcwl.values import from_cwl, to_cwl
 
 if TYPE_CHECKING:
-    from gridcwl.runs.job_records import JobRecord
     from gridcwl.runs.provenance.crate import CrateOptions
     from gridcwl.runs.provenance.lineage import Lineage
+    from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report
 
 Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
@@ -155,7 +155,7 @@ class Client:
 
     async def runs(self) -> list[RunStatus]:
         """All runs that are recorded, the latest first, without their steps."""
-        from gridcwl.runs.status import status_from, summary_of
+        from gridcwl.runs.record.status import status_from, summary_of
 
         if self._server is not None:
             found = await asyncio.to_thread(self._server.get, f"{NATIVE}/runs", limit=1000)
@@ -474,7 +474,7 @@ class _ServerRun(Run):
 
     async def status(self) -> RunStatus:
         """See ``Run.status``."""
-        from gridcwl.runs.status import status_from
+        from gridcwl.runs.record.status import status_from
 
         return status_from(await asyncio.to_thread(self._server.get, f"{NATIVE}/runs/{self._run}"))
 
@@ -559,16 +559,16 @@ def exported(folder: RunFolder, crate: str | Path, options: CrateOptions | None)
 
 def status_in(folder: RunFolder) -> RunStatus:
     """See ``Run.status``."""
-    from gridcwl.runs.status import status_of
+    from gridcwl.runs.record.status import status_of
 
     return status_of(folder)
 
 
 def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
     """See ``Run.logs``."""
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal_check import explained_damage
-    from gridcwl.runs.logs import check_step, logs
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal_check import explained_damage
+    from gridcwl.runs.record.logs import check_step, logs
 
     with explained_damage(folder), closing(History(folder.journal)) as history:
         check_step(history, step)
@@ -577,8 +577,8 @@ def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
 
 def jobs_in(folder: RunFolder) -> list[JobRecord]:
     """See ``Run.jobs``."""
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal_check import explained_damage
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal_check import explained_damage
 
     with explained_damage(folder), closing(History(folder.journal)) as history:
         return list(history.records())
@@ -586,10 +586,10 @@ def jobs_in(folder: RunFolder) -> list[JobRecord]:
 
 def explained_in(folder: RunFolder, step: str) -> list[Answer]:
     """See ``Run.explain``."""
-    from gridcwl.runs.explain import explained
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal_check import explained_damage
-    from gridcwl.runs.logs import check_step
+    from gridcwl.runs.record.explain import explained
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal_check import explained_damage
+    from gridcwl.runs.record.logs import check_step
 
     with explained_damage(folder), closing(History(folder.journal)) as history:
         answers = list(explained(history, folder, step, folder.path.parents[1]))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from gridcwl.api import Client, Driver, Inputs, Run, explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.events import Event, RunEnded
-from gridcwl.runs.explain import Answer
-from gridcwl.runs.logs import JobLog
+from gridcwl.runs.record.explain import Answer
+from gridcwl.runs.record.logs import JobLog
+from gridcwl.runs.record.status import RunStatus
 from gridcwl.runs.settings import ResumeSettings, Settings
-from gridcwl.runs.status import RunStatus
 
 if TYPE_CHECKING:
-    from gridcwl.runs.job_records import JobRecord
     from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report
 
 

@@ -31,8 +31,8 @@ import gridcwl.runs.planning
 import gridcwl.runs.run
 import gridcwl.runs.storing  # all of them once, and not in each process that is forked
 from gridcwl.model import JobId
-from gridcwl.runs.history import History
 from gridcwl.runs.lifecycle import Stage, Stages, Step
+from gridcwl.runs.record.history import History
 
 CRASHED = 77
 Backend = Literal["local", "dirac"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gridcwl.runs.history import History
+from gridcwl.runs.record.history import History
 
 _PATIENCE_S = 120
 

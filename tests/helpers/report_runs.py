@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, Resources, RunId, Usage
-from gridcwl.runs.folder import RunFolder, new_folder
-from gridcwl.runs.journal import Journal, row_id
-from gridcwl.runs.keys import describe
+from gridcwl.runs.record.folder import RunFolder, new_folder
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.reuse.keys import describe
 
 STARTED = 1_764_410_400.0
 """2025-11-29 10:00:00 UTC."""

@@ -13,10 +13,10 @@ import pytest
 from commandline import gridcwl
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.folder import RunFolder, new_folder
-from gridcwl.runs.journal import Journal, row_id
-from gridcwl.runs.keys import describe
 from gridcwl.runs.options import Options, to_plain
+from gridcwl.runs.record.folder import RunFolder, new_folder
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.reuse.keys import describe
 
 RUN = "20260101-000000-00000a"
 OTHER = "20260101-000000-00000b"

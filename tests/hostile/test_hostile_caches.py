@@ -17,7 +17,7 @@ from hypothesis import given
 from gridcwl.errors import GridCWLError, LimitExceeded, UnsafePath
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId, StagedFile, limits
 from gridcwl.model.codec import to_json
-from gridcwl.runs.cache import Cache
+from gridcwl.runs.reuse.cache import Cache
 from gridcwl.stores.rucio import did_resolver
 from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.names import Did

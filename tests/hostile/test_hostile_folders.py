@@ -9,9 +9,9 @@ import pytest
 
 from gridcwl.config import private_folder
 from gridcwl.model import JobId, JobResult, Outcome
-from gridcwl.runs import cleanup
-from gridcwl.runs.cache import Cache
-from gridcwl.runs.cleanup import mask_secrets
+from gridcwl.runs.record import cleanup
+from gridcwl.runs.record.cleanup import mask_secrets
+from gridcwl.runs.reuse.cache import Cache
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.control import Control
 from gridcwl.worker.job import run_job

@@ -13,12 +13,12 @@ import pytest
 from gridcwl.cli.commands import main
 from gridcwl.model import JobId, JobResult, Outcome, RunId
 from gridcwl.model.codec import to_json
-from gridcwl.runs import run_record
-from gridcwl.runs.cleanup import is_working_folder, remove_failed, remove_unused, working_folder
-from gridcwl.runs.folder import RunFolder, new_folder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal, JournalError
-from gridcwl.runs.listing import working_of
+from gridcwl.runs.record import run_record
+from gridcwl.runs.record.cleanup import is_working_folder, remove_failed, remove_unused, working_folder
+from gridcwl.runs.record.folder import RunFolder, new_folder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal, JournalError
+from gridcwl.runs.record.listing import working_of
 
 JOB = "run-1-1"
 RUN = RunId("run")

@@ -34,7 +34,7 @@ from gridcwl.model import (
     limits,
 )
 from gridcwl.model.acceptance import accepted
-from gridcwl.runs.journal import Journal
+from gridcwl.runs.record.journal import Journal
 from gridcwl.worker import batch
 from gridcwl.worker.paths import RefusedPath
 

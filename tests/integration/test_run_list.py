@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
-from gridcwl.runs.folder import RunFolder, checked_name, find, new_folder
-from gridcwl.runs.journal import Journal
-from gridcwl.runs.listing import age, point
+from gridcwl.runs.record.folder import RunFolder, checked_name, find, new_folder
+from gridcwl.runs.record.journal import Journal
+from gridcwl.runs.record.listing import age, point
 
 DAY = 86400.0
 

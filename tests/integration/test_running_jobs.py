@@ -14,7 +14,7 @@ import pytest
 from kept_runs import Client, Desk
 
 from gridcwl.cli.run_logs import _Followed, _Follower
-from gridcwl.runs.folder import RunFolder
+from gridcwl.runs.record.folder import RunFolder
 
 
 @pytest.fixture

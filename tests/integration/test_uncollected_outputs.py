@@ -14,8 +14,8 @@ from commandline import gridcwl
 from documents import Desk, glob, on_command_line, shell, step, workflow
 
 from gridcwl.model import JobResult
-from gridcwl.runs.cache import Cache
-from gridcwl.runs.folder import find
+from gridcwl.runs.record.folder import find
+from gridcwl.runs.reuse.cache import Cache
 
 COPY = shell(
     'echo ran >> "$1"; cp "$0" out.txt; true',

@@ -14,10 +14,10 @@ from gridcwl.cli.running import print_outputs
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import GridCWLError, RunFailed, UsageError
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.counts import StepCounts
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, StepsChanged
-from gridcwl.runs.folder import RunFolder
 from gridcwl.runs.observer import follow, recorded_outputs
+from gridcwl.runs.record.counts import StepCounts
+from gridcwl.runs.record.folder import RunFolder
 
 _CHANGES = (
     *("outdir", "overwrite", "publish_partial", "max_jobs", "on_error", "retries", "retry_all", "settings"),

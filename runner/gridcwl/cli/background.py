@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridcwl.runs.folder import RunFolder
+    from gridcwl.runs.record.folder import RunFolder
 
 LOG = "driver.log"
 OUTPUTS = "outputs.json"

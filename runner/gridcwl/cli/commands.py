@@ -44,8 +44,8 @@ def _done(given: argparse.Namespace) -> int:
     """Do it; an error whose cause is a damaged journal names the journal."""
     with ExitStack() as stack:
         if "run" in given:
-            from gridcwl.runs.folder import find
-            from gridcwl.runs.journal_check import explained_damage
+            from gridcwl.runs.record.folder import find
+            from gridcwl.runs.record.journal_check import explained_damage
 
             stack.enter_context(explained_damage(find(given.state_dir, given.run).folder))
         result: int = given.act(given)

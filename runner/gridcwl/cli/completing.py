@@ -226,7 +226,7 @@ def _state_dir() -> Path:
 
 def runs() -> Iterator[tuple[str, str]]:
     """The last runs, with their documents."""
-    from gridcwl.runs.folder import all_folders
+    from gridcwl.runs.record.folder import all_folders
 
     yield "last", "the last run"
     for folder in all_folders(_state_dir())[:_MOST_RUNS]:
@@ -243,7 +243,7 @@ def _document(journal: Path) -> str:
 def steps(run: str) -> list[str]:
     """The steps of a run."""
     from gridcwl.errors import GridCWLError
-    from gridcwl.runs.folder import find
+    from gridcwl.runs.record.folder import find
 
     try:
         journal = find(_state_dir(), run).folder.journal

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import show
-from gridcwl.runs.history import History
+from gridcwl.runs.record.history import History
 
 if TYPE_CHECKING:
-    from gridcwl.runs.data import LocalFile
+    from gridcwl.runs.record.data import LocalFile
     from gridcwl.stores.reports import RunReport
 
 
 def data(given: argparse.Namespace) -> int:
     """Show it."""
-    from gridcwl.runs.data import local_files, stored
+    from gridcwl.runs.record.data import local_files, stored
 
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
@@ -47,7 +47,7 @@ def let_go(folder: Any) -> None:
     """Let the store delete the intermediate files of a run, and report how many datasets these are."""
     import sys
 
-    from gridcwl.runs.data import release
+    from gridcwl.runs.record.data import release
 
     with closing(History(folder.journal)) as history:
         count = asyncio.run(release(history, folder.run))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from gridcwl.backends.dirac.server import FoundJob, Server
     from gridcwl.backends.dirac.sites import Offer, Queue
     from gridcwl.model import JobId, RunId
-    from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.journal_rows import JobRow
     from gridcwl.runs.options import GridOptions
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.journal_rows import JobRow
 
 _ASK_EVERY_S = 5.0
 

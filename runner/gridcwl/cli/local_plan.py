@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gridcwl.backends.local.presence import Presence
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.planning import PlannedStep
-    from gridcwl.runs.reuse import ReuseForecast
+    from gridcwl.runs.reuse.forecast import ReuseForecast
 
 _LONGEST_COMMAND = 300
 _MOST_REASONS = 5
@@ -38,7 +38,7 @@ def plan(options: Options, evaluation: Any) -> int:
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
-    from gridcwl.runs.reuse import ReuseForecaster
+    from gridcwl.runs.reuse.forecast import ReuseForecaster
     from gridcwl.runs.run import new_run_id
 
     session = opened(options, evaluation)

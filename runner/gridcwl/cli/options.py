@@ -172,7 +172,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
 
 
 def _run_name(name: str | None) -> str:
-    from gridcwl.runs.folder import checked_name
+    from gridcwl.runs.record.folder import checked_name
 
     return "" if name is None else checked_name(name)
 

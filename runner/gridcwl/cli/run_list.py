@@ -14,8 +14,8 @@ from typing import Any
 
 from gridcwl.cli.tables import show
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.runs.folder import RunFolder, find
-from gridcwl.runs.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
+from gridcwl.runs.record.folder import RunFolder, find
+from gridcwl.runs.record.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
 from gridcwl.runs.units import amount, duration, roughly
 from gridcwl.worker.removing import remove_tree
 
@@ -197,7 +197,7 @@ def _agreed(question: str) -> bool:
 
 
 def _remove_one(folder: RunFolder, *, data: bool) -> None:
-    from gridcwl.runs.run_record import stop_orphans
+    from gridcwl.runs.record.run_record import stop_orphans
 
     with folder.held():  # nobody works on it meanwhile
         try:

@@ -13,11 +13,11 @@ from pathlib import Path
 from gridcwl.cli.grid_commands import Pending, open_pending
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.terminal import print_file
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FAILED, History
-from gridcwl.runs.journal_rows import JobRow
-from gridcwl.runs.logs import check_step, found_log, running_logs
 from gridcwl.runs.options import saved_grid
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import FAILED, History
+from gridcwl.runs.record.journal_rows import JobRow
+from gridcwl.runs.record.logs import check_step, found_log, running_logs
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0

@@ -21,8 +21,8 @@ from gridcwl.errors import EXIT_FAILURE
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
-    from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.run_record import RunRecord
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.run_record import RunRecord
     from gridcwl.runs.session import Finished, PreparedRun, Request
 
 log = logging.getLogger("gridcwl")
@@ -86,7 +86,7 @@ async def _execute(prepared: PreparedRun, watcher: PlainWatcher) -> Finished:
 
 def _where_partial(record: RunRecord, options: Options) -> str:
     """Where the outputs of a run that failed are."""
-    from gridcwl.runs.history import History
+    from gridcwl.runs.record.history import History
 
     with closing(History(record.folder.journal)) as history:
         about = history.meta("partial")

@@ -12,9 +12,9 @@ from typing import Any
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import show
 from gridcwl.runs.about import about_whole
-from gridcwl.runs.explain import Answer, explained
-from gridcwl.runs.history import History
-from gridcwl.runs.logs import check_step
+from gridcwl.runs.record.explain import Answer, explained
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.logs import check_step
 from gridcwl.runs.units import amount, duration, moment, roughly
 
 _FIRST_SHARDS = 20

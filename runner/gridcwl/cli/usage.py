@@ -37,8 +37,8 @@ def add_usage(parser: argparse.ArgumentParser) -> None:
 
 def usage(given: argparse.Namespace) -> int:
     """Print it."""
-    from gridcwl.runs.folder import find
-    from gridcwl.runs.listing import point
+    from gridcwl.runs.record.folder import find
+    from gridcwl.runs.record.listing import point
     from gridcwl.runs.usage import costs
 
     since = point(given.since) if given.since else None

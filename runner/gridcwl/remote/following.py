@@ -19,7 +19,7 @@ from gridcwl.model import paths
 from gridcwl.model.objects import changed, outermost
 from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Event, RunEnded
-from gridcwl.runs.logs import JobLog
+from gridcwl.runs.record.logs import JobLog
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
 ENDS = ("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")

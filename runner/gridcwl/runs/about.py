@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from gridcwl.runs.counts import StepCounts, step_counts
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_rows import FailedShard, FailureGroup
-from gridcwl.runs.listing import about_run, disk_use
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_rows import FailedShard, FailureGroup
+from gridcwl.runs.record.listing import about_run, disk_use
 
 _FAILURES = 20
 _GROUPS = 10

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from gridcwl.model import Job, JobEvent, JobId, JobResult, RunId
-from gridcwl.runs.counts import StepCounts
+from gridcwl.runs.record.counts import StepCounts
 
 if TYPE_CHECKING:
     from gridcwl.engine.progress import StepProgress

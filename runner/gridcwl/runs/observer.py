@@ -14,13 +14,13 @@ from typing import Any
 
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
 from gridcwl.model import JobId
-from gridcwl.runs.counts import StepCounts, step_counts
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted, StepsChanged
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal
-from gridcwl.runs.journal_rows import JobRow
-from gridcwl.runs.run_record import process_started, stop_orphans
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal
+from gridcwl.runs.record.journal_rows import JobRow
+from gridcwl.runs.record.run_record import process_started, stop_orphans
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0

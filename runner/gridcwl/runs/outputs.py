@@ -25,8 +25,8 @@ from gridcwl.tasks import in_thread as begin_in_thread
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.record.run_record import RunRecord
     from gridcwl.runs.run import Outcomes
-    from gridcwl.runs.run_record import RunRecord
     from gridcwl.runs.storing import StoredRun
 
 log = logging.getLogger("gridcwl.runs")

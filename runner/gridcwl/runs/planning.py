@@ -18,7 +18,7 @@ from gridcwl.engine.dataflow import Dataflow, Invocation
 from gridcwl.engine.graph import Leaf, Step, Workflow
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, Resources, RunId
-from gridcwl.runs.checksums import local_path
+from gridcwl.runs.reuse.checksums import local_path
 
 if TYPE_CHECKING:
     from gridcwl.backends.base import Capabilities

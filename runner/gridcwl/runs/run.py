@@ -25,9 +25,9 @@ from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.job import folder_name
-from gridcwl.runs.cleanup import move_logs_of
 from gridcwl.runs.lifecycle import Step
-from gridcwl.runs.recorder import Recorder, ReusableResult, uncollected
+from gridcwl.runs.record.cleanup import move_logs_of
+from gridcwl.runs.record.recorder import Recorder, ReusableResult, uncollected
 from gridcwl.runs.retry import Retries, pause
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.tasks import TaskScope, stop

@@ -30,15 +30,15 @@ from gridcwl.errors import (
 from gridcwl.model import RunId, confinement, paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
-from gridcwl.runs.run_record import RunRecord, create_run, fingerprint, finish, reopen_run
+from gridcwl.runs.record.run_record import RunRecord, create_run, fingerprint, finish, reopen_run
 from gridcwl.tasks import TaskScope
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
-    from gridcwl.runs.folder import RunFolder
     from gridcwl.runs.outdir import OutputFolder
-    from gridcwl.runs.recorder import Recorder
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.recorder import Recorder
     from gridcwl.runs.run import Outcomes, Watcher
     from gridcwl.runs.storing import StoredRun
     from gridcwl.stores.base import RunStore
@@ -256,8 +256,8 @@ class PreparedRun:
         options = self.options.cwltool
         if options.provenance is None:
             return
-        from gridcwl.runs.cleanup import remove_but_logs
         from gridcwl.runs.provenance.crate import options_of, write_crate
+        from gridcwl.runs.record.cleanup import remove_but_logs
 
         record, target = self.record, Path(options.provenance)
         try:
@@ -327,8 +327,8 @@ def saved_request(folder: RunFolder) -> Request:
     Raises:
         JournalError: it cannot be read.
     """
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal import JournalError
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal import JournalError
 
     with closing(History(folder.journal)) as history:
         saved, cwd = history.meta("options"), history.meta("cwd")
@@ -510,15 +510,15 @@ def _documents(session: CwlSession) -> dict[str, bytes]:
 
 
 def _recorder(options: Options, session: CwlSession, inputs: Any, record: RunRecord, closing_: ExitStack) -> Recorder:
-    from gridcwl.runs.checksums import ChecksumCache, declared_checksums
-    from gridcwl.runs.keys import secret_masks
-    from gridcwl.runs.recorder import Recorder
+    from gridcwl.runs.record.recorder import Recorder
+    from gridcwl.runs.reuse.checksums import ChecksumCache, declared_checksums
+    from gridcwl.runs.reuse.keys import secret_masks
 
     sums = ChecksumCache(options.cache_dir / "sums.db", by_content=options.cache)
     closing_.callback(sums.close)
     cache = None
     if options.cache:
-        from gridcwl.runs.cache import Cache
+        from gridcwl.runs.reuse.cache import Cache
 
         cache = Cache(options.cache_dir / "results", record.working)
         closing_.callback(cache.close)
@@ -562,8 +562,8 @@ def _with_remedies(record: RunRecord) -> Iterator[None]:
 
 def _finished_jobs(record: RunRecord) -> str:
     """A note about the results that a run has already, if it has some."""
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal import JournalError
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal import JournalError
 
     try:
         record.journal.flush()

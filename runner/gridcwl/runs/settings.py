@@ -11,8 +11,8 @@ from gridcwl import plugins
 from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
-from gridcwl.runs.folder import checked_name
 from gridcwl.runs.options import Options, configured
+from gridcwl.runs.record.folder import checked_name
 from gridcwl.suggest import did_you_mean
 
 

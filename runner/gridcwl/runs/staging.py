@@ -34,7 +34,7 @@ _Arrived: TypeAlias = JobEvent | Exception | None
 
 
 class ResultLog(Protocol):
-    """Where results are recorded: ``runs.recorder.Recorder``."""
+    """Where results are recorded: ``runs.record.recorder.Recorder``."""
 
     async def record(self, ended: Sequence[Ended]) -> None:
         """Attempts ended. When this returns, that will not be forgotten."""

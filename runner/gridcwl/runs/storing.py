@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.model.objects import changed, entries
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import row_id
 from gridcwl.runs.publish import lives_elsewhere
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import row_id
 from gridcwl.stores.base import RunStore, StoreSession
 
 if TYPE_CHECKING:
     from gridcwl.cwl.remote import Remote
-    from gridcwl.runs.run_record import RunRecord
+    from gridcwl.runs.record.run_record import RunRecord
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gridcwl.errors import StoreError
-from gridcwl.runs.folder import RunFolder, all_folders
-from gridcwl.runs.history import History
-from gridcwl.runs.job_records import AttemptRecord, JobRecord
-from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.record.folder import RunFolder, all_folders
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.job_records import AttemptRecord, JobRecord
+from gridcwl.runs.record.journal_check import explained_damage
 
 By = Literal["run", "step", "site", "tool"]
 GROUPS: tuple[str, ...] = get_args(By)

@@ -286,9 +286,9 @@ def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Ev
 
 def _is_resumable(folder: Path) -> bool:
     """Whether a run's journal says what the run is."""
-    from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal import JournalError
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal import JournalError
 
     try:
         with contextlib.closing(History(RunFolder(folder).journal)) as history:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gridcwl.config import private_folder
 from gridcwl.model import RunId
-from gridcwl.runs.folder import RunFolder
+from gridcwl.runs.record.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

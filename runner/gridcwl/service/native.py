@@ -20,11 +20,11 @@ from gridcwl.model import RunId
 from gridcwl.remote.following import plain_event
 from gridcwl.runs.about import about_whole
 from gridcwl.runs.events import Event, RunEnded
-from gridcwl.runs.explain import explained
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import JournalError
-from gridcwl.runs.listing import about_folder
-from gridcwl.runs.logs import JobLog, check_step, logs
+from gridcwl.runs.record.explain import explained
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.listing import about_folder
+from gridcwl.runs.record.logs import JobLog, check_step, logs
 from gridcwl.runs.run import new_run_id
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of

@@ -21,7 +21,7 @@ from gridcwl.errors import GridCWLError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.confinement import Confinement
 from gridcwl.model.objects import entries
-from gridcwl.runs.folder import checked_name
+from gridcwl.runs.record.folder import checked_name
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, TooLarge

@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import JournalError
-from gridcwl.runs.journal_rows import JobRow
-from gridcwl.runs.logs import found_log, running_logs
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.journal_rows import JobRow
+from gridcwl.runs.record.logs import found_log, running_logs
 from gridcwl.service.times import iso
 
 STREAMS = ("stdout", "stderr")

@@ -13,8 +13,8 @@ import pytest
 from gridcwl.errors import OutputConflict
 from gridcwl.model import RunId
 from gridcwl.runs import outdir
-from gridcwl.runs.folder import new_folder
 from gridcwl.runs.outdir import OutputFolder
+from gridcwl.runs.record.folder import new_folder
 from gridcwl.stores.transaction import Moved
 
 

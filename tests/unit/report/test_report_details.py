@@ -360,7 +360,7 @@ def test_files_have_the_replicas_that_rucio_reports_now(state, monkeypatch):
     async def replicas_of(urls):
         return dict.fromkeys(urls, ("CNAF-DISK", "LYON-TAPE"))
 
-    monkeypatch.setattr("gridcwl.runs.data.replicas_of", replicas_of)
+    monkeypatch.setattr("gridcwl.runs.record.data.replicas_of", replicas_of)
     report = asyncio.run(report_with_replicas(run.folder))
 
     assert report._details.inputs.files[0].replicas == ("CNAF-DISK", "LYON-TAPE")
@@ -374,7 +374,7 @@ def test_a_store_that_does_not_answer_leaves_a_note(state, monkeypatch):
     async def stored(_history):
         raise StoreError("Rucio does not answer")
 
-    monkeypatch.setattr("gridcwl.runs.data.stored", stored)
+    monkeypatch.setattr("gridcwl.runs.record.data.stored", stored)
     report = asyncio.run(report_with_replicas(run.folder))
 
     assert "could not be queried: Rucio does not answer." in report.html()

@@ -11,9 +11,9 @@ import pytest
 from commandline import gridcwl
 from documents import Desk, expression, on_command_line, shell, step, tool, workflow
 
-from gridcwl.runs.bindings import SHARED, BindingEncoder, unshared
-from gridcwl.runs.folder import all_folders
-from gridcwl.runs.history import History
+from gridcwl.runs.record.bindings import SHARED, BindingEncoder, unshared
+from gridcwl.runs.record.folder import all_folders
+from gridcwl.runs.record.history import History
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, Resources, RunId, Usage
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import ATTEMPT_COLUMNS, LATER_COLUMNS, Journal, row_id
-from gridcwl.runs.keys import describe
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import ATTEMPT_COLUMNS, LATER_COLUMNS, Journal, row_id
+from gridcwl.runs.reuse.keys import describe
 
 USAGE = Usage(
     "2026-11-29T10:00:00.500Z", 12.5, 10.0, 480.25, 1000, 200, 300, host="node7", site="LCG.X", batch_job="42"

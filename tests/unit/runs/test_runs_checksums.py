@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gridcwl.model import StagedFile
-from gridcwl.runs import checksums
-from gridcwl.runs.checksums import ChecksumCache
+from gridcwl.runs.reuse import checksums
+from gridcwl.runs.reuse.checksums import ChecksumCache
 
 SHA1_OF_A = hashlib.sha1(b"a").hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gridcwl.runs.folder import find, new_folder
+from gridcwl.runs.record.folder import find, new_folder
 from gridcwl.runs.run import new_run_id
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from gridcwl.backends.base import Recovered
 from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import JobDescription, describe
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal, JournalError, row_id
+from gridcwl.runs.reuse.keys import JobDescription, describe
 
 
 @pytest.fixture

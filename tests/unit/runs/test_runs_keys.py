@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gridcwl.model import ExitCodes, Image, Job, JobDirectories, JobId, OutputRules, Resources, RunId, StagedFile
-from gridcwl.runs.keys import describe, differences, unidentified
+from gridcwl.runs.reuse.keys import describe, differences, unidentified
 
 INPUT = StagedFile("/in/0/a.txt", "file", ("file:///data/a.txt",), size=3, checksum="sha1$aa")
 JOB = Job(

@@ -17,10 +17,10 @@ from gridcwl.backends.base import Capabilities
 from gridcwl.cwl.context import EvaluationOptions
 from gridcwl.cwl.session import open_document
 from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, Resources, RunId
-from gridcwl.runs.checksums import ChecksumCache
-from gridcwl.runs.journal import Journal
-from gridcwl.runs.recorder import Recorder
+from gridcwl.runs.record.journal import Journal
+from gridcwl.runs.record.recorder import Recorder
 from gridcwl.runs.retry import Retries, pause
+from gridcwl.runs.reuse.checksums import ChecksumCache
 from gridcwl.runs.run import Outcomes, RunLoop
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.local_runs import LocalSession

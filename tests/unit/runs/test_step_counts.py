@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.counts import StepCounts, step_counts
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal, row_id
-from gridcwl.runs.keys import JobDescription
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.reuse.keys import JobDescription
 
 WHAT = JobDescription(b"{}", b"{}")
 OUTCOMES = {

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gridcwl.model import JobResult, Outcome
-from gridcwl.runs.journal_rows import Attempt, JobRow
+from gridcwl.runs.record.journal_rows import Attempt, JobRow
 
 Entity = dict[str, Any]
 

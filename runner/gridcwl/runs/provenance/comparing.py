@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from gridcwl.runs.checksums import local_path
+from gridcwl.runs.reuse.checksums import local_path
 
 State: TypeAlias = Literal["identical", "equal data", "different", "missing"]
 

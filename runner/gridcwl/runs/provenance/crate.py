@@ -22,11 +22,6 @@ from typing import Any
 import gridcwl
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model.objects import changed, entries
-from gridcwl.runs.bindings import Binding
-from gridcwl.runs.checksums import local_path
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_rows import JobRow
 from gridcwl.runs.options import CwltoolOptions
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
@@ -34,6 +29,11 @@ from gridcwl.runs.provenance.description import PACKED, Description, Tool, descr
 from gridcwl.runs.provenance.graph import Entity, Graph
 from gridcwl.runs.provenance.packing import packed_document
 from gridcwl.runs.provenance.payload import How, Payload
+from gridcwl.runs.record.bindings import Binding
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_rows import JobRow
+from gridcwl.runs.reuse.checksums import local_path
 
 VERSION = "0.5"
 _PROFILES = (

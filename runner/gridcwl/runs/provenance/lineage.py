@@ -21,13 +21,13 @@ from gridcwl import plugins
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model import JobResult
 from gridcwl.model.objects import entries
-from gridcwl.runs.checksums import local_path
-from gridcwl.runs.folder import RunFolder, all_folders
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import JournalError, row_id
-from gridcwl.runs.journal_rows import JobRow
 from gridcwl.runs.provenance.actions import JobFacts, image_in, iso, times
 from gridcwl.runs.provenance.stored import origins, store_with
+from gridcwl.runs.record.folder import RunFolder, all_folders
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import JournalError, row_id
+from gridcwl.runs.record.journal_rows import JobRow
+from gridcwl.runs.reuse.checksums import local_path
 from gridcwl.stores.local import uri
 from gridcwl.stores.reports import Origin
 from gridcwl.worker.failure import crossed_out, printable

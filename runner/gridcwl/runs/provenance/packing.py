@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from gridcwl.errors import DocumentError, GridCWLError
 from gridcwl.runs.from_options import evaluation
-from gridcwl.runs.history import History
 from gridcwl.runs.options import Options, from_plain
+from gridcwl.runs.record.history import History
 from gridcwl.stores.local import uri
 
 

@@ -19,8 +19,8 @@ from urllib.parse import quote
 from gridcwl.errors import UnsafePath
 from gridcwl.model.objects import entries
 from gridcwl.model.paths import basename
-from gridcwl.runs.checksums import local_path
 from gridcwl.runs.provenance.graph import Entity, Graph
+from gridcwl.runs.reuse.checksums import local_path
 from gridcwl.stores.local import uri
 from gridcwl.worker.failure import crossed_out, printable
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from gridcwl import plugins
 from gridcwl.model.objects import entries
-from gridcwl.runs.history import History
+from gridcwl.runs.record.history import History
 from gridcwl.stores.base import StorePlugin
 from gridcwl.stores.reports import Origin, ReplicaCheck
 

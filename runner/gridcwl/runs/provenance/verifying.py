@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gridcwl.errors import UnsafePath
-from gridcwl.runs.checksums import local_path
 from gridcwl.runs.provenance.reading import METADATA, Crate
 from gridcwl.runs.provenance.stored import checked, store_with
+from gridcwl.runs.reuse.checksums import local_path
 
 State: TypeAlias = Literal["ok", "damaged", "missing", "unchecked"]
 _CHUNK = 1 << 20

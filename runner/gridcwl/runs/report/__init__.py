@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gridcwl.errors import ConfigError, GridCWLError, OutputError
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_check import explained_damage
 from gridcwl.runs.report.gather import gathered
 from gridcwl.runs.report.model import Listed, RunDetails, Spread, StepUsage
 
@@ -123,7 +123,7 @@ async def report_with_replicas(folder: RunFolder) -> Report:
     """
     import asyncio
 
-    from gridcwl.runs.data import replicas_of, stored
+    from gridcwl.runs.record.data import replicas_of, stored
 
     report = await asyncio.to_thread(report_of, folder)
     with explained_damage(folder), closing(History(folder.journal)) as history:

@@ -13,15 +13,15 @@ from typing import Any
 from urllib.parse import unquote
 
 from gridcwl.model.objects import entries
-from gridcwl.runs.counts import StepCounts, step_counts
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FAILED, History
-from gridcwl.runs.job_records import AttemptRecord, JobRecord
-from gridcwl.runs.journal_rows import FailureGroup
-from gridcwl.runs.listing import about_run
-from gridcwl.runs.logs import found_log
 from gridcwl.runs.options import saved_grid
 from gridcwl.runs.outline import read_outline
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import FAILED, History
+from gridcwl.runs.record.job_records import AttemptRecord, JobRecord
+from gridcwl.runs.record.journal_rows import FailureGroup
+from gridcwl.runs.record.listing import about_run
+from gridcwl.runs.record.logs import found_log
 from gridcwl.runs.report.advice import suggestions
 from gridcwl.runs.report.model import (
     Bar,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from gridcwl.runs.counts import StepCounts
 from gridcwl.runs.outline import OutlineStep
+from gridcwl.runs.record.counts import StepCounts
 from gridcwl.runs.report.layout import collapsed, laid_out
 
 _WIDTH, _HEIGHT = 166, 46

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gridcwl.runs.counts import StepCounts
 from gridcwl.runs.outline import OutlineStep
+from gridcwl.runs.record.counts import StepCounts
 from gridcwl.stores.reports import RunReport
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridcwl.model import Resources
-from gridcwl.runs.job_records import AttemptRecord, JobRecord
+from gridcwl.runs.record.job_records import AttemptRecord, JobRecord
 
 _MIB = 1 << 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")

@@ -1,7 +1,7 @@
 """Metadata of a run's files and datasets in Rucio: run, step, tool, image, and the keys of the jobs.
 
-A job's key is the digest of all that decides what the job makes (``gridcwl.runs.keys``). Each file has its job's. A
-dataset has it as well, as ``gridcwl_key``; one that many jobs have filled has a SHA-256 over the keys of them all.
+A job's key is the digest of all that decides what the job makes (``gridcwl.runs.reuse.keys``). Each file has its own.
+A dataset has it as well, as ``gridcwl_key``; one that many jobs have filled has a SHA-256 over the keys of them all.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
-from gridcwl.runs.keys import JobDescription
+from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
 
 FORMAT = 1

@@ -9,8 +9,8 @@ from gridcwl import plugins
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
 from gridcwl.model.objects import entries
-from gridcwl.runs.history import History
-from gridcwl.runs.run_record import forget_lost_uploads
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.run_record import forget_lost_uploads
 from gridcwl.stores.base import StorePlugin
 from gridcwl.stores.reports import RunReport
 

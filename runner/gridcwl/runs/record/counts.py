@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gridcwl.runs.history import History
-    from gridcwl.runs.journal_rows import Tally
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal_rows import Tally
 
 
 @dataclass(frozen=True, slots=True)

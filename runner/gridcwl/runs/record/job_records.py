@@ -16,7 +16,7 @@ import msgspec
 
 from gridcwl.errors import ResultError
 from gridcwl.model import Resources, Usage
-from gridcwl.runs.journal import session_of
+from gridcwl.runs.record.journal import session_of
 
 HOW = Literal["run", "resumed", "cache"]
 
@@ -151,7 +151,7 @@ _OF_ATTEMPT = "a.attempt, a.outcome, a.exit_code, a.reason, a.folder, a.ended"
 
 
 def job_records(db: sqlite3.Connection, where: str, jobs: set[str], attempts: set[str]) -> Iterator[JobRecord]:
-    """The jobs of a journal; see :meth:`gridcwl.runs.history.History.records`.
+    """The jobs of a journal; see :meth:`gridcwl.runs.record.history.History.records`.
 
     Args:
         db: the journal.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.errors import ConfigError
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import FAILED, History
-from gridcwl.runs.journal_rows import JobRow
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import FAILED, History
+from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.suggest import did_you_mean
 
 _STREAMS = ("stdout", "stderr")

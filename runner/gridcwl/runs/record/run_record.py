@@ -21,7 +21,7 @@ from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
 from gridcwl.model import JobResult, Outcome, RunId
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.objects import entries
-from gridcwl.runs.cleanup import (
+from gridcwl.runs.record.cleanup import (
     is_job_folder,
     is_working_folder,
     moved,
@@ -30,11 +30,11 @@ from gridcwl.runs.cleanup import (
     remove_unused,
     working_folder,
 )
-from gridcwl.runs.counts import step_counts, summary
-from gridcwl.runs.folder import RunFolder, new_folder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal, JournalError
-from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.record.counts import step_counts, summary
+from gridcwl.runs.record.folder import RunFolder, new_folder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal, JournalError
+from gridcwl.runs.record.journal_check import explained_damage
 from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")
@@ -279,7 +279,7 @@ def _ensure_working_folder(folder: RunFolder, working: Path, journal: Journal, h
 
 
 def _local_files(value: Any) -> Iterator[str]:
-    from gridcwl.runs.checksums import local_path
+    from gridcwl.runs.reuse.checksums import local_path
 
     found = (local_path(str(entry.get("location", ""))) for entry in entries(value, "File"))
     return (path for path in found if path)

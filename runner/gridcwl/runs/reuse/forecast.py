@@ -13,12 +13,12 @@ from typing import Any
 from gridcwl.cwl.session import CwlSession
 from gridcwl.errors import StoreError
 from gridcwl.model import Job
-from gridcwl.runs.checksums import ChecksumCache, declared_checksums
-from gridcwl.runs.folder import all_folders
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import connect
-from gridcwl.runs.journal_check import explained_damage
-from gridcwl.runs.keys import JobDescription, describe, differences, secret_masks, unidentified
+from gridcwl.runs.record.folder import all_folders
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import connect
+from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.reuse.checksums import ChecksumCache, declared_checksums
+from gridcwl.runs.reuse.keys import JobDescription, describe, differences, secret_masks, unidentified
 
 _RUNS = 10
 _CANDIDATES = 50

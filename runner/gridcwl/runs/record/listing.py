@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.runs.cleanup import is_working_folder
-from gridcwl.runs.counts import step_counts, summary
-from gridcwl.runs.folder import RunFolder, all_folders
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_check import explained_damage
+from gridcwl.runs.record.cleanup import is_working_folder
+from gridcwl.runs.record.counts import step_counts, summary
+from gridcwl.runs.record.folder import RunFolder, all_folders
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_check import explained_damage
 
 STATES = ("running", "detached", "success", "failed", "cancelled", "killed", "broken")
 

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from gridcwl.runs.counts import StepCounts, step_counts
-from gridcwl.runs.folder import RunFolder
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_check import explained_damage
-from gridcwl.runs.journal_rows import FailedShard
-from gridcwl.runs.listing import about_folder, about_run
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.folder import RunFolder
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.record.journal_rows import FailedShard
+from gridcwl.runs.record.listing import about_folder, about_run
 
 _FAILURES = 20
 

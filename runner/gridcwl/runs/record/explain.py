@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.errors import StoreError
-from gridcwl.runs.counts import StepCounts, step_counts
-from gridcwl.runs.folder import RunFolder, all_folders
-from gridcwl.runs.history import History
-from gridcwl.runs.journal_check import explained_damage
-from gridcwl.runs.journal_rows import Attempt, JobRow
-from gridcwl.runs.keys import differences
+from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.folder import RunFolder, all_folders
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.record.journal_rows import Attempt, JobRow
+from gridcwl.runs.reuse.keys import differences
 
 _RUNS = 10
 _CANDIDATES = 50

@@ -13,13 +13,13 @@ from typing import Any
 from gridcwl.backends.base import Recovered
 from gridcwl.model import JobId, JobResult
 from gridcwl.model.codec import result_from_json
-from gridcwl.runs.bindings import Binding, unshared
-from gridcwl.runs.job_records import JobRecord, job_records
-from gridcwl.runs.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
-from gridcwl.runs.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
-from gridcwl.runs.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, SessionRow, Tally
-from gridcwl.runs.keys import JobDescription
 from gridcwl.runs.lifecycle import Stage, left_at
+from gridcwl.runs.record.bindings import Binding, unshared
+from gridcwl.runs.record.job_records import JobRecord, job_records
+from gridcwl.runs.record.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
+from gridcwl.runs.record.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
+from gridcwl.runs.record.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, SessionRow, Tally
+from gridcwl.runs.reuse.keys import JobDescription
 
 _PAGE = 500
 _SHARED = 8

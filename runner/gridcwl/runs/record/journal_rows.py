@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gridcwl.model import JobResult
-from gridcwl.runs.journal import session_of
+from gridcwl.runs.record.journal import session_of
 
 
 class Earlier(msgspec.Struct, frozen=True):

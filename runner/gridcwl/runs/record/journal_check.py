@@ -15,11 +15,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.runs.journal import SCHEMA, JournalError, connect, explained
+from gridcwl.runs.record.journal import SCHEMA, JournalError, connect, explained
 
 if TYPE_CHECKING:
-    from gridcwl.runs.folder import RunFolder
-    from gridcwl.runs.journal_rows import SessionRow
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.journal_rows import SessionRow
 
 UNREADABLE = (
     *(sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),

@@ -25,8 +25,8 @@ from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.model.job import folder_name
-from gridcwl.runs.checksums import local_path, sha1_of
-from gridcwl.runs.journal import connect
+from gridcwl.runs.record.journal import connect
+from gridcwl.runs.reuse.checksums import local_path, sha1_of
 from gridcwl.stores.base import Cached
 from gridcwl.stores.local import uri
 from gridcwl.worker.removing import remove_tree

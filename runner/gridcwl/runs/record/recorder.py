@@ -17,13 +17,13 @@ from gridcwl.backends.base import Recovered
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
-from gridcwl.runs.bindings import BindingEncoder
-from gridcwl.runs.checksums import ChecksumCache, local_path, sha1_of
-from gridcwl.runs.cleanup import mask_secrets
-from gridcwl.runs.failures import alike, inputs_in_words, last_line, reason_of
-from gridcwl.runs.history import History
-from gridcwl.runs.journal import Journal, JournalError, row_id
-from gridcwl.runs.keys import JobDescription, Masks, describe, unidentified
+from gridcwl.runs.record.bindings import BindingEncoder
+from gridcwl.runs.record.cleanup import mask_secrets
+from gridcwl.runs.record.failures import alike, inputs_in_words, last_line, reason_of
+from gridcwl.runs.record.history import History
+from gridcwl.runs.record.journal import Journal, JournalError, row_id
+from gridcwl.runs.reuse.checksums import ChecksumCache, local_path, sha1_of
+from gridcwl.runs.reuse.keys import JobDescription, Masks, describe, unidentified
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import ResultCache
