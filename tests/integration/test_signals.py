@@ -49,7 +49,8 @@ class Command:
         desk.write("waits.cwl", waits)
         arguments = [*options, "--outdir=outputs", "waits.cwl", "--pipe=pipe"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gridcwl", *arguments],
+            # also where the tests themselves run under nohup or in the background
+            ["env", "--default-signal=HUP,INT", sys.executable, "-m", "gridcwl", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
