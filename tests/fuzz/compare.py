@@ -59,7 +59,8 @@ def _check_directory(value: dict[str, Any]) -> None:
 def comparable(value: Any, outdir: Path) -> Any:
     """The value with every File and Directory read from disk; the order of arrays stays, that of listings does not."""
     if isinstance(value, list):
-        return [comparable(item, outdir) for item in value]
+        items = [comparable(item, outdir) for item in value]
+        return sorted(items, key=_is_unnamed)  # a pattern finds a random name anywhere
     if isinstance(value, dict):
         if value.get("class") == "File":
             return _file(value, outdir)
@@ -69,6 +70,10 @@ def comparable(value: Any, outdir: Path) -> Any:
     if isinstance(value, str):
         return _UNNAMED.sub("(unnamed)", value)
     return (type(value).__name__, value) if isinstance(value, int | float | bool) else value
+
+
+def _is_unnamed(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("place") == "(unnamed)"
 
 
 def _text(data: bytes) -> str:

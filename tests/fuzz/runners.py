@@ -60,9 +60,7 @@ def written(document: Any, inputs: Any, files: dict[str, str], folder: Path) -> 
     before = Path.cwd()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
+    write_inputs(files, folder)
     (folder / "main.cwl").write_text(json.dumps(document, indent=1), "utf-8")
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1), "utf-8")
     os.chdir(folder)
@@ -70,6 +68,13 @@ def written(document: Any, inputs: Any, files: dict[str, str], folder: Path) -> 
         yield
     finally:
         os.chdir(before)
+
+
+def write_inputs(files: dict[str, str], folder: Path) -> None:
+    """The files of the input object; again for each runner, as a bare tool may write through a link into one of them."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
 
 
 def by_cwltool(folder: Path) -> Ended:
