@@ -71,7 +71,7 @@ def written(document: Any, inputs: Any, files: dict[str, str], folder: Path) -> 
 
 
 def write_inputs(files: dict[str, str], folder: Path) -> None:
-    """The files of the input object; again for each runner, as a bare tool may write through a link into one of them."""
+    """The files of the input object; again for each runner, as a bare tool may write into one of them by a link."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")

@@ -74,6 +74,15 @@ def test_a_light_pilot_gives_a_payload_the_variables_that_a_job_wrapper_gives(di
     assert light == real
 
 
+@pytest.mark.usefixtures("dirac_clients")
+def test_what_jobs_cost_can_be_asked_for():
+    from DIRAC.AccountingSystem.Client.ReportsClient import ReportsClient
+
+    answer = ReportsClient().listReports("Job")
+    assert answer["OK"], answer["Message"]
+    assert "CPU time" in answer["Value"]
+
+
 @pytest.mark.docker
 def test_a_payload_can_run_containers(dirac_clients, here):
     state, output = run_job(dirac_clients, here, "docker version --format '{{.Server.Version}}'", GridCE=REAL)
