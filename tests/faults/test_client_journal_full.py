@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from kept_runs import Desk
+
+from gridcwl.runs.record import journal
 
 
 @pytest.fixture
@@ -38,3 +42,27 @@ def test_the_run_stops_with_the_reason_and_continues_when_there_is_room(desk):
     assert ended.code == 0, ended.stderr
     assert Path(ended.outputs["all"]["path"]).read_text() == desk.expected_output()
     assert {shard: desk.starts()[shard] for shard in recorded} == {shard: before[shard] for shard in recorded}
+
+
+def test_a_journal_is_made_whole_or_not_at_all_however_little_room_there_is(tmp_path):
+    made = set()
+    for kib in range(4, 200, 12):
+        disk = tmp_path / f"{kib}"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(disk)]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small disk takes root's rights")
+        try:
+            path = disk / "journal.db"
+            try:
+                journal.make(path)
+            except sqlite3.Error:
+                assert not path.exists()
+            else:
+                with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+                    assert db.execute("SELECT value FROM meta WHERE name='format'").fetchall()
+            made.add(path.exists())
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert made == {False, True}

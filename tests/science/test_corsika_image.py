@@ -10,7 +10,7 @@ import pytest
 from cwltest.compare import compare
 from ruamel.yaml import YAML
 
-from .conftest import CHECKOUT, CWL, Demo, Example, Run, file, local, showers, small_inputs
+from .conftest import CHECKOUT, CWL, SMALL, Demo, Example, Run, file, local, showers, small_inputs
 from .stand_ins import (
     IMAGE,
     TELESCOPES,
@@ -100,8 +100,7 @@ def test_the_licensed_generator_needs_nothing_but_its_name(gridcwl: Run, tmp_pat
 @pytest.mark.node
 @pytest.mark.usefixtures("image", "telescopes")
 def test_cta_irf_ends_with_the_same_numbers_by_either_generator(gridcwl: Run, demo: Demo, tmp_path: Path) -> None:
-    inputs = tmp_path / "inputs.json"
-    inputs.write_text(json.dumps(json.loads(small_inputs(tmp_path).read_text()) | {"generator": "corsika"}))
+    inputs = small_inputs("cta-irf", tmp_path, SMALL | {"generator": "corsika"})
     arguments = ("--overrides", overrides(tmp_path, "corsika", "sim_telarray"), "--outdir", tmp_path / "out")
     outputs = gridcwl(*arguments, CWL / "workflows" / "cta-irf.cwl", inputs).outputs
     mine, theirs = (json.loads(local(found["performance"]).read_text()) for found in (outputs, demo.outputs))

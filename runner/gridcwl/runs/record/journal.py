@@ -129,7 +129,7 @@ class Journal:
             raise JournalError(f"The run has no journal: {path} is not there", remedy="gridcwl rm removes the run.")
         try:
             if new:
-                _make(path)
+                make(path)
             self._db = connect(path)
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -418,17 +418,18 @@ class Journal:
         self._db.execute("COMMIT")
 
 
-def _make(path: Path) -> None:
+def make(path: Path) -> None:
     """An empty journal, which is there whole or not at all."""
     unfinished = path.with_suffix(".new")
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     made = connect(unfinished)
     try:
         made.execute("PRAGMA synchronous=OFF")  # first: each statement of its own would wait for the disk
-        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("PRAGMA journal_mode=MEMORY")
         made.executescript(f"BEGIN; {SCHEMA} {_LATER} COMMIT;")
         _add_later_columns(made)
         made.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        made.execute("PRAGMA journal_mode=WAL")  # last: on a full disk a log would be left behind without a word
     finally:
         made.close()
     unfinished.rename(path)
