@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 pytest_plugins = ["gridcwl.testbed.pytest"]
+pytest.register_assert_rewrite("dirac_suite", "engine_suite")  # suites show what they found
 
 
 @pytest.fixture(scope="session", autouse=True)

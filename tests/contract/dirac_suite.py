@@ -61,10 +61,19 @@ class DiracContract:
 
     @pytest.fixture
     def finish(self, states: Callable[..., list[tuple[str, str]]]) -> Callable[..., list[tuple[str, str]]]:
-        """Their states when they have ended."""
+        """Their states when they have ended.
+
+        Status and minor status may not change in one step, so that what is seen once has to be seen again.
+        """
 
         def finish(jobs: Any, ended: set[str] = ENDED) -> list[tuple[str, str]]:
-            return until(lambda: states(jobs), lambda now: all(status in ended for status, _ in now))
+            seen: list[list[tuple[str, str]]] = []
+
+            def settled(now: list[tuple[str, str]]) -> bool:
+                seen.append(now)
+                return all(status in ended for status, _ in now) and seen[-2:] == [now, now]
+
+            return until(lambda: states(jobs), settled)
 
         return finish
 
