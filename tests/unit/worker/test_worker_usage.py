@@ -35,7 +35,11 @@ def write(folder, **files):
 
 
 def test_the_usage_of_a_bare_tool_has_memory_processor_time_bytes_and_disk_space(bench):
-    tool = "data = b'x' * (400 << 20); open('out.bin', 'wb').write(data[: 1 << 20]); open('out.bin', 'rb').read()"
+    # it keeps its memory for a while: of a process that is smaller than this one only samples tell
+    tool = (
+        "import time; data = b'x' * (400 << 20); time.sleep(1);"
+        "open('out.bin', 'wb').write(data[: 1 << 20]); open('out.bin', 'rb').read()"
+    )
 
     usage = bench.run(job(sys.executable, "-S", "-c", tool))["usage"]
 
