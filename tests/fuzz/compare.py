@@ -149,3 +149,22 @@ def apart(value: Any) -> bool:
         beside = value.get("secondaryFiles", ()) if value.get("class") == "File" else ()
         return any(_path(one).parent != _path(value).parent for one in beside) or any(map(apart, value.values()))
     return False
+
+
+def shared(value: Any) -> bool:
+    """Whether a File is an output of its own and a secondary file of another, in one place."""
+    own: set[Path] = set()
+    beside: set[Path] = set()
+
+    def look(item: Any, found: set[Path]) -> None:
+        if isinstance(item, list):
+            for each in item:
+                look(each, found)
+        elif isinstance(item, dict) and item.get("class") == "File":
+            found.add(_path(item))
+            look(item.get("secondaryFiles", []), beside)
+        elif isinstance(item, dict):
+            look(list(item.values()), found)
+
+    look(value, own)
+    return not own.isdisjoint(beside)

@@ -60,6 +60,10 @@ CWLTOOL_REFUSES = (
         r"Does not exist or is not a Directory: '_:",
     ),
     Difference(
+        "cwltool looks on the disk for a literal File that a lone ExpressionTool hands through",
+        r"Input object failed validation:\s+\[Errno 2\] No such file or directory: '_:",
+    ),
+    Difference(
         "cwltool wants every optional output of a step in cwl.output.json; of a lone tool it does not",
         r"Output is missing expected field",
     ),
@@ -76,6 +80,7 @@ CWLTOOL_REFUSES = (
 
 LOST = "cwltool's output object speaks of a file that it has moved to the place of another output"
 APART = "cwltool puts a secondary file elsewhere than its primary file, because another output has it too"
+RENAMED = "cwltool gives a file that is an output under a new name that name everywhere, also as a secondary file"
 MERGED = "cwltool puts all Directories of one name into one place, where their files mix; gridcwl numbers them"
 
 GRIDCWL_REFUSES = (

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from .compare import Misdescribed, apart, comparable, described, directories, lost
-from .differences import APART, CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, known
+from .compare import Misdescribed, apart, comparable, described, directories, lost, shared
+from .differences import APART, CWLTOOL_REFUSES, GRIDCWL_REFUSES, LOST, MERGED, OPEN, RENAMED, known
 from .report import features, text
 from .runners import Ended, by_cwltool, by_gridcwl, write_inputs, written
 from .workflows import Case, cases, wild_tool
@@ -76,6 +76,8 @@ def verdict_on_outputs(theirs: Ended, ours: Ended) -> str:
         return MERGED
     if found != expected and apart(theirs.outputs) and not apart(ours.outputs):
         return APART
+    if found != expected and shared(theirs.outputs) and not shared(ours.outputs):
+        return RENAMED
     assert found == expected, f"the outputs differ:\ncwltool {expected}\ngridcwl {found}"
     return "the same"
 
