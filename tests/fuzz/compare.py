@@ -77,8 +77,9 @@ def _is_unnamed(item: Any) -> bool:
 
 
 def _text(data: bytes) -> str:
-    """All of a file, but for names that are random."""
-    return _OUTDIR.sub("out", _UNNAMED.sub("(unnamed)", data.decode("utf-8", "backslashreplace")))
+    """All of a file, but for names that are random; where there are some, its lines in any order, as of a listing."""
+    text = _OUTDIR.sub("out", _UNNAMED.sub("(unnamed)", data.decode("utf-8", "backslashreplace")))
+    return "\n".join(sorted(text.split("\n"))) if "(unnamed)" in text else text
 
 
 def _path(value: dict[str, Any]) -> Path:
