@@ -25,7 +25,7 @@ from scipy.special import j1
 
 LIGHT = 299792458.0
 LEAST = 0.2
-"""Of the beam: what lies further out is left out."""
+"""Of the beam's peak: pixels below it are left out."""
 
 
 def beam(wcs: WCS, shape: tuple[int, int], frequency_hz: float, dish_m: float) -> Any:

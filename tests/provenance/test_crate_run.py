@@ -16,8 +16,9 @@ from everything import write_everything
 from rocrate_tools import graph_of
 
 import gridcwl as api
-from gridcwl.errors import UnsafePath
-from gridcwl.runs.provenance.reading import open_crate
+from gridcwl.errors import LimitExceeded, UnsafePath
+from gridcwl.model.limits import OUTPUT_OBJECT_BYTES
+from gridcwl.runs.provenance.reading import open_crate, outputs_of
 
 LOCAL = ("--quiet", "--no-container", "--outdir", "out")
 SAID = {"inputs": {"text": on_command_line("string")}, "outputs": {"said": "stdout"}, "stdout": "said.txt"}
@@ -222,3 +223,12 @@ def test_a_run_is_run_again_as_it_was_when_its_document_was_edited_since(desk: D
     ended = gridcwl("rerun", "last", "--check", "--quiet")
     assert ended.code == 0, ended.stderr + ended.stdout
     assert "edited since" in ended.stderr
+
+
+def test_an_output_object_that_is_too_large_is_not_read(tmp_path: Path):
+    described = {"@id": "out.json", "@type": "File", "name": "output object document"}
+    (tmp_path / "ro-crate-metadata.json").write_text(json.dumps({"@graph": [described]}))
+    (tmp_path / "out.json").touch()
+    os.truncate(tmp_path / "out.json", OUTPUT_OBJECT_BYTES + 1)
+    with pytest.raises(LimitExceeded):
+        outputs_of(open_crate(tmp_path, tmp_path))

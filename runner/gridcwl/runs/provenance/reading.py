@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from gridcwl.config import private_folder
 from gridcwl.errors import ConfigError, DocumentError, InputError, LimitExceeded, UnsafePath
-from gridcwl.model import paths
+from gridcwl.model import limits, paths
 from gridcwl.model.objects import changed
 from gridcwl.stores.local import uri
 
@@ -117,8 +117,9 @@ def open_crate(path: Path, cache: Path) -> Crate:
         graph = json.loads(file.read_bytes())["@graph"]
         entities = {str(one["@id"]): one for one in graph if isinstance(one, dict) and "@id" in one}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else "it cannot be read as JSON-LD"
         raise ConfigError(
-            f"{path} is no RO-Crate: its {METADATA} cannot be read ({type(error).__name__})",
+            f"{path} is no RO-Crate: {METADATA}: {reason}",
             remedy="A crate is a folder, or a .zip of one, with that file.",
         ) from error
     return Crate(folder.absolute(), entities)
@@ -158,13 +159,15 @@ def outputs_of(crate: Crate) -> Any:
 
     Raises:
         UnsafePath: a path leads out of the crate.
+        LimitExceeded: its output object is too large.
     """
     found = crate.find("output object document")
     if found is not None and (file := crate.path(str(found["@id"]))).is_file():
+        limits.check(file.stat().st_size, limits.OUTPUT_OBJECT_BYTES, str(file))
         try:
-            read = json.loads(file.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{file} is not JSON") from error
+            read = limits.read_json(file.read_bytes(), limits.OUTPUT_OBJECT_BYTES, str(file))
+        except ValueError as error:
+            raise ConfigError(f"{file} is not JSON", remedy="Export the run again.") from error
         return changed(read, lambda entry: _located(crate, entry))
     action = crate.action
     if action is None:
