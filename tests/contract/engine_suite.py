@@ -63,9 +63,14 @@ class ProcessContract(EngineHooks):
         assert code_of(engine, place.shell("kill -KILL $$")) == 128 + signal.SIGKILL
 
     def test_what_the_tool_used_is_measured_while_it_runs(self, engine, place):
-        tool = "(head -c 60000000 /dev/zero; until [ -e go ]; do sleep 0.05; done) | tail -c 50000000 > /dev/null"
+        # The first head cannot end before "go", for nobody reads its last bytes: what a process wrote is seen in time.
+        tool = (
+            "head -c 70000000 /dev/zero | (head -c 60000000; touch passed; until [ -e go ]; do sleep 0.05; done)"
+            " | tail -c 50000000 > /dev/null"
+        )
         running = engine.start(place.shell(tool))
-        until(lambda: (running._sample.used.max_rss_mib or 0) > 45)
+        until((place.out / "passed").exists)
+        until(lambda: (running._sample.look().max_rss_mib or 0) > 45)
         (place.out / "go").touch()
 
         ended = running.wait()
