@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
-from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
+from gridcwl.errors import ConfigError, RunFailed
 from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Event, Publisher
 from gridcwl.runs.options import Options
+from gridcwl.runs.prepared import PreparedRun, Request
+from gridcwl.runs.queries import explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.record.explain import Answer
 from gridcwl.runs.record.folder import RunFolder, all_folders, checked_id, find
 from gridcwl.runs.record.logs import JobLog
 from gridcwl.runs.record.status import RunStatus
-from gridcwl.runs.session import Finished, PreparedRun, Request
+from gridcwl.runs.run_driver import RunDriver, entered, exited
 from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
-from gridcwl.tasks import in_thread
 from gridcwl.values import from_cwl, to_cwl
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Client:
         self._state_dir = state_folder(settings)
         self._group: asyncio.TaskGroup | None = None
         self._preparing = asyncio.Semaphore(_PREPARING)
-        self._driven: dict[str, Driver] = {}
+        self._driven: dict[str, RunDriver] = {}
 
     async def __aenter__(self) -> Self:
         self._group = await asyncio.TaskGroup().__aenter__()
@@ -201,64 +202,21 @@ class Client:
         if self._group is None:
             raise ConfigError("The client is not open", remedy="Use it as in: async with gridcwl.Client() as client")
         async with self._preparing:
-            prepared = await _entered(preparing)
-        driver = Driver(preparing, prepared, Publisher(prepared.run))
+            prepared = await entered(preparing)
+        driver = RunDriver(preparing, prepared, Publisher(prepared.run))
         self._driven[prepared.run] = driver
         try:
             self._group.create_task(self._until_ended(driver), name=f"gridcwl-{prepared.run}")
         except BaseException as error:
-            await _exited(preparing, error)
+            await exited(preparing, error)
             raise
         return Run(self, prepared.record.folder, driver)
 
-    async def _until_ended(self, driver: Driver) -> None:
+    async def _until_ended(self, driver: RunDriver) -> None:
         try:
             await driver.run()
         finally:
             self._driven.pop(driver.prepared.run, None)
-
-
-@dataclass(slots=True)
-class Driver:
-    """A run that this process works on."""
-
-    preparing: AbstractContextManager[PreparedRun]
-    prepared: PreparedRun
-    publisher: Publisher
-    finished: Finished | None = None
-    error: BaseException | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def run(self) -> None:
-        """Run to the end; keeps what it raises for whoever asks for the result."""
-        try:
-            self.finished = await self.prepared.execute(self.publisher)
-        except BaseException as error:  # noqa: BLE001  it is raised by result()
-            self.error = error
-        try:
-            await _exited(self.preparing, self.error)
-        except BaseException as error:  # noqa: BLE001  as above
-            self.error = self.error or error
-        status, message = "success", ""
-        if isinstance(self.error, RunDetached):
-            status, message = "detached", self.error.message
-        elif isinstance(self.error, RunCancelled):
-            status, message = "cancelled", self.error.message
-        elif self.error is not None or (self.finished is not None and self.finished.exit_code):
-            status, message = "failed", str(getattr(self.error, "message", self.error or ""))
-        self.publisher.end(status, message)
-        self.ended.set()
-
-    def result(self, *, plain: bool = False) -> dict[str, Any]:
-        """The outputs, or what was raised in their place; ``plain`` gives Files as CWL's dicts."""
-        if self.error is not None:
-            raise self.error
-        assert self.finished is not None
-        outputs: dict[str, Any] = self.finished.outputs if plain else from_cwl(self.finished.outputs)
-        if self.finished.exit_code:
-            failures = tuple(failure.message for failure in self.publisher.failures)
-            raise RunFailed(self.prepared.run, failures, outputs, exit_code=self.finished.exit_code)
-        return outputs
 
 
 class Run:
@@ -267,7 +225,7 @@ class Run:
     Made by ``Client.submit``, ``Client.resume`` and ``Client.open``.
     """
 
-    def __init__(self, client: Client, folder: RunFolder, driver: Driver | None) -> None:
+    def __init__(self, client: Client, folder: RunFolder, driver: RunDriver | None) -> None:
         self._client = client
         self._folder = folder
         self._driver = driver
@@ -514,85 +472,3 @@ def _as_json(inputs: Mapping[str, Any], base: Path) -> str:
     import json
 
     return json.dumps(to_cwl(inputs, base), indent=1)
-
-
-async def _entered(preparing: AbstractContextManager[PreparedRun]) -> PreparedRun:
-    """Prepare a run in a thread. If this is cancelled meanwhile, the run is given up as soon as it is prepared."""
-    work = in_thread(preparing.__enter__)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        if work.exception() is None:
-            await _exited(preparing, RunCancelled("The run was stopped by its caller before it began"))
-        raise
-
-
-async def _exited(preparing: AbstractContextManager[PreparedRun], error: BaseException | None) -> None:
-    """Let go of a run in a thread, whether or not this is cancelled meanwhile."""
-
-    def leave() -> None:
-        try:
-            if error is None:
-                preparing.__exit__(None, None, None)
-            else:
-                preparing.__exit__(type(error), error, error.__traceback__)
-        except BaseException as raised:
-            if raised is not error:
-                raise
-
-    work = in_thread(leave)
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError:
-            continue
-    work.result()
-
-
-def exported(folder: RunFolder, crate: str | Path, options: CrateOptions | None) -> Path:
-    """See ``Run.export``."""
-    from gridcwl.runs.provenance.crate import CrateOptions, write_crate
-
-    return write_crate(folder, Path(crate).absolute(), options or CrateOptions()).path
-
-
-def status_in(folder: RunFolder) -> RunStatus:
-    """See ``Run.status``."""
-    from gridcwl.runs.record.status import status_of
-
-    return status_of(folder)
-
-
-def logs_of(folder: RunFolder, step: str | None) -> list[JobLog]:
-    """See ``Run.logs``."""
-    from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal_check import explained_damage
-    from gridcwl.runs.record.logs import check_step, logs
-
-    with explained_damage(folder), closing(History(folder.journal)) as history:
-        check_step(history, step)
-        return list(logs(folder, history, step))
-
-
-def jobs_in(folder: RunFolder) -> list[JobRecord]:
-    """See ``Run.jobs``."""
-    from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal_check import explained_damage
-
-    with explained_damage(folder), closing(History(folder.journal)) as history:
-        return list(history.records())
-
-
-def explained_in(folder: RunFolder, step: str) -> list[Answer]:
-    """See ``Run.explain``."""
-    from gridcwl.runs.record.explain import explained
-    from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal_check import explained_damage
-    from gridcwl.runs.record.logs import check_step
-
-    with explained_damage(folder), closing(History(folder.journal)) as history:
-        answers = list(explained(history, folder, step, folder.path.parents[1]))
-        if not answers:
-            check_step(history, step)
-        return answers

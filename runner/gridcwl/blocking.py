@@ -11,11 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gridcwl.api import Client, Driver, Inputs, Run, explained_in, exported, jobs_in, logs_of, status_in
+from gridcwl.api import Client, Inputs, Run
 from gridcwl.runs.events import Event, RunEnded
+from gridcwl.runs.queries import explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.record.explain import Answer
 from gridcwl.runs.record.logs import JobLog
 from gridcwl.runs.record.status import RunStatus
+from gridcwl.runs.run_driver import RunDriver
 from gridcwl.runs.settings import ResumeSettings, Settings
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class BlockingRun:
         return BlockingRun(lambda client: client.resume(self.id, **settings), self._settings)
 
     @property
-    def _of_driver(self) -> Driver:
+    def _of_driver(self) -> RunDriver:
         assert self._run._driver is not None
         return self._run._driver
 

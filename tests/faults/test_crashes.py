@@ -36,8 +36,8 @@ AGAIN = [
 PUBLISHING = [
     Call("before", "gridcwl.runs.storing", "StoredRun.publish"),
     Call("after", "gridcwl.runs.storing", "StoredRun.publish"),  # the store keeps them
-    Call("before", "gridcwl.runs.session", "finish"),  # they are in the output directory
-    Call("after", "gridcwl.runs.session", "finish"),
+    Call("before", "gridcwl.runs.prepared", "finish"),  # they are in the output directory
+    Call("after", "gridcwl.runs.prepared", "finish"),
 ]
 EXPECTED = "".join(f"made by {number}\n" for number in SHARDS)
 

@@ -21,9 +21,9 @@ from gridcwl.errors import EXIT_FAILURE
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
+    from gridcwl.runs.prepared import Finished, PreparedRun, Request
     from gridcwl.runs.record.folder import RunFolder
     from gridcwl.runs.record.run_record import RunRecord
-    from gridcwl.runs.session import Finished, PreparedRun, Request
 
 log = logging.getLogger("gridcwl")
 
@@ -32,7 +32,8 @@ _PIECES = 10_000
 
 def run(options: Options) -> int:
     """Run the document and print the output object; returns the exit code."""
-    from gridcwl.runs.session import Request, started
+    from gridcwl.runs.prepared import Request
+    from gridcwl.runs.session import started
 
     if options.server:
         from gridcwl.cli.server_runs import run as run_there

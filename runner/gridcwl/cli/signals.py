@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gridcwl.errors import RunCancelled
 
 if TYPE_CHECKING:
-    from gridcwl.runs.session import PreparedRun
+    from gridcwl.runs.prepared import PreparedRun
 
 log = logging.getLogger("gridcwl.runs")
 

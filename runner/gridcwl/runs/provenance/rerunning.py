@@ -12,13 +12,14 @@ from typing import Any
 from gridcwl.config import private_folder
 from gridcwl.errors import ConfigError
 from gridcwl.runs.options import Options
+from gridcwl.runs.prepared import Request
 from gridcwl.runs.provenance.comparing import Comparison, compared
 from gridcwl.runs.provenance.packing import is_unchanged, packed_document
 from gridcwl.runs.provenance.reading import as_document, open_crate, outputs_of
 from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_rows import JobRow
-from gridcwl.runs.session import Request, saved_request
+from gridcwl.runs.session import saved_request
 
 _JOBS = 10
 
