@@ -66,7 +66,7 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 
 .PHONY: test
 test: install images-test images-demo images-testbed podman wes-clients ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
-	@scripts/need chromium=chromium gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
+	@scripts/need chromium=chromium '/usr/lib/postgresql/*/bin/postgres=postgresql' gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
 	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
 	box=$$(mktemp -d /tmp/gridcwl-test-XXXXXX)

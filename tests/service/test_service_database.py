@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.service.db import Database, NewRun, Viewer
+from gridcwl.service import migrations
+from gridcwl.service.db import Database, NewRun, Viewer, migrate
 from gridcwl.service.schema import metadata
 from gridcwl.service.states import MAY_FOLLOW, State
 
+JSON = ("tags", "request", "settings")
 ALL = Viewer("admin", sees_all=True)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is not there yet, or empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'runs.db'}"
+    return str(request.getfixturevalue("postgresql_url"))
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'runs.db'}")
+def db(url: str) -> Iterator[Database]:
+    database = Database(url)
     yield database
     database.close()
 
@@ -34,14 +48,14 @@ def put(db: Database, run: str, state: State) -> None:
         connection.execute(text("UPDATE runs SET state=:state WHERE id=:run"), {"state": state, "run": run})
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(State, State)))
-def test_a_state_is_followed_only_by_those_of_the_table(db: Database, before: State, after: State):
+def test_a_state_is_followed_only_by_those_of_the_table(db: Database):
     add(db, "run")
-    put(db, "run", before)
-    assert db.move("run", after) == (after in MAY_FOLLOW[before])
-    stored = db.get("run")
-    assert stored is not None
-    assert stored.state is (after if after in MAY_FOLLOW[before] else before)
+    for before, after in itertools.product(State, State):
+        put(db, "run", before)
+        assert db.move("run", after) == (after in MAY_FOLLOW[before]), (before, after)
+        stored = db.get("run")
+        assert stored is not None
+        assert stored.state is (after if after in MAY_FOLLOW[before] else before)
 
 
 def test_of_two_ends_the_first_counts(db: Database):
@@ -90,8 +104,43 @@ def test_a_new_database_has_the_schema_that_the_code_has(db: Database):
         assert indexes == {index.name for index in table.indexes}
 
 
-def test_a_database_of_a_later_version_is_refused(tmp_path: Path):
-    url = f"sqlite:///{tmp_path / 'runs.db'}"
+def revisions() -> list[str]:
+    """All revisions of the schema, the first one first."""
+    folder = Path(migrations.__file__).parent
+    return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()][::-1]
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_a_database_of_each_earlier_version_is_brought_to_this_one_with_its_runs(url: str, revision: str):
+    engine = Database(url).engine
+    with engine.begin() as connection:  # an empty one again
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+    migrate(engine, url, revision)
+    fields = {"id": "old", "engine": "old", "owner": "ann", "state": "COMPLETE", "reason": "", "created": 1.0}
+    fields |= {
+        "message": "",
+        "tags": "{}",
+        "request": "{}",
+        "document": "x.cwl",
+        "settings": "{}",
+        "outputs": '{"x": 1}',
+    }
+    with engine.begin() as connection:
+        names = ", ".join(fields)
+        marks = ", ".join(f":{name}" for name in fields)
+        connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({marks})"), fields)
+        connection.execute(text("INSERT INTO run_groups VALUES (1, 'cta')"))
+    engine.dispose()
+    with closing(Database(url)) as database:
+        stored = database.get("old", Viewer("bob", frozenset({"cta"})))
+        assert stored is not None
+        assert (stored.owner, stored.state, stored.outputs) == ("ann", State.COMPLETE, {"x": 1})
+        with database.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_of_a_later_version_is_refused(url: str):
     database = Database(url)
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num='999'"))

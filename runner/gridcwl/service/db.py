@@ -19,6 +19,8 @@ from gridcwl.service.schema import run_groups, runs
 from gridcwl.service.states import ACTIVE, State, may_precede
 
 _BUSY_MS = 30_000
+_MIGRATING = 0x6772_6964
+"""The number of PostgreSQL's lock for changing the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,11 @@ class Database:
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
-                remedy="pip install 'psycopg[binary]'",
+                remedy="pip install 'gridcwl[service,postgresql]'",
             ) from None
         if parsed.get_backend_name() == "sqlite":
             event.listen(self.engine, "connect", _set_up_sqlite)
-        _migrate(self.engine, _shown(url))
+        migrate(self.engine, _shown(url))
 
     def close(self) -> None:
         """Close all connections."""
@@ -228,8 +230,8 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {line}")
 
 
-def _migrate(engine: Engine, shown: str) -> None:
-    """Bring the schema to this version.
+def migrate(engine: Engine, shown: str, revision: str = "head") -> None:
+    """Bring the schema to this version, or to an earlier revision.
 
     Raises:
         StoreError: the database is unavailable, or has a later schema.
@@ -246,7 +248,9 @@ def _migrate(engine: Engine, shown: str) -> None:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             ScriptDirectory.from_config(config)
-            command.upgrade(config, "head")
+            if engine.dialect.name == "postgresql":  # services that start together do this one after the other
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+            command.upgrade(config, revision)
     except CommandError as error:
         raise StoreError(
             f"The database {shown} has a schema that this version of gridcwl does not know: {error}",
