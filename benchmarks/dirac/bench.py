@@ -96,7 +96,7 @@ def jobs_of(run: str, number: int) -> list[Any]:
 async def backend_submission(client: Any, number: int, folder: Path) -> float:
     """The same number of shards through the backend: seconds until all are confirmed. They are killed afterwards."""
     from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
-    from gridcwl.runs.run import new_run_id
+    from gridcwl.runs.record.folder import new_run_id
 
     run = new_run_id()
     async with DiracBackend(client, DiracOptions(folder, window=number), run=run) as backend:
@@ -110,7 +110,7 @@ async def backend_submission(client: Any, number: int, folder: Path) -> float:
 async def backend_end_to_end(client: Any, number: int, folder: Path) -> tuple[float, float]:
     """Shards from submission to their results: seconds of wall and of this process's CPU."""
     from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
-    from gridcwl.runs.run import new_run_id
+    from gridcwl.runs.record.folder import new_run_id
 
     run = new_run_id()
     async with DiracBackend(client, DiracOptions(folder, window=number), run=run) as backend:

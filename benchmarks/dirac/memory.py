@@ -104,7 +104,7 @@ class AtOnce:
 def live(number: int) -> None:
     """The whole life of so many jobs, handed over as a run does it: no more at a time than the window has room for."""
     from gridcwl.backends.dirac.backend import DiracBackend, DiracOptions
-    from gridcwl.runs.run import new_run_id
+    from gridcwl.runs.record.folder import new_run_id
 
     async def life(folder: Path) -> float:
         run = new_run_id()

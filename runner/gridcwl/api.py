@@ -36,7 +36,7 @@ from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for
 from gridcwl.values import from_cwl, to_cwl
 
 if TYPE_CHECKING:
-    from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.provenance.lineage import Lineage
     from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report

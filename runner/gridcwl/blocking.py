@@ -21,7 +21,7 @@ from gridcwl.runs.run_driver import RunDriver
 from gridcwl.runs.settings import ResumeSettings, Settings
 
 if TYPE_CHECKING:
-    from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kept_runs import Desk
 
-from gridcwl.runs.record import journal
+from gridcwl.runs.record.journal_file import make
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_journal_is_made_whole_or_not_at_all_however_little_room_there_is(tmp_
         try:
             path = disk / "journal.db"
             try:
-                journal.make(path)
+                make(path)
             except sqlite3.Error:
                 assert not path.exists()
             else:

@@ -17,7 +17,8 @@ from gridcwl.runs.record import run_record
 from gridcwl.runs.record.cleanup import is_working_folder, remove_failed, remove_unused, working_folder
 from gridcwl.runs.record.folder import RunFolder, new_folder
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import Journal, JournalError
+from gridcwl.runs.record.journal import Journal
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.listing import working_of
 
 JOB = "run-1-1"

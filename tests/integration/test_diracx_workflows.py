@@ -24,7 +24,7 @@ from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
-from gridcwl.runs.run import new_run_id
+from gridcwl.runs.record.folder import new_run_id
 
 if TYPE_CHECKING:
     from gridcwl.testbed.dirac.diracx import DiracXService

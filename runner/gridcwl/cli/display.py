@@ -21,8 +21,8 @@ from gridcwl.cli.terminal import escaped, raw
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, RunId
+from gridcwl.runs.events import JobFailure
 from gridcwl.runs.record.failures import alike, alike_words, last_line
-from gridcwl.runs.run import JobFailure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

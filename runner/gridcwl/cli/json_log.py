@@ -18,8 +18,8 @@ from gridcwl.cli.display import PlainWatcher, last_words, shown_command
 from gridcwl.cli.terminal import raw
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobResult, RunId
+from gridcwl.runs.events import JobFailure
 from gridcwl.runs.record.failures import alike, alike_words, last_line
-from gridcwl.runs.run import JobFailure
 from gridcwl.worker.failure import crossed_out
 
 _OPTION = "--log-format"

@@ -38,8 +38,8 @@ def plan(options: Options, evaluation: Any) -> int:
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
+    from gridcwl.runs.record.folder import new_run_id
     from gridcwl.runs.reuse.forecast import ReuseForecaster
-    from gridcwl.runs.run import new_run_id
 
     session = opened(options, evaluation)
     machine = this_machine()

@@ -42,7 +42,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     from gridcwl.backends.dirac.factory import wishes_of
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.planning import located, planned
-    from gridcwl.runs.run import new_run_id
+    from gridcwl.runs.record.folder import new_run_id
 
     session = opened(options, evaluation)
     with run_store(options, session) as store:

@@ -87,7 +87,8 @@ def _mebibytes(text: str) -> int:
 
 def _export(given: argparse.Namespace) -> int:
     from gridcwl.cli.run_list import chosen
-    from gridcwl.runs.provenance.crate import CrateOptions, write_crate
+    from gridcwl.runs.provenance.crate import write_crate
+    from gridcwl.runs.provenance.crate_options import CrateOptions
 
     folder = chosen(given.state_dir, given.run)
     limit = given.data_limit if given.data_limit is not None else CrateOptions().limit

@@ -1,4 +1,4 @@
-"""What happens in a run, as values: for whoever watches it from Python."""
+"""What happens in a run: as calls for what watches it closely, and as values for whoever follows it from Python."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from gridcwl.errors import GridCWLError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, RunId
 from gridcwl.runs.record.counts import StepCounts
 
 if TYPE_CHECKING:
     from gridcwl.engine.progress import StepProgress
-    from gridcwl.runs.run import JobFailure
 
 _STEPS_EVERY_S = 0.5
 _REMEMBERED = 10_000
@@ -105,8 +105,45 @@ class RunEnded:
 Event: TypeAlias = RunStarted | JobStarted | JobMoved | JobEnded | Failure | StepsChanged | RunEnded
 
 
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """A job that failed, with all that a person wants to see of it."""
+
+    job: Job
+    result: JobResult
+    error: GridCWLError
+
+
+class Watcher(Protocol):
+    """Receives what happens in a run. Called often: must be quick and must not raise."""
+
+    def started(self, run: RunId, progress: Callable[[], Sequence[StepProgress]]) -> None:
+        """The run begins; ``progress`` counts the shards of every step whenever it is called."""
+
+    def job_started(self, job: Job) -> None:
+        """A job runs now."""
+
+    def job_moved(self, job: Job, event: JobEvent) -> None:
+        """A backend with several sites reports where a job is, and its state there."""
+
+    def job_ended(self, job: Job, result: JobResult) -> None:
+        """A job ended, well or not."""
+
+    def job_reused(self, job: Job) -> None:
+        """A job need not run, as its result is known."""
+
+    def job_failed(self, failure: JobFailure) -> None:
+        """A job failed, or its outputs are not what was promised."""
+
+    def failed(self, where: str, error: Exception) -> None:
+        """Something failed that is no job: a link, an expression, a submission."""
+
+    def tick(self) -> None:
+        """Counts may have changed."""
+
+
 class Publisher:
-    """Implements ``gridcwl.runs.run.Watcher``: events for any number of subscribers."""
+    """Implements ``Watcher``: events for any number of subscribers."""
 
     def __init__(self, run: RunId) -> None:
         self._run = run

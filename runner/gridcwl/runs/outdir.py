@@ -26,7 +26,7 @@ from gridcwl.errors import OutputConflict, RunCancelled, StoreError
 from gridcwl.model import RunId
 from gridcwl.runs.published import Published, PublishedFile
 from gridcwl.runs.record.folder import RunFolder
-from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.stores.local import explained, sums_of
 from gridcwl.stores.transaction import Moved, recover, refuse_other_kind
 

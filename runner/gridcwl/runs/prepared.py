@@ -26,9 +26,10 @@ from gridcwl.tasks import TaskScope
 
 if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.events import Watcher
     from gridcwl.runs.outdir import OutputFolder
     from gridcwl.runs.record.recorder import Recorder
-    from gridcwl.runs.run import Outcomes, Watcher
+    from gridcwl.runs.run import Outcomes
     from gridcwl.runs.storing import StoredRun
     from gridcwl.stores.base import RunStore
 
@@ -243,7 +244,8 @@ class PreparedRun:
         options = self.options.cwltool
         if options.provenance is None:
             return
-        from gridcwl.runs.provenance.crate import options_of, write_crate
+        from gridcwl.runs.provenance.crate import write_crate
+        from gridcwl.runs.provenance.crate_options import options_of
         from gridcwl.runs.record.cleanup import remove_but_logs
 
         record, target = self.record, Path(options.provenance)
@@ -302,7 +304,7 @@ def with_remedies(record: RunRecord) -> Iterator[None]:
 def _finished_jobs(record: RunRecord) -> str:
     """A note about the results that a run has already, if it has some."""
     from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal import JournalError
+    from gridcwl.runs.record.journal_file import JournalError
 
     try:
         record.journal.flush()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gridcwl.model.chunks import chunks
-from gridcwl.runs.record.journal import connect, explained
+from gridcwl.runs.record.journal_file import connect, explained
 from gridcwl.stores.transaction import Moved
 
 _SCHEMA = """

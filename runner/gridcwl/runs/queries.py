@@ -12,13 +12,14 @@ from gridcwl.runs.record.logs import JobLog
 from gridcwl.runs.record.status import RunStatus
 
 if TYPE_CHECKING:
-    from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.record.job_records import JobRecord
 
 
 def exported(folder: RunFolder, crate: str | Path, options: CrateOptions | None) -> Path:
     """See ``Run.export``."""
-    from gridcwl.runs.provenance.crate import CrateOptions, write_crate
+    from gridcwl.runs.provenance.crate import write_crate
+    from gridcwl.runs.provenance.crate_options import CrateOptions
 
     return write_crate(folder, Path(crate).absolute(), options or CrateOptions()).path
 

@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
 from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status, spelled, unscattered
 from gridcwl.engine.graph import Leaf, Workflow
-from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
-from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
+from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome
 from gridcwl.model.job import folder_name
+from gridcwl.runs.events import JobFailure, Watcher
 from gridcwl.runs.lifecycle import Step
 from gridcwl.runs.record.cleanup import move_logs_of
 from gridcwl.runs.record.recorder import Recorder, ReusableResult, uncollected
@@ -33,43 +31,6 @@ from gridcwl.runs.staging import StagingBackend
 from gridcwl.tasks import TaskScope, stop
 
 log = logging.getLogger("gridcwl.runs")
-
-
-@dataclass(frozen=True, slots=True)
-class JobFailure:
-    """A job that failed, with all that a person wants to see of it."""
-
-    job: Job
-    result: JobResult
-    error: GridCWLError
-
-
-class Watcher(Protocol):
-    """Receives what happens in a run. Called often: must be quick and must not raise."""
-
-    def started(self, run: RunId, progress: Callable[[], Sequence[StepProgress]]) -> None:
-        """The run begins; ``progress`` counts the shards of every step whenever it is called."""
-
-    def job_started(self, job: Job) -> None:
-        """A job runs now."""
-
-    def job_moved(self, job: Job, event: JobEvent) -> None:
-        """A backend with several sites reports where a job is, and its state there."""
-
-    def job_ended(self, job: Job, result: JobResult) -> None:
-        """A job ended, well or not."""
-
-    def job_reused(self, job: Job) -> None:
-        """A job need not run, as its result is known."""
-
-    def job_failed(self, failure: JobFailure) -> None:
-        """A job failed, or its outputs are not what was promised."""
-
-    def failed(self, where: str, error: Exception) -> None:
-        """Something failed that is no job: a link, an expression, a submission."""
-
-    def tick(self) -> None:
-        """Counts may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +99,7 @@ class RunLoop:
     """Jobs that a thread looks for in earlier results."""
 
     async def execute(self) -> Outcomes:
-        """RunLoop to the end. Leaves the backend open.
+        """Run to the end. Leaves the backend open.
 
         Raises:
             GridCWLError: the inputs do not fit, before anything is started; or nothing more can be recorded.
@@ -473,12 +434,6 @@ class RunLoop:
             )
         self.watcher.tick()
         self.recorder.progress(self._flow.progress)
-
-
-def new_run_id() -> RunId:
-    """A name for a run: sorts by time (to 1/4096 s), is unique, and is safe in file, container and job names."""
-    now = datetime.now(UTC)
-    return RunId(f"{now:%Y%m%d-%H%M%S}-{now.microsecond * 4096 // 1_000_000:03x}{secrets.randbelow(4096):03x}")
 
 
 def _step(invocation: Invocation) -> str:

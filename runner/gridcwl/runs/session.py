@@ -43,7 +43,7 @@ def started(request: Request) -> Iterator[PreparedRun]:
     Raises:
         GridCWLError: the document, the inputs or the options are wrong, or the outputs would have no place.
     """
-    from gridcwl.runs.run import new_run_id
+    from gridcwl.runs.record.folder import new_run_id
 
     options = request.options
     with ExitStack() as closing_:
@@ -93,7 +93,7 @@ def saved_request(folder: RunFolder) -> Request:
         JournalError: it cannot be read.
     """
     from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal import JournalError
+    from gridcwl.runs.record.journal_file import JournalError
 
     with closing(History(folder.journal)) as history:
         saved, cwd = history.meta("options"), history.meta("cwd")
@@ -151,7 +151,7 @@ def _prepare_run(
 
     options = request.options
     if options.cwltool.provenance is not None:
-        from gridcwl.runs.provenance.crate import check_orcid, check_target
+        from gridcwl.runs.provenance.crate_options import check_orcid, check_target
 
         check_target(Path(options.cwltool.provenance), record.run)
         if options.cwltool.orcid:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gridcwl import telemetry
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.run import JobFailure, Watcher
+from gridcwl.runs.events import JobFailure, Watcher
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

@@ -288,7 +288,7 @@ def _is_resumable(folder: Path) -> bool:
     """Whether a run's journal says what the run is."""
     from gridcwl.runs.record.folder import RunFolder
     from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal import JournalError
+    from gridcwl.runs.record.journal_file import JournalError
 
     try:
         with contextlib.closing(History(RunFolder(folder).journal)) as history:

@@ -21,11 +21,11 @@ from gridcwl.remote.following import plain_event
 from gridcwl.runs.about import about_whole
 from gridcwl.runs.events import Event, RunEnded
 from gridcwl.runs.record.explain import explained
+from gridcwl.runs.record.folder import new_run_id
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.listing import about_folder
 from gridcwl.runs.record.logs import JobLog, check_step, logs
-from gridcwl.runs.run import new_run_id
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gridcwl.model.objects import entries
 from gridcwl.runs.record.counts import StepCounts, step_counts
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.service import tasks
 from gridcwl.service.db import StoredRun, Viewer
 from gridcwl.service.problems import NotFound

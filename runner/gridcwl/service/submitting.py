@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
-from gridcwl.runs.run import new_run_id
+from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import submission
 from gridcwl.service.db import NewRun, Viewer
 from gridcwl.service.folders import SubmittedFolder

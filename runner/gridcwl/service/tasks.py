@@ -14,7 +14,7 @@ from typing import Any
 
 from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import JournalError
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.record.logs import found_log, running_logs
 from gridcwl.service.times import iso

@@ -17,7 +17,7 @@ from gridcwl.cli.display import (
 from gridcwl.engine.progress import StepProgress
 from gridcwl.errors import JobFailed, OutputError
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.run import JobFailure
+from gridcwl.runs.events import JobFailure
 
 JOB = Job(JobId("1"), RunId("r"), "align/sort[3]", ("sort", "-n", "a b"))
 

@@ -11,7 +11,8 @@ import pytest
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, Resources, RunId, Usage
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import ATTEMPT_COLUMNS, LATER_COLUMNS, Journal, row_id
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.record.journal_file import ATTEMPT_COLUMNS, LATER_COLUMNS
 from gridcwl.runs.reuse.keys import describe
 
 USAGE = Usage(

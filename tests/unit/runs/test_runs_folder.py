@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gridcwl.runs.record.folder import find, new_folder
-from gridcwl.runs.run import new_run_id
+from gridcwl.runs.record.folder import find, new_folder, new_run_id
 
 
 def test_the_last_of_several_runs_that_started_in_one_second_is_found(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from gridcwl.backends.base import Recovered
 from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import Journal, JournalError, row_id
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.reuse.keys import JobDescription, describe
 
 

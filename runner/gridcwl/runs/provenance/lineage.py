@@ -25,7 +25,8 @@ from gridcwl.runs.provenance.actions import JobFacts, image_in, iso, times
 from gridcwl.runs.provenance.stored import origins, store_with
 from gridcwl.runs.record.folder import RunFolder, all_folders
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import JournalError, row_id
+from gridcwl.runs.record.journal import row_id
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.reuse.checksums import local_path
 from gridcwl.stores.local import uri

@@ -1,11 +1,10 @@
-"""Queries on journals: earlier results by key, and what commands show of a run. Memory does not grow with the jobs."""
+"""Queries on a journal's jobs: earlier results by key, and what commands show. Memory does not grow with the jobs."""
 
 # ruff: noqa: S608  what is put into a query is this module's own; all values are bound
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from gridcwl.model.codec import result_from_json
 from gridcwl.runs.lifecycle import Stage, left_at
 from gridcwl.runs.record.bindings import Binding, unshared
 from gridcwl.runs.record.job_records import JobRecord, job_records
-from gridcwl.runs.record.journal import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
-from gridcwl.runs.record.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
-from gridcwl.runs.record.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, SessionRow, Tally
+from gridcwl.runs.record.journal_check import damaged_journal
+from gridcwl.runs.record.journal_file import columns
+from gridcwl.runs.record.journal_reader import JournalReader
+from gridcwl.runs.record.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Tally
 from gridcwl.runs.reuse.keys import JobDescription
 
 _PAGE = 500
@@ -26,46 +26,19 @@ _SHARED = 8
 """Large shared values that are held."""
 
 
-_JOB = ("id", "session", "step", "name", "job", "key", "outcome", "attempt", "reused", *LATER_COLUMNS)
 _LATEST = "max(id + (session << 40))"
 """Picks the row of a shard that was wanted last: SQLite takes the other columns from the row of the only max()."""
 FAILED = "outcome IS NOT NULL AND outcome NOT IN ('success', 'cancelled')"
 
 
-class History:
-    """A journal to read from, also while another process writes it."""
+class History(JournalReader):
+    """A journal with its jobs, also while another process writes it."""
 
     def __init__(self, path: Path) -> None:
-        """Open it.
-
-        Raises:
-            JournalError: it is not there, is damaged, or was written by a later version.
-        """
-        if not path.is_file():
-            raise JournalError(
-                f"The run {path.parent.name} failed before it started: {path} is missing",
-                remedy="gridcwl rm removes it; start it again.",
-            )
-        self._path = path
+        """Open it; raises as ``JournalReader``."""
+        super().__init__(path)
         self._shared_values: dict[int, Any] = {}
-        try:
-            self._db = connect(path)
-            written = self.meta("format")
-            known = columns(self._db, "jobs")
-            missing = missing_part(self._db, known) if written == FORMAT else ""
-            self._job = ", ".join(name if name in known else f"NULL AS {name}" for name in _JOB)
-            self._failing_made = False
-            self._has = {name for name in ("failures", "skipped", "bindings") if columns(self._db, name)}
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            found = find_damage(path)
-            raise (damaged_journal(path, found) if found else explained(error, path)) from error
-        if missing or written is None:
-            raise damaged_journal(path, missing or "it has no format number")
-        if written != FORMAT:
-            raise JournalError(
-                f"The journal {path} is of format {written}, and this version reads format {FORMAT}",
-                remedy="Use the version of gridcwl that wrote it.",
-            )
+        self._failing_made = False
 
     @property
     def knows_running(self) -> bool:
@@ -83,61 +56,6 @@ class History:
         """A condition: the row is the last of its shard; if the run has succeeded, its last session wanted the job."""
         only = self._only_session()
         return f"({self.latest} AND session = {only})" if only else self.latest
-
-    def current_status(self) -> str:
-        """How the last session ended; ``running`` if it has not."""
-        return self._last_status()
-
-    def close(self) -> None:
-        """Close it."""
-        self._db.close()
-
-    def meta(self, name: str) -> Any:
-        """What the run is, by name; None for what was not kept.
-
-        Raises:
-            JournalError: it is damaged.
-        """
-        row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-        if row is None:
-            return None
-        try:
-            value = json.loads(row[0] or self._in_pieces(name))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise damaged_journal(self._path, f"its entry {name} is not JSON") from error
-        if not is_well_formed(name, value):
-            raise damaged_journal(self._path, f"its entry {name} has a wrong form")
-        return value
-
-    def _in_pieces(self, name: str) -> str:
-        pieces = self._db.execute("SELECT text FROM pieces WHERE name=? ORDER BY number", (name,))
-        return "".join(text for (text,) in pieces)
-
-    def documents(self) -> list[tuple[str, str]]:
-        """The files that the document consists of: path and SHA-256."""
-        return self._db.execute("SELECT path, sha256 FROM documents ORDER BY path").fetchall()
-
-    def sessions(self) -> list[SessionRow]:
-        """All clients that worked on it."""
-        rows = self._db.execute(
-            "SELECT number, pid, pid_started, host, started, ended, status, message FROM sessions ORDER BY number"
-        )
-        found = [SessionRow(*row) for row in rows]
-        if not all(map(is_session, found)):
-            raise damaged_journal(self._path, "the table sessions has a value of a wrong type")
-        return found
-
-    def version(self) -> str:
-        """The version of gridcwl that worked on it last."""
-        row = self._db.execute("SELECT version FROM sessions ORDER BY number DESC LIMIT 1").fetchone()
-        return "" if row is None else str(row[0])
-
-    def events(self, last: int = 100) -> list[tuple[float, int, str, str]]:
-        """The last things that happened, in their order."""
-        rows = self._db.execute(
-            "SELECT at, session, kind, text FROM events ORDER BY rowid DESC LIMIT ?", (last,)
-        ).fetchall()
-        return rows[::-1]
 
     def find(self, key: bytes, name: str, before: int, taken: set[int]) -> Earlier | None:
         """A success with this key: the same job's, or else one that nobody has taken.
@@ -258,17 +176,13 @@ class History:
         return list(kept["steps"]) if kept["session"] >= self.current() else []
 
     def _only_session(self) -> int:
-        return self.last_with_jobs() if self._last_status() == "success" else 0
+        return self.last_with_jobs() if self.current_status() == "success" else 0
 
     def current(self) -> int:
         """The session whose jobs are the run's: the last one, or if that has ended, the last that wanted any jobs."""
-        if self._last_status() in ("running", "detached"):
+        if self.current_status() in ("running", "detached"):
             return len(self.sessions())
         return self.last_with_jobs() or len(self.sessions())  # one may fail before it wants any
-
-    def _last_status(self) -> str:
-        row = self._db.execute("SELECT status FROM sessions ORDER BY number DESC LIMIT 1").fetchone()
-        return "" if row is None else str(row[0])
 
     def last_with_jobs(self) -> int:
         """The last session that wanted any jobs; a run that had succeeded may have been resumed since."""
@@ -516,10 +430,6 @@ class History:
                 self._shared_values.clear()
             self._shared_values[number] = json.loads(row[0])
         return self._shared_values[number]
-
-    def document_texts(self) -> Iterator[tuple[str, bytes]]:
-        """The files that the document consists of: path and text, as they were when the run read them."""
-        yield from self._db.execute("SELECT path, text FROM documents ORDER BY path")
 
     def keys_of(self, step: str) -> Iterator[bytes]:
         """The keys of a step's jobs that ended well, each once, in their order."""

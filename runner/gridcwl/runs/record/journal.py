@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -21,63 +20,12 @@ from typing import Any
 
 import msgspec
 
-from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
+from gridcwl.runs.record.journal_file import JournalError, add_later, connect, explained, make
 from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
-
-FORMAT = 1
-
-SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE sessions (number INTEGER PRIMARY KEY, pid INTEGER, pid_started REAL, host TEXT, version TEXT,
-                       started REAL, ended REAL, status TEXT, message TEXT);
-CREATE TABLE documents (path TEXT PRIMARY KEY, sha256 TEXT, text BLOB) WITHOUT ROWID;
-CREATE TABLE commons (id INTEGER PRIMARY KEY, text BLOB);
-CREATE TABLE jobs (id INTEGER PRIMARY KEY, session INTEGER, step TEXT, name TEXT, key BLOB, common INTEGER, own BLOB,
-                   job TEXT, outcome TEXT, attempt INTEGER, reused TEXT);
-CREATE INDEX jobs_by_key ON jobs (key, name);
-CREATE TABLE attempts (job INTEGER, attempt INTEGER, outcome TEXT, exit_code INTEGER, reason TEXT, folder TEXT,
-                       ended REAL, wall_s REAL, result BLOB, PRIMARY KEY (job, attempt)) WITHOUT ROWID;
-CREATE TABLE moved (old TEXT PRIMARY KEY, new TEXT) WITHOUT ROWID;
-CREATE TABLE events (at REAL, session INTEGER, kind TEXT, text TEXT);
-"""
-_LATER = """
-CREATE TABLE IF NOT EXISTS registered (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pieces (name TEXT, number INTEGER, text TEXT, PRIMARY KEY (name, number)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS failures (session INTEGER, step TEXT, name TEXT, job INTEGER, reason TEXT, alike TEXT,
-                                     said TEXT, inputs TEXT);
-CREATE INDEX IF NOT EXISTS failures_by_job ON failures (job);
-CREATE TABLE IF NOT EXISTS skipped (session INTEGER, step TEXT, name TEXT);
-CREATE INDEX IF NOT EXISTS skipped_by_name ON skipped (name);
-CREATE TABLE IF NOT EXISTS bindings (job INTEGER PRIMARY KEY, inputs BLOB, outputs BLOB);
-CREATE TABLE IF NOT EXISTS evaluations (session INTEGER, step TEXT, name TEXT, kind TEXT, inputs BLOB, outputs BLOB,
-                                        at REAL);
-CREATE TABLE IF NOT EXISTS shared_values (id INTEGER PRIMARY KEY, text BLOB);
-CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY, text BLOB);
-"""
-"""What journals of earlier versions lack. ``registered``: jobs whose files Rucio knows, by how their names begin.
-``pieces``: of values of ``meta`` whose text, in one, would need more memory than the run; their own text is empty.
-``failures``: what failed for good, jobs and what has no job. ``skipped``: shards whose ``when`` was false.
-``bindings``: the values of each job's inputs and outputs; ``evaluations``: the same of expressions and workflows, which
-have no jobs; ``shared_values``: large values in them (``bindings.py``).
-``requests``: resources that jobs asked for, as JSON."""
-
-LATER_COLUMNS = {
-    "started": "REAL",
-    "place": "TEXT",
-    "detail": "TEXT",
-    "taken": "INTEGER",
-    "submitted": "REAL",
-    "requested": "INTEGER",
-}
-"""Columns of ``jobs`` that journals of earlier versions lack: since when an attempt runs, where, what the place itself
-says of it, the last session that took its result instead of running it, when the last attempt was due, and what it
-asked for (``requests``)."""
-ATTEMPT_COLUMNS = {"submitted": "REAL", "requested": "INTEGER"}
-"""Columns of ``attempts`` that journals of earlier versions lack, as in ``jobs``."""
 
 _PIECE_CHARACTERS = 1 << 20
 _ITEMS = 1000
@@ -87,10 +35,6 @@ _PER_SESSION = 1 << 32
 _QUESTIONED = 500
 """Jobs that are looked up at a time."""
 _FLUSH_EVERY_S = 0.005
-
-
-class JournalError(StoreError):
-    """The journal cannot be written or read."""
 
 
 def row_id(session: int, number: int) -> int:
@@ -133,8 +77,7 @@ class Journal:
             self._db = connect(path)
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(f"BEGIN; {_LATER} COMMIT;")
-            _add_later_columns(self._db)
+            add_later(self._db)
         except (sqlite3.Error, OSError) as error:
             raise explained(error, path) from error
 
@@ -416,52 +359,6 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-
-
-def make(path: Path) -> None:
-    """An empty journal, which is there whole or not at all."""
-    unfinished = path.with_suffix(".new")
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    made = connect(unfinished)
-    try:
-        made.execute("PRAGMA synchronous=OFF")  # first: each statement of its own would wait for the disk
-        made.execute("PRAGMA journal_mode=MEMORY")
-        made.executescript(f"BEGIN; {SCHEMA} {_LATER} COMMIT;")
-        _add_later_columns(made)
-        made.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        made.execute("PRAGMA journal_mode=WAL")  # last: on a full disk a log would be left behind without a word
-    finally:
-        made.close()
-    unfinished.rename(path)
-
-
-def _add_later_columns(db: sqlite3.Connection) -> None:
-    for table, later in (("jobs", LATER_COLUMNS), ("attempts", ATTEMPT_COLUMNS)):
-        known = columns(db, table)
-        for name, kind in later.items():
-            if name not in known:
-                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that threads may share, with transactions begun and ended by hand."""
-    return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=64)
-
-
-def columns(db: sqlite3.Connection, table: str) -> set[str]:
-    """The names of a table's columns; none if it is not there."""
-    return {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-
-
-def explained(error: Exception, path: Path) -> JournalError:
-    """The message of SQLite or of the system, for people."""
-    message = getattr(error, "strerror", None) or str(error)
-    if "full" in message or "No space" in message or "disk I/O" in message:
-        return JournalError(
-            f"The journal {path} cannot be written: {message}",
-            remedy="Free some space there, then run gridcwl resume: nothing that was recorded is lost.",
-        )
-    return JournalError(f"The journal {path} cannot be used: {message}", remedy="Is it damaged, or not yours to write?")
 
 
 def _encoded(result: JobResult) -> bytes:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.runs.record.journal import SCHEMA, JournalError, connect, explained
+from gridcwl.runs.record.journal_file import SCHEMA, JournalError, connect, explained
 
 if TYPE_CHECKING:
     from gridcwl.runs.record.folder import RunFolder

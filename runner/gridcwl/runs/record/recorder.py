@@ -21,7 +21,8 @@ from gridcwl.runs.record.bindings import BindingEncoder
 from gridcwl.runs.record.cleanup import mask_secrets
 from gridcwl.runs.record.failures import alike, inputs_in_words, last_line, reason_of
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import Journal, JournalError, row_id
+from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.reuse.checksums import ChecksumCache, local_path, sha1_of
 from gridcwl.runs.reuse.keys import JobDescription, Masks, describe, unidentified
 

@@ -33,8 +33,9 @@ from gridcwl.runs.record.cleanup import (
 from gridcwl.runs.record.counts import step_counts, summary
 from gridcwl.runs.record.folder import RunFolder, new_folder
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import Journal, JournalError
+from gridcwl.runs.record.journal import Journal
 from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.worker.removing import remove_tree
 
 log = logging.getLogger("gridcwl.runs")

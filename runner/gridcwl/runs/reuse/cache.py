@@ -25,7 +25,7 @@ from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model import Job, JobResult, Outcome, ProducedFile, paths
 from gridcwl.model.codec import result_from_json, to_json
 from gridcwl.model.job import folder_name
-from gridcwl.runs.record.journal import connect
+from gridcwl.runs.record.journal_file import connect
 from gridcwl.runs.reuse.checksums import local_path, sha1_of
 from gridcwl.stores.base import Cached
 from gridcwl.stores.local import uri

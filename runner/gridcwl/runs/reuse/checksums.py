@@ -15,7 +15,7 @@ from typing import Any
 from gridcwl.config import private_folder
 from gridcwl.model import StagedFile, paths
 from gridcwl.model.objects import entries
-from gridcwl.runs.record.journal import connect
+from gridcwl.runs.record.journal_file import connect
 from gridcwl.stores.local import uri
 
 QUICK = 256 * 1024  # bytes: hashing this takes less time than looking it up

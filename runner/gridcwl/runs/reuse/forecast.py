@@ -15,8 +15,8 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job
 from gridcwl.runs.record.folder import all_folders
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import connect
 from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.record.journal_file import connect
 from gridcwl.runs.reuse.checksums import ChecksumCache, declared_checksums
 from gridcwl.runs.reuse.keys import JobDescription, describe, differences, secret_masks, unidentified
 
