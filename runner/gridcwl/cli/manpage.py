@@ -59,21 +59,7 @@ def _lines() -> Iterator[str]:
     from gridcwl.cli.testbed import _parser as testbed
 
     parser = options._parser()
-    made = date.fromtimestamp(Path(commands.__file__).stat().st_mtime)
-    yield f'.TH GRIDCWL 1 "{made}" "gridcwl {_text(__version__)}" "User Commands"'
-    yield ".SH NAME"
-    yield r"gridcwl \- run CWL workflows, every step a job: in local containers or on the DIRAC grid"
-    yield ".SH SYNOPSIS"
-    yield r".B gridcwl"
-    yield r"[\fIOPTIONS\fR] \fIDOCUMENT\fR [\fIINPUTS\fR]"
-    yield ".br"
-    yield r".B gridcwl"
-    yield r"\fICOMMAND\fR [\fIOPTIONS\fR] ..."
-    yield ".SH DESCRIPTION"
-    yield r"\fIDOCUMENT\fR is a CWL file, or FILE#process. \fIINPUTS\fR is a YAML or JSON file, or options made"
-    yield r"from the document\(aqs own inputs: \fBgridcwl\fR \fIDOCUMENT\fR \fB\-\-help\fR lists them."
-    yield ".PP"
-    yield "The output object goes to stdout, and everything else to stderr. Every run is recorded, and can be resumed."
+    yield from _head(Path(commands.__file__))
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.option_strings and _is_shown(action)]
         if actions:
@@ -92,6 +78,30 @@ def _lines() -> Iterator[str]:
         yield f".SH {title}"
         for name, text in entries:
             yield from (".TP", rf"\fB{_text(name)}\fR", _text(text))
+    yield from _examples()
+    yield ".SH SEE ALSO"
+    yield "https://gridcwl.readthedocs.io, https://www.commonwl.org/v1.2/"
+
+
+def _head(source: Path) -> Iterator[str]:
+    made = date.fromtimestamp(source.stat().st_mtime)
+    yield f'.TH GRIDCWL 1 "{made}" "gridcwl {_text(__version__)}" "User Commands"'
+    yield ".SH NAME"
+    yield r"gridcwl \- run CWL workflows, every step a job: in local containers or on the DIRAC grid"
+    yield ".SH SYNOPSIS"
+    yield r".B gridcwl"
+    yield r"[\fIOPTIONS\fR] \fIDOCUMENT\fR [\fIINPUTS\fR]"
+    yield ".br"
+    yield r".B gridcwl"
+    yield r"\fICOMMAND\fR [\fIOPTIONS\fR] ..."
+    yield ".SH DESCRIPTION"
+    yield r"\fIDOCUMENT\fR is a CWL file, or FILE#process. \fIINPUTS\fR is a YAML or JSON file, or options made"
+    yield r"from the document\(aqs own inputs: \fBgridcwl\fR \fIDOCUMENT\fR \fB\-\-help\fR lists them."
+    yield ".PP"
+    yield "The output object goes to stdout, and everything else to stderr. Every run is recorded, and can be resumed."
+
+
+def _examples() -> Iterator[str]:
     yield ".SH EXAMPLES"
     yield "The usual ones:"
     for text, command in (
@@ -105,8 +115,6 @@ def _lines() -> Iterator[str]:
         ("Make a document from a command:", "gridcwl init -- python3 histo.py --bins 10 events.txt"),
     ):
         yield from (".PP", _text(text), ".PP", ".in +4n", ".nf", _text(command), ".fi", ".in")
-    yield ".SH SEE ALSO"
-    yield "https://gridcwl.readthedocs.io, https://www.commonwl.org/v1.2/"
 
 
 def _commands(known: dict[str, argparse.ArgumentParser], before: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.config import Config, capability
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.plugins import configuration
-from gridcwl.runs.options import Engine, Options, configured
+from gridcwl.runs.options import Engine, GridOptions, Options, configured
 
 _EPILOG = """\
 Inputs come from a YAML or JSON file, from options made from the document's own
@@ -110,17 +110,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     grid, store = grid_options.read(given, config), store_options.read(given, config)
     backend = f"{grid.backend}-local" if grid.is_local_mode else grid.backend
     owners.check(parser, words, backend=backend, store=store.store)
-    if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
-        raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
-    if given.server:
-        from gridcwl.cli.server_runs import check_options
-
-        check_options(parser._actions, list(words))
-    if given.background and grid.detach:
-        raise UsageError(
-            "--detach and --submit-only exclude each other",
-            remedy="--detach runs in the background to the end; --submit-only leaves the jobs alone.",
-        )
+    _check(parser, words, given, config, grid)
     base = configured(config, document, behind, Path(given.outdir), grid=grid, store=store)
     return replace(
         base,
@@ -169,6 +159,25 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         outputs=given.outputs or "move",
         cwltool=cwltool_options.read(given),
     )
+
+
+def _check(parser: Parser, words: Sequence[str], given: argparse.Namespace, config: Config, grid: GridOptions) -> None:
+    """See that the options go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if given.retry_all and not (given.retries or config.retries or grid.is_elsewhere):
+        raise UsageError("--retry-all has no effect without --retries", remedy="Give --retries 2.")
+    if given.server:
+        from gridcwl.cli.server_runs import check_options
+
+        check_options(parser._actions, list(words))
+    if given.background and grid.detach:
+        raise UsageError(
+            "--detach and --submit-only exclude each other",
+            remedy="--detach runs in the background to the end; --submit-only leaves the jobs alone.",
+        )
 
 
 def _run_name(name: str | None) -> str:

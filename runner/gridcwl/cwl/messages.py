@@ -401,69 +401,71 @@ def _dirent(found: re.Match[str]) -> Explanation:
     )
 
 
+_RULES: tuple[tuple[str, Callable[[re.Match[str]], Explanation]], ...] = (
+    (
+        rf"checking field 'requirements'\s+{_POSITION}\s+checking item\s+"
+        r"(?:\S+:\d+:\d+:\s+)?Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'",
+        _requirement,
+    ),
+    (rf"{_POSITION} Unsupported requirement (?P<name>\S+?)\.?$", _requirement),
+    (rf"{_POSITION}\s+Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'", _class),
+    (
+        rf"{_POSITION}\s+checking object '(?P<object>[^']+)'\s+(?:\S+:\d+:\d+:\s+)?"
+        r"Field '(?:source|outputSource)' references unknown identifier\s+'(?P<name>[^']+)'",
+        _source,
+    ),
+    (rf"{_POSITION}\s+Field 'run' contains undefined reference to\s+'(?P<name>[^']+)'", _run),
+    (r"no longer supports pre CWL v1.0 documents\. Supported versions are:(?P<versions>[\s\S]*)", _version),
+    (r"^No cwlVersion found\.", _no_version),
+    (rf"{_POSITION} 'cwlVersion' must be a string", _version_number),
+    (rf"{_POSITION}\s+Source '[^']+' of type .+ is incompatible", _mismatch),
+    (
+        r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
+        rf"{_POSITION} Multiple matches for output item that is a single file",
+        _several,
+    ),
+    (
+        r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
+        rf"{_POSITION} Did not find output file with glob pattern: (?P<globs>\[[\s\S]*?\])",
+        _not_there,
+    ),
+    (r"Error validating output record\. is not a dict\. Expected a outputs_record_schema", _no_output_object),
+    (
+        r"Error validating output record\. Does not exist or is not a (?P<class>File|Directory): '(?P<path>[^']*)'",
+        _named_output_missing,
+    ),
+    (rf"{_POSITION}\s+Reading (?P<name>[^\n]+)\s+file is too large, loadContents limited", _loaded),
+    (rf"{_POSITION} 'envValue expression must evaluate to a str\. Got (?P<value>.+?) for expression", _env),
+    (rf"{_POSITION} source not found:\s*(?P<name>\S+)", _source_missing),
+    (r"No such file or directory: '(?P<name>[^']+)'", _import),
+    (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
+    (
+        rf"{_POSITION} 'entry' expression resulted in something other[\s\S]*"
+        r"Result of '(?P<entry>[\s\S]*?)' was (?P<value>[\s\S]*?)\.$",
+        _dirent,
+    ),
+    (rf"{_POSITION} 'entry' expressions are not allowed to evaluate to an array of Files", _list_of_old_version),
+    (r"contains graph of multiple objects, must specify one of (?P<names>[^\n]+)", _graph),
+    (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),
+    (
+        rf"(?:{_POSITION} )?Missing required secondary file '(?P<name>[^']+)' from file object: {_FILE_OBJECT}",
+        _secondary,
+    ),
+    (
+        r"Expected value of '(?P<name>[^']+)' to have format (?P<format>[\s\S]*?) but\s+"
+        rf"File has (?P<how>an incompatible format|no 'format' defined): {_FILE_OBJECT}",
+        _format,
+    ),
+    (
+        rf"{_POSITION}\s+the '(?P<name>[^']+)' field is not valid because\s+"
+        r"(?:\S+\s+)?is not a dict\. Expected a (?:File|Directory) object",
+        _not_file,
+    ),
+    *YAML_RULES,
+)
+
+
 @cache
 def _rules() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Explanation]], ...]:
     """The messages that are explained; compiled with the first error."""
-    rules = (
-        (
-            rf"checking field 'requirements'\s+{_POSITION}\s+checking item\s+"
-            r"(?:\S+:\d+:\d+:\s+)?Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'",
-            _requirement,
-        ),
-        (rf"{_POSITION} Unsupported requirement (?P<name>\S+?)\.?$", _requirement),
-        (rf"{_POSITION}\s+Field 'class' contains undefined reference to\s+'(?P<name>[^']+)'", _class),
-        (
-            rf"{_POSITION}\s+checking object '(?P<object>[^']+)'\s+(?:\S+:\d+:\d+:\s+)?"
-            r"Field '(?:source|outputSource)' references unknown identifier\s+'(?P<name>[^']+)'",
-            _source,
-        ),
-        (rf"{_POSITION}\s+Field 'run' contains undefined reference to\s+'(?P<name>[^']+)'", _run),
-        (r"no longer supports pre CWL v1.0 documents\. Supported versions are:(?P<versions>[\s\S]*)", _version),
-        (r"^No cwlVersion found\.", _no_version),
-        (rf"{_POSITION} 'cwlVersion' must be a string", _version_number),
-        (rf"{_POSITION}\s+Source '[^']+' of type .+ is incompatible", _mismatch),
-        (
-            r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
-            rf"{_POSITION} Multiple matches for output item that is a single file",
-            _several,
-        ),
-        (
-            r"Error collecting output for parameter '(?P<name>[^']+)':\s*"
-            rf"{_POSITION} Did not find output file with glob pattern: (?P<globs>\[[\s\S]*?\])",
-            _not_there,
-        ),
-        (r"Error validating output record\. is not a dict\. Expected a outputs_record_schema", _no_output_object),
-        (
-            r"Error validating output record\. Does not exist or is not a (?P<class>File|Directory): '(?P<path>[^']*)'",
-            _named_output_missing,
-        ),
-        (rf"{_POSITION}\s+Reading (?P<name>[^\n]+)\s+file is too large, loadContents limited", _loaded),
-        (rf"{_POSITION} 'envValue expression must evaluate to a str\. Got (?P<value>.+?) for expression", _env),
-        (rf"{_POSITION} source not found:\s*(?P<name>\S+)", _source_missing),
-        (r"No such file or directory: '(?P<name>[^']+)'", _import),
-        (rf"(?:{_POSITION} )?mapSubject '(?P<name>[^']+)' value None is not a dict", _no_mapping),
-        (
-            rf"{_POSITION} 'entry' expression resulted in something other[\s\S]*"
-            r"Result of '(?P<entry>[\s\S]*?)' was (?P<value>[\s\S]*?)\.$",
-            _dirent,
-        ),
-        (rf"{_POSITION} 'entry' expressions are not allowed to evaluate to an array of Files", _list_of_old_version),
-        (r"contains graph of multiple objects, must specify one of (?P<names>[^\n]+)", _graph),
-        (r"steps have circular dependency:\s*\[(?P<steps>[\s\S]*)\]", _cycle),
-        (
-            rf"(?:{_POSITION} )?Missing required secondary file '(?P<name>[^']+)' from file object: {_FILE_OBJECT}",
-            _secondary,
-        ),
-        (
-            r"Expected value of '(?P<name>[^']+)' to have format (?P<format>[\s\S]*?) but\s+"
-            rf"File has (?P<how>an incompatible format|no 'format' defined): {_FILE_OBJECT}",
-            _format,
-        ),
-        (
-            rf"{_POSITION}\s+the '(?P<name>[^']+)' field is not valid because\s+"
-            r"(?:\S+\s+)?is not a dict\. Expected a (?:File|Directory) object",
-            _not_file,
-        ),
-        *YAML_RULES,
-    )
-    return tuple((re.compile(pattern), explain) for pattern, explain in rules)
+    return tuple((re.compile(pattern), explain) for pattern, explain in _RULES)

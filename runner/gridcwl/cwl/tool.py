@@ -117,24 +117,11 @@ def resolve(
         ExpressionError: an expression failed.
     """
     with problems(DocumentError, f"{name} cannot be started"):
-        own = context.copy()
-        own.name = str(job_id)
-        own.toplevel = toplevel
-        own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
-        if ram_mib is not None:
-            own.select_resources = partial(_with_memory, ram_mib)
+        own = _own_context(context, inputs, str(job_id), toplevel=toplevel, ram_mib=ram_mib)
         captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
         builder = captured.builder
         command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
-        if not command:
-            raise DocumentError(
-                f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
-            )
-        if captured.inplace_update and context.remote is not None:
-            raise UnsupportedError(
-                f"{name} changes its inputs in place (InplaceUpdateRequirement), and files in a store never change",
-                remedy="Let the tool write another file, or run the document with --store local.",
-            )
+        _check_captured(captured, command, context, name)
         directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
         listing = captured.generatefiles["listing"]
         staged = tuple(staged_files(builder, listing, name, context.remote, tool, inputs))
@@ -154,17 +141,51 @@ def resolve(
             stderr=plain_word(captured.stderr),
             outputs=_output_rules(tool, builder, by_port=context.remote is not None),
             resources=_resources(captured, tool, name),
-            exit_codes=ExitCodes(
-                success=tuple(map(int, captured.successCodes)),
-                temporary_failure=tuple(map(int, captured.temporaryFailCodes)),
-                permanent_failure=tuple(map(int, captured.permanentFailCodes)),
-            ),
+            exit_codes=_exit_codes(captured),
             in_place=captured.inplace_update,
             placement=placement_of(tool, builder.do_eval, name),
             trusted=own.trusted_storage,
         )
         reusable = _reusable(tool, builder) and not job.in_place
     return ResolvedJob(job, tool, builder, reusable, context.remote)
+
+
+def _own_context(
+    context: JobContext, inputs: CwlObject, job_id: str, *, toplevel: bool, ram_mib: int | None
+) -> JobContext:
+    """The run's context for one job."""
+    own: JobContext = context.copy()
+    own.name = job_id
+    own.toplevel = toplevel
+    own.make_fs_access = partial(InputFs, inputs=inputs, remote=context.remote)
+    if ram_mib is not None:
+        own.select_resources = partial(_with_memory, ram_mib)
+    return own
+
+
+def _check_captured(captured: CapturedJob, command: tuple[str, ...], context: JobContext, name: str) -> None:
+    """See that there is something to run, and that it leaves its inputs alone where they are in a store.
+
+    Raises:
+        DocumentError, UnsupportedError: it is not so.
+    """
+    if not command:
+        raise DocumentError(
+            f"{name} has an empty command line", remedy="Give the tool a baseCommand, arguments or an inputBinding."
+        )
+    if captured.inplace_update and context.remote is not None:
+        raise UnsupportedError(
+            f"{name} changes its inputs in place (InplaceUpdateRequirement), and files in a store never change",
+            remedy="Let the tool write another file, or run the document with --store local.",
+        )
+
+
+def _exit_codes(captured: CapturedJob) -> ExitCodes:
+    return ExitCodes(
+        success=tuple(map(int, captured.successCodes)),
+        temporary_failure=tuple(map(int, captured.temporaryFailCodes)),
+        permanent_failure=tuple(map(int, captured.permanentFailCodes)),
+    )
 
 
 def _check_confinement(tool: Process, captured: CapturedJob, image: Image | None, name: str) -> None:
