@@ -5,12 +5,13 @@ A run's state changes by compare-and-set only: see ``states.py``.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, Select, create_engine, event, exists, func, or_, select, update
+from sqlalchemy import Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -147,14 +148,18 @@ class Database:
         return None if row is None else _stored(row)
 
     def page(
-        self, viewer: Viewer, size: int, before: int | None = None, states: Sequence[State] = ()
+        self, viewer: Viewer, size: int, before: int | None = None, states: Sequence[State] = (), search: str = ""
     ) -> list[StoredRun]:
-        """Runs, the latest first: at most ``size`` of them, with smaller numbers than ``before``."""
+        """Runs, the latest first: at most ``size`` of them, with smaller numbers than ``before``.
+
+        With ``search``, those that have each of its words in their id, document, owner or tags.
+        """
         query = _visible(select(runs), viewer).order_by(runs.c.number.desc()).limit(size)
         if before is not None:
             query = query.where(runs.c.number < before)
         if states:
             query = query.where(runs.c.state.in_(states))
+        query = _matching(query, search)
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
@@ -197,9 +202,10 @@ class Database:
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
-    def counts(self) -> dict[State, int]:
-        """How many runs are in each state; states without any are left out."""
+    def counts(self, viewer: Viewer | None = None, search: str = "") -> dict[State, int]:
+        """How many runs are in each state, of those that the viewer sees; states without any are left out."""
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        query = _matching(_visible(query, viewer), search)
         with self.engine.connect() as connection:
             return {State(state): int(count) for state, count in connection.execute(query)}
 
@@ -218,6 +224,16 @@ def _visible(query: Select[Any], viewer: Viewer | None) -> Select[Any]:
         return query.where(own)
     theirs = exists().where(run_groups.c.number == runs.c.number, run_groups.c.name.in_(sorted(viewer.groups)))
     return query.where(or_(own, theirs))
+
+
+def _matching(query: Select[Any], search: str) -> Select[Any]:
+    """The runs that have each word of a text in their id, document, owner or tags."""
+    for word in search.split():
+        texts = (runs.c.id, runs.c.owner, runs.c.request["workflow_url"].as_string(), runs.c.tags["name"].as_string())
+        found = [text.icontains(word, autoescape=True) for text in texts]
+        written = json.dumps(word)[1:-1]  # as it stands in a column of JSON
+        query = query.where(or_(*found, cast(runs.c.tags, Text).icontains(written, autoescape=True)))
+    return query
 
 
 def _stored(row: Any) -> StoredRun:

@@ -54,6 +54,8 @@ class Service:
     authenticator: Authenticator = field(default_factory=Nobody)
     schemes: Sequence[str] = ()
     """Of files that the store knows."""
+    ending: bool = False
+    """No request is to wait for anything any more."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
 
     @property
