@@ -121,8 +121,8 @@ def resume(run_id: str, _form: Form, service: TheService, viewer: TheViewer) -> 
 @router.get("/runs/{run_id}/crate")
 def crate(run_id: str, service: TheService, viewer: TheViewer) -> Response:
     """The run as a Provenance Run Crate, in a zip file."""
-    from gridcwl.api import exported
-    from gridcwl.runs.provenance.crate import CrateOptions
+    from gridcwl.runs.provenance.crate import write_crate
+    from gridcwl.runs.provenance.crate_options import CrateOptions
 
     run = visible(service, run_id, viewer)
     if not run.state.is_terminal:
@@ -130,7 +130,7 @@ def crate(run_id: str, service: TheService, viewer: TheViewer) -> Response:
     folder = service.folder.scratch()
     try:
         options = CrateOptions(full_name=run.owner if run.owner != "anonymous" else "", host=False, user=False)
-        made = exported(service.folder.record(run.engine), folder / f"{run.id}.zip", options)
+        made = write_crate(service.folder.record(run.engine), folder / f"{run.id}.zip", options).path
     except GridCWLError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise NotFound(f"The crate cannot be written: {error.message}") from None
