@@ -158,6 +158,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",
         cwltool=cwltool_options.read(given),
+        grouping=output_options.grouping_of(given),
     )
 
 
@@ -319,6 +320,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--retries", type=_count, metavar="N", help="retry temporary failures up to N times (default 0)")
     group.add_argument("--retry-all", action="store_true", help="with --retries, retry every failure")
     output_options.add_resources(group)
+    output_options.add_groups(group)
     group.add_argument(
         "--strict-memory-limit", action="store_true", help="limit the memory of containers to their ramMin"
     )

@@ -15,6 +15,7 @@ from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
+from gridcwl.runs.grouping import Grouping
 from gridcwl.worker.engine import ContainerSettings
 
 GRID_RETRIES = 2
@@ -255,6 +256,8 @@ class Options:
     """The URL of the service that the run is at; empty: it is of this process."""
     confinement: Confinement | None = None
     """What an untrusted document may read; None: what its user may."""
+    grouping: Grouping | None = None
+    """How the items of one input are grouped, over the document's own hint."""
 
 
 _PATHS = ("outdir", "state_dir", "cache_dir")
@@ -331,6 +334,8 @@ def to_plain(options: Options) -> dict[str, Any]:
     parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
     if options.confinement is not None:
         parts["confinement"] = options.confinement
+    if options.grouping is not None:
+        parts["grouping"] = options.grouping
     return plain | {name: part.plain() for name, part in parts.items()} | {"format": _FORMAT}
 
 

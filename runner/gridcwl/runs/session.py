@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,21 +110,25 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
     confinement.confine(options.confinement)
     with _LOADING:
         from gridcwl.cwl.problems import adopt_logging
+        from gridcwl.runs import dialect
         from gridcwl.runs.downloads import with_downloads
         from gridcwl.runs.from_options import opened, run_store
 
         adopt_logging()
         session = opened(options, folder=request.cwd, text=request.text)
-        store = closing_.enter_context(run_store(options, session, known, folder=request.cwd))
+        dialect.ask_for_inputs(options, session, request.cwd)
+        routed = dialect.with_routes(options, session)
+        store = closing_.enter_context(run_store(routed, session, known, folder=request.cwd))
 
     def local(value: Any) -> Any:
         _check_places(value)
         return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
 
     session.replace_defaults(local)
-    found = session, store, local(session.inputs())
+    with _LOADING if dialect.grouping_of(options, session) else nullcontext():
+        session, inputs = dialect.completed(options, session, store, lambda one: dict(local(one.inputs())))
     confine(options)
-    return found
+    return session, store, inputs
 
 
 def _check_places(value: Any) -> None:

@@ -11,6 +11,7 @@ from gridcwl import plugins
 from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
+from gridcwl.runs.grouping import Grouping, read_grouping
 from gridcwl.runs.options import Options, configured
 from gridcwl.runs.record.folder import checked_name
 from gridcwl.suggest import did_you_mean
@@ -107,6 +108,12 @@ class Settings(ResumeSettings, total=False):
     """The largest input that is downloaded from the web."""
     confinement: Confinement
     """Which files and URLs an untrusted document may name; its tools run in containers only."""
+    group: str
+    """Files per job, as ``"events=10"``: the document runs once for each group."""
+    chunks: str | int
+    """The number of groups, as ``4`` or ``"events=4"``."""
+    balance: Literal["size", "events"]
+    """Groups of about the same bytes or events."""
     targets: Sequence[str]
     """Only what these outputs need, or what needs these steps."""
     single_step: str
@@ -139,7 +146,7 @@ _RUN: dict[str, tuple[str, str]] = {
 }
 """Settings that the configuration file does not have: the field of ``Options``, and what it takes."""
 _PARTS = {"targets": _WORDS, "single_step": _TEXT, "single_process": _TEXT}
-_OTHERS = frozenset({"set", "outputs", "confinement"})
+_OTHERS = frozenset({"set", "outputs", "confinement", "group", "chunks", "balance"})
 _RESUMABLE = frozenset(ResumeSettings.__annotations__)
 
 
@@ -224,9 +231,18 @@ def _applied(options: Options, settings: Mapping[str, Any], folder: Path) -> Opt
         changes["confinement"] = confinement
     if (resources := settings.get("set")) is not None:
         changes["settings"] = (*options.settings, *_resources(resources))
+    changes["grouping"] = _grouping(settings) or options.grouping
     if (factor := changes.get("retry_memory")) is not None and not 1 < factor <= 100:
         raise ConfigError(f"retry_memory is {factor!r}, but takes a number above 1 and up to 100")
     return replace(options, cwltool=replace(options.cwltool, **parts), **changes)
+
+
+def _grouping(settings: Mapping[str, Any]) -> Grouping | None:
+    given = [settings.get(name) for name in ("group", "chunks", "balance")]
+    try:
+        return read_grouping(*(None if one is None else str(one) for one in given))
+    except ValueError as error:
+        raise ConfigError(str(error).replace("--", ""), remedy='As in group="events=10".') from None
 
 
 def _checked(name: str, value: Any, takes: str, folder: Path) -> Any:
