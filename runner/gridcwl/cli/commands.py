@@ -184,7 +184,7 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
     names = ("max_jobs", "on_error", "retries", "retry_memory", "loudness", "containers", "engine")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
     if given.engine is not None:
-        changes |= {"containers": True, "reuse_containers": options.reuse_containers and given.engine == "docker"}
+        changes["containers"] = True
     if given.outdir is not None:
         changes["outdir"] = Path(given.outdir).absolute()
     return replace(

@@ -188,7 +188,7 @@ def _rerun_of(given: argparse.Namespace) -> Rerun:
     options = again.request.options
     if given.containers is not None or given.engine is not None:
         engine = given.engine or options.engine
-        options = replace(options, containers=given.engine is not None, engine=engine, reuse_containers=False)
+        options = replace(options, containers=given.engine is not None, engine=engine)
     if given.loudness is not None:
         options = replace(options, loudness=given.loudness)
     return replace(again, request=replace(again.request, options=replace(options, state_dir=given.state_dir)))

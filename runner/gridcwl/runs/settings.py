@@ -55,6 +55,8 @@ class Settings(ResumeSettings, total=False):
     """Where jobs run: ``local``, ``dirac``, ``diracx``."""
     store: str
     """Where files are between jobs: ``local``, ``rucio``."""
+    local: Mapping[str, Any]
+    """As the table ``[local]`` of the configuration file."""
     dirac: Mapping[str, Any]
     """As the table ``[dirac]`` of the configuration file."""
     rucio: Mapping[str, Any]
@@ -134,8 +136,6 @@ _RUN: dict[str, tuple[str, str]] = {
     "publish_partial": ("publish_partial", _SWITCH),
     "leave_tmpdir": ("leave_tmpdir", _SWITCH),
     "default_container": ("default_container", _TEXT),
-    "strict_memory_limit": ("strict_memory_limit", _SWITCH),
-    "strict_cpu_limit": ("strict_cpu_limit", _SWITCH),
     "preserve_environment": ("preserve_environment", _WORDS),
     "preserve_entire_environment": ("preserve_entire_environment", _SWITCH),
     "overrides": ("overrides", _PATH),
@@ -174,8 +174,7 @@ def changed(options: Options, settings: Mapping[str, Any], folder: Path) -> Opti
     names: dict[str, Any] = {"max_jobs": config.max_jobs, "on_error": config.on_error, "retries": config.retries}
     options = replace(options, **{name: value for name, value in names.items() if value is not None})
     if config.engine is not None:
-        docker = options.reuse_containers and config.engine == "docker"
-        options = replace(options, containers=config.engine != "none", reuse_containers=docker)
+        options = replace(options, containers=config.engine != "none")
         options = options if config.engine == "none" else replace(options, engine=config.engine)
     return _applied(replace(options, grid=replace(options.grid, detach=False)), settings, folder)
 
@@ -192,7 +191,8 @@ def _configuration(settings: Mapping[str, Any], folder: Path) -> Config:
 
 def _of_configuration() -> frozenset[str]:
     """Settings that the configuration file has, too: gridcwl's own, and the tables of plugins."""
-    return frozenset({*Config.__struct_fields__, *plugins.declared().tables} - {"tables"})
+    declared = plugins.declared()
+    return frozenset({*Config.__struct_fields__, *declared.tables, *declared.alone} - {"tables"})
 
 
 def _part(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
