@@ -49,7 +49,7 @@ def started(request: Request) -> Iterator[PreparedRun]:
     with ExitStack() as closing_:
         session, store, inputs = _load(request, closing_)
         run = request.run or new_run_id()
-        record = closing_.enter_context(create_run(options.state_dir, run, _prefix(request)))
+        record = closing_.enter_context(create_run(options.state_dir, run, _prefix(request), request.journal_log))
         record.folder.note_origin(options.run_name, request.cwd)
         yield _prepare_run(request, record, session, inputs, store, closing_)
 
@@ -71,7 +71,7 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
             remedy="Its document and inputs are looked for from there.",
         )
     with ExitStack() as closing_:
-        record = closing_.enter_context(reopen_run(folder))
+        record = closing_.enter_context(reopen_run(folder, request.journal_log))
         record.folder.note_origin(cwd=request.cwd)
         history = record.history
         known = history.meta("found") if history is not None else None
