@@ -31,6 +31,7 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl rerun RUN | lineage FILE
   gridcwl init -- COMMAND | lint DOCUMENT
   gridcwl sites | doctor | serve | completion SHELL | man
+  gridcwl credentials add | ls | rm --server URL
 To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
 """

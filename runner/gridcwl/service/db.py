@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
@@ -32,6 +32,8 @@ class Viewer:
     groups: frozenset[str] = frozenset()
     sees_all: bool = False
     may_submit: bool = True
+    token: str = field(default="", repr=False)
+    """The bearer token of the request, if it may be exchanged for one of the user's runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,21 @@ class NewRun:
     groups: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersQueue:
+    """How many runs a user has in the queue."""
+
+    owner: str
+    waiting: int
+    active: int
+    first: int
+    """The number of the first one that waits."""
+
+    def after_one(self) -> OwnersQueue:
+        """Once the first one is active."""
+        return replace(self, waiting=self.waiting - 1, active=self.active + 1)
 
 
 class Database:
@@ -182,16 +199,41 @@ class Database:
         with self.engine.begin() as connection:
             return bool(connection.execute(query).rowcount == 1)
 
-    def explain_waiting(self, reason: str) -> None:
-        """Note why all runs of the queue wait."""
+    def note(self, run: str, reason: str) -> None:
+        """Note why a run that has not ended waits; empty if it does not."""
         with self.engine.begin() as connection:
             connection.execute(
-                update(runs).where(runs.c.state == State.QUEUED, runs.c.reason != reason).values(reason=reason)
+                update(runs)
+                .where(runs.c.id == run, runs.c.state.in_((State.QUEUED, *ACTIVE)), runs.c.reason != reason)
+                .values(reason=reason)
             )
 
-    def waiting(self, most: int) -> list[StoredRun]:
-        """The first runs of the queue."""
-        return self._in_order(most, State.QUEUED)
+    def explain_waiting(self, reason: str, others: Sequence[str] = (), *, owner: str | None = None) -> None:
+        """Note why runs of the queue wait: those of a user, or all but those of ``others``."""
+        whose = runs.c.owner == owner if owner is not None else runs.c.owner.not_in(others)
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(runs).where(runs.c.state == State.QUEUED, runs.c.reason != reason, whose).values(reason=reason)
+            )
+
+    def queue(self) -> list[OwnersQueue]:
+        """The users who have runs in the queue, whose first run came first first."""
+        count, first = func.count(), func.min(runs.c.number)
+        waiting = select(runs.c.owner, count, first).where(runs.c.state == State.QUEUED).group_by(runs.c.owner)
+        with self.engine.connect() as connection:
+            found = list(connection.execute(waiting.order_by(first)))
+            if not found:
+                return []
+            active = select(runs.c.owner, count).where(runs.c.state.in_(ACTIVE)).group_by(runs.c.owner)
+            busy = {owner: int(number) for owner, number in connection.execute(active)}
+        return [OwnersQueue(owner, int(number), busy.get(owner, 0), int(begin)) for owner, number, begin in found]
+
+    def first_waiting(self, owner: str) -> StoredRun | None:
+        """The first run of a user in the queue."""
+        query = select(runs).where(runs.c.state == State.QUEUED, runs.c.owner == owner).order_by(runs.c.number).limit(1)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
 
     def active(self) -> list[StoredRun]:
         """Runs that somebody works on, or worked on when the service ended."""

@@ -95,3 +95,14 @@ run_files = Table(  # what a client sent and what it gets back, for machines tha
     Column("part", Integer, primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
+
+credentials = Table(  # of users, for their runs
+    "credentials",
+    metadata,
+    Column("owner", String(255), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("sealed", Text, nullable=False),  # encrypted with a key that is not in the database
+    Column("ends", Float, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("leased", Float, nullable=False),  # until then one process renews it
+)
