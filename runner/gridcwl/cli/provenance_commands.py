@@ -195,7 +195,8 @@ def _rerun_of(given: argparse.Namespace) -> Rerun:
 
 
 def _lineage(given: argparse.Namespace) -> int:
-    from gridcwl.runs.provenance.lineage import MOST_FILES, dot, lineage_of, tree
+    from gridcwl.runs.provenance.lineage import MOST_FILES, lineage_of
+    from gridcwl.runs.provenance.lineage_text import dot, tree
 
     found = lineage_of(given.file, given.state_dir, given.depth)
     if given.json:

@@ -261,7 +261,7 @@ def _without_passwords(value: Any) -> Any:
         return {key: _without_passwords(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_passwords(item) for item in value]
-    return crossed_out(value) if isinstance(value, str) and "@" in value else value
+    return crossed_out(value) if isinstance(value, str) else value
 
 
 def _documents(session: CwlSession) -> dict[str, bytes]:

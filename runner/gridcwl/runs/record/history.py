@@ -128,8 +128,13 @@ class History(JournalReader):
         return None if row is None else str(row[0])
 
     def moved_to(self, url: str) -> list[str]:
-        """Where the files were whose place is this one now."""
-        return [str(old) for (old,) in self._db.execute("SELECT old FROM moved WHERE new=?", (url,))]
+        """Where the files were whose place is this one now, or whose folder's place is one that it is in."""
+        places = [url]
+        while (parent := places[-1].rpartition("/")[0]) and not parent.endswith("/"):
+            places.append(parent)
+        marks = ", ".join("?" * len(places))
+        rows = self._db.execute(f"SELECT old, new FROM moved WHERE new IN ({marks})", places)
+        return [str(old) + url[len(new) :] for old, new in sorted(rows, key=lambda row: -len(row[1]))]
 
     def maker_of_bytes(self, sha1: str) -> int | None:
         """The row of the last job that ended well with a file of this SHA-1."""
