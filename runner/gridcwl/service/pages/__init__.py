@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from gridcwl.service.pages import jobs, live, runs
+from gridcwl.service.pages import files, jobs, live, runs
 
 router = APIRouter(include_in_schema=False)
-for part in (runs, jobs, live):
+for part in (runs, jobs, files, live):
     router.include_router(part.router)
 
 __all__ = ["router"]

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from gridcwl.model.objects import entries
 from gridcwl.service.pages.rendering import shown
@@ -63,8 +63,3 @@ def did_of(location: str) -> str:
         return ""
     scope, slash, name = location[len("rucio://") :].partition("/")
     return f"{unquote(scope)}:{unquote(name)}" if scope and slash and name else ""
-
-
-def output_path(path: str) -> str:
-    """A path among the outputs as a part of a URL."""
-    return quote(path)
