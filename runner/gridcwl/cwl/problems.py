@@ -26,6 +26,7 @@ from gridcwl.cwl.messages import (
     without_types,
 )
 from gridcwl.cwl.placement import kind_of
+from gridcwl.cwl.processes import is_processes
 from gridcwl.cwl.yaml_messages import Explanation
 from gridcwl.errors import ExpressionError, GridCWLError, LimitExceeded, OutputError, UnsupportedError
 from gridcwl.model import limits
@@ -214,9 +215,8 @@ class _Readable(logging.Filter):
             if schema[1] in self._told:
                 return False  # each file of a document names the same ones
             self._told.add(schema[1])
-        plain = for_patterns(text)
-        hint, prefixed = _HINT.search(plain), _UNDECLARED.search(plain)
-        if (hint and kind_of(hint[2])) or (prefixed and kind_of(prefixed[3])):
+        hint = _HINT.search(for_patterns(text))
+        if hint and (kind_of(hint[2]) or is_processes(hint[2])):
             return False  # cwltool does not know it, but we do
         record.msg, record.args = for_people(_readable(text)), ()
         return True

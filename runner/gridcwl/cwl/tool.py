@@ -31,6 +31,7 @@ from gridcwl.cwl.output_objects import check_outputs
 from gridcwl.cwl.patches.command_line_tool import CapturedJob, GridTool, init_job
 from gridcwl.cwl.placement import placement_of
 from gridcwl.cwl.problems import problems
+from gridcwl.cwl.processes import with_processes
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.schema_errors import of_output
 from gridcwl.cwl.software import with_modules
@@ -146,6 +147,7 @@ def resolve(
             placement=placement_of(tool, builder.do_eval, name),
             trusted=own.trusted_storage,
         )
+        job = with_processes(job, tool, builder)
         reusable = _reusable(tool, builder) and not job.in_place
     return ResolvedJob(job, tool, builder, reusable, context.remote)
 

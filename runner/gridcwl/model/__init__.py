@@ -9,13 +9,14 @@ from gridcwl.model.job import (
     JobId,
     OutputRules,
     Placement,
+    Process,
     Resources,
     RunId,
     StagedFile,
     Storage,
     StorageElement,
 )
-from gridcwl.model.result import JobEvent, JobResult, JobState, Outcome, ProducedFile, Usage
+from gridcwl.model.result import JobEvent, JobResult, JobState, Outcome, ProcessResult, ProducedFile, Usage
 
 __all__ = [
     "ExitCodes",
@@ -32,6 +33,8 @@ __all__ = [
     "Outcome",
     "OutputRules",
     "Placement",
+    "Process",
+    "ProcessResult",
     "ProducedFile",
     "Resources",
     "RunId",

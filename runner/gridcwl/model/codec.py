@@ -12,7 +12,7 @@ import msgspec
 from gridcwl.errors import InputError, ResultError
 from gridcwl.model import limits, paths
 from gridcwl.model.job import JOB_FORMAT, Job
-from gridcwl.model.result import RESULT_FORMAT, JobResult, Usage
+from gridcwl.model.result import RESULT_FORMAT, JobResult, ProcessResult, Usage
 
 _LARGEST = (1 << 63) - 1
 _LARGEST_EXIT_CODE = (1 << 32) - 1
@@ -77,11 +77,23 @@ def _readable(result: JobResult) -> JobResult:
     for name in _TEXTS:
         text: str = getattr(result, name)
         if len(text) > limits.TEXT_CHARACTERS or not text.isascii():
-            cut = text if len(text) <= limits.TEXT_CHARACTERS else f"{text[: limits.TEXT_CHARACTERS]} ..."
-            changed[name] = cut.encode("utf-8", "backslashreplace").decode("utf-8")
+            changed[name] = _cut(text)
     if len(result.left) > _LISTED:
         changed["left"] = (*result.left[:_LISTED], "...")
+    if result.processes:
+        changed["processes"] = tuple(_readable_process(process) for process in result.processes)
     return replace(result, **changed) if changed else result
+
+
+def _readable_process(process: ProcessResult) -> ProcessResult:
+    streams = {name: _cut(getattr(process, name)) for name in ("stdout", "stderr")}
+    code = max(-_LARGEST_EXIT_CODE, min(process.exit_code, _LARGEST_EXIT_CODE))
+    return replace(process, exit_code=code, started=process.started[:_NAME], ended=process.ended[:_NAME], **streams)
+
+
+def _cut(text: str) -> str:
+    cut = text if len(text) <= limits.TEXT_CHARACTERS else f"{text[: limits.TEXT_CHARACTERS]} ..."
+    return cut.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def result_from_json(text: str | bytes) -> JobResult:
@@ -114,6 +126,8 @@ def job_from_json(text: str | bytes) -> Job:
     paths.basename(job.id, "The id of a job")
     for entry in job.staged:
         paths.absolute(entry.target, f"The place of an input of {job.name}")
+    for folder in job.folders:
+        paths.absolute(folder, f"A folder of {job.name}")
     return job
 
 

@@ -136,7 +136,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a job is to run and how it is treated there: ``gridcwl:Placement``, ``dirac:Job`` or ``dirac:Scheduling``.
+    """Where a job is to run and how it is treated there: the hint ``gridcwl:Placement`` or CTAO's ``dirac:Scheduling``.
 
     For places that have a choice; this machine has none.
     """
@@ -151,8 +151,6 @@ class Placement:
     priority: int | None = None
     """The higher, the earlier among the user's own jobs."""
     job_type: str | None = None
-    cpu_work: int | None = None
-    """Seconds of CPU, normalised to HS06: DIRAC's CPUTime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +163,26 @@ class ExitCodes:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """One of several processes that a job runs one after the other in the same folders, each in an image of its own."""
+
+    command: tuple[str, ...]
+    image: Image
+    environment: dict[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    """Absolute path as the tool sees it; None leaves it to the image, where the engine can."""
+    stdin: str | None = None
+    """Absolute path as the tool sees it; as the next two."""
+    stdout: str | None = None
+    """Below one of ``Job.folders``; None keeps the stream as a log only."""
+    stderr: str | None = None
+    ignore_failure: bool = False
+    """The next one runs whatever the exit code."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One invocation of one CommandLineTool, fully resolved."""
+    """One invocation of one CommandLineTool, fully resolved; or several processes that share their folders."""
 
     id: JobId
     """Unique in the world; safe as a file name and as a container name."""
@@ -196,6 +212,13 @@ class Job:
     """URLs below which credentials may be sent, beside those of ``storage`` and of replicas that the store named."""
     placement: Placement | None = None
     """Where the document wants it to run; None if it does not say."""
+    folders: tuple[str, ...] = ()
+    """Absolute paths, none below another, where ``processes`` find folders that they may write to, empty at first. The
+    one with the index N is ``folders/N`` in the output directory."""
+    processes: tuple[Process, ...] = ()
+    """Run in this order, in place of ``command``, in containers that see ``folders`` and the staged files. The first
+    that fails ends the job. Of ``directories`` they see no output directory; HOME and TMPDIR are that for temporary
+    files."""
     format: Literal["gridcwl-job/1"] = JOB_FORMAT
 
 

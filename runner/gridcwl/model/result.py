@@ -77,6 +77,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """How one of a job's processes ended."""
+
+    exit_code: int
+    started: str
+    """UTC, ISO 8601."""
+    ended: str
+    stdout: str = ""
+    """The last lines of the stream, wherever it was written to."""
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What came back from one attempt of a job."""
 
@@ -109,6 +122,8 @@ class JobResult:
     tool_outdirs: tuple[str, ...] = ()
     """The paths by which a tool without a container knew its output directory, where an ``outputEval`` may meet them.
     They only ever lead to ``files``."""
+    processes: tuple[ProcessResult, ...] = ()
+    """Of a job with several processes: those that ran."""
     format: Literal["gridcwl-result/1"] = RESULT_FORMAT
 
 

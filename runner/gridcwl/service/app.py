@@ -6,9 +6,9 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 from gridcwl import __version__, plugins
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
-from gridcwl.service import credentials, metrics, native, pages, wes
+from gridcwl.service import metrics, native, pages, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -28,11 +28,8 @@ from gridcwl.service.guard import BodyLimit, SameOrigin
 from gridcwl.service.messages import RunHandler
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.tes import routes as tes
 from gridcwl.service.web import Authenticator, Nobody, Service
-
-if TYPE_CHECKING:
-    from gridcwl.service.owners import Owners
-    from gridcwl.service.vault import Vault
 
 log = logging.getLogger("gridcwl.service")
 
@@ -50,13 +47,12 @@ def application(settings: ServiceSettings) -> FastAPI:
         folder.make()
         handler = RunHandler()
         logger = logging.getLogger("gridcwl")
-        with _held(folder), apart(required=settings.expressions == "user"), ExitStack() as stack:
+        with _held(folder), apart(required=settings.expressions == "user"):
             db = Database(settings.database_url)
-            vault, owners = _owners(settings, db, stack)
-            driver = Driver(settings, folder, db, owners)
+            driver = Driver(settings, folder, db)
             schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
             app.state.service = Service(
-                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"}), owners, vault
+                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"})
             )
             logger.addHandler(handler)
             try:
@@ -75,8 +71,8 @@ def application(settings: ServiceSettings) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.include_router(wes.router)
+    app.include_router(tes.router)
     app.include_router(native.router)
-    app.include_router(credentials.router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -109,27 +105,6 @@ def _held(folder: ServiceFolder) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
-
-
-def _owners(settings: ServiceSettings, db: Database, stack: ExitStack) -> tuple[Vault | None, Owners | None]:
-    """What lets runs use their owners' credentials, where the settings do.
-
-    Raises:
-        ConfigError: the keys that encrypt them, or the client's secret, cannot be read.
-    """
-    if settings.credentials is None or settings.auth is None:
-        return None, None
-    from gridcwl.service.issuer import Issuer
-    from gridcwl.service.owners import Owners
-    from gridcwl.service.vault import Vault, keys_of
-    from gridcwl.worker.credentials import only_for_owners
-
-    vault = Vault(db.engine, keys_of(settings.credentials.key_file or settings.folder / "credentials.key"))
-    owners = Owners(settings, vault, Issuer(settings.auth) if settings.auth.client_id else None)
-    owners.begin()
-    stack.callback(owners.end)
-    stack.enter_context(only_for_owners())
-    return vault, owners
 
 
 def _authenticator(settings: ServiceSettings) -> Authenticator:

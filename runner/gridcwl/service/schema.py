@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData(
     naming_convention={
@@ -43,11 +30,14 @@ runs = Table(
     Column("request", JSON, nullable=False),  # as the client sent it
     Column("document", Text, nullable=False),  # a URL, or a path; with the process in it
     Column("settings", JSON, nullable=False),  # of gridcwl, from the engine parameters
-    Column("outputs", JSON),  # with locations of this machine
+    Column("outputs", JSON),  # with locations of this machine; of a task, where they were delivered
+    Column("kind", String(8), nullable=False, server_default="run"),  # or "task": a run that GA4GH TES was sent
+    Column("name", Text, nullable=False, server_default=""),  # of a task
     sqlite_autoincrement=True,  # a number is never used again
 )
 Index("ix_runs_state_number", runs.c.state, runs.c.number)
 Index("ix_runs_owner_number", runs.c.owner, runs.c.number)
+Index("ix_runs_kind_number", runs.c.kind, runs.c.number)
 
 run_groups = Table(
     "run_groups",
@@ -57,52 +47,11 @@ run_groups = Table(
 )
 Index("ix_run_groups_name_number", run_groups.c.name, run_groups.c.number)
 
-drivers = Table(  # processes that work on runs
-    "drivers",
+task_tags = Table(
+    "task_tags",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("host", String(255), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("session", BigInteger, nullable=False),  # PostgreSQL's process that holds its locks
-    Column("seen", Float, nullable=False),  # by the database's clock
+    Column("number", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
-
-journals = Table(  # which process owns a run, and its fencing number
-    "journals",
-    metadata,
-    Column("engine", String(64), primary_key=True),
-    Column("fence", Integer, nullable=False),  # one more for each owner
-    Column("driver", String(64), nullable=False),
-    Column("number", Integer, nullable=False),  # of the last changes
-)
-Index("ix_journals_driver", journals.c.driver)
-
-journal_changes = Table(  # see gridcwl.runs.record.journal_log
-    "journal_changes",
-    metadata,
-    Column("engine", String(64), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("fence", Integer, nullable=False),  # of who wrote them
-    Column("home", Text, nullable=False),  # the folder of the service that wrote them
-    Column("changes", LargeBinary, nullable=False),
-)
-
-run_files = Table(  # what a client sent and what it gets back, for machines that share no folder
-    "run_files",
-    metadata,
-    Column("engine", String(64), primary_key=True),
-    Column("name", String(4096), primary_key=True),  # below the folder of the run
-    Column("part", Integer, primary_key=True),
-    Column("data", LargeBinary, nullable=False),
-)
-
-credentials = Table(  # of users, for their runs
-    "credentials",
-    metadata,
-    Column("owner", String(255), primary_key=True),
-    Column("kind", String(16), primary_key=True),
-    Column("sealed", Text, nullable=False),  # encrypted with a key that is not in the database
-    Column("ends", Float, nullable=False),
-    Column("changed", Float, nullable=False),
-    Column("leased", Float, nullable=False),  # until then one process renews it
-)
+Index("ix_task_tags_key_number", task_tags.c.key, task_tags.c.number)

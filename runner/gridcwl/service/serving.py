@@ -12,7 +12,6 @@ import uvicorn
 from gridcwl.errors import ConfigError
 from gridcwl.service.app import application
 from gridcwl.service.settings import ServiceSettings
-from gridcwl.service.web import Service
 
 _PATIENCE_S = 10
 """For requests that are under way when the service is to end."""
@@ -45,16 +44,15 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
         )
         server = _Server(config, lambda: ready(url))
         async with app.router.lifespan_context(app):
-            stopping = asyncio.create_task(_stop(server, stop, app.state.service))
+            stopping = asyncio.create_task(_stop(server, stop))
             try:
                 await server.serve(sockets=[bound])
             finally:
                 stopping.cancel()
 
 
-async def _stop(server: uvicorn.Server, stop: asyncio.Event, service: Service) -> None:
+async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
     await stop.wait()
-    service.ending = True
     server.should_exit = True
 
 

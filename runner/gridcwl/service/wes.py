@@ -7,8 +7,6 @@ outputs lead to.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import Annotated, Any
 
@@ -17,7 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from gridcwl import __version__
 from gridcwl.errors import UnsafePath
-from gridcwl.service import engine_parameters, outputs, submission, tasks
+from gridcwl.service import engine_parameters, outputs, paging, submission, tasks
 from gridcwl.service.db import StoredRun, Viewer
 from gridcwl.service.problems import BadRequest, Forbidden, NotFound
 from gridcwl.service.states import State
@@ -29,7 +27,6 @@ PREFIX = "/ga4gh/wes/v1"
 WES_VERSIONS = ("1.1.0", "1.0.0")
 DEFAULT_PAGE = 100
 MOST_PAGE = 1000
-_MOST_NUMBER = (1 << 63) - 1
 
 router = APIRouter(prefix=PREFIX)
 
@@ -69,8 +66,8 @@ def service_info(request: Request, service: _Service) -> dict[str, Any]:
 def list_runs(service: _Service, viewer: _Viewer, page_size: _Size = None, page_token: _Token = None) -> dict[str, Any]:
     """The runs that the caller may see, the latest first."""
     size = _page_size(page_size)
-    found = service.db.page(viewer, size + 1, _position(page_token, "runs"))
-    more = _page_token("runs", found[size - 1].number) if len(found) > size else ""
+    found = service.db.page(viewer, size + 1, paging.position(page_token, "runs"))
+    more = paging.token("runs", found[size - 1].number) if len(found) > size else ""
     return {"runs": [_summary(run) for run in found[:size]], "next_page_token": more}
 
 
@@ -138,12 +135,12 @@ def list_tasks(
     """The tasks of a run, in the order in which they came."""
     run = visible(service, run_id, viewer)
     try:
-        size, after = _page_size(page_size), _position(page_token, run.id)
+        size, after = _page_size(page_size), paging.position(page_token, run.id)
     except BadRequest as problem:  # the specification has no 400 here
         raise NotFound(problem.message) from None
     record = service.folder.record(run.engine)
     found, last = tasks.page(record, size, after or 0, _task_link(request, service, run))
-    return {"task_logs": found, "next_page_token": "" if last is None else _page_token(run.id, last)}
+    return {"task_logs": found, "next_page_token": "" if last is None else paging.token(run.id, last)}
 
 
 @router.get("/runs/{run_id}/tasks/{task_id}")
@@ -234,9 +231,8 @@ def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
 
 
 def _system_logs(run: StoredRun) -> list[str]:
-    if run.state is State.QUEUED:
-        return [run.reason or "It waits for its turn"]
-    return [*([run.reason] if run.reason else []), *run.message.splitlines()]
+    waits = run.reason or "It waits for its turn"
+    return [waits] if run.state is State.QUEUED else run.message.splitlines()
 
 
 def _times(run: StoredRun) -> dict[str, str]:
@@ -258,24 +254,6 @@ def _page_size(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
     plain = text.strip()
-    if not plain.isascii() or not plain.isdigit() or not 1 <= int(plain[:20]) <= _MOST_NUMBER:
+    if not plain.isascii() or not plain.isdigit() or not 1 <= int(plain[:20]) <= paging.MOST_NUMBER:
         raise BadRequest(f"page_size is {text[:80]!r}, but takes a whole number of at least 1")
     return min(int(plain[:20]), MOST_PAGE)
-
-
-def _page_token(what: str, position: int) -> str:
-    return base64.urlsafe_b64encode(f"{what}:{position}".encode()).decode().rstrip("=")
-
-
-def _position(token: str | None, what: str) -> int | None:
-    if not token:
-        return None
-    try:
-        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        text = ""
-    kind, _, position = text.rpartition(":")
-    if kind != what or not position.isdigit() or int(position[:20]) > _MOST_NUMBER:
-        raise BadRequest("page_token is none that this list has given; leave it out for the first page")
-    return int(position)

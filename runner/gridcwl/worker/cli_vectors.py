@@ -155,7 +155,7 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
             words.append("--userns=keep-id")  # rootless; root may not ask for it
     if settings.match_user:
         words.append(f"--user={cli.uid}:{cli.gid}")
-    words.append(f"--workdir={call.workdir}")
+    words += [f"--workdir={call.workdir}"] if call.workdir else []
     words += [f"--mount={_mount(mount, 'target', 'readonly')}" for mount in call.mounts]
     for name, value in call.environment.items():
         # By name only, the engine takes the value from its own environment: a secret is not for the process list.
@@ -197,7 +197,7 @@ def _apptainer(cli: Cli, call: Call, image: str) -> List[str]:
             words += ["--mount", _mount(mount, "destination", "ro")]
         else:
             words += ["--bind", ":".join(_plain(cli, mount)) + ("" if mount.writable else ":ro")]
-    words += ["--pwd", call.workdir]
+    words += ["--pwd", call.workdir or call.environment["HOME"]]  # otherwise this machine's current folder
     if not call.network:
         words += ["--net", "--network", "none"]
     elif cli.settings.network:
@@ -229,7 +229,8 @@ def _udocker(cli: Cli, call: Call, image: str) -> List[str]:
     words = [cli.executable, "--quiet"]
     if not cli.uid:
         words.insert(1, "--allow-root")
-    words += ["run", "--nobanner", "--rm", f"--workdir={call.workdir}"]
+    words += ["run", "--nobanner", "--rm"]
+    words += [f"--workdir={call.workdir}"] if call.workdir else []
     words += ["--volume=" + ":".join(_plain(cli, mount)) for mount in call.mounts]
     words += [f"--env={name}={value}" for name, value in call.environment.items()]
     return [*words, image, *call.argv]

@@ -64,7 +64,7 @@ class Call:
     argv: Tuple[str, ...]
     environment: Mapping[str, str]
     workdir: str
-    """As the tool sees it."""
+    """As the tool sees it; empty leaves it to the image, where the engine can."""
     stdout: str
     """Path on this machine; the stream is written there."""
     stderr: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from typing import List, Optional, Tuple
+from typing import Optional, Tuple
 
 from gridcwl.worker import record
 from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
+from gridcwl.worker.calls import limits_of, refuse_bytes, refuse_unsayable
 from gridcwl.worker.collect import collect
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Running
@@ -18,6 +19,7 @@ from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
 from gridcwl.worker.options import WorkerOptions, asked, complete
 from gridcwl.worker.paths import climbs, file_url
+from gridcwl.worker.processes import Processes
 from gridcwl.worker.put import put_away
 from gridcwl.worker.recycle import can_be_shelved
 from gridcwl.worker.removing import remove_tree
@@ -94,12 +96,15 @@ class _Attempt:
             staging.run()
         finally:
             result["fetched"] = staging.fetched
-        call = self._call(job, layout, staging, engine)
-        result["stdout_log"], result["stderr_log"] = call.stdout, call.stderr
-        if call.image is not None:
-            result["image"] = engine.digest(call.image)
-        self._control.check()
-        self.ended = ended = self._ran(call, engine, job["resources"]["time_limit_s"])
+        if job["processes"]:
+            self.ended = ended = Processes(job, layout, staging, self._ran, self._options).run(engine, result)
+        else:
+            call = self._call(job, layout, staging, engine)
+            result["stdout_log"], result["stderr_log"] = call.stdout, call.stderr
+            if call.image is not None:
+                result["image"] = engine.digest(call.image)
+            self._control.check()
+            self.ended = ended = self._ran(call, engine, job["resources"]["time_limit_s"])
         result["exit_code"] = ended.code
         self.disk_bytes = disk_bytes((layout.out, layout.tmp))
         self._control.check()
@@ -151,10 +156,9 @@ class _Attempt:
         if self._options.recycler:
             for log_file in {stdout, stderr}:
                 self._options.recycler.make_file(log_file)
-        resources = job["resources"]
-        _refuse_unsayable(job)
+        refuse_unsayable(job)
         if engine.containers:
-            _refuse_bytes([*job["command"], *(mount.target for mount in staging.mounts)])
+            refuse_bytes([*job["command"], *(mount.target for mount in staging.mounts)])
         return Call(
             name=f"gridcwl-{job['id']}-{job['attempt']}",
             argv=tuple([layout.real(word) for word in job["command"]]),
@@ -165,14 +169,7 @@ class _Attempt:
             stdin=_stdin(job["stdin"], staging),
             image=engine.prepare(job["image"]) if engine.containers else None,
             mounts=tuple(staging.mounts),
-            cores=resources["cores"] if self._options.limit_cores else None,
-            ram_mib=resources["ram_mib"] if self._options.limit_ram else None,
-            network=resources["network"],
-            gpus=resources["gpus"],
-            shm_bytes=resources["shm_bytes"],
-            capabilities=self._options.capabilities,
-            processes=self._options.processes,
-            labels={"gridcwl.run": job["run"], "gridcwl.job": job["id"]},
+            **limits_of(job, self._options),
         )
 
     def _ran(self, call: Call, engine: Engine, time_limit_s: Optional[float]) -> Exit:
@@ -185,27 +182,6 @@ class _Attempt:
             raise
         finally:
             self._control.detach()
-
-
-def _refuse_unsayable(job: Plain) -> None:
-    """No program can be given these, with or without a container."""
-    for name, value in job["environment"].items():
-        if not name or "=" in name or "\0" in name:
-            raise Failure(f"No environment variable can have the name {ascii(name)}.")
-        if "\0" in value:
-            raise Failure(f"The value of the environment variable {name} contains a NUL character.")
-    if any("\0" in word for word in job["command"]):
-        raise Failure("An argument of the command contains a NUL character.")
-
-
-def _refuse_bytes(words: List[str]) -> None:
-    """Container engines take their words as JSON; what is not UTF-8 would become something else there."""
-    for word in words:
-        try:
-            word.encode("utf-8")
-        except UnicodeEncodeError:
-            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
-            raise EngineError(f"A container cannot be given {shown}: it is not UTF-8. Rename the file.") from None
 
 
 def _bare(engine: Engine) -> Engine:

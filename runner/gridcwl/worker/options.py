@@ -28,6 +28,8 @@ _DEFAULTS: Plain = {
     "storage": None,
     "trusted": [],
     "placement": None,
+    "folders": [],
+    "processes": [],
     "format": FORMAT,
 }
 _NESTED: Dict[str, Plain] = {
@@ -44,6 +46,14 @@ _NESTED: Dict[str, Plain] = {
         "shm_bytes": None,
     },
     "exit_codes": {"success": [], "temporary_failure": [], "permanent_failure": []},
+}
+_PROCESS: Plain = {
+    "environment": {},
+    "workdir": None,
+    "stdin": None,
+    "stdout": None,
+    "stderr": None,
+    "ignore_failure": False,
 }
 _STAGED: Plain = {
     "sources": [],
@@ -96,6 +106,8 @@ def complete(job: Plain) -> Plain:
     for key, defaults in _NESTED.items():
         full[key] = {**defaults, **full[key]}
     full["staged"] = [{**_STAGED, **staged} for staged in full["staged"]]
+    if full["processes"]:
+        full["processes"] = [{**_PROCESS, **process} for process in full["processes"]]
     return full
 
 

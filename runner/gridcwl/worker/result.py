@@ -35,9 +35,8 @@ class Clock:
 
     def usage(self, ended: Optional[Exit], disk_bytes: Optional[int] = None) -> Plain:
         """The JSON form of ``gridcwl.model.Usage``."""
-        whole, rest = divmod(self._started, 1)
         return {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int(rest * 1000):03d}Z",
+            "started": timestamp(self._started),
             "wall_s": round(time.monotonic() - self._from, 6),
             "cpu_s": None if ended is None else ended.cpu_s,
             "max_rss_mib": None if ended is None else ended.max_rss_mib,
@@ -46,6 +45,12 @@ class Clock:
             "disk_bytes": disk_bytes,
             "host": _HOST,
         }
+
+
+def timestamp(seconds: float) -> str:
+    """UTC, ISO 8601, with milliseconds."""
+    whole, rest = divmod(seconds, 1)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int(rest * 1000):03d}Z"
 
 
 def new(job_id: str, usage: Plain) -> Plain:
@@ -67,6 +72,7 @@ def new(job_id: str, usage: Plain) -> Plain:
         "image": "",
         "fetched": [],
         "tool_outdirs": [],
+        "processes": [],
         "format": FORMAT,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from gridcwl.worker import hard_links
 from gridcwl.worker.control import Control
@@ -70,6 +70,7 @@ class Staging:
         self._extras = 0
         self._sides = 0
         self._originals: Dict[str, Fetched] = {}
+        self._shared: Set[str] = set()
 
     def run(self) -> None:
         """Stage everything in.
@@ -84,6 +85,8 @@ class Staging:
                 Mount(layout.tmp, layout.seen_tmp, writable=True),
                 Mount(layout.inputs, layout.seen_inputs),
             ]
+        if self._job["folders"]:
+            self._share_folders()
         if not self._job["staged"]:
             return
         self._plan = plan(self._job["staged"])
@@ -97,6 +100,18 @@ class Staging:
         if self._originals:
             self._show_originals()
         self.mounts.sort(key=lambda mount: mount.target.count("/"))
+
+    def _share_folders(self) -> None:
+        """Folders that the job's processes share; what else is in the output directory is not theirs."""
+        layout = self._layout
+        self.mounts = [mount for mount in self.mounts if mount.source != layout.out]
+        copied = {item["target"] for item in self._job["staged"] if item["kind"] == "directory"}
+        for number, folder in enumerate(self._job["folders"]):
+            target, host = folder.rstrip("/"), f"{layout.out}/folders/{number}"
+            os.makedirs(os.path.dirname(host) if target in copied else host, exist_ok=True)
+            self._shared.add(target)
+            self.folders[target] = host
+            self.mounts.append(Mount(host, target, writable=True))
 
     def host(self, seen: str) -> Optional[str]:
         """The path on this machine of what the tool sees at ``seen``; None for what is not ours."""
@@ -233,6 +248,8 @@ class Staging:
         self.inputs[target] = StagedInput(got.location, host, in_place=writable)
 
     def _inside(self, target: str) -> Optional[str]:
+        if target in self._shared:  # a directory that the tool may change
+            return self.folders[target]
         for folder in above(target):
             if folder in self.folders:
                 return self.folders[folder] + target[len(folder) :]

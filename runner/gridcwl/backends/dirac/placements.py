@@ -40,9 +40,7 @@ def placement_of(step: str, about: Mapping[str, Any]) -> Placement:
     Raises:
         ConfigError: it has a field that is not one of ``gridcwl:Placement``.
     """
-    known = {"jobType": "job_type"} | {
-        entry.name: entry.name for entry in fields(Placement) if entry.name != "cpu_work"
-    }
+    known = {"jobType": "job_type"} | {entry.name: entry.name for entry in fields(Placement)}
     strangers = about.keys() - known.keys()
     if strangers:
         raise ConfigError(

@@ -257,7 +257,7 @@ def container_config(call: Call, user: str, settings: ContainerSettings = DEFAUL
         "Image": call.image,
         "Cmd": list(call.argv),  # after the image's ENTRYPOINT, if it has one
         "Env": [f"{name}={value}" for name, value in call.environment.items()],
-        "WorkingDir": call.workdir,
+        "WorkingDir": call.workdir,  # empty: the image's
         "User": user if settings.match_user else "",
         "Labels": dict(call.labels),
         "AttachStdin": stdin,

@@ -219,7 +219,7 @@ class WarmJob:
             "Cmd": list(call.argv),
             "Env": [f"{name}={value}" for name, value in call.environment.items()],
             "User": self._warm.connection.user,
-            "WorkingDir": call.workdir,
+            "WorkingDir": call.workdir,  # empty: the image's
         }
         identifier = _execute(self._api, self._warm.id, body)
         return identifier, ExecAttachment(self._api, identifier, lambda: self._may_say_more(identifier))

@@ -72,6 +72,8 @@ def describe(job: Job, identity: Identity, masks: Masks) -> JobDescription:
         "stdout": job.stdout,
         "stderr": job.stderr,
     }
+    if job.processes:
+        own |= {"processes": job.processes, "folders": job.folders}
     return JobDescription(_encoded(common, masks), _encoded(own, masks))
 
 
