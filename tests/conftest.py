@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 pytest_plugins = ["gridcwl.testbed.pytest", "postgresql_server"]
-pytest.register_assert_rewrite("dirac_suite", "engine_suite")  # suites show what they found
+pytest.register_assert_rewrite("dirac_suite", "engine_suite", "journal_suite")  # suites show what they found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.provenance.lineage import Lineage
     from gridcwl.runs.record.job_records import JobRecord
+    from gridcwl.runs.record.journal_log import JournalLog
     from gridcwl.runs.report import Report
 
 Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
@@ -86,7 +87,13 @@ class Client:
         await group.__aexit__(type(error) if error is not None else None, error, traceback)
 
     async def submit(
-        self, document: str | Path, inputs: Inputs = None, *, run_id: str | None = None, **settings: Unpack[Settings]
+        self,
+        document: str | Path,
+        inputs: Inputs = None,
+        *,
+        run_id: str | None = None,
+        journal_log: JournalLog | None = None,
+        **settings: Unpack[Settings],
     ) -> Run:
         """Begin a run. Returns as soon as document and inputs have been read and found valid.
 
@@ -95,6 +102,7 @@ class Client:
             inputs: values by the names of the document's inputs. Files are ``File``, ``pathlib.Path``, or CWL's dicts;
                 relative paths count from the current folder.
             run_id: the run's id, if there is one already; see ``gridcwl.new_run_id``.
+            journal_log: where the journal's changes are kept for other machines, as ``gridcwl serve`` does.
             settings: of this run, over those of the client.
 
         Raises:
@@ -117,13 +125,16 @@ class Client:
         if self._server is not None:
             return await self._submit_there(self._server, options, folder, text, {**self._settings, **settings})
         run = None if run_id is None else checked_id(run_id)
-        return await self._drive(started(Request(options, folder, text, run)))
+        return await self._drive(started(Request(options, folder, text, run, journal_log=journal_log)))
 
-    async def resume(self, run: str, **settings: Unpack[ResumeSettings]) -> Run:
+    async def resume(
+        self, run: str, *, journal_log: JournalLog | None = None, **settings: Unpack[ResumeSettings]
+    ) -> Run:
         """Resume a run that was stopped, was killed, or failed. Jobs that finished do not run again.
 
         Args:
             run: its id or name, or the beginning of it.
+            journal_log: as for :meth:`submit`.
             settings: changes to the run's own settings.
 
         Raises:
@@ -137,7 +148,9 @@ class Client:
         folder = find(self._state_dir, run).folder
         request = await asyncio.to_thread(saved_request, folder)
         options = changed(request.options, settings, Path.cwd())
-        return await self._drive(resumed(folder, replace(request, options=options)))
+        if journal_log is not None and not request.cwd.is_dir():  # it was another machine's, and all paths are absolute
+            request = replace(request, cwd=Path.cwd())
+        return await self._drive(resumed(folder, replace(request, options=options, journal_log=journal_log)))
 
     async def open(self, run: str) -> Run:
         """A run that this process or another one works on, or worked on.

@@ -72,7 +72,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )
     engine: Annotated[Engine | None, Setting("the container engine; none for bare commands")] = None
     max_jobs: Annotated[AtLeastOne | None, Setting("jobs that run at a time")] = None
-    reuse_containers: Annotated[bool | None, Setting("start job after job in the same container, with docker")] = None
     cap_add: Annotated[
         tuple[str, ...],
         Setting(
@@ -192,9 +191,9 @@ def overlaid(config: Config, values: Mapping[str, Any], base: Path, declared: De
     tables = dict(config.tables)
     for name, value in values.items():
         try:
-            if name in declared.tables:
-                read = _table(name, _as_in_toml(value), declared.tables[name])
-                tables[name] = {**tables.get(name, {}), **read}
+            if name in declared.tables or name in declared.alone:
+                table, read = _of_table(name, _as_in_toml(value), declared)
+                tables[table] = {**tables.get(table, {}), **read}
             else:
                 changes[name] = _decoded(name, _as_in_toml(value), base, declared)
         except ValueError as error:
@@ -217,14 +216,15 @@ def _tables_of(environment: Mapping[str, str], declared: Declared) -> dict[str, 
     found: dict[str, dict[str, Any]] = {}
     for table, settings in declared.tables.items():
         for key, setting in settings.items():
-            name = variable(table, key)
-            if setting.is_table or not (text := environment.get(name)):
+            names = (variable(table, key), *([_PREFIX + key.upper()] if setting.about.alone else []))
+            name = next((name for name in names if environment.get(name)), "")
+            if setting.is_table or not name:
                 continue
             try:
-                found.setdefault(table, {})[setting.name] = setting.decode_text(text)
+                found.setdefault(table, {})[setting.name] = setting.decode_text(environment[name])
             except ValueError as error:
                 raise ConfigError(
-                    f"{name} is {text!r}, but takes {error}", remedy=f"Correct or unset {name}."
+                    f"{name} is {environment[name]!r}, but takes {error}", remedy=f"Correct or unset {name}."
                 ) from None
     return found
 
@@ -267,19 +267,20 @@ def parsed(text: str, path: Path, declared: Declared | None = None) -> Config:
         raise ConfigError(f"{path} is nested too deeply", remedy="Write lines of NAME = VALUE.") from None
     values: dict[str, Any] = {}
     tables: dict[str, dict[str, Any]] = {}
-    known = declared.tables if declared else {}
+    known = (*declared.alone, *declared.tables) if declared else ()
     for name, value in written.items():
         where = f"{path}:{_line(text, name)}"
         if name not in _NAMES and name not in known:
-            if declared is None and isinstance(value, dict):
+            if declared is None:  # whoever reads the settings of plugins, too, reports it
                 continue
             names = ", ".join((*_NAMES, *known))
             raise ConfigError(f"{where}: there is no setting {name!r}", remedy=f"Known are: {names}.")
         try:
-            if name in known:
-                tables[name] = _table(name, value, known[name])
-            else:
+            if declared is None or name in _NAMES:
                 values[name] = _decoded(name, value, path.parent, declared)
+            else:
+                table, read = _of_table(name, value, declared)
+                tables[table] = {**tables.get(table, {}), **read}
         except ValueError as error:
             raise ConfigError(f"{where}: {name} is {value!r}, but takes {error}", remedy="Correct that line.") from None
     return Config(**values, tables=tables)
@@ -301,6 +302,15 @@ def _decoded(name: str, value: Any, base: Path, declared: Declared | None) -> An
             raise ValueError(f"one of: {', '.join(known)}")
     decoded = setting.decode_text(value) if isinstance(value, str) else setting.decode(value)
     return base / decoded if isinstance(decoded, Path) else decoded
+
+
+def _of_table(name: str, value: Any, declared: Declared) -> tuple[str, dict[str, Any]]:
+    """A plugin's table and the settings in it that a name stands for: the table's, or that of a setting alone."""
+    table = declared.alone.get(name)
+    if table is None:
+        return name, _table(name, value, declared.tables[name])
+    setting = declared.tables[table][name]
+    return table, {setting.name: setting.decode(value)}
 
 
 def _table(name: str, value: Any, known: Mapping[str, Field]) -> dict[str, Any]:

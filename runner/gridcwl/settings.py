@@ -31,6 +31,8 @@ class Setting(msgspec.Struct, frozen=True):
     help: str
     option: str = ""
     """Of the command line, as ``--toy-workers``; empty if there is none."""
+    off: str = ""
+    """The option that switches it off again, whatever the configuration says; of one that takes true or false."""
     metavar: str = ""
     """What stands for the value in the help."""
     key: str = ""
@@ -41,6 +43,8 @@ class Setting(msgspec.Struct, frozen=True):
     """What it takes, for messages: "a number greater than 0"; empty: derived from the type."""
     adds: bool = False
     """Values of the command line are added to those of the configuration; otherwise they replace them."""
+    alone: bool = False
+    """It may also stand outside the table, by its name: as a setting did before the table existed."""
     configurable: bool = True
     """It may stand in the configuration's table; otherwise it holds for one run only."""
     read: Callable[[str], Any] | None = None
@@ -142,6 +146,11 @@ class Declared(msgspec.Struct, frozen=True):
     tables: Mapping[str, Mapping[str, Field]] = msgspec.field(default_factory=dict)
     """By table and by the name in it."""
 
+    @property
+    def alone(self) -> dict[str, str]:
+        """Settings that may also stand outside their table: their names, and the table."""
+        return {key: table for table, known in self.tables.items() for key, one in known.items() if one.about.alone}
+
 
 @functools.cache
 def fields_of(settings: type) -> tuple[Field, ...]:
@@ -164,7 +173,7 @@ def reference(table: str, settings: Mapping[str, Field]) -> str:
     """The table of a reference page in Markdown: a line for each setting, by its name in the configuration's table."""
     lines = ["| in the file | variable | option | takes | |", "|---|---|---|---|---|"]
     for key, setting in settings.items():
-        option = f"`{setting.about.option}`" if setting.about.option else ""
+        option = ", ".join(f"`{word}`" for word in (setting.about.option, setting.about.off) if word)
         name = "" if setting.is_table else f"`{variable(table, key)}`"
         words = (f"`{key}`", name, option, setting.takes, setting.about.help)
         lines.append(f"| {' | '.join(words)} |".replace("|  |", "| |"))

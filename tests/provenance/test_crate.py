@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 from commandline import gridcwl
-from documents import Desk, glob, on_command_line, shell, step, tool, workflow
+from documents import Desk, glob, on_command_line, shell, step, tool, web_site, workflow
 from everything import write_everything
 from rocrate_tools import Tools, graph_of
 
@@ -252,15 +252,37 @@ def test_ctapipes_own_log_is_folded_into_the_action_of_its_job(desk: Desk):
     assert "swordfish" not in (crate / "ro-crate-metadata.json").read_text()
 
 
-def test_secrets_and_passwords_are_nowhere_in_a_crate(desk: Desk):
-    script = shell('cat "$0" > /dev/null; echo done > made', inputs={"key": on_command_line("string"), "page": "File?"},
-                   outputs={"made": glob("made")})  # fmt: skip
-    script["arguments"] = [{"valueFrom": "/dev/null", "position": -1}]
-    script["hints"] = {"cwltool:Secrets": {"secrets": ["key"]}}
-    script["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
-    desk.write("wf.cwl", script)
-    desk.write("in.json", '{"key": "swordfish"}')
-    crate = exported(desk)
+def test_secrets_and_passwords_are_nowhere_in_a_crate(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    desk.write("web/page.txt", "a page\n")
+    with web_site(desk.folder / "web") as site:
+        url = site.replace("://", "://alice:swordfish@") + "/page.txt?x=1&access_token=swordfish#part"
+        script = shell(
+            'echo "$TOKEN $0 $HIDDEN" >&2; echo done > made',
+            inputs={
+                "key": on_command_line("string"),
+                "page": "File",
+                "standard": {"type": "File", "default": {"class": "File", "location": url}},
+                "link": {"type": "string", "default": url},
+            },
+            outputs={"made": glob("made")},
+        )
+        script["requirements"] = {"EnvVarRequirement": {"envDef": {"HIDDEN": "$(inputs.key)"}}}
+        script["hints"] = {"cwltool:Secrets": {"secrets": ["key"]}}
+        script["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
+        desk.write("wf.cwl", script)
+        desk.write("in.json", json.dumps({"key": "swordfish", "page": {"class": "File", "location": url}}))
+        monkeypatch.setenv("TOKEN", "swordfish")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(desk.folder / "cache"))
+        assert (
+            gridcwl(*LOCAL, "--preserve-environment", "TOKEN", "--provenance", "crate", "wf.cwl", "in.json").code == 0
+        )
+    crate = desk.folder / "crate"
     texts = [path.read_text() for path in crate.rglob("*") if path.is_file()]
     assert not any("swordfish" in text for text in texts)
     assert any("(secret" in text for text in texts)
+    assert "/page.txt?x=1&access_token=***#part" in (crate / "packed.cwl").read_text()
+    inputs = json.loads((crate / "primary-job.json").read_text())
+    assert (crate / inputs["standard"]["location"]).read_text() == "a page\n"  # so that the crate still runs
+    for name in ("report.html", "report.json"):
+        assert gridcwl("report", "last", "-o", name).code == 0
+        assert "swordfish" not in (desk.folder / name).read_text()

@@ -117,6 +117,24 @@ def test_a_run_is_exported_and_a_file_is_followed_back_from_python(desk: Desk):
     assert [one.run for one in found.activities.values()] == [run.id]
 
 
+def test_a_crate_of_a_run_with_a_secret_asks_for_it_and_takes_single_inputs_as_options(desk: Desk):
+    inputs = {"key": on_command_line("string", position=1), "word": on_command_line("string", position=2)}
+    script = shell('echo "${#0} $1" > made', inputs=inputs, outputs={"made": glob("made")})
+    script["hints"] = {"cwltool:Secrets": {"secrets": ["key"]}}
+    script["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
+    desk.write("wf.cwl", script)
+    desk.write("in.json", '{"key": "swordfish", "word": "x"}')
+    assert gridcwl(*LOCAL, "--outdir", "out", "--provenance", "crate", "wf.cwl", "in.json").code == 0
+    ended = gridcwl(*LOCAL, "--outdir", "again", "crate")
+    assert ended.code == 1
+    assert "The crate crate does not have the secret value of key" in ended.stderr
+    assert "Give it: gridcwl crate --key VALUE" in ended.stderr
+    assert gridcwl(*LOCAL, "--outdir", "again", "crate", "--key", "swordfish").code == 0
+    assert (desk.folder / "again/made").read_text() == "9 x\n"
+    assert gridcwl(*LOCAL, "--outdir", "other", "crate", "--key=eel", "--word", "y").code == 0
+    assert (desk.folder / "other/made").read_text() == "3 y\n"
+
+
 def test_a_crate_without_an_input_object_runs_with_the_inputs_of_its_action(desk: Desk):
     write_everything(desk)
     assert gridcwl(*LOCAL, "--provenance", "crate", "wf.cwl", "in.json").code == 0

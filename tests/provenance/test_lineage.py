@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import gridcwl
-from documents import Desk, glob, on_command_line, shell, step, tool, workflow
+from documents import Desk, expression, glob, on_command_line, shell, step, tool, web_site, workflow
 from rucio_grid import Grid, remote
 
 from gridcwl.stores.rucio.lineage import LONGEST, listed, read_list
@@ -87,6 +87,81 @@ def test_a_file_that_was_changed_since_is_not_what_the_run_made(desk: Desk):
     three = chain(desk)
     three.write_text("something else\n")
     assert lineage(three)["activities"] == []
+
+
+def test_what_an_expression_wrote_is_followed_through_the_expression(desk: Desk):
+    note = expression(
+        "${ return {'note': {'class': 'File', 'basename': 'note', 'contents': inputs.data.basename + inputs.word}}; }",
+        {"data": "File", "word": "string"},
+        {"note": "File"},
+    )
+    outer = workflow(
+        {"data": "File", "word": "string"},
+        {"note": {"type": "File", "outputSource": "write/note"}, "made": {"type": "File", "outputSource": "copy/made"}},
+        first=step(copying("one"), "made", data="data", word="word"),
+        write=step(note, "note", data="first/made", word="word"),
+        copy=step(copying("two"), "made", data="write/note", word="word"),
+    )
+    desk.write("wf.cwl", outer)
+    desk.write("raw.txt", "the beginning\n")
+    assert gridcwl(*LOCAL, "--outdir", "out", "wf.cwl", "--data", "raw.txt", "--word", "x").code == 0
+    assert [one["name"] for one in lineage("out/note")["activities"]] == ["write", "first"]
+    found = lineage("out/two")
+    assert [one["name"] for one in found["activities"]] == ["copy", "write", "first"]
+    assert found["activities"][1]["tool"] == "expression"
+    assert [Path(file["location"]).name for file in found["files"]] == ["two", "note", "", "raw.txt"]
+    (desk.folder / "out/note").write_text("edited since\n")
+    assert lineage("out/note")["activities"] == []
+
+
+def test_a_file_that_was_not_kept_is_shown_by_its_name(desk: Desk):
+    lines = gridcwl("lineage", str(chain(desk))).stdout.splitlines()
+    assert any(line.strip(" └─").startswith("one (not kept)  20 bytes") for line in lines)
+
+
+@pytest.mark.parametrize("word", ["../out/three", "./three"])
+def test_a_path_is_followed_from_any_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch, word: str):
+    three = chain(desk)
+    monkeypatch.chdir(desk.folder / "out")
+    found = lineage(word)
+    assert found["target"] == three.as_uri()
+    assert found["files"][0]["location"] == three.as_uri()
+
+
+def test_a_result_that_was_taken_from_another_run_names_that_run(desk: Desk):
+    desk.write("one.cwl", copying("one"))
+    desk.write("raw.txt", "the beginning\n")
+    for out in ("first", "second"):
+        words = ("--cachedir", "cache", "--outdir", out, "one.cwl", "--data", "raw.txt", "--word", "x")
+        assert gridcwl(*LOCAL, *words).code == 0
+    (ran,), (taken,) = lineage("first/one")["activities"], lineage("second/one")["activities"]
+    assert ran["reused"] == ""
+    assert taken["run"] != ran["run"]
+    assert taken["reused"] == f"run {ran['run']}, one.cwl"
+    assert f"result of run {ran['run']}" in gridcwl("lineage", "second/one").stdout
+
+
+def test_a_file_in_a_directory_is_of_the_run_that_published_the_directory(desk: Desk):
+    desk.write(
+        "tree.cwl", shell("mkdir -p tree/in; echo x > tree/in/leaf", outputs={"tree": glob("tree", "Directory")})
+    )
+    for out in ("first", "second"):
+        assert gridcwl(*LOCAL, "--outdir", out, "tree.cwl").code == 0
+    (of_tree,), (of_leaf,) = lineage("first/tree")["activities"], lineage("first/tree/in/leaf")["activities"]
+    assert of_leaf["id"] == of_tree["id"]
+    assert lineage("second/tree/in/leaf")["activities"][0]["run"] > of_leaf["run"]
+
+
+def test_an_input_from_the_web_is_named_by_its_url(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(desk.folder / "cache"))
+    desk.write("web/raw.txt", "the beginning\n")
+    desk.write("one.cwl", copying("one"))
+    with web_site(desk.folder / "web") as site:
+        url = site.replace("://", "://alice:swordfish@") + "/raw.txt?token=swordfish"
+        assert gridcwl(*LOCAL, "--outdir", "out", "one.cwl", "--data", url, "--word", "x").code == 0
+    ended = gridcwl("lineage", "out/one")
+    assert f"{site}/raw.txt  14 bytes" in ended.stdout
+    assert "swordfish" not in ended.stdout
 
 
 def test_depth_limits_how_far_it_goes_back_and_many_inputs_are_cut(desk: Desk):

@@ -153,3 +153,23 @@ def test_a_database_of_a_later_version_is_refused(url: str):
 def test_a_database_that_cannot_be_opened_is_an_error_without_a_password(url: str):
     with pytest.raises((ConfigError, StoreError), match=r"cannot be used|unavailable|needs"):
         Database(url)
+
+
+def test_runs_are_found_by_words_of_their_id_owner_document_and_tags(db: Database):
+    request = {"workflow_url": "https://example.org/Täglich_1.cwl"}
+    new = NewRun(id="run-1", owner="ann", request=request, document="x", tags={"name": "LST", "site": "La Pälma"})
+    assert db.add(new, most_queued=1000)
+    add(db, "run-2", "bob")
+
+    def found(search: str) -> list[str]:
+        return [run.id for run in db.page(ALL, 10, search=search)]
+
+    assert found("") == ["run-2", "run-1"]
+    assert found("RUN") == ["run-2", "run-1"]
+    for search in ("ann", "glich_1.CWL", "lst", "pälma", "run lst ann"):
+        assert found(search) == ["run-1"], search
+    for search in ("lst bob", "l_t", "%", "name\\"):
+        assert found(search) == [], search
+    assert db.counts(ALL, "ann") == {State.QUEUED: 1}
+    assert db.counts(Viewer("bob")) == {State.QUEUED: 1}
+    assert found("'; DROP TABLE runs; --") == []

@@ -55,13 +55,8 @@ class JobOptions:
 
     engine: str = "docker"
     """The container engine for jobs with an image: docker, podman, apptainer, singularity or udocker."""
-    reuse_containers: bool = False
-    """Start job after job in the same container, with docker."""
     max_jobs: int | None = None
     """At most so many at a time; None leaves it to cores and memory."""
-    limit_memory: bool = False
-    limit_cores: bool = False
-    """Limit containers to the memory and cores that jobs request."""
     capabilities: tuple[str, ...] = ()
     """Linux capabilities that containers keep, without ``CAP_``."""
     processes: int | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gridcwl.cli import output_options
+from gridcwl.cli import accounts, output_options
 from gridcwl.cli.options import add_engines, add_log_format, add_loudness, add_retries, add_state_dir, positive
 from gridcwl.cli.parsing import Parser
 from gridcwl.plugins import configuration
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or a mistake that argparse has reported.
     """
     given = _parser().parse_args(arguments)
+    if given.command in accounts.COMMANDS:
+        done: int = given.act(given)
+        return done
     if getattr(given, "server", None):
         from gridcwl.cli.server_runs import command
 
@@ -85,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     usage_ = command("usage", usage.usage, "what runs cost: CPU time, core hours, memory and bytes", run=False)
     usage.add_usage(usage_)
     _add_files(command)
+    accounts.register(actions)
     return parser
 
 
@@ -184,7 +188,7 @@ def _changed(options: Options, given: argparse.Namespace) -> Options:
     names = ("max_jobs", "on_error", "retries", "retry_memory", "loudness", "containers", "engine")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
     if given.engine is not None:
-        changes |= {"containers": True, "reuse_containers": options.reuse_containers and given.engine == "docker"}
+        changes["containers"] = True
     if given.outdir is not None:
         changes["outdir"] = Path(given.outdir).absolute()
     return replace(

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.errors import GridCWLError
@@ -35,6 +36,7 @@ def plan(options: Options, evaluation: Any) -> int:
         GridCWLError: document or inputs are not as they should be.
     """
     from gridcwl.backends.local.machine import this_machine
+    from gridcwl.runs import dialect
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
@@ -44,8 +46,10 @@ def plan(options: Options, evaluation: Any) -> int:
     session = opened(options, evaluation)
     machine = this_machine()
     session.context.largest = machine.largest
-    with run_store(options, session):
-        inputs = session.inputs()
+    remarks = dialect.remarks(options, session)
+    dialect.ask_for_inputs(options, session, Path.cwd())
+    with run_store(dialect.with_routes(options, session), session) as store:
+        session, inputs = dialect.completed(options, session, store)
         steps = planned(session, inputs, new_run_id())
     forecaster = ReuseForecaster(
         session,
@@ -67,6 +71,8 @@ def plan(options: Options, evaluation: Any) -> int:
     names = names_of_jobs(session, inputs, {step.name: step.outputs for step in steps if step.jobs})
     for line in _outputs(options, names):
         print(line)
+    for sentence in remarks:
+        print(f"not so       {sentence}")
     conflict = _conflict(options, session, inputs, names)
     if conflict:
         print(f"conflict     {conflict}")

@@ -25,6 +25,7 @@ COMMANDS = (
     *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report", "usage"),
     *("doctor", "init", "lint", "completion", "man"),
     *("export", "verify", "lineage", "rerun"),
+    "credentials",
 )
 TESTBED = "testbed"
 SERVE = "serve"

@@ -31,6 +31,7 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl rerun RUN | lineage FILE
   gridcwl init -- COMMAND | lint DOCUMENT
   gridcwl sites | doctor | serve | completion SHELL | man
+  gridcwl credentials add | ls | rm --server URL
 To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
 """
@@ -112,6 +113,9 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     owners.check(parser, words, backend=backend, store=store.store)
     _check(parser, words, given, config, grid)
     base = configured(config, document, behind, Path(given.outdir), grid=grid, store=store)
+    engine = _engine(given, base)
+    if given.reuse_containers and engine != "docker":
+        parser.error(f"--reuse-containers works with docker only, not with {engine}")
     return replace(
         base,
         server=given.server or "",
@@ -122,13 +126,10 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         color=given.color,
         show=given.show,
         containers=_containers(given, base),
-        engine=_engine(given, base),
-        reuse_containers=_reuse_containers(parser, given, config, base),
+        engine=engine,
         max_jobs=given.max_jobs or base.max_jobs,
         on_error=given.on_error or base.on_error,
         default_container=given.default_container,
-        strict_memory_limit=given.strict_memory_limit,
-        strict_cpu_limit=given.strict_cpu_limit,
         capabilities=tuple(given.cap_add or base.capabilities),
         processes=given.pids_limit if given.pids_limit is not None else base.processes,
         leave_tmpdir=given.leave_tmpdir,
@@ -158,6 +159,7 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",
         cwltool=cwltool_options.read(given),
+        grouping=output_options.grouping_of(given),
     )
 
 
@@ -197,16 +199,6 @@ def _engine(given: argparse.Namespace, base: Options) -> Engine:
         return "udocker" if given.user_space_docker_cmd else "docker"
     engine: Engine = given.engine or base.engine
     return engine
-
-
-def _reuse_containers(
-    parser: argparse.ArgumentParser, given: argparse.Namespace, config: Config, base: Options
-) -> bool:
-    engine = _engine(given, base)
-    if given.reuse_containers and engine != "docker":
-        parser.error(f"--reuse-containers works with docker only, not with {engine}")
-    wanted = given.reuse_containers if given.reuse_containers is not None else config.reuse_containers
-    return bool(wanted) and engine == "docker"
 
 
 def _parser() -> Parser:
@@ -303,15 +295,6 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     add_engines(ways)
     group.set_defaults(containers=True)
     group.add_argument("--default-container", metavar="IMAGE", help="image for tools that name none")
-    group.add_argument(
-        "--reuse-containers", action="store_true", default=None, help="reuse a container for several jobs (docker)"
-    )
-    group.add_argument(
-        "--no-reuse-containers",
-        dest="reuse_containers",
-        action="store_false",
-        help="start a container for each job",
-    )
     group.add_argument("--parallel", action="store_true", help="accepted as in cwltool; jobs always run in parallel")
     group.add_argument("--max-jobs", type=positive, metavar="N", help="at most N jobs at a time")
     group.add_argument("--parallel-max", dest="max_jobs", type=_count, metavar="N", help="the same; 0 is no limit")
@@ -319,12 +302,7 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--retries", type=_count, metavar="N", help="retry temporary failures up to N times (default 0)")
     group.add_argument("--retry-all", action="store_true", help="with --retries, retry every failure")
     output_options.add_resources(group)
-    group.add_argument(
-        "--strict-memory-limit", action="store_true", help="limit the memory of containers to their ramMin"
-    )
-    group.add_argument(
-        "--strict-cpu-limit", action="store_true", help="limit the cores of containers to their coresMin"
-    )
+    output_options.add_groups(group)
     group.add_argument(
         "--cap-add", action="append", type=_capability, metavar="NAME", help="let containers keep this Linux capability"
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 
+from gridcwl.errors import UsageError
+from gridcwl.runs.grouping import Grouping, read_grouping
+
 _SETTING = re.compile(r"(?:(?P<step>[^=]*)\.)?(?P<field>[^.=]+)=(?P<value>.*)", re.DOTALL)
 
 
@@ -73,3 +76,26 @@ def _factor(text: str) -> float:
     if not 1 < factor <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1 and up to 100")
     return factor
+
+
+def add_groups(group: argparse._ActionsContainer) -> None:
+    """The options that group the files of one input: the document runs once for each group."""
+    group.add_argument(
+        "--group", metavar="INPUT=N", help="run the document once for every N values of this input (files per job)"
+    )
+    group.add_argument("--chunks", metavar="[INPUT=]N", help="the same for N groups of this input's values")
+    group.add_argument(
+        "--balance", choices=("size", "events"), help="with --group or --chunks: groups of about the same size"
+    )
+
+
+def grouping_of(given: argparse.Namespace) -> Grouping | None:
+    """What these options mean.
+
+    Raises:
+        UsageError: they do not fit each other.
+    """
+    try:
+        return read_grouping(given.group, given.chunks, given.balance)
+    except ValueError as error:
+        raise UsageError(str(error), remedy="gridcwl --help shows the options.") from None

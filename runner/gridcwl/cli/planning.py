@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.errors import BackendError, GridCWLError
@@ -40,13 +41,17 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     import asyncio
 
     from gridcwl.backends.dirac.factory import wishes_of
+    from gridcwl.runs import dialect
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.record.folder import new_run_id
 
     session = opened(options, evaluation)
-    with run_store(options, session) as store:
-        steps = planned(session, session.inputs(), new_run_id())
+    remarks = dialect.remarks(options, session)
+    dialect.ask_for_inputs(options, session, Path.cwd())
+    with run_store(dialect.with_routes(options, session), session) as store:
+        session, inputs = dialect.completed(options, session, store)
+        steps = planned(session, inputs, new_run_id())
         steps = asyncio.run(located(steps, store))
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = wishes_of(options.grid.settings)
@@ -56,6 +61,8 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
         homeless = homeless or any(line.startswith("  sites      none") for line in lines)
         print("\n".join(lines), end="\n\n")
     print(f"outputs      {_outputs(options)}")
+    for sentence in remarks:
+        print(f"not so       {sentence}")
     try:
         ours = server.credential()
         if options.grid.is_local_mode:

@@ -48,6 +48,9 @@ def _add(group: argparse._ArgumentGroup, setting: Field) -> None:
         if setting.is_list:
             given |= {"action": "append", "type": str}
     group.add_argument(about.option, **given)
+    if about.off:
+        given |= {"const": setting.default, "help": f"the opposite of {about.option}"}
+        group.add_argument(about.off, **given)
 
 
 def _reader(setting: Field) -> Callable[[str], Any]:

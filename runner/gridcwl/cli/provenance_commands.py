@@ -188,14 +188,15 @@ def _rerun_of(given: argparse.Namespace) -> Rerun:
     options = again.request.options
     if given.containers is not None or given.engine is not None:
         engine = given.engine or options.engine
-        options = replace(options, containers=given.engine is not None, engine=engine, reuse_containers=False)
+        options = replace(options, containers=given.engine is not None, engine=engine)
     if given.loudness is not None:
         options = replace(options, loudness=given.loudness)
     return replace(again, request=replace(again.request, options=replace(options, state_dir=given.state_dir)))
 
 
 def _lineage(given: argparse.Namespace) -> int:
-    from gridcwl.runs.provenance.lineage import MOST_FILES, dot, lineage_of, tree
+    from gridcwl.runs.provenance.lineage import MOST_FILES, lineage_of
+    from gridcwl.runs.provenance.lineage_text import dot, tree
 
     found = lineage_of(given.file, given.state_dir, given.depth)
     if given.json:

@@ -297,7 +297,7 @@ def _check_types(process: Process, values: CommentedMap) -> None:
     missing = [
         shortname(parameter["id"])
         for parameter in process.tool["inputs"]
-        if values.get(shortname(parameter["id"])) is None and not _optional(parameter["type"])
+        if values.get(shortname(parameter["id"])) is None and not optional(parameter["type"])
     ]
     if missing:
         listed = ", ".join(f"'{name}'" for name in missing)
@@ -333,9 +333,10 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
-def _optional(kind: Any) -> bool:
+def optional(kind: Any) -> bool:
+    """Whether a type admits that there is no value."""
     if isinstance(kind, list):
-        return any(_optional(one) for one in kind)
+        return any(optional(one) for one in kind)
     return bool(kind in ("null", "Any"))
 
 

@@ -215,8 +215,9 @@ class _Readable(logging.Filter):
             if schema[1] in self._told:
                 return False  # each file of a document names the same ones
             self._told.add(schema[1])
-        hint = _HINT.search(for_patterns(text))
-        if hint and (kind_of(hint[2]) or is_processes(hint[2])):
+        plain = for_patterns(text)
+        hint, prefixed = _HINT.search(plain), _UNDECLARED.search(plain)
+        if (hint and (kind_of(hint[2]) or is_processes(hint[2]))) or (prefixed and kind_of(prefixed[3])):
             return False  # cwltool does not know it, but we do
         record.msg, record.args = for_people(_readable(text)), ()
         return True

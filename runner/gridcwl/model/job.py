@@ -136,7 +136,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a job is to run and how it is treated there: the hint ``gridcwl:Placement`` or CTAO's ``dirac:Scheduling``.
+    """Where a job is to run and how it is treated there: ``gridcwl:Placement``, ``dirac:Job`` or ``dirac:Scheduling``.
 
     For places that have a choice; this machine has none.
     """
@@ -151,6 +151,8 @@ class Placement:
     priority: int | None = None
     """The higher, the earlier among the user's own jobs."""
     job_type: str | None = None
+    cpu_work: int | None = None
+    """Seconds of CPU, normalised to HS06: DIRAC's CPUTime."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,15 @@ class Connection:
         """The JSON that a POST is answered with; ``options`` are those of requests."""
         return self._json(self._send("POST", path, **options))
 
+    def send_secret(self, method: str, path: str, content: Any = None) -> Any:
+        """The JSON that a request with a secret in its body is answered with; only where nobody can read it on the way.
+
+        Raises:
+            ConfigError: the service is not reached by https.
+        """
+        self._check_encrypted("what is sent")
+        return self._json(self._send(method, path, json=content))
+
     def download(self, url: str, target: Path) -> None:
         """Write what a URL of the service holds to a file.
 
@@ -102,11 +111,7 @@ class Connection:
         session = AnonymousSession()
         sent = dict(headers or {})
         if token := bearer_token():
-            if not self._encrypted:
-                raise ConfigError(
-                    f"The service {self.url} is not reached by https, and a token would be readable on the way",
-                    remedy="Use its https URL.",
-                )
+            self._check_encrypted("a token")
             sent["Authorization"] = f"Bearer {token}"
         options.setdefault("timeout", _PATIENCE_S)
         try:
@@ -122,6 +127,13 @@ class Connection:
             with response:
                 raise _refused(self.url, response)
         return response
+
+    def _check_encrypted(self, what: str) -> None:
+        if not self._encrypted:
+            raise ConfigError(
+                f"The service {self.url} is not reached by https, and {what} would be readable on the way",
+                remedy="Use its https URL.",
+            )
 
     def _json(self, response: requests.Response) -> Any:
         try:

@@ -100,7 +100,7 @@ def resume_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters(options: Options) -> dict[str, str]:
     """The options that a service lets clients choose, where they differ from what holds anyway."""
-    plain = Options(document="")
+    plain, place = Options(document=""), options.grid.settings
     chosen: dict[str, Any] = {
         "--on-error": options.on_error if options.on_error != plain.on_error else None,
         "--retries": options.retries or None,
@@ -111,8 +111,8 @@ def _parameters(options: Options) -> dict[str, str]:
         "--skip-schemas": options.skip_schemas or None,
         "--non-strict": not options.strict or None,
         "--eval-timeout": int(options.eval_timeout_s) if options.eval_timeout_s != plain.eval_timeout_s else None,
-        "--strict-memory-limit": options.strict_memory_limit or None,
-        "--strict-cpu-limit": options.strict_cpu_limit or None,
+        "--strict-memory-limit": getattr(place, "strict_memory_limit", None) or None,
+        "--strict-cpu-limit": getattr(place, "strict_cpu_limit", None) or None,
         "--target": ",".join(options.cwltool.targets) or None,
         "--single-step": options.cwltool.single_step,
         "--single-process": options.cwltool.single_process,

@@ -170,6 +170,17 @@ def _write(note: Path, known: dict[str, Any]) -> None:
     partial.replace(note)
 
 
+def origin_of(path: Path) -> str:
+    """The URL that a downloaded file came from, without passwords and tokens; empty if it is none.
+
+    Of several URLs with the same content it is the one that was downloaded last.
+    """
+    if path.parent.parent.name != "files":
+        return ""
+    notes = sorted((path.parents[2] / "urls").glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
+    return next((str(known["url"]) for known in map(_read, notes) if known.get("path") == str(path)), "")
+
+
 def _name(url: str) -> str:
     return paths.name_in(urlsplit(url).path, "download")
 

@@ -55,10 +55,7 @@ def backend_of(options: Options) -> BackendChoice:
     """The backend that the options choose, with what it needs of them."""
     jobs = JobOptions(
         engine=options.engine,
-        reuse_containers=options.reuse_containers,
         max_jobs=options.max_jobs,
-        limit_memory=options.strict_memory_limit,
-        limit_cores=options.strict_cpu_limit,
         capabilities=options.capabilities,
         processes=options.processes,
         containers=options.cwltool.containers,

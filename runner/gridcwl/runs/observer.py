@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.errors import ConfigError, RunCancelled, RunDetached, RunFailed
 from gridcwl.model import JobId
@@ -21,6 +21,9 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal
 from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.record.run_record import process_started, stop_orphans
+
+if TYPE_CHECKING:
+    from gridcwl.runs.record.journal_log import JournalLog
 
 _LOOK_EVERY_S = 0.3
 _MARGIN_S = 2.0
@@ -140,8 +143,12 @@ def _outputs(folder: RunFolder) -> Any:
         raise RunFailed(folder.run, failures or (last.message,), partial.get("outputs"))
 
 
-def stop(folder: RunFolder) -> str:
+def stop(folder: RunFolder, log: JournalLog | None = None) -> str:
     """Stop a run, whoever works on it, and wait until it has ended; returns what was done.
+
+    Args:
+        folder: of the run.
+        log: of its journal, if other machines have it.
 
     Raises:
         ConfigError: it is worked on by another machine.
@@ -162,7 +169,7 @@ def stop(folder: RunFolder) -> str:
         return f"{folder.run} has already ended: {session.status}"
     with folder.held():
         stop_orphans(folder)
-        with closing(Journal(folder.journal)) as journal:
+        with closing(Journal(folder.journal, log=log)) as journal:
             journal.mark_last("cancelled")
     before = "was detached" if session.status == "detached" else "was killed earlier"
     return f"{folder.run} {before}; its remaining jobs were stopped"

@@ -15,6 +15,7 @@ from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
+from gridcwl.runs.grouping import Grouping
 from gridcwl.worker.engine import ContainerSettings
 
 GRID_RETRIES = 2
@@ -197,13 +198,9 @@ class Options:
     show: Show | None = None
     containers: bool = True
     engine: Engine = "docker"
-    reuse_containers: bool = False
-    """Start job after job in the same container."""
     max_jobs: int | None = None
     on_error: Literal["stop", "continue"] = "stop"
     default_container: str | None = None
-    strict_memory_limit: bool = False
-    strict_cpu_limit: bool = False
     capabilities: tuple[str, ...] = ()
     """Linux capabilities that containers keep."""
     processes: int | None = None
@@ -255,11 +252,15 @@ class Options:
     """The URL of the service that the run is at; empty: it is of this process."""
     confinement: Confinement | None = None
     """What an untrusted document may read; None: what its user may."""
+    grouping: Grouping | None = None
+    """How the items of one input are grouped, over the document's own hint."""
 
 
 _PATHS = ("outdir", "state_dir", "cache_dir")
-_FORMAT = 2
-"""Of recorded options. Those of format 1 have no number, and the settings of DIRAC and Rucio beside the names."""
+_FORMAT = 3
+"""Of recorded options. Those of format 1 have no number, and the settings of DIRAC and Rucio beside the names; up to
+format 2, those of the local backend stand among the run's."""
+_LOCAL_OF_FORMAT_2 = ("reuse_containers", "strict_memory_limit", "strict_cpu_limit")
 
 
 def configured(
@@ -290,7 +291,6 @@ def configured(
         "engine": None if config.engine == "none" else config.engine,
         "containers": config.engine != "none",
         "max_jobs": config.max_jobs,
-        "reuse_containers": config.reuse_containers if config.engine in (None, "docker") else False,
         "capabilities": config.cap_add,
         "processes": config.pids_limit,
         "tmpdir_prefix": config.tmpdir_prefix or default_prefix(),
@@ -331,6 +331,8 @@ def to_plain(options: Options) -> dict[str, Any]:
     parts: dict[str, Any] = {"grid": options.grid, "store": options.store, "cwltool": options.cwltool}
     if options.confinement is not None:
         parts["confinement"] = options.confinement
+    if options.grouping is not None:
+        parts["grouping"] = options.grouping
     return plain | {name: part.plain() for name, part in parts.items()} | {"format": _FORMAT}
 
 
@@ -377,8 +379,10 @@ def _of_this_format(saved: Mapping[str, Any]) -> Mapping[str, Any]:
         )
     if number == _FORMAT:
         return saved
-    grid, store = saved.get("grid") or {}, saved.get("store") or {}
-    return {**saved, "grid": _grid_of_format_1(grid), "store": _store_of_format_1(store)}
+    grid, store = _grid_of_format_1(saved.get("grid") or {}), _store_of_format_1(saved.get("store") or {})
+    if grid["backend"] == "local":
+        grid = {**grid, "settings": {name: saved[name] for name in _LOCAL_OF_FORMAT_2 if name in saved}}
+    return {**saved, "grid": grid, "store": store}
 
 
 def _grid_of_format_1(saved: Mapping[str, Any]) -> Mapping[str, Any]:

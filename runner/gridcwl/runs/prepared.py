@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.events import Watcher
     from gridcwl.runs.outdir import OutputFolder
+    from gridcwl.runs.record.journal_log import JournalLog
     from gridcwl.runs.record.recorder import Recorder
     from gridcwl.runs.run import Outcomes
     from gridcwl.runs.storing import StoredRun
@@ -50,6 +51,8 @@ class Request:
     """The new run's id, if its caller has chosen one."""
     handles_signals: bool = False
     """The process has this run only, and SIGTERM cancels it."""
+    journal_log: JournalLog | None = None
+    """Where the journal's changes are kept for other machines."""
 
     @property
     def outdir(self) -> Path:
@@ -224,6 +227,7 @@ class PreparedRun:
 
         options, record, session, folder = self.options, self.record, self.session, self.folder
         assert folder is not None
+        await asyncio.to_thread(record.journal.confirm)  # what is published stays
         discard(folder.path, record.run)  # of a client that was killed
         if outcomes.status == "success":
             produced = dict(outcomes.outputs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def started(request: Request) -> Iterator[PreparedRun]:
     with ExitStack() as closing_:
         session, store, inputs = _load(request, closing_)
         run = request.run or new_run_id()
-        record = closing_.enter_context(create_run(options.state_dir, run, _prefix(request)))
+        record = closing_.enter_context(create_run(options.state_dir, run, _prefix(request), request.journal_log))
         record.folder.note_origin(options.run_name, request.cwd)
         yield _prepare_run(request, record, session, inputs, store, closing_)
 
@@ -71,7 +71,7 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
             remedy="Its document and inputs are looked for from there.",
         )
     with ExitStack() as closing_:
-        record = closing_.enter_context(reopen_run(folder))
+        record = closing_.enter_context(reopen_run(folder, request.journal_log))
         record.folder.note_origin(cwd=request.cwd)
         history = record.history
         known = history.meta("found") if history is not None else None
@@ -110,21 +110,25 @@ def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[Cwl
     confinement.confine(options.confinement)
     with _LOADING:
         from gridcwl.cwl.problems import adopt_logging
+        from gridcwl.runs import dialect
         from gridcwl.runs.downloads import with_downloads
         from gridcwl.runs.from_options import opened, run_store
 
         adopt_logging()
         session = opened(options, folder=request.cwd, text=request.text)
-        store = closing_.enter_context(run_store(options, session, known, folder=request.cwd))
+        dialect.ask_for_inputs(options, session, request.cwd)
+        routed = dialect.with_routes(options, session)
+        store = closing_.enter_context(run_store(routed, session, known, folder=request.cwd))
 
     def local(value: Any) -> Any:
         _check_places(value)
         return with_downloads(value, options.cache_dir / "downloads", options.max_download_mib * 1024**2)
 
     session.replace_defaults(local)
-    found = session, store, local(session.inputs())
+    with _LOADING if dialect.grouping_of(options, session) else nullcontext():
+        session, inputs = dialect.completed(options, session, store, lambda one: dict(local(one.inputs())))
     confine(options)
-    return found
+    return session, store, inputs
 
 
 def _check_places(value: Any) -> None:
@@ -257,7 +261,7 @@ def _without_passwords(value: Any) -> Any:
         return {key: _without_passwords(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_passwords(item) for item in value]
-    return crossed_out(value) if isinstance(value, str) and "@" in value else value
+    return crossed_out(value) if isinstance(value, str) else value
 
 
 def _documents(session: CwlSession) -> dict[str, bytes]:

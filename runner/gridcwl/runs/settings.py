@@ -11,6 +11,7 @@ from gridcwl import plugins
 from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
+from gridcwl.runs.grouping import Grouping, read_grouping
 from gridcwl.runs.options import Options, configured
 from gridcwl.runs.record.folder import checked_name
 from gridcwl.suggest import did_you_mean
@@ -54,6 +55,8 @@ class Settings(ResumeSettings, total=False):
     """Where jobs run: ``local``, ``dirac``, ``diracx``."""
     store: str
     """Where files are between jobs: ``local``, ``rucio``."""
+    local: Mapping[str, Any]
+    """As the table ``[local]`` of the configuration file."""
     dirac: Mapping[str, Any]
     """As the table ``[dirac]`` of the configuration file."""
     rucio: Mapping[str, Any]
@@ -107,6 +110,12 @@ class Settings(ResumeSettings, total=False):
     """The largest input that is downloaded from the web."""
     confinement: Confinement
     """Which files and URLs an untrusted document may name; its tools run in containers only."""
+    group: str
+    """Files per job, as ``"events=10"``: the document runs once for each group."""
+    chunks: str | int
+    """The number of groups, as ``4`` or ``"events=4"``."""
+    balance: Literal["size", "events"]
+    """Groups of about the same bytes or events."""
     targets: Sequence[str]
     """Only what these outputs need, or what needs these steps."""
     single_step: str
@@ -127,8 +136,6 @@ _RUN: dict[str, tuple[str, str]] = {
     "publish_partial": ("publish_partial", _SWITCH),
     "leave_tmpdir": ("leave_tmpdir", _SWITCH),
     "default_container": ("default_container", _TEXT),
-    "strict_memory_limit": ("strict_memory_limit", _SWITCH),
-    "strict_cpu_limit": ("strict_cpu_limit", _SWITCH),
     "preserve_environment": ("preserve_environment", _WORDS),
     "preserve_entire_environment": ("preserve_entire_environment", _SWITCH),
     "overrides": ("overrides", _PATH),
@@ -139,7 +146,7 @@ _RUN: dict[str, tuple[str, str]] = {
 }
 """Settings that the configuration file does not have: the field of ``Options``, and what it takes."""
 _PARTS = {"targets": _WORDS, "single_step": _TEXT, "single_process": _TEXT}
-_OTHERS = frozenset({"set", "outputs", "confinement"})
+_OTHERS = frozenset({"set", "outputs", "confinement", "group", "chunks", "balance"})
 _RESUMABLE = frozenset(ResumeSettings.__annotations__)
 
 
@@ -167,8 +174,7 @@ def changed(options: Options, settings: Mapping[str, Any], folder: Path) -> Opti
     names: dict[str, Any] = {"max_jobs": config.max_jobs, "on_error": config.on_error, "retries": config.retries}
     options = replace(options, **{name: value for name, value in names.items() if value is not None})
     if config.engine is not None:
-        docker = options.reuse_containers and config.engine == "docker"
-        options = replace(options, containers=config.engine != "none", reuse_containers=docker)
+        options = replace(options, containers=config.engine != "none")
         options = options if config.engine == "none" else replace(options, engine=config.engine)
     return _applied(replace(options, grid=replace(options.grid, detach=False)), settings, folder)
 
@@ -185,7 +191,8 @@ def _configuration(settings: Mapping[str, Any], folder: Path) -> Config:
 
 def _of_configuration() -> frozenset[str]:
     """Settings that the configuration file has, too: gridcwl's own, and the tables of plugins."""
-    return frozenset({*Config.__struct_fields__, *plugins.declared().tables} - {"tables"})
+    declared = plugins.declared()
+    return frozenset({*Config.__struct_fields__, *declared.tables, *declared.alone} - {"tables"})
 
 
 def _part(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
@@ -224,9 +231,18 @@ def _applied(options: Options, settings: Mapping[str, Any], folder: Path) -> Opt
         changes["confinement"] = confinement
     if (resources := settings.get("set")) is not None:
         changes["settings"] = (*options.settings, *_resources(resources))
+    changes["grouping"] = _grouping(settings) or options.grouping
     if (factor := changes.get("retry_memory")) is not None and not 1 < factor <= 100:
         raise ConfigError(f"retry_memory is {factor!r}, but takes a number above 1 and up to 100")
     return replace(options, cwltool=replace(options.cwltool, **parts), **changes)
+
+
+def _grouping(settings: Mapping[str, Any]) -> Grouping | None:
+    given = [settings.get(name) for name in ("group", "chunks", "balance")]
+    try:
+        return read_grouping(*(None if one is None else str(one) for one in given))
+    except ValueError as error:
+        raise ConfigError(str(error).replace("--", ""), remedy='As in group="events=10".') from None
 
 
 def _checked(name: str, value: Any, takes: str, folder: Path) -> Any:

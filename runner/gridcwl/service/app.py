@@ -6,9 +6,9 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 from gridcwl import __version__, plugins
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
-from gridcwl.service import metrics, native, pages, wes
+from gridcwl.service import credentials, metrics, native, pages, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -30,6 +30,10 @@ from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import routes as tes
 from gridcwl.service.web import Authenticator, Nobody, Service
+
+if TYPE_CHECKING:
+    from gridcwl.service.owners import Owners
+    from gridcwl.service.vault import Vault
 
 log = logging.getLogger("gridcwl.service")
 
@@ -47,12 +51,13 @@ def application(settings: ServiceSettings) -> FastAPI:
         folder.make()
         handler = RunHandler()
         logger = logging.getLogger("gridcwl")
-        with _held(folder), apart(required=settings.expressions == "user"):
+        with _held(folder), apart(required=settings.expressions == "user"), ExitStack() as stack:
             db = Database(settings.database_url)
-            driver = Driver(settings, folder, db)
+            vault, owners = _owners(settings, db, stack)
+            driver = Driver(settings, folder, db, owners)
             schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
             app.state.service = Service(
-                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"})
+                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"}), owners, vault
             )
             logger.addHandler(handler)
             try:
@@ -73,6 +78,7 @@ def application(settings: ServiceSettings) -> FastAPI:
     app.include_router(wes.router)
     app.include_router(tes.router)
     app.include_router(native.router)
+    app.include_router(credentials.router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -105,6 +111,27 @@ def _held(folder: ServiceFolder) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
+
+
+def _owners(settings: ServiceSettings, db: Database, stack: ExitStack) -> tuple[Vault | None, Owners | None]:
+    """What lets runs use their owners' credentials, where the settings do.
+
+    Raises:
+        ConfigError: the keys that encrypt them, or the client's secret, cannot be read.
+    """
+    if settings.credentials is None or settings.auth is None:
+        return None, None
+    from gridcwl.service.issuer import Issuer
+    from gridcwl.service.owners import Owners
+    from gridcwl.service.vault import Vault, keys_of
+    from gridcwl.worker.credentials import only_for_owners
+
+    vault = Vault(db.engine, keys_of(settings.credentials.key_file or settings.folder / "credentials.key"))
+    owners = Owners(settings, vault, Issuer(settings.auth) if settings.auth.client_id else None)
+    owners.begin()
+    stack.callback(owners.end)
+    stack.enter_context(only_for_owners())
+    return vault, owners
 
 
 def _authenticator(settings: ServiceSettings) -> Authenticator:

@@ -5,12 +5,13 @@ A run's state changes by compare-and-set only: see ``states.py``.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, Select, create_engine, event, exists, func, or_, select, update
+from sqlalchemy import Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -34,6 +35,8 @@ class Viewer:
     groups: frozenset[str] = frozenset()
     sees_all: bool = False
     may_submit: bool = True
+    token: str = field(default="", repr=False)
+    """The bearer token of the request, if it may be exchanged for one of the user's runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,21 @@ class NewRun:
     settings: Mapping[str, Any] = field(default_factory=dict)
     kind: str = RUN_KIND
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersQueue:
+    """How many runs a user has in the queue."""
+
+    owner: str
+    waiting: int
+    active: int
+    first: int
+    """The number of the first one that waits."""
+
+    def after_one(self) -> OwnersQueue:
+        """Once the first one is active."""
+        return replace(self, waiting=self.waiting - 1, active=self.active + 1)
 
 
 class Database:
@@ -164,6 +182,7 @@ class Database:
         size: int,
         before: int | None = None,
         states: Sequence[State] = (),
+        search: str = "",
         *,
         kind: str = RUN_KIND,
         name_prefix: str = "",
@@ -176,6 +195,7 @@ class Database:
             size: the most.
             before: None for the first page.
             states: only in these; empty for any.
+            search: only those that have each of its words in their id, document, owner or tags.
             kind: of runs.
             name_prefix: how the names of tasks begin.
             tags: of tasks, by key; an empty value stands for any.
@@ -185,6 +205,7 @@ class Database:
             query = query.where(runs.c.number < before)
         if states:
             query = query.where(runs.c.state.in_(states))
+        query = _matching(query, search)
         if name_prefix:  # LIKE would not care about capitals in SQLite
             query = query.where(func.substr(runs.c.name, 1, len(name_prefix)) == name_prefix)
         for key, value in (tags or {}).items():
@@ -212,16 +233,41 @@ class Database:
         with self.engine.begin() as connection:
             return bool(connection.execute(query).rowcount == 1)
 
-    def explain_waiting(self, reason: str) -> None:
-        """Note why all runs of the queue wait."""
+    def note(self, run: str, reason: str) -> None:
+        """Note why a run that has not ended waits; empty if it does not."""
         with self.engine.begin() as connection:
             connection.execute(
-                update(runs).where(runs.c.state == State.QUEUED, runs.c.reason != reason).values(reason=reason)
+                update(runs)
+                .where(runs.c.id == run, runs.c.state.in_((State.QUEUED, *ACTIVE)), runs.c.reason != reason)
+                .values(reason=reason)
             )
 
-    def waiting(self, most: int) -> list[StoredRun]:
-        """The first runs of the queue."""
-        return self._in_order(most, State.QUEUED)
+    def explain_waiting(self, reason: str, others: Sequence[str] = (), *, owner: str | None = None) -> None:
+        """Note why runs of the queue wait: those of a user, or all but those of ``others``."""
+        whose = runs.c.owner == owner if owner is not None else runs.c.owner.not_in(others)
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(runs).where(runs.c.state == State.QUEUED, runs.c.reason != reason, whose).values(reason=reason)
+            )
+
+    def queue(self) -> list[OwnersQueue]:
+        """The users who have runs in the queue, whose first run came first first."""
+        count, first = func.count(), func.min(runs.c.number)
+        waiting = select(runs.c.owner, count, first).where(runs.c.state == State.QUEUED).group_by(runs.c.owner)
+        with self.engine.connect() as connection:
+            found = list(connection.execute(waiting.order_by(first)))
+            if not found:
+                return []
+            active = select(runs.c.owner, count).where(runs.c.state.in_(ACTIVE)).group_by(runs.c.owner)
+            busy = {owner: int(number) for owner, number in connection.execute(active)}
+        return [OwnersQueue(owner, int(number), busy.get(owner, 0), int(begin)) for owner, number, begin in found]
+
+    def first_waiting(self, owner: str) -> StoredRun | None:
+        """The first run of a user in the queue."""
+        query = select(runs).where(runs.c.state == State.QUEUED, runs.c.owner == owner).order_by(runs.c.number).limit(1)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
 
     def active(self) -> list[StoredRun]:
         """Runs that somebody works on, or worked on when the service ended."""
@@ -232,9 +278,10 @@ class Database:
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
-    def counts(self) -> dict[State, int]:
-        """How many runs are in each state; states without any are left out."""
+    def counts(self, viewer: Viewer | None = None, search: str = "") -> dict[State, int]:
+        """How many runs are in each state, of those that the viewer sees; states without any are left out."""
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        query = _matching(_visible(query, viewer), search)
         with self.engine.connect() as connection:
             return {State(state): int(count) for state, count in connection.execute(query)}
 
@@ -253,6 +300,16 @@ def _visible(query: Select[Any], viewer: Viewer | None) -> Select[Any]:
         return query.where(own)
     theirs = exists().where(run_groups.c.number == runs.c.number, run_groups.c.name.in_(sorted(viewer.groups)))
     return query.where(or_(own, theirs))
+
+
+def _matching(query: Select[Any], search: str) -> Select[Any]:
+    """The runs that have each word of a text in their id, document, owner or tags."""
+    for word in search.split():
+        texts = (runs.c.id, runs.c.owner, runs.c.request["workflow_url"].as_string(), runs.c.tags["name"].as_string())
+        found = [text.icontains(word, autoescape=True) for text in texts]
+        written = json.dumps(word)[1:-1]  # as it stands in a column of JSON
+        query = query.where(or_(*found, cast(runs.c.tags, Text).icontains(written, autoescape=True)))
+    return query
 
 
 def _stored(row: Any) -> StoredRun:

@@ -15,23 +15,30 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridcwl.api import Client, Run
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model.confinement import Confinement, confine
 from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
-from gridcwl.service.db import TASK_KIND, Database, StoredRun
+from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import Messages, reporting
 from gridcwl.service.registries import located, prefixes
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.sharing import next_owner
 from gridcwl.service.states import State
 from gridcwl.service.tes import ending as tes
+from gridcwl.worker import credentials
+
+if TYPE_CHECKING:
+    from gridcwl.service.owners import Owners
 
 log = logging.getLogger("gridcwl.service")
 
 _LOOK_EVERY_S = 5.0
+_ATTEND_EVERY_S = 5.0
+"""How often the credentials of active runs are looked at."""
 EXIT_INTERNAL = 70
 """As ``sysexits.h`` has it: an internal error."""
 
@@ -39,10 +46,14 @@ EXIT_INTERNAL = 70
 class Driver:
     """The service's runs in this process."""
 
-    def __init__(self, settings: ServiceSettings, folder: ServiceFolder, db: Database) -> None:
+    def __init__(
+        self, settings: ServiceSettings, folder: ServiceFolder, db: Database, owners: Owners | None = None
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._db = db
+        self._owners = owners
+        self._runs: dict[str, StoredRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handles: dict[str, Run] = {}
         self._unwanted: set[str] = set()
@@ -143,6 +154,7 @@ class Driver:
             **settings, state_dir=folder.state, cache_dir=folder.cache, tmpdir_prefix=f"{folder.work}/"
         ) as self._client:
             started.set_result(None)
+            attending = asyncio.create_task(self._attend(), name="gridcwl-credentials")
             try:
                 for run in await asyncio.to_thread(self._db.active):
                     self._begin(run)
@@ -153,6 +165,7 @@ class Driver:
                         async with asyncio.timeout(_LOOK_EVERY_S):
                             await self._wake.wait()
             finally:
+                attending.cancel()
                 await self._suspend_all()
 
     async def _suspend_all(self) -> None:
@@ -166,26 +179,53 @@ class Driver:
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _take(self) -> None:
-        """Begin as many runs of the queue as may be active."""
+        """Begin as many runs of the queue as may be active; whose owner has the fewest active ones comes first."""
         free = self._settings.max_active - self.active
-        taken = 0
-        for run in await asyncio.to_thread(self._db.waiting, max(free, 0) + 1):
-            if taken == free:
-                most = self._settings.max_active
-                reason = f"{most} {'run is' if most == 1 else 'runs are'} active, the most that this service works on"
-                await asyncio.to_thread(self._db.explain_waiting, reason)
-                return
+        queue = await asyncio.to_thread(self._db.queue)
+        held = await asyncio.to_thread(self._held, queue)
+        while free > 0 and (owner := next_owner(queue, held)) is not None:
+            run = await asyncio.to_thread(self._db.first_waiting, owner)
+            if run is None:
+                queue = [one for one in queue if one.owner != owner]
+                continue
             if await asyncio.to_thread(self._db.move, run.id, State.INITIALIZING):
                 self._begin(run)
-                taken += 1
+                free -= 1
+            queue = [one.after_one() if one.owner == owner else one for one in queue]
+        if free <= 0 and any(one.waiting for one in queue if one.owner not in held):
+            most = self._settings.max_active
+            reason = f"{most} {'run is' if most == 1 else 'runs are'} active, the most that this service works on"
+            await asyncio.to_thread(self._db.explain_waiting, reason, tuple(held))
+
+    def _held(self, queue: list[OwnersQueue]) -> set[str]:
+        """Users whose runs cannot begin now; their runs show why."""
+        held = set()
+        for one in queue:
+            reason = self._owners.lacking(one.owner) if self._owners is not None else ""
+            if reason:
+                held.add(one.owner)
+                self._db.explain_waiting(reason, owner=one.owner)
+        return held
+
+    async def _attend(self) -> None:
+        """Give active runs the credentials that were renewed; note which of them wait for newer ones."""
+        while self._owners is not None:
+            for run in list(self._runs.values()):
+                try:
+                    reason = await asyncio.to_thread(self._owners.refresh, run)
+                    await asyncio.to_thread(self._db.note, run.id, reason)
+                except Exception:
+                    log.exception("The credentials of the run %s were not looked at", run.id)
+            await asyncio.sleep(_ATTEND_EVERY_S)
 
     def _begin(self, run: StoredRun) -> None:
         task = asyncio.create_task(self._work(run), name=f"gridcwl-service-{run.id}")
-        self._tasks[run.id] = task
+        self._tasks[run.id], self._runs[run.id] = task, run
         task.add_done_callback(lambda _task: self._ended(run.id))
 
     def _ended(self, run: str) -> None:
         self._tasks.pop(run, None)
+        self._runs.pop(run, None)
         self._handles.pop(run, None)
         self._unwanted.discard(run)
         self._wake.set()
@@ -196,6 +236,7 @@ class Driver:
         with Messages(submitted.messages(run.id)) as messages, reporting(messages):
             state, changes = State.SYSTEM_ERROR, {}
             try:
+                await self._act_for_owner(run)
                 outputs = await self._execute(run, messages)
                 if run.kind == TASK_KIND:
                     outputs = await asyncio.to_thread(tes.delivered, self._settings, self._folder, run, outputs)
@@ -215,7 +256,26 @@ class Driver:
                 log.exception("The run %s ended with an internal error", run.id)
                 changes = {"message": f"Internal error: {type(error).__name__}", "exit_code": EXIT_INTERNAL}
                 messages.write("gridcwl: internal error")
+            finally:
+                if self._owners is not None:
+                    await asyncio.shield(asyncio.to_thread(self._owners.close, run.id))
             await asyncio.shield(asyncio.to_thread(self._db.move, run.id, state, **changes))
+
+    async def _act_for_owner(self, run: StoredRun) -> None:
+        """Use the credentials of a run's owner, in this task and what it starts, once they are there.
+
+        Raises:
+            RunCancelled: its user has stopped it.
+        """
+        if self._owners is None:
+            return
+        while reason := await asyncio.to_thread(self._owners.lacking, run.owner):
+            await asyncio.to_thread(self._db.note, run.id, reason)
+            current = await asyncio.to_thread(self._db.get, run.id)
+            if current is not None and current.state is State.CANCELING:
+                raise RunCancelled("The run was stopped by its user")
+            await asyncio.sleep(_ATTEND_EVERY_S)
+        credentials.act_for(await asyncio.to_thread(self._owners.open, run))
 
     async def _execute(self, run: StoredRun, messages: Messages) -> Any:
         if run.state is State.CANCELING:

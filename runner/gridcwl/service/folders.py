@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class ServiceFolder:
         """Make it, for this user only."""
         for folder in (self.path, self.state, self.cache, self.work, self.path / "runs"):
             private_folder(folder)
+
+    def scratch(self) -> Path:
+        """A new folder for what is made for one request; its caller removes it."""
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Path(tempfile.mkdtemp(prefix="request-", dir=self.work))
 
     def run(self, run: str) -> SubmittedFolder:
         """The folder of one run."""

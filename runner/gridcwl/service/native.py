@@ -161,6 +161,8 @@ def resume_run(
     )
     if not service.db.add(new, service.settings.max_queued):
         raise Busy("The queue is full; try again later", {"Retry-After": "60"})
+    if service.owners is not None:
+        service.owners.submitted(viewer)
     service.driver.wake()
     return {"run_id": new.id}
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -46,6 +59,56 @@ run_groups = Table(
     Column("name", String(255), primary_key=True),
 )
 Index("ix_run_groups_name_number", run_groups.c.name, run_groups.c.number)
+
+drivers = Table(  # processes that work on runs
+    "drivers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("session", BigInteger, nullable=False),  # PostgreSQL's process that holds its locks
+    Column("seen", Float, nullable=False),  # by the database's clock
+)
+
+journals = Table(  # which process owns a run, and its fencing number
+    "journals",
+    metadata,
+    Column("engine", String(64), primary_key=True),
+    Column("fence", Integer, nullable=False),  # one more for each owner
+    Column("driver", String(64), nullable=False),
+    Column("number", Integer, nullable=False),  # of the last changes
+)
+Index("ix_journals_driver", journals.c.driver)
+
+journal_changes = Table(  # see gridcwl.runs.record.journal_log
+    "journal_changes",
+    metadata,
+    Column("engine", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("fence", Integer, nullable=False),  # of who wrote them
+    Column("home", Text, nullable=False),  # the folder of the service that wrote them
+    Column("changes", LargeBinary, nullable=False),
+)
+
+run_files = Table(  # what a client sent and what it gets back, for machines that share no folder
+    "run_files",
+    metadata,
+    Column("engine", String(64), primary_key=True),
+    Column("name", String(4096), primary_key=True),  # below the folder of the run
+    Column("part", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+credentials = Table(  # of users, for their runs
+    "credentials",
+    metadata,
+    Column("owner", String(255), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("sealed", Text, nullable=False),  # encrypted with a key that is not in the database
+    Column("ends", Float, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("leased", Float, nullable=False),  # until then one process renews it
+)
 
 task_tags = Table(
     "task_tags",

@@ -12,6 +12,7 @@ import uvicorn
 from gridcwl.errors import ConfigError
 from gridcwl.service.app import application
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.web import Service
 
 _PATIENCE_S = 10
 """For requests that are under way when the service is to end."""
@@ -44,15 +45,16 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
         )
         server = _Server(config, lambda: ready(url))
         async with app.router.lifespan_context(app):
-            stopping = asyncio.create_task(_stop(server, stop))
+            stopping = asyncio.create_task(_stop(server, stop, app.state.service))
             try:
                 await server.serve(sockets=[bound])
             finally:
                 stopping.cancel()
 
 
-async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
+async def _stop(server: uvicorn.Server, stop: asyncio.Event, service: Service) -> None:
     await stop.wait()
+    service.ending = True
     server.should_exit = True
 
 

@@ -53,6 +53,45 @@ class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock_skew_s: int = 60
     roles: tuple[Role, ...] = ()
     """None: every valid token may read and submit."""
+    client_id: str = ""
+    """The service as the issuer's client: for token exchange, renewal and logging in."""
+    client_secret_file: Path | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the token of a request becomes one for Rucio and storage (RFC 8693)."""
+
+    audience: str = ""
+    scope: str = "openid offline_access"
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose credentials runs use: with this table, their owners'."""
+
+    key_file: Path | None = None
+    """Keys that encrypt them; default: ``credentials.key`` in the service's folder, made if it is not there."""
+    rucio: Literal["", "token", "proxy"] = ""
+    """How Rucio is authenticated to in an owner's name."""
+    rucio_account: str = "{user}"
+    """For credentials that name none; empty: the default account of the credentials."""
+    dirac: Literal["", "proxy"] = ""
+    """How DIRAC is authenticated to in an owner's name."""
+    storage: Literal["", "token", "proxy"] = ""
+    """In addition, for storage elements."""
+    exchange: Exchange | None = None
+
+    @property
+    def kinds(self) -> tuple[Literal["proxy", "token"], ...]:
+        """The kinds of credentials that runs need."""
+        wanted = (self.rucio, self.dirac, self.storage)
+        return tuple(kind for kind in _KINDS if kind in wanted)
+
+    def account_of(self, user: str) -> str:
+        """The account at Rucio of a user's runs."""
+        return self.rucio_account.replace("{user}", user)
+
+
+_KINDS: tuple[Literal["proxy"], Literal["token"]] = ("proxy", "token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +135,8 @@ class ServiceSettings:
     expressions: Literal["auto", "user"] = "auto"
     """``user``: node, which evaluates JavaScript, runs as nobody or the service does not start; ``auto``: if it can."""
     auth: Authentication | None = None
+    credentials: Credentials | None = None
+    """None: all runs use the credentials of the user that runs the service."""
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
 
@@ -146,8 +187,19 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
     roots = tuple((base / root).resolve() for root in settings.file_roots)
     output_roots = tuple((base / root).resolve() for root in settings.output_roots)
     settings = replace(settings, folder=folder.absolute(), file_roots=roots, output_roots=output_roots)
+    settings = replace(settings, **_absolute(settings, base))
     _check(settings)
     return settings
+
+
+def _absolute(settings: ServiceSettings, base: Path) -> dict[str, Any]:
+    """Tables whose files count from the configuration's folder."""
+    made: dict[str, Any] = {}
+    for table, name in (("auth", "client_secret_file"), ("credentials", "key_file")):
+        value = getattr(settings, table)
+        if value is not None and getattr(value, name) is not None:
+            made[table] = msgspec.structs.replace(value, **{name: base / getattr(value, name)})
+    return made
 
 
 def _check(settings: ServiceSettings) -> None:
@@ -162,6 +214,7 @@ def _check(settings: ServiceSettings) -> None:
             raise ConfigError(
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
+    _check_credentials(settings)
     for name in settings.runs:
         if name in _NOT_FOR_RUNS:
             raise ConfigError(f"[runs] has {name}, which the service sets itself", remedy="Remove it.")
@@ -184,6 +237,25 @@ def _check(settings: ServiceSettings) -> None:
     for name, least in (("max_active", 1), ("max_queued", 1), ("max_upload_mib", 1), ("max_files", 1), ("port", 0)):
         if getattr(settings, name) < least:
             raise ConfigError(f"{name} is {getattr(settings, name)}, but takes at least {least}")
+
+
+def _check_credentials(settings: ServiceSettings) -> None:
+    how = settings.credentials
+    if how is None:
+        return
+    if settings.auth is None:
+        raise ConfigError("[credentials] has no effect without [auth]: there are no users", remedy="Add [auth].")
+    if not how.kinds:
+        raise ConfigError(
+            "[credentials] does not tell what they are for",
+            remedy='Set rucio, dirac or storage, as in dirac = "proxy".',
+        )
+    if how.exchange is not None and not settings.auth.client_id:
+        raise ConfigError(
+            "[credentials.exchange] needs auth.client_id: the service as the issuer's client", remedy="Set it."
+        )
+    if settings.runs.get("backend") == "diracx":
+        raise ConfigError("[credentials] is for DIRAC, not for DiracX", remedy="Use backend = 'dirac'.")
 
 
 def is_loopback(host: str) -> bool:

@@ -41,6 +41,8 @@ async def submitted(request: Request, service: Service, viewer: Viewer) -> str:
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
             raise
+    if service.owners is not None:
+        await asyncio.to_thread(service.owners.submitted, viewer)
     service.driver.wake()
     return str(run)
 

@@ -57,14 +57,14 @@ def page(
 def one(folder: RunFolder, task: str, link: Callable[[str, str], str]) -> dict[str, Any] | None:
     """A task by its id; None if there is none."""
     with _history(folder) as history:
-        row = _row(history, task)
+        row = row_of(history, task)
         return None if history is None or row is None else _task(history, row, link)
 
 
 def log_file(folder: RunFolder, task: str, stream: str) -> tuple[bool, Path | None]:
     """Whether there is such a task, and the file that its stdout or stderr is in; None if it has written nothing."""
     with _history(folder) as history:
-        row = _row(history, task)
+        row = row_of(history, task)
         if history is None or row is None:
             return False, None
         if row.outcome is None:
@@ -78,7 +78,8 @@ def log_file(folder: RunFolder, task: str, stream: str) -> tuple[bool, Path | No
         return True, None
 
 
-def _row(history: History | None, task: str) -> JobRow | None:
+def row_of(history: History | None, task: str) -> JobRow | None:
+    """The job of a task's id; None if there is none."""
     if history is None or not task.isascii() or not task.isdigit() or int(task[:20]) > _MOST_ROW:
         return None
     number = int(task)
@@ -97,7 +98,7 @@ def _task(history: History, row: JobRow, link: Callable[[str, str], str]) -> dic
     made: dict[str, Any] = {
         "id": task,
         "name": row.name,
-        "cmd": _command(history, row),
+        "cmd": command_of(history, row),
         "stdout": link(task, "stdout"),
         "stderr": link(task, "stderr"),
         "system_logs": system,
@@ -111,7 +112,8 @@ def _task(history: History, row: JobRow, link: Callable[[str, str], str]) -> dic
     return made
 
 
-def _command(history: History, row: JobRow) -> list[str]:
+def command_of(history: History, row: JobRow) -> list[str]:
+    """The command line of a job."""
     with suppress(TypeError, ValueError, KeyError):  # a journal of an earlier version
         own = json.loads(history.description(row.row).own)
         return [str(word) for word in own["command"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
@@ -16,8 +17,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from gridcwl import imports
 from gridcwl.service.db import Viewer
+from gridcwl.service.issuer import described
 from gridcwl.service.problems import Forbidden, Unauthenticated
 from gridcwl.service.settings import Authentication
 
@@ -51,7 +52,8 @@ class BearerTokens:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise _unauthenticated("The request has no bearer token")
-        return self.viewer_of(await asyncio.to_thread(self.claims, token.strip()))
+        viewer = self.viewer_of(await asyncio.to_thread(self.claims, token.strip()))
+        return replace(viewer, token=token.strip())
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token that is valid now.
@@ -112,15 +114,10 @@ class BearerTokens:
 
 
 def _fetched(issuer: str) -> KeySet:
-    imports.load("requests")
+    found = described(issuer)
     from gridcwl.cwl.anonymous import AnonymousSession
 
-    session = AnonymousSession()
-    described = session.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=_PATIENCE_S)
-    described.raise_for_status()
-    if str(described.json().get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
-        raise ValueError("the issuer describes another one")
-    answer = session.get(described.json()["jwks_uri"], timeout=_PATIENCE_S)
+    answer = AnonymousSession().get(found["jwks_uri"], timeout=_PATIENCE_S)
     answer.raise_for_status()
     keys = [key for key in answer.json()["keys"] if key.get("kty") in _ASYMMETRIC]
     return KeySet.import_key_set({"keys": keys})

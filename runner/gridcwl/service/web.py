@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
@@ -13,6 +13,10 @@ from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from gridcwl.service.owners import Owners
+    from gridcwl.service.vault import Vault
 
 _UPLOADS = 8
 """Requests with attachments that are received at a time."""
@@ -54,6 +58,11 @@ class Service:
     authenticator: Authenticator = field(default_factory=Nobody)
     schemes: Sequence[str] = ()
     """Of files that the store knows."""
+    owners: Owners | None = None
+    """Credentials of runs, if they use their owners'."""
+    vault: Vault | None = None
+    ending: bool = False
+    """No request is to wait for anything any more."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
 
     @property

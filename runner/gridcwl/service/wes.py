@@ -231,8 +231,9 @@ def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
 
 
 def _system_logs(run: StoredRun) -> list[str]:
-    waits = run.reason or "It waits for its turn"
-    return [waits] if run.state is State.QUEUED else run.message.splitlines()
+    if run.state is State.QUEUED:
+        return [run.reason or "It waits for its turn"]
+    return [*([run.reason] if run.reason else []), *run.message.splitlines()]
 
 
 def _times(run: StoredRun) -> dict[str, str]:

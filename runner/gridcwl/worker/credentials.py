@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from gridcwl.worker.paths import dotted
@@ -21,6 +24,63 @@ _SERVER = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 _MOST_ROUNDS = 4  # of unquoting: a name that is quoted more often than this hides something
 _WITHOUT = ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "XDG_RUNTIME_DIR", "X509_USER_PROXY", "X509_USER_CERT", "KRB5CCNAME")
+
+
+class Owner(NamedTuple):
+    """Whose credentials a run uses, where one process works on the runs of many: those in a folder of this user's."""
+
+    folder: str
+    account: str = ""
+    """At Rucio; empty for the default account of the credentials."""
+    rucio: str = ""
+    """How Rucio is authenticated to: ``token`` or ``proxy``; empty: as this process does it."""
+
+    @property
+    def token_file(self) -> str:
+        """Where the access token is, if there is one."""
+        return os.path.join(self.folder, "token")
+
+    @property
+    def proxy_file(self) -> str:
+        """Where the proxy certificate is, if there is one."""
+        return os.path.join(self.folder, "proxy")
+
+    def has_expired(self, kind: str) -> bool:
+        """Whether the ``proxy`` or ``token`` is missing, or its time is over: a newer one is waited for."""
+        try:
+            return os.stat(os.path.join(self.folder, kind)).st_mtime <= time.time()
+        except OSError:
+            return True
+
+
+_owner: ContextVar[Optional[Owner]] = ContextVar("owner", default=None)
+_own_are_used = True
+
+
+def act_for(owner: Optional[Owner]) -> None:
+    """Use an owner's credentials from now on, in the current task or thread and those that it starts."""
+    _owner.set(owner)
+
+
+def acting_for() -> Optional[Owner]:
+    """Whose credentials are used; None for those of this process's user."""
+    return _owner.get()
+
+
+@contextmanager
+def only_for_owners() -> Iterator[None]:
+    """Inside this block, this process's own credentials are used for nobody's data: only those of owners are."""
+    global _own_are_used  # noqa: PLW0603  it holds for all threads
+    before, _own_are_used = _own_are_used, False
+    try:
+        yield
+    finally:
+        _own_are_used = before
+
+
+def own_are_used() -> bool:
+    """Whether this process's own credentials may be used here: no owner's are, and it does not serve owners only."""
+    return _own_are_used and _owner.get() is None
 
 
 class _Place(NamedTuple):
@@ -95,6 +155,8 @@ def bearer_token() -> str:
 
     https://doi.org/10.5281/zenodo.3937438 (WLCG Bearer Token Discovery)
     """
+    if not own_are_used():
+        return _owners_token()
     given = os.environ.get("BEARER_TOKEN", "").strip()
     if given:
         return given
@@ -113,12 +175,26 @@ def bearer_token() -> str:
     return ""
 
 
+def _owners_token() -> str:
+    owner = _owner.get()
+    if owner is None:
+        return ""
+    try:
+        with open(owner.token_file, encoding="ascii") as file:
+            return file.read(1 << 16).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def proxy_file() -> str:
     """The proxy certificate: what ``X509_USER_PROXY`` names, or the file in ``/tmp`` if it is this user's own.
 
     Anybody can write to ``/tmp``: a proxy there counts only if it belongs to this user and nobody else can read or
     write it. Empty if there is none.
     """
+    if not own_are_used():
+        owner = _owner.get()
+        return owner.proxy_file if owner is not None and os.path.isfile(owner.proxy_file) else ""
     named = os.environ.get("X509_USER_PROXY")
     if named:
         return named if os.path.isfile(named) else ""
@@ -134,7 +210,14 @@ def proxy_file() -> str:
 def environment(*, trusted: bool) -> Dict[str, str]:
     """The environment of a program that moves files; without credentials unless its URLs are ``trusted``."""
     variables = dict(os.environ)
-    if trusted:
+    if not own_are_used():
+        for name in _WITHOUT:
+            variables.pop(name, None)
+        owner = _owner.get()
+        if trusted and owner is not None:
+            token, proxy = owner.token_file, proxy_file() or os.devnull
+            return {**variables, "BEARER_TOKEN_FILE": token, "X509_USER_PROXY": proxy}
+    elif trusted:
         if not variables.get("X509_USER_PROXY") and not proxy_file():
             variables["X509_USER_PROXY"] = os.devnull  # or it would take one in /tmp, whoever made it
         return variables
@@ -144,4 +227,16 @@ def environment(*, trusted: bool) -> Dict[str, str]:
     return {**variables, "X509_USER_PROXY": os.devnull, "BEARER_TOKEN_FILE": os.devnull, "XrdSecPROTOCOL": "host,unix"}
 
 
-__all__ = ("NOBODY", "Trusted", "bearer_token", "environment", "is_server", "proxy_file")
+__all__ = (
+    "NOBODY",
+    "Owner",
+    "Trusted",
+    "act_for",
+    "acting_for",
+    "bearer_token",
+    "environment",
+    "is_server",
+    "only_for_owners",
+    "own_are_used",
+    "proxy_file",
+)

@@ -14,6 +14,12 @@ OUT_OF_MEMORY = "out-of-memory"
 SUCCESS = "success"
 
 _PASSWORD = re.compile(r"(?<=://)[^/\s@'\"<>]+@")
+_QUERY = re.compile(r"(?<=://)([^\s?#'\"<>]*\?)([^\s#'\"<>]+)")
+_TOKEN = re.compile(
+    r"((?:^|[&;])(?:[\w.%-]*(?:token|signature|secret|passw(?:or)?d|credential|api-?_?key)[\w.%-]*|authz|auth|sig|key|pwd?)=)"
+    r"[^&;]+",
+    re.IGNORECASE,
+)
 
 _NO_ROOM = {
     errno.ENOSPC: "The disk is full",
@@ -70,5 +76,11 @@ def printable(name: str) -> str:
 
 
 def crossed_out(text: str) -> str:
-    """A text in which URLs have no user's name and password."""
-    return _PASSWORD.sub("***@", text) if "@" in text and "://" in text else text
+    """A text in which URLs have no user's name and password, and no token in their query."""
+    if "://" not in text:
+        return text
+    if "@" in text:
+        text = _PASSWORD.sub("***@", text)
+    if "?" in text:
+        text = _QUERY.sub(lambda found: found[1] + _TOKEN.sub(r"\1***", found[2]), text)
+    return text

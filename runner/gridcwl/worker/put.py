@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gridcwl.worker.credentials import Trusted
@@ -195,7 +196,7 @@ def _put_all(
             put(upload, place)
         return
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(placed))) as pool:
-        for done in [pool.submit(put, upload, place) for upload, place in placed]:
+        for done in [pool.submit(copy_context().run, put, upload, place) for upload, place in placed]:
             done.result()
 
 

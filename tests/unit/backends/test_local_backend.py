@@ -11,6 +11,7 @@ import pytest
 from gridcwl.backends.base import JobOptions
 from gridcwl.backends.local.backend import LocalBackend
 from gridcwl.backends.local.machine import Ledger
+from gridcwl.backends.local.plugin import LocalSettings
 from gridcwl.errors import BackendError, ResourcesExceeded
 from gridcwl.model import Job, JobId, JobState, Outcome, OutputRules, Resources, RunId
 
@@ -163,3 +164,13 @@ def test_what_the_machine_can_give_is_reported(place):
 
     largest = asyncio.run(go()).largest
     assert (largest.cores, largest.ram_mib) == (4.0, 77)
+
+
+@pytest.mark.parametrize(("engine", "shared"), [("docker", True), ("podman", False)])
+def test_containers_are_reused_with_docker_only(tmp_path, monkeypatch, engine, shared):
+    made = []
+    monkeypatch.setattr("gridcwl.backends.local.backend.make_engine", lambda *arguments: made.append(arguments))
+    backend = LocalBackend(tmp_path, JobOptions(engine=engine), LocalSettings(reuse_containers=True))
+    backend._engine()
+    ((name, folder, _),) = made
+    assert (name, folder) == (engine, tmp_path if shared else None)

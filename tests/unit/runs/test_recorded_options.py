@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gridcwl import plugins
 from gridcwl.backends.dirac.plugin import DiracSettings
+from gridcwl.backends.local.plugin import LocalSettings
 from gridcwl.cli import options as command_line
 from gridcwl.errors import ConfigError
-from gridcwl.runs.options import Options, configured, from_plain, saved_grid, to_plain
+from gridcwl.runs.options import Options, from_plain, saved_grid, to_plain
+from gridcwl.runs.settings import options_for
 from gridcwl.stores.rucio.settings import RucioSettings
 
 FORMER = json.loads("""
@@ -73,10 +75,10 @@ def test_options_come_back_as_they_were_recorded() -> None:
 
 
 def test_options_of_a_later_version_are_refused() -> None:
-    saved = {**to_plain(Options("wf.cwl")), "format": 3}
-    with pytest.raises(ConfigError, match="of format 3, and this version reads formats up to 2"):
+    saved = {**to_plain(Options("wf.cwl")), "format": 4}
+    with pytest.raises(ConfigError, match="of format 4, and this version reads formats up to 3"):
         from_plain(saved)
-    with pytest.raises(ConfigError, match="of format 3"):
+    with pytest.raises(ConfigError, match="of format 4"):
         saved_grid(saved)
 
 
@@ -86,13 +88,44 @@ def test_settings_that_no_backend_takes_are_refused_with_a_sentence() -> None:
         from_plain(saved)
 
 
-@pytest.mark.parametrize(("engine", "reused"), [(None, True), ("docker", True), ("podman", False)])
-def test_containers_are_reused_with_docker_only_whoever_reads_the_configuration(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str | None, reused: bool
+def test_a_run_of_an_earlier_version_keeps_how_its_containers_are_limited_and_reused() -> None:
+    saved = {**to_plain(Options("wf.cwl")), "format": 2, "reuse_containers": True, "strict_memory_limit": True}
+    saved["grid"] = {"backend": "local", "settings": {}, "detach": False}
+    expected = LocalSettings(reuse_containers=True, strict_memory_limit=True)
+    assert from_plain(saved).grid.settings == saved_grid(saved).settings == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "variable", "option", "python"),
+    [
+        ("reuse_containers = true", "", [], {}),  # as before there was the table
+        ("[local]\nreuse_containers = true", "", [], {}),
+        ("", "GRIDCWL_REUSE_CONTAINERS", [], {}),
+        ("", "GRIDCWL_LOCAL_REUSE_CONTAINERS", [], {}),
+        ("", "", ["--reuse-containers"], {"reuse_containers": True}),
+        ("", "", ["--reuse-containers"], {"local": {"reuse_containers": True}}),
+    ],
+)
+def test_a_setting_of_the_local_backend_holds_wherever_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    file: str,
+    variable: str,
+    option: list[str],
+    python: dict[str, Any],
 ) -> None:
-    lines = ["reuse_containers = true"] + ([f'engine = "{engine}"'] if engine else [])
-    (tmp_path / "config.toml").write_text("\n".join(lines))
+    (tmp_path / "config.toml").write_text(file)
     monkeypatch.setenv("GRIDCWL_CONFIG", str(tmp_path / "config.toml"))
-    of_python = configured(plugins.configuration(), "doc.cwl", (), tmp_path)
-    of_command_line = command_line._options(command_line._parser(), [f"--outdir={tmp_path}"], "doc.cwl", ())
-    assert of_python.reuse_containers is of_command_line.reuse_containers is reused
+    if variable:
+        monkeypatch.setenv(variable, "yes")
+    of_python = options_for("doc.cwl", (), python, tmp_path)
+    of_command_line = command_line._options(command_line._parser(), [f"--outdir={tmp_path}", *option], "doc.cwl", ())
+    assert of_python.grid.settings == of_command_line.grid.settings == LocalSettings(reuse_containers=True)
+
+
+def test_an_option_switches_off_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[local]\nreuse_containers = true\nstrict_cpu_limit = true")
+    monkeypatch.setenv("GRIDCWL_CONFIG", str(tmp_path / "config.toml"))
+    words = [f"--outdir={tmp_path}", "--no-reuse-containers"]
+    options = command_line._options(command_line._parser(), words, "doc.cwl", ())
+    assert options.grid.settings == LocalSettings(strict_cpu_limit=True)

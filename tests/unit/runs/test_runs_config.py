@@ -66,6 +66,8 @@ def test_folders_in_a_file_count_from_it():
         ("cache = 3\n", r"config\.toml:1: cache is 3, but takes true or false"),
         ("retries = 1\nmax_job = 3\n", r"config\.toml:2: there is no setting 'max_job'"),
         ("[jobs]\nmax = 1\n", r"config\.toml:1: there is no setting 'jobs'"),
+        ("reuse_containers = 3\n", r"config\.toml:1: reuse_containers is 3, but takes true or false"),
+        ("[local]\nreuse_containers = 3\n", "as reuse_containers true or false"),
         ("state_dir = 7\n", r"config\.toml:1: state_dir is 7, but takes the path of a folder"),
         ("max_jobs = \n", r"config\.toml is not readable TOML: .*line 1"),
     ],

@@ -28,6 +28,7 @@ from gridcwl.backends.dirac.server import Credential, FoundJob, State
 from gridcwl.backends.dirac.sites import Offer, offers
 from gridcwl.errors import ConfigError
 from gridcwl.model import limits
+from gridcwl.worker.credentials import acting_for
 
 log = logging.getLogger("gridcwl.backends.dirac")
 
@@ -119,8 +120,15 @@ class DiracClient:
         """
         self._modules = modules
         self._timeout_s = timeout_s
+        owner = acting_for()
+        self._proxy = owner.proxy_file if owner is not None else ""
         if modules is None:
             preload()
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        """How services are called: within which time, and with whose proxy."""
+        return {"timeout": self._timeout_s} | ({"proxyLocation": self._proxy} if self._proxy else {})
 
     @property
     def _dirac(self) -> Any:
@@ -131,7 +139,7 @@ class DiracClient:
 
     def most_jobs(self) -> int | None:
         """See ``Server``."""
-        answer = self._dirac.manager(timeout=self._timeout_s).getMaxParametricJobs()
+        answer = self._dirac.manager(**self._how).getMaxParametricJobs()
         if answer["OK"]:
             return int(answer["Value"])
         if "Unknown method" not in answer["Message"]:
@@ -172,7 +180,10 @@ class DiracClient:
 
     def credential(self) -> Credential:
         """See ``Server``."""
-        info = self._call("looking at the proxy", self._dirac.proxy_info)
+        if self._proxy and not os.path.isfile(self._proxy):  # noqa: PTH113
+            raise problem("looking at the proxy", "no proxy found")
+        given = (self._proxy,) if self._proxy else ()
+        info = self._call("looking at the proxy", self._dirac.proxy_info, *given)
         ends = datetime.now(UTC) + timedelta(seconds=info["secondsLeft"])
         if info["secondsLeft"] <= 0:
             raise problem("looking at the proxy", f"the proxy {info.get('path', '')} has expired")
@@ -180,7 +191,7 @@ class DiracClient:
 
     def put_sandbox(self, files: Sequence[Path]) -> str:
         """See ``Server``."""
-        store = self._dirac.sandboxes(timeout=self._timeout_s)
+        store = self._dirac.sandboxes(**self._how)
         return str(self._call("leaving an input sandbox", store.uploadFilesAsSandbox, [str(file) for file in files]))
 
     def submit(self, jdl: str) -> list[int]:
@@ -234,7 +245,7 @@ class DiracClient:
         """See ``Server``."""
         if hasattr(self._dirac, "transfer") and (content := self._transferred(job)) is not None:
             return content
-        store = self._dirac.sandboxes(timeout=self._timeout_s)
+        store = self._dirac.sandboxes(**self._how)
         answer = self._raw("fetching an output sandbox", store.downloadSandboxForJob, job, "Output", "", True)
         if answer["OK"]:
             whole: bytes = answer["Value"]
@@ -248,14 +259,14 @@ class DiracClient:
 
         DIRAC's own way goes through a storage element, and reports each file to the accounting service: twice the CPU.
         """
-        listed = self._dirac.service(url=_STORE, timeout=self._timeout_s).getSandboxesAssignedToEntity
+        listed = self._dirac.service(url=_STORE, **self._how).getSandboxesAssignedToEntity
         places = self._call("asking for an output sandbox", listed, f"Job:{job}").get("Output", ())
         if not places or "|" not in places[-1]:
             return None
         path = places[-1].partition("|")[2]
         with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
             file = Path(folder) / "sandbox"
-            fetch = self._dirac.transfer(_STORE, timeout=self._timeout_s).receiveFile
+            fetch = self._dirac.transfer(_STORE, **self._how).receiveFile
             if not self._raw("fetching an output sandbox", fetch, str(file), f"/{_STORE}{path}")["OK"]:
                 return None
             limits.check(file.stat().st_size, limits.SANDBOX_BYTES, "The output sandbox")
@@ -276,16 +287,16 @@ class DiracClient:
 
     def accounting(self, runs: Sequence[str], by: By, since: float | None = None) -> list[Accounted]:
         """What DIRAC's accounting has of these runs; see :func:`gridcwl.backends.dirac.accounting.accounted`."""
-        service = self._dirac.service(url=SERVICE, timeout=self._timeout_s)
+        service = self._dirac.service(url=SERVICE, **self._how)
         return accounted(
             partial(self._call, "querying the accounting", service.getReport), runs, by, since, time.time()
         )
 
     def _manager(self) -> Any:
-        return self._dirac.manager(timeout=self._timeout_s)
+        return self._dirac.manager(**self._how)
 
     def _monitoring(self) -> Any:
-        return self._dirac.monitoring(timeout=self._timeout_s)
+        return self._dirac.monitoring(**self._how)
 
     def _call(self, doing: str, function: Any, *arguments: Any) -> Any:
         answer = self._raw(doing, function, *arguments)

@@ -87,6 +87,7 @@ def merged(under: Placement, over: Placement | None) -> Placement:
         platform=over.platform or under.platform,
         priority=under.priority if over.priority is None else over.priority,
         job_type=over.job_type or under.job_type,
+        cpu_work=over.cpu_work or under.cpu_work,
     )
 
 
@@ -116,7 +117,7 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] =
             f"{limits.processors}",
             remedy="Lower the tool's coresMin.",
         )
-    time_s = wishes.cpu_time_s if wanted.time_limit_s is None else wanted.time_limit_s
+    time_s = place.cpu_work or (wishes.cpu_time_s if wanted.time_limit_s is None else wanted.time_limit_s)
     tags = (*place.tags, *([_GPU] if wanted.gpus else []))
     return JobRequirements(
         processors=processors,

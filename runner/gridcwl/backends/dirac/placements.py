@@ -40,7 +40,9 @@ def placement_of(step: str, about: Mapping[str, Any]) -> Placement:
     Raises:
         ConfigError: it has a field that is not one of ``gridcwl:Placement``.
     """
-    known = {"jobType": "job_type"} | {entry.name: entry.name for entry in fields(Placement)}
+    known = {"jobType": "job_type"} | {
+        entry.name: entry.name for entry in fields(Placement) if entry.name != "cpu_work"
+    }
     strangers = about.keys() - known.keys()
     if strangers:
         raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Any, Self
 from gridcwl import imports
 from gridcwl.backends.base import Capabilities, JobOptions, Recovered
 from gridcwl.backends.local.machine import Ledger, Turn, shared_machine
+from gridcwl.backends.local.plugin import LocalSettings
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
@@ -48,6 +49,7 @@ class LocalBackend:
         self,
         folder: Path,
         options: JobOptions | None = None,
+        settings: LocalSettings | None = None,
         *,
         ledger: Ledger | None = None,
         reveal: Callable[[Any], Any] | None = None,
@@ -56,13 +58,15 @@ class LocalBackend:
 
         Args:
             folder: each job gets a folder of its own below.
-            options: how jobs run.
+            options: how jobs run, whatever the backend.
+            settings: how they run in containers.
             ledger: what the machine has; None shares it with all runs of this process.
             reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
         """
-        options = options or JobOptions()
+        options, settings = options or JobOptions(), settings or LocalSettings()
         self._folder = folder
         self._options = options
+        self._reuse_containers = settings.reuse_containers and options.engine == "docker"
         self._ledger = ledger or shared_machine()
         self._turn = Turn(self._start_what_fits)
         self._reveal = reveal
@@ -74,7 +78,10 @@ class LocalBackend:
         self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
         """With what makes it impossible to continue, as an exception."""
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
-        limits: dict[str, Any] = {"limit_cores": options.limit_cores, "limit_ram": options.limit_memory}
+        limits: dict[str, Any] = {
+            "limit_cores": settings.strict_cpu_limit,
+            "limit_ram": settings.strict_memory_limit,
+        }
         limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
         self._recycled = recycled = "" if options.keep_folders else str(folder / "recycled")
         processes = max(1, min(int(self._ledger.cores), self._slots))
@@ -85,7 +92,7 @@ class LocalBackend:
         )
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
-            max_mounts=0 if options.reuse_containers else WorkerOptions.max_mounts,
+            max_mounts=0 if self._reuse_containers else WorkerOptions.max_mounts,
             capabilities=options.capabilities,
             processes=options.processes,
             **limits,
@@ -277,7 +284,7 @@ class LocalBackend:
     def _engine(self) -> Engine:
         with self._engine_lock:
             if self._container_engine is None:
-                reused = self._folder if self._options.reuse_containers else None
+                reused = self._folder if self._reuse_containers else None
                 self._container_engine = make_engine(self._options.engine, reused, self._options.containers)
             return self._container_engine
 

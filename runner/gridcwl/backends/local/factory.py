@@ -10,6 +10,7 @@ from gridcwl.model import RunId
 
 if TYPE_CHECKING:
     from gridcwl.backends.local.backend import LocalBackend
+    from gridcwl.backends.local.plugin import LocalSettings
 
 
 def start_ahead(containers: bool) -> None:
@@ -34,8 +35,8 @@ def stop_containers(engine: str, run: RunId) -> int:
     return orphans.stop_containers(engine, run)
 
 
-def open_backend(_settings: object, context: BackendContext) -> LocalBackend:
+def open_backend(settings: LocalSettings, context: BackendContext) -> LocalBackend:
     """The local backend for one session of a run."""
     from gridcwl.backends.local.backend import LocalBackend
 
-    return LocalBackend(context.folder, context.jobs, reveal=context.reveal)
+    return LocalBackend(context.folder, context.jobs, settings, reveal=context.reveal)

@@ -1,21 +1,48 @@
-"""How the local backend is found; the backend itself is in ``gridcwl.backends.local.backend``."""
+"""How the local backend is found, and its settings: the table ``[local]``."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from gridcwl.backends.base import BackendPlugin
+from gridcwl.settings import Setting
+
+
+class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How jobs run in containers on this machine."""
+
+    reuse_containers: Annotated[
+        bool,
+        Setting(
+            "reuse a container for several jobs (docker)",
+            option="--reuse-containers",
+            off="--no-reuse-containers",
+            alone=True,
+        ),
+    ] = False
+    strict_memory_limit: Annotated[
+        bool,
+        Setting("limit the memory of containers to their ramMin", option="--strict-memory-limit", alone=True),
+    ] = False
+    strict_cpu_limit: Annotated[
+        bool,
+        Setting("limit the cores of containers to their coresMin", option="--strict-cpu-limit", alone=True),
+    ] = False
+
 
 PLUGIN = BackendPlugin(
     "local",
     "this machine",
     "gridcwl.backends.local.factory",
+    settings=LocalSettings,
+    table="local",
     hooks=frozenset({"start_ahead", "stop_processes", "stop_containers"}),
     reads=frozenset(
         {
             "engine",
             "max_jobs",
-            "reuse_containers",
-            "strict_memory_limit",
-            "strict_cpu_limit",
             "cap_resources",
             "user_space_docker_cmd",
             "force_docker_pull",

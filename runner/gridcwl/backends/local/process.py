@@ -25,6 +25,7 @@ from gridcwl.model.acceptance import accepted, refused
 from gridcwl.model.codec import result_from_json, to_plain
 from gridcwl.model.limits import RESULT_BYTES
 from gridcwl.tasks import TaskScope
+from gridcwl.worker import credentials
 from gridcwl.worker.recycle import places_of, recycled_by
 
 _PATIENCE_S = 30.0  # for what was killed to go
@@ -55,7 +56,7 @@ def _taken() -> subprocess.Popen[bytes] | None:
     """
     while _ready:
         environment, process = _ready.pop()
-        if process.poll() is None and environment == os.environ:
+        if process.poll() is None and environment == os.environ and credentials.own_are_used():
             return process
         process.kill()
         process.communicate()
@@ -70,6 +71,7 @@ def _popen(folder: str) -> subprocess.Popen[bytes]:
         start_new_session=True,  # Ctrl-C is the client's business
         cwd=folder,
         bufsize=0,
+        env=None if credentials.own_are_used() else credentials.environment(trusted=True),
     )
 
 

@@ -34,6 +34,7 @@ from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.reuse.checksums import local_path
+from gridcwl.worker.failure import crossed_out
 
 VERSION = "0.5"
 _PROFILES = (
@@ -166,7 +167,7 @@ class _Writer:
     # -- the document --------------------------------------------------------------------------------------------------
 
     def _document(self) -> None:
-        packed = packed_document(self.history)
+        packed = _without_passwords(packed_document(self.history))
         process = str(((self.history.meta("options") or {}).get("cwltool") or {}).get("single_process") or "")
         self.document = described(packed, process)
         portable = changed(packed, self._own_file)
@@ -430,6 +431,15 @@ class _Writer:
         if agent := self._agent():
             organize["agent"] = {"@id": agent["@id"]}
         yield organize, {"object": iter([_control(owner) for owner in steps])}
+
+
+def _without_passwords(value: Any) -> Any:
+    """A document in which URLs have no passwords and tokens."""
+    if isinstance(value, list):
+        return [_without_passwords(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_passwords(item) for key, item in value.items()}
+    return crossed_out(value) if isinstance(value, str) else value
 
 
 def _control(owner: str) -> str:

@@ -10,31 +10,27 @@ import json
 import os
 import pwd
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from gridcwl import plugins
-from gridcwl.errors import ConfigError, StoreError
-from gridcwl.model import JobResult
+from gridcwl.errors import ConfigError
 from gridcwl.model.objects import entries
+from gridcwl.runs.downloads import origin_of
 from gridcwl.runs.provenance.actions import JobFacts, image_in, iso, times
+from gridcwl.runs.provenance.own_files import MadeByExpression, MadeByJob, OwnFiles, literal_id, sha1_of_text
 from gridcwl.runs.provenance.stored import origins, store_with
-from gridcwl.runs.record.folder import RunFolder, all_folders
+from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import row_id
-from gridcwl.runs.record.journal_file import JournalError
-from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.reuse.checksums import local_path
 from gridcwl.stores.local import uri
 from gridcwl.stores.reports import Origin
 from gridcwl.worker.failure import crossed_out, printable
 
-_JOB = re.compile(r"(?P<run>\d{8}-\d{6}-[0-9a-f]{6})-(?P<session>\d+)-(?P<number>\d+)-\d+")
-_IN_NAME = re.compile(r"(?P<run>\d{8}-\d{6}-[0-9a-f]{6})(?:[./].*)?[./]j(?P<session>\d+)-(?P<number>\d+)-\d+[./]")
 _UPLOADED = re.compile(r"[./]s(?P<sha1>[0-9a-f]{40})[./]")
 MOST_FILES = 20_000
 _COMMAND = 300
@@ -45,13 +41,13 @@ class DataFile:
     """A file, or a Directory."""
 
     id: str
-    """Its URL; the one under which the run that made it knew it."""
+    """Its URL, as the job knew it that made or read it."""
     name: str
     size: int | None = None
     checksum: str = ""
     """As CWL writes it: ``sha1$...``."""
     location: str = ""
-    """Where it is now, if that is somewhere else."""
+    """Where it is now; empty if it was not kept. Of an input that was downloaded, the URL that it came from."""
     made_by: str = ""
     """The activity that made it; empty if no run is known to have."""
     account: str = ""
@@ -61,10 +57,10 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A job."""
+    """A job, or an expression."""
 
     id: str
-    """Run and job: ``20261129-081500-1a2b3c/1-7``."""
+    """Run and job: ``20261129-081500-1a2b3c/1-7``. Of an expression, run and step."""
     run: str
     step: str
     name: str
@@ -83,6 +79,8 @@ class Activity:
     """Inputs that are no files."""
     unlisted: int = 0
     """Inputs that nobody has recorded."""
+    reused: str = ""
+    """The job of another run whose result this run took, if it did not run itself."""
 
 
 @dataclass(slots=True)
@@ -125,7 +123,7 @@ def lineage_of(word: str, state_dir: Path, depth: int | None = None) -> Lineage:
         StoreError: a store does not answer.
     """
     with ExitStack() as stack:
-        search = _Search(_Journals(state_dir, stack))
+        search = _Search(OwnFiles(state_dir, stack))
         search.target = search.begin(word)
         search.found = Lineage(search.target)
         frontier, steps = [search.found.target], 0
@@ -139,89 +137,18 @@ def lineage_of(word: str, state_dir: Path, depth: int | None = None) -> Lineage:
 
 
 @dataclass(slots=True)
-class _Made:
-    """A job that made a file, and the file in its result."""
-
-    history: History
-    folder: RunFolder
-    row: JobRow
-    result: JobResult
-
-    @property
-    def id(self) -> str:
-        return f"{self.folder.run}/{self.row.job.rpartition(self.folder.run)[2].lstrip('-') or self.row.job}"
-
-
-@dataclass(slots=True)
-class _Journals:
-    """The user's own runs."""
-
-    state_dir: Path
-    stack: ExitStack
-    _open: dict[str, History | None] = field(default_factory=dict)
-
-    def of(self, run: str) -> History | None:
-        """The journal of a run, if it is this user's."""
-        if run not in self._open:
-            self._open[run] = None
-            with suppress(JournalError, StoreError):
-                history = History(self.state_dir / "runs" / run / "journal.db")
-                self.stack.callback(history.close)
-                self._open[run] = history
-        return self._open[run]
-
-    def by_location(self, url: str) -> _Made | None:
-        """The job that left a file at this place, by the place's name."""
-        for pattern in (_JOB, _IN_NAME):
-            for found in pattern.finditer(unquote(url)):
-                history = self.of(found["run"])
-                if history is not None:
-                    made = self._made(history, found["run"], row_id(int(found["session"]), int(found["number"])))
-                    if made is not None:
-                        return made
-        return None
-
-    def by_place(self, url: str) -> tuple[_Made, str] | None:
-        """The job whose file was published there, and the place where the job had left it."""
-        for folder in all_folders(self.state_dir):
-            history = self.of(folder.run)
-            for old in history.moved_to(url) if history is not None else ():
-                if (made := self.by_location(old)) is not None:
-                    return made, old
-        return None
-
-    def by_sha1(self, sha1: str, name: str = "") -> tuple[_Made, str] | None:
-        """The latest job that made a file with these bytes, and this name if one is given; and the file's place."""
-        for folder in all_folders(self.state_dir):
-            history = self.of(folder.run)
-            row = history.maker_of_bytes(sha1) if history is not None else None
-            if history is not None and row is not None and (made := self._made(history, folder.run, row)) is not None:
-                equal = [file for file in made.result.files if file.sha1 == sha1]
-                named = [file for file in equal if os.path.basename(file.path) == name]  # noqa: PTH119
-                if named or (equal and not name):
-                    return made, (named or equal)[0].location
-        return None
-
-    def _made(self, history: History, run: str, row: int) -> _Made | None:
-        found = next(iter(history.jobs(where=f"id = {row}")), None)
-        if found is None or found.outcome != "success" or not (attempts := history.attempts(row)):
-            return None
-        return _Made(
-            history, RunFolder(self.state_dir / "runs" / run), found, history.result(row, attempts[-1].attempt)
-        )
-
-
-@dataclass(slots=True)
 class _Search:
-    journals: _Journals
+    own: OwnFiles
     found: Lineage = field(init=False)
     target: str = ""
+    literals: dict[str, DataFile] = field(default_factory=dict)
+    """Files that consist of their contents, which jobs have read."""
 
     def begin(self, word: str) -> str:
         """The URL of what the user means."""
         path = Path(word)
         if path.exists():
-            return uri(path.absolute())
+            return uri(Path(os.path.abspath(path)))  # noqa: PTH100 - without "..", but with links
         if word.startswith("file://"):
             return word
         name = word if "://" in word else ""
@@ -255,45 +182,47 @@ class _Search:
     def describe(self, urls: Sequence[str]) -> None:
         """Note files that are not followed further."""
         for url in urls:
-            self.found.files.setdefault(url, _here(url))
+            self.found.files.setdefault(url, self._unmade(url))
+
+    def _unmade(self, url: str) -> DataFile:
+        """A file that no run is known to have made."""
+        return self.literals.get(url) or _here(url)
 
     # -- own runs ------------------------------------------------------------------------------------------------------
 
-    def _own(self, url: str) -> tuple[_Made, str] | None:
-        """The job of this user that made a file, and where it left it."""
-        made = self.journals.by_location(url)
+    def _own(self, url: str) -> tuple[MadeByJob | MadeByExpression, str] | None:
+        """The job or expression of this user that made a file, and where it left it."""
+        made = self.own.by_literal(url) or self.own.by_location(url)
         if made is not None:
             return made, url
         path = local_path(url)
         if path is None:
             uploaded = _UPLOADED.search(url)
-            return self.journals.by_sha1(uploaded["sha1"], _plain_name(url)) if uploaded else None
-        placed = self.journals.by_place(url)
-        if placed is not None and _same(path, placed):
+            return self.own.by_sha1(uploaded["sha1"], _plain_name(url)) if uploaded else None
+        placed = self.own.by_place(url, lambda sha1: sha1 is None or not os.path.isfile(path) or _sha1(path) == sha1)  # noqa: PTH113
+        if placed is not None:
             return placed
         if os.path.isfile(path):  # noqa: PTH113
             # elsewhere equal bytes may be chance: only of the file itself a copy under any name is recognized
             name = "" if url == self.target else os.path.basename(path)  # noqa: PTH119
-            return self.journals.by_sha1(_sha1(path), name)
+            return self.own.by_sha1(_sha1(path), name)
         return None
 
-    def _noted(self, made: _Made, place: str, url: str) -> list[str]:
-        """Note a file and the job that made it; returns the job's inputs, if they are new."""
-        file = next((one for one in made.result.files if one.location == place), None)
+    def _noted(self, made: MadeByJob | MadeByExpression, place: str, url: str) -> list[str]:
+        """Note a file and what made it; returns the inputs of that, if they are new."""
         new = made.id not in self.found.activities
         if new:
-            self.found.activities[made.id] = _activity(made)
+            binding = made.binding if isinstance(made, MadeByExpression) else made.history.binding(made.row)
+            inputs, parameters, literals = _inputs(binding.inputs if binding is not None else {}, made.folder.run)
+            self.literals |= literals
+            about = _evaluated(made) if isinstance(made, MadeByExpression) else _ran(made)
+            self.found.activities[made.id] = replace(about, inputs=tuple(inputs), parameters=parameters)
         activity = self.found.activities[made.id]
-        self.found.files[url] = DataFile(
-            url,
-            printable(os.path.basename(file.path if file is not None else unquote(place.rstrip("/")))),  # noqa: PTH119
-            file.size if file is not None and file.kind == "file" else None,
-            f"sha1${file.sha1}" if file is not None and file.sha1 else "",
-            "" if url == place else place,
-            made.id,
-            activity.account,
-            activity.ended,
-        )
+        if isinstance(made, MadeByExpression):
+            file = replace(_literal(url, made.literal), location=_kept(made.history, url))
+        else:
+            file = _produced(url, place, made)
+        self.found.files[url] = replace(file, made_by=made.id, account=activity.account, created=activity.ended)
         return [id_ for _, id_ in activity.inputs] if new else []
 
     # -- stores --------------------------------------------------------------------------------------------------------
@@ -306,7 +235,7 @@ class _Search:
             if origin is None:
                 if url == self.found.target and local_path(url) is None:
                     raise ConfigError(f"There is no file {url}")
-                self.found.files[url] = _here(url)
+                self.found.files[url] = self._unmade(url)
                 continue
             maker = f"{origin.run}/{origin.job}" if origin.run and origin.job else ""
             if maker and maker not in self.found.activities:
@@ -314,7 +243,7 @@ class _Search:
                 ahead += origin.inputs
             name = os.path.basename(_plain_name(url))  # noqa: PTH119
             self.found.files[url] = DataFile(
-                url, name, origin.size, origin.checksum, "", maker, origin.account, origin.created
+                url, name, origin.size, origin.checksum, url, maker, origin.account, origin.created
             )
         return ahead
 
@@ -334,14 +263,13 @@ def _recorded(id_: str, origin: Origin) -> Activity:
     )  # fmt: skip
 
 
-def _activity(made: _Made) -> Activity:
-    history, row = made.history, made.row
-    last = history.attempts(row.row)[-1]
-    description = history.description(row.row)
+def _ran(made: MadeByJob) -> Activity:
+    """A job, without its inputs."""
+    row = made.row
+    last = made.history.attempts(row.row)[-1]
+    description = made.history.description(row.row)
     facts = JobFacts(row, last, made.result, image_in(description.common))
     start, end = times(facts)
-    binding = history.binding(row)
-    inputs, parameters = _inputs(binding.inputs if binding is not None else {})
     command = " ".join(map(str, json.loads(description.own).get("command", ())))
     usage = made.result.usage
     return Activity(
@@ -349,7 +277,7 @@ def _activity(made: _Made) -> Activity:
         made.folder.run,
         row.step,
         row.name,
-        Path(str(history.meta("document") or "")).name,
+        _document(made.history),
         command[:_COMMAND],
         facts.image,
         made.result.image,
@@ -358,14 +286,58 @@ def _activity(made: _Made) -> Activity:
         iso(end) or "",
         (usage.site or usage.host) if usage is not None else "",
         "journal",
-        tuple(inputs),
-        parameters,
+        reused=row.reused or "",
     )
 
 
-def _inputs(values: Mapping[str, Any]) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+def _evaluated(made: MadeByExpression) -> Activity:
+    """An expression, without its inputs."""
+    when = iso(made.binding.at) or ""
+    return Activity(
+        made.id, made.folder.run, made.binding.step, made.binding.name, _document(made.history), "expression",
+        account=_owner(made.folder), started=when, ended=when,
+    )  # fmt: skip
+
+
+def _document(history: History) -> str:
+    return Path(str(history.meta("document") or "")).name
+
+
+def _produced(url: str, place: str, made: MadeByJob) -> DataFile:
+    """A file in a job's result."""
+    file = made.file(place)
+    name = file.path if file is not None else unquote(place.rstrip("/"))
+    return DataFile(
+        url,
+        printable(os.path.basename(name)),  # noqa: PTH119
+        file.size if file is not None and file.kind == "file" else None,
+        f"sha1${file.sha1}" if file is not None and file.sha1 else "",
+        _kept(made.history, url),
+    )
+
+
+def _kept(history: History, url: str) -> str:
+    """Where a file is now; empty if it is gone."""
+    known = url.rpartition("/")[2] if url.startswith("literal:") else url
+    for place in (url, history.moved(known)):
+        path = local_path(place) if place else None
+        if place and not place.startswith("literal:") and (path is None or os.path.lexists(path)):
+            return crossed_out(place)
+    return ""
+
+
+def _literal(id_: str, entry: Mapping[str, Any]) -> DataFile:
+    """A file that consists of its contents."""
+    sha1 = sha1_of_text(dict(entry))
+    size = len(str(entry["contents"]).encode("utf-8", "surrogateescape")) if sha1 is not None else None
+    return DataFile(id_, printable(str(entry.get("basename") or "")), size, f"sha1${sha1}" if sha1 else "")
+
+
+def _inputs(values: Mapping[str, Any], run: str) -> tuple[list[tuple[str, str]], dict[str, Any], dict[str, DataFile]]:
+    """Names of inputs with ids of files; inputs that are no files; and those files that have contents and no place."""
     files: dict[tuple[str, str], None] = {}
     parameters: dict[str, Any] = {}
+    literals: dict[str, DataFile] = {}
     for name, value in values.items():
         some = False
         for entry in entries(value):
@@ -373,9 +345,13 @@ def _inputs(values: Mapping[str, Any]) -> tuple[list[tuple[str, str]], dict[str,
             location = str(entry.get("location") or "_:")
             if not location.startswith("_:"):
                 files[name, crossed_out(location).rstrip("/")] = None
+            elif entry.get("class") == "File" and location != "_:":
+                id_ = literal_id(run, location)
+                files[name, id_] = None
+                literals[id_] = _literal(id_, entry)
         if not some and value is not None:
             parameters[name] = value
-    return list(files), parameters
+    return list(files), parameters, literals
 
 
 def _owner(folder: RunFolder) -> str:
@@ -389,97 +365,12 @@ def _here(url: str) -> DataFile:
     """A file that no run is known to have made."""
     path = local_path(url)
     if path is None or not os.path.isfile(path):  # noqa: PTH113
-        return DataFile(url, os.path.basename(unquote(url.rstrip("/"))))  # noqa: PTH119
-    return DataFile(url, os.path.basename(path), Path(path).stat().st_size, f"sha1${_sha1(path)}")  # noqa: PTH119
-
-
-def _same(path: str, placed: tuple[_Made, str]) -> bool:
-    """Whether what is there is still what the job made; of a folder, and of what is gone, it is taken to be."""
-    made, place = placed
-    sha1 = next((file.sha1 for file in made.result.files if file.location == place), None)
-    return sha1 is None or not os.path.isfile(path) or _sha1(path) == sha1  # noqa: PTH113
+        location = url if path is None or os.path.lexists(path) else ""
+        return DataFile(url, os.path.basename(unquote(url.rstrip("/"))), location=location)  # noqa: PTH119
+    size, checksum = Path(path).stat().st_size, f"sha1${_sha1(path)}"
+    return DataFile(url, os.path.basename(path), size, checksum, origin_of(Path(path)) or url)  # noqa: PTH119
 
 
 def _sha1(path: str) -> str:
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha1").hexdigest()
-
-
-# -- shown -------------------------------------------------------------------------------------------------------------
-
-
-def tree(lineage: Lineage, most: int = 10) -> Iterator[str]:
-    """The lineage as lines of text; of more than ``most`` inputs the first are shown."""
-    shown: set[str] = set()
-    stack: list[tuple[str, str, str]] = [("", "", lineage.target)]
-    while stack:
-        first, rest, id_ = stack.pop()
-        if id_.startswith("... "):
-            yield first + id_
-            continue
-        file = lineage.files.get(id_) or DataFile(id_, id_)
-        yield first + _file_line(file)
-        activity = lineage.activities.get(file.made_by)
-        if activity is None:
-            continue
-        again = "  (see above)" if activity.id in shown else ""
-        yield f"{rest}└─ {_activity_line(activity)}{again}"
-        if again:
-            continue
-        shown.add(activity.id)
-        inputs = list(dict.fromkeys(id_ for _, id_ in activity.inputs))
-        more = len(inputs) - most if len(inputs) > most + 1 else 0
-        words = inputs[: most if more else None]
-        if more or activity.unlisted:
-            words.append(f"... and {more + activity.unlisted} more")
-        for number, word in reversed(list(enumerate(words))):
-            last = number == len(words) - 1
-            stack.append((f"{rest}   {'└─' if last else '├─'} ", f"{rest}   {'  ' if last else '│ '} ", word))
-
-
-def _file_line(file: DataFile) -> str:
-    about = [file.id if file.id.partition("://")[0] != "file" else unquote(file.id[7:])]
-    if file.size is not None:
-        about.append(f"{file.size} bytes")
-    if file.checksum:
-        about.append(file.checksum.replace("$", ":"))
-    if not file.made_by and file.account:
-        about.append(f"by {file.account}")
-    return "  ".join(about)
-
-
-def _activity_line(activity: Activity) -> str:
-    parts = [activity.name, f"run {activity.run}"]
-    if activity.document:
-        parts.append(activity.document)
-    if activity.account:
-        parts.append(f"by {activity.account}")
-    if activity.ended:
-        parts.append(activity.ended[:19].replace("T", " "))
-    if activity.site:
-        parts.append(f"at {activity.site}")
-    if activity.digest or activity.image:
-        parts.append(f"image {activity.digest or activity.image}")
-    return ", ".join(parts)
-
-
-def dot(lineage: Lineage) -> Iterator[str]:
-    """The lineage for Graphviz, in lines."""
-    yield "digraph lineage {"
-    yield "  rankdir=LR; node [fontname=sans, fontsize=10];"
-    for file in lineage.files.values():
-        wide = ", penwidth=2" if file.id == lineage.target else ""
-        yield f"  {_quoted(file.id)} [label={_quoted(file.name)}, shape=ellipse{wide}];"
-    for one in lineage.activities.values():
-        label = "\n".join(filter(None, (one.name, one.run, one.account)))
-        yield f"  {_quoted(one.id)} [label={_quoted(label)}, shape=box, style=filled, fillcolor=lightgrey];"
-        for name, id_ in one.inputs:
-            yield f"  {_quoted(id_)} -> {_quoted(one.id)} [label={_quoted(name)}];"
-    for file in lineage.files.values():
-        if file.made_by:
-            yield f"  {_quoted(file.made_by)} -> {_quoted(file.id)};"
-    yield "}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

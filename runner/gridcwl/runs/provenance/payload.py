@@ -231,7 +231,7 @@ class Payload:
             return None
         made |= {"sha1": digest, "contentSize": str(target.stat().st_size)}
         if location.partition("://")[0] != "file":
-            made["sameAs"] = {"@id": location}
+            made["sameAs"] = {"@id": crossed_out(location)}
         self.counts["embedded"] += 1
         return _relative(target, self.root)
 

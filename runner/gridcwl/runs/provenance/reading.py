@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -33,6 +34,8 @@ _LARGEST = 1 << 40
 _RATIO = 2000
 """An archive whose contents are so many times larger than itself is a bomb."""
 _SMALL = 1 << 28
+_SECRET = re.compile(rb"\(secret[ -][0-9a-f-]{24,36}\)")
+"""What stands for a secret in the record of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,32 +129,57 @@ def open_crate(path: Path, cache: Path) -> Crate:
 
 
 def as_document(path: Path, behind: tuple[str, ...], cache: Path) -> tuple[str, tuple[str, ...]]:
-    """The document of a crate, and its inputs if none are given.
+    """The document of a crate, and its inputs if no input object is given.
 
     Args:
         path: of the crate.
-        behind: the words behind it.
+        behind: the words behind it: an input object, or inputs as options, which replace some of the crate's.
         cache: for what has to be unpacked or written.
 
     Raises:
         DocumentError: it has no workflow in CWL.
-        InputError: the inputs of its workflow cannot be derived.
+        InputError: the inputs of its workflow cannot be derived, or were secret.
         ConfigError, UnsafePath, LimitExceeded: as :func:`open_crate`.
     """
     crate = open_crate(path, cache)
     document = crate.path(str(crate.workflow["@id"]))
     if not document.is_file():
         raise DocumentError(f"The crate {path} does not have its workflow, {crate.workflow['@id']}")
-    if behind:
+    if behind and not behind[0].startswith("--"):
         return str(document), behind
     found = crate.find("input object document") or crate.find("primary-job.json")
     if found is not None and (file := crate.path(str(found["@id"]))).is_file():
-        return str(document), (str(file),)
+        _check_secrets(path, file, behind)
+        return str(document), (str(file), *behind)
     text = json.dumps(_inputs(crate), indent=1)
     place = cache / "crates" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
     private_folder(place.parent)
     place.write_text(text, encoding="utf-8")
-    return str(document), (str(place),)
+    return str(document), (str(place), *behind)
+
+
+def _check_secrets(path: Path, file: Path, behind: tuple[str, ...]) -> None:
+    """See that inputs that a crate has no values of, as they were secret, are given."""
+    limits.check(file.stat().st_size, limits.TEXT_BYTES, str(file))
+    text = file.read_bytes()
+    if _SECRET.search(text) is None:
+        return
+    try:
+        values = limits.read_json(text, limits.TEXT_BYTES, str(file))
+    except ValueError:
+        return  # whoever reads it as the input object reports that
+    if not isinstance(values, dict):
+        return
+    given = {word.partition("=")[0].removeprefix("--") for word in behind}
+    secret = [
+        name for name, value in values.items() if _SECRET.search(json.dumps(value).encode()) and name not in given
+    ]
+    if secret:
+        raise InputError(
+            f"The crate {path} does not have the secret value of {' and '.join(secret)}",
+            remedy="Give it: " + " ".join(["gridcwl", str(path), *(f"--{name} VALUE" for name in secret)])
+            + ", or give an input object.",
+        )  # fmt: skip
 
 
 def outputs_of(crate: Crate) -> Any:

@@ -60,7 +60,7 @@ def of_run(folder: RunFolder, outdir: Path) -> Rerun:
             place.write_text(json.dumps(packed_document(history), indent=1), encoding="utf-8")
             document = str(place)
         inputs = json.dumps(history.meta("inputs") or {})
-    if "***@" not in inputs and "(secret" not in inputs:  # else only the words of the user have what is needed
+    if "***" not in inputs and "(secret" not in inputs:  # else only the words of the user have what is needed
         request = replace(request, text=inputs)
         words: tuple[str, ...] = ("",)
     else:

@@ -70,8 +70,9 @@ def _entity(document: Any, file: DataFile) -> Any:
         "prov:type": _type(document, "voprov:DatasetEntity"),
         "prov:label": file.name,
         "voprov:name": file.name,
-        "voprov:location": file.location or file.id,
     }
+    if file.location:
+        about["voprov:location"] = file.location
     if file.size is not None:
         about["gridcwl:size"] = file.size
     if file.checksum:
@@ -90,6 +91,7 @@ def _activity(document: Any, one: Activity, entities: dict[str, Any], agents: di
     }
     about |= {f"gridcwl:{name}": value for name, value in (
         ("command", one.tool), ("image", one.image), ("image_digest", one.digest), ("site", one.site),
+        ("result_of", one.reused),
     ) if value}  # fmt: skip
     made = document.activity(_name("activity", one.id), _time(one.started), _time(one.ended), about)
     plan = document.entity(

@@ -74,7 +74,7 @@ class BindingEncoder:
         except (UnicodeEncodeError, TypeError, NotImplementedError):  # file names need not be UTF-8
             text = json.dumps(value, default=_number).encode("ascii")
         text = self.mask(text)
-        return crossed_out(text.decode()).encode() if b"@" in text else text
+        return crossed_out(text.decode()).encode() if b"@" in text or b"?" in text else text
 
 
 def slim(value: Any) -> Any:

@@ -18,7 +18,7 @@ from gridcwl.runs.record.job_records import JobRecord, job_records
 from gridcwl.runs.record.journal_check import damaged_journal
 from gridcwl.runs.record.journal_file import columns
 from gridcwl.runs.record.journal_reader import JournalReader
-from gridcwl.runs.record.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, Tally
+from gridcwl.runs.record.journal_rows import Attempt, Earlier, FailedShard, FailureGroup, JobRow, PlaceTally, Tally
 from gridcwl.runs.reuse.keys import JobDescription
 
 _PAGE = 500
@@ -128,8 +128,13 @@ class History(JournalReader):
         return None if row is None else str(row[0])
 
     def moved_to(self, url: str) -> list[str]:
-        """Where the files were whose place is this one now."""
-        return [str(old) for (old,) in self._db.execute("SELECT old FROM moved WHERE new=?", (url,))]
+        """Where the files were whose place is this one now, or whose folder's place is one that it is in."""
+        places = [url]
+        while (parent := places[-1].rpartition("/")[0]) and not parent.endswith("/"):
+            places.append(parent)
+        marks = ", ".join("?" * len(places))
+        rows = self._db.execute(f"SELECT old, new FROM moved WHERE new IN ({marks})", places)
+        return [str(old) + url[len(new) :] for old, new in sorted(rows, key=lambda row: -len(row[1]))]
 
     def maker_of_bytes(self, sha1: str) -> int | None:
         """The row of the last job that ended well with a file of this SHA-1."""
@@ -215,7 +220,13 @@ class History(JournalReader):
         return [row[0] for row in self._db.execute("SELECT DISTINCT step FROM jobs")]
 
     def jobs(
-        self, *, step: str | None = None, where: str = "1", newest_first: bool = False, after: int = 0
+        self,
+        *,
+        step: str | None = None,
+        where: str = "1",
+        newest_first: bool = False,
+        after: int = 0,
+        place: str | None = None,
     ) -> Iterator[JobRow]:
         """Jobs, page by page: those of a step and of the steps within it, or a single one by its name.
 
@@ -224,7 +235,10 @@ class History(JournalReader):
             where: a condition in SQL.
             newest_first: the last row comes first.
             after: only rows of higher numbers.
+            place: only jobs at this site; None for all.
         """
+        if place is not None and "NULL AS place" not in self._job:
+            where = f"{where} AND place = ?3"
         column, order, compare = ("id", "DESC", "<") if newest_first else ("id", "", ">")
         at = (1 << 62) if newest_first else after
         while True:
@@ -232,13 +246,25 @@ class History(JournalReader):
                 f"SELECT {self._job} FROM jobs WHERE {column} {compare} ?1 AND ({where}) AND "
                 "(?2 IS NULL OR step=?2 OR name=?2 OR substr(step, 1, length(?2) + 1) = ?2 || '/') "
                 f"ORDER BY {column} {order} LIMIT {_PAGE}",
-                (at, step),
+                (at, step) if "?3" not in where else (at, step, place),
             ).fetchall()
             for row in rows:
                 yield JobRow(*row)
             if len(rows) < _PAGE:
                 return
             at = rows[-1][0]
+
+    def by_place(self) -> list[PlaceTally]:
+        """The run's jobs counted by the site where they ran or run, those without one first."""
+        rows = self._db.execute(
+            f"""
+            WITH latest AS (SELECT {self._job} FROM jobs WHERE {self.of_run})
+            SELECT coalesce(place, ''), sum(outcome IS 'success'), sum({FAILED}), sum(outcome IS 'cancelled'),
+                   sum(outcome IS NULL AND started IS NOT NULL), sum(outcome IS NULL AND started IS NULL)
+            FROM latest WHERE reused IS NULL GROUP BY 1 ORDER BY 1
+            """
+        )
+        return [PlaceTally(*row) for row in rows]
 
     def records(self, *, latest: bool = True) -> Iterator[JobRecord]:
         """What is known of each job and of its attempts, with requested and used resources, one by one.

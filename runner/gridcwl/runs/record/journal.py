@@ -16,16 +16,19 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
-from gridcwl.runs.record.journal_file import JournalError, add_later, connect, explained, make
+from gridcwl.runs.record.journal_file import Fenced, JournalError, add_later, connect, explained, last_session, make
 from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
+
+if TYPE_CHECKING:
+    from gridcwl.runs.record.journal_log import JournalLog
 
 _PIECE_CHARACTERS = 1 << 20
 _ITEMS = 1000
@@ -50,12 +53,13 @@ def session_of(row: int) -> int:
 class Journal:
     """Writes. May be used by many threads; none waits longer than for what others write at the same time."""
 
-    def __init__(self, path: Path, *, new: bool = False) -> None:
+    def __init__(self, path: Path, *, new: bool = False, log: JournalLog | None = None) -> None:
         """Open it.
 
         Args:
             path: the file.
             new: make it; otherwise it has to be there.
+            log: has every change before the file has it, and may refuse it.
 
         Raises:
             JournalError: it cannot be made or opened.
@@ -64,6 +68,7 @@ class Journal:
         self.session = 0
         self.failure: JournalError | None = None
         self._final = False
+        self._log = log
         self._lock = threading.Lock()
         self._pending: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._commons: set[int] = set()
@@ -75,6 +80,8 @@ class Journal:
             if new:
                 make(path)
             self._db = connect(path)
+            if new and log is not None:
+                self._db.execute(f"PRAGMA user_version={log.append(())}")
             # Enough for the death of this process; for that of the machine, all but the last moments.
             self._db.execute("PRAGMA synchronous=NORMAL")
             add_later(self._db)
@@ -88,7 +95,12 @@ class Journal:
         for name, value in values.items():
             pieces = _pieces(value)
             first, more = next(pieces, ""), next(pieces, "")
-            if more:
+            if more and self._log is not None:
+                self._put("DELETE FROM pieces WHERE name=?", name)
+                for number, text in enumerate(itertools.chain((first, more), pieces)):
+                    self._put("INSERT INTO pieces VALUES (?, ?, ?)", name, number, text)
+                self._put("INSERT OR REPLACE INTO meta VALUES (?, '')", name)
+            elif more:
                 self._describe_in_pieces(name, itertools.chain((first, more), pieces))
             else:
                 self._put("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, first)
@@ -116,13 +128,13 @@ class Journal:
     def begin(self, *, pid: int, pid_started: float, host: str, version: str) -> int:
         """A client begins to work on the run; returns the number of its session."""
         with self._lock:
-            (last,) = self._db.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()
-        self.session = last + 1
+            last = last_session(self._db)
         self._put(
             "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, NULL, 'running', '')",
-            self.session, pid, pid_started, host, version, time.time(),
+            last + 1, pid, pid_started, host, version, time.time(),
         )  # fmt: skip
         self.flush()
+        self.session = last + 1
         return self.session
 
     def end(self, status: str, message: str = "", *, final: bool = False) -> None:
@@ -321,9 +333,37 @@ class Journal:
                     self._write()
                 except sqlite3.Error as error:
                     self.failure = explained(error, self.path)
+                except JournalError as error:
+                    self.failure = error
             self._flushed = time.monotonic()
         if self.failure is not None:
             raise self.failure
+
+    def confirm(self) -> None:
+        """See that this process still owns the run, before it does what cannot be undone.
+
+        Raises:
+            Fenced: it does not.
+            JournalError: that is not known, or the journal could not be written.
+        """
+        self.flush()
+        with self._lock:
+            try:
+                if self._log is not None:
+                    self._log.confirm()
+                with self._transaction():
+                    self._check_owner()
+            except sqlite3.Error as error:
+                self.failure = explained(error, self.path)
+            except JournalError as error:
+                self.failure = error
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether another process has been found to own the run."""
+        return isinstance(self.failure, Fenced)
 
     def flush_now_and_then(self) -> bool:
         """Write what waits, unless that was done just now; returns whether something is left to write."""
@@ -339,15 +379,42 @@ class Journal:
                     self._write()
             except sqlite3.Error as error:
                 self.failure = explained(error, self.path)
+            except JournalError as error:
+                self.failure = error
             self._db.close()
 
     def _put(self, statement: str, *values: Any) -> None:
         self._pending.append((statement, values))
 
     def _write(self) -> None:
+        if self._log is not None:
+            self._write_to(self._log)
+            return
         with self._transaction():
+            self._check_owner()
             while self._pending:
                 self._db.execute(*self._pending.popleft())
+
+    def _write_to(self, log: JournalLog) -> None:
+        from gridcwl.runs.record.journal_log import apply, number_in
+
+        changes = [self._pending.popleft() for _ in range(len(self._pending))]
+        last = log.append(changes)
+        with self._transaction():
+            at = number_in(self._db)
+            if at == last - 1:
+                apply(self._db, last, changes)
+            elif at < last:  # others have written meanwhile; if at is the last one, a reader has put it there
+                for number, others in log.after(at):
+                    apply(self._db, number, others)
+
+    def _check_owner(self) -> None:
+        """The session's number is the fencing number of the file: who resumes the run has a higher one."""
+        if self.session and self.session != (last := last_session(self._db)):
+            raise Fenced(
+                f"The run {self.path.parent.name} was resumed by another process: this is session {self.session}, "
+                f"and the last one is {last}"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

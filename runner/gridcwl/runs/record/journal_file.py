@@ -64,6 +64,15 @@ class JournalError(StoreError):
     """The journal cannot be written or read."""
 
 
+class Fenced(JournalError):
+    """Another process owns the run now, and this one writes nothing more."""
+
+
+def last_session(db: sqlite3.Connection) -> int:
+    """The number of the last session; 0 if there is none."""
+    return int(db.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()[0])
+
+
 def make(path: Path) -> None:
     """An empty journal, which is there whole or not at all."""
     unfinished = path.with_suffix(".new")

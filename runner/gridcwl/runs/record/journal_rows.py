@@ -49,6 +49,17 @@ class Tally(msgspec.Struct, frozen=True):
     waiting: int
 
 
+class PlaceTally(msgspec.Struct, frozen=True):
+    """Jobs of one site, counted by how they stand."""
+
+    place: str
+    done: int
+    failed: int
+    cancelled: int
+    running: int
+    waiting: int
+
+
 class FailureGroup(msgspec.Struct, frozen=True):
     """Failures of one step that are alike, and the first of them."""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gridcwl
 from gridcwl.errors import GridCWLError, RunCancelled, RunDetached, StoreError
@@ -38,7 +38,10 @@ from gridcwl.runs.record.journal_check import explained_damage
 from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.worker.removing import remove_tree
 
-log = logging.getLogger("gridcwl.runs")
+if TYPE_CHECKING:
+    from gridcwl.runs.record.journal_log import JournalLog
+
+logger = logging.getLogger("gridcwl.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,14 @@ class RunRecord:
 
 
 @contextmanager
-def create_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[RunRecord]:
+def create_run(state_dir: Path, run: RunId, tmpdir_prefix: str, log: JournalLog | None = None) -> Iterator[RunRecord]:
     """Create the record of a new run: its folder, its journal and its working folder.
+
+    Args:
+        state_dir: the folder is below.
+        run: its id.
+        tmpdir_prefix: how the working folder's path begins.
+        log: of the journal, if other machines are to have it.
 
     Raises:
         StoreError: one of them cannot be made.
@@ -73,15 +82,19 @@ def create_run(state_dir: Path, run: RunId, tmpdir_prefix: str) -> Iterator[RunR
         raise
     folder.note_working(working)
     with folder.held():
-        journal = Journal(folder.journal, new=True)
+        journal = Journal(folder.journal, new=True, log=log)
         journal.describe({"working": str(working)})
         with _removed_if_empty(working), _session(run, journal, working):
             yield RunRecord(folder, working, journal)
 
 
 @contextmanager
-def reopen_run(folder: RunFolder) -> Iterator[RunRecord]:
+def reopen_run(folder: RunFolder, log: JournalLog | None = None) -> Iterator[RunRecord]:
     """Reopen the record of a run whose client has ended; its remaining jobs are stopped first.
+
+    Args:
+        folder: of the run.
+        log: of the journal, if other machines have it.
 
     Raises:
         ConfigError: another client works on it.
@@ -93,7 +106,7 @@ def reopen_run(folder: RunFolder) -> Iterator[RunRecord]:
     with contextlib.closing(history), folder.held():
         working = Path(str(history.meta("working")))
         _stop_orphans(folder.run, working, history)
-        journal = Journal(folder.journal)
+        journal = Journal(folder.journal, log=log)
         working = _ensure_working_folder(folder, working, journal, history)
         with _removed_if_empty(working), _session(folder.run, journal, working):
             _collect_lost_results(working, journal, history)
@@ -126,7 +139,7 @@ def stop_orphans(folder: RunFolder) -> None:
             grid = saved_grid(history.meta("options"))
             stopped = plugins.call(grid.plugin, "stop", grid.settings, folder.run)
             if stopped:
-                log.warning("stopped %d job(s) of the run that were still at %s", stopped, grid.backend)
+                logger.warning("stopped %d job(s) of the run that were still at %s", stopped, grid.backend)
 
 
 def process_started(pid: int) -> float | None:
@@ -185,6 +198,7 @@ def _session(run: RunId, journal: Journal, working: Path) -> Iterator[None]:
         with contextlib.suppress(StoreError):
             if status:
                 journal.end(status, message)
+            journal.confirm()  # the files are another process's now if the run is
             with contextlib.closing(History(journal.path)) as history:
                 counted = summary(step_counts(history, alive=status == "detached"))
                 if is_working_folder(working, run) and not (history.meta("options") or {}).get("leave_tmpdir"):
@@ -216,7 +230,7 @@ def _stop_orphans(run: RunId, working: Path, history: History) -> None:
     ):
         stopped += plugins.call(here, "stop_containers", str(options.get("engine", "docker")), run)
     if stopped:
-        log.warning("stopped %d process(es) or container(s) of the killed client", stopped)
+        logger.warning("stopped %d process(es) or container(s) of the killed client", stopped)
 
 
 def _collect_lost_results(working: Path, journal: Journal, history: History) -> None:
@@ -255,7 +269,7 @@ def _forget_uploads(folder: Path) -> None:
     if left := left_behind(str(folder)):
         remaining = remove(left)
         if remaining:
-            log.warning("up to %d file(s) that a killed job uploaded remain in storage: %s", remaining, left[0])
+            logger.warning("up to %d file(s) that a killed job uploaded remain in storage: %s", remaining, left[0])
 
 
 def _success(folder: Path, job: str) -> JobResult | None:

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from gridcwl import imports, telemetry
 from gridcwl.errors import ConfigError, GridCWLError, StoreError
+from gridcwl.worker.credentials import Owner, acting_for, own_are_used
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
@@ -32,6 +34,8 @@ _SILENCE_S = (15.0, 100.0)
 """To be connected, and of a server that has a question: its own client waits ten minutes."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _TOKEN_RESERVE_S = 120.0
+_RENEWAL_S = 1.0
+"""How often credentials that have expired are looked for."""
 _FOR_GOOD = ("violates", "duplicate", "UNIQUE", "FOREIGN KEY", "foreign key", "IntegrityError")
 """Words in a database's message that say that the same call will fail again."""
 
@@ -57,7 +61,11 @@ class RucioClient:
             clock: seconds that go by.
             patient: try again what may pass.
         """
-        self._make = make or _real_client
+        owner = acting_for()
+        self._owner = owner if owner is not None and owner.rucio else None
+        if make is None and owner is None and not own_are_used():
+            raise StoreError("Rucio is not used in the name of a service: this run has no owner's credentials")
+        self._make = make or partial(_real_client, self._owner)
         self._chance = chance
         self._clock = clock
         self._patient = patient
@@ -105,9 +113,13 @@ class RucioClient:
         while True:
             try:
                 return self._once(method, arguments, named)
-            except GridCWLError:
-                raise
+            except GridCWLError as error:
+                if not self._awaits_renewal(error):
+                    raise
+                continue
             except Exception as error:
+                if self._awaits_renewal(error):
+                    continue
                 patience = patience_with(error) if self._patient else 0.0
                 spent = self._clock() - begun
                 if spent + pause > patience or self._closing.is_set():
@@ -116,6 +128,18 @@ class RucioClient:
             if self._closing.wait(pause * (0.75 + self._chance() / 2)):
                 raise StoreError("The request to Rucio was not repeated: the run ends")
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _awaits_renewal(self, error: Exception) -> bool:
+        """Wait for newer credentials of the owner, if theirs have expired; whether the call is to be repeated."""
+        owner = self._owner
+        if owner is None or not owner.has_expired(owner.rucio):
+            return False
+        log.warning("The credentials for Rucio have expired; the run continues once its owner has renewed them")
+        while owner.has_expired(owner.rucio):
+            if self._closing.wait(_RENEWAL_S):
+                raise StoreError("The request to Rucio was not repeated: the run ends") from error
+        self._client = None  # it is made again, with the new ones
+        return True
 
     def _once(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         with _nobody_to_ask():
@@ -205,7 +229,7 @@ def _policy_problem(error: Exception) -> StoreError:
     )
 
 
-def _real_client() -> Any:
+def _real_client(owner: Owner | None = None) -> Any:
     imports.require("rucio", "Rucio")
     try:
         imports.load("rucio")
@@ -215,6 +239,8 @@ def _real_client() -> Any:
     for noisy in ("rucio", "baseclient", "dogpile"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what it says is in its exceptions
     try:
+        if owner is not None:
+            return _owners_client(Client, owner)
         return Client(logger=_silent(), timeout=_SILENCE_S)
     except EOFError:
         raise
@@ -222,6 +248,32 @@ def _real_client() -> Any:
         if patience_with(error):
             raise
         raise _unconfigured(error) from error
+
+
+def _owners_client(base: type, owner: Owner) -> Any:
+    """A client with an owner's credentials; what it keeps is theirs alone, where others' are kept by account."""
+    if owner.has_expired(owner.rucio):
+        raise RucioProblem(f"The owner's {owner.rucio} for Rucio has expired, or is missing", "CannotAuthenticate")
+
+    class OwnersClient(base):  # type: ignore[misc]
+        def _get_auth_tokens(self) -> tuple[str, str, str, str]:
+            kept = owner.token_file if owner.rucio == "token" else os.path.join(owner.folder, "rucio-token")  # noqa: PTH118
+            return kept, os.path.join(owner.folder, "rucio-token-ends"), kept, owner.folder  # noqa: PTH118
+
+        def _BaseClient__read_token(self) -> bool:  # noqa: N802  its own would take BEARER_TOKEN of this process first
+            try:
+                with open(self.token_file, encoding="ascii") as file:  # noqa: PTH123
+                    self.auth_token = file.readline().strip()
+            except (OSError, UnicodeDecodeError):
+                return False
+            self.auth_oidc_refresh_active = False  # whoever keeps the file renews it
+            self.headers["X-Rucio-Auth-Token"] = self.auth_token
+            return bool(self.auth_token)
+
+    named: dict[str, Any] = {"auth_type": "oidc"}
+    if owner.rucio == "proxy":
+        named = {"auth_type": "x509_proxy", "creds": {"client_proxy": owner.proxy_file}}
+    return OwnersClient(account=owner.account or None, logger=_silent(), timeout=_SILENCE_S, **named)
 
 
 def _silent() -> logging.Logger:

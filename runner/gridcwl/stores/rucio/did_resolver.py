@@ -102,6 +102,13 @@ class DidResolver:
             remedy="rucio replica list file shows where it should be.",
         )
 
+    def events(self, urls: Sequence[str]) -> dict[str, int]:
+        """The numbers of events that Rucio knows of files, by URL."""
+        dids = {url: did_of(url) for url in urls if url.startswith("rucio://")}
+        about = self._metadata(list(dict.fromkeys(dids.values())))
+        counts = {url: about.get(did, {}).get("events") for url, did in dids.items()}
+        return {url: int(count) for url, count in counts.items() if count is not None}
+
     def _read(self, location: str) -> Query:
         query = read(location, self._scope)
         if query is None:

@@ -142,6 +142,10 @@ class Naming:
         """Of one output of a step; of those of its files that no output names, if none is given."""
         return self._did(f"{self._filled(step)}/{output or 'files'}")
 
+    def folder(self, path: str) -> Did:
+        """The dataset of a folder of logical file names."""
+        return self._did(path)
+
     def prefix(self, step: str, mark: str) -> str:
         """How the names of what one attempt of a job makes begin. ``mark`` is ``session-number-attempt``."""
         return self.prefix_of(self._filled(step), f"j{mark}")

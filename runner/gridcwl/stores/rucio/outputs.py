@@ -27,6 +27,8 @@ class Outputs:
     run_files: RunFiles
     contents: dict[Did, dict[Did, None]] = field(default_factory=dict)
     """Each dataset's files."""
+    elements: dict[Did, str] = field(default_factory=dict)
+    """By dataset: where the document wants it."""
 
     async def keep(self, outputs: CwlObject) -> None:
         """Make the datasets, and the rules that keep them. May be done again.
@@ -52,10 +54,16 @@ class Outputs:
         if entry["class"] == "Directory":
             self._keep_directory(entry, output, number, files)
         if files:
-            chosen = self.run_files.settings.output_dataset
-            dataset = chosen_dataset(chosen) if chosen else self.run_files.naming.dataset("outputs", output)
-            if not chosen:
+            settings, naming = self.run_files.settings, self.run_files.naming
+            chosen, path = settings.output_dataset, settings.output_paths.get(output, "")
+            if chosen:
+                dataset = chosen_dataset(chosen)
+            else:
+                dataset = naming.folder(path) if path else naming.dataset("outputs", output)
+            if not chosen and not path:  # those are of several runs
                 self.run_files.descriptions.output(dataset, output)
+            if output in settings.output_elements and not settings.rse_expression:
+                self.elements[dataset] = settings.output_elements[output]
             self._put(dataset, files)
 
     def _keep_directory(self, entry: CwlObject, output: str, number: int, files: Sequence[Did]) -> None:
@@ -89,9 +97,10 @@ class Outputs:
 
     async def _make_rules(self) -> None:
         settings = self.run_files.settings
-        expression = settings.rse_expression or "|".join(sorted(self.run_files.rule.elements))
-        grouping = "DATASET" if settings.rse_expression else "NONE"
+        usual = settings.rse_expression or "|".join(sorted(self.run_files.rule.elements))
         for dataset in self.contents:
+            expression = self.elements.get(dataset, usual)
+            grouping = "DATASET" if expression != usual or settings.rse_expression else "NONE"
             try:
                 await add_rule(
                     self.run_files.client,

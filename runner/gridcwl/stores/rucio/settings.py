@@ -77,6 +77,14 @@ class RucioSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     """``scope:name`` of a dataset for all final files."""
+    output_paths: Annotated[
+        Mapping[str, str], Setting("datasets of single outputs, as the document's hints name them", configurable=False)
+    ] = {}
+    """By output: the folder of logical file names that the document's hint gives; the dataset is called so."""
+    output_elements: Annotated[
+        Mapping[str, str], Setting("storage elements of single outputs, likewise", configurable=False)
+    ] = {}
+    """By output: the RSE expression that keeps it."""
     download: Annotated[
         bool, Setting("leave final outputs in Rucio, do not download them", option="--no-download", dest="download")
     ] = True

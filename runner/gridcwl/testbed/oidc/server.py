@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from gridcwl.testbed.oidc.tokens import SCOPES, BadToken, Issuer, issuer
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  the name of a kind
 _REFRESH_LIFETIME = timedelta(days=1)
 _LOGIN = "alice"
 
@@ -81,7 +82,10 @@ class Provider:
             case "client_credentials":
                 subject = client
             case grant if grant == _EXCHANGE:
+                # RFC 8693; with offline_access the token that it gives can be renewed, as IAM has it
                 subject = self._claims(asked.get("subject_token", ""))["sub"]
+                answer = self._tokens(subject, asked.get("scope") or SCOPES, asked.get("audience"))
+                return answer | {"issued_token_type": _ACCESS_TOKEN}
             case grant:
                 raise _Refused("unsupported_grant_type", str(grant))
         scope = asked.get("scope") or SCOPES

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "004"
-down_revision = "001"
+revision = "005_tasks"
+down_revision = "004_credentials"
 
 
 def upgrade() -> None:

@@ -1,0 +1,16 @@
+"""Pages for people. They need no JavaScript; with it they follow active runs.
+
+Everything that is shown is escaped, and the policy lets a browser load nothing but this service's own files.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from gridcwl.service.pages import files, jobs, live, runs
+
+router = APIRouter(include_in_schema=False)
+for part in (runs, jobs, files, live):
+    router.include_router(part.router)
+
+__all__ = ["router"]
