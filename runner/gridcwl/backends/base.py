@@ -77,8 +77,9 @@ class BackendContext:
     run: RunId
     folder: Path
     """A folder of this machine for whatever the backend stores; each job has one of its own below."""
-    reveal: Callable[[Any], Any]
-    """Puts secrets in place of their stand-ins; never for what leaves this machine."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """By their stand-ins in jobs: see ``gridcwl.model.codec.with_secrets``; never for what leaves this machine. More
+    may come while the run is active."""
     archives: FindArchives | None = None
     """Finds images in the run's store, if it holds any."""
     jobs: JobOptions = field(default_factory=JobOptions)

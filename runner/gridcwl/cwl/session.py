@@ -74,16 +74,6 @@ class CwlSession:
         if changed:
             self.graph = build(self.document.process)
 
-    def reveal(self, value: Any) -> Any:
-        """Put secrets in place of their stand-ins. cwltool's own ``retrieve`` does not look into tuples."""
-        if not self.secrets.secrets:
-            return value
-        if isinstance(value, dict):
-            return {key: self.reveal(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.reveal(item) for item in value]
-        return self.secrets.retrieve(value)
-
     def hide(self, text: str) -> str:
         """Cross out secrets in what is shown: a tool may print them."""
         for secret in self.secrets.secrets.values():

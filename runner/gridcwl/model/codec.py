@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def _readable_process(process: ProcessResult) -> ProcessResult:
 def _cut(text: str) -> str:
     cut = text if len(text) <= limits.TEXT_CHARACTERS else f"{text[: limits.TEXT_CHARACTERS]} ..."
     return cut.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def with_secrets(value: Any, secrets: Mapping[str, str]) -> Any:
+    """A plain value with secrets in place of their stand-ins; for what runs on this machine only."""
+    if isinstance(value, str):
+        for stand_in, secret in secrets.items():
+            value = value.replace(stand_in, secret)
+        return value
+    if isinstance(value, dict):
+        return {key: with_secrets(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_secrets(item, secrets) for item in value]
+    return value
 
 
 def result_from_json(text: str | bytes) -> JobResult:

@@ -176,7 +176,7 @@ class PreparedRun:
         assert recorder is not None
         stored = await self._stored(recorder)
         archives = stored.session.archives if stored.session.between_jobs else None
-        place = BackendContext(recorder.run, self.record.working, session.reveal, archives)
+        place = BackendContext(recorder.run, self.record.working, session.secrets.secrets, archives)
         opening = open_backend(backend_of(options), place)
         async with StagingBackend(opening, stored.session, recorder, tasks) as backend:
             session.context.largest = backend.capabilities.largest

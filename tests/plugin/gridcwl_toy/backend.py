@@ -12,7 +12,7 @@ from gridcwl.backends.base import BackendContext, Capabilities, Recovered
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.acceptance import accepted, refused
-from gridcwl.model.codec import result_from_json, to_plain
+from gridcwl.model.codec import result_from_json, to_plain, with_secrets
 from gridcwl.worker.zipapp import worker_zipapp
 from gridcwl_toy.plugin import ToySettings
 
@@ -116,7 +116,7 @@ class ToyBackend:
         folder.mkdir(parents=True, exist_ok=True)
         described = folder / "job.json"
         described.touch(mode=0o600)  # it may hold secrets
-        described.write_text(json.dumps(self._context.reveal(to_plain(job))), "utf-8")
+        described.write_text(json.dumps(with_secrets(to_plain(job), self._context.secrets)), "utf-8")
         command = [sys.executable, str(worker_zipapp()), str(described), "--engine", "none"]
         with (folder / "worker.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)

@@ -21,7 +21,7 @@ class TestToyBackend(BackendSuite):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         def make(run: RunId) -> AbstractAsyncContextManager[Backend]:
-            context = BackendContext(run, tmp_path, reveal=lambda value: value)
+            context = BackendContext(run, tmp_path)
             return plugins.open_backend(plugins.BackendChoice("toy"), context)
 
         return Place(make)

@@ -32,14 +32,10 @@ def run_one(folder):
     """The process that ran a job, and its result."""
 
     async def running():
-        ended = asyncio.get_running_loop().create_future()
         async with TaskScope() as tasks:
-            workers = process.WorkerProcesses(
-                1, 1, str(folder), {}, lambda _, result: ended.set_result(result), print, None, tasks
-            )
-            await workers.run(Job(JobId("one"), RunId("r"), "step", ("true",)), str(folder / "one"))
+            workers = process.WorkerProcesses(1, 1, str(folder), {}, {}, tasks)
+            result = await workers.run(Job(JobId("one"), RunId("r"), "step", ("true",)), str(folder / "one"))
             pid = workers._processes[0]._process.pid
-            result = await ended
             await workers.close()
             return pid, result.outcome
 
@@ -82,20 +78,17 @@ def test_it_ends_with_the_client(start_ahead):
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_a_worker_that_is_just_being_started_is_stopped_with_its_job(tmp_path, steps):
     async def stopping():
-        results = []
         async with TaskScope() as tasks:
-            workers = process.WorkerProcesses(
-                1, 1, str(tmp_path), {}, lambda *ended: results.append(ended), print, None, tasks
-            )
+            workers = process.WorkerProcesses(1, 1, str(tmp_path), {}, {}, tasks)
             job = Job(JobId("one"), RunId("r"), "step", ("sleep", "86400"))
-            handing_over = asyncio.create_task(workers.run(job, str(tmp_path / "one")))
+            running = asyncio.create_task(workers.run(job, str(tmp_path / "one")))
             for _ in range(steps):
                 await asyncio.sleep(0)
             workers.stop(job.id, "the run was stopped")
             await workers.close()
-            (outcome,) = await asyncio.gather(handing_over, return_exceptions=True)
+            (outcome,) = await asyncio.gather(running, return_exceptions=True)
             assert workers._processes[0]._process is None
-            return outcome, results
+            return outcome
 
-    outcome, results = asyncio.run(stopping())
-    assert isinstance(outcome, BackendError) or results[0][1].outcome == Outcome.CANCELLED
+    outcome = asyncio.run(stopping())
+    assert isinstance(outcome, BackendError) or outcome.outcome == Outcome.CANCELLED

@@ -7,6 +7,7 @@ from documents import on_command_line, shell, tool
 
 from gridcwl.errors import DocumentError, ExpressionError, UnsupportedError
 from gridcwl.model import Image, OutputRules, StagedFile
+from gridcwl.model.codec import with_secrets
 
 
 def needs(**requirements):
@@ -199,7 +200,9 @@ def test_secrets_travel_as_stand_ins_until_they_are_revealed(bench):
     session = bench.open(made, "--word=sesame")
     inputs = session.inputs()
     assert "sesame" not in str(inputs)
-    assert session.reveal({"command": ("login", inputs["word"])}) == {"command": ["login", "sesame"]}
+    assert with_secrets({"command": ("login", inputs["word"])}, session.secrets.secrets) == {
+        "command": ["login", "sesame"]
+    }
     assert session.hide("open sesame!") == "open (secret)!"
 
 

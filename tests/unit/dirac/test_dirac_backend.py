@@ -32,7 +32,7 @@ from gridcwl.model import (
 
 
 def backend(dirac: InMemoryDirac, folder: Path, **options: Any) -> DiracBackend:
-    named = {name: options.pop(name) for name in ("reveal",) if name in options}
+    named = {name: options.pop(name) for name in ("secrets",) if name in options}
     made = DiracBackend(dirac, DiracOptions(folder, poll_first_s=0.02, **options), run=RUN, **named)
     made._call._first_s = 0.01
     return made
@@ -381,12 +381,9 @@ def test_jobs_that_nobody_wants_any_more_end_with_the_session_that_found_them(tm
 
 
 def test_a_secret_does_not_leave_this_machine(tmp_path):
-    def reveal(plain: Any) -> Any:
-        return {**plain, "command": ["the secret"]}
-
     dirac = InMemoryDirac()
     with pytest.raises(UnsupportedError, match="secrets do not leave this machine"):
-        run(dirac, [a_job(1)], tmp_path, reveal=reveal)
+        run(dirac, [a_job(1)], tmp_path, secrets={a_job(1).command[0]: "the secret"})
     assert "submit" not in dirac.calls
 
 

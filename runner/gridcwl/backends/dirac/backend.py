@@ -27,7 +27,7 @@ from gridcwl.backends.dirac.states import active_job
 from gridcwl.backends.dirac.submission import MOST_JOBS, Submission, SubmissionKind
 from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
-from gridcwl.model.codec import to_plain
+from gridcwl.model.codec import to_plain, with_secrets
 from gridcwl.tasks import TaskScope, stop
 
 log = logging.getLogger("gridcwl.backends.dirac")
@@ -48,7 +48,7 @@ class DiracBackend:
         options: DiracOptions,
         *,
         run: RunId,
-        reveal: Callable[[Any], Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is queried yet.
 
@@ -56,12 +56,12 @@ class DiracBackend:
             server: DIRAC, or a stand-in for it.
             options: see there.
             run: the run whose jobs these are.
-            reveal: puts secrets in place of their stand-ins: jobs that have any are refused, as they would leave here.
+            secrets: by their stand-ins: jobs that have any are refused, as they would leave here.
         """
         self._server = server
         self._options = options
         self._run = run
-        self._reveal = reveal
+        self._secrets = {} if secrets is None else secrets
         self._call = Retrying("DIRAC", server.credential)
         self._active = ActiveJobs()
         self._left: dict[JobId, FoundJob] = {}
@@ -197,13 +197,11 @@ class DiracBackend:
     # -- what becomes of jobs ------------------------------------------------------------------------------------------
 
     def _kind(self, job: Job) -> SubmissionKind:
-        if self._reveal is not None:
-            plain = to_plain(job)
-            if self._reveal(plain) != plain:
-                raise UnsupportedError(
-                    f"{job.name} has a secret among its inputs, and secrets do not leave this machine",
-                    remedy="Run it here (--backend local), or let the tool take the secret from where it runs.",
-                )
+        if self._secrets and with_secrets(plain := to_plain(job), self._secrets) != plain:
+            raise UnsupportedError(
+                f"{job.name} has a secret among its inputs, and secrets do not leave this machine",
+                remedy="Run it here (--backend local), or let the tool take the secret from where it runs.",
+            )
         wishes, offers = self._options.wishes, self._submission.offers
         needs = matching.needs_of(job, wishes, self._submission.limits, offers)
         matching.refuse_homeless(job, needs, offers)

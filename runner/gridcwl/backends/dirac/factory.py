@@ -40,7 +40,7 @@ async def open_backend(settings: DiracxSettings, context: BackendContext) -> Asy
         options = replace(options, poll_first_s=_LOCAL_POLL_S[0], poll_top_s=_LOCAL_POLL_S[1])
     jobs = context.jobs
     with open_server(name, context.folder / "dirac", max_jobs=jobs.max_jobs, site=jobs.site) as server:
-        backend = DiracBackend(server, options, run=context.run, reveal=context.reveal)
+        backend = DiracBackend(server, options, run=context.run, secrets=context.secrets)
         async with backend:
             yield backend
 

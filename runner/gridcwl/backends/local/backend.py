@@ -8,7 +8,7 @@ import functools
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ from gridcwl.backends.local.plugin import LocalSettings
 from gridcwl.backends.local.process import WorkerProcesses, accepted_here
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
-from gridcwl.model.codec import result_from_plain, to_plain
+from gridcwl.model.codec import result_from_plain, to_plain, with_secrets
 from gridcwl.model.job import folder_name
 from gridcwl.tasks import TaskScope
 from gridcwl.worker.control import Control
@@ -52,7 +52,7 @@ class LocalBackend:
         settings: LocalSettings | None = None,
         *,
         ledger: Ledger | None = None,
-        reveal: Callable[[Any], Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -61,7 +61,7 @@ class LocalBackend:
             options: how jobs run, whatever the backend.
             settings: how they run in containers.
             ledger: what the machine has; None shares it with all runs of this process.
-            reveal: puts secrets in place of their stand-ins, in memory, at the last moment.
+            secrets: by their stand-ins, which they replace in memory, at the last moment.
         """
         options, settings = options or JobOptions(), settings or LocalSettings()
         self._folder = folder
@@ -69,7 +69,7 @@ class LocalBackend:
         self._reuse_containers = settings.reuse_containers and options.engine == "docker"
         self._ledger = ledger or shared_machine()
         self._turn = Turn(self._start_what_fits)
-        self._reveal = reveal
+        self._secrets = {} if secrets is None else secrets
         self._slots = min(options.max_jobs or 64, 64, max(1, int(self._ledger.cores * 4)))
         self._waiting: deque[Job] = deque()
         self._overtaken = 0
@@ -87,9 +87,7 @@ class LocalBackend:
         processes = max(1, min(int(self._ledger.cores), self._slots))
         shared = {**limits, "recycle": recycled}
         self._tasks = TaskScope()
-        self._processes = WorkerProcesses(
-            processes, self._slots, str(folder), shared, self._ended, self._broken, reveal, self._tasks
-        )
+        self._processes = WorkerProcesses(processes, self._slots, str(folder), shared, self._secrets, self._tasks)
         self._worker_options = WorkerOptions(
             recycler=Recycler(recycled) if recycled else None,
             max_mounts=0 if self._reuse_containers else WorkerOptions.max_mounts,
@@ -97,6 +95,8 @@ class LocalBackend:
             processes=options.processes,
             **limits,
         )
+        self._bare: set[asyncio.Task[None]] = set()
+        """Those that wait for jobs of the worker processes."""
         self._engine_lock = threading.Lock()
         self._container_engine: Engine | None = None
         self._closed = False
@@ -170,6 +170,8 @@ class LocalBackend:
             for job_id in list(self._running):
                 self._stop(job_id, "the run was stopped")
             await self._processes.close()
+            if self._bare:
+                await asyncio.wait(self._bare)
             await asyncio.to_thread(self._pool.shutdown, wait=True)
         finally:  # of jobs that no result is known of: other runs may wait for what they had
             for job, _ in self._running.values():
@@ -215,7 +217,9 @@ class LocalBackend:
         if job.image is None:
             self._running[job.id] = (job, None)
             self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
-            self._tasks.start(self._hand_over(job))
+            task = self._tasks.start(self._run_bare(job))
+            self._bare.add(task)
+            task.add_done_callback(self._bare.discard)
             return
         control = Control()
         self._running[job.id] = (job, control)
@@ -232,11 +236,9 @@ class LocalBackend:
 
         self._pool.submit(run)
 
-    async def _hand_over(self, job: Job) -> None:
+    async def _run_bare(self, job: Job) -> None:
         try:
-            await self._processes.run(job, str(self._folder / folder_name(job)))
-        except BackendError as error:
-            self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=str(error)))
+            self._ended(job, await self._processes.run(job, str(self._folder / folder_name(job))))
         except Exception as error:  # noqa: BLE001  raised again where the run waits
             self._broken(error)
 
@@ -270,8 +272,8 @@ class LocalBackend:
 
         try:
             plain = to_plain(job)
-            if self._reveal is not None:
-                plain = self._reveal(plain)
+            if self._secrets:
+                plain = with_secrets(plain, self._secrets)
             engine = self._engine()
             folder = str(self._folder / folder_name(job))
             result = result_from_plain(run_job(plain, folder, engine, control, options=self._worker_options))

@@ -39,4 +39,4 @@ def open_backend(settings: LocalSettings, context: BackendContext) -> LocalBacke
     """The local backend for one session of a run."""
     from gridcwl.backends.local.backend import LocalBackend
 
-    return LocalBackend(context.folder, context.jobs, settings, reveal=context.reveal)
+    return LocalBackend(context.folder, context.jobs, settings, secrets=context.secrets)

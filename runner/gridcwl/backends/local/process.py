@@ -13,16 +13,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gridcwl
 from gridcwl.backends.local.orphans import kill_below
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.acceptance import accepted, refused
-from gridcwl.model.codec import result_from_json, to_plain
+from gridcwl.model.codec import result_from_json, to_plain, with_secrets
 from gridcwl.model.limits import RESULT_BYTES
 from gridcwl.tasks import TaskScope
 from gridcwl.worker import credentials
@@ -38,8 +38,13 @@ _SERVER = "import sys; sys.path.append(sys.argv.pop()); from gridcwl.worker.serv
 _ready: list[tuple[dict[str, str], subprocess.Popen[bytes]]] = []
 """Worker processes that were started ahead of a backend, each with the environment that it has."""
 
-Ended = Callable[[Job, JobResult], None]
-Broken = Callable[[Exception], None]
+
+class _Running(NamedTuple):
+    """A job that was handed over."""
+
+    job: Job
+    workdir: str
+    result: asyncio.Future[JobResult]
 
 
 def start_ahead() -> None:
@@ -121,27 +126,20 @@ class WorkerProcesses:
     """Gives each job to the worker process that has least to do."""
 
     def __init__(
-        self,
-        count: int,
-        slots: int,
-        folder: str,
-        options: dict[str, Any],
-        ended: Ended,
-        broken: Broken,
-        reveal: Callable[[Any], Any] | None,
-        tasks: TaskScope,
+        self, count: int, slots: int, folder: str, options: dict[str, Any], secrets: Mapping[str, str], tasks: TaskScope
     ) -> None:
         """Prepare; nothing is started yet. As :class:`WorkerProcess`; ``slots`` is for all of them together."""
         each = -(-slots // count)
-        self._processes = [WorkerProcess(each, folder, options, ended, broken, reveal, tasks) for _ in range(count)]
+        self._processes = [WorkerProcess(each, folder, options, secrets, tasks) for _ in range(count)]
         self._stopped: dict[JobId, str] = {}
 
-    async def run(self, job: Job, workdir: str) -> None:
-        """Hand over a job; see :meth:`WorkerProcess.run`."""
+    async def run(self, job: Job, workdir: str) -> JobResult:
+        """Run a job to its end; see :meth:`WorkerProcess.hand_over`."""
         process = min(self._processes, key=lambda process: len(process.running))
-        await process.run(job, workdir)
+        result = await process.hand_over(job, workdir)
         if (reason := self._stopped.pop(job.id, None)) is not None:
             process.stop(job.id, reason)
+        return await result
 
     def stop(self, job_id: JobId, reason: str) -> None:
         """Stop a job, wherever it runs, also if it is only about to."""
@@ -159,14 +157,7 @@ class WorkerProcess:
     """Starts a worker process when the first job comes, and another one should it die."""
 
     def __init__(
-        self,
-        slots: int,
-        folder: str,
-        options: dict[str, Any],
-        ended: Ended,
-        broken: Broken,
-        reveal: Callable[[Any], Any] | None,
-        tasks: TaskScope,
+        self, slots: int, folder: str, options: dict[str, Any], secrets: Mapping[str, str], tasks: TaskScope
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -174,43 +165,41 @@ class WorkerProcess:
             slots: how many jobs it runs at a time.
             folder: below which all jobs have their working directories.
             options: fields of ``gridcwl.worker.options.WorkerOptions``, and ``recycle``: the folder of its recycler.
-            ended: called with each result, in the event loop.
-            broken: called with the reason, once, when results can no longer be received: the run has to fail.
-            reveal: puts secrets in place of their stand-ins.
+            secrets: by their stand-ins, which they replace at the last moment.
             tasks: of the backend.
         """
         self._tasks = tasks
         self._slots = slots
         self._folder = folder
         self._options = options
-        self._ended = ended
-        self._broken = broken
-        self._reveal = reveal
-        self.running: dict[JobId, Job] = {}
-        self._workdirs: dict[JobId, str] = {}
+        self._secrets = secrets
+        self.running: dict[JobId, _Running] = {}
         self._kept: list[JobId] = []
         self._process: _Connected | None = None
         self._starting = asyncio.Lock()
         self._closed = False
         self._reader: asyncio.Task[None] | None = None
 
-    async def run(self, job: Job, workdir: str) -> None:
-        """Hand over a job; returns when it is handed over.
+    async def hand_over(self, job: Job, workdir: str) -> asyncio.Future[JobResult]:
+        """Hand over a job; returns when it is handed over, with what will be its result.
+
+        Waiting for the result raises whatever keeps results from being received: the run has to fail.
 
         Raises:
             BackendError: no worker process can be started.
         """
-        self.running[job.id] = job
-        self._workdirs[job.id] = workdir
+        result: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
+        self.running[job.id] = _Running(job, workdir, result)
         try:
             process = await self._started()
         except BackendError:
-            del self.running[job.id], self._workdirs[job.id]
+            del self.running[job.id]
             raise
         plain = to_plain(job)
-        if self._reveal is not None:
-            plain = self._reveal(plain)
+        if self._secrets:
+            plain = with_secrets(plain, self._secrets)
         self._send(process, {"job": plain, "workdir": workdir, "options": self._options})
+        return result
 
     def stop(self, job_id: JobId, reason: str) -> None:
         """Stop a job; it ends with a result as any other."""
@@ -257,7 +246,7 @@ class WorkerProcess:
         try:
             await self._take_in(stdout, recycled_by(self._options.get("recycle", ""), process.pid))
         except Exception as error:  # noqa: BLE001  whatever it is: a run that hears nothing any more would wait for ever
-            self._broken(error)
+            self._fail(error)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         self._process = None
@@ -266,25 +255,35 @@ class WorkerProcess:
             process.close()
             await self._give_up_lost(code)
         except Exception as error:  # noqa: BLE001  as above
-            self._broken(error)
+            self._fail(error)
 
     async def _take_in(self, stdout: asyncio.StreamReader, recycled: str) -> None:
         while (line := await _line(stdout)).endswith(b"\n"):  # else the process ended in the middle of it
             result = _result(line)
-            job = self.running.pop(result.id, None)
-            workdir = self._workdirs.pop(result.id, "")
-            if job is not None:
-                self._ended(job, accepted_here(result, job, workdir, recycled))
+            running = self.running.pop(result.id, None)
+            if running is not None:
+                _set(running, accepted_here(result, running.job, running.workdir, recycled))
             self._kept.append(result.id)
 
+    def _fail(self, error: Exception) -> None:
+        """Results can no longer be received."""
+        for running in self.running.values():
+            if not running.result.done():
+                running.result.set_exception(error)
+
     async def _give_up_lost(self, code: int) -> None:
-        lost, self.running = list(self.running.values()), {}
-        workdirs, self._workdirs = list(self._workdirs.values()), {}
+        lost = list(self.running.values())
         if lost:  # nobody else stops its tools, and they must not run beside the next attempt
-            await asyncio.to_thread(kill_below, workdirs, _PATIENCE_S)
-        for job in lost:
+            await asyncio.to_thread(kill_below, [running.workdir for running in lost], _PATIENCE_S)
+        for running in lost:
+            self.running.pop(running.job.id, None)
             reason = f"The worker process was lost while the job ran (it ended with {code})."
-            self._ended(job, JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+            _set(running, JobResult(running.job.id, Outcome.TEMPORARY_FAILURE, reason=reason))
+
+
+def _set(running: _Running, result: JobResult) -> None:
+    if not running.result.done():  # nobody waits any more, or it has failed
+        running.result.set_result(result)
 
 
 def accepted_here(result: JobResult, job: Job, workdir: str, recycled: str) -> JobResult:
