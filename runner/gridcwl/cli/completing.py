@@ -114,6 +114,10 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
         return _within(main.SERVE, serve())
     if first in main.COMMANDS:
         return commands._parser()
+    if first == main.EXEC:
+        from gridcwl.cli.exec_command import parser as exec_parser
+
+        return _within(main.EXEC, exec_parser())
     if first == main.PLAN:
         return _within(main.PLAN, options._parser())
     return options._parser()
@@ -197,6 +201,7 @@ def _commands() -> Iterator[tuple[str, str]]:
 
     helps = {action.dest: action.help or "" for action in _choices(commands._parser())}
     helps |= {main.PLAN: "what a run would do", main.TESTBED: "a real DIRAC and a real Rucio on this machine"}
+    helps[main.EXEC] = "run a command as a job, without writing a document"
     helps[main.SERVE] = "serve GA4GH WES, for gridcwl --server and other clients"
     yield from helps.items()
 

@@ -5,6 +5,7 @@ stdout carries the output object (or what was asked for instead) and nothing els
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from gridcwl.cli.options import options_of_run, parse
 from gridcwl.cli.parsing import HELP
 from gridcwl.cli.terminal import escaping
 from gridcwl.errors import EXIT_FAILURE, GridCWLError, UnknownOption, UsageError
+from gridcwl.runs.options import Options
 from gridcwl.suggest import did_you_mean
 
 log = logging.getLogger("gridcwl")
@@ -30,6 +32,13 @@ COMMANDS = (
 TESTBED = "testbed"
 SERVE = "serve"
 PLAN = "plan"
+EXEC = "exec"
+PROGRAMS = {
+    TESTBED: "gridcwl.cli.testbed",
+    SERVE: "gridcwl.cli.serve",
+    EXEC: "gridcwl.cli.exec_command",
+}
+"""Commands with a command line of their own, and the modules whose ``main`` takes it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -104,17 +113,16 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from gridcwl.cli.commands import main as command
 
         return command(words)
-    if arguments and arguments[0] == TESTBED and not os.path.isfile(TESTBED):  # noqa: PTH113
-        from gridcwl.cli.testbed import main as testbed
-
-        return testbed(arguments[1:])
-    if arguments and arguments[0] == SERVE and not os.path.isfile(SERVE):  # noqa: PTH113
-        from gridcwl.cli.serve import main as serve
-
-        return serve(arguments[1:])
+    if arguments and arguments[0] in PROGRAMS and not os.path.isfile(arguments[0]):  # noqa: PTH113
+        program = importlib.import_module(PROGRAMS[arguments[0]])
+        return int(program.main(arguments[1:]))
     _refuse_near_commands(arguments)
     planning = bool(arguments) and arguments[0] == PLAN and not os.path.isfile(PLAN)  # noqa: PTH113
-    options = parse(arguments[1:] if planning else arguments)
+    return act(parse(arguments[1:] if planning else arguments), planning=planning)
+
+
+def act(options: Options, *, planning: bool = False) -> int:
+    """Run the document, or print what was asked for instead; returns the exit code."""
     from gridcwl.cli.logs import set_up_logging
 
     set_up_logging(options.loudness, timestamps=options.timestamps)
@@ -135,7 +143,7 @@ def _asked_for_help(arguments: Sequence[str]) -> Sequence[str]:
     """``gridcwl --help COMMAND`` and ``gridcwl help COMMAND`` as ``gridcwl COMMAND --help``."""
     if not arguments or arguments[0] not in (*HELP, "help") or os.path.isfile(arguments[0]):  # noqa: PTH113
         return arguments
-    others = [word for word in arguments[1:] if word in (*COMMANDS, TESTBED, SERVE, PLAN)]
+    others = [word for word in arguments[1:] if word in (*COMMANDS, *PROGRAMS, PLAN)]
     if others:
         return [others[0], "--help"]
     return ["--help", *arguments[1:]] if arguments[0] == "help" else arguments
@@ -150,7 +158,7 @@ def _refuse_near_commands(arguments: Sequence[str]) -> None:
     word = arguments[0] if arguments else ""
     if not word.isalpha() or word == PLAN or os.path.isfile(word):  # noqa: PTH113
         return
-    close = did_you_mean(word, (*COMMANDS, TESTBED, SERVE, PLAN))
+    close = did_you_mean(word, (*COMMANDS, *PROGRAMS, PLAN))
     if close:
         raise UsageError(
             f"There is no command {word}, and no document of that name",

@@ -89,7 +89,7 @@ class Scaffold:
 
     def unique(self, wanted: str) -> str:
         """A name that no input has."""
-        name = _identifier(wanted)
+        name = identifier(wanted)
         taken = {entry.name for entry in self.inputs}
         return next(each for each in (name, *(f"{name}_{n}" for n in range(2, 1000))) if each not in taken)
 
@@ -127,13 +127,13 @@ def scaffold(
         raise ConfigError("init needs a command", remedy="For example: gridcwl init -- sort --reverse names.txt")
     made = Scaffold(stdout=stdout)
     rest = _program(made, list(words), folder)
-    made.name = _file_stem(name) if name else made.name
+    made.name = file_stem(name) if name else made.name
     _arguments(made, rest)
     for pattern in outputs:
         folder_like = pattern.endswith("/")
         kind: Literal["File", "Directory"] = "Directory" if folder_like or Path(pattern).is_dir() else "File"
         taken = {entry.name for entry in made.outputs}
-        wanted = _identifier(Path(pattern.replace("*", "")).stem or "files")
+        wanted = identifier(Path(pattern.replace("*", "")).stem or "files")
         unique = next(each for each in (wanted, *(f"{wanted}_{n}" for n in range(2, 99))) if each not in taken)
         made.outputs.append(Output(unique, pattern.rstrip("/"), kind))
     if not made.outputs and not made.stdout:
@@ -158,7 +158,7 @@ def _program(made: Scaffold, words: list[str], folder: Path) -> list[str]:
     """The beginning of the command: program, interpreter and script, subcommand. Returns the other words."""
     program = words.pop(0)
     path = Path(program)
-    made.name = _file_stem(path.stem)
+    made.name = file_stem(path.stem)
     if ("/" in program or not _on_path(program)) and path.is_file():
         made.base = _shebang(path)
         _script(made, program, folder)
@@ -170,10 +170,10 @@ def _program(made: Scaffold, words: list[str], folder: Path) -> list[str]:
             made.base.append(option)
             if re.match(r"-\w*[cme]$", option) and words:  # python -m module, sh -c script, perl -e program
                 made.base.append(words.pop(0))
-                made.name = _file_stem(made.base[-1]) if option == "-m" else made.name
+                made.name = file_stem(made.base[-1]) if option == "-m" else made.name
                 return words
         if words and Path(words[0]).is_file():
-            made.name = _file_stem(Path(words[0]).stem)
+            made.name = file_stem(Path(words[0]).stem)
             _script(made, words.pop(0), folder)
         return words
     if len(words) > 1 and _SUBCOMMAND.match(words[0]) and not Path(words[0]).exists():
@@ -267,12 +267,14 @@ def _positional(made: Scaffold, word: str, *, last: bool) -> None:
     made.add(names.get(kind, "text"), word)
 
 
-def _identifier(text: str) -> str:
+def identifier(text: str) -> str:
+    """A text as the name of an input or output."""
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "value"
     return f"n{name}" if name[0].isdigit() else name
 
 
-def _file_stem(text: str) -> str:
+def file_stem(text: str) -> str:
+    """A text as the name of a document's file."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "tool"
 
 
@@ -377,7 +379,7 @@ def workflow_document(made: Scaffold, tool: str) -> str:
         *(f"  {entry.name}: {entry.kind}" for entry in varying),
         "",
         "steps:",
-        f"  {_identifier(made.name)}:",
+        f"  {identifier(made.name)}:",
         f"    run: {quoted(_url(tool))}",
         "    # input of the tool: input of the workflow, or STEP/OUTPUT of another step",
         "    in:" if varying else "    in: {}",
@@ -387,7 +389,7 @@ def workflow_document(made: Scaffold, tool: str) -> str:
         "outputs:",
     ]
     for name, kind in outputs_of(made):
-        lines += [f"  {name}:", f"    type: {kind}", f"    outputSource: {_identifier(made.name)}/{name}"]
+        lines += [f"  {name}:", f"    type: {kind}", f"    outputSource: {identifier(made.name)}/{name}"]
     return "\n".join(lines) + "\n"
 
 
