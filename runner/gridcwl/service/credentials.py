@@ -52,7 +52,7 @@ def _put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> 
     text, account = given.get("text"), given.get("account") or ""
     if not isinstance(text, str) or not isinstance(account, str):
         raise BadRequest("The request takes text and account")
-    stored = uploads.read(kind, text, account)
+    stored = uploads.read(kind, text, account, viewer.dirac_group)
     service.vault.put(viewer.subject, stored)
     service.driver.wake()
     found = service.vault.get(viewer.subject, stored.kind)

@@ -35,6 +35,10 @@ class Viewer:
     groups: frozenset[str] = frozenset()
     sees_all: bool = False
     may_submit: bool = True
+    may_operate: bool = False
+    """May cancel and resume the runs of others."""
+    dirac_group: str = ""
+    """Of proxies at DIRAC; empty for any."""
     token: str = field(default="", repr=False)
     """The bearer token of the request, if it may be exchanged for one of the user's runs."""
 
@@ -175,6 +179,12 @@ class Database:
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _stored(row)
+
+    def groups_of(self, run: str) -> frozenset[str]:
+        """The groups that see a run."""
+        query = select(run_groups.c.name).join(runs, runs.c.number == run_groups.c.number).where(runs.c.id == run)
+        with self.engine.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def page(
         self,

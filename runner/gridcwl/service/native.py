@@ -28,10 +28,10 @@ from gridcwl.runs.record.listing import about_folder
 from gridcwl.runs.record.logs import JobLog, check_step, logs
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of
-from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound
+from gridcwl.service.problems import BadRequest, Busy, Conflict, NotFound
 from gridcwl.service.states import State
 from gridcwl.service.web import Service, service_of, viewer_of
-from gridcwl.service.wes import text_file, visible
+from gridcwl.service.wes import changeable, text_file, visible
 
 PREFIX = "/api/v1"
 NAMES = {
@@ -50,6 +50,18 @@ _LOOK_EVERY_S = 0.5
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 _Service = Annotated[Service, Depends(service_of)]
 _Viewer = Annotated[Viewer, Depends(viewer_of)]
+
+
+@router.get("/whoami")
+def whoami(viewer: _Viewer) -> dict[str, Any]:
+    """Who the caller is here, and what they may do."""
+    may = {"read": True, "submit": viewer.may_submit, "operate": viewer.may_operate}
+    return {
+        "user": viewer.subject,
+        "groups": sorted(viewer.groups),
+        "may": [word for word, so in may.items() if so],
+        "dirac_group": viewer.dirac_group,
+    }
 
 
 @router.get("/runs")
@@ -141,9 +153,7 @@ def resume_run(
     run_id: str, service: _Service, viewer: _Viewer, parameters: Annotated[dict[str, Any] | None, Body()] = None
 ) -> dict[str, str]:
     """Resume a run that has ended, as a new run in its journal: states are final."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to resume runs")
-    run = visible(service, run_id, viewer)
+    run = changeable(service, run_id, viewer)
     if not run.state.is_terminal or service.db.continued(run.engine):
         raise Conflict(f"The run {run.id} is active")
     settings = settings_of(parameters or {})
@@ -151,8 +161,8 @@ def resume_run(
         raise BadRequest(f"A run cannot be resumed with another {unknown[0]}")
     new = NewRun(
         id=new_run_id(),
-        owner=viewer.subject,
-        groups=viewer.groups,
+        owner=run.owner,
+        groups=service.db.groups_of(run.id),
         request=run.request,
         document=run.document,
         engine=run.engine,
@@ -161,7 +171,7 @@ def resume_run(
     )
     if not service.db.add(new, service.settings.max_queued):
         raise Busy("The queue is full; try again later", {"Retry-After": "60"})
-    if service.owners is not None:
+    if service.owners is not None and run.owner == viewer.subject:
         service.owners.submitted(viewer)
     service.driver.wake()
     return {"run_id": new.id}

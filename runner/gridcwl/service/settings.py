@@ -37,8 +37,11 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     scope: str = ""
     group: str = ""
-    may: tuple[str, ...] = ()
-    """``read``, ``submit``, ``admin``."""
+    may: tuple[Literal["read", "submit", "operate", "admin"], ...] = ()
+    """``read`` sees one's own runs and those of one's groups; ``submit`` has runs, too; ``operate`` sees, cancels and
+    resumes the runs of all; ``admin`` may do all of it."""
+    dirac_group: str = ""
+    """The group at DIRAC of proxies that its holders upload; of several roles the first one that names one."""
 
 
 class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,6 +217,7 @@ def _check(settings: ServiceSettings) -> None:
             raise ConfigError(
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
+    _check_roles(settings)
     _check_credentials(settings)
     for name in settings.runs:
         if name in _NOT_FOR_RUNS:
@@ -237,6 +241,19 @@ def _check(settings: ServiceSettings) -> None:
     for name, least in (("max_active", 1), ("max_queued", 1), ("max_upload_mib", 1), ("max_files", 1), ("port", 0)):
         if getattr(settings, name) < least:
             raise ConfigError(f"{name} is {getattr(settings, name)}, but takes at least {least}")
+
+
+def _check_roles(settings: ServiceSettings) -> None:
+    for role in () if settings.auth is None else settings.auth.roles:
+        if not role.scope and not role.group:
+            raise ConfigError(
+                "A role in [auth] has neither scope nor group, so nobody has it", remedy="Name a scope or a group."
+            )
+        if not role.may and not role.dirac_group:
+            raise ConfigError(
+                f"The role of {role.scope or role.group} in [auth] allows nothing",
+                remedy='Add may = ["read", "submit"], or remove it.',
+            )
 
 
 def _check_credentials(settings: ServiceSettings) -> None:

@@ -91,14 +91,7 @@ class BearerTokens:
         settings = self._settings
         subject = claims.get(settings.name_claim) or claims["sub"]
         groups = frozenset(_words(claims.get(settings.groups_claim)))
-        scopes = frozenset(_words(claims.get("scope")))
-        may = {"read", "submit"}
-        if settings.roles:
-            fitting = [role for role in settings.roles if role.scope in scopes or role.group in groups]
-            may = {word for role in fitting for word in role.may}
-        if not may:
-            raise Forbidden("The token allows nothing here: it has none of the scopes and groups that do")
-        return Viewer(str(subject)[:255], groups, sees_all="admin" in may, may_submit=bool(may & {"submit", "admin"}))
+        return granted(settings, str(subject), groups, frozenset(_words(claims.get("scope"))))
 
     def _key_set(self, most_s: float) -> KeySet:
         """The issuer's keys, at most so many seconds old."""
@@ -111,6 +104,29 @@ class BearerTokens:
                     if self._keys is None:
                         raise _unauthenticated("The keys of the token's issuer are unavailable") from error
             return self._keys
+
+
+def granted(settings: Authentication, subject: str, groups: frozenset[str], scopes: frozenset[str]) -> Viewer:
+    """What a user with these groups and scopes may do.
+
+    Raises:
+        Forbidden: nothing.
+    """
+    may: set[str] = {"read", "submit"}
+    fitting = [role for role in settings.roles if role.scope in scopes or role.group in groups]
+    if settings.roles:
+        may = {word for role in fitting for word in role.may}
+    if not may:
+        raise Forbidden("The token allows nothing here: it has none of the scopes and groups that do")
+    operates = bool(may & {"operate", "admin"})
+    return Viewer(
+        subject[:255],
+        groups,
+        sees_all=operates,
+        may_submit=bool(may & {"submit", "admin"}),
+        may_operate=operates,
+        dirac_group=next((role.dirac_group for role in fitting if role.dirac_group), ""),
+    )
 
 
 def _fetched(issuer: str) -> KeySet:

@@ -21,11 +21,20 @@ MOST_BYTES = 64 << 10
 _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----\n?", re.DOTALL)
+_DIRAC_GROUP = x509.ObjectIdentifier("1.2.42.42")
+"""DIRAC/Core/Security/m2crypto/__init__.py: a text of ASN.1 with one byte for its length."""
+_GROUP = re.compile(rb"[A-Za-z0-9_.-]{1,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-def read(kind: str, text: str, account: str = "") -> Stored:
+def read(kind: str, text: str, account: str = "", group: str = "") -> Stored:
     """An uploaded credential, checked.
+
+    Args:
+        kind: proxy or token.
+        text: what was uploaded.
+        account: at Rucio.
+        group: the group at DIRAC that a proxy has to be of; empty for any.
 
     Raises:
         BadRequest: it is none, or its time is over. The message holds nothing of it.
@@ -35,7 +44,7 @@ def read(kind: str, text: str, account: str = "") -> Stored:
     if not _ACCOUNT.fullmatch(account):
         raise BadRequest("The account is not a name of an account at Rucio")
     if kind == "proxy":
-        stored = _proxy(text, account)
+        stored = _proxy(text, account, group)
     elif kind == "token":
         stored = _token(text.strip(), account)
     else:
@@ -45,7 +54,7 @@ def read(kind: str, text: str, account: str = "") -> Stored:
     return stored
 
 
-def _proxy(text: str, account: str) -> Stored:
+def _proxy(text: str, account: str, group: str) -> Stored:
     blocks, key = _CERTIFICATE.findall(text), _KEY.search(text)
     if not blocks or key is None:
         raise BadRequest("The proxy is no PEM file with certificates and a private key")
@@ -60,10 +69,25 @@ def _proxy(text: str, account: str) -> Stored:
     depth = _depth(chain)
     if not depth:
         raise BadRequest("The file holds a certificate of its own, not a proxy; a proxy ends within days: upload one")
+    own = next((found for one in chain[:depth] if (found := _group(one))), "")
+    if group and own != group:
+        what = f"is of the group {own}" if own else "is of no group at DIRAC"
+        raise BadRequest(f"The proxy {what}, but your role here has the group {group}: dirac-proxy-init -g {group}")
     ends = min(one.not_valid_after_utc for one in chain).timestamp()
     about = chain[depth].subject if depth < len(chain) else chain[depth - 1].issuer
     plain = "".join(f"{block.strip()}\n" for block in (blocks[0], key[0], *blocks[1:]))
-    return Stored("proxy", plain, ends, _slashed(about), account)
+    return Stored("proxy", plain, ends, f"{_slashed(about)}{f', group {own}' if own else ''}", account)
+
+
+def _group(certificate: x509.Certificate) -> str:
+    """The group at DIRAC that a proxy names; empty if it names none."""
+    try:
+        value = certificate.extensions.get_extension_for_oid(_DIRAC_GROUP).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    data = value.value if isinstance(value, x509.UnrecognizedExtension) else b""
+    words = _GROUP.fullmatch(data[2:]) if len(data) > 2 and data[1] == len(data) - 2 else None
+    return words[0].decode("ascii") if words else ""
 
 
 def _depth(chain: Sequence[x509.Certificate]) -> int:

@@ -44,7 +44,7 @@ class Nobody:
 
     async def viewer(self, request: Request) -> Viewer:  # noqa: ARG002
         """See ``Authenticator.viewer``."""
-        return Viewer("anonymous", sees_all=True)
+        return Viewer("anonymous", sees_all=True, may_operate=True)
 
 
 @dataclass(slots=True)

@@ -116,9 +116,7 @@ def run_status(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, str
 @router.post("/runs/{run_id}/cancel")
 def cancel_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, str]:
     """Stop a run; one that has ended stays as it is."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to cancel runs")
-    run = visible(service, run_id, viewer)
+    run = changeable(service, run_id, viewer)
     service.driver.cancel(run.id)
     return {"run_id": run.id}
 
@@ -228,6 +226,25 @@ def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
     if run is None:
         raise NotFound(f"There is no run {run_id[:80]}")
     return run
+
+
+def changeable(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
+    """A run that the caller may cancel and resume: their own, or any for an operator.
+
+    Raises:
+        NotFound: as :func:`visible`.
+        Forbidden: it is somebody else's, or the caller may only read.
+    """
+    run = visible(service, run_id, viewer)
+    if not may_change(run, viewer):
+        what = "belongs to somebody else" if viewer.may_submit else "cannot be changed with a token that may only read"
+        raise Forbidden(f"The run {run.id} {what}")
+    return run
+
+
+def may_change(run: StoredRun, viewer: Viewer) -> bool:
+    """Whether the caller may cancel and resume a run."""
+    return viewer.may_operate or (viewer.may_submit and run.owner == viewer.subject)
 
 
 def _system_logs(run: StoredRun) -> list[str]:

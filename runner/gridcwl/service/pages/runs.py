@@ -27,7 +27,7 @@ from gridcwl.service.pages.rendering import STATIC, Form, PageRoute, TheService,
 from gridcwl.service.problems import Conflict, Forbidden, NotFound
 from gridcwl.service.states import State
 from gridcwl.service.web import Service
-from gridcwl.service.wes import PREFIX, public_outputs, visible
+from gridcwl.service.wes import PREFIX, changeable, may_change, public_outputs, visible
 
 _PAGE = 50
 _GROUPS = 10
@@ -93,8 +93,8 @@ def run_page(
         messages=jobs.tail(service.folder.run(run.engine).messages(run.id)),
         inputs=_inputs(run),
         outputs=list(shown_outputs(public_outputs(request, service, run), run.id)),
-        may_resume=viewer.may_submit and run.state.is_terminal and run.state is not State.COMPLETE,
-        may_submit=viewer.may_submit,
+        may_resume=may_change(run, viewer) and run.state.is_terminal and run.state is not State.COMPLETE,
+        may_submit=may_change(run, viewer),
         wanted=wanted,
         in_words=in_words,
         state_of=state_of,
@@ -105,9 +105,7 @@ def run_page(
 @router.post("/runs/{run_id}/cancel")
 def cancel(run_id: str, _form: Form, service: TheService, viewer: TheViewer) -> Response:
     """Stop a run."""
-    if not viewer.may_submit:
-        raise Forbidden("You may not cancel runs")
-    run = visible(service, run_id, viewer)
+    run = changeable(service, run_id, viewer)
     service.driver.cancel(run.id)
     return redirect(f"/runs/{run.id}")
 

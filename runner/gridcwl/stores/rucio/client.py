@@ -270,6 +270,13 @@ def _owners_client(base: type, owner: Owner) -> Any:
             self.headers["X-Rucio-Auth-Token"] = self.auth_token
             return bool(self.auth_token)
 
+        def _BaseClient__get_token_oidc(self) -> bool:  # noqa: N802  its own asks whoever is at the terminal to log in
+            raise RucioProblem(
+                "Rucio does not accept the token of the run's owner",
+                "CannotAuthenticate",
+                remedy="It needs a token with another audience or scope; see that the owner has an account at Rucio.",
+            )
+
     named: dict[str, Any] = {"auth_type": "oidc"}
     if owner.rucio == "proxy":
         named = {"auth_type": "x509_proxy", "creds": {"client_proxy": owner.proxy_file}}
