@@ -15,6 +15,7 @@ import io
 import marshal
 import os
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Dict
@@ -27,6 +28,8 @@ from gridcwl.worker.orphans import ORPHANS
 ORPHANS.own_process = True
 sys.exit(main())
 """
+_building = threading.Lock()
+"""Runs of one process come here in several threads, and Python 3.11's parser does not stand that (bpo-106905)."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
 
 
@@ -39,7 +42,8 @@ def worker_zipapp() -> Path:
     shipped = _HERE / NAME
     if shipped.is_file():
         return shipped
-    data = _bytes()
+    with _building:
+        data = _bytes()
     # Named by its content: another version's, or a half-edited one's, is never taken for it.
     name = f"worker-{hashlib.sha256(data).hexdigest()[:16]}.pyz"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridcwl"
