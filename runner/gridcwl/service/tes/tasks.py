@@ -50,6 +50,8 @@ def create(service: Service, viewer: Viewer, body: bytes) -> str:
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
+    if service.owners is not None:
+        service.owners.submitted(viewer)
     service.driver.wake()
     return str(run)
 
