@@ -25,6 +25,7 @@ from gridcwl.runs.record.run_record import RunRecord, create_run, fingerprint, r
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
+    from gridcwl.cwl.described import DescribedDocument
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.record.folder import RunFolder
     from gridcwl.runs.record.recorder import Recorder
@@ -101,6 +102,25 @@ def saved_request(folder: RunFolder) -> Request:
             raise JournalError(f"The run {folder.run} failed before it started", remedy="Start it again.")
         options = replace(from_plain(saved), state_dir=folder.path.parents[1])
         return Request(options, Path(cwd), history.meta("stdin"))
+
+
+def described_document(request: Request) -> DescribedDocument:
+    """The inputs of a document, which is read and validated for it; nothing is run, and no input is read. Blocks.
+
+    Raises:
+        GridCWLError: the document is wrong, or may not be read.
+    """
+    confinement.confine(request.options.confinement)
+    with _LOADING:
+        from gridcwl.cwl.described import described
+        from gridcwl.cwl.load import load, locate
+        from gridcwl.cwl.problems import adopt_logging
+        from gridcwl.runs.from_options import evaluation
+
+        adopt_logging()
+        how = evaluation(request.options)
+        uri, _ = locate(request.options.document, how.registries)
+        return described(load(uri, how).process)
 
 
 def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore, Any]:

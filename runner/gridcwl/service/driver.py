@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.api import Client, Run
+from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model.confinement import Confinement, confine
 from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
+from gridcwl.runs.prepared import Request
+from gridcwl.runs.session import described_document
+from gridcwl.runs.settings import options_for
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import Messages, reporting
@@ -250,7 +254,7 @@ class Driver:
                 if run.kind == TASK_KIND:
                     changes["outputs"] = None
                     state = await asyncio.to_thread(tes.end_of, self._folder, run, error, state)
-                changes["message"] = _without_places(changes["message"], submitted.files)
+                changes["message"] = without_places(changes["message"], submitted.files)
                 messages.write(f"gridcwl: {changes['message']}")
             except Exception as error:
                 log.exception("The run %s ended with an internal error", run.id)
@@ -323,6 +327,23 @@ class Driver:
             **run.settings,
         )
 
+    def described(self, document: str, files: Path) -> DescribedDocument:
+        """The inputs of a document, which is read and checked for it. Blocks, and is not for the runs' thread.
+
+        Args:
+            document: where it is, as ``submission.document_place`` says.
+            files: the attachments.
+
+        Raises:
+            GridCWLError: it is wrong, or may not be read.
+        """
+        allowed = self.confinement(files)
+        place = _located(document, allowed)
+        folder = self._folder
+        settings = {**self._settings.runs, "state_dir": folder.state, "cache_dir": folder.cache}
+        options = options_for(place, (), {**settings, "confinement": allowed}, files)
+        return described_document(Request(options, files))
+
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""
         settings = self._settings
@@ -363,7 +384,7 @@ def _is_resumable(folder: Path) -> bool:
         return False
 
 
-def _without_places(message: str, files: Path) -> str:
+def without_places(message: str, files: Path) -> str:
     """A message with attachments under the names that their client gave them."""
     for folder in (files, os.path.relpath(files)):
         message = message.replace(f"{folder}/", "")

@@ -87,7 +87,7 @@ def accepted(
     written = _object(form.get("workflow_params"), "workflow_params")
     params = copy.deepcopy(written)
     check_places(params, folder.files, confinement, schemes)
-    document = _document(form.get("workflow_url") or "", folder.files, confinement)
+    document = document_place(form.get("workflow_url") or "", folder.files, confinement)
     request: dict[str, Any] = {name: form[name] for name in FIELDS if form.get(name) is not None}
     request |= {"workflow_params": written}
     if "tags" in form:
@@ -106,7 +106,7 @@ def save_attachments(uploads: Sequence[Upload], folder: Path) -> None:
     Raises:
         BadRequest: a name is missing or not acceptable, or two attachments want one place.
     """
-    folder.mkdir(parents=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for upload in uploads:
         name = upload.filename or ""
         try:
@@ -181,8 +181,12 @@ def _tags(text: str | None) -> dict[str, str]:
     return tags
 
 
-def _document(url: str, files: Path, confinement: Confinement) -> str:
-    """Where the document is, for gridcwl."""
+def document_place(url: str, files: Path, confinement: Confinement) -> str:
+    """Where the document is, for gridcwl.
+
+    Raises:
+        BadRequest: it is no attachment, and not what the operator allows.
+    """
     file, hash_, fragment = url.partition("#")
     scheme = urlsplit(file).scheme.lower() if "://" in file or file.startswith("file:") else ""
     if scheme in ("http", "https", "trs"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -81,6 +82,22 @@ def _take_in(
 ) -> None:
     folder.path.mkdir(mode=0o700)
     submission.save_attachments(uploads, folder.files)
+    enqueue(service, viewer, run, folder, fields)
+
+
+def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder, fields: Mapping[str, str]) -> None:
+    """Add a run whose attachments have been saved to the queue.
+
+    Args:
+        service: see there.
+        viewer: its owner.
+        run: its id.
+        folder: of the run.
+        fields: of WES's RunRequest, as texts.
+
+    Raises:
+        Refused: the request is malformed, or the queue is full.
+    """
     confinement = service.driver.confinement()
     accepted = submission.accepted(fields, folder, confinement, service.schemes)
     folder.params.write_text(json.dumps(accepted.params), "utf-8")
