@@ -69,22 +69,33 @@ class Client:
         self._settings = settings
         self._server = None if server is None else _connection(server, settings)
         self._state_dir = state_folder(settings)
-        self._group: asyncio.TaskGroup | None = None
+        self._open = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Each drives a run; none fails, as ``Run.result`` raises what a run ended with."""
         self._preparing = asyncio.Semaphore(_PREPARING)
         self._driven: dict[str, RunDriver] = {}
 
     async def __aenter__(self) -> Self:
-        self._group = await asyncio.TaskGroup().__aenter__()
+        self._open = True
         return self
 
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        group, self._group = self._group, None
-        assert group is not None
+        self._open = False
         if error is not None:
-            for driver in self._driven.values():
-                driver.prepared.cancel("its client")
-            error = None if not isinstance(error, asyncio.CancelledError) else error
-        await group.__aexit__(type(error) if error is not None else None, error, traceback)
+            self._cancel_all()
+        cancelled: asyncio.CancelledError | None = None
+        while self._tasks:  # a task group would cancel again, and so keep runs from cleaning up
+            try:
+                await asyncio.wait(self._tasks)
+            except asyncio.CancelledError as raised:
+                cancelled = raised
+                self._cancel_all()
+        if cancelled is not None:
+            raise cancelled
+
+    def _cancel_all(self) -> None:
+        for driver in self._driven.values():
+            driver.prepared.cancel("its client")
 
     async def submit(
         self,
@@ -212,18 +223,24 @@ class Client:
         return await asyncio.to_thread(lineage_of, str(file), self._state_dir, depth)
 
     async def _drive(self, preparing: AbstractContextManager[PreparedRun]) -> Run:
-        if self._group is None:
-            raise ConfigError("The client is not open", remedy="Use it as in: async with gridcwl.Client() as client")
+        self._check_open()
         async with self._preparing:
             prepared = await entered(preparing)
-        driver = RunDriver(preparing, prepared, Publisher(prepared.run))
-        self._driven[prepared.run] = driver
         try:
-            self._group.create_task(self._until_ended(driver), name=f"gridcwl-{prepared.run}")
-        except BaseException as error:
+            self._check_open()  # it may have been left meanwhile
+        except ConfigError as error:
             await exited(preparing, error)
             raise
+        driver = RunDriver(preparing, prepared, Publisher(prepared.run))
+        self._driven[prepared.run] = driver
+        task = asyncio.create_task(self._until_ended(driver), name=f"gridcwl-{prepared.run}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return Run(self, prepared.record.folder, driver)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ConfigError("The client is not open", remedy="Use it as in: async with gridcwl.Client() as client")
 
     async def _until_ended(self, driver: RunDriver) -> None:
         try:

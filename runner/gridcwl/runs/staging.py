@@ -28,6 +28,8 @@ log = logging.getLogger("gridcwl.runs")
 
 _MOST = 500
 """Results that are recorded and committed together; what comes meanwhile waits for the next time."""
+LAST_RESULTS_S = 60.0
+"""How long a backend that was closed may take to give the rest of its results."""
 
 Ended: TypeAlias = tuple[Job, JobResult]
 _Arrived: TypeAlias = JobEvent | Exception | None
@@ -260,13 +262,34 @@ class StagingBackend:
         """Record what has ended, and was not taken before the backend was closed."""
         ended = list(self._unrecorded.values())
         with contextlib.suppress(Exception):  # the run has ended as it has
-            if not self._over:
-                async for event in self._inner.results():
-                    if self._is_next(event) and event.result is not None:
-                        ended.append((self._jobs[event.id], event.result))
+            async for event in self._last_events():
+                if self._is_next(event) and event.result is not None:
+                    ended.append((self._jobs[event.id], event.result))
         if ended:
             with contextlib.suppress(StoreError):  # the journal says why, where it is closed
                 await self._log.record(ended)
+
+    async def _last_events(self) -> AsyncIterator[JobEvent]:
+        """What the closed backend still has. One that does not end is not waited for: the run ends without it."""
+        if self._over:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LAST_RESULTS_S
+        events = aiter(self._inner.results())
+        while (left := until - loop.time()) > 0:
+            coming = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({coming}, timeout=left)
+            if not coming.done():
+                coming.cancel()  # not waited for either: a backend may not care
+                break
+            if (event := coming.result()) is None:
+                return
+            yield event
+        log.warning(
+            "The backend has not ended its results within %g s after it was closed. "
+            "Jobs whose results are missing run again when the run is resumed. Report this to the backend's authors.",
+            LAST_RESULTS_S,
+        )
 
 
 def _failure(result: JobResult, reason: str) -> JobResult:
