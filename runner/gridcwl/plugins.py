@@ -98,6 +98,11 @@ def store_of_location(location: str) -> str:
     return ""
 
 
+def carrying_stores() -> list[str]:
+    """The names of the stores that carry files between machines, for messages."""
+    return [name for name, plugin in stores().items() if plugin.between_jobs and plugin.schemes - _OPEN]
+
+
 def open_backend(choice: BackendChoice, context: BackendContext) -> AbstractAsyncContextManager[Backend]:
     """The chosen backend, for one session of a run.
 

@@ -50,8 +50,8 @@ def let_go(folder: Any) -> None:
     from gridcwl.runs.record.data import release
 
     with closing(History(folder.journal)) as history:
-        count = asyncio.run(release(history, folder.run))
-    print(f"{folder.run}: {count} intermediate dataset(s) may be deleted by Rucio; outputs are kept", file=sys.stderr)
+        store, count = asyncio.run(release(history, folder.run))
+    print(f"{folder.run}: {count} intermediate dataset(s) may be deleted by {store}; outputs are kept", file=sys.stderr)
 
 
 def _show(about: RunReport, *, files: bool) -> None:

@@ -169,9 +169,12 @@ def _images(options: Options, steps: Sequence[PlannedStep]) -> Mapping[str, Pres
 
 
 def _outputs(options: Options, known: Sequence[str]) -> Iterator[str]:
-    if options.store.store == "rucio":
-        yield f"outputs      Rucio, {options.store.settings.scope or 'the scope of the account'}"
-    if options.store.store != "rucio" or options.store.settings.download:
+    from gridcwl import plugins
+
+    store, settings = plugins.store(options.store.store), options.store.settings
+    if place := store.keeps(settings):
+        yield f"outputs      {place}"
+    if store.downloads(settings):
         yield f"outputs      {options.outdir.absolute()}"
         names = [name for name in known if not _MADE_UP.fullmatch(name)]
         if names:

@@ -145,7 +145,9 @@ def _jdl(job: Job, needs: JobRequirements) -> Iterator[str]:
 
 
 def _outputs(options: Options) -> str:
-    if options.store.store == "rucio":
-        scope = options.store.settings.scope or "the account's scope"
-        return f"Rucio, {scope}, on the storage element of the site where each job runs"
-    return "DIRAC's output sandboxes, then this machine: for small files only; use --store rucio for larger ones"
+    from gridcwl import plugins
+
+    if place := plugins.store(options.store.store).keeps(options.store.settings):
+        return f"{place}, on the storage element of the site where each job runs"
+    others = " or ".join(f"--store {name}" for name in plugins.carrying_stores())
+    return f"DIRAC's output sandboxes, then this machine: for small files only; use {others} for larger ones"

@@ -47,6 +47,13 @@ class StorePlugin:
     short_names: str = ""
     """A regular expression of names without a scheme that may be the store's, if no file has such a name. The location
     of one is the store's name, a colon and the name: ``rucio:scope:name``."""
+    example: str = ""
+    """How one of its files is named, for messages: "rucio://SCOPE/NAME or SCOPE:NAME"."""
+    keeps: Callable[[Any], str] = lambda _settings: ""
+    """Where these settings let a run keep final outputs, for plans: "Rucio, user.ada"; empty: in the output directory
+    only."""
+    downloads: Callable[[Any], bool] = lambda _settings: True
+    """Whether these settings bring final outputs to the output directory."""
     between_jobs: bool = False
     """Its module has ``open_run_store(settings, known)``: it gives a ``RunStore``. Any other store gives input files
     and keeps final outputs, for runs whose jobs are on this machine."""

@@ -157,7 +157,7 @@ class PartRunner:
             result["outcome"], result["files"] = PERMANENT, []
             result["reason"] = (
                 f"The outputs have {size} bytes, more than the output sandbox holds ({self._room} bytes); "
-                "choose a store for them, such as --store rucio."
+                "choose a store for them, with --store."
             )
             return
         self._room -= size

@@ -39,9 +39,10 @@ class ImageArchives:
             if place.count(":") < 2:
                 raise ConfigError(f"{place} is no place for images", remedy="Write rucio:SCOPE:NAME.")
         if self._templates and find is None:
+            store = self._templates[0].partition(":")[0]
             raise ConfigError(
-                f"The images of {self._templates[0]} are in Rucio, and the run does not use it",
-                remedy="Choose --store rucio, or take the place out of [dirac.images].",
+                f"The images of {self._templates[0]} are in a store, and the run does not use it",
+                remedy=f"Choose --store {store}, or take the place out of [dirac.images].",
             )
 
     async def for_jobs(self, jobs: Iterable[Job]) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ class _Files:
             raise UnsupportedError(
                 f"{job.name} reads {path}, and with it more than {_MOST_FILES >> 20} MiB would travel in DIRAC's "
                 "input sandbox",
-                remedy="Choose a store that carries files to the sites: --store rucio.",
+                remedy="Choose a store that carries files to the sites, with --store; gridcwl --help lists them.",
             )
         return name
 
@@ -87,7 +87,7 @@ def _write_parts(raw: IO[bytes], parts: Sequence[BatchPart], carried: _Files) ->
                     raise UnsupportedError(
                         f"The description of {part.jobs[0].name} is larger than DIRAC's input sandbox",
                         remedy="Its literal inputs are very large: give them as files, or choose a store that carries "
-                        "them: --store rucio.",
+                        "them, with --store.",
                     )
                 return number + 1
     return len(parts)

@@ -156,9 +156,9 @@ class _Search:
             scope, _, rest = word.removeprefix(f"{store}:").partition(":")
             name = f"{store}://{scope}/{rest}"
         if not name or store_with("origins", name) is None:
-            raise ConfigError(
-                f"There is no file {word}", remedy="Give a path, or a file in Rucio: rucio://SCOPE/NAME or SCOPE:NAME."
-            )
+            stores = [one for one in plugins.stores().values() if "origins" in one.hooks and one.example]
+            others = "".join(f", or a file in {one.title or one.name}: {one.example}" for one in stores)
+            raise ConfigError(f"There is no file {word}", remedy=f"Give a path{others}.")
         return name
 
     def follow(self, frontier: Sequence[str]) -> list[str]:

@@ -75,8 +75,8 @@ async def replicas_of(urls: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-async def release(history: History, run: str) -> int:
-    """Let the store delete the run's intermediate files; returns how many datasets these are.
+async def release(history: History, run: str) -> tuple[str, int]:
+    """Let the store delete the run's intermediate files; returns its title, and how many datasets these are.
 
     Final outputs stay, and so does what other runs use.
 
@@ -86,11 +86,13 @@ async def release(history: History, run: str) -> int:
     """
     found = _store_of(history)
     if found is None:
-        raise ConfigError(f"The run {run} has nothing in Rucio", remedy="Only runs with --store rucio have.")
+        options = " or ".join(f"--store {name}" for name in plugins.carrying_stores())
+        raise ConfigError(
+            f"No store has files of the run {run}", remedy=f"Only of runs with {options} there may be any."
+        )
     plugin, about = found
     forget_lost_uploads(RunId(run), history)
-    count: int = await plugins.call(plugin, "release", about)
-    return count
+    return plugin.title or plugin.name, await plugins.call(plugin, "release", about)
 
 
 def _store_of(history: History) -> tuple[StorePlugin, Mapping[str, Any]] | None:

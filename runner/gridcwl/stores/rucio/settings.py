@@ -108,5 +108,8 @@ PLUGIN = StorePlugin(
     schemes=frozenset({SCHEME, "lfn"}),
     prefixes=("rucio:", "lfn:"),
     short_names=SHORT_NAME,
+    example="rucio://SCOPE/NAME or SCOPE:NAME",
+    keeps=lambda settings: f"Rucio, {settings.scope or 'the scope of the account'}",
+    downloads=lambda settings: bool(settings.download),
     between_jobs=True,
 )
