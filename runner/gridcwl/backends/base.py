@@ -39,7 +39,8 @@ class BackendPlugin:
     """Which options of the command line it reads, in addition to its settings; see :class:`JobOptions`."""
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
-    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more.
+    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more, ``offers(settings)`` for what
+    its sites offer: ``SiteOffer`` values.
     The local backend has its own for what a killed client left on this machine."""
     local_mode: Callable[[Any], bool] = lambda _settings: False
     """Whether these settings of a remote backend keep jobs on this machine, where they end with the client."""
@@ -47,6 +48,34 @@ class BackendPlugin:
     """The option that does so, as it is typed."""
     local_reads: frozenset[str] = frozenset()
     """As ``reads``, for that mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOffer:
+    """One kind of place for a job at a site. None is for: nobody says."""
+
+    name: str = ""
+    cores: float | None = None
+    ram_mib: int | None = None
+    gpus: int | None = None
+    cpu_time_s: int | None = None
+    tags: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    """Only jobs that request one of these come here."""
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOffer:
+    """What a site offers to jobs, for people; a backend without a choice of sites has one."""
+
+    site: str
+    queues: tuple[QueueOffer, ...] = ()
+    status: str = "Active"
+    is_open: bool = True
+    """Jobs are sent there now."""
+    storage: tuple[str, ...] = ()
+    """Storage elements beside it."""
 
 
 @dataclass(frozen=True, slots=True)

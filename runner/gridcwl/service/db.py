@@ -289,8 +289,12 @@ class Database:
             return [_stored(row) for row in connection.execute(query)]
 
     def counts(self, viewer: Viewer | None = None, search: str = "") -> dict[State, int]:
-        """How many runs are in each state, of those that the viewer sees; states without any are left out."""
+        """How many runs are in each state, of those that the viewer sees; states without any are left out.
+
+        Without a viewer, of all runs and tasks.
+        """
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        query = query if viewer is None else query.where(runs.c.kind == RUN_KIND)
         query = _matching(_visible(query, viewer), search)
         with self.engine.connect() as connection:
             return {State(state): int(count) for state, count in connection.execute(query)}

@@ -13,6 +13,7 @@ from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.sites import Sites
 
 if TYPE_CHECKING:
     from gridcwl.service.owners import Owners
@@ -64,6 +65,10 @@ class Service:
     ending: bool = False
     """No request is to wait for anything any more."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
+    sites: Sites = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sites = Sites(self.settings, self.folder)
 
     @property
     def protocols(self) -> list[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gridcwl import imports
-from gridcwl.backends.base import Backend, BackendContext, JobOptions
+from gridcwl.backends.base import Backend, BackendContext, JobOptions, QueueOffer, SiteOffer
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.placements import placement_of
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
+from gridcwl.backends.dirac.sites import Offer
 from gridcwl.model import Placement, RunId
 
 ServerName: TypeAlias = Literal["dirac", "diracx", "dirac-local"]
@@ -146,3 +147,32 @@ def stop(settings: DiracxSettings, run: RunId) -> int:
 
     with open_server(name) as server:
         return stop_all(server, run)
+
+
+def offers(settings: DiracxSettings) -> list[SiteOffer]:
+    """What each site offers, and whether jobs with these settings go there.
+
+    Raises:
+        BackendError: DIRAC does not answer.
+        ConfigError: what it needs is not installed or not configured.
+    """
+    with open_server(server_name(settings)) as server:
+        return [_offer(one, settings) for one in server.offers()]
+
+
+def _offer(offer: Offer, settings: DiracxSettings) -> SiteOffer:
+    queues = tuple(
+        QueueOffer(
+            name=queue.name,
+            cores=queue.processors,
+            ram_mib=queue.ram_mib,
+            cpu_time_s=queue.cpu_time_s,
+            tags=queue.tags,
+            required_tags=queue.required_tags,
+            platform=queue.platform or "",
+        )
+        for queue in offer.queues
+    )
+    excluded = offer.site in settings.banned or bool(settings.sites and offer.site not in settings.sites)
+    status = "Excluded here" if excluded and offer.open else offer.status
+    return SiteOffer(offer.site, queues, status, offer.open and not excluded, offer.storage)

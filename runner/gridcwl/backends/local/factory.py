@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gridcwl.backends.base import BackendContext
+from gridcwl.backends.base import BackendContext, QueueOffer, SiteOffer
 from gridcwl.model import RunId
 
 if TYPE_CHECKING:
@@ -40,3 +40,11 @@ def open_backend(settings: LocalSettings, context: BackendContext) -> LocalBacke
     from gridcwl.backends.local.backend import LocalBackend
 
     return LocalBackend(context.folder, context.jobs, settings, secrets=context.secrets)
+
+
+def offers(_settings: LocalSettings) -> list[SiteOffer]:
+    """What this machine has for jobs."""
+    from gridcwl.backends.local.machine import this_machine
+
+    machine = this_machine()
+    return [SiteOffer("this machine", (QueueOffer(cores=machine.cores, ram_mib=machine.ram_mib, gpus=machine.gpus),))]
