@@ -21,6 +21,7 @@ from starlette.datastructures import FormData
 from gridcwl.runs.units import amount, duration
 from gridcwl.service.db import Viewer
 from gridcwl.service.problems import Forbidden, NotFound, Refused
+from gridcwl.service.states import State
 from gridcwl.service.times import iso
 from gridcwl.service.web import Service, service_of, viewer_of
 
@@ -37,6 +38,8 @@ HEADERS = {
 COOKIE = "gridcwl_csrf"
 TOKEN = "csrf"  # noqa: S105  the name of the field
 _SHORTEST_TOKEN = 32
+_WORDS = {State.EXECUTOR_ERROR: "failed", State.CANCELED: "cancelled", State.CANCELING: "cancelling"}
+"""States for people, where that is not their name in small letters."""
 STATIC = Path(__file__).parents[1] / "static"
 
 TheService = Annotated[Service, Depends(service_of)]
@@ -69,6 +72,7 @@ _templates.filters |= {
     "span": lambda seconds: "" if seconds is None else duration(max(0.0, seconds)),
     "size": _size,
     "shown": shown,
+    "word": lambda state: _WORDS.get(state, str(state).replace("_", " ").lower()),
 }
 
 
