@@ -32,7 +32,7 @@ LIMITS = {
 """What a run that is worth showing keeps: least and greatest value."""
 COLOURS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442"),
-    *("#332288", "#44aa99", "#882255", "#ddcc77", "#117733", "#aa4499"),
+    *("#332288", "#44aa99", "#882255", "#ddcc77", "#117733", "#aa4499", "#000000", "#b15928", "#6a3d9a", "#fb9a99"),
 )
 WIDTH, ROW, LEFT, MARGIN = 900, 14, 150, 30
 STYLE = """

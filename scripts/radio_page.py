@@ -95,12 +95,12 @@ def page(outputs: dict[str, Any], quality: dict[str, Any], held: Sequence[Number
         f'<td class="number">{size(item):,}</td></tr>'
         for name, item in parts(outputs)
     )
-    images = wide(copy(outputs["images"]), "Before calibration, and after. Circles: the sources that were simulated.")
-    plots = "".join(
-        wide(copy(item), f"Solutions of each station over time: {item['basename'].split('-')[0]}.")
-        for item in outputs["plots"]
+    images = wide(
+        copy(outputs["images"]),
+        "Before calibration, after it, and what deconvolution left. Circles: the sources that were simulated.",
     )
-    flags = "".join(wide(copy(item), "Interference that AOFlagger found.") for item in outputs["flag_pictures"][:2])
+    plots = "".join(wide(copy(item), "Solutions of each station over time.") for item in outputs["plots"])
+    flags = "".join(picture(copy(item), item["basename"].split(".")[0]) for item in outputs["flag_pictures"])
     took = max((bar.end for bar in placed), default=0.0)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>LOFAR</title><style>{STYLE}{WIDE}</style>'

@@ -2,7 +2,7 @@
 """Sources found in an image beside those of the sky model that it was simulated with: a table (JSON) and a picture.
 
     compare-sources sources.json --image image.fits --skymodel sky.skymodel [--before dirty.fits]
-                    -o table.json --picture p.png
+                    [--residual residual.fits] -o table.json --picture p.png
 
 A source of the model is matched with the nearest source that was found within a beam. Its true flux is that at the
 image's frequency. Of an image before calibration the peak at each source is given, within a beam of its place.
@@ -120,23 +120,36 @@ def compare(truth: list[Truth], found: list[dict[str, float]], after: Image, bef
     return rows
 
 
+def noise_of(picture: Image) -> float:
+    """Robust standard deviation of an image."""
+    return float(1.4826 * np.nanmedian(np.abs(picture.plane - np.nanmedian(picture.plane))))
+
+
+def caption(title: str, picture: Image) -> str:
+    """A panel's title: with the peak, or with the noise where nothing should be left."""
+    if title == "residual":
+        return f"residual: noise {1e3 * noise_of(picture):.1f} mJy/beam"
+    return f"{title}: peak {float(np.nanmax(picture.plane)):.2f} Jy/beam"
+
+
 def draw(pictures: list[tuple[str, Image]], truth: list[Truth]) -> Figure:
     """The images side by side, each on a scale of its own noise, with circles at the model's sources."""
-    figure = Figure(figsize=(5.6 * len(pictures), 5.0), layout="constrained")
+    figure = Figure(figsize=(4.8 * len(pictures), 4.4), layout="constrained")
     panels = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axes, (title, picture) in zip(panels, pictures, strict=True):
-        noise = 1.4826 * np.nanmedian(np.abs(picture.plane - np.nanmedian(picture.plane)))
+        noise = noise_of(picture)
         low, high = -4 * noise, max(15 * noise, 0.02 * float(np.nanmax(picture.plane)))
+        if title == "residual":
+            low, high = -5 * noise, 5 * noise
         drawn = axes.imshow(1e3 * picture.plane, origin="lower", cmap="inferno", vmin=1e3 * low, vmax=1e3 * high)
         for source in truth:
             x, y = (float(value) for value in picture.wcs.world_to_pixel(source.place))
             axes.plot(x, y, "o", ms=16, mfc="none", mec="#56b4e9", mew=0.9)
             axes.annotate(source.name, (x, y), (11, 7), textcoords="offset points", color="#56b4e9", fontsize=8)
-        peak_jy = float(np.nanmax(picture.plane))
-        axes.set_title(f"{title}: peak {peak_jy:.2f} Jy/beam", fontsize=10)
+        axes.set_title(caption(title, picture), fontsize=10)
         side = picture.pixel_arcsec * picture.plane.shape[1] / 60
         axes.set(xticks=[], yticks=[], xlabel=f"{side:.0f} arcmin")
-        figure.colorbar(drawn, ax=axes, label="mJy/beam", shrink=0.85)
+        figure.colorbar(drawn, ax=axes, label="mJy/beam", shrink=0.85, pad=0.02)
     return figure
 
 
@@ -147,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--image", type=Path, required=True, help="the image that they were found in (FITS)")
     parser.add_argument("--skymodel", type=Path, required=True, help="sky model (DP3's format)")
     parser.add_argument("--before", type=Path, help="image before calibration (FITS)")
+    parser.add_argument("--residual", type=Path, help="what deconvolution left (FITS), to be drawn")
     parser.add_argument("-o", "--output", type=Path, required=True, help="table to write (JSON)")
     parser.add_argument("--picture", type=Path, required=True, help="picture to write (PNG)")
     parser.add_argument("--version", action="version", version=f"%(prog)s 1.0.0 (LSMTool {version('lsmtool')})")
@@ -154,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         after = image(given.image)
         before = image(given.before) if given.before else None
+        residual = image(given.residual) if given.residual else None
         truth = model(given.skymodel, after.frequency_hz)
         found = json.loads(given.sources.read_text("utf-8"))["sources"]
         rows = compare(truth, found, after, before)
@@ -171,8 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sources": [asdict(row) for row in rows],
     }
     given.output.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    pictures = [("calibrated", after)] if before is None else [("before calibration", before), ("calibrated", after)]
-    draw(pictures, truth).savefig(given.picture, dpi=100)
+    panels = (("before calibration", before), ("calibrated", after), ("residual", residual))
+    draw([(title, drawn) for title, drawn in panels if drawn is not None], truth).savefig(given.picture, dpi=100)
     return 0
 
 

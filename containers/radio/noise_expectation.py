@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The noise that an image of a Measurement Set has to have, by the radiometer's equation and the image's own weighting.
+"""The noise that an image of Measurement Sets has to have, by the radiometer's equation and the image's own weighting.
 
-    noise-expectation observation.ms --image image.fits --truth observation.truth.json -o noise.json
+    noise-expectation observation.ms ... --image image.fits --truth observation.truth.json -o noise.json
 
 A visibility's noise is that of the simulation, less by the root of its weight, which is the number of samples in it.
 Weights of the image are natural or Briggs' (D. Briggs, PhD thesis 1995, 3.4), times a Gaussian taper, as WSClean has
-them; flagged visibilities and those beyond the image's maximum baseline do not count.
+them: where it images several parts of the band together (-MFS-), each Measurement Set by itself. Flagged visibilities
+and those beyond the image's maximum baseline do not count.
 """
 
 import argparse
@@ -50,6 +51,15 @@ def samples(ms: Path, longest: float) -> Samples:
     return Samples(u[good], v[good], weight[:, :, parallel].mean(axis=2)[good])
 
 
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The samples of several Measurement Sets as one."""
+    return Samples(
+        np.concatenate([part.u for part in parts]),
+        np.concatenate([part.v for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
+
+
 def weights(found: Samples, robust: float | None, pixels: int, scale_rad: float, taper_rad: float) -> Any:
     """Imaging weights: those of the samples, made more uniform, and tapered."""
     weight = found.weight
@@ -84,7 +94,7 @@ def measured(path: Path) -> tuple[float, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare a residual image with the noise that it has to have."""
     parser = argparse.ArgumentParser(prog="noise-expectation", description="Noise of an image, expected and measured.")
-    parser.add_argument("ms", type=Path, help="Measurement Set that the image was made of")
+    parser.add_argument("ms", type=Path, nargs="+", help="Measurement Sets that the image was made of")
     parser.add_argument("--image", type=Path, required=True, help="its residual image (FITS, by WSClean)")
     parser.add_argument("--truth", type=Path, nargs="+", required=True, help="what was put in, by ms-corrupt (JSON)")
     parser.add_argument("--taper", type=float, default=0.0, help="the image's Gaussian taper, arcsec")
@@ -98,18 +108,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         header = fits.getheader(given.image)
         robust = re.fullmatch(r"Briggs'\(([-\d.]+)\)", str(header.get("WSCWEIGH", "")))
         put_in = [json.loads(path.read_text("utf-8"))["noise_jy"] for path in given.truth]
-        found = samples(given.ms, given.max_uv)
-        weight = weights(
-            found,
-            float(robust[1]) if robust else None,
-            int(header["NAXIS1"]),
-            np.deg2rad(abs(float(header["CDELT1"]))),
-            np.deg2rad(given.taper / 3600.0),
+        parts = [samples(ms, given.max_uv) for ms in given.ms]
+        found = joined(parts)
+        weight = np.concatenate(
+            [
+                weights(
+                    part,
+                    float(robust[1]) if robust else None,
+                    int(header["NAXIS1"]),
+                    np.deg2rad(abs(float(header["CDELT1"]))),
+                    np.deg2rad(given.taper / 3600.0),
+                )
+                for part in (parts if "-MFS-" in given.image.name else [found])
+            ]
         )
         want = expected(found, weight, float(np.sqrt(np.mean(np.square(put_in)))))
         deviation, robustly = measured(given.image)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        print(f"noise-expectation: {given.ms.name} and {given.image.name}: {error}", file=sys.stderr)
+        names = ", ".join(ms.name for ms in given.ms)
+        print(f"noise-expectation: {names} and {given.image.name}: {error}", file=sys.stderr)
         return 1
     numbers = {
         "visibilities": len(found.weight),

@@ -29,9 +29,10 @@ def quality(given: argparse.Namespace) -> dict[str, Any]:
     noise = json.loads(given.noise.read_text("utf-8")) if given.noise else None
     flags = [json.loads(path.read_text("utf-8")) for path in given.flags]
     tables = {}
-    if given.solutions:
-        solsets = json.loads(given.solutions.read_text("utf-8"))["solsets"]
-        tables = {name: table for solset in solsets.values() for name, table in solset.items()}
+    for path in given.solutions:
+        solsets = json.loads(path.read_text("utf-8"))["solsets"]
+        beginning = f"{path.stem}: " if len(given.solutions) > 1 else ""
+        tables |= {f"{beginning}{name}": table for solset in solsets.values() for name, table in solset.items()}
     return {
         "title": given.title,
         "sources": sources["sources"],
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--title", default="Radio image")
     parser.add_argument("--sources", type=Path, required=True, help="table of compare-sources (JSON)")
     parser.add_argument("--noise", type=Path, help="numbers of noise-expectation (JSON)")
-    parser.add_argument("--solutions", type=Path, help="summary of h5parm-summary (JSON)")
+    parser.add_argument("--solutions", type=Path, nargs="*", default=[], help="by h5parm-summary (JSON)")
     parser.add_argument("--flags", type=Path, nargs="*", default=[], help="statistics of flag-statistics (JSON)")
     parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="pictures (PNG)")
     parser.add_argument("--page", type=Path, required=True, help="the page to write (HTML)")

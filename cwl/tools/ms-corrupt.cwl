@@ -49,7 +49,7 @@ inputs:
     inputBinding: {prefix: --sefd}
   phase_spread:
     type: float
-    default: 1.5
+    default: 2.0
     label: Phases of stations begin within this of 0, rad
     inputBinding: {prefix: --phase-spread}
   phase_drift:

@@ -29,7 +29,7 @@ baseCommand: noise-expectation
 
 inputs:
   ms:
-    type: Directory
+    type: Directory[]
     label: Measurement Set that the image was made of
     inputBinding: {position: -1}
   residual:

@@ -41,7 +41,8 @@ inputs:
     label: Noise, expected and measured (JSON)
     inputBinding: {prefix: --noise}
   solutions:
-    type: File?
+    type: File[]
+    default: []
     label: Summary of the solutions (JSON)
     inputBinding: {prefix: --solutions}
   flags:

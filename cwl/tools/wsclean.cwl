@@ -115,9 +115,15 @@ outputs:
     label: Image of all frequencies (FITS)
     outputBinding: {glob: [$(inputs.name)-image.fits, $(inputs.name)-MFS-image.fits]}
   residual:
-    type: File?
-    label: What deconvolution left (FITS)
-    outputBinding: {glob: [$(inputs.name)-residual.fits, $(inputs.name)-MFS-residual.fits]}
+    type: File
+    label: What deconvolution left (FITS); without any, the dirty image
+    outputBinding:
+      glob:
+        - $(inputs.name)-residual.fits
+        - $(inputs.name)-MFS-residual.fits
+        - $(inputs.name)-dirty.fits
+        - $(inputs.name)-MFS-dirty.fits
+      outputEval: $(self[0])
   dirty:
     type: File
     label: The image before deconvolution (FITS)

@@ -92,8 +92,7 @@ outputs:
   residual:
     type: File
     label: What deconvolution left (FITS)
-    outputSource: [deconvolve/residual]
-    pickValue: the_only_non_null
+    outputSource: deconvolve/residual
   found:
     type: File
     label: Sources of the image (JSON)

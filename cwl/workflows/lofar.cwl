@@ -87,9 +87,9 @@ steps:
       before: calibrate/before
       found: calibrate/found
       skymodel: skymodel
-      ms: calibrate/calibrated
+      ms: {source: [calibrate/calibrated], linkMerge: merge_flattened}
       truth: observe/truth
-      solutions: calibrate/solutions
+      solutions: {source: [calibrate/solutions], linkMerge: merge_flattened}
       flags: calibrate/flags
       pictures: calibrate/flag_pictures
       taper: taper
@@ -107,11 +107,11 @@ outputs:
     outputSource: judge/quality
   images:
     type: File
-    label: The images before and after calibration (PNG)
+    label: The images before and after calibration, and the residual (PNG)
     outputSource: judge/images
   plots:
     type: File[]
-    label: Solutions drawn (PNG)
+    label: Solutions over time (PNG)
     outputSource: judge/plots
   found:
     type: File
@@ -126,7 +126,7 @@ outputs:
     label: Noise, expected and measured (JSON)
     outputSource: judge/noise
   summary:
-    type: File
+    type: File[]
     label: Summary of the solutions (JSON)
     outputSource: judge/summary
   before:

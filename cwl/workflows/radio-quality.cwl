@@ -8,6 +8,7 @@ doc: |
 
 requirements:
   MultipleInputFeatureRequirement: {}
+  ScatterFeatureRequirement: {}
 
 inputs:
   title:
@@ -30,13 +31,14 @@ inputs:
     type: File
     label: Sky model that was simulated (DP3's text format)
   ms:
-    type: Directory
-    label: Measurement Set that the image was made of
+    type: Directory[]
+    label: Measurement Sets that the image was made of
   truth:
     type: File[]
     label: What was added to the simulation (JSON)
   solutions:
-    type: File
+    type: File[]
+    default: []
     label: Solutions (h5parm)
   flags:
     type: File[]
@@ -62,6 +64,7 @@ steps:
       image: image
       skymodel: skymodel
       before: before
+      residual: residual
     out: [table, picture]
   expect:
     label: Noise, expected and measured
@@ -76,24 +79,10 @@ steps:
   summarise:
     label: What the solutions are
     run: ../tools/h5parm-summary.cwl
+    scatter: solutions
     in:
       solutions: solutions
-    out: [summary]
-  phases:
-    label: Phases drawn
-    run: ../tools/losoto-plot.cwl
-    in:
-      solutions: solutions
-    out: [plots]
-  amplitudes:
-    label: Amplitudes drawn
-    run: ../tools/losoto-plot.cwl
-    in:
-      solutions: solutions
-      table: {default: amplitude000}
-      least: {default: 0.0}
-      greatest: {default: 2.0}
-    out: [plots]
+    out: [summary, picture]
   report:
     label: The page
     run: ../tools/radio-report.cwl
@@ -104,7 +93,7 @@ steps:
       solutions: summarise/summary
       flags: flags
       pictures:
-        source: [compare/picture, phases/plots, amplitudes/plots, pictures]
+        source: [compare/picture, summarise/picture, pictures]
         linkMerge: merge_flattened
     out: [page, quality]
 
@@ -126,15 +115,14 @@ outputs:
     label: Noise, expected and measured (JSON)
     outputSource: expect/noise
   summary:
-    type: File
+    type: File[]
     label: Summary of the solutions (JSON)
     outputSource: summarise/summary
   images:
     type: File
-    label: The images before and after calibration (PNG)
+    label: The images before and after calibration, and the residual (PNG)
     outputSource: compare/picture
   plots:
     type: File[]
-    label: Solutions drawn (PNG)
-    outputSource: [phases/plots, amplitudes/plots]
-    linkMerge: merge_flattened
+    label: Solutions over time (PNG)
+    outputSource: summarise/picture

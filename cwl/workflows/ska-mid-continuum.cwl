@@ -72,7 +72,7 @@ steps:
       pixel: pixel
       taper: taper
       max_uv: max_uv
-    out: [image, channel_images]
+    out: [image, channel_images, page, quality]
   add:
     label: The mosaic
     run: ../tools/mosaic-images.cwl
@@ -122,3 +122,11 @@ outputs:
       items: {type: array, items: File}
     label: Image of each part of each pointing (FITS)
     outputSource: pointing/channel_images
+  pages:
+    type: File[]
+    label: How good each pointing is (HTML)
+    outputSource: pointing/page
+  quality:
+    type: File[]
+    label: The numbers of each pointing (JSON)
+    outputSource: pointing/quality

@@ -4,12 +4,14 @@ class: Workflow
 label: "A simulated pointing of SKA-Mid, calibrated and imaged"
 doc: |
   Simulates an observation of one direction, splits it by frequency, calibrates each part by itself, and images all of
-  them, per channel and as one (multi-frequency synthesis).
+  them, per channel and as one (multi-frequency synthesis). How good the image is stands on a page of its own.
 
 requirements:
   InlineJavascriptRequirement: {}
+  MultipleInputFeatureRequirement: {}
   ScatterFeatureRequirement: {}
   StepInputExpressionRequirement: {}
+  SubworkflowFeatureRequirement: {}
 
 inputs:
   direction:
@@ -92,7 +94,7 @@ steps:
       seed: seed
       sefd: {default: 400.0}
       interference: {default: 0.0}
-    out: [corrupted]
+    out: [corrupted, truth]
   ranges:
     label: Parts along frequency
     run:
@@ -154,7 +156,43 @@ steps:
       max_uv: max_uv
       channels_out: parts
       join_channels: {default: true}
-    out: [image, channel_images]
+    out: [image, residual, channel_images]
+  dirty:
+    label: Image before calibration
+    run: ../tools/wsclean.cwl
+    in:
+      ms: split/split
+      pointing: name
+      name: {valueFrom: $(inputs.pointing)-before}
+      pixels: pixels
+      pixel: pixel
+      taper: taper
+      max_uv: max_uv
+      iterations: {default: 0}
+      channels_out: parts
+    out: [image]
+  find:
+    label: Sources
+    run: ../tools/find-sources.cwl
+    in:
+      image: deconvolve/image
+    out: [sources]
+  judge:
+    label: How good it is
+    run: radio-quality.cwl
+    in:
+      title: name
+      image: deconvolve/image
+      residual: deconvolve/residual
+      before: dirty/image
+      found: find/sources
+      skymodel: skymodel
+      ms: apply/calibrated
+      truth: {source: [corrupt/truth], linkMerge: merge_flattened}
+      solutions: solve/solutions
+      taper: taper
+      max_uv: max_uv
+    out: [page, quality]
 
 outputs:
   image:
@@ -169,3 +207,11 @@ outputs:
     type: File[]
     label: Solutions of each part (h5parm)
     outputSource: solve/solutions
+  page:
+    type: File
+    label: How good the image is (HTML)
+    outputSource: judge/page
+  quality:
+    type: File
+    label: Its numbers (JSON)
+    outputSource: judge/quality

@@ -36,8 +36,9 @@ def test_fluxes_and_noise_are_those_that_were_simulated(radio: Demo) -> None:
 
 
 def test_the_page_has_images_gains_fluxes_timeline_and_outputs(radio: Demo) -> None:
-    assert radio.page.count("data:image/png;base64,") >= 5
-    for text in ("Before calibration, and after", "Solutions of each station", "after over true", "<svg", "band.ms"):
+    assert radio.page.count("data:image/png;base64,") == 4  # images, gains, and the interference of two subbands
+    told = ("Before calibration, after it, and what deconvolution left", "Solutions of each station")
+    for text in (*told, "after over true", "<svg", "band.ms"):
         assert text in radio.page
     assert "NOT HELD" not in radio.stdout
 
@@ -89,3 +90,7 @@ def test_ska_mids_pointings_are_a_mosaic_with_the_fluxes_that_were_simulated(gri
     for row in fluxes["sources"]:
         assert row["ratio"] == pytest.approx(1.0, abs=0.08), row
     assert len(outputs["channel_images"]) == 2
+    for pointing in outputs["quality"]:
+        quality = json.loads(local(pointing).read_text())
+        assert quality["noise"]["ratio"] < 1.3
+        assert len(quality["solutions"]) == 4  # phases and amplitudes of two parts
