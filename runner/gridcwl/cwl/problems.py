@@ -217,7 +217,8 @@ class _Readable(logging.Filter):
             self._told.add(schema[1])
         plain = for_patterns(text)
         hint, prefixed = _HINT.search(plain), _UNDECLARED.search(plain)
-        if (hint and (kind_of(hint[2]) or is_processes(hint[2]))) or (prefixed and kind_of(prefixed[3])):
+        named = hint[2] if hint else prefixed[3] if prefixed else ""
+        if kind_of(named) or is_processes(named):
             return False  # cwltool does not know it, but we do
         record.msg, record.args = for_people(_readable(text)), ()
         return True

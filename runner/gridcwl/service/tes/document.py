@@ -36,7 +36,6 @@ def document(task: Task, *, network: bool) -> dict[str, Any]:
     return {
         "cwlVersion": "v1.2",
         "class": "CommandLineTool",
-        "$namespaces": {"gridcwl": "https://gridcwl.readthedocs.io/cwl#"},
         "baseCommand": ["task"],
         "requirements": _requirements(task, resources, network=network),
         "hints": {"gridcwl:Processes": {"processes": "$(inputs.processes)"}, **_placement(resources)},
