@@ -61,12 +61,12 @@ class Counted:
 @contextmanager
 def testbed(light_pilots: int) -> Iterator[None]:
     """A DIRAC, with its environment in this process."""
-    from gridcwl.testbed.service import Options
+    from gridcwl.testbed.service import InstallOptions
     from gridcwl.testbed.testbed import Testbed
 
     named = os.environ.get("GRIDCWL_TESTBED_DIR")
     with tempfile.TemporaryDirectory(prefix="gridcwl-bench-dirac-") as folder:
-        options = Options(services=("dirac",), pilots=0, light_pilots=light_pilots, max_parametric_jobs=10_000)
+        options = InstallOptions(services=("dirac",), pilots=0, light_pilots=light_pilots, max_parametric_jobs=10_000)
         bed = Testbed(Path(named)) if named else Testbed(Path(folder) / "testbed", options)
         bed.ensure(("dirac",), lambda _text: None)
         os.environ.update(bed.exports())

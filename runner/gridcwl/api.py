@@ -25,7 +25,7 @@ from gridcwl.errors import ConfigError, RunFailed
 from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Event, Publisher
 from gridcwl.runs.options import Options
-from gridcwl.runs.prepared import PreparedRun, Request
+from gridcwl.runs.prepared import PreparedRun, RunRequest
 from gridcwl.runs.queries import explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.record.explain import Answer
 from gridcwl.runs.record.folder import RunFolder, all_folders, checked_id, find
@@ -136,7 +136,7 @@ class Client:
         if self._server is not None:
             return await self._submit_there(self._server, options, folder, text, {**self._settings, **settings})
         run = None if run_id is None else checked_id(run_id)
-        return await self._drive(started(Request(options, folder, text, run, journal_log=journal_log)))
+        return await self._drive(started(RunRequest(options, folder, text, run, journal_log=journal_log)))
 
     async def resume(
         self, run: str, *, journal_log: JournalLog | None = None, **settings: Unpack[ResumeSettings]

@@ -12,30 +12,30 @@ from pathlib import Path
 import pytest
 from crashes import CRASHED, SHARDS, Backend, Bench, Call, Point, Store
 
-from gridcwl.runs.lifecycle import Step
+from gridcwl.runs.lifecycle import Transition
 
 POINTS = [
-    Point("after", Step.SUBMIT),  # recorded as wanted; the backend does not know it yet
-    Point("after", Step.START),
-    Point("after", Step.FINISH),  # the result has come, and nobody has written it down
-    Point("before", Step.RECORD),  # the journal has it
-    Point("after", Step.RECORD),
-    Point("before", Step.COMMIT),  # the store knows its files
-    Point("after", Step.COMMIT),
-    Point("before", Step.DELIVER),  # the engine has it
-    Point("after", Step.DELIVER),
+    Point("after", Transition.SUBMIT),  # recorded as wanted; the backend does not know it yet
+    Point("after", Transition.START),
+    Point("after", Transition.FINISH),  # the result has come, and nobody has written it down
+    Point("before", Transition.RECORD),  # the journal has it
+    Point("after", Transition.RECORD),
+    Point("before", Transition.COMMIT),  # the store knows its files
+    Point("after", Transition.COMMIT),
+    Point("before", Transition.DELIVER),  # the engine has it
+    Point("after", Transition.DELIVER),
 ]
 AGAIN = [
-    Point("after", Step.FAIL),
-    Point("before", Step.RETRY),  # the failure is recorded; the next attempt is not submitted
-    Point("after", Step.SUBMIT, again=True),
-    Point("after", Step.FINISH, again=True),
-    Point("before", Step.COMMIT, again=True),
+    Point("after", Transition.FAIL),
+    Point("before", Transition.RETRY),  # the failure is recorded; the next attempt is not submitted
+    Point("after", Transition.SUBMIT, again=True),
+    Point("after", Transition.FINISH, again=True),
+    Point("before", Transition.COMMIT, again=True),
 ]
 """In the life of a job whose first attempt fails."""
 PUBLISHING = [
-    Call("before", "gridcwl.runs.storing", "StoredRun.publish"),
-    Call("after", "gridcwl.runs.storing", "StoredRun.publish"),  # the store keeps them
+    Call("before", "gridcwl.runs.storing", "RunStorage.publish"),
+    Call("after", "gridcwl.runs.storing", "RunStorage.publish"),  # the store keeps them
     Call("before", "gridcwl.runs.prepared", "finish"),  # they are in the output directory
     Call("after", "gridcwl.runs.prepared", "finish"),
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from crashes import CRASHED, DOCUMENT, SHARDS, Backend, Bench, Point
 
-from gridcwl.runs.lifecycle import Step
+from gridcwl.runs.lifecycle import Transition
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,7 +40,7 @@ def crash_and_resume(bench: Bench, exports: dict[str, str], client: Any, point: 
         assert list(replica["states"].values()) == ["AVAILABLE"]
 
 
-@pytest.mark.parametrize("point", [Point("after", Step.FINISH), Point("before", Step.COMMIT)], ids=str)
+@pytest.mark.parametrize("point", [Point("after", Transition.FINISH), Point("before", Transition.COMMIT)], ids=str)
 def test_a_client_of_rucio_that_ends_between_two_states(
     rucio: Any, log_in: Callable[..., Any], tmp_path: Path, point: Point
 ) -> None:
@@ -49,7 +49,9 @@ def test_a_client_of_rucio_that_ends_between_two_states(
 
 
 @pytest.mark.parametrize(
-    "point", [Point("after", Step.START), Point("after", Step.FINISH), Point("before", Step.COMMIT)], ids=str
+    "point",
+    [Point("after", Transition.START), Point("after", Transition.FINISH), Point("before", Transition.COMMIT)],
+    ids=str,
 )
 def test_a_client_of_dirac_and_rucio_that_ends_between_two_states(
     dirac: Any, rucio: Any, log_in: Callable[..., Any], tmp_path: Path, point: Point

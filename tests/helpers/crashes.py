@@ -31,7 +31,7 @@ import gridcwl.runs.planning
 import gridcwl.runs.run
 import gridcwl.runs.storing  # all of them once, and not in each process that is forked
 from gridcwl.model import JobId
-from gridcwl.runs.lifecycle import Stage, Stages, Step
+from gridcwl.runs.lifecycle import Stage, Stages, Transition
 from gridcwl.runs.record.history import History
 
 CRASHED = 77
@@ -75,7 +75,7 @@ class Point:
     """Just before or just after a step is taken for the first time: what it stands for is done before."""
 
     when: Literal["before", "after"]
-    step: Step
+    step: Transition
     again: bool = False
     """Only after a job is tried again."""
 
@@ -247,9 +247,9 @@ def _kill_at(point: Point | Call) -> None:
     move = Stages.move
     retried = set[JobId]()
 
-    def moving(self: Stages, job_id: JobId, taken: Step) -> Stage:
+    def moving(self: Stages, job_id: JobId, taken: Transition) -> Stage:
         here = taken is point.step and (job_id in retried or not point.again)
-        if taken is Step.RETRY:
+        if taken is Transition.RETRY:
             retried.add(job_id)
         if here and point.when == "before":
             os._exit(CRASHED)
@@ -290,7 +290,7 @@ def main(folder: str, backend: Backend, store: Store, resume: str, *crash: str) 
     """A client of real servers."""
     if crash:
         when, step_ = crash
-        _kill_at(Point("before" if when == "before" else "after", Step(step_)))
+        _kill_at(Point("before" if when == "before" else "after", Transition(step_)))
     asyncio.run(Bench(Path(folder), backend, store)._go(resume=bool(int(resume))))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gridcwl.testbed.oidc.server import Handler, Provider
-from gridcwl.testbed.oidc.tokens import Issuer
+from gridcwl.testbed.oidc.tokens import TokenSigner
 
 SECRET = "the-secret-of-the-client"
 
@@ -55,7 +55,7 @@ def _key() -> rsa.RSAPrivateKey:
 @contextmanager
 def issuing(lifetime: timedelta = timedelta(hours=1)) -> Iterator[Provided]:
     """An issuer that answers."""
-    provider = Provider(Issuer("", _key()), {"gridcwl": SECRET}, lifetime)
+    provider = Provider(TokenSigner("", _key()), {"gridcwl": SECRET}, lifetime)
 
     class Answers(Handler):
         def log_message(self, format: str, *args: Any) -> None:
@@ -64,7 +64,7 @@ def issuing(lifetime: timedelta = timedelta(hours=1)) -> Iterator[Provided]:
     Answers.provider = provider
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.daemon_threads = True
-    provider.issuer = Issuer(f"http://127.0.0.1:{server.server_port}/", _key())
+    provider.issuer = TokenSigner(f"http://127.0.0.1:{server.server_port}/", _key())
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield Provided(provider)

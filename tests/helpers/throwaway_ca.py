@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 
 class Tls:
     """Certificates of servers, and environment variables of clients."""
 
     def __init__(self, folder: Path) -> None:
-        self.authority = Authority(Place(folder / "box"))
+        self.authority = Authority(InstallFolder(folder / "box"))
         user = self.authority.certificate("alice", "alice")
         self.proxy = self.authority.proxy(user, folder / "proxy.pem", timedelta(hours=1))
 

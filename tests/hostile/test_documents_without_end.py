@@ -13,7 +13,7 @@ import pytest
 from commandline import gridcwl
 from documents import Desk, step, tool, workflow
 
-from gridcwl.cwl.anonymous import AnonymousSession, TooLarge
+from gridcwl.cwl.anonymous import AnonymousSession, BodyTooLarge
 from gridcwl.model import limits
 
 
@@ -97,7 +97,7 @@ def test_a_body_without_end_is_not_read_to_its_end(
     server: str, monkeypatch: pytest.MonkeyPatch, desk: Desk, path: str
 ) -> None:
     monkeypatch.setattr(limits, "TEXT_BYTES", 1 << 20)
-    with pytest.raises(TooLarge, match="it is larger than 1 MiB"):
+    with pytest.raises(BodyTooLarge, match="it is larger than 1 MiB"):
         AnonymousSession().get(server + path)
     desk.write("d.cwl", workflow({}, {}, s=step(server + path)))
     result = gridcwl("--no-doc-cache", "--validate", "d.cwl")

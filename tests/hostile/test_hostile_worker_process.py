@@ -75,7 +75,7 @@ def test_a_worker_that_fails_at_a_job_answers_all_the_same(monkeypatch):
     sent = io.BytesIO()
     request = json.dumps({"job": {"id": "job-1"}, "workdir": "/nowhere", "options": {}}).encode()
 
-    worker_server.Server(1, sent).serve(io.BytesIO(request))
+    worker_server.JobServer(1, sent).serve(io.BytesIO(request))
 
     answer = json.loads(sent.getvalue())
     assert (answer["id"], answer["outcome"]) == ("job-1", "permanent-failure")

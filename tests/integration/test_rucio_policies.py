@@ -11,7 +11,7 @@ import pytest
 from commandline import gridcwl
 from documents import Desk, glob, on_command_line, shell, step, tool, workflow
 
-from gridcwl.testbed.service import Options
+from gridcwl.testbed.service import InstallOptions
 from gridcwl.testbed.testbed import Testbed
 
 pytestmark = pytest.mark.rucio
@@ -23,7 +23,7 @@ NAMES = {"escape": (), "ctao": ("--rucio-name", "/ctao.org/{scope}/{run}/{step}"
 def policed(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="gridcwl-policy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        testbed = Testbed(Path(folder, "testbed"), Options(services=("rucio",), policy=request.param))
+        testbed = Testbed(Path(folder, "testbed"), InstallOptions(services=("rucio",), policy=request.param))
         testbed.up(lambda _text: None)
         try:
             yield request.param, testbed.service("rucio")

@@ -24,7 +24,7 @@ from gridcwl.service.settings import load
 from gridcwl.service.sharing import next_owner
 from gridcwl.service.vault import VARIABLE, Stored, keys_of
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
 PATH = "/api/v1/credentials"
@@ -38,7 +38,7 @@ def issuer() -> Iterator[Provided]:
 
 @pytest.fixture(scope="module")
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(Place(tmp_path_factory.mktemp("pki")))
+    return Authority(InstallFolder(tmp_path_factory.mktemp("pki")))
 
 
 @pytest.fixture(scope="module", autouse=True)

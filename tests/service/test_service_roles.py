@@ -17,7 +17,7 @@ from gridcwl.errors import ConfigError
 from gridcwl.service.settings import load
 from gridcwl.service.web import viewer_of
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 PUBLIC = {
     "/ga4gh/wes/v1/service-info",
@@ -174,7 +174,7 @@ def test_a_caller_can_ask_what_they_may_do(
 
 
 def test_a_proxy_has_to_be_of_the_group_at_dirac_that_its_owners_role_gives(tmp_path: Path, issuer: Provided):
-    authority = Authority(Place(tmp_path / "pki"))
+    authority = Authority(InstallFolder(tmp_path / "pki"))
     certificate = authority.certificate("ann", "ann")
     auth = issuer.auth(tmp_path, roles=ROLES)
     headers = issuer.bearer("ann", scope="submit")

@@ -14,7 +14,7 @@ from gridcwl.settings import fields_of
 from gridcwl.stores.base import StorePlugin
 
 
-class Owner(NamedTuple):
+class OptionOwner(NamedTuple):
     """Who reads some options."""
 
     option: str
@@ -25,7 +25,7 @@ class Owner(NamedTuple):
 
 
 @functools.cache
-def owners() -> tuple[Owner, ...]:
+def owners() -> tuple[OptionOwner, ...]:
     """Options that only some backends or stores read; all others are read whatever the backend and the store."""
     backends, stores = plugins.backends().values(), plugins.stores().values()
     modes = [plugin for plugin in backends if plugin.local_option]
@@ -36,9 +36,9 @@ def owners() -> tuple[Owner, ...]:
     for plugin in modes:
         for field in {*plugin.local_reads, *_dests(plugin)}:
             own.setdefault(field, []).append(f"{plugin.name}-local")
-    found = [Owner("--backend", tuple(names), frozenset({field})) for field, names in own.items()]
+    found = [OptionOwner("--backend", tuple(names), frozenset({field})) for field, names in own.items()]
     for store in stores:
-        found.append(Owner("--store", (store.name,), frozenset({*store.reads, *_dests(store)})))
+        found.append(OptionOwner("--store", (store.name,), frozenset({*store.reads, *_dests(store)})))
     return tuple(found)
 
 
@@ -69,7 +69,7 @@ def check(parser: Parser, words: Sequence[str], *, backend: str, store: str) -> 
                 raise _unread(word.partition("=")[0], owner, used[owner.option])
 
 
-def _unread(name: str, owner: Owner, used: str) -> UsageError:
+def _unread(name: str, owner: OptionOwner, used: str) -> UsageError:
     local = {f"{plugin.name}-local": plugin for plugin in plugins.backends().values() if plugin.local_option}
     names = [f"{owner.option} {value}" for value in owner.values if value not in local]
     now = f"{owner.option} {used}"

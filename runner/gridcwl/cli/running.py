@@ -21,7 +21,7 @@ from gridcwl.errors import EXIT_FAILURE
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
-    from gridcwl.runs.prepared import Finished, PreparedRun, Request
+    from gridcwl.runs.prepared import Finished, PreparedRun, RunRequest
     from gridcwl.runs.record.folder import RunFolder
     from gridcwl.runs.record.run_record import RunRecord
 
@@ -32,7 +32,7 @@ _PIECES = 10_000
 
 def run(options: Options) -> int:
     """Run the document and print the output object; returns the exit code."""
-    from gridcwl.runs.prepared import Request
+    from gridcwl.runs.prepared import RunRequest
     from gridcwl.runs.session import started
 
     if options.server:
@@ -40,13 +40,13 @@ def run(options: Options) -> int:
 
         return run_there(options)
     text = sys.stdin.read() if options.words == ("-",) else None
-    request = Request(options, Path.cwd(), text, handles_signals=True)
+    request = RunRequest(options, Path.cwd(), text, handles_signals=True)
     if options.background and (code := background.leave(quiet=options.loudness < 0)) is not None:
         return code
     return _run(started(request))
 
 
-def resume(folder: RunFolder, request: Request) -> int:
+def resume(folder: RunFolder, request: RunRequest) -> int:
     """Resume a run; prints and returns as :func:`run`."""
     from gridcwl.runs.session import resumed
 

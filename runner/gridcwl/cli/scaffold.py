@@ -66,7 +66,7 @@ class ToolInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class ScaffoldOutput:
     """An output of the tool: a file or folder that it leaves, by name or as an input names it."""
 
     name: str
@@ -81,7 +81,7 @@ class Scaffold:
     name: str = ""
     base: list[str] = field(default_factory=list)
     inputs: list[ToolInput] = field(default_factory=list)
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[ScaffoldOutput] = field(default_factory=list)
     stdin: str = ""
     """The input whose file is read from stdin."""
     stdout: str = ""
@@ -105,7 +105,9 @@ class Scaffold:
         """The file or folder that an input names is an output."""
         taken = {entry.name for entry in self.outputs}
         name = next(each for each in (made.name, f"{made.name}_file", *map(str, range(99))) if each not in taken)
-        self.outputs.append(Output(f"{name}_result", f"$(inputs.{made.name})", "Directory" if folder else "File"))
+        self.outputs.append(
+            ScaffoldOutput(f"{name}_result", f"$(inputs.{made.name})", "Directory" if folder else "File")
+        )
 
 
 def scaffold(
@@ -135,7 +137,7 @@ def scaffold(
         taken = {entry.name for entry in made.outputs}
         wanted = identifier(Path(pattern.replace("*", "")).stem or "files")
         unique = next(each for each in (wanted, *(f"{wanted}_{n}" for n in range(2, 99))) if each not in taken)
-        made.outputs.append(Output(unique, pattern.rstrip("/"), kind))
+        made.outputs.append(ScaffoldOutput(unique, pattern.rstrip("/"), kind))
     if not made.outputs and not made.stdout:
         made.stdout = f"{made.name}.txt"
     return made

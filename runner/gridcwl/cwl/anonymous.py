@@ -28,7 +28,7 @@ class NotAllowed(requests.exceptions.InvalidURL):
     """A URL, or a redirection to one, that the service does not fetch from."""
 
 
-class TooLarge(requests.exceptions.RequestException):
+class BodyTooLarge(requests.exceptions.RequestException):
     """A body that has more bytes than are read."""
 
 
@@ -88,7 +88,7 @@ def _read(response: Any) -> None:
         size += len(part)
         if size > limits.TEXT_BYTES:
             response.close()
-            raise TooLarge(f"it is larger than {limits.TEXT_BYTES >> 20} MiB")
+            raise BodyTooLarge(f"it is larger than {limits.TEXT_BYTES >> 20} MiB")
     response._content = b"".join(parts)  # where requests itself keeps it
 
 

@@ -41,7 +41,7 @@ class Stage(StrEnum):
     """It is not wanted any more, as the run stops."""
 
 
-class Step(StrEnum):
+class Transition(StrEnum):
     """What happens to a result."""
 
     SUBMIT = "submit"
@@ -65,30 +65,30 @@ class Step(StrEnum):
     DELIVER = "deliver"
 
 
-TABLE: Mapping[tuple[Stage, Step], Stage] = MappingProxyType(
+TABLE: Mapping[tuple[Stage, Transition], Stage] = MappingProxyType(
     {
-        (Stage.WANTED, Step.SUBMIT): Stage.SUBMITTED,
-        (Stage.WANTED, Step.FIND): Stage.RECORDED,
-        (Stage.WANTED, Step.FIND_COMMITTED): Stage.COMMITTED,
-        (Stage.WANTED, Step.FAIL): Stage.FAILED,  # it cannot be submitted: an input has no replica
-        (Stage.SUBMITTED, Step.DECLINE): Stage.WANTED,
-        (Stage.SUBMITTED, Step.START): Stage.RUNNING,
-        (Stage.SUBMITTED, Step.WAIT): Stage.SUBMITTED,
-        (Stage.SUBMITTED, Step.FINISH): Stage.FINISHED,  # a backend need not report that it runs
-        (Stage.SUBMITTED, Step.FAIL): Stage.FAILED,
-        (Stage.RUNNING, Step.START): Stage.RUNNING,  # at another site
-        (Stage.RUNNING, Step.WAIT): Stage.SUBMITTED,
-        (Stage.RUNNING, Step.FINISH): Stage.FINISHED,
-        (Stage.RUNNING, Step.FAIL): Stage.FAILED,
-        (Stage.FINISHED, Step.RECORD): Stage.RECORDED,
-        (Stage.FAILED, Step.RECORD): Stage.FAILURE_RECORDED,
-        (Stage.RECORDED, Step.COMMIT): Stage.COMMITTED,
-        (Stage.RECORDED, Step.REFUSE): Stage.FAILED,
-        (Stage.COMMITTED, Step.REFUSE): Stage.FAILED,
-        (Stage.COMMITTED, Step.DELIVER): Stage.DELIVERED,
-        (Stage.FAILURE_RECORDED, Step.RETRY): Stage.WANTED,
-        (Stage.FAILURE_RECORDED, Step.WITHDRAW): Stage.WITHDRAWN,
-        (Stage.FAILURE_RECORDED, Step.DELIVER): Stage.DELIVERED,
+        (Stage.WANTED, Transition.SUBMIT): Stage.SUBMITTED,
+        (Stage.WANTED, Transition.FIND): Stage.RECORDED,
+        (Stage.WANTED, Transition.FIND_COMMITTED): Stage.COMMITTED,
+        (Stage.WANTED, Transition.FAIL): Stage.FAILED,  # it cannot be submitted: an input has no replica
+        (Stage.SUBMITTED, Transition.DECLINE): Stage.WANTED,
+        (Stage.SUBMITTED, Transition.START): Stage.RUNNING,
+        (Stage.SUBMITTED, Transition.WAIT): Stage.SUBMITTED,
+        (Stage.SUBMITTED, Transition.FINISH): Stage.FINISHED,  # a backend need not report that it runs
+        (Stage.SUBMITTED, Transition.FAIL): Stage.FAILED,
+        (Stage.RUNNING, Transition.START): Stage.RUNNING,  # at another site
+        (Stage.RUNNING, Transition.WAIT): Stage.SUBMITTED,
+        (Stage.RUNNING, Transition.FINISH): Stage.FINISHED,
+        (Stage.RUNNING, Transition.FAIL): Stage.FAILED,
+        (Stage.FINISHED, Transition.RECORD): Stage.RECORDED,
+        (Stage.FAILED, Transition.RECORD): Stage.FAILURE_RECORDED,
+        (Stage.RECORDED, Transition.COMMIT): Stage.COMMITTED,
+        (Stage.RECORDED, Transition.REFUSE): Stage.FAILED,
+        (Stage.COMMITTED, Transition.REFUSE): Stage.FAILED,
+        (Stage.COMMITTED, Transition.DELIVER): Stage.DELIVERED,
+        (Stage.FAILURE_RECORDED, Transition.RETRY): Stage.WANTED,
+        (Stage.FAILURE_RECORDED, Transition.WITHDRAW): Stage.WITHDRAWN,
+        (Stage.FAILURE_RECORDED, Transition.DELIVER): Stage.DELIVERED,
     }
 )
 """All that can happen. What is not in here is a mistake of gridcwl, or an event of a backend that means nothing."""
@@ -100,7 +100,7 @@ class LifecycleError(RuntimeError):
     """A step was taken that the table does not have: a mistake in gridcwl."""
 
 
-def after(stage: Stage, step: Step) -> Stage:
+def after(stage: Stage, step: Transition) -> Stage:
     """The stage that a step leads to.
 
     Raises:
@@ -138,11 +138,11 @@ class Stages:
         """The stage of a job."""
         return self._at.get(job_id, Stage.WANTED)
 
-    def can(self, job_id: JobId, step: Step) -> bool:
+    def can(self, job_id: JobId, step: Transition) -> bool:
         """Whether a step is possible now: an event of a backend may come twice, or too late."""
         return (self._at.get(job_id, Stage.WANTED), step) in TABLE
 
-    def move(self, job_id: JobId, step: Step) -> Stage:
+    def move(self, job_id: JobId, step: Transition) -> Stage:
         """Take a step; returns the new stage. Raises as :func:`after`."""
         then = after(self._at.get(job_id, Stage.WANTED), step)
         if then in _NOT_KEPT:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.record.run_record import RunRecord
     from gridcwl.runs.run import Outcomes
-    from gridcwl.runs.storing import StoredRun
+    from gridcwl.runs.storing import RunStorage
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -86,7 +86,7 @@ async def published(
     inputs: Any,
     folder: OutputFolder,
     record: RunRecord,
-    stored: StoredRun,
+    stored: RunStorage,
     session: CwlSession,
     way: Way,
 ) -> Any:
@@ -145,7 +145,7 @@ async def partial(
     outcomes: Outcomes,
     folder: OutputFolder,
     record: RunRecord,
-    stored: StoredRun,
+    stored: RunStorage,
     session: CwlSession,
     *,
     public: bool,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.record.journal_log import JournalLog
     from gridcwl.runs.record.recorder import Recorder
     from gridcwl.runs.run import Outcomes
-    from gridcwl.runs.storing import StoredRun
+    from gridcwl.runs.storing import RunStorage
     from gridcwl.stores.base import RunStore
 
 log = logging.getLogger("gridcwl")
@@ -40,7 +40,7 @@ _CANCEL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RunRequest:
     """What is to be run, and where relative paths count from."""
 
     options: Options
@@ -77,7 +77,7 @@ class Finished:
 class PreparedRun:
     """A run that this process holds and that can be executed once."""
 
-    request: Request
+    request: RunRequest
     record: RunRecord
     session: CwlSession
     inputs: Any
@@ -162,7 +162,7 @@ class PreparedRun:
             await asyncio.sleep(_CANCEL_EVERY_S)
         self.cancel("another process")
 
-    async def _jobs(self, watcher: Watcher, tasks: TaskScope) -> tuple[Outcomes, StoredRun]:
+    async def _jobs(self, watcher: Watcher, tasks: TaskScope) -> tuple[Outcomes, RunStorage]:
         from gridcwl.backends.base import BackendContext
         from gridcwl.cwl.demands import refuse_giants
         from gridcwl.plugins import open_backend
@@ -207,11 +207,11 @@ class PreparedRun:
         put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
         return Finished(await in_thread(folder, put, self.earlier), 0)
 
-    async def _stored(self, recorder: Recorder) -> StoredRun:
+    async def _stored(self, recorder: Recorder) -> RunStorage:
         from gridcwl.runs.planning import step_names
-        from gridcwl.runs.storing import StoredRun
+        from gridcwl.runs.storing import RunStorage
 
-        stored = await StoredRun.opened(
+        stored = await RunStorage.opened(
             self.options.store.store, self.store, self.record, Path(self.session.program).stem
         )
         if stored.session.between_jobs:
@@ -220,7 +220,7 @@ class PreparedRun:
         recorder.cache = stored.session.cache or recorder.cache
         return stored
 
-    async def _outputs(self, outcomes: Outcomes, stored: StoredRun) -> Finished:
+    async def _outputs(self, outcomes: Outcomes, stored: RunStorage) -> Finished:
         from gridcwl.runs.outputs import partial as left
         from gridcwl.runs.outputs import published
         from gridcwl.stores.transaction import discard

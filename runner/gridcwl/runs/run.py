@@ -23,7 +23,7 @@ from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, U
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome
 from gridcwl.model.job import folder_name
 from gridcwl.runs.events import JobFailure, Watcher
-from gridcwl.runs.lifecycle import Step
+from gridcwl.runs.lifecycle import Transition
 from gridcwl.runs.record.cleanup import move_logs_of
 from gridcwl.runs.record.recorder import Recorder, ReusableResult, uncollected
 from gridcwl.runs.retry import Retries, pause
@@ -228,7 +228,7 @@ class RunLoop:
             self._active[job.id] = active
             return job
         if known.row is None:  # of another run, whose store knows its files
-            self.backend.stages.move(job.id, Step.FIND_COMMITTED)
+            self.backend.stages.move(job.id, Transition.FIND_COMMITTED)
         elif not self.backend.reuse(job, known.result):
             active.found = known
             return None
@@ -243,21 +243,21 @@ class RunLoop:
                 outputs = collect(active.resolved, known.result)
             except GridCWLError as error:
                 refused = error.message
-                self._move(job, Step.REFUSE)
+                self._move(job, Transition.REFUSE)
         if refused:
             self.recorder.reject(job, step, known, refused)
-            self._move(job, Step.RECORD)
-            self._move(job, Step.RETRY)
+            self._move(job, Transition.RECORD)
+            self._move(job, Transition.RETRY)
             return job
         log.info("%s: taken from an earlier run of the same job", job.name)
         self.recorder.accept(job, step, known, active.invocation.inputs, outputs)
         self.watcher.job_reused(job)
         del self._active[job.id]
         self._flow.succeed(active.invocation.id, outputs)
-        self._move(job, Step.DELIVER)
+        self._move(job, Transition.DELIVER)
         return None
 
-    def _move(self, job: Job, step: Step) -> None:
+    def _move(self, job: Job, step: Transition) -> None:
         self.backend.stages.move(job.id, step)
 
     async def _submit(self, jobs: Sequence[Job]) -> None:
@@ -292,7 +292,7 @@ class RunLoop:
         if active.withdrawn and result.outcome is Outcome.CANCELLED:
             del self._active[event.id]
             self._flow.withdraw(active.invocation.id)
-            self._move(job, Step.WITHDRAW)
+            self._move(job, Transition.WITHDRAW)
             return
         self.watcher.job_ended(job, result)
         if not self._stopping and self._should_retry(active, result):
@@ -310,11 +310,11 @@ class RunLoop:
                 outputs = collect(active.resolved, result)
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
-                self._move(job, Step.REFUSE)
+                self._move(job, Transition.REFUSE)
             else:
                 self.recorder.finished(job, result, active.invocation.inputs, outputs)
                 self._flow.succeed(active.invocation.id, outputs)
-                self._move(job, Step.DELIVER)
+                self._move(job, Transition.DELIVER)
                 return
             result = self._with_kept_logs(job, result)
         else:
@@ -324,14 +324,14 @@ class RunLoop:
                 self._partial_outputs[job.name] = left
         self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
         if result.outcome is not attempted:
-            self._move(job, Step.RECORD)
+            self._move(job, Transition.RECORD)
         self._reported += 1
         self._failed_jobs.add(job.id)
         self.recorder.journal.event("failed", f"{job.name}: {error.message}")
         self.watcher.job_failed(JobFailure(job, result, error))
         temporary = result.outcome is Outcome.TEMPORARY_FAILURE
         self._flow.fail(active.invocation.id, error, temporary=temporary)
-        self._move(job, Step.DELIVER)
+        self._move(job, Transition.DELIVER)
 
     def _with_kept_logs(self, job: Job, result: JobResult) -> JobResult:
         return move_logs_of(result, self.recorder.journal.path.parent / "logs" / folder_name(job))
@@ -401,7 +401,7 @@ class RunLoop:
         self._retrying[job.id] = (self._start_task(later), old, result)
 
     async def _submit_again(self, job: Job) -> None:
-        self._move(job, Step.RETRY)
+        self._move(job, Transition.RETRY)
         await self._submit([job])
 
     def _cancel_retries(self) -> None:
@@ -413,7 +413,7 @@ class RunLoop:
             self.recorder.failed(job, _step(active.invocation), result, active.invocation.inputs)
             error = _failure_of(job, result)
             self._flow.fail(active.invocation.id, error, temporary=True)
-            self._move(job, Step.DELIVER)
+            self._move(job, Transition.DELIVER)
             self.watcher.failed(job.name, error)
         self._retrying.clear()
 

@@ -20,7 +20,7 @@ from gridcwl.errors import ConfigError
 from gridcwl.model import confinement, paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
-from gridcwl.runs.prepared import Finished, PreparedRun, Request, confine, with_remedies
+from gridcwl.runs.prepared import Finished, PreparedRun, RunRequest, confine, with_remedies
 from gridcwl.runs.record.run_record import RunRecord, create_run, fingerprint, reopen_run
 from gridcwl.worker.failure import crossed_out
 
@@ -38,7 +38,7 @@ _LOADING = threading.Lock()
 
 
 @contextmanager
-def started(request: Request) -> Iterator[PreparedRun]:
+def started(request: RunRequest) -> Iterator[PreparedRun]:
     """Prepare a new run. Blocks while the document is read; may be called in any thread.
 
     Raises:
@@ -56,7 +56,7 @@ def started(request: Request) -> Iterator[PreparedRun]:
 
 
 @contextmanager
-def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
+def resumed(folder: RunFolder, request: RunRequest) -> Iterator[PreparedRun]:
     """Prepare the next session of a run that was stopped, was killed, or failed.
 
     Args:
@@ -87,7 +87,7 @@ def resumed(folder: RunFolder, request: Request) -> Iterator[PreparedRun]:
         yield _prepare_run(request, record, session, inputs, store, closing_)
 
 
-def saved_request(folder: RunFolder) -> Request:
+def saved_request(folder: RunFolder) -> RunRequest:
     """What a run was started with.
 
     Raises:
@@ -101,10 +101,10 @@ def saved_request(folder: RunFolder) -> Request:
         if saved is None:
             raise JournalError(f"The run {folder.run} failed before it started", remedy="Start it again.")
         options = replace(from_plain(saved), state_dir=folder.path.parents[1])
-        return Request(options, Path(cwd), history.meta("stdin"))
+        return RunRequest(options, Path(cwd), history.meta("stdin"))
 
 
-def described_document(request: Request) -> DescribedDocument:
+def described_document(request: RunRequest) -> DescribedDocument:
     """The inputs of a document, which is read and validated for it; nothing is run, and no input is read. Blocks.
 
     Raises:
@@ -123,7 +123,7 @@ def described_document(request: Request) -> DescribedDocument:
         return described(load(uri, how).process)
 
 
-def _load(request: Request, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore, Any]:
+def _load(request: RunRequest, closing_: ExitStack, known: Any = None) -> tuple[CwlSession, RunStore, Any]:
     """The document, the store and the whole input object, what it names by http(s) on this machine."""
     options = request.options
     _preload(options)
@@ -167,7 +167,7 @@ def _check_places(value: Any) -> None:
 
 
 def _prepare_run(
-    request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore, closing_: ExitStack
+    request: RunRequest, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore, closing_: ExitStack
 ) -> PreparedRun:
     """Record what the run is, and see that its outputs have a place."""
     from gridcwl.runs.outdir import check_outdir
@@ -191,7 +191,7 @@ def _prepare_run(
     return PreparedRun(request, record, session, inputs, store, folder, recorder)
 
 
-def _earlier_outputs(request: Request, record: RunRecord, session: CwlSession, inputs: Any) -> Any:
+def _earlier_outputs(request: RunRequest, record: RunRecord, session: CwlSession, inputs: Any) -> Any:
     """The outputs of a run that has succeeded already, if nothing was edited since."""
     history = record.history
     if history is None or (outputs := history.meta("outputs")) is None:
@@ -204,14 +204,14 @@ def _earlier_outputs(request: Request, record: RunRecord, session: CwlSession, i
     return outputs
 
 
-def _is_elsewhere(request: Request, record: RunRecord) -> bool:
+def _is_elsewhere(request: RunRequest, record: RunRecord) -> bool:
     """Whether outputs are to go to another directory than that of the run."""
     assert record.history is not None
     return request.outdir.absolute() != Path(str((record.history.meta("options") or {}).get("outdir"))).absolute()
 
 
 def _copying_run(
-    request: Request,
+    request: RunRequest,
     record: RunRecord,
     session: CwlSession,
     inputs: Any,
@@ -246,13 +246,13 @@ def _preload(options: Options) -> None:
         plugins.call(grid.plugin, "preload", grid.settings)
 
 
-def _prefix(request: Request) -> str:
+def _prefix(request: RunRequest) -> str:
     """The working folder's prefix; a trailing slash, which says that it is a folder, stays."""
     prefix = request.options.tmpdir_prefix
     return prefix if prefix.startswith("/") else f"{request.cwd}/{prefix}"
 
 
-def _describe_run(request: Request, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore) -> None:
+def _describe_run(request: RunRequest, record: RunRecord, session: CwlSession, inputs: Any, store: RunStore) -> None:
     from gridcwl.runs.outline import outline_of
 
     options = replace(request.options, outdir=request.outdir)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 from gridcwl.backends.base import Backend, Recovered
 from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
-from gridcwl.runs.lifecycle import Stages, Step
+from gridcwl.runs.lifecycle import Stages, Transition
 from gridcwl.runs.literals import Literals
 from gridcwl.tasks import TaskScope, stop
 
@@ -123,7 +123,7 @@ class StagingBackend:
             if lacking := self._store.lacking(job):
                 await self._fail(job, lacking)
             else:
-                self.stages.move(job.id, Step.SUBMIT)
+                self.stages.move(job.id, Transition.SUBMIT)
                 ready.append(job)
         if not ready:
             return
@@ -132,7 +132,7 @@ class StagingBackend:
         except Exception:
             for job in ready:
                 del self._jobs[job.id]
-                self.stages.move(job.id, Step.DECLINE)
+                self.stages.move(job.id, Transition.DECLINE)
             raise
 
     def reuse(self, job: Job, result: JobResult) -> bool:
@@ -145,9 +145,9 @@ class StagingBackend:
         self._store.note(job, result)
         batch = self._store.batch_of(result) if result.element else ""
         if not batch or self._log.is_committed(batch):
-            self.stages.move(job.id, Step.FIND_COMMITTED)
+            self.stages.move(job.id, Transition.FIND_COMMITTED)
             return True
-        self.stages.move(job.id, Step.FIND)
+        self.stages.move(job.id, Transition.FIND)
         self._jobs[job.id] = self._store.first_made(job, result)
         self._found.add(job.id)
         self._arrived.put_nowait(JobEvent(job.id, JobState.DONE, result))
@@ -187,7 +187,7 @@ class StagingBackend:
         more = f", and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
         reason = f"{self._store.title} knows no replica of the input {lacking[0]}{more} that could be read."
         result = JobResult(job.id, Outcome.TEMPORARY_FAILURE, reason=reason)
-        self.stages.move(job.id, Step.FAIL)
+        self.stages.move(job.id, Transition.FAIL)
         await self._record([(job, result)])
         self._arrived.put_nowait(JobEvent(job.id, JobState.FAILED, result))
 
@@ -213,9 +213,9 @@ class StagingBackend:
     def _is_next(self, event: JobEvent) -> bool:
         """Take the step that an event means. One that means nothing now is left out: a result may come twice."""
         if event.result is None:
-            step = Step.START if event.state is JobState.RUNNING else Step.WAIT
+            step = Transition.START if event.state is JobState.RUNNING else Transition.WAIT
         else:
-            step = Step.FINISH if event.result.outcome is Outcome.SUCCESS else Step.FAIL
+            step = Transition.FINISH if event.result.outcome is Outcome.SUCCESS else Transition.FAIL
         if event.id not in self._jobs or not self.stages.can(event.id, step):
             log.debug("an event of %s means nothing: it is %s", event.id, self.stages.at(event.id))
             return False
@@ -227,7 +227,7 @@ class StagingBackend:
         await self._log.record(ended)
         for job, _ in ended:
             del self._unrecorded[job.id]
-            self.stages.move(job.id, Step.RECORD)
+            self.stages.move(job.id, Transition.RECORD)
 
     async def _committed(self, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
         """The events, after the store knows the files of results; what it refuses is a failure of its job."""
@@ -246,13 +246,13 @@ class StagingBackend:
             self._found.discard(event.id)
             success = result.outcome is Outcome.SUCCESS
             if success and job.id in refused:
-                self.stages.move(event.id, Step.REFUSE)
+                self.stages.move(event.id, Transition.REFUSE)
                 result = _failure(result, refused[job.id])
                 event = replace(event, state=JobState.FAILED, result=result)  # noqa: PLW2901  it is another one now
                 if not found:  # else it was recorded for another job, which the run knows
                     failed.append((job, result))
             elif success:
-                self.stages.move(event.id, Step.COMMIT)
+                self.stages.move(event.id, Transition.COMMIT)
             settled.append(event)
         if failed:
             await self._record(failed)

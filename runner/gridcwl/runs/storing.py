@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class StoredRun:
+class RunStorage:
     """One session of a run whose files are in a store. Made by :meth:`opened`."""
 
     name: str
@@ -33,7 +33,7 @@ class StoredRun:
     """Locations of recorded results that are not in the store any more."""
 
     @classmethod
-    async def opened(cls, name: str, store: RunStore, record: RunRecord, document: str) -> StoredRun:
+    async def opened(cls, name: str, store: RunStore, record: RunRecord, document: str) -> RunStorage:
         """Begin the store's session, and find out whether what was recorded is still there.
 
         Raises:

@@ -22,7 +22,7 @@ from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model.confinement import Confinement, confine
 from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
-from gridcwl.runs.prepared import Request
+from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.session import described_document
 from gridcwl.runs.settings import options_for
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
@@ -342,7 +342,7 @@ class Driver:
         folder = self._folder
         settings = {**self._settings.runs, "state_dir": folder.state, "cache_dir": folder.cache}
         options = options_for(place, (), {**settings, "confinement": allowed}, files)
-        return described_document(Request(options, files))
+        return described_document(RunRequest(options, files))
 
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""

@@ -158,11 +158,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main(services: str) -> None:
     """Install what these services need, with commas between them; start nothing: for images, ahead of ``up``."""
-    from gridcwl.testbed.service import Options
+    from gridcwl.testbed.service import InstallOptions
     from gridcwl.testbed.testbed import Testbed
 
     with tempfile.TemporaryDirectory() as folder:
-        for service in Testbed(Path(folder), Options(tuple(services.split(",")))).services():
+        for service in Testbed(Path(folder), InstallOptions(tuple(services.split(",")))).services():
             service.install(print)
 
 

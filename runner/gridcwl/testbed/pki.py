@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 ORGANIZATION, UNIT = "gridcwl testbed", "NOT FOR PRODUCTION"
 SUBJECT = f"/O={ORGANIZATION}/OU={UNIT}/CN="
@@ -36,7 +36,7 @@ _DIRAC_GROUP = x509.ObjectIdentifier("1.2.42.42")
 
 
 @dataclass(frozen=True, slots=True)
-class Credential:
+class CertificateFiles:
     """A certificate with its key, as two PEM files."""
 
     certificate: Path
@@ -48,7 +48,7 @@ class Credential:
 class Authority:
     """The testbed's certificate authority; what it made is kept, and made again before it expires."""
 
-    def __init__(self, place: Place, lifetime: timedelta = timedelta(days=30)) -> None:
+    def __init__(self, place: InstallFolder, lifetime: timedelta = timedelta(days=30)) -> None:
         self._place = place
         self._lifetime = lifetime
         self._folder = place.folder("pki")
@@ -75,13 +75,13 @@ class Authority:
         return self.host.key
 
     @property
-    def host(self) -> Credential:
+    def host(self) -> CertificateFiles:
         """What servers here show: good for localhost and 127.0.0.1."""
         return self.certificate("host", "localhost", host=True)
 
     def certificate(
         self, name: str, subject: str, lifetime: timedelta | None = None, *, host: bool = False
-    ) -> Credential:
+    ) -> CertificateFiles:
         """The certificate of this name; made if there is none, or if it has less than a tenth of its life left.
 
         Args:
@@ -92,13 +92,13 @@ class Authority:
         """
         with self._place.lock("pki"):
             self._own()
-            made = Credential(self._folder / f"{name}.pem", self._folder / f"{name}.key", SUBJECT + subject)
+            made = CertificateFiles(self._folder / f"{name}.pem", self._folder / f"{name}.key", SUBJECT + subject)
             life = lifetime or self._lifetime
             if not _lasts(made.certificate, max(life, timedelta()) / 10) or lifetime is not None:
                 self._issue(made, subject, life, host=host)
             return made
 
-    def proxy(self, credential: Credential, path: Path, lifetime: timedelta, *, group: str | None = None) -> Path:
+    def proxy(self, credential: CertificateFiles, path: Path, lifetime: timedelta, *, group: str | None = None) -> Path:
         """Write an RFC 3820 proxy for a credential: certificate, key and chain in one file, for its owner alone.
 
         Args:
@@ -158,7 +158,7 @@ class Authority:
         _write(folder / f"{digest}.0", [_pem(certificate)], mode=0o644)
         _write(folder / f"{digest}.signing_policy", [policy.encode()], mode=0o644)
 
-    def _issue(self, credential: Credential, subject: str, lifetime: timedelta, *, host: bool) -> None:
+    def _issue(self, credential: CertificateFiles, subject: str, lifetime: timedelta, *, host: bool) -> None:
         authority = x509.load_pem_x509_certificate((self._folder / "ca.pem").read_bytes())
         authority_key = _read_key(self._folder / "ca.key")
         key = _new_key()

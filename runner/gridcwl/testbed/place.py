@@ -32,7 +32,7 @@ def default_root() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InstallFolder:
     """One testbed's folder; nothing outside it is touched."""
 
     root: Path

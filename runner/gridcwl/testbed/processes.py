@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from gridcwl.testbed.errors import TestbedError
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 from gridcwl.testbed.service import Status
 from gridcwl.testbed.waiting import wait_for
 
@@ -35,10 +35,10 @@ class Started:
     stop_signal: int = signal.SIGTERM
 
 
-class Processes:
+class StartedProcesses:
     """What this testbed started, in ``pids/<name>.json``."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: InstallFolder) -> None:
         self._place = place
 
     def start(

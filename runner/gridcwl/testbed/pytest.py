@@ -65,14 +65,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def testbed() -> Iterator[Testbed]:
     """The session's testbed; nothing of it is up before ``rucio`` or ``dirac`` ask for it."""
-    from gridcwl.testbed.service import Options
+    from gridcwl.testbed.service import InstallOptions
     from gridcwl.testbed.testbed import Testbed
 
     if "GRIDCWL_TESTBED_DIR" in os.environ:
         yield Testbed(_root())
         return
     # tests have many short jobs: some go to real pilots, most to the light one
-    testbed = Testbed(_root(), Options(light_pilots=6))
+    testbed = Testbed(_root(), InstallOptions(light_pilots=6))
     with _registered(testbed):
         yield testbed
 
@@ -167,9 +167,9 @@ def _turn(*, alone: bool) -> Iterator[None]:
 
     Whoever wants it for himself closes the door first: otherwise those who share it might never all be out.
     """
-    from gridcwl.testbed.place import Place
+    from gridcwl.testbed.place import InstallFolder
 
-    locks = Place(_root()).folder("locks")
+    locks = InstallFolder(_root()).folder("locks")
     door, room = (_opened(locks / each) for each in ("tests-door", "tests-room"))
     try:
         fcntl.flock(door, fcntl.LOCK_EX)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 
-def secret(place: Place, name: str) -> str:
+def secret(place: InstallFolder, name: str) -> str:
     """The password of this name, made at first."""
     path = place.folder("secrets") / name
     with place.lock("secrets"):

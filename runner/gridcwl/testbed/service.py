@@ -28,7 +28,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class InstallOptions:
     """What a testbed is to be; kept in its folder, so that ``up`` again means the same."""
 
     services: tuple[str, ...] = DEFAULT_SERVICES
@@ -51,7 +51,7 @@ class Options:
     """Ports that are to be these; others are chosen."""
 
 
-class Service(Protocol):
+class ServerGroup(Protocol):
     """One server, or a group of servers that make no sense without each other."""
 
     name: str

@@ -14,9 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from gridcwl.errors import ConfigError
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place, default_root
-from gridcwl.testbed.processes import Processes
-from gridcwl.testbed.service import Options, Say, Service, Status
+from gridcwl.testbed.place import InstallFolder, default_root
+from gridcwl.testbed.processes import StartedProcesses
+from gridcwl.testbed.service import InstallOptions, Say, ServerGroup, Status
 
 # name -> the class, imported when it is wanted; in the order in which they come up
 _SERVICES = {
@@ -46,17 +46,17 @@ class Testbed:
 
     __test__ = False  # pytest: this is not a test
 
-    def __init__(self, root: Path | None = None, options: Options | None = None) -> None:
+    def __init__(self, root: Path | None = None, options: InstallOptions | None = None) -> None:
         """A testbed that is there, or is to be.
 
         Args:
             root: its folder; the user's own testbed by default.
             options: what it is to be; what it was last time by default.
         """
-        self.place = Place(root or default_root())
-        self.processes = Processes(self.place)
-        self.options = options or _kept(self.place.root) or Options()
-        self._made: dict[str, Service] = {}
+        self.place = InstallFolder(root or default_root())
+        self.processes = StartedProcesses(self.place)
+        self.options = options or _kept(self.place.root) or InstallOptions()
+        self._made: dict[str, ServerGroup] = {}
         self._authority: Authority | None = None
 
     @property
@@ -71,7 +71,7 @@ class Testbed:
             self._authority = Authority(self.place, self.options.certificate_lifetime)
         return self._authority
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> ServerGroup:
         """The service of this name.
 
         Raises:
@@ -85,7 +85,7 @@ class Testbed:
             self._made[name] = make(self.place, self.processes, self.authority, self.options)
         return self._made[name]
 
-    def services(self) -> Iterator[Service]:
+    def services(self) -> Iterator[ServerGroup]:
         """Those that this testbed has, in the order in which they come up."""
         wanted = self._wanted()
         return (self.service(name) for name in _SERVICES if name in wanted)
@@ -125,7 +125,7 @@ class Testbed:
             self._take(replace(known, services=tuple(dict.fromkeys([*known.services, *names]))))
             self.up(say)
 
-    def _take(self, options: Options) -> None:
+    def _take(self, options: InstallOptions) -> None:
         if options != self.options:
             self.options = options
             self._made.clear()
@@ -190,10 +190,10 @@ def _refuse_to_wipe(root: Path) -> None:
     raise ConfigError(f"{root} is not removed: it does not look like a testbed", remedy="Remove it yourself.")
 
 
-def _kept(root: Path) -> Options | None:
+def _kept(root: Path) -> InstallOptions | None:
     try:
         found: Mapping[str, Any] = json.loads((root / _OPTIONS).read_text())
     except FileNotFoundError:
         return None
     lifetimes = {name: timedelta(seconds=value) for name, value in found.items() if name.endswith("_lifetime")}
-    return Options(**{**found, "services": tuple(found["services"]), **lifetimes})
+    return InstallOptions(**{**found, "services": tuple(found["services"]), **lifetimes})

@@ -18,9 +18,9 @@ from pathlib import Path
 from gridcwl.testbed.installing import find_program, system_packages
 from gridcwl.testbed.oidc.service import issuer_of, issuer_url
 from gridcwl.testbed.pki import ORGANIZATION, Authority
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
-from gridcwl.testbed.service import Options, Say, Status
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
+from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.waiting import listens, wait_for_port
 
 EXPORT = "/rucio"
@@ -36,7 +36,9 @@ class XrootdService:
 
     name = "xrootd"
 
-    def __init__(self, place: Place, processes: Processes, authority: Authority, options: Options) -> None:
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
         self._place = place
         self._processes = processes
         self._authority = authority

@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, List
 
 from gridcwl.worker.engine import EngineError, Plain
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.options import WorkerOptions
 
 
@@ -33,11 +33,11 @@ def refuse_unsayable(process: Plain) -> None:
     """
     for name, value in process["environment"].items():
         if not name or "=" in name or "\0" in name:
-            raise Failure(f"No environment variable can have the name {ascii(name)}.")
+            raise WorkerFailure(f"No environment variable can have the name {ascii(name)}.")
         if "\0" in value:
-            raise Failure(f"The value of the environment variable {name} contains a NUL character.")
+            raise WorkerFailure(f"The value of the environment variable {name} contains a NUL character.")
     if any("\0" in word for word in process["command"]):
-        raise Failure("An argument of the command contains a NUL character.")
+        raise WorkerFailure("An argument of the command contains a NUL character.")
 
 
 def refuse_bytes(words: List[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, NamedTuple, Set
 
 from gridcwl.worker import checksum
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import Failure, failure_of, printable
+from gridcwl.worker.failure import WorkerFailure, failure_of, printable
 from gridcwl.worker.globs import parse
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.limits import OUTPUT_OBJECT, OUTPUT_OBJECT_BYTES, RESULT_FILES
@@ -50,7 +50,7 @@ def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], No
     except OSError as error:
         raise failure_of(error, "listing the output directory") from error
     if len(nodes) > RESULT_FILES:
-        raise Failure(f"The tool left more than {RESULT_FILES} outputs, files and directories together.")
+        raise WorkerFailure(f"The tool left more than {RESULT_FILES} outputs, files and directories together.")
     wanted = _wanted(job["outputs"], tree, layout)
     url = file_url(layout.out)
     files = []
@@ -124,7 +124,7 @@ def _strip(host: str, mode: int, path: str) -> None:
     try:
         os.chmod(host, stat.S_IMODE(mode) & 0o777)
     except PermissionError:
-        raise Failure(
+        raise WorkerFailure(
             f"The output {printable(path)} has belongs to another user, so its setuid or setgid bits cannot be removed."
         ) from None
 
@@ -133,7 +133,7 @@ def _output_object(host: str, layout: Layout) -> str:
     with open(host, "rb") as file:
         data = file.read(OUTPUT_OBJECT_BYTES + 1)
     if len(data) > OUTPUT_OBJECT_BYTES:
-        raise Failure(
+        raise WorkerFailure(
             f"The tool's {OUTPUT_OBJECT} is larger than {OUTPUT_OBJECT_BYTES >> 20} MiB, the most that is read."
         )
     if layout.bare:
@@ -141,7 +141,7 @@ def _output_object(host: str, layout: Layout) -> str:
         try:
             data = in_json(text, layout.promised()).encode("utf-8", "surrogateescape")
         except RecursionError:
-            raise Failure(f"The tool's {OUTPUT_OBJECT} is nested too deeply.") from None
+            raise WorkerFailure(f"The tool's {OUTPUT_OBJECT} is nested too deeply.") from None
     return _base64(data)
 
 

@@ -7,7 +7,7 @@ import threading
 from typing import Callable, NamedTuple, Optional
 
 from gridcwl.worker.engine import Running
-from gridcwl.worker.failure import CANCELLED, TIME_LIMIT, Failure
+from gridcwl.worker.failure import CANCELLED, TIME_LIMIT, WorkerFailure
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Control:
         self._end(Ending(CANCELLED, reason), grace_s=0)
 
     def check(self) -> None:
-        """Raise the ``Failure`` that was asked for, if one was."""
+        """Raise the ``WorkerFailure`` that was asked for, if one was."""
         if self.ending is not None:
-            raise Failure(self.ending.reason, self.ending.outcome)
+            raise WorkerFailure(self.ending.reason, self.ending.outcome)
 
     def attach(self, running: Running, time_limit_s: Optional[float] = None) -> None:
         """The tool runs now; for ``run_job``. A stop that was asked for earlier reaches it at once."""

@@ -31,7 +31,7 @@ _NO_ROOM = {
 _LONGEST_SHOWN = 1000  # characters of a path in a sentence
 
 
-class Failure(Exception):
+class WorkerFailure(Exception):
     """The job cannot continue.
 
     Attributes:
@@ -54,7 +54,7 @@ def is_no_room(error: OSError) -> bool:
     return error.errno in _NO_ROOM
 
 
-def failure_of(error: OSError, doing: str) -> Failure:
+def failure_of(error: OSError, doing: str) -> WorkerFailure:
     """The failure that an error of the operating system means; a full disk may pass, the others stay.
 
     ``doing`` says what was tried: "staging in data.h5".
@@ -62,8 +62,8 @@ def failure_of(error: OSError, doing: str) -> Failure:
     where = f" ({_short(printable(str(error.filename)))})" if error.filename else ""
     detail = error.strerror or str(error)
     if is_no_room(error):
-        return Failure(f"{_NO_ROOM[error.errno or 0]}: {doing} failed{where}: {detail}.", TEMPORARY)
-    return Failure(f"{doing[:1].upper()}{doing[1:]} failed{where}: {detail}.")
+        return WorkerFailure(f"{_NO_ROOM[error.errno or 0]}: {doing} failed{where}: {detail}.", TEMPORARY)
+    return WorkerFailure(f"{doing[:1].upper()}{doing[1:]} failed{where}: {detail}.")
 
 
 def _short(path: str) -> str:

@@ -10,7 +10,7 @@ from typing import Iterable, List, NamedTuple, Sequence
 
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import PERMANENT, TEMPORARY, Failure, Unavailable, is_no_room, printable
+from gridcwl.worker.failure import PERMANENT, TEMPORARY, Unavailable, WorkerFailure, is_no_room, printable
 from gridcwl.worker.paths import file_url, name_in, quote_path
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
 from gridcwl.worker.web import shown
@@ -69,7 +69,7 @@ def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
     name = f" {printable(shown(wanted.location))}" if wanted.location else ""
     if not problems:
         problems = ["no replica of it is available"]
-    raise Failure(
+    raise WorkerFailure(
         f"An input{name} could not be fetched: " + "; ".join(problems) + ".", TEMPORARY if remote else PERMANENT
     )
 

@@ -14,7 +14,7 @@ from gridcwl.worker.calls import limits_of, refuse_bytes, refuse_unsayable
 from gridcwl.worker.collect import collect
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Running
-from gridcwl.worker.failure import SUCCESS, TEMPORARY, Failure, failure_of
+from gridcwl.worker.failure import SUCCESS, TEMPORARY, WorkerFailure, failure_of
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
 from gridcwl.worker.options import WorkerOptions, asked, complete
@@ -45,7 +45,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     result = results.new(asked(job, "id"), {})
     try:
         attempt.run(complete(job), result)
-    except Failure as failure:
+    except WorkerFailure as failure:
         attempt.occupied = isinstance(failure, Occupied)
         result["outcome"], result["reason"] = failure.outcome, failure.reason
     except EngineError as error:
@@ -111,9 +111,9 @@ class _Attempt:
         outcome, reason = results.outcome_of(ended, job["exit_codes"])
         if outcome != SUCCESS:
             if self._options.collect_failed and job["storage"] is None:
-                with contextlib.suppress(Failure, OSError):  # it has failed already
+                with contextlib.suppress(WorkerFailure, OSError):  # it has failed already
                     self._collect(job, layout, staging, result)
-            raise Failure(reason, outcome)
+            raise WorkerFailure(reason, outcome)
         self._collect(job, layout, staging, result)
         if job["storage"] is not None:
             try:
@@ -194,7 +194,7 @@ def _check_globs(job: Plain) -> None:
         for pattern in [*(outputs["globs"] or ()), *outputs["contents"]]:
             parse(pattern, job["directories"]["out"].rstrip("/"))
     except BadGlob as error:
-        raise Failure(str(error)) from None
+        raise WorkerFailure(str(error)) from None
 
 
 def _environment(job: Plain, layout: Layout) -> "dict[str, str]":
@@ -212,7 +212,7 @@ def _stdin(seen: Optional[str], staging: Staging) -> Optional[str]:
         return None
     host = staging.host(seen)
     if host is None or not os.path.exists(host):
-        raise Failure(f"The tool's standard input, {seen}, is not there.")
+        raise WorkerFailure(f"The tool's standard input, {seen}, is not there.")
     return host
 
 
@@ -223,16 +223,16 @@ def _stream(name: Optional[str], log_file: str, layout: Layout, staging: Staging
     relative = name[len(layout.seen_out) + 1 :] if name.startswith(layout.seen_out + "/") else name
     parts = relative.split("/")
     if not relative or climbs(relative) or parts[-1] in ("", "."):
-        raise Failure(f"The tool's output stream cannot be {name}, which is no file of its output directory.")
+        raise WorkerFailure(f"The tool's output stream cannot be {name}, which is no file of its output directory.")
     if staging.inputs:
         for end in range(len(parts)):
             # Through a link we would overwrite the original, and below a mount what we write would not be seen.
             if f"{layout.seen_out}/{'/'.join(parts[: end + 1])}" in staging.inputs:
-                raise Failure(f"The tool's output stream cannot be {name}, where an input is.")
+                raise WorkerFailure(f"The tool's output stream cannot be {name}, where an input is.")
     if staging.may_hold_links and os.path.realpath(f"{layout.out}/{relative}") != layout.straight(
         f"{layout.out}/{relative}"
     ):
-        raise Failure(
+        raise WorkerFailure(
             f"The tool's output stream cannot be {name}, which is reached through a symbolic link of an input."
         )
     if len(parts) > 1:
@@ -246,7 +246,7 @@ def _started(call: Call, engine: Engine) -> Running:
     except OSError as error:
         if engine.containers or error.filename not in (call.argv[0], os.fsencode(call.argv[0]), None):
             raise failure_of(error, "starting the tool") from error
-        raise Failure(_not_started(call.argv[0], error)) from error
+        raise WorkerFailure(_not_started(call.argv[0], error)) from error
 
 
 def _not_started(program: str, error: OSError) -> str:

@@ -7,7 +7,7 @@ import re
 import tempfile
 from typing import Callable, Dict, List, Mapping, Optional, Set
 
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.replace import Prefixes
 
 # Without a container, real paths are put into commands that may have been quoted for a shell already.
@@ -15,7 +15,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_./+-]+\Z")
 _SAFE_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  only a private link is put there
 
 
-class Occupied(Failure):
+class Occupied(WorkerFailure):
     """The working directory holds an earlier job; nothing in it may be touched."""
 
 
@@ -113,7 +113,7 @@ class Layout:
                 self._link = tempfile.mkdtemp(prefix="gridcwl-", dir=place) + "/w"
                 os.symlink(self.workdir, self._link)
                 return self._link
-        raise Failure(
+        raise WorkerFailure(
             f"The path {self.workdir} has characters that a shell would read as its own, "
             "and there is no place for a link to it; choose another working directory."
         )

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Dict, Optional, Tuple
 
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.recycle import Recycler
 
 FORMAT = "gridcwl-job/1"
@@ -99,10 +99,10 @@ def complete(job: Plain) -> Plain:
     """
     full: Plain = {**_DEFAULTS, **job}
     if full["format"] != FORMAT:
-        raise Failure(f"This worker runs jobs of the format {FORMAT}, and this one is {full['format']}.")
+        raise WorkerFailure(f"This worker runs jobs of the format {FORMAT}, and this one is {full['format']}.")
     missing = [key for key in ("id", "run", "name", "command") if key not in full]
     if missing or not full["command"]:
-        raise Failure(f"The job has no {missing[0] if missing else 'command'}.")
+        raise WorkerFailure(f"The job has no {missing[0] if missing else 'command'}.")
     for key, defaults in _NESTED.items():
         full[key] = {**defaults, **full[key]}
     full["staged"] = [{**_STAGED, **staged} for staged in full["staged"]]

@@ -23,7 +23,7 @@ _PARENT, _SESSION, _START = 1, 3, 19
 """Where they are behind the command in ``/proc/PID/stat`` (``proc_pid_stat(5)``: fields 4, 6 and 22)."""
 
 
-class Tool(NamedTuple):
+class RunningTool(NamedTuple):
     """A running tool."""
 
     before: int
@@ -42,7 +42,7 @@ class Orphans:
         self._earlier: Set[int] = set()
         """Children that it had before, of whoever became this process by ``exec``."""
         self._lock = threading.Lock()
-        self._tools: Dict[int, Tool] = {}
+        self._tools: Dict[int, RunningTool] = {}
         """Running tools, and those that are about to start."""
         self._numbers = itertools.count(1)
         self._ticks = 100
@@ -65,7 +65,7 @@ class Orphans:
             return 0
         with self._lock:
             number = next(self._numbers)
-            self._tools[number] = Tool(int(time.clock_gettime(time.CLOCK_BOOTTIME) * self._ticks))
+            self._tools[number] = RunningTool(int(time.clock_gettime(time.CLOCK_BOOTTIME) * self._ticks))
             return number
 
     def began(self, number: int, pid: int) -> None:

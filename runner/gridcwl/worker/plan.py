@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Set
 
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.paths import RefusedPath, absolute, quote_path
 
 
@@ -59,13 +59,13 @@ def _checked(target: str) -> str:
     try:
         return absolute(target)
     except RefusedPath as refused:
-        raise Failure(f"The input's place {refused}.") from None
+        raise WorkerFailure(f"The input's place {refused}.") from None
 
 
 def _merged(one: Plain, other: Plain) -> Plain:
     """One entry for two that name the same place: the same thing, or two directories made empty."""
     if any(one[key] != other[key] for key in ("kind", "sources", "contents")):
-        raise Failure(f"Two different inputs have the same path, {one['target']}.")
+        raise WorkerFailure(f"Two different inputs have the same path, {one['target']}.")
     return {**one, "writable": one["writable"] or other["writable"]}
 
 

@@ -14,7 +14,7 @@ from typing import Callable, List, Optional
 
 from gridcwl.worker.calls import limits_of, refuse_bytes, refuse_unsayable
 from gridcwl.worker.engine import Call, Engine, Exit, Plain
-from gridcwl.worker.failure import Failure, printable
+from gridcwl.worker.failure import WorkerFailure, printable
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.paths import below
@@ -45,7 +45,7 @@ class Processes:
             EngineError: an image or a container is unavailable.
         """
         if not engine.containers:
-            raise Failure("A job with several processes runs in containers only.")
+            raise WorkerFailure("A job with several processes runs in containers only.")
         limit = self._job["resources"]["time_limit_s"]
         begun = time.monotonic()
         result["stdout_log"], result["stderr_log"] = self._logs["stdout"], self._logs["stderr"]
@@ -94,18 +94,20 @@ class Processes:
             return f"{self._layout.workdir}/{log}.log"
         host = self._staging.host(seen)
         if host is None or seen in self._inputs or seen in self._staging.folders or not self._is_own(host):
-            raise Failure(f"A stream cannot be written to {printable(seen)}, which is no file of the job's folders.")
+            raise WorkerFailure(
+                f"A stream cannot be written to {printable(seen)}, which is no file of the job's folders."
+            )
         os.makedirs(os.path.dirname(host), exist_ok=True)
         if os.path.isdir(host):
-            raise Failure(f"A stream cannot be written to {printable(seen)}, which is a directory.")
+            raise WorkerFailure(f"A stream cannot be written to {printable(seen)}, which is a directory.")
         if os.path.exists(host) and not os.path.isfile(host):
-            raise Failure(f"A stream cannot be written to {printable(seen)}, which is no plain file.")
+            raise WorkerFailure(f"A stream cannot be written to {printable(seen)}, which is no plain file.")
         return host
 
     def _stdin(self, seen: str) -> str:
         host = self._staging.host(seen)
         if host is None or not os.path.isfile(host) or not (self._is_own(host) or self._is_input(seen, host)):
-            raise Failure(f"The standard input {printable(seen)} is no file of the job's folders, and no input.")
+            raise WorkerFailure(f"The standard input {printable(seen)} is no file of the job's folders, and no input.")
         return host
 
     def _is_own(self, host: str) -> bool:

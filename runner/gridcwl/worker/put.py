@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import TEMPORARY, Failure, Unavailable, failure_of, printable
+from gridcwl.worker.failure import TEMPORARY, Unavailable, WorkerFailure, failure_of, printable
 from gridcwl.worker.naming import name_of, place_of, url_of
 from gridcwl.worker.storage import Known, Way, path_of, way_to
 
@@ -24,7 +24,7 @@ _UNFINISHED = ".gridcwl-upload"
 INTENTIONS = "uploads.json"
 
 
-class Upload(NamedTuple):
+class FileToPut(NamedTuple):
     """One file to be put."""
 
     path: str
@@ -45,12 +45,12 @@ def put_away(result: Plain, job: Plain, workdir: str, site: str, check: Callable
     storage = job["storage"]
     mine = _Mine(workdir)
     intentions = Intentions(f"{workdir}/{INTENTIONS}")
-    uploads: Dict[str, Upload] = {}
+    uploads: Dict[str, FileToPut] = {}
     for entry in result["files"]:
         if entry["kind"] == "file" and mine.has(entry["location"]) and entry["location"] not in uploads:
             path = path_of(entry["location"])
             name = name_of(storage["prefix"], entry["path"])
-            uploads[entry["location"]] = Upload(path, name, Known(entry["size"], entry["adler32"], entry["sha1"]))
+            uploads[entry["location"]] = FileToPut(path, name, Known(entry["size"], entry["adler32"], entry["sha1"]))
     if uploads:
         result["element"] = put_files(
             list(uploads.values()), storage["scope"], storage["elements"], site, check, intentions
@@ -123,7 +123,7 @@ class _Mine:
 
 
 def put_files(
-    uploads: List[Upload],
+    uploads: List[FileToPut],
     scope: str,
     elements: Sequence[Plain],
     site: str,
@@ -149,7 +149,7 @@ def put_files(
             else:
                 name: str = element["name"]
                 return name
-    raise Failure(
+    raise WorkerFailure(
         "The outputs cannot be put into any storage element: " + "; ".join(problems or ["none is given"]) + ".",
         TEMPORARY,
     )
@@ -161,7 +161,7 @@ def _preferred(elements: Sequence[Plain], site: str) -> List[Plain]:
 
 def _put_below(
     url: str,
-    uploads: List[Upload],
+    uploads: List[FileToPut],
     scope: str,
     naming: str,
     check: Callable[[], None],
@@ -185,9 +185,9 @@ def _put_below(
 
 
 def _put_all(
-    way: Way, placed: List[Tuple[Upload, str]], check: Callable[[], None], begin: Callable[[str], None]
+    way: Way, placed: List[Tuple[FileToPut, str]], check: Callable[[], None], begin: Callable[[str], None]
 ) -> None:
-    def put(upload: Upload, place: str) -> None:
+    def put(upload: FileToPut, place: str) -> None:
         check()
         _put_one(way, upload, place, check, begin)
 
@@ -200,7 +200,7 @@ def _put_all(
             done.result()
 
 
-def _put_one(way: Way, upload: Upload, final: str, check: Callable[[], None], begin: Callable[[str], None]) -> None:
+def _put_one(way: Way, upload: FileToPut, final: str, check: Callable[[], None], begin: Callable[[str], None]) -> None:
     there = way.look(final)
     if there is not None and there.adler32 is not None and not upload.known.mismatch(there):
         return  # an earlier attempt got so far

@@ -32,7 +32,7 @@ from gridcwl.worker.recycle import Recycler, recycled_by
 GONE = "The client that wanted this job is gone."
 
 
-class Server:
+class JobServer:
     """Runs what is asked for, at most ``slots`` jobs at a time."""
 
     def __init__(self, slots: int, results: BinaryIO) -> None:
@@ -104,7 +104,7 @@ def main() -> None:
     """Serve on stdin and stdout; the argument is the number of slots, unless the client sends it."""
     ORPHANS.own_process = True
     ORPHANS.watch()
-    Server(int(sys.argv[1] if sys.argv[1:] else "1"), sys.stdout.buffer).serve(sys.stdin.buffer)
+    JobServer(int(sys.argv[1] if sys.argv[1:] else "1"), sys.stdout.buffer).serve(sys.stdin.buffer)
     sys.stderr.flush()
     os._exit(0)  # the client waits for the end, and to take the interpreter apart takes longer than many a job
 

@@ -13,7 +13,7 @@ from gridcwl.worker.cli_engines import CommandLineEngine
 from gridcwl.worker.cli_vectors import KINDS, sif_name
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.fetch import Wanted, fetch, known_of, nearest_first
 
 EVERYWHERE = "*"
@@ -72,8 +72,8 @@ class Archives:
         wanted = Wanted(sources, known_of(about), about["location"], Trusted(sources))  # by Rucio
         try:
             return fetch(wanted, "", folder, lambda: None).path
-        except (Failure, OSError) as error:
-            reason = error.reason if isinstance(error, Failure) else str(error)
+        except (WorkerFailure, OSError) as error:
+            reason = error.reason if isinstance(error, WorkerFailure) else str(error)
             raise EngineError(f"The image {place} cannot be fetched: {reason}", temporary=True) from error
 
 

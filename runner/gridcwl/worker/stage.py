@@ -10,7 +10,7 @@ from gridcwl.worker.control import Control
 from gridcwl.worker.copies import copy_writable
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Mount, Plain
-from gridcwl.worker.failure import Failure, failure_of, printable
+from gridcwl.worker.failure import WorkerFailure, failure_of, printable
 from gridcwl.worker.fetch import Fetched, Wanted, fetch, known_of, nearest_first
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.options import WorkerOptions
@@ -125,7 +125,7 @@ class Staging:
     def _stage(self, item: Plain) -> None:
         target, writable = item["target"], item["writable"]
         if target in self._layout.folders:
-            raise Failure(f"An input's place is {target}, which is one of the job's own directories.")
+            raise WorkerFailure(f"An input's place is {target}, which is one of the job's own directories.")
         if item["kind"] == "literal":
             _write(self._place(target, writable=writable), self._layout.real(item["contents"]), writable)
         elif not item["sources"]:
@@ -142,9 +142,9 @@ class Staging:
             self.fetched.append(shown(got.source))
         name = printable(shown(got.location))
         if got.directory != (item["kind"] == "directory"):
-            raise Failure(f"The input {name} was to be a {item['kind']}, and is not.")
+            raise WorkerFailure(f"The input {name} was to be a {item['kind']}, and is not.")
         if item["size"] is not None and not got.directory and got.size != item["size"]:
-            raise Failure(f"The input {name} has {got.size} bytes, and not {item['size']} as it should.")
+            raise WorkerFailure(f"The input {name} has {got.size} bytes, and not {item['size']} as it should.")
         return got
 
     def _trusted(self, item: Plain, elements: Sequence[Plain]) -> Trusted:
@@ -166,14 +166,16 @@ class Staging:
         elif target not in self._plan.ancestors:
             self._show(target, got, writable)
         elif writable:
-            raise Failure(f"{target} is changed in place, so nothing else can be put into it.")
+            raise WorkerFailure(f"{target} is changed in place, so nothing else can be put into it.")
         else:
             self._take_apart(target, got, os.path.realpath(got.path))
 
     def _take_apart(self, target: str, got: Fetched, root: str) -> None:
         """Stage a folder by its entries, because others are to be put into it and the original stays untouched."""
         if not self._layout.bare and not below(os.path.realpath(got.path), root):
-            raise Failure(f"{printable(target)} is a symbolic link that leads out of its folder: nothing is put there.")
+            raise WorkerFailure(
+                f"{printable(target)} is a symbolic link that leads out of its folder: nothing is put there."
+            )
         _make_folder(self._place(target, writable=False, folder=True))
         self.may_hold_links = True
         with os.scandir(got.path) as entries:
@@ -263,7 +265,7 @@ class Staging:
                 self.mounts.append(Mount(inside, target, writable=True))
             return self._made_parents(inside)
         if self._layout.bare:
-            raise Failure(
+            raise WorkerFailure(
                 f"An input's place is {target}, which exists only in a container, and this job runs without one."
             )
         self._extras += 1
@@ -276,7 +278,7 @@ class Staging:
     def _made_parents(self, path: str) -> str:
         if self.may_hold_links and os.path.realpath(path) != self._layout.straight(path):
             where = printable(path[len(self._layout.workdir) + 1 :])
-            raise Failure(f"{where} is reached through a symbolic link of an input: nothing is written there.")
+            raise WorkerFailure(f"{where} is reached through a symbolic link of an input: nothing is written there.")
         parent = path[: path.rindex("/")]
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)

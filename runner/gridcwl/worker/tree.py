@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from gridcwl.worker.failure import Failure, printable
+from gridcwl.worker.failure import WorkerFailure, printable
 from gridcwl.worker.globs import Glob, GlobPart
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.limits import RESULT_FILES
@@ -125,7 +125,7 @@ class Tree:
             listed = [(entry.name, _kind_of_entry(entry)) for entry in itertools.islice(entries, RESULT_FILES + 1)]
         if len(listed) > RESULT_FILES:
             where = printable(folder.path) or "The output directory"
-            raise Failure(f"{where} has more than {RESULT_FILES} entries.")
+            raise WorkerFailure(f"{where} has more than {RESULT_FILES} entries.")
         return listed
 
     def _node(self, folder: Node, name: str, kind: int) -> Optional[Node]:
@@ -158,7 +158,9 @@ class Tree:
         except Escape:
             self.escaped.add(path)
             if len(self.escaped) > _MAX_LINKED:
-                raise Failure(f"More than {_MAX_LINKED} symbolic links lead out of the output directory.") from None
+                raise WorkerFailure(
+                    f"More than {_MAX_LINKED} symbolic links lead out of the output directory."
+                ) from None
             return None
         if leads is None:
             return None
@@ -175,7 +177,9 @@ class Tree:
     def _count_linked(self) -> None:
         self._linked += 1
         if self._linked > _MAX_LINKED:
-            raise Failure("The symbolic links between the output directory's folders multiply its entries without end.")
+            raise WorkerFailure(
+                "The symbolic links between the output directory's folders multiply its entries without end."
+            )
 
 
 def _of_original(path: str, original: StagedInput) -> Optional[Node]:
@@ -186,7 +190,7 @@ def _of_original(path: str, original: StagedInput) -> Optional[Node]:
     except OSError as error:
         if error.errno in LEADS_NOWHERE:
             return None
-        raise Failure(f"{printable(path)} cannot be looked at: {error.strerror}.") from error
+        raise WorkerFailure(f"{printable(path)} cannot be looked at: {error.strerror}.") from error
     return Node(path, "", kind == _FOLDER, original) if kind in (_FILE, _FOLDER) else None
 
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 import pytest
 
 from gridcwl.cli.main import main
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.service import Options
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.service import InstallOptions
 from gridcwl.testbed.testbed import Testbed
 from gridcwl.testbed.waiting import listens, wait_for
 
@@ -101,7 +101,9 @@ def test_a_dead_server_is_seen_and_fixed(at, testbed, faults, capsys):
 
 def test_a_second_testbed_next_to_it_meets_nothing_of_it_and_leaves_nothing(testbed, capsys):
     """A token issuer alone: what is slow to start is not what is tested here."""
-    other = Testbed(Place(testbed.place.root.parent / f"{testbed.place.root.name}-other").root, Options(("oidc",)))
+    other = Testbed(
+        InstallFolder(testbed.place.root.parent / f"{testbed.place.root.name}-other").root, InstallOptions(("oidc",))
+    )
     before = {each.name: each.pid for each in testbed.status()}
     other.up(print)
     mine, theirs = (each.service("oidc").token("alice", timedelta(minutes=1)) for each in (testbed, other))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridcwl.model import JobId, JobState
-from gridcwl.runs.lifecycle import TABLE, LifecycleError, Stage, Stages, Step, after, left_at
+from gridcwl.runs.lifecycle import TABLE, LifecycleError, Stage, Stages, Transition, after, left_at
 
 JOB = JobId("r-1-1")
 
@@ -37,7 +37,7 @@ EXPECTED = [
 
 @pytest.mark.parametrize(("stage", "step", "then"), EXPECTED)
 def test_a_step_leads_to_its_stage(stage: str, step: str, then: str) -> None:
-    assert after(Stage(stage), Step(step)) is Stage(then)
+    assert after(Stage(stage), Transition(step)) is Stage(then)
 
 
 def test_the_table_has_these_steps_and_no_others() -> None:
@@ -45,9 +45,9 @@ def test_the_table_has_these_steps_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "step"), [(stage, step) for stage in Stage for step in Step if (stage, step) not in TABLE]
+    ("stage", "step"), [(stage, step) for stage in Stage for step in Transition if (stage, step) not in TABLE]
 )
-def test_what_is_not_in_the_table_is_a_mistake(stage: Stage, step: Step) -> None:
+def test_what_is_not_in_the_table_is_a_mistake(stage: Stage, step: Transition) -> None:
     with pytest.raises(LifecycleError, match=f"is {stage} cannot {step}"):
         after(stage, step)
 
@@ -66,10 +66,10 @@ def test_nothing_is_delivered_before_it_is_recorded() -> None:
             assert recorded
         for (at, step), then in TABLE.items():
             if at is stage:
-                record = step in (Step.RECORD, Step.FIND, Step.FIND_COMMITTED) or (
-                    recorded and step not in (Step.REFUSE, Step.RETRY)
+                record = step in (Transition.RECORD, Transition.FIND, Transition.FIND_COMMITTED) or (
+                    recorded and step not in (Transition.REFUSE, Transition.RETRY)
                 )
-                ways.append((then, record, committed or step is Step.COMMIT))
+                ways.append((then, record, committed or step is Transition.COMMIT))
     assert {stage for stage, *_ in seen} == set(Stage)
 
 
@@ -98,9 +98,9 @@ def test_a_resumed_run_continues_where_the_client_ended(
 def test_a_job_that_was_not_heard_of_is_wanted_and_one_that_was_delivered_is_forgotten() -> None:
     stages = Stages()
     assert stages.at(JOB) is Stage.WANTED
-    for step in (Step.SUBMIT, Step.START, Step.FINISH, Step.RECORD, Step.COMMIT):
+    for step in (Transition.SUBMIT, Transition.START, Transition.FINISH, Transition.RECORD, Transition.COMMIT):
         stages.move(JOB, step)
     assert stages.at(JOB) is Stage.COMMITTED
-    assert not stages.can(JOB, Step.FINISH)
-    stages.move(JOB, Step.DELIVER)
+    assert not stages.can(JOB, Transition.FINISH)
+    stages.move(JOB, Transition.DELIVER)
     assert stages.at(JOB) is Stage.WANTED

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives import hashes
 
 from gridcwl.testbed import pki
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    return Authority(Place(tmp_path_factory.mktemp("pki") / "box"))
+    return Authority(InstallFolder(tmp_path_factory.mktemp("pki") / "box"))
 
 
 def verify(authority, *what):

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from gridcwl.testbed.errors import TestbedError
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import MARK, Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import MARK, StartedProcesses
 from gridcwl.testbed.waiting import wait_for, wait_for_port
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -21,12 +21,12 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 @pytest.fixture
 def place(tmp_path):
-    return Place(tmp_path / "box")
+    return InstallFolder(tmp_path / "box")
 
 
 @pytest.fixture
 def processes(place):
-    made = Processes(place)
+    made = StartedProcesses(place)
     yield made
     for name in made.names():
         made.stop(name)
@@ -34,17 +34,17 @@ def processes(place):
 
 
 def test_a_port_is_chosen_once(place):
-    assert place.port("rucio") == place.port("rucio") == Place(place.root).port("rucio")
+    assert place.port("rucio") == place.port("rucio") == InstallFolder(place.root).port("rucio")
 
 
 def test_ports_of_two_names_and_of_two_testbeds_differ(tmp_path):
-    places = [Place(tmp_path / name) for name in ("one", "other")]
+    places = [InstallFolder(tmp_path / name) for name in ("one", "other")]
     ports = [place.port(name) for place in places for name in ("rucio", "dirac")]
     assert len(set(ports)) == 4
 
 
 def test_a_port_that_somebody_listens_on_is_not_chosen(place):
-    taken = Place(place.root).port("rucio")
+    taken = InstallFolder(place.root).port("rucio")
     with socket.create_server(("127.0.0.1", taken)):
         (place.root / "ports.json").unlink()
         assert place.port("rucio") != taken

@@ -24,7 +24,7 @@ from gridcwl.backends.dirac.problems import DiracRefused
 from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, recovered
 from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import active_job
-from gridcwl.backends.dirac.submission import MOST_JOBS, Submission, SubmissionKind
+from gridcwl.backends.dirac.submission import MOST_JOBS, SubmissionKind, Submitter
 from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain, with_secrets
@@ -79,7 +79,7 @@ class DiracBackend:
         self._monitor = JobMonitor(
             server, self._call, options, active=self._active, moved=self._moved, ended=self._ended, again=self._anywhere
         )
-        self._submission = Submission(
+        self._submission = Submitter(
             server, self._call, options, run=run, active=self._active, durations=self._durations,
             submitted=self._monitor.look, refused=self._refused,
         )  # fmt: skip

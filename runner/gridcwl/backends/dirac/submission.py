@@ -46,7 +46,7 @@ class SubmissionKind:
     attempt: int
 
 
-class Submission:
+class Submitter:
     """Submits jobs. All state belongs to the event loop."""
 
     def __init__(

@@ -48,7 +48,7 @@ class DockerEngine:
     def __init__(self, settings: ContainerSettings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
+        self._connection: DockerConnection | None = None
 
     def prepare(self, image: Mapping[str, Any]) -> str:
         """See that the image is there; the answer is its id, which stays the same when its name is given to another.
@@ -128,7 +128,7 @@ class DockerEngine:
                 self._connection.close()
                 self._connection = None
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> DockerConnection:
         """The connection to the engine that is there now: one that was restarted needs another.
 
         Raises:
@@ -136,7 +136,7 @@ class DockerEngine:
         """
         with self._lock:
             if self._connection is None or self._connection.watch.ended():
-                self._connection = Connection(again=self._connection is not None)
+                self._connection = DockerConnection(again=self._connection is not None)
             return self._connection
 
 
@@ -145,7 +145,7 @@ class Container:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: DockerConnection,
         identifier: str,
         attachment: Attachment,
         end: requests.Response,
@@ -281,7 +281,7 @@ def note_id(settings: ContainerSettings, identifier: str) -> None:
             file.write(identifier)
 
 
-class Connection:
+class DockerConnection:
     """The client of one engine, and what was asked of it once."""
 
     def __init__(self, *, again: bool = False) -> None:

@@ -24,8 +24,8 @@ from docker.errors import APIError, DockerException
 
 from gridcwl.backends.local.docker_engine import (
     STOPPED,
-    Connection,
     Container,
+    DockerConnection,
     DockerEngine,
     container_config,
     explained,
@@ -134,7 +134,7 @@ class ReusingDockerEngine(DockerEngine):
 class Warm:
     """A warm container."""
 
-    def __init__(self, connection: Connection, key: tuple[Any, ...], slot: Slot, call: Call) -> None:
+    def __init__(self, connection: DockerConnection, key: tuple[Any, ...], slot: Slot, call: Call) -> None:
         """Create and start it.
 
         Raises:

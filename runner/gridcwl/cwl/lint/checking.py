@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gridcwl.cwl.lint.rules import RULES, Level, Rule
+from gridcwl.cwl.lint.rules import RULES, Level, LintRule
 from gridcwl.cwl.lint.source import Node, Source, Sources, line_of
 
 _STANDARD_PREFIXES = ("http://commonwl.org/", "https://w3id.org/cwl/cwl#")
@@ -24,7 +24,7 @@ class Finding:
     message: str
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> LintRule:
         """The rule that found it."""
         return RULES[self.code]
 

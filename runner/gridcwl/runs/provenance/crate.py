@@ -25,7 +25,7 @@ from gridcwl.model.objects import changed, entries
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
 from gridcwl.runs.provenance.crate_options import METADATA, CrateOptions, check_orcid, check_target
-from gridcwl.runs.provenance.description import PACKED, Description, Tool, described
+from gridcwl.runs.provenance.description import PACKED, DescribedDocument, DescribedTool, described
 from gridcwl.runs.provenance.graph import Entity, Graph
 from gridcwl.runs.provenance.packing import packed_document
 from gridcwl.runs.provenance.payload import Payload
@@ -131,7 +131,7 @@ class _Writer:
     options: CrateOptions
     actions: int = 0
     payload: Payload = field(init=False)
-    document: Description = field(init=False)
+    document: DescribedDocument = field(init=False)
     packed: Entity = field(init=False)
     """What is known of the bytes of the document."""
     executed: set[str] = field(init=False, default_factory=set)
@@ -209,7 +209,7 @@ class _Writer:
         outputs = found.outputs if found is not None else self.history.meta("outputs")
         return Binding("", "", "workflow", None, inputs, outputs)
 
-    def _bound(self, tool: Tool, binding: Binding, folder: str, *, inputs: bool) -> list[Entity]:
+    def _bound(self, tool: DescribedTool, binding: Binding, folder: str, *, inputs: bool) -> list[Entity]:
         """References to the values of an action's parameters."""
         values = binding.inputs if inputs else binding.outputs or {}
         parameters = tool.inputs if inputs else tool.outputs
@@ -274,7 +274,7 @@ class _Writer:
                 return Path(path)
         return None
 
-    def _action(self, made: Entity, step: str, tool: Tool) -> None:
+    def _action(self, made: Entity, step: str, tool: DescribedTool) -> None:
         if agent := self._agent():
             made["agent"] = {"@id": agent["@id"]}
             self.graph.add(agent)

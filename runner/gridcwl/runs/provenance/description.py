@@ -34,7 +34,7 @@ _COMPOUND = {"enum": "Text", "record": "PropertyValue"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DescribedStep:
     """A step of a workflow, and the tool or workflow that it runs."""
 
     id: str
@@ -47,7 +47,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class DescribedTool:
     """A tool, an expression or a workflow."""
 
     id: str
@@ -57,7 +57,7 @@ class Tool:
     inputs: Mapping[str, str]
     """Ids of the parameters by their short names."""
     outputs: Mapping[str, str]
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    steps: Mapping[str, DescribedStep] = field(default_factory=dict)
     connections: tuple[tuple[str, str], ...] = ()
     """Of its own outputs."""
 
@@ -68,23 +68,23 @@ class Tool:
 
 
 @dataclass(slots=True)
-class Description:
+class DescribedDocument:
     """A packed document. Made by :func:`described`."""
 
-    root: Tool
-    tools: dict[str, Tool]
+    root: DescribedTool
+    tools: dict[str, DescribedTool]
     schemas: dict[str, Any]
     """Types that are defined by name."""
     version: str
     single: bool = False
     """The document is a tool: it is the only step."""
 
-    def find(self, step: str) -> tuple[Step, Tool] | None:
+    def find(self, step: str) -> tuple[DescribedStep, DescribedTool] | None:
         """The step of this path, ``align/sort``, and what it runs."""
         if self.single:
             (only,) = self.root.steps.values()
             return only, self.tools[only.tool]
-        found: Step | None = None
+        found: DescribedStep | None = None
         at = self.root
         for name in step.split("/"):
             found = at.steps.get(name)
@@ -122,11 +122,11 @@ class Description:
             "version": self.version,
         }
 
-    def is_whole(self, tool: Tool, executed: Collection[str]) -> bool:
+    def is_whole(self, tool: DescribedTool, executed: Collection[str]) -> bool:
         """Whether a workflow can be described as one: the profile wants it to have a tool that ran."""
         return any(step.tool in executed for step in tool.steps.values())
 
-    def workflow(self, tool: Tool, executed: Collection[str]) -> Entity:
+    def workflow(self, tool: DescribedTool, executed: Collection[str]) -> Entity:
         """The entity of a workflow."""
         main = tool is self.root
         whole = self.is_whole(tool, executed)
@@ -151,7 +151,7 @@ class Description:
             made["connection"] = _refs(_connection_id(*pair) for pair in tool.connections)
         return made
 
-    def _steps(self, tool: Tool) -> Iterator[Entity]:
+    def _steps(self, tool: DescribedTool) -> Iterator[Entity]:
         for pair in tool.connections:
             yield _connection(*pair)
         for step in tool.steps.values():
@@ -169,7 +169,7 @@ class Description:
             for pair in step.connections:
                 yield _connection(*pair)
 
-    def _parameters(self, tool: Tool) -> Iterator[Entity]:
+    def _parameters(self, tool: DescribedTool) -> Iterator[Entity]:
         for written in (*_listed(tool.written.get("inputs")), *_listed(tool.written.get("outputs"))):
             yield self.parameter(_id(written["id"]), written)
 
@@ -210,7 +210,7 @@ class Description:
         return self.kind_of(known) if known is not None else _TYPES.get(plain, "DataType")
 
 
-def described(packed: Mapping[str, Any], process: str = "") -> Description:
+def described(packed: Mapping[str, Any], process: str = "") -> DescribedDocument:
     """What a packed document describes.
 
     Args:
@@ -219,14 +219,14 @@ def described(packed: Mapping[str, Any], process: str = "") -> Description:
     """
     parts = list(packed.get("$graph") or [packed])
     schemas: dict[str, Any] = {}
-    written: dict[str, Tool] = {}
+    written: dict[str, DescribedTool] = {}
     main = next((part for part in parts if str(part.get("id", "#main")).lstrip("#") == "main"), parts[-1])
     for part in parts:
         _collect(part, _id(str(part.get("id", "#main"))), written, schemas)
     known = {id_ for tool in written.values() for id_ in (*tool.inputs.values(), *tool.outputs.values())}
     tools = {id_: _linked(tool, known) for id_, tool in written.items()}
     version = str(packed.get("cwlVersion") or main.get("cwlVersion") or "v1.2")
-    whole = Description(tools[_id(str(main.get("id", "#main")))], tools, schemas, version)
+    whole = DescribedDocument(tools[_id(str(main.get("id", "#main")))], tools, schemas, version)
     if process and (found := whole.find(process)) is not None:
         whole.root = found[1]
     root = whole.root
@@ -234,13 +234,13 @@ def described(packed: Mapping[str, Any], process: str = "") -> Description:
         del tools[root.id]
         whole.root = replace(root, id=PACKED)
     else:
-        only = Step(f"{root.id}/run", _short(root.id), root.id, 0, {})
-        whole.root = Tool(PACKED, "Workflow", root.written, root.inputs, root.outputs, {only.name: only})
+        only = DescribedStep(f"{root.id}/run", _short(root.id), root.id, 0, {})
+        whole.root = DescribedTool(PACKED, "Workflow", root.written, root.inputs, root.outputs, {only.name: only})
         whole.single = True
     return whole
 
 
-def _linked(tool: Tool, known: Collection[str]) -> Tool:
+def _linked(tool: DescribedTool, known: Collection[str]) -> DescribedTool:
     """Without connections to inputs that a step's tool does not have: only the step's expressions see those."""
     steps = {
         name: replace(step, connections=tuple(pair for pair in step.connections if set(pair) <= set(known)))
@@ -249,14 +249,14 @@ def _linked(tool: Tool, known: Collection[str]) -> Tool:
     return replace(tool, steps=steps, connections=tuple(pair for pair in tool.connections if set(pair) <= set(known)))
 
 
-def _collect(written: Mapping[str, Any], id_: str, tools: dict[str, Tool], schemas: dict[str, Any]) -> None:
+def _collect(written: Mapping[str, Any], id_: str, tools: dict[str, DescribedTool], schemas: dict[str, Any]) -> None:
     for requirement in (*_listed(written.get("requirements")), *_listed(written.get("hints"))):
         if requirement.get("class") == "SchemaDefRequirement":
             schemas.update({str(one.get("name")): one for one in requirement.get("types", ())})
     inputs, outputs = ({_short(_id(one["id"])): _id(one["id"]) for one in _listed(written.get(key))}
                        for key in ("inputs", "outputs"))  # fmt: skip
     kind = str(written.get("class"))
-    tools[id_] = Tool(id_, kind, written, inputs, outputs)
+    tools[id_] = DescribedTool(id_, kind, written, inputs, outputs)
     if kind != "Workflow":
         return
     runs: dict[str, str] = {}
@@ -270,18 +270,18 @@ def _collect(written: Mapping[str, Any], id_: str, tools: dict[str, Tool], schem
             runs[step["id"]] = _id(run)
     steps = {_short(step["id"]): step for step in _listed(written.get("steps"))}
     positions = _positions(list(steps.values()))
-    tools[id_] = Tool(
+    tools[id_] = DescribedTool(
         id_, kind, written, inputs, outputs,
         {name: _step(step, runs, positions) for name, step in steps.items()},
         tuple(_sources(_listed(written.get("outputs")), "outputSource", runs, outputs)),
     )  # fmt: skip
 
 
-def _step(step: Mapping[str, Any], runs: Mapping[str, str], positions: Mapping[str, int]) -> Step:
+def _step(step: Mapping[str, Any], runs: Mapping[str, str], positions: Mapping[str, int]) -> DescribedStep:
     tool = runs[step["id"]]
     targets = {_short(sink["id"]): f"{tool}/{_short(sink['id'])}" for sink in _listed(step.get("in"))}
     links = tuple(_sources(_listed(step.get("in")), "source", runs, targets))
-    return Step(_id(step["id"]), _short(step["id"]), tool, positions[step["id"]], step, links)
+    return DescribedStep(_id(step["id"]), _short(step["id"]), tool, positions[step["id"]], step, links)
 
 
 def _sources(
@@ -311,7 +311,7 @@ def _positions(steps: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         return {id_: number for number, id_ in enumerate(ids)}
 
 
-def _application(tool: Tool) -> Iterator[Entity]:
+def _application(tool: DescribedTool) -> Iterator[Entity]:
     """A tool, and the software that it says it needs."""
     made: Entity = {
         "@id": tool.id,
@@ -335,7 +335,7 @@ def _application(tool: Tool) -> Iterator[Entity]:
     yield from needed
 
 
-def _package(written: Mapping[str, Any], tool: Tool) -> Entity:
+def _package(written: Mapping[str, Any], tool: DescribedTool) -> Entity:
     specs, versions = written.get("specs") or [], written.get("version") or []
     name = str(written.get("package") or "package")
     made: Entity = {"@id": str(specs[0]) if specs else f"{tool.id}/package/{name}", "@type": "SoftwareApplication"}

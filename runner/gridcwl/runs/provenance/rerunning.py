@@ -12,7 +12,7 @@ from typing import Any
 from gridcwl.config import private_folder
 from gridcwl.errors import ConfigError
 from gridcwl.runs.options import Options
-from gridcwl.runs.prepared import Request
+from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.provenance.comparing import Comparison, compared
 from gridcwl.runs.provenance.packing import is_unchanged, packed_document
 from gridcwl.runs.provenance.reading import as_document, open_crate, outputs_of
@@ -28,7 +28,7 @@ _JOBS = 10
 class Rerun:
     """What is to run again, and what it gave."""
 
-    request: Request
+    request: RunRequest
     outputs: Any
     notes: tuple[str, ...] = ()
     folder: RunFolder | None = None
@@ -81,7 +81,7 @@ def of_crate(path: Path, options: Options, outdir: Path) -> Rerun:
     outputs = outputs_of(crate)
     if outputs is None:
         raise ConfigError(f"The crate {path} has no outputs to compare with")
-    request = Request(_without_caches(options, document, words, outdir), Path.cwd(), handles_signals=True)
+    request = RunRequest(_without_caches(options, document, words, outdir), Path.cwd(), handles_signals=True)
     return Rerun(request, outputs)
 
 

@@ -87,9 +87,7 @@ async def release(history: History, run: str) -> tuple[str, int]:
     found = _store_of(history)
     if found is None:
         options = " or ".join(f"--store {name}" for name in plugins.carrying_stores())
-        raise ConfigError(
-            f"No store has files of the run {run}", remedy=f"Only of runs with {options} there may be any."
-        )
+        raise ConfigError(f"No store has files of the run {run}", remedy=f"Only runs with {options} have any.")
     plugin, about = found
     forget_lost_uploads(RunId(run), history)
     return plugin.title or plugin.name, await plugins.call(plugin, "release", about)

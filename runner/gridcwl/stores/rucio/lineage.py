@@ -23,7 +23,7 @@ from gridcwl.stores.rucio.descriptions import DIGEST, INPUTS, KEY, UNLISTED
 from gridcwl.stores.rucio.names import Did, did_of, maker_of
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.worker.credentials import Trusted
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.fetch import Wanted, fetch
 from gridcwl.worker.paths import file_url
 from gridcwl.worker.storage import Known, sums
@@ -194,7 +194,7 @@ def _problem(url: str, replica: str, known: Known) -> str:
         try:
             got = fetch(Wanted((replica,), Known(), url, Trusted((replica,))), "", folder, lambda: None)
             problem = known.mismatch(sums(got.path, lambda: None))
-        except (Failure, OSError) as error:
+        except (WorkerFailure, OSError) as error:
             return f"it cannot be read: {error}"
     return f"it {problem}" if problem else ""
 
@@ -221,6 +221,6 @@ def _all_copied(urls: Sequence[str], found: Mapping[Did, Replicas], folder: Path
         wanted = Wanted(about.pfns, Known(about.size, about.adler32), url, Trusted(about.pfns))
         try:
             copies[url] = file_url(fetch(wanted, "", str(place), lambda: None).path)
-        except Failure as failure:
+        except WorkerFailure as failure:
             raise StoreError(failure.reason.rstrip("."), remedy="Use --data reference.") from None
     return copies

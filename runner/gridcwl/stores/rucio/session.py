@@ -20,7 +20,7 @@ from gridcwl.stores.rucio.outputs import Outputs
 from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
 from gridcwl.stores.rucio.run_files import URL, RunFiles, own_files
 from gridcwl.worker.credentials import Trusted
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.fetch import Wanted, fetch
 from gridcwl.worker.paths import file_url
 from gridcwl.worker.storage import Known
@@ -144,7 +144,7 @@ class RucioSession:
             wanted = Wanted(sources, Known(file.get("size"), **sums), url, Trusted(sources))
             try:
                 got = fetch(wanted, "", str(folder / str(number)), lambda: None)
-            except Failure as failure:
+            except WorkerFailure as failure:
                 raise StoreError(failure.reason.rstrip("."), remedy="--no-download leaves outputs in Rucio.") from None
             found[url] = file_url(got.path)
         return found

@@ -21,10 +21,10 @@ from gridcwl.stores.rucio.names import Did, Naming, did_of
 from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, Replicas, find_replicas
 from gridcwl.worker.credentials import Trusted
-from gridcwl.worker.failure import Failure
+from gridcwl.worker.failure import WorkerFailure
 from gridcwl.worker.fetch import Wanted, fetch, nearest_first
 from gridcwl.worker.naming import name_of
-from gridcwl.worker.put import Upload, put_files
+from gridcwl.worker.put import FileToPut, put_files
 from gridcwl.worker.storage import Known, sums
 
 
@@ -126,7 +126,7 @@ class RucioStore:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _put(self, uploads: Sequence[Upload], holder: Did) -> None:
+    async def _put(self, uploads: Sequence[FileToPut], holder: Did) -> None:
         if not uploads:
             return
         element = await asyncio.to_thread(self._put_away, uploads)
@@ -162,24 +162,26 @@ class RucioStore:
             attachments += self._registrar.holding([holder])
             await self._client.call("attach_dids_to_dids", attachments, ignore_duplicate=True)
 
-    def _put_away(self, uploads: Sequence[Upload]) -> str:
+    def _put_away(self, uploads: Sequence[FileToPut]) -> str:
         elements = [
             {"name": one.name, "urls": one.urls, "sites": one.sites, "naming": one.naming}
             for one in self._elements.usable
         ]
         try:
             return put_files(list(uploads), self._naming.scope, elements, self._site, lambda: None)
-        except Failure as failure:
+        except WorkerFailure as failure:
             raise StoreError(failure.reason.rstrip("."), remedy="See that one of them can be written to.") from None
 
-    def _uploads(self, files: Sequence[NewFile], prefix: str) -> list[Upload]:
+    def _uploads(self, files: Sequence[NewFile], prefix: str) -> list[FileToPut]:
         with _sources():
-            return [Upload(file.source, name_of(prefix, file.name), sums(file.source, lambda: None)) for file in files]
+            return [
+                FileToPut(file.source, name_of(prefix, file.name), sums(file.source, lambda: None)) for file in files
+            ]
 
-    def _named_by_content(self, path: Path) -> tuple[Path, Upload]:
+    def _named_by_content(self, path: Path) -> tuple[Path, FileToPut]:
         with _sources():
             known = sums(str(path), lambda: None)
-        return path, Upload(str(path), self._naming.upload(str(known.sha1), path.name).name, known)
+        return path, FileToPut(str(path), self._naming.upload(str(known.sha1), path.name).name, known)
 
     async def _registered(self, dids: Sequence[Did]) -> dict[str, Known]:
         """What is known of those that Rucio has, whether they have a replica or not."""
@@ -214,7 +216,7 @@ class RucioStore:
                 wanted = Wanted(about.pfns, Known(about.size, about.adler32), ref.url, Trusted(about.pfns))
                 try:
                     got = fetch(wanted, "", str(scratch), lambda: None)
-                except Failure as failure:
+                except WorkerFailure as failure:
                     raise StoreError(failure.reason.rstrip(".")) from None
                 name = Path(_free(basename(did), names))
                 source = Path(got.path)

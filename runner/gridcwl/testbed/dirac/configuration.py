@@ -22,7 +22,7 @@ from gridcwl.testbed.dirac.layout import (
     USER_GROUP,
     USER_PROPERTIES,
     VO,
-    Description,
+    DiracLayout,
     Pilot,
 )
 from gridcwl.testbed.sites import Site
@@ -45,7 +45,7 @@ def text(section: Mapping[str, Any], depth: int = 0) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def server(box: Description) -> Section:
+def server(box: DiracLayout) -> Section:
     """What a service, an optimizer or the seed reads: everything, with the database's password."""
     everything = shared(box)
     everything["DIRAC"] |= {
@@ -83,7 +83,7 @@ def server(box: Description) -> Section:
     return everything
 
 
-def shared(box: Description) -> Section:
+def shared(box: DiracLayout) -> Section:
     """What the Configuration server tells every client."""
     return {
         "DIRAC": {"VirtualOrganization": VO, "Configuration": {"Name": CONFIGURATION_NAME}},
@@ -99,7 +99,7 @@ def shared(box: Description) -> Section:
     }
 
 
-def client(box: Description) -> Section:
+def client(box: DiracLayout) -> Section:
     """What a user's client reads: where the Configuration server is, and whom to trust."""
     return {
         "DIRAC": {
@@ -110,7 +110,7 @@ def client(box: Description) -> Section:
     }
 
 
-def pilot(box: Description, pilot: Pilot) -> Section:
+def pilot(box: DiracLayout, pilot: Pilot) -> Section:
     """What a JobAgent and its JobWrappers read.
 
     All of it is here and no Configuration server is asked, which spares every job a request.
@@ -144,7 +144,7 @@ def local_site(site: Site, reference: str, *, light: bool = False) -> Section:
     return described
 
 
-def _registry(box: Description) -> Section:
+def _registry(box: DiracLayout) -> Section:
     everyone_may = USER_PROPERTIES
     return {
         "DefaultGroup": USER_GROUP,
@@ -213,13 +213,13 @@ def _computing_element(site: Site) -> str:
     return f"ce.{site.name.lower()}"
 
 
-def _sandbox_storage(box: Description) -> Section:
+def _sandbox_storage(box: DiracLayout) -> Section:
     name = "WorkloadManagement/SandboxStore"
     access = {"Host": "localhost", "Port": box.ports[name], "Protocol": "dips", "Path": f"/{name}", "Access": "remote"}
     return {"BackendType": "DISET", "DIP": access}
 
 
-def _systems(box: Description) -> Section:
+def _systems(box: DiracLayout) -> Section:
     systems: Section = {}
     for service in SERVICES:
         system, _, name = service.partition("/")
@@ -243,7 +243,7 @@ def _systems(box: Description) -> Section:
     return systems
 
 
-def _complete_workload(workload: Section, box: Description) -> None:
+def _complete_workload(workload: Section, box: DiracLayout) -> None:
     """Settings beyond where things are; waiting times are short, as nothing here is far or overloaded."""
     services = workload["Services"]
     services["JobManager"]["MaxParametricJobs"] = box.max_parametric_jobs
@@ -282,7 +282,7 @@ def _complete_workload(workload: Section, box: Description) -> None:
     }
 
 
-def _url(box: Description, service: str) -> str:
+def _url(box: DiracLayout, service: str) -> str:
     return f"dips://localhost:{box.ports[service]}/{service}"
 
 

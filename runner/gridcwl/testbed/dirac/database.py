@@ -11,8 +11,8 @@ from pathlib import Path
 from gridcwl.testbed.dirac.layout import DATABASE
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import find_program, system_packages
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.secrets import secret
 from gridcwl.testbed.service import Say
 from gridcwl.testbed.waiting import wait_for
@@ -23,10 +23,10 @@ _SOCKET = "socket"
 _USER = "Dirac"
 
 
-class Database:
+class MariaDb:
     """MariaDB, reached by DIRAC with a password over loopback, and by its owner over a socket."""
 
-    def __init__(self, place: Place, processes: Processes) -> None:
+    def __init__(self, place: InstallFolder, processes: StartedProcesses) -> None:
         self._place = place
         self._processes = processes
 

@@ -17,16 +17,16 @@ import urllib.request
 from pathlib import Path
 
 from gridcwl.testbed.dirac import legacy
-from gridcwl.testbed.dirac.database import Database
+from gridcwl.testbed.dirac.database import MariaDb
 from gridcwl.testbed.dirac.layout import SANDBOX_STORAGE, USER, USER_GROUP, USER_PROPERTIES, VO
 from gridcwl.testbed.dirac.surroundings import Surroundings
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import environment, system_packages
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import Options, Say, Status
+from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.waiting import wait_for, wait_for_port
 
 VERSION = "0.7.0"
@@ -43,11 +43,13 @@ class DiracXService:
 
     name = "diracx"
 
-    def __init__(self, place: Place, processes: Processes, authority: Authority, options: Options) -> None:
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
         del options
         self._place = place
         self._processes = processes
-        self._database = Database(place, processes)
+        self._database = MariaDb(place, processes)
         self._surroundings = Surroundings(place, authority)
 
     @property

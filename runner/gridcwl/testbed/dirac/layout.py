@@ -95,7 +95,7 @@ class Pilot:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class DiracLayout:
     """All that the configuration of one testbed's DIRAC is made from."""
 
     root: Path

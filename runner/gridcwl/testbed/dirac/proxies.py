@@ -8,14 +8,14 @@ from pathlib import Path
 from cryptography import x509
 
 from gridcwl.testbed.dirac.layout import ADMIN_GROUP, PILOT, PILOT_GROUP, USER, USER_GROUP, Subjects
-from gridcwl.testbed.pki import Authority, Credential
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.pki import Authority, CertificateFiles
+from gridcwl.testbed.place import InstallFolder
 
 
 class Proxies:
     """The proxies of one testbed, as files for their owner alone."""
 
-    def __init__(self, place: Place, authority: Authority, lifetime: timedelta) -> None:
+    def __init__(self, place: InstallFolder, authority: Authority, lifetime: timedelta) -> None:
         self._place = place
         self._authority = authority
         self._lifetime = lifetime
@@ -31,7 +31,7 @@ class Proxies:
         return self._folder / "admin"
 
     @property
-    def user_certificate(self) -> Credential:
+    def user_certificate(self) -> CertificateFiles:
         """What the user's proxies are made from."""
         return self._authority.certificate(USER, USER)
 
@@ -63,7 +63,7 @@ class Proxies:
         return self._authority.proxy(self._pilot, path, self._authority_lifetime, group=PILOT_GROUP)
 
     @property
-    def _pilot(self) -> Credential:
+    def _pilot(self) -> CertificateFiles:
         return self._authority.certificate(PILOT, PILOT)
 
     @property

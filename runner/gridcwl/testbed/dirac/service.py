@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from gridcwl.testbed.dirac import configuration, legacy
-from gridcwl.testbed.dirac.database import Database
+from gridcwl.testbed.dirac.database import MariaDb
 from gridcwl.testbed.dirac.inside import patches
 from gridcwl.testbed.dirac.inside.seed import TABLES_MADE
 from gridcwl.testbed.dirac.layout import (
@@ -26,7 +26,7 @@ from gridcwl.testbed.dirac.layout import (
     SERVICES,
     VERSION,
     VO,
-    Description,
+    DiracLayout,
     Pilot,
     light_reference,
     pilots,
@@ -36,9 +36,9 @@ from gridcwl.testbed.dirac.surroundings import Surroundings, write
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import environment, system_packages
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
-from gridcwl.testbed.service import Options, Say, Status
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
+from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.sites import SITES
 from gridcwl.testbed.waiting import wait_for_port
 
@@ -53,12 +53,14 @@ class DiracService:
 
     name = "dirac"
 
-    def __init__(self, place: Place, processes: Processes, authority: Authority, options: Options) -> None:
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
         self._place = place
         self._processes = processes
         self._authority = authority
         self._options = options
-        self.database = Database(place, processes)
+        self.database = MariaDb(place, processes)
         self.proxies = Proxies(place, authority, options.proxy_lifetime)
         self.surroundings = Surroundings(place, authority)
 
@@ -137,9 +139,9 @@ class DiracService:
 
     # -------------------------------------------------------------------------------------------------- for the tests
 
-    def describe(self) -> Description:
+    def describe(self) -> DiracLayout:
         """What the configuration is made from."""
-        return Description(
+        return DiracLayout(
             root=self.surroundings.root,
             ports={
                 "database": self.database.port,
@@ -173,7 +175,7 @@ class DiracService:
 
     # ------------------------------------------------------------------------------------------------------- starting
 
-    def _start_servers(self, box: Description, say: Say) -> None:
+    def _start_servers(self, box: DiracLayout, say: Say) -> None:
         say("dirac: starting the services and optimizers")
         stand_in = self.surroundings.module("opensearch_stand_in", str(box.ports["parameters"]))
         self._processes.start(PARAMETERS, stand_in, env=self.surroundings.of_server())
@@ -203,7 +205,7 @@ class DiracService:
         )
 
     @contextmanager
-    def _seeding(self, box: Description) -> Iterator[None]:
+    def _seeding(self, box: DiracLayout) -> Iterator[None]:
         """Begins to fill the databases, is left alone from the moment that their tables are made, and is waited for."""
         seed = self._seed(box)
         self._seeded.unlink(missing_ok=True)
@@ -235,10 +237,10 @@ class DiracService:
 
         raise TestbedError(f"DIRAC's databases could not be filled; the end of {log}:\n{tail(log)}")
 
-    def _is_seeded(self, box: Description) -> bool:
+    def _is_seeded(self, box: DiracLayout) -> bool:
         return self._seeded.exists() and self._seeded.read_text() == self._seed(box)
 
-    def _seed(self, box: Description) -> str:
+    def _seed(self, box: DiracLayout) -> str:
         """What is to be in the databases: see ``inside/seed.py``."""
         references = [pilot.reference for pilot in self._wanted_pilots()]
         references += [light_reference(slot) for slot in range(self._options.light_pilots)]
@@ -255,7 +257,7 @@ class DiracService:
         }
         return json.dumps(seed, indent=1)
 
-    def _start_pilots(self, box: Description) -> None:
+    def _start_pilots(self, box: DiracLayout) -> None:
         wanted = {pilot.name: pilot for pilot in self._wanted_pilots()}
         for name in self._processes.names():
             if name.startswith("dirac-pilot-") and name not in wanted:
@@ -264,7 +266,7 @@ class DiracService:
             self._start_pilot(box, pilot)
         self._start_light_pilot(box)
 
-    def _start_pilot(self, box: Description, pilot: Pilot) -> None:
+    def _start_pilot(self, box: DiracLayout, pilot: Pilot) -> None:
         """JobAgents, one after the other, in a folder of their own, as a pilot leaves it on a worker node."""
         if self._processes.alive(pilot.name):
             return
@@ -283,7 +285,7 @@ class DiracService:
             cwd=folder,
         )
 
-    def _start_light_pilot(self, box: Description) -> None:
+    def _start_light_pilot(self, box: DiracLayout) -> None:
         """With as many slots as are asked for; it ends when there are none."""
         folder = self._place.folder("work", LIGHT_PILOT)
         sites = [site for site in box.sites if not site.banned]
@@ -324,7 +326,7 @@ class DiracService:
         for name in (*running, OPTIMIZERS, *reversed(PROCESSES)):
             self._processes.stop(name, patience_s=5)
 
-    def _has_changed(self, box: Description) -> bool:
+    def _has_changed(self, box: DiracLayout) -> bool:
         """The servers that run were started for another description."""
         parts = [configuration.text(configuration.server(box)).encode(), box.host_cert.read_bytes()]
         parts.append(self.proxies.user_certificate.certificate.read_bytes())
@@ -343,7 +345,7 @@ class DiracService:
         """What was put into the databases."""
         return self.database.stamps / "seeded"
 
-    def _write(self, box: Description) -> None:
+    def _write(self, box: DiracLayout) -> None:
         etc = self.surroundings.root / "etc"
         etc.mkdir(mode=0o700, exist_ok=True)
         write(self.surroundings.server_settings, configuration.text(configuration.server(box)))

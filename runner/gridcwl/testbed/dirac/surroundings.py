@@ -9,7 +9,7 @@ from pathlib import Path
 import gridcwl
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 # whatever speaks of another grid, another Python or another user's tokens
 _NOT_INHERITED = ("X509_", "DIRAC", "RUCIO_", "BEARER_TOKEN", "PYTHON", "VIRTUAL_ENV", "COVERAGE", "COV_CORE")
@@ -18,7 +18,7 @@ _NOT_INHERITED = ("X509_", "DIRAC", "RUCIO_", "BEARER_TOKEN", "PYTHON", "VIRTUAL
 class Surroundings:
     """Where things are for one testbed's DIRAC."""
 
-    def __init__(self, place: Place, authority: Authority) -> None:
+    def __init__(self, place: InstallFolder, authority: Authority) -> None:
         self._place = place
         self._authority = authority
         self.environment: Path | None = None

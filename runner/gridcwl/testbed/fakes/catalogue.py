@@ -36,7 +36,7 @@ def now() -> datetime:
 
 
 @dataclass(slots=True)
-class Did:
+class CatalogueEntry:
     """A file, dataset or container."""
 
     scope: str
@@ -91,10 +91,10 @@ class Did:
 
 
 @dataclass(slots=True)
-class Rule:
+class ReplicationRule:
     """A wish for copies of a DID, with a lock for each of its files."""
 
-    did: Did
+    did: CatalogueEntry
     account: str
     copies: int
     rse_expression: str
@@ -140,12 +140,12 @@ class Catalogue:
     """What the server of a fake Rucio keeps."""
 
     def __init__(self) -> None:
-        self.dids: dict[Key, Did] = {}
-        self.rules: dict[str, Rule] = {}
+        self.dids: dict[Key, CatalogueEntry] = {}
+        self.rules: dict[str, ReplicationRule] = {}
         self._of: dict[Key, list[str]] = {}
         self._once_locked: set[tuple[Key, str]] = set()
 
-    def did(self, scope: str, name: str) -> Did:
+    def did(self, scope: str, name: str) -> CatalogueEntry:
         """The DID.
 
         Raises:
@@ -156,11 +156,11 @@ class Catalogue:
         except KeyError:
             raise DataIdentifierNotFound(f"Data identifier '{scope}:{name}' not found") from None
 
-    def files(self, did: Did) -> Iterator[Did]:
+    def files(self, did: CatalogueEntry) -> Iterator[CatalogueEntry]:
         """The files in it, however deep; each once; a file itself."""
         return (each for each, _ in self.files_with_parents(did))
 
-    def files_with_parents(self, did: Did) -> Iterator[tuple[Did, Did]]:
+    def files_with_parents(self, did: CatalogueEntry) -> Iterator[tuple[CatalogueEntry, CatalogueEntry]]:
         """The files in it, each with what it lies in."""
         if did.is_file:
             yield did, did
@@ -172,7 +172,7 @@ class Catalogue:
                     seen.add(file.key)
                     yield file, parent
 
-    def agree(self, known: Did, given: Mapping[str, Any]) -> None:
+    def agree(self, known: CatalogueEntry, given: Mapping[str, Any]) -> None:
         """A file that is registered, and its metadata now.
 
         Raises:
@@ -184,7 +184,7 @@ class Catalogue:
                 where = f"'{known.scope}:{known.name}'"
                 raise FileConsistencyMismatch(f"{column} mismatch for {where}: {value}!={getattr(known, column)}")
 
-    def fit(self, parent: Did, child: Did) -> None:
+    def fit(self, parent: CatalogueEntry, child: CatalogueEntry) -> None:
         """Datasets hold files, containers hold the others.
 
         Raises:
@@ -200,7 +200,7 @@ class Catalogue:
         if parent.type == "DATASET" and not child.is_file:
             raise UnsupportedOperation(f"Data identifier {one} of type {child.type} cannot be added to a dataset")
 
-    def add_rule(self, rule: Rule) -> str:
+    def add_rule(self, rule: ReplicationRule) -> str:
         """Keep a rule, with its locks; returns its id.
 
         Raises:
@@ -219,11 +219,11 @@ class Catalogue:
         self.lock(rule)
         return rule.id
 
-    def rules_of(self, did: Did) -> list[Rule]:
+    def rules_of(self, did: CatalogueEntry) -> list[ReplicationRule]:
         """The rules on this very DID."""
         return [self.rules[each] for each in self._of.get(did.key, [])]
 
-    def rule(self, rule_id: str) -> Rule:
+    def rule(self, rule_id: str) -> ReplicationRule:
         """The rule.
 
         Raises:
@@ -234,7 +234,7 @@ class Catalogue:
         except KeyError:
             raise RuleNotFound(f"No rule with the id {rule_id} found") from None
 
-    def lock(self, rule: Rule) -> None:
+    def lock(self, rule: ReplicationRule) -> None:
         """Give files a lock that have none: where they are, as far as the rule lets them; else where they are to go."""
         for file in self.files(rule.did):
             if any(key == file.key for key, _ in rule.locks):
@@ -246,7 +246,7 @@ class Catalogue:
                 file.replicas.setdefault(element, "COPYING")
                 self._once_locked.add((file.key, element))
 
-    def drop_rule(self, rule: Rule) -> None:
+    def drop_rule(self, rule: ReplicationRule) -> None:
         """Forget a rule."""
         del self.rules[rule.id]
         self._of[rule.did.key].remove(rule.id)
@@ -262,7 +262,7 @@ class Catalogue:
                 other.children.pop(did.key, None)
             del self.dids[did.key]
 
-    def unlocked(self) -> list[tuple[Did, str]]:
+    def unlocked(self) -> list[tuple[CatalogueEntry, str]]:
         """Replicas that a rule has asked for once, and none does any more."""
         locked = {lock for rule in self.rules.values() for lock in rule.locks}
         return [

@@ -28,9 +28,9 @@ from gridcwl.testbed.fakes.dirac_clients import (
     SiteStatus,
     WMSClient,
 )
-from gridcwl.testbed.fakes.dirac_jobs import Job, JobPlace, Outcome, start
+from gridcwl.testbed.fakes.dirac_jobs import FakeJob, JobPlace, PayloadOutcome, start
 from gridcwl.testbed.fakes.dirac_sandboxes import SandboxStore
-from gridcwl.testbed.fakes.jdl import Description
+from gridcwl.testbed.fakes.jdl import ParsedJdl
 from gridcwl.testbed.sites import SITES, Site
 
 
@@ -66,8 +66,8 @@ class FakeDirac:
         self._environment = environment
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._jobs: dict[int, Job] = {}
-        self._waiting: dict[int, Job] = {}
+        self._jobs: dict[int, FakeJob] = {}
+        self._waiting: dict[int, FakeJob] = {}
         self._free = {site.name: site.processors for site in sites if not site.banned}
         self._last = 0
         self._closed = False
@@ -140,7 +140,7 @@ class FakeDirac:
                 timeout=within_s,
             )
 
-    def change(self, act: Callable[[dict[int, Job]], Result]) -> Result:
+    def change(self, act: Callable[[dict[int, FakeJob]], Result]) -> Result:
         """Do something to jobs, and see what can run then."""
         if not self.answers:
             return unreachable()
@@ -150,17 +150,17 @@ class FakeDirac:
             self._changed.notify_all()
             return result
 
-    def look(self, act: Callable[[Mapping[int, Job]], Result]) -> Result:
+    def look(self, act: Callable[[Mapping[int, FakeJob]], Result]) -> Result:
         """Look at jobs."""
         if not self.answers:
             return unreachable()
         with self._lock:
             return act(self._jobs)
 
-    def add(self, description: Description, status: str, minor: str) -> int:
+    def add(self, description: ParsedJdl, status: str, minor: str) -> int:
         """A new job; with the lock held."""
         self._last += 1
-        self._jobs[self._last] = Job(self._last, description, status=status, minor=minor)
+        self._jobs[self._last] = FakeJob(self._last, description, status=status, minor=minor)
         return self._last
 
     def queue(self, numbers: Iterable[int]) -> None:
@@ -168,7 +168,7 @@ class FakeDirac:
         for number in numbers:
             self._queue(self._jobs[number])
 
-    def _queue(self, job: Job) -> None:
+    def _queue(self, job: FakeJob) -> None:
         wanted = [site for site in job.description.list("Site") if site.upper() != "ANY"]
         usable = [site for site in wanted if not self.sites[site].banned]
         if wanted and not usable:
@@ -192,7 +192,7 @@ class FakeDirac:
                 del self._waiting[job.number]
                 self._start(job, site)
 
-    def _fits(self, job: Job, site: Site) -> bool:
+    def _fits(self, job: FakeJob, site: Site) -> bool:
         asked, wanted = job.description, job.description.list("Site")
         if site.banned or site.name in asked.list("BannedSites"):
             return False
@@ -202,7 +202,7 @@ class FakeDirac:
             return False
         return job.processors <= self._free[site.name] and asked.number("MinRAM", 0) <= site.ram_mb
 
-    def _start(self, job: Job, site: Site) -> None:
+    def _start(self, job: FakeJob, site: Site) -> None:
         assert self.folder is not None
         place = JobPlace(site.name, self.folder / "jobs", self.store, self._environment)
         job.site = site.name
@@ -210,7 +210,7 @@ class FakeDirac:
         job.say("Running", "Application")
         job.payload = start(job, place, lambda outcome: self._ended(job, outcome))
 
-    def _ended(self, job: Job, outcome: Outcome) -> None:
+    def _ended(self, job: FakeJob, outcome: PayloadOutcome) -> None:
         with self._lock:
             job.payload = None
             self._free[job.site] += job.processors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from gridcwl.testbed.fakes.jdl import BadJdl, Description
+from gridcwl.testbed.fakes.jdl import BadJdl, ParsedJdl
 from gridcwl.testbed.sites import Site
 
 Result: TypeAlias = dict[str, Any]
@@ -37,7 +37,7 @@ def job_numbers(given: Any) -> list[int]:
     return [int(each) for each in among]
 
 
-def validate(job: Description, sites: Mapping[str, Site]) -> None:
+def validate(job: ParsedJdl, sites: Mapping[str, Site]) -> None:
     """What DIRAC's JobManager checks before it takes a job.
 
     Raises:

@@ -17,8 +17,8 @@ from gridcwl.testbed.fakes.dirac_answers import (
     unreachable,
     validate,
 )
-from gridcwl.testbed.fakes.dirac_jobs import Job
-from gridcwl.testbed.fakes.jdl import BadJdl, Description, expand, parameter_count, parse
+from gridcwl.testbed.fakes.dirac_jobs import FakeJob
+from gridcwl.testbed.fakes.jdl import BadJdl, ParsedJdl, expand, parameter_count, parse
 
 if TYPE_CHECKING:
     from gridcwl.testbed.fakes.dirac import FakeDirac
@@ -54,7 +54,7 @@ class JobManagerClient:
             return error(str(bad))
         return self._dirac.change(lambda _: self._submit(jobs, parametric=count is not None))
 
-    def _submit(self, descriptions: Sequence[Description], *, parametric: bool) -> Result:
+    def _submit(self, descriptions: Sequence[ParsedJdl], *, parametric: bool) -> Result:
         status = ("Submitting", "Bulk transaction confirmation") if parametric else ("Received", "Job accepted")
         numbers = [self._dirac.add(description, *status) for description in descriptions]
         if not parametric:
@@ -66,7 +66,7 @@ class JobManagerClient:
         """Let the jobs of a parametric submission begin; all or none."""
         return self._dirac.change(lambda jobs: self._confirm_all(jobs, job_numbers(jobIDs)))
 
-    def _confirm_all(self, jobs: Mapping[int, Job], numbers: Sequence[int]) -> Result:
+    def _confirm_all(self, jobs: Mapping[int, FakeJob], numbers: Sequence[int]) -> Result:
         statuses = {jobs[number].status if number in jobs else "" for number in numbers}
         if statuses <= {"Received", "Checking", "Waiting", "Matched", "Running"}:
             return ok(list(numbers))
@@ -93,7 +93,7 @@ class JobManagerClient:
     def removeJob(self, jobIDs: Any) -> Result:
         """Forget jobs."""
 
-        def act(jobs: dict[int, Job]) -> Result:
+        def act(jobs: dict[int, FakeJob]) -> Result:
             numbers = job_numbers(jobIDs)
             unknown = [number for number in numbers if number not in jobs]
             for number in set(numbers) - set(unknown):
@@ -104,7 +104,7 @@ class JobManagerClient:
 
         return self._dirac.change(act)
 
-    def _reschedule(self, job: Job) -> None:
+    def _reschedule(self, job: FakeJob) -> None:
         if job.reschedulings >= _RESCHEDULINGS:
             job.say("Failed", "Maximum of reschedulings reached")
             return
@@ -121,14 +121,14 @@ class JobManagerClient:
         self,
         given: Any,
         statuses: set[str] | None,
-        do: Callable[[Job], None],
+        do: Callable[[FakeJob], None],
         *,
-        beside: Callable[[Job], None] | None = None,
+        beside: Callable[[FakeJob], None] | None = None,
         refuse_unknown: str = "",
     ) -> Result:
         """Do it to those jobs whose status allows it; ``beside`` to those whose status does not, but allows a kill."""
 
-        def act(jobs: dict[int, Job]) -> Result:
+        def act(jobs: dict[int, FakeJob]) -> Result:
             numbers = job_numbers(given)
             if not numbers:
                 return error(f"Invalid job specification: {given}") if refuse_unknown else ok([])
@@ -169,7 +169,7 @@ class WMSClient(JobManagerClient):
             if not left["OK"]:
                 return left
             value = ",".join(f'"{name}"' for name in (*names, left["Value"]))
-            described = Description({**described.attributes, "InputSandbox": f"{{{value}}}"})
+            described = ParsedJdl({**described.attributes, "InputSandbox": f"{{{value}}}"})
         submitted = super().submitJob(str(described))
         if submitted["OK"] and parametric:
             return self.confirmBulkSubmission(submitted["Value"])
@@ -215,7 +215,7 @@ class JobMonitoringClient:
     def getJobs(self, attrDict: Mapping[str, Any] | None = None, cutDate: Any = None) -> Result:
         """The numbers, as text, of the jobs whose attributes are these, or among these."""
 
-        def act(jobs: Mapping[int, Job]) -> Result:
+        def act(jobs: Mapping[int, FakeJob]) -> Result:
             found = []
             for job in jobs.values():
                 about = self._about(job)
@@ -234,7 +234,7 @@ class JobMonitoringClient:
     def getJobParameters(self, jobIDs: Any, parName: str | None = None) -> Result:
         """What was kept of jobs beside their state."""
 
-        def act(jobs: Mapping[int, Job]) -> Result:
+        def act(jobs: Mapping[int, FakeJob]) -> Result:
             kept = {number: jobs[number].parameters if number in jobs else {} for number in job_numbers(jobIDs)}
             return ok({n: {k: v for k, v in all_.items() if parName in {None, k}} for n, all_ in kept.items()})
 
@@ -245,13 +245,13 @@ class JobMonitoringClient:
         return self._dirac.look(lambda jobs: ok(str(jobs[jobID].description) if jobID in jobs else []))
 
     def _some(self, given: Any, *names: str) -> Result:
-        def act(jobs: Mapping[int, Job]) -> Result:
+        def act(jobs: Mapping[int, FakeJob]) -> Result:
             known = {number: self._about(jobs[number]) for number in job_numbers(given) if number in jobs}
             return ok({number: {name: about[name] for name in names or about} for number, about in known.items()})
 
         return self._dirac.look(act)
 
-    def _about(self, job: Job) -> dict[str, Any]:
+    def _about(self, job: FakeJob) -> dict[str, Any]:
         return {
             "ApplicationStatus": job.application,
             "JobGroup": job.description.text("JobGroup", "00000000"),

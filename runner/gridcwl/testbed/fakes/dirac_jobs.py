@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from gridcwl.testbed.fakes.dirac_sandboxes import SandboxStore
-from gridcwl.testbed.fakes.jdl import Description
+from gridcwl.testbed.fakes.jdl import ParsedJdl
 
 _KILL_AFTER_S = 2.0
 _LAST_LINES = 20
@@ -29,11 +29,11 @@ def _now() -> datetime.datetime:
 
 
 @dataclass
-class Job:
+class FakeJob:
     """One job; changed with its DIRAC's lock held."""
 
     number: int
-    description: Description
+    description: ParsedJdl
     status: str = "Received"
     minor: str = "Job accepted"
     application: str = "Unknown"
@@ -41,7 +41,7 @@ class Job:
     reschedulings: int = 0
     again: bool = False
     """It is to run once more when what runs has been killed."""
-    payload: Payload | None = None
+    payload: JobPayload | None = None
     """What runs now."""
     parameters: dict[str, str] = field(default_factory=dict)
     submitted: datetime.datetime = field(default_factory=_now)
@@ -85,7 +85,7 @@ class JobPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PayloadOutcome:
     """How a payload ended, in DIRAC's words."""
 
     status: str
@@ -93,7 +93,7 @@ class Outcome:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-class Payload:
+class JobPayload:
     """A payload that runs, and can be killed before it has begun."""
 
     def __init__(self) -> None:
@@ -139,16 +139,16 @@ class Payload:
                 return code
 
 
-def start(job: Job, place: JobPlace, ended: Callable[[Outcome], None]) -> Payload:
+def start(job: FakeJob, place: JobPlace, ended: Callable[[PayloadOutcome], None]) -> JobPayload:
     """Run a job in the background, and call ``ended`` in the end, from another thread."""
-    payload = Payload()
+    payload = JobPayload()
     threading.Thread(
         target=lambda: ended(_run(job, place, payload)), name=f"fake-dirac-{job.number}", daemon=True
     ).start()
     return payload
 
 
-def _run(job: Job, place: JobPlace, payload: Payload) -> Outcome:
+def _run(job: FakeJob, place: JobPlace, payload: JobPayload) -> PayloadOutcome:
     folder = place.folder / str(job.number)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -157,21 +157,21 @@ def _run(job: Job, place: JobPlace, payload: Payload) -> Outcome:
             if location.startswith("SB:"):
                 archive = place.sandboxes.archive(location)
                 if archive is None:
-                    return Outcome("Failed", "Input Sandbox Download Failed")
+                    return PayloadOutcome("Failed", "Input Sandbox Download Failed")
                 place.sandboxes.unpack(archive, folder)
         command = _command(job.description, folder)
         if command is None:
-            return Outcome("Failed", "Application not found")
+            return PayloadOutcome("Failed", "Application not found")
         out, err = job.description.text("StdOutput", "std.out"), job.description.text("StdError", "std.err")
         code = payload.run(command, folder, _environment(job, place), out, err)
         parameters = _last_lines(folder / out, folder / err)
         if missing := _deliver(job, place, folder):
             parameters["OutputSandboxMissingFiles"] = ", ".join(missing)
         if code is None:
-            return Outcome("Failed", "Received Kill signal", parameters)
+            return PayloadOutcome("Failed", "Received Kill signal", parameters)
         if code:
-            return Outcome("Failed", "Application Finished With Errors", parameters)
-        return Outcome("Done", "Execution Complete", parameters)
+            return PayloadOutcome("Failed", "Application Finished With Errors", parameters)
+        return PayloadOutcome("Done", "Execution Complete", parameters)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -182,7 +182,7 @@ def _last_lines(*streams: Path) -> dict[str, str]:
     return {"StandardOutput": "\n".join([_HEADER, *lines])} if lines else {}
 
 
-def _command(job: Description, folder: Path) -> str | None:
+def _command(job: ParsedJdl, folder: Path) -> str | None:
     """As DIRAC's JobWrapper.__prepareCommand has it; None if there is no such program."""
     named = os.path.expandvars(job.text("Executable"))
     executable = folder / (named if "/" in named else shutil.which(named) or named)
@@ -193,7 +193,7 @@ def _command(job: Description, folder: Path) -> str | None:
     return f"{shlex.quote(str(executable))} {job.text('Arguments')}".strip()
 
 
-def _environment(job: Job, place: JobPlace) -> dict[str, str]:
+def _environment(job: FakeJob, place: JobPlace) -> dict[str, str]:
     assigned = (each.partition("=") for each in job.description.list("ExecutionEnvironment"))
     return {
         **(os.environ if place.environment is None else place.environment),
@@ -206,7 +206,7 @@ def _environment(job: Job, place: JobPlace) -> dict[str, str]:
     }
 
 
-def _deliver(job: Job, place: JobPlace, folder: Path) -> list[str]:
+def _deliver(job: FakeJob, place: JobPlace, folder: Path) -> list[str]:
     """Keep the output sandbox; returns the patterns that nothing fits."""
     files, missing = set(), []
     for pattern in job.description.list("OutputSandbox"):

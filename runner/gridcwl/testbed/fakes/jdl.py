@@ -13,7 +13,7 @@ class BadJdl(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class ParsedJdl:
     """A job's attributes, each as the text to the right of its equals sign."""
 
     attributes: Mapping[str, str]
@@ -51,7 +51,7 @@ class Description:
         return f"[ \n{lines}]"
 
 
-def parse(jdl: str) -> Description:
+def parse(jdl: str) -> ParsedJdl:
     """Read a description as ClassAdLight does: a semicolon ends an attribute wherever it stands.
 
     Raises:
@@ -69,10 +69,10 @@ def parse(jdl: str) -> Description:
         attributes[name.strip()] = value.strip().replace("\n", "")
     if not attributes:
         raise BadJdl("Invalid job JDL")
-    return Description(attributes)
+    return ParsedJdl(attributes)
 
 
-def parameter_count(job: Description) -> int | None:
+def parameter_count(job: ParsedJdl) -> int | None:
     """How many jobs it stands for; None if it is not parametric.
 
     Raises:
@@ -91,7 +91,7 @@ def parameter_count(job: Description) -> int | None:
     return count
 
 
-def expand(job: Description) -> list[Description]:
+def expand(job: ParsedJdl) -> list[ParsedJdl]:
     """The jobs that a description stands for: itself, if it is not parametric.
 
     Raises:
@@ -102,10 +102,10 @@ def expand(job: Description) -> list[Description]:
         return [job]
     values = _values(job, count)
     plain = {name: value for name, value in job.attributes.items() if name.split(".")[0] not in _SEQUENCES}
-    return [Description(_filled(plain, number, count, values)) for number in range(count)]
+    return [ParsedJdl(_filled(plain, number, count, values)) for number in range(count)]
 
 
-def _values(job: Description, count: int) -> dict[str, list[str]]:
+def _values(job: ParsedJdl, count: int) -> dict[str, list[str]]:
     """The values of every parameter; the one without a name is called by the empty string."""
     values: dict[str, list[str]] = {}
     for name in job.attributes:
@@ -115,7 +115,7 @@ def _values(job: Description, count: int) -> dict[str, list[str]]:
     return values
 
 
-def _sequence(job: Description, key: str, count: int) -> list[str]:
+def _sequence(job: ParsedJdl, key: str, count: int) -> list[str]:
     suffix = f".{key}" if key else ""
     start, step, factor = (
         float(job.text(f"{name}{suffix}", default))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rucio.common import exception
 
 from gridcwl.testbed.fakes import expressions
-from gridcwl.testbed.fakes.catalogue import COLUMNS, Catalogue, Did, Rule, in_seconds, now
+from gridcwl.testbed.fakes.catalogue import COLUMNS, Catalogue, CatalogueEntry, ReplicationRule, in_seconds, now
 from gridcwl.testbed.rucio.contents import ACCOUNTS, Account
 from gridcwl.testbed.sites import SITES, Site
 
@@ -87,7 +87,7 @@ class FakeRucio:
         if self._failures:
             raise self._failures.pop(0)
 
-    def _copied(self, did: Did, element: str) -> bool:
+    def _copied(self, did: CatalogueEntry, element: str) -> bool:
         if did.replicas.get(element) == "AVAILABLE":
             return True
         for source, state in did.replicas.items():
@@ -143,11 +143,11 @@ class Session:
 
     def _new(self, scope: str, name: str, kind: str, lifetime: float | None, meta: DidLike | None) -> None:
         self._may_add(scope, name)
-        did = Did(scope, name, kind, self.account, expired_at=in_seconds(lifetime))
+        did = CatalogueEntry(scope, name, kind, self.account, expired_at=in_seconds(lifetime))
         self._set(did, meta or {})
         self._catalogue.dids[did.key] = did
 
-    def _set(self, did: Did, meta: DidLike) -> None:
+    def _set(self, did: CatalogueEntry, meta: DidLike) -> None:
         for key, value in meta.items():
             if key == "lifetime":
                 did.expired_at = in_seconds(value)
@@ -157,7 +157,7 @@ class Session:
                 did.free[key] = value
         did.updated_at = now()
 
-    def _metadata(self, did: Did, plugin: str) -> dict[str, Any]:
+    def _metadata(self, did: CatalogueEntry, plugin: str) -> dict[str, Any]:
         told = {} if plugin == "JSON" else did.metadata()
         return told if plugin == "DID_COLUMN" else {**told, **did.free}
 
@@ -184,7 +184,7 @@ class Session:
                     raise (exception.FileAlreadyExists if known.is_file else exception.DuplicateContent)(
                         'duplicate key value violates unique constraint "CONTENTS_PK"'
                     )
-            self._catalogue.fit(parent, known or Did(each["scope"], each["name"], "FILE", self.account))
+            self._catalogue.fit(parent, known or CatalogueEntry(each["scope"], each["name"], "FILE", self.account))
 
     def _attach(
         self, scope: str, name: str, dids: Sequence[DidLike], rse: str | None, *, ignore_duplicate: bool
@@ -200,7 +200,7 @@ class Session:
         """Register a file, if it is not, with a replica there."""
         key = file["scope"], file["name"]
         if key not in self._catalogue.dids:
-            did = Did(*key, "FILE", self.account, file["bytes"], file.get("adler32"), file.get("md5"))
+            did = CatalogueEntry(*key, "FILE", self.account, file["bytes"], file.get("adler32"), file.get("md5"))
             self._set(did, file.get("meta") or {})
             self._catalogue.dids[key] = did
         self._catalogue.dids[key].replicas.setdefault(rse, "AVAILABLE")
@@ -223,11 +223,14 @@ class Session:
             "comments": options.get("comment"),
         }
         account = options.get("account") or self.account
-        rules = [Rule(did, account, copies, expression, elements, in_seconds(lifetime), dict(given)) for did in found]
+        rules = [
+            ReplicationRule(did, account, copies, expression, elements, in_seconds(lifetime), dict(given))
+            for did in found
+        ]
         self._check_quota(rules)
         return [self._catalogue.add_rule(rule) for rule in rules]
 
-    def _check_quota(self, rules: Sequence[Rule]) -> None:
+    def _check_quota(self, rules: Sequence[ReplicationRule]) -> None:
         """There is room on enough storage elements for what these rules ask for."""
         for rule in rules:
             size = sum(file.bytes or 0 for file in self._catalogue.files(rule.did))
@@ -269,19 +272,19 @@ class Session:
         kind = {"impl": "rucio.rse.protocols.posix.Default", "extended_attributes": None}
         return [{**where, **kind, "domains": {"lan": near, "wan": far}}]
 
-    def _content(self, did: Did) -> dict[str, Any]:
+    def _content(self, did: CatalogueEntry) -> dict[str, Any]:
         told = {"scope": did.scope, "name": did.name, "type": did.type}
         return {**told, "bytes": did.bytes, "adler32": did.adler32, "md5": did.md5}
 
-    def _file(self, did: Did) -> dict[str, Any]:
+    def _file(self, did: CatalogueEntry) -> dict[str, Any]:
         more = {column: did.columns.get(column) for column in ("guid", "events")}
         return {"scope": did.scope, "name": did.name, "bytes": did.bytes, "adler32": did.adler32, **more}
 
-    def _long(self, did: Did) -> dict[str, Any]:
+    def _long(self, did: CatalogueEntry) -> dict[str, Any]:
         return {"scope": did.scope, "name": did.name, "did_type": did.type, "bytes": did.bytes, "length": None}
 
     def _replicas(
-        self, file: Did, schemes: Sequence[str] | None, wanted: Sequence[str] | None, *, all_states: bool
+        self, file: CatalogueEntry, schemes: Sequence[str] | None, wanted: Sequence[str] | None, *, all_states: bool
     ) -> dict[str, Any]:
         shown = ("AVAILABLE", "COPYING", "UNAVAILABLE") if all_states else ("AVAILABLE",)
         there = {

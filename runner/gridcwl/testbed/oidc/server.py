@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from gridcwl.testbed.oidc.tokens import SCOPES, BadToken, Issuer, issuer
+from gridcwl.testbed.oidc.tokens import SCOPES, BadToken, TokenSigner, issuer
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  the name of a kind
@@ -35,7 +35,7 @@ class _Refused(Exception):
 class Provider:
     """The issuer's state: who may ask, what was handed out. Pure but for that."""
 
-    issuer: Issuer
+    issuer: TokenSigner
     clients: dict[str, str]
     """Client id -> secret."""
     lifetime: timedelta
@@ -193,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         print(self.command, urlsplit(self.path).path, args[1] if len(args) > 1 else "", flush=True)
 
 
-class Server(ThreadingHTTPServer):
+class TlsServer(ThreadingHTTPServer):
     """TLS is spoken in the connection's own thread: who opens one and says nothing stops nobody."""
 
     daemon_threads = True
@@ -216,7 +216,7 @@ def main(configuration: Path) -> None:
     Handler.provider = Provider(
         issuer(given["url"], Path(given["key"])), given["clients"], timedelta(seconds=given["token_lifetime_s"])
     )
-    server = Server(("127.0.0.1", given["port"]), Handler)
+    server = TlsServer(("127.0.0.1", given["port"]), Handler)
     server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.tls.load_cert_chain(given["certificate"], given["certificate_key"])
     server.serve_forever()

@@ -7,23 +7,23 @@ import os
 import sys
 from datetime import timedelta
 
-from gridcwl.testbed.oidc.tokens import Issuer, issuer
+from gridcwl.testbed.oidc.tokens import TokenSigner, issuer
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import Options, Say, Status
+from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.waiting import listens, wait_for_port
 
 CLIENT = "rucio"
 
 
-def issuer_url(place: Place) -> str:
+def issuer_url(place: InstallFolder) -> str:
     """The issuer's name, which is where it is."""
     return f"https://{place.hostname}:{place.port('oidc')}/"
 
 
-def issuer_of(place: Place) -> Issuer:
+def issuer_of(place: InstallFolder) -> TokenSigner:
     """The issuer itself, for making tokens without asking its server."""
     return issuer(issuer_url(place), place.folder("oidc") / "issuer.key")
 
@@ -33,7 +33,9 @@ class OidcService:
 
     name = "oidc"
 
-    def __init__(self, place: Place, processes: Processes, authority: Authority, options: Options) -> None:
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
         self._place = place
         self._processes = processes
         self._authority = authority

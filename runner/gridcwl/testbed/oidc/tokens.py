@@ -28,7 +28,7 @@ class BadToken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
+class TokenSigner:
     """Signs and checks tokens in one issuer's name."""
 
     url: str
@@ -87,7 +87,7 @@ class Issuer:
         }  # fmt: skip
 
 
-def issuer(url: str, key_file: Path) -> Issuer:
+def issuer(url: str, key_file: Path) -> TokenSigner:
     """The issuer with this key; a new key is made if the file is not there."""
     if not key_file.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -99,7 +99,7 @@ def issuer(url: str, key_file: Path) -> Issuer:
         written.replace(key_file)
     loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     assert isinstance(loaded, rsa.RSAPrivateKey)
-    return Issuer(url, loaded)
+    return TokenSigner(url, loaded)
 
 
 def _encoded(data: bytes) -> str:

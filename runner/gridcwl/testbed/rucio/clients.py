@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from gridcwl.testbed.pki import Authority, Credential
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.pki import Authority, CertificateFiles
+from gridcwl.testbed.place import InstallFolder
 from gridcwl.testbed.rucio.configuration import ClientSettings, client_text
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import Options
+from gridcwl.testbed.service import InstallOptions
 
 
 class Clients:
     """The accounts' own folders, ``rucio/clients/<account>``."""
 
-    def __init__(self, place: Place, authority: Authority, options: Options) -> None:
+    def __init__(self, place: InstallFolder, authority: Authority, options: InstallOptions) -> None:
         self._place = place
         self._authority = authority
         self._options = options
@@ -75,7 +75,7 @@ class Clients:
             path.write_text(text)
         return path
 
-    def credential(self, account: str) -> Credential:
+    def credential(self, account: str) -> CertificateFiles:
         """The account's certificate."""
         return self._authority.certificate(account, account)
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import find_program, system_packages
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.secrets import secret
 from gridcwl.testbed.service import Say
 from gridcwl.testbed.waiting import listens, wait_for
@@ -37,7 +37,7 @@ _SETTINGS = {
 class Postgres:
     """As the user ``postgres`` if this is root: it refuses to run as root."""
 
-    def __init__(self, place: Place, processes: Processes) -> None:
+    def __init__(self, place: InstallFolder, processes: StartedProcesses) -> None:
         self._place = place
         self._processes = processes
 

@@ -15,8 +15,8 @@ from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import find_program, system_packages
 from gridcwl.testbed.oidc.service import CLIENT, issuer_url
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
-from gridcwl.testbed.processes import Processes
+from gridcwl.testbed.place import InstallFolder
+from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.rucio import environment
 from gridcwl.testbed.rucio.clients import Clients
 from gridcwl.testbed.rucio.configuration import ServerSettings, alembic_text, server_text
@@ -24,7 +24,7 @@ from gridcwl.testbed.rucio.contents import ACCOUNTS, contents
 from gridcwl.testbed.rucio.postgres import NAME as POSTGRES
 from gridcwl.testbed.rucio.postgres import Postgres
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import Options, Say, Status
+from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.sites import SITES
 from gridcwl.testbed.waiting import wait_for
 from gridcwl.testbed.xrootd import XrootdService
@@ -40,7 +40,9 @@ class RucioService:
 
     name = "rucio"
 
-    def __init__(self, place: Place, processes: Processes, authority: Authority, options: Options) -> None:
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
         self._place = place
         self._processes = processes
         self._authority = authority

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from gridcwl.testbed.dirac import configuration
-from gridcwl.testbed.dirac.layout import DATABASES, SERVICES, Description, Pilot, Subjects, pilots
+from gridcwl.testbed.dirac.layout import DATABASES, SERVICES, DiracLayout, Pilot, Subjects, pilots
 from gridcwl.testbed.sites import SITES, site
 
 PASSWORD = "not for clients"
 
 
 @pytest.fixture
-def box() -> Description:
+def box() -> DiracLayout:
     ports = {service: 20000 + number for number, service in enumerate(SERVICES)}
-    return Description(
+    return DiracLayout(
         root=Path("/box"),
         ports={**ports, "database": 3306, "parameters": 9200},
         subjects=Subjects(host="/CN=localhost", user="/CN=runner", pilot="/CN=pilot"),

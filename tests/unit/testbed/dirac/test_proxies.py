@@ -12,16 +12,16 @@ from cryptography import x509
 
 from gridcwl.testbed.dirac.proxies import Proxies, remaining
 from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import Place
+from gridcwl.testbed.place import InstallFolder
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
-    return Place(tmp_path_factory.mktemp("testbed"))
+def place(tmp_path_factory) -> InstallFolder:
+    return InstallFolder(tmp_path_factory.mktemp("testbed"))
 
 
 @pytest.fixture
-def proxies(place: Place) -> Proxies:
+def proxies(place: InstallFolder) -> Proxies:
     made = Proxies(place, Authority(place), timedelta(days=2))
     made.renew()
     return made

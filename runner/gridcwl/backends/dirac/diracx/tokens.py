@@ -30,7 +30,7 @@ _GRACE_S = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class DiracxTokens:
     """What the file holds. Never shown: neither of them is in any text of ours."""
 
     access: str
@@ -57,7 +57,7 @@ class TokenFile:
         self._path = path
         self._renew = renew
         self._lock = threading.Lock()
-        self._known: Tokens | None = None
+        self._known: DiracxTokens | None = None
         self._warned = False
 
     def access(self) -> str:
@@ -77,7 +77,7 @@ class TokenFile:
         with self._lock:
             self._known = None
 
-    def now(self) -> Tokens:
+    def now(self) -> DiracxTokens:
         """What the file holds, nothing asked.
 
         Raises:
@@ -93,7 +93,7 @@ class TokenFile:
             raise self._unusable(f"the login ended at {datetime.fromtimestamp(tokens.last(), UTC):%Y-%m-%d %H:%M} UTC")
         return tokens
 
-    def _fresh(self) -> Tokens:
+    def _fresh(self) -> DiracxTokens:
         tokens = self.now()
         self._see_that_it_is_private()
         if _good(tokens):
@@ -118,13 +118,15 @@ class TokenFile:
             os.fsync(file.fileno())
             return tokens
 
-    def _renewed(self, tokens: Tokens) -> Tokens:
+    def _renewed(self, tokens: DiracxTokens) -> DiracxTokens:
         if tokens.refresh is None:
             raise self._unusable("its token has ended and cannot be renewed")
         answer = self._renew(tokens.refresh)
         # A refresh token that may be used again is not answered with another one.
         refresh = answer.get("refresh_token") or tokens.refresh
-        return Tokens(str(answer["access_token"]), str(refresh), time.time() + float(answer["expires_in"]) - _GRACE_S)
+        return DiracxTokens(
+            str(answer["access_token"]), str(refresh), time.time() + float(answer["expires_in"]) - _GRACE_S
+        )
 
     def _see_that_it_is_private(self) -> None:
         if not self._warned and self._path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -138,16 +140,16 @@ class TokenFile:
         )
 
 
-def _good(tokens: Tokens) -> bool:
+def _good(tokens: DiracxTokens) -> bool:
     return tokens.ends - time.time() > _MARGIN_S
 
 
-def _read(text: str) -> Tokens:
+def _read(text: str) -> DiracxTokens:
     found = json.loads(text)
-    return Tokens(str(found["access_token"]), found.get("refresh_token"), float(found["expires_on"]))
+    return DiracxTokens(str(found["access_token"]), found.get("refresh_token"), float(found["expires_on"]))
 
 
-def _written(tokens: Tokens) -> str:
+def _written(tokens: DiracxTokens) -> str:
     held = {"access_token": tokens.access, "refresh_token": tokens.refresh, "expires_on": int(tokens.ends)}
     return json.dumps(held)
 
