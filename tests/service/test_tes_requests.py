@@ -202,7 +202,7 @@ def test_pages_follow_each_other_and_runs_of_wes_are_in_a_list_of_their_own(list
 
 
 @pytest.mark.parametrize(
-    "query", ["page_size=0", "page_size=2048", "page_size=x", "view=ALL", "state=DONE", "tag_value=x"]
+    "query", ["page_size=0", "page_size=2048", "page_size=x", "view=ALL", "state=DONE", "tag_value=x", "tag_key=%00"]
 )
 def test_a_query_that_means_nothing_is_refused(listed: Wes, query: str):
     assert listed.http.get(f"{TES}/tasks?{query}").status_code == 400

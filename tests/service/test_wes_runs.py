@@ -22,6 +22,7 @@ CAT = shell(
 WAITING = shell(
     'until [ -e "$0/gate" ]; do sleep 0.1; done', inputs={"at": on_command_line("Directory")}, requirements=IMAGE
 )
+SAY = shell('echo "$0"', inputs={"word": on_command_line("string")}, requirements=IMAGE)
 TEXT = {"class": "File", "location": "in/text.txt"}
 
 
@@ -148,6 +149,27 @@ def test_tasks_are_paged(wes: Wes):
     }
 
 
+@pytest.mark.docker
+def test_pages_of_tasks_have_each_task_once_and_tokens_of_one_run_only(wes: Wes):
+    words = workflow({"words": "string[]"}, {}, say=step(SAY, scatter="word", word="words"))
+    log = wes.run(words, {"words": ["a", "b", "c"]})
+    assert log["state"] == "COMPLETE", log
+    found: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        page = wes.http.get(log["task_logs_url"], params={"page_size": 2, "page_token": token}).json()
+        found += page["task_logs"]
+        assert len(page["task_logs"]) <= 2
+        if not (token := page["next_page_token"]):
+            break
+        other = wes.get("/runs", params={"page_token": token})
+        assert other.status_code == 400
+    assert sorted(task["cmd"][-1] for task in found) == ["a", "b", "c"]
+    for task in found:
+        assert wes.http.get(f"{log['task_logs_url']}/{task['id']}").json() == task
+        assert wes.http.get(task["stdout"]).text == task["cmd"][-1] + "\n"
+
+
 @pytest.mark.parametrize(
     "query",
     [{"page_size": "0"}, {"page_size": "-1"}, {"page_size": "many"}, {"page_token": "?"}, {"page_token": "cnVuczp4"}],
@@ -204,6 +226,10 @@ def test_outputs_lead_nowhere_else(wes: Wes, path: str):
         ({"workflow_params": "[]"}, "workflow_params"),
         ({"workflow_params": '{"a": NaN}'}, "NaN"),
         ({"workflow_params": "[" * 100_000}, "workflow_params"),
+        ({"workflow_params": '{"a": 1' + "0" * 5000 + "}"}, "too many digits"),
+        ({"workflow_params": '{"a": "\\ud800"}'}, "half a surrogate pair"),
+        ({"workflow_url": "tools"}, "a folder of the attachments"),
+        ({"workflow_engine_parameters": '{"--target": ["a"]}'}, "takes a text"),
         ({"tags": '{"a": 1}'}, "'a'"),
         ({"workflow_engine_parameters": '{"--no-container": null}'}, "--no-container"),
         ({"workflow_engine_parameters": '{"--preserve-entire-environment": "true"}'}, "may not set"),
@@ -211,7 +237,7 @@ def test_outputs_lead_nowhere_else(wes: Wes, path: str):
     ],
 )
 def test_a_malformed_request_is_refused_with_what_is_wrong(wes: Wes, fields: dict[str, Any], named: str):
-    answer = wes.post(TWICE, {"number": 1}, **fields)
+    answer = wes.post(TWICE, {"number": 1}, files={"tools/twice.cwl": TWICE}, **fields)
     assert answer.status_code == 400
     assert named in answer.json()["msg"]
 
@@ -252,6 +278,13 @@ def test_an_attachment_with_a_hostile_name_is_refused(wes: Wes, name: str):
     fields = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "x"}
     answer = wes.http.post(f"{PREFIX}/runs", data=fields, files=parts)
     assert answer.status_code == 400, name
+
+
+def test_an_attachment_may_have_the_name_of_a_list(wes: Wes):
+    fields = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
+    parts = [("workflow_attachment[]", ("main.cwl", json.dumps(TWICE).encode()))]
+    answer = wes.http.post(f"{PREFIX}/runs", data=fields | {"workflow_params": '{"number": 4}'}, files=parts)
+    assert wes.ended(answer.json()["run_id"])["outputs"] == {"twice": 8}
 
 
 def test_uploads_are_limited_in_size_and_number(wes: Wes):

@@ -175,6 +175,8 @@ class Database:
 
     def get(self, run: str, viewer: Viewer | None = None) -> StoredRun | None:
         """A run; None if there is none, or the viewer may not see it. No viewer is the service itself."""
+        if "\0" in run:
+            return None  # PostgreSQL's texts have none
         query = _visible(select(runs).where(runs.c.id == run), viewer)
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()

@@ -131,6 +131,8 @@ def settings_of(written: Mapping[str, Any]) -> dict[str, Any]:
                 f"{did_you_mean(plain, list(_BY_NAME))} "
                 f"They may set: {', '.join(one.name for one in PARAMETERS)}."
             )
+        if isinstance(value, list | dict):
+            raise BadRequest(f"The engine parameter {name[:80]} is a list or an object, but takes a text")
         if value is None:
             value = ""  # noqa: PLW2901  an option without a value
         text = value if isinstance(value, str) else json.dumps(value)

@@ -34,7 +34,8 @@ FIELDS = (
     *("workflow_params", "workflow_type", "workflow_type_version", "tags", "workflow_engine"),
     *("workflow_engine_version", "workflow_engine_parameters", "workflow_url"),
 )
-ATTACHMENT = "workflow_attachment"
+ATTACHMENTS = ("workflow_attachment", "workflow_attachment[]")
+"""Some clients write names of lists as PHP does."""
 MOST_FIELD_BYTES = 32 << 20
 """Of one field that is no attachment."""
 _MOST_TAGS = 100
@@ -156,13 +157,23 @@ def _object(text: str | None, name: str) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadRequest(f"{name} is not a JSON object: {reason}") from None
+        raise BadRequest(f"{name} is not a JSON object: {_why(error)}") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise BadRequest(f"{name} is not a JSON object")
     return value
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text, without words of Python's."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return f"it contains {error.object[error.start]!a}, half a surrogate pair, which is no character"
+    if isinstance(error, json.JSONDecodeError) or "JSON" in str(error):
+        return str(error)
+    return "it has a number with too many digits"
 
 
 def _no_number(word: str) -> Any:
@@ -199,7 +210,10 @@ def document_place(url: str, files: Path, confinement: Confinement) -> str:
         return f"{_allowed_file(file, 'workflow_url', confinement)}{hash_}{fragment}"
     if scheme:
         raise BadRequest(f"workflow_url {paths.shown(file)} is neither an attachment nor an http(s), trs or file URL")
-    return f"{_attachment(file, files, 'workflow_url')}{hash_}{fragment}"
+    found = _attachment(file, files, "workflow_url")
+    if not found.is_file():
+        raise BadRequest(f"workflow_url is {paths.shown(file)}, which is a folder of the attachments, not a document")
+    return f"{found}{hash_}{fragment}"
 
 
 def check_places(params: Any, files: Path, confinement: Confinement, schemes: Sequence[str]) -> None:

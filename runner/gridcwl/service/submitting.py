@@ -53,7 +53,7 @@ async def _parted(form: FormData) -> tuple[dict[str, str], list[Any]]:
     fields: dict[str, str] = {}
     uploads: list[Any] = []
     for name, value in form.multi_items():
-        if name == submission.ATTACHMENT:
+        if name in submission.ATTACHMENTS:
             if not isinstance(value, UploadFile):
                 raise BadRequest("A workflow_attachment has no file name")
             uploads.append(value)

@@ -147,6 +147,8 @@ def _tags(keys: list[str], values: list[str]) -> dict[str, str]:
     """By key: the value, or an empty text for any value."""
     if len(values) > len(keys):
         raise BadRequest("There are more of tag_value than of tag_key")
+    if any("\0" in text for text in (*keys, *values)):
+        raise BadRequest("tag_key and tag_value contain a NUL character")
     return {str(key): value or "" for key, value in zip_longest(keys, values)}
 
 
