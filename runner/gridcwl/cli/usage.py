@@ -79,6 +79,7 @@ def _compare(found: Costs, remote: Sequence[Any], by: str) -> None:
     show(columns, rows, right=columns[1:], cut=(by,), optional=("norm. CPU hours", "DIRAC input", "DIRAC output"))
     if missing := [name for name in own if name not in {one.name for one in remote}]:
         print(f"\n{len(missing)} of {len(own)} are not in DIRAC's accounting: {', '.join(missing[:3])}")
+        print("Records arrive some time after a job, and the service keeps its answers for ten minutes.")
 
 
 def _compared(remote: Any, own: Cost | None) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psutil
 import pytest
 
+from gridcwl.backends.dirac.accounting import SERVICE, accounted
 from gridcwl.cli.main import main
 from gridcwl.testbed.dirac.inside import patches
 from gridcwl.testbed.dirac.layout import PROCESSES
@@ -17,6 +19,7 @@ from gridcwl.testbed.dirac.selftest import selftest
 
 # GridCE of pilots that run JobWrappers, as against light ones
 REAL = '"ce.lcg.lyon.fr"'
+LIGHT = '"light.ce.lcg.lyon.fr"'
 
 
 def run_job(clients, tmp_path, script, **more):
@@ -69,18 +72,31 @@ def test_a_real_job_wrapper_runs_a_payload_as_its_owner(dirac_clients, here):
 
 def test_a_light_pilot_gives_a_payload_the_variables_that_a_job_wrapper_gives(dirac_clients, here):
     names = "env | sed 's/=.*//' | grep -E 'DIRAC|JOBID|X509' | grep -v -x -E 'AGENT.*|DIRAC_NO_CFG' | sort"
-    light = run_job(dirac_clients, here, names, GridCE='"light.ce.lcg.lyon.fr"')[1]
+    light = run_job(dirac_clients, here, names, GridCE=LIGHT)[1]
     real = run_job(dirac_clients, here, names, GridCE=REAL)[1]
     assert light == real
 
 
-@pytest.mark.usefixtures("dirac_clients")
-def test_what_jobs_cost_can_be_asked_for():
-    from DIRAC.AccountingSystem.Client.ReportsClient import ReportsClient
+def test_the_accounting_has_what_a_job_of_a_light_pilot_cost(dirac_clients, here):
+    group = f"t{uuid.uuid4().hex[:12]}"
+    busy = "python3 -c 'import time\nwhile time.process_time() < 1.5: pass'; echo done"
+    run_job(dirac_clients, here, busy, GridCE=LIGHT, JobGroup=f'"{group}"')
+    (cost,) = until(lambda: accounted_for(group), lambda found: found and found[0].jobs, within_s=300)
+    assert (cost.name, cost.jobs) == (group, 1)
+    assert round(cost.cpu_s) >= 1  # whole seconds, sent as days
+    assert round(cost.wall_s) >= 1
 
-    answer = ReportsClient().listReports("Job")
-    assert answer["OK"], answer["Message"]
-    assert "CPU time" in answer["Value"]
+
+def accounted_for(group):
+    """What the accounting has now: the service would give the same answer to the same question for ten minutes."""
+    from DIRAC.Core.Base.Client import Client
+
+    def ask(query):
+        answer = Client(url=SERVICE).getReport(query)
+        assert answer["OK"], answer["Message"]
+        return answer["Value"]
+
+    return accounted(ask, [group, f"not-{uuid.uuid4().hex}"], "run", None, time.time())
 
 
 @pytest.mark.docker

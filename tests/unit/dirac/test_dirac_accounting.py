@@ -108,7 +108,7 @@ def test_the_command_shows_dirac_next_to_the_journals_and_what_dirac_has_not(sta
     plain = json.loads(gridcwl("usage", "--backend=dirac", "--json", "--state-dir", str(state)).stdout)
 
     assert lines[1].split() == ["20251129-100002-000001", "3", "1", "24", "2", "12", "1", "120", "2", "MB"]
-    assert lines[-1] == "1 of 2 are not in DIRAC's accounting: 20251129-100001-000001"
+    assert lines[-2] == "1 of 2 are not in DIRAC's accounting: 20251129-100001-000001"
     assert plain["dirac"][0]["jobs"] == 3
 
 

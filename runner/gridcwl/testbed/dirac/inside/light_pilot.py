@@ -4,9 +4,9 @@
 
 The Matcher, the SandboxStore, the ProxyManager and JobStateUpdate are asked as a JobAgent and its JobWrapper ask them,
 and a payload sees what it sees there: its input sandbox in its working directory, the same variables, its owner's
-proxy. The last lines of its output become a parameter of the job. What is left out is the process between pilot and
-payload, and with it all other parameters, accounting, the watchdog's limits, InputData and OutputData. SLOTS.json is a
-list: for each slot, how the section LocalSite of a pilot's configuration describes it.
+proxy. The last lines of its output become a parameter of the job, and what it cost goes to the accounting. What is left
+out is the process between pilot and payload, and with it all other parameters, the watchdog's limits, InputData and
+OutputData. SLOTS.json is a list: for each slot, how the section LocalSite of a pilot's configuration describes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -36,14 +36,17 @@ _SANDBOX_LIMIT = 10 * 2**20
 _PROXY_LIFETIME_S = 86400
 _PROXY_KEPT_S = 600
 _LAST_LINES = 20  # JobWrapper's MaxJobPeekLines
+_BETWEEN_ACCOUNTS_S = 2.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a payload ended: its exit code, or why there is none."""
+    """How a payload ended: its exit code, or why there is none; and the CPU time that it took."""
 
     exit_code: int
     killed: bool = False
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,43 @@ class Pilot:
 
     folder: Path
     ending: threading.Event
+    accounts: Accounts
+
+
+class Accounts:
+    """Records for DIRAC's accounting, as a JobWrapper sends them, sent together every few seconds."""
+
+    def __init__(self, ending: threading.Event) -> None:
+        self._ending = ending
+        self._lock = threading.Lock()
+        self._records: list[Any] = []
+
+    def add(self, record: Any) -> None:
+        """A job has ended."""
+        with self._lock:
+            self._records.append(record)
+
+    def send(self) -> None:
+        """Send what there is; what the service does not take is sent again the next time."""
+        from DIRAC.AccountingSystem.Client.DataStoreClient import DataStoreClient
+
+        with self._lock:
+            records, self._records = self._records, []
+        if not records:
+            return
+        client = DataStoreClient()
+        client.disableFailover()
+        for record in records:
+            client.addRegister(record)
+        if not client.commit()["OK"]:
+            with self._lock:
+                self._records = records + self._records
+
+    def run(self) -> None:
+        """Send until the pilot ends."""
+        while not self._ending.wait(_BETWEEN_ACCOUNTS_S):
+            self.send()
+        self.send()
 
 
 class Owners:
@@ -88,6 +128,7 @@ class Slot(threading.Thread):
         self._owners = owners
         self._folder = pilot.folder
         self._ending = pilot.ending
+        self._accounts = pilot.accounts
 
     def run(self) -> None:
         """Until the pilot ends."""
@@ -114,6 +155,8 @@ class Slot(threading.Thread):
         description = _description(matched["JDL"])
         report = JobReport(job, "JobWrapper")
         report.setJobStatus("Running", "Job Initialization", sendFlag=False)
+        cost = _account(matched, description, self._site)
+        outcome = Outcome(1)
         folder = self._folder / str(job)
         folder.mkdir()
         # beside the working directory: its contents are the user's
@@ -131,6 +174,7 @@ class Slot(threading.Thread):
         except Failed as failure:
             report.setJobStatus("Failed", str(failure), sendFlag=False)
         finally:
+            self._accounts.add(_ended(cost, report.jobStatusInfo, outcome.cpu_s))
             self._commit(report)
             shutil.rmtree(folder, ignore_errors=True)
             proxy.unlink(missing_ok=True)
@@ -175,12 +219,11 @@ class Slot(threading.Thread):
 
         update = JobStateUpdateClient()
         while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return Outcome(payload.wait(_HEARTBEAT_S))
+            if (ended := _waited(payload, _HEARTBEAT_S)) is not None:
+                return ended
             answer = update.sendHeartBeat(job, {}, {})
             if self._ending.is_set() or "Kill" in (answer.get("Value") or {}):
-                _end(payload)
-                return Outcome(payload.returncode, killed=True)
+                return replace(_end(payload), killed=True)
 
 
 class Failed(Exception):
@@ -289,13 +332,67 @@ def _tell_outcome(report: Any, outcome: Outcome) -> None:
         report.setJobStatus("Done", "Execution Complete", sendFlag=False)
 
 
-def _end(payload: subprocess.Popen[bytes]) -> None:
+def _waited(payload: subprocess.Popen[bytes], seconds: float) -> Outcome | None:
+    """How a payload has ended, with the CPU time of it and of its children; None if it has not yet."""
+    until, pause = time.monotonic() + seconds, 0.001
+    while True:
+        pid, status, used = os.wait4(payload.pid, os.WNOHANG)
+        if pid:
+            payload.returncode = os.waitstatus_to_exitcode(status)
+            return Outcome(payload.returncode, cpu_s=used.ru_utime + used.ru_stime)
+        if time.monotonic() > until:
+            return None
+        time.sleep(pause)
+        pause = min(_POLL_S, 2 * pause)
+
+
+def _end(payload: subprocess.Popen[bytes]) -> Outcome:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(payload.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            payload.wait(_KILL_AFTER_S)
-            return
+        if (ended := _waited(payload, _KILL_AFTER_S)) is not None:
+            return ended
+    return Outcome(-signal.SIGKILL)
+
+
+def _account(matched: dict[str, Any], description: dict[str, Any], site: str) -> Any:
+    """The record of a job that begins, as JobWrapper.sendJobAccounting has it."""
+    from DIRAC.AccountingSystem.Client.Types.Job import Job
+
+    record = Job()
+    record.setStartTime()
+    named = {
+        "User": matched["Owner"],
+        "UserGroup": matched["Group"],
+        "JobGroup": description.get("JobGroup") or "unknown",
+        "JobType": description.get("JobType") or "unknown",
+        "JobClass": "unknown",
+        "ProcessingType": "unknown",
+        "Site": site,
+    }
+    record.setValuesFromDict(named)
+    record.processors = _processors(description)
+    return record
+
+
+def _ended(record: Any, states: list[Any], cpu_s: float) -> Any:
+    """The record of a job that has ended, in whole seconds as of a JobWrapper; without sandboxes and disk space."""
+    record.setEndTime()
+    begun, ended = record.startTime, record.endTime
+    last = states[-1] if states else ("unknown", "unknown")
+    unknown = ("InputDataSize", "OutputDataSize", "InputDataFiles", "OutputDataFiles", "DiskSpace",
+               "InputSandBoxSize", "OutputSandBoxSize", "ProcessedEvents")  # fmt: skip
+    record.setValuesFromDict(
+        {
+            "FinalMajorStatus": last[0],
+            "FinalMinorStatus": last[1],
+            "CPUTime": int(cpu_s),
+            "NormCPUTime": int(cpu_s),
+            "ExecTime": int((ended - begun).total_seconds()) * record.processors,
+            **dict.fromkeys(unknown, 0),
+        }
+    )
+    return record
 
 
 def _value(result: Any) -> Any:
@@ -319,11 +416,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     owners = Owners()
     asking = {slot["Site"]: threading.Lock() for slot in slots}
-    threads = [Slot(slot, asking[slot["Site"]], owners, Pilot(folder, ending)) for slot in slots]
+    accounts = Accounts(ending)
+    pilot = Pilot(folder, ending, accounts)
+    threads = [Slot(slot, asking[slot["Site"]], owners, pilot) for slot in slots]
     for thread in threads:
         thread.start()
+    sender = threading.Thread(target=accounts.run, name="accounts")
+    sender.start()
     for thread in threads:
         thread.join()
+    sender.join()
+    accounts.send()
 
 
 if __name__ == "__main__":
