@@ -15,7 +15,7 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal, row_id
 from gridcwl.runs.record.journal_log import bring_up_to_date
 from gridcwl.service.db import Database
-from gridcwl.service.ownership import Owners
+from gridcwl.service.ownership import Ownership
 from gridcwl.service.schema import journal_changes
 
 pytestmark = pytest.mark.postgresql
@@ -28,7 +28,7 @@ class Machines:
         self.db = db
         self._folder = folder
         self._numbers = itertools.count(1)
-        self._last: Owners | None = None
+        self._last: Ownership | None = None
 
     def machine(self) -> Path:
         """The folder of one more machine."""
@@ -40,7 +40,7 @@ class Machines:
         if self._last is not None:
             self._last.end()
         folder = self.machine()
-        self._last = owners = Owners(self.db.engine, folder)
+        self._last = owners = Ownership(self.db.engine, folder)
         owners.begin()
         assert owners.take("run") is not None
         log = owners.log("run")
@@ -56,7 +56,7 @@ class Machines:
 
     def history(self) -> History:
         folder = self.machine()
-        log = Owners(self.db.engine, folder).log("run")
+        log = Ownership(self.db.engine, folder).log("run")
         assert log is not None
         bring_up_to_date(folder / "run" / "journal.db", log)
         return History(folder / "run" / "journal.db")
@@ -78,7 +78,7 @@ class TestJournalPostgreSQL(JournalContract):
 
 def test_a_journal_that_is_begun_again_is_empty_on_machines_that_had_the_one_before(place: Machines):
     folder = place.machine()
-    log = Owners(place.db.engine, folder).log("run")
+    log = Ownership(place.db.engine, folder).log("run")
     assert log is not None
     path = folder / "run" / "journal.db"
     for numbers in ((1, 2), (7,)):
@@ -103,7 +103,7 @@ def test_each_change_has_the_fencing_number_of_who_wrote_it(place: Machines):
 
 def test_an_empty_log_makes_no_file(place: Machines):
     folder = place.machine()
-    log = Owners(place.db.engine, folder).log("other")
+    log = Ownership(place.db.engine, folder).log("other")
     assert log is not None
     bring_up_to_date(folder / "other" / "journal.db", log)
     assert list(folder.iterdir()) == []

@@ -31,6 +31,11 @@ def main(arguments: Sequence[str]) -> int:
     set_up_logging(given.pop("loudness") or 0, timestamps=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients' mistakes are answered, not logged
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    if given.pop("drive"):
+        from gridcwl.service.driver_processes import drive
+
+        drive()
+        return 0
     from gridcwl.service.settings import load
 
     file = given.pop("config")
@@ -68,6 +73,13 @@ def _parser() -> Parser:
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default 8080; 0 takes a free one)")
     parser.add_argument("--db", metavar="URL", help="database: sqlite:///FILE or postgresql://... (default: in DIR)")
     parser.add_argument("--dir", dest="folder", metavar="DIR", help="folder for uploads, journals and outputs")
+    parser.add_argument(
+        "--drivers",
+        type=int,
+        metavar="N",
+        help="processes that work on runs; others may do so on the same database (default: this one does)",
+    )
+    parser.add_argument("--drive", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--config", metavar="FILE", help="TOML file of the service's settings")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", dest="loudness", action="store_const", const=-1, help="errors only")

@@ -39,7 +39,7 @@ async def follow(folder: RunFolder) -> AsyncIterator[Event]:
     """
     history = await asyncio.to_thread(History, folder.journal)
     with closing(history):
-        follower = _Follower(folder, history)
+        follower = Follower(folder, history)
         yield RunStarted(folder.run)
         while True:
             alive = folder.alive
@@ -52,7 +52,9 @@ async def follow(folder: RunFolder) -> AsyncIterator[Event]:
 
 
 @dataclass(slots=True)
-class _Follower:
+class Follower:
+    """Compares a run's record with what it was at the last look."""
+
     folder: RunFolder
     history: History
     _running: dict[tuple[int, int], JobRow] = field(default_factory=dict)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -23,38 +24,47 @@ from gridcwl.errors import ConfigError
 from gridcwl.service import credentials, metrics, native, pages, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
+from gridcwl.service.driver_processes import DriverProcesses
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.guard import BodyLimit, SameOrigin
 from gridcwl.service.messages import RunHandler
+from gridcwl.service.opening import owners_of, service_folder
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import routes as tes
 from gridcwl.service.web import Authenticator, Nobody, Service
 
 if TYPE_CHECKING:
-    from gridcwl.service.owners import Owners
-    from gridcwl.service.vault import Vault
+    pass
 
 log = logging.getLogger("gridcwl.service")
 
 
-def application(settings: ServiceSettings) -> FastAPI:
+def application(settings: ServiceSettings, lost: Callable[[], None] | None = None) -> FastAPI:
     """The service as an ASGI application.
 
     Args:
         settings: checked, as ``settings.load`` gives them.
+        lost: as ``Driver`` takes it.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        folder = ServiceFolder(settings.folder)
-        folder.make()
+        ServiceFolder(settings.folder).make()
         handler = RunHandler()
         logger = logging.getLogger("gridcwl")
-        with _held(folder), apart(required=settings.expressions == "user"), ExitStack() as stack:
+        with ExitStack() as stack:
+            if not settings.database_url.startswith("postgresql"):
+                stack.enter_context(_held(settings.folder))
             db = Database(settings.database_url)
-            vault, owners = _owners(settings, db, stack)
-            driver = Driver(settings, folder, db, owners)
+            stack.callback(db.close)
+            folder = service_folder(settings, db)
+            stack.enter_context(apart(required=settings.expressions == "user"))
+            vault, owners = owners_of(settings, db, stack)
+            if settings.drivers is None:
+                driver = Driver(settings, folder, db, owners, lost)
+            else:
+                driver = DriverProcesses(settings, folder, db, owners)
             schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
             app.state.service = Service(
                 settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"}), owners, vault
@@ -65,7 +75,6 @@ def application(settings: ServiceSettings) -> FastAPI:
                     yield
             finally:
                 logger.removeHandler(handler)
-                db.close()
 
     app = FastAPI(
         title="gridcwl",
@@ -95,43 +104,22 @@ def application(settings: ServiceSettings) -> FastAPI:
 
 
 @contextmanager
-def _held(folder: ServiceFolder) -> Iterator[None]:
+def _held(folder: Path) -> Iterator[None]:
     """Let no other process work on the service's runs.
 
     Raises:
         ConfigError: one does.
     """
-    descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise ConfigError(
-            f"Another gridcwl serve works on {folder.path}", remedy="Stop it, or give this one another --dir."
+            f"Another gridcwl serve works on {folder}", remedy="Stop it, or give this one another --dir."
         ) from None
     finally:
         os.close(descriptor)
-
-
-def _owners(settings: ServiceSettings, db: Database, stack: ExitStack) -> tuple[Vault | None, Owners | None]:
-    """What lets runs use their owners' credentials, where the settings do.
-
-    Raises:
-        ConfigError: the keys that encrypt them, or the client's secret, cannot be read.
-    """
-    if settings.credentials is None or settings.auth is None:
-        return None, None
-    from gridcwl.service.issuer import Issuer
-    from gridcwl.service.owners import Owners
-    from gridcwl.service.vault import Vault, keys_of
-    from gridcwl.worker.credentials import only_for_owners
-
-    vault = Vault(db.engine, keys_of(settings.credentials.key_file or settings.folder / "credentials.key"))
-    owners = Owners(settings, vault, Issuer(settings.auth) if settings.auth.client_id else None)
-    owners.begin()
-    stack.callback(owners.end)
-    stack.enter_context(only_for_owners())
-    return vault, owners
 
 
 def _authenticator(settings: ServiceSettings) -> Authenticator:

@@ -6,17 +6,18 @@ A run's state changes by compare-and-set only: see ``states.py``.
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.service.schema import run_groups, runs, task_tags
+from gridcwl.service.schema import drivers, journals, run_groups, runs, task_tags
 from gridcwl.service.states import ACTIVE, State, may_precede
 
 RUN_KIND = "run"
@@ -132,6 +133,18 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether services on several machines may use it at a time."""
+        return self.engine.dialect.name == "postgresql"
+
+    def owned_by(self, pids: Sequence[int]) -> int:
+        """How many runs these processes of this machine own."""
+        mine = (drivers.c.pid.in_(pids), drivers.c.host == socket.gethostname()[:255])
+        query = select(func.count()).select_from(journals.join(drivers, drivers.c.id == journals.c.driver)).where(*mine)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def ping(self) -> None:
         """See that it answers.
 
@@ -226,13 +239,16 @@ class Database:
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
-    def move(self, run: str, state: State, *, only: State | None = None, **changes: Any) -> bool:
+    def move(
+        self, run: str, state: State, *, only: State | None = None, fence: int | None = None, **changes: Any
+    ) -> bool:
         """Give a run another state, with other fields; False if it is in a state that this one may not follow.
 
         Args:
             run: its id.
             state: the new one.
             only: the run has to be in this state; None: in any that the new one may follow.
+            fence: of the run's owner: nothing changes if the run has another one now.
             changes: other fields.
         """
         now = time.time()
@@ -243,6 +259,8 @@ class Database:
             .values(state=state, reason="", **(times | changes))
         )
         with self.engine.begin() as connection:
+            if fence is not None and not is_fence_of(connection, run, fence):
+                return False
             return bool(connection.execute(query).rowcount == 1)
 
     def note(self, run: str, reason: str) -> None:
@@ -281,9 +299,20 @@ class Database:
             row = connection.execute(query).one_or_none()
         return None if row is None else _stored(row)
 
-    def active(self) -> list[StoredRun]:
-        """Runs that somebody works on, or worked on when the service ended."""
-        return self._in_order(None, *ACTIVE)
+    def orphans(self) -> list[StoredRun]:
+        """Runs that somebody worked on who has ended."""
+        living = select(journals.c.engine).join(drivers, drivers.c.id == journals.c.driver)
+        query = select(runs).where(runs.c.state.in_(ACTIVE), runs.c.engine.not_in(living)).order_by(runs.c.number)
+        with self.engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def unwanted(self, among: Sequence[str]) -> list[str]:
+        """Which of these runs are to be cancelled."""
+        if not among:
+            return []
+        query = select(runs.c.id).where(runs.c.state == State.CANCELING, runs.c.id.in_(among))
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def _in_order(self, most: int | None, *states: State) -> list[StoredRun]:
         query = select(runs).where(runs.c.state.in_(states)).order_by(runs.c.number).limit(most)
@@ -331,6 +360,13 @@ def _matching(query: Select[Any], search: str) -> Select[Any]:
 def _stored(row: Any) -> StoredRun:
     values = dict(row._mapping)
     return StoredRun(**(values | {"state": State(values["state"])}))
+
+
+def is_fence_of(connection: Connection, run: str, fence: int) -> bool:
+    """Whether a fencing number is the run's; if so, it stays that until the transaction ends."""
+    engine = select(runs.c.engine).where(runs.c.id == run).scalar_subquery()
+    query = update(journals).where(journals.c.engine == engine, journals.c.fence == fence).values(fence=fence)
+    return bool(connection.execute(query).rowcount == 1)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -10,12 +10,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import selectors
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from gridcwl.api import Client, Run
 from gridcwl.cwl.described import DescribedDocument
@@ -23,11 +27,13 @@ from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, 
 from gridcwl.model.confinement import Confinement, confine
 from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
 from gridcwl.runs.prepared import RunRequest
+from gridcwl.runs.record.journal_file import Fenced
 from gridcwl.runs.session import described_document
 from gridcwl.runs.settings import options_for
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import Messages, reporting
+from gridcwl.service.ownership import Ownership
 from gridcwl.service.registries import located, prefixes
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sharing import next_owner
@@ -43,6 +49,8 @@ log = logging.getLogger("gridcwl.service")
 _LOOK_EVERY_S = 5.0
 _ATTEND_EVERY_S = 5.0
 """How often the credentials of active runs are looked at."""
+_LOOK_OFTEN_S = 1.0
+"""Where other processes receive requests."""
 EXIT_INTERNAL = 70
 """As ``sysexits.h`` has it: an internal error."""
 
@@ -51,8 +59,23 @@ class Driver:
     """The service's runs in this process."""
 
     def __init__(
-        self, settings: ServiceSettings, folder: ServiceFolder, db: Database, owners: Owners | None = None
+        self,
+        settings: ServiceSettings,
+        folder: ServiceFolder,
+        db: Database,
+        owners: Owners | None = None,
+        lost: Callable[[], None] | None = None,
     ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            settings: of the service.
+            folder: of the service on this machine.
+            db: of the service.
+            owners: the users, and their credentials.
+            lost: called when other processes own the runs of this one, before it does anything else: ends the process.
+                Without it, the runs are stopped here, and others are begun.
+        """
         self._settings = settings
         self._folder = folder
         self._db = db
@@ -65,11 +88,21 @@ class Driver:
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._ownership = Ownership(db.engine, folder.path, settings.takeover_s)
+        self._lost = lost
+        self._is_lost = False
+        self._others = db.is_shared or settings.drivers is not None
+        """Requests come to other processes, too."""
 
     @property
     def active(self) -> int:
         """Runs that are worked on now."""
         return len(self._tasks)
+
+    @property
+    def works_here(self) -> bool:
+        """Whether runs are worked on in this process, and by no others."""
+        return not self._others
 
     @property
     def is_working(self) -> bool:
@@ -111,7 +144,8 @@ class Driver:
 
     def _work_in_thread(self, started: Future[None]) -> None:
         try:
-            asyncio.run(self._work_on_queue(started))
+            with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Watchful(self._look_late))) as runner:
+                runner.run(self._work_on_queue(started))
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)
@@ -157,23 +191,67 @@ class Driver:
         async with Client(
             **settings, state_dir=folder.state, cache_dir=folder.cache, tmpdir_prefix=f"{folder.work}/"
         ) as self._client:
+            await asyncio.to_thread(self._ownership.begin)
             started.set_result(None)
             attending = asyncio.create_task(self._attend(), name="gridcwl-credentials")
+            done = threading.Event()
+            beating = threading.Thread(target=self._beat, args=(done,), name="gridcwl-alive")
+            beating.start()
             try:
-                for run in await asyncio.to_thread(self._db.active):
-                    self._begin(run)
                 while not self._stopping:
                     self._wake.clear()
-                    await self._take()
+                    try:
+                        await self._look()
+                    except SQLAlchemyError as error:  # it may answer again
+                        log.warning("The database does not answer: %s", getattr(error, "orig", None) or error)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_EVERY_S):
+                        async with asyncio.timeout(_LOOK_OFTEN_S if self._others else _LOOK_EVERY_S):
                             await self._wake.wait()
             finally:
                 attending.cancel()
                 await self._suspend_all()
+                done.set()
+                await asyncio.to_thread(beating.join)
+                await asyncio.to_thread(self._ownership.end)
+
+    async def _look(self) -> None:
+        """Do what there is to do."""
+        if self._is_lost:
+            await self._suspend_all()
+            await asyncio.to_thread(self._ownership.end)
+            await asyncio.to_thread(self._ownership.begin)
+            self._is_lost = False
+        await asyncio.to_thread(self._ownership.bury)
+        for run in await asyncio.to_thread(self._db.orphans):
+            if (fence := await asyncio.to_thread(self._ownership.take, run.engine)) is not None:
+                self._begin(run, fence)
+        for run_id in await asyncio.to_thread(self._db.unwanted, list(self._tasks)):
+            if run_id not in self._unwanted:
+                self._stop(run_id)
+        await self._take()
+
+    def _beat(self, done: threading.Event) -> None:
+        """Show that this process is alive, in a thread of its own: nothing that a run does delays it."""
+        while not done.wait(self._ownership.beat_s):
+            with contextlib.suppress(SQLAlchemyError):
+                self._see_that_alive()
+
+    def _look_late(self) -> None:
+        """After each wait of the event loop: whoever was suspended for long may own nothing any more."""
+        if self._ownership.is_late and not self._is_lost:
+            with contextlib.suppress(SQLAlchemyError):
+                self._see_that_alive()
+
+    def _see_that_alive(self) -> None:
+        if not self._is_lost and not self._stopping and not self._ownership.beat():
+            log.error("This process was suspended, or could not reach the database: its runs are others' now")
+            self._is_lost = True
+            if self._lost is not None:
+                self._lost()
+            self.wake()
 
     async def _suspend_all(self) -> None:
-        """Stop the jobs of all runs; returns when they have ended."""
+        """Stop the jobs of all runs; returns when they have ended. What is recorded of them stays as it is."""
         tasks = dict(self._tasks)
         for run, task in tasks.items():
             if (handle := self._handles.get(run)) is not None:
@@ -192,14 +270,24 @@ class Driver:
             if run is None:
                 queue = [one for one in queue if one.owner != owner]
                 continue
-            if await asyncio.to_thread(self._db.move, run.id, State.INITIALIZING):
-                self._begin(run)
+            if await self._take_one(run):
                 free -= 1
             queue = [one.after_one() if one.owner == owner else one for one in queue]
         if free <= 0 and any(one.waiting for one in queue if one.owner not in held):
             most = self._settings.max_active
             reason = f"{most} {'run is' if most == 1 else 'runs are'} active, the most that this service works on"
             await asyncio.to_thread(self._db.explain_waiting, reason, tuple(held))
+
+    async def _take_one(self, run: StoredRun) -> bool:
+        """Own and begin a run of the queue; False if another process has been quicker."""
+        fence = await asyncio.to_thread(self._ownership.take, run.engine)
+        if fence is None:
+            return False
+        if await asyncio.to_thread(self._db.move, run.id, State.INITIALIZING):
+            self._begin(run, fence)
+            return True
+        await asyncio.to_thread(self._ownership.release, run.engine)
+        return False
 
     def _held(self, queue: list[OwnersQueue]) -> set[str]:
         """Users whose runs cannot begin now; their runs show why."""
@@ -222,8 +310,8 @@ class Driver:
                     log.exception("The credentials of the run %s were not looked at", run.id)
             await asyncio.sleep(_ATTEND_EVERY_S)
 
-    def _begin(self, run: StoredRun) -> None:
-        task = asyncio.create_task(self._work(run), name=f"gridcwl-service-{run.id}")
+    def _begin(self, run: StoredRun, fence: int) -> None:
+        task = asyncio.create_task(self._work_and_release(run, fence), name=f"gridcwl-service-{run.id}")
         self._tasks[run.id], self._runs[run.id] = task, run
         task.add_done_callback(lambda _task: self._ended(run.id))
 
@@ -234,20 +322,29 @@ class Driver:
         self._unwanted.discard(run)
         self._wake.set()
 
-    async def _work(self, run: StoredRun) -> None:
+    async def _work_and_release(self, run: StoredRun, fence: int) -> None:
+        try:
+            await self._work(run, fence)
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._ownership.release, run.engine))
+
+    async def _work(self, run: StoredRun, fence: int) -> None:
         """One run, from its document to its outputs."""
-        submitted = self._folder.run(run.engine)
+        submitted = await asyncio.to_thread(self._folder.restored, run.engine)
         with Messages(submitted.messages(run.id)) as messages, reporting(messages):
             state, changes = State.SYSTEM_ERROR, {}
             try:
                 await self._act_for_owner(run)
-                outputs = await self._execute(run, messages)
+                outputs = await self._execute(run, fence, messages)
                 if run.kind == TASK_KIND:
                     outputs = await asyncio.to_thread(tes.delivered, self._settings, self._folder, run, outputs)
                 state, changes = State.COMPLETE, {"outputs": outputs, "exit_code": 0}
             except asyncio.CancelledError:
                 return  # the service ends; the run is resumed when it starts again
             except GridCWLError as error:
+                if self._is_lost or isinstance(error, Fenced):
+                    log.warning("%s", error.message)
+                    return
                 if self._stopping and isinstance(error, RunCancelled) and run.id not in self._unwanted:
                     return
                 state, changes = _end_of(error)
@@ -263,7 +360,13 @@ class Driver:
             finally:
                 if self._owners is not None:
                     await asyncio.shield(asyncio.to_thread(self._owners.close, run.id))
-            await asyncio.shield(asyncio.to_thread(self._db.move, run.id, state, **changes))
+        if not self._is_lost:
+            await asyncio.shield(asyncio.to_thread(self._record_end, run, fence, state, changes))
+
+    def _record_end(self, run: StoredRun, fence: int, state: State, changes: dict[str, Any]) -> None:
+        """Files first: whoever sees that the run has ended can fetch them."""
+        self._folder.keep(run.engine, run.id, changes.get("outputs"))
+        self._db.move(run.id, state, fence=fence, **changes)
 
     async def _act_for_owner(self, run: StoredRun) -> None:
         """Use the credentials of a run's owner, in this task and what it starts, once they are there.
@@ -281,13 +384,14 @@ class Driver:
             await asyncio.sleep(_ATTEND_EVERY_S)
         credentials.act_for(await asyncio.to_thread(self._owners.open, run))
 
-    async def _execute(self, run: StoredRun, messages: Messages) -> Any:
+    async def _execute(self, run: StoredRun, fence: int, messages: Messages) -> Any:
         if run.state is State.CANCELING:
             await asyncio.to_thread(self._stop_orphans, run)
             raise RunCancelled("The run was stopped by its user")
         handle = await self._begun(run)
         self._handles[run.id] = handle
-        running = await asyncio.to_thread(self._db.move, run.id, State.RUNNING) or run.state is State.RUNNING
+        fenced = partial(self._db.move, run.id, State.RUNNING, fence=fence)
+        running = await asyncio.to_thread(fenced) or run.state is State.RUNNING
         if not running or run.id in self._unwanted:  # somebody has cancelled it meanwhile
             self._unwanted.add(run.id)
             handle.request_cancel()
@@ -308,19 +412,23 @@ class Driver:
 
     async def _begun(self, run: StoredRun) -> Run:
         """The run with its jobs on their way: resumed if it has a journal."""
-        record = self._folder.record(run.engine)
+        record = await asyncio.to_thread(self._folder.record, run.engine)
+        journal_log = self._ownership.log(run.engine)
+        await asyncio.to_thread(record.lift_hold)  # whoever holds it does not own the run any more
         if await asyncio.to_thread(_is_resumable, record.path):
-            return await self.client.resume(run.engine, **run.settings if run.engine != run.id else {})
+            changes = run.settings if run.engine != run.id else {}
+            return await self.client.resume(run.engine, journal_log=journal_log, **changes)
         if record.path.exists():  # the service was killed while it made it
             await asyncio.to_thread(record.remove)
         submitted = self._folder.run(run.engine)
         params = await asyncio.to_thread(submitted.read_params)
         allowed = self.confinement(submitted.files)
-        document = await asyncio.to_thread(_located, run.document, allowed)
+        document = await asyncio.to_thread(_located, submitted.here(run.document), allowed)
         return await self.client.submit(
             document,
             params,
             run_id=run.engine,
+            journal_log=journal_log,
             basedir=submitted.files,
             outdir=submitted.outputs,
             confinement=allowed,
@@ -358,7 +466,22 @@ class Driver:
 
         record = self._folder.record(run.engine)
         if _is_resumable(record.path):
-            stop(record)
+            record.lift_hold()
+            stop(record, self._ownership.log(run.engine))
+
+
+class _Watchful(selectors.DefaultSelector):
+    """What an event loop waits with; looks at the clock before anything is done after a wait."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self._look = look
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See ``selectors.BaseSelector``."""
+        ready = super().select(timeout)
+        self._look()
+        return ready
 
 
 def _located(document: str, allowed: Confinement) -> str:

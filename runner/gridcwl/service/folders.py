@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gridcwl.config import private_folder
-from gridcwl.model import RunId
+from gridcwl.model import RunId, paths
 from gridcwl.runs.record.folder import RunFolder
+
+HOME = "home"
+"""The file that names the run's folder on the machine that has received it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class ServiceFolder:
 
     def make(self) -> None:
         """Make it, for this user only."""
-        for folder in (self.path, self.state, self.cache, self.work, self.path / "runs"):
+        for folder in (self.path, self.state, self.cache, self.work, self.path / "runs", self.path / "locks"):
             private_folder(folder)
 
     def scratch(self) -> Path:
@@ -48,6 +53,19 @@ class ServiceFolder:
         """The folder of one run."""
         return SubmittedFolder(self.path / "runs" / run)
 
+    def restored(self, engine: str) -> SubmittedFolder:
+        """The folder of one run, with what its client has sent, whichever machine has received that."""
+        return self.run(engine)
+
+    def submitted(self, engine: str) -> None:
+        """All that a client has sent is in the folder."""
+
+    def keep(self, engine: str, run: str, outputs: Any) -> None:
+        """The run has ended: let other machines have its messages, logs and outputs."""
+
+    def fetch(self, engine: str, name: str) -> None:
+        """Fetch a file of another machine, if there is none of this name below the run's folder."""
+
     def record(self, engine: str) -> RunFolder:
         """The folder that holds a run's journal."""
         return RunFolder(self.state / "runs" / RunId(engine))
@@ -58,6 +76,8 @@ class SubmittedFolder:
     """What a client has sent for one run, and what it gets back."""
 
     path: Path
+    fetch: Callable[[str], None] | None = None
+    """Fetches a file from another machine by its name below the folder, if it is not there."""
 
     @property
     def files(self) -> Path:
@@ -71,7 +91,27 @@ class SubmittedFolder:
 
     def messages(self, run: str) -> Path:
         """What gridcwl reported of a run, as the command line prints it on stderr."""
-        return self.path / f"messages-{run}.log"
+        return self.file(f"messages-{run}.log")
+
+    def output(self, path: str) -> Path:
+        """An output by its path below the output directory.
+
+        Raises:
+            UnsafePath: the path leads elsewhere.
+        """
+        paths.inside(self.outputs, path, "The path of an output")
+        return self.file(f"outputs/{path}")
+
+    def file(self, name: str) -> Path:
+        """A file by its name below the folder.
+
+        Raises:
+            UnsafePath: the name leads elsewhere.
+        """
+        found = paths.inside(self.path, name, "The name of a file")
+        if self.fetch is not None and not found.exists():
+            self.fetch(name)
+        return found
 
     @property
     def params(self) -> Path:
@@ -80,4 +120,11 @@ class SubmittedFolder:
 
     def read_params(self) -> Any:
         """The input object."""
-        return json.loads(self.params.read_text("utf-8"))
+        return json.loads(self.here(self.params.read_text("utf-8")))
+
+    def here(self, text: str) -> str:
+        """A text that names attachments, with their places on this machine."""
+        with contextlib.suppress(FileNotFoundError):
+            home = (self.path / HOME).read_text("utf-8")
+            return text.replace(f"{home}/", f"{self.path}/") if home != str(self.path) else text
+        return text

@@ -19,7 +19,8 @@ from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.model import RunId
 from gridcwl.remote.following import plain_event
 from gridcwl.runs.about import about_whole
-from gridcwl.runs.events import Event, RunEnded
+from gridcwl.runs.events import Event, RunEnded, RunStarted
+from gridcwl.runs.observer import Follower
 from gridcwl.runs.record.explain import explained
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.runs.record.history import History
@@ -29,7 +30,7 @@ from gridcwl.runs.record.logs import JobLog, check_step, logs
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.problems import BadRequest, Busy, Conflict, NotFound
-from gridcwl.service.states import State
+from gridcwl.service.states import ACTIVE, State
 from gridcwl.service.web import Service, service_of, viewer_of
 from gridcwl.service.wes import changeable, text_file, visible
 
@@ -254,6 +255,38 @@ async def _events(service: Service, run: StoredRun) -> AsyncIterator[Event]:
                 await asyncio.sleep(_LOOK_EVERY_S)
                 current = await asyncio.to_thread(service.db.get, run.id)
             break
+        if current.state in ACTIVE and not service.driver.works_here:
+            async for event in _followed(service, run):
+                yield event
+            continue
         await asyncio.sleep(_LOOK_EVERY_S)
     if current is not None:
         yield RunEnded(run_id, NAMES.get(current.state, "killed"), current.message)
+
+
+async def _followed(service: Service, run: StoredRun) -> AsyncIterator[Event]:
+    """The events of a run that another process works on, from its journal, until it has ended."""
+    while True:
+        record = await asyncio.to_thread(service.folder.record, run.engine)
+        current = await asyncio.to_thread(service.db.get, run.id)
+        ended = current is None or current.state.is_terminal
+        if ended or record.journal.is_file():
+            break
+        await asyncio.sleep(_LOOK_EVERY_S)
+    if ended:
+        return
+    follower = Follower(record, await asyncio.to_thread(History, record.journal))
+    try:
+        yield RunStarted(RunId(run.id))
+        while True:
+            ended = current is None or current.state.is_terminal
+            for event in await asyncio.to_thread(follower.look, alive=not ended):
+                if not isinstance(event, RunEnded):
+                    yield event
+            if ended:
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+            current = await asyncio.to_thread(service.db.get, run.id)
+            await asyncio.to_thread(service.folder.record, run.engine)
+    finally:
+        follower.history.close()

@@ -13,12 +13,13 @@ from gridcwl.model.objects import changed
 from gridcwl.service.folders import SubmittedFolder
 
 
-def public(outputs: Any, folder: SubmittedFolder, base: str, *, local: bool) -> dict[str, Any]:
+def public(outputs: Any, folder: SubmittedFolder, engine: str, base: str, *, local: bool) -> dict[str, Any]:
     """The output object with URLs below ``base``; an empty one if there is none.
 
     Args:
         outputs: as gridcwl has published them.
         folder: of the run.
+        engine: whose outputs they are.
         base: of the URLs of outputs.
         local: clients are on this machine: Files and Directories have their paths, too.
     """
@@ -38,9 +39,10 @@ def public(outputs: Any, folder: SubmittedFolder, base: str, *, local: bool) -> 
             place = paths.file_path(location, "The location of an output") if location.startswith("file:") else location
         except UnsafePath:
             place = ""
-        if place.startswith(f"{root}/"):
-            entry["location"] = f"{base}/{quote(place[len(root) + 1 :])}"
-            if local:
+        below = place[len(root) + 1 :] if place.startswith(f"{root}/") else place_in_outputs(place, engine)
+        if below:
+            entry["location"] = f"{base}/{quote(below)}"
+            if local and os.path.lexists(place):
                 entry["path"] = place
         else:  # of no use to a client, and nobody's business
             entry.pop("location", None)
@@ -49,11 +51,16 @@ def public(outputs: Any, folder: SubmittedFolder, base: str, *, local: bool) -> 
     return made
 
 
+def place_in_outputs(location: str, engine: str) -> str:
+    """Where an output is below the outputs of its run, on whichever machine; empty if it is elsewhere."""
+    return location.partition(f"/runs/{engine}/outputs/")[2]
+
+
 def file_of(folder: SubmittedFolder, path: str) -> Path | None:
     """An output by its path below the run's output directory; None if there is no such file.
 
     Raises:
         UnsafePath: the path leads elsewhere.
     """
-    found = paths.inside(folder.outputs, path, "The path of an output")
+    found = folder.output(path)
     return found if found.is_file() else None

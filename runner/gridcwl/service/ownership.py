@@ -22,17 +22,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Float,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridcwl.runs.record.journal_file import Fenced, JournalError
 from gridcwl.runs.record.journal_log import Change, decoded, encoded
 from gridcwl.service.schema import drivers, journal_changes, journals
-
-BEAT_S = 3.0
-"""How often a process shows that it is alive."""
-STALE_S = 15.0
-"""One that has not done so for so long loses its runs."""
 
 
 class Locks(Protocol):
@@ -151,16 +159,20 @@ class FileLocks:
             self.release(name)
 
 
-class Owners:
+class Ownership:
     """Runs of this process, and of those that have ended."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+    def __init__(self, engine: Engine, folder: Path, patience_s: float = 15) -> None:
         """Prepare; nothing is written yet.
 
         Args:
             engine: of the database.
             folder: of the service.
+            patience_s: a process that has shown no sign of life for so long loses its runs.
         """
+        self._patience_s = patience_s
+        self.beat_s = patience_s / 5
+        """How often a process is to show that it is alive."""
         self._engine = engine
         self._folder = folder
         self._locks: Locks | None = None
@@ -218,7 +230,7 @@ class Owners:
     @property
     def is_late(self) -> bool:
         """Whether this process has not shown for long that it is alive: it may have been suspended."""
-        return bool(self.driver) and time.monotonic() - self._beaten > STALE_S - 2 * BEAT_S
+        return bool(self.driver) and time.monotonic() - self._beaten > self._patience_s - 2 * self.beat_s
 
     def bury(self) -> None:
         """Find processes that have ended or show no sign of life: they own nothing any more."""
@@ -230,18 +242,12 @@ class Owners:
             dead = self._locks.take(other.id)
             if dead:
                 self._locks.release(other.id)
-            elif now - other.seen <= STALE_S:
+            elif now - other.seen <= self._patience_s:
                 continue
             with self._engine.begin() as connection:
                 names = connection.execute(select(journals.c.engine).where(journals.c.driver == other.id)).scalars()
                 self._locks.break_(other.session, [other.id, *names]) if not dead else None
                 connection.execute(delete(drivers).where(drivers.c.id == other.id))
-
-    def orphans(self) -> set[str]:
-        """Journals whose owners have ended."""
-        query = select(journals.c.engine).where(journals.c.driver.not_in(select(drivers.c.id)), journals.c.driver != "")
-        with self._engine.connect() as connection:
-            return set(connection.execute(query).scalars())
 
     def take(self, engine: str) -> int | None:
         """Own a run; its fencing number, or None if another process works on it."""
@@ -277,14 +283,8 @@ class Owners:
 
     def _now(self, connection: Connection) -> Any:
         if connection.dialect.name == "postgresql":
-            return func.extract("epoch", func.clock_timestamp())
+            return cast(func.extract("epoch", func.clock_timestamp()), Float)
         return literal_column(repr(time.time()))
-
-
-def owned(connection: Connection, engine: str, fence: int) -> bool:
-    """Whether a fencing number is the run's; it stays so until the transaction ends."""
-    query = update(journals).where(journals.c.engine == engine, journals.c.fence == fence).values(fence=fence)
-    return connection.execute(query).rowcount == 1
 
 
 class DatabaseLog:

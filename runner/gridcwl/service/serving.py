@@ -11,6 +11,7 @@ import uvicorn
 
 from gridcwl.errors import ConfigError
 from gridcwl.service.app import application
+from gridcwl.service.driver_processes import leave
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.web import Service
 
@@ -30,7 +31,7 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
         ConfigError: the address is in use, or another service works on the folder.
         StoreError: the database is unavailable.
     """
-    app = application(settings)
+    app = application(settings, leave)
     with _bound(settings) as bound:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = settings.public_url or f"http://{host}:{bound.getsockname()[1]}"

@@ -116,11 +116,17 @@ class ServiceSettings:
     contact_url: str = ""
     max_active: int = 8
     """Runs that are worked on at a time."""
+    drivers: int | None = None
+    """Processes that work on runs, each on ``max_active``; None: the one that answers requests does it, too."""
+    takeover_s: float = 15
+    """A process that has shown no sign of life for so long loses its runs to others."""
     max_queued: int = 10_000
     max_upload_mib: int = 1024
     """Of one request, with all its attachments."""
     max_files: int = 1000
     """Attachments of one request."""
+    max_kept_mib: int = 100
+    """Of the outputs and logs of a run that PostgreSQL takes, for machines that share no folder."""
     file_roots: tuple[Path, ...] = ()
     """Folders of this machine below which documents and inputs may be named by ``file://``."""
     allowed_urls: tuple[str, ...] = ()
@@ -156,6 +162,13 @@ _NOT_FOR_RUNS = frozenset(
     }
 )
 """Settings of runs that the service decides itself, or that would hand its environment to jobs."""
+
+
+_LEAST = {
+    **dict.fromkeys(("max_active", "max_queued", "max_upload_mib", "max_files"), 1),
+    **dict.fromkeys(("port", "drivers", "max_kept_mib"), 0),
+    "takeover_s": 1,
+}
 
 
 def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
@@ -238,9 +251,9 @@ def _check(settings: ServiceSettings) -> None:
                 f"output_urls has {url!r}, which is not the beginning of an http(s) URL up to a '/'",
                 remedy="Write it as in https://example.org/uploads/.",
             )
-    for name, least in (("max_active", 1), ("max_queued", 1), ("max_upload_mib", 1), ("max_files", 1), ("port", 0)):
-        if getattr(settings, name) < least:
-            raise ConfigError(f"{name} is {getattr(settings, name)}, but takes at least {least}")
+    for name, least in _LEAST.items():
+        if (value := getattr(settings, name)) is not None and value < least:
+            raise ConfigError(f"{name} is {value}, but takes at least {least}")
 
 
 def _check_roles(settings: ServiceSettings) -> None:

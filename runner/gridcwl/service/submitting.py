@@ -101,6 +101,7 @@ def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder,
     confinement = service.driver.confinement()
     accepted = submission.accepted(fields, folder, confinement, service.schemes)
     folder.params.write_text(json.dumps(accepted.params), "utf-8")
+    service.folder.submitted(run)
     new = NewRun(
         id=run,
         owner=viewer.subject,

@@ -61,8 +61,17 @@ def one(folder: RunFolder, task: str, link: Callable[[str, str], str]) -> dict[s
         return None if history is None or row is None else _task(history, row, link)
 
 
-def log_file(folder: RunFolder, task: str, stream: str) -> tuple[bool, Path | None]:
-    """Whether there is such a task, and the file that its stdout or stderr is in; None if it has written nothing."""
+def log_file(
+    folder: RunFolder, task: str, stream: str, fetch: Callable[[str], None] | None = None
+) -> tuple[bool, Path | None]:
+    """Whether there is such a task, and the file that its stdout or stderr is in; None if it has written nothing.
+
+    Args:
+        folder: of the run.
+        task: its id.
+        stream: ``stdout`` or ``stderr``.
+        fetch: fetches a file of the folder by its name, if another machine has it.
+    """
     with _history(folder) as history:
         row = row_of(history, task)
         if history is None or row is None:
@@ -74,6 +83,8 @@ def log_file(folder: RunFolder, task: str, stream: str) -> tuple[bool, Path | No
             result = history.result(row.row, attempt.attempt)
             log = result.stdout_log if stream == "stdout" else result.stderr_log
             if log is not None:
+                if fetch is not None:
+                    fetch(f"logs/{attempt.folder}/{stream}.log")
                 return True, found_log(Path(log), folder.logs / attempt.folder / f"{stream}.log")
         return True, None
 

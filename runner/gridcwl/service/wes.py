@@ -8,6 +8,7 @@ outputs lead to.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -157,7 +158,9 @@ def task_stream(run_id: str, task_id: str, stream: str, service: _Service, viewe
     run = visible(service, run_id, viewer)
     if stream not in tasks.STREAMS:
         raise NotFound(f"A task has no {stream[:80]}")
-    there, path = tasks.log_file(service.folder.record(run.engine), task_id, stream)
+    there, path = tasks.log_file(
+        service.folder.record(run.engine), task_id, stream, partial(service.folder.fetch, run.engine)
+    )
     if not there:
         raise NotFound(f"The run {run.id} has no task {task_id[:80]}")
     return Response(b"", media_type="text/plain") if path is None else text_file(path)
@@ -213,7 +216,7 @@ def public_outputs(request: Request, service: Service, run: StoredRun) -> dict[s
     """The outputs of a run as its client sees them."""
     base = f"{public_url(request, service)}{PREFIX}/runs/{run.id}/outputs"
     local = service.settings.auth is None  # whoever reaches the service is on this machine
-    return outputs.public(run.outputs, service.folder.run(run.engine), base, local=local)
+    return outputs.public(run.outputs, service.folder.run(run.engine), run.engine, base, local=local)
 
 
 def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def job_page(request: Request, run_id: str, task_id: str, service: TheService, v
         attempts = history.attempts(row.row)
         command = tasks.command_of(history, row)
     record = service.folder.record(run.engine)
-    logs = [(stream, tail(tasks.log_file(record, task_id, stream)[1])) for stream in tasks.STREAMS]
+    fetch = partial(service.folder.fetch, run.engine)
+    logs = [(stream, tail(tasks.log_file(record, task_id, stream, fetch)[1])) for stream in tasks.STREAMS]
     return page(
         request,
         "job.html",

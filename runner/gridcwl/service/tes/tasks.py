@@ -46,6 +46,7 @@ def create(service: Service, viewer: Viewer, body: bytes) -> str:
             kind=TASK_KIND,
             name=task.name or "",
         )
+        service.folder.submitted(run)
         _add(service, new)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
