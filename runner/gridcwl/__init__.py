@@ -12,6 +12,7 @@ _PLACES = {
     "gridcwl.api": ("Client", "Run"),
     "gridcwl.blocking": ("BlockingRun", "resume", "run", "submit"),
     "gridcwl.values": ("Directory", "File"),
+    "gridcwl.datasets.basket": ("Basket", "basket"),
     "gridcwl.runs.events": (
         *("Event", "Failure", "JobEnded", "JobMoved", "JobStarted", "RunEnded", "RunStarted", "StepsChanged"),
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -104,20 +105,11 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     from gridcwl.cli import commands, main, options
 
     first = next((word for word in words if not word.startswith("-")), "")
-    if first == main.TESTBED:
-        from gridcwl.cli.testbed import _parser as testbed
-
-        return _within(main.TESTBED, testbed())
-    if first == main.SERVE:
-        from gridcwl.cli.serve import _parser as serve
-
-        return _within(main.SERVE, serve())
+    if first in main.PROGRAMS:
+        module = importlib.import_module(main.PROGRAMS[first])
+        return _within(first, (getattr(module, "parser", None) or module._parser)())
     if first in main.COMMANDS:
         return commands._parser()
-    if first == main.EXEC:
-        from gridcwl.cli.exec_command import parser as exec_parser
-
-        return _within(main.EXEC, exec_parser())
     if first == main.PLAN:
         return _within(main.PLAN, options._parser())
     return options._parser()
@@ -202,6 +194,7 @@ def _commands() -> Iterator[tuple[str, str]]:
     helps = {action.dest: action.help or "" for action in _choices(commands._parser())}
     helps |= {main.PLAN: "what a run would do", main.TESTBED: "a real DIRAC and a real Rucio on this machine"}
     helps[main.EXEC] = "run a command as a job, without writing a document"
+    helps["basket"] = "items of an ESAP basket, or rows of Virtual Observatory results, as inputs"
     helps[main.SERVE] = "serve GA4GH WES, for gridcwl --server and other clients"
     yield from helps.items()
 

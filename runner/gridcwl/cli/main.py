@@ -37,6 +37,7 @@ PROGRAMS = {
     TESTBED: "gridcwl.cli.testbed",
     SERVE: "gridcwl.cli.serve",
     EXEC: "gridcwl.cli.exec_command",
+    "basket": "gridcwl.cli.basket",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

@@ -29,8 +29,8 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl report RUN | resume RUN | attach RUN | cancel RUN | rm RUN
   gridcwl usage [RUN ...] | export RUN CRATE | verify CRATE
   gridcwl rerun RUN | lineage FILE
-  gridcwl init -- COMMAND | exec -- COMMAND | lint DOCUMENT
-  gridcwl sites | doctor | serve | completion SHELL | man
+  gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION
+  gridcwl lint DOCUMENT | sites | doctor | serve | completion SHELL | man
   gridcwl credentials add | ls | rm --server URL
 To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
