@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from fastapi.testclient import TestClient
 from waiting import until
 
 from gridcwl.service.app import application
+from gridcwl.service.serving import serve
 from gridcwl.service.settings import ServiceSettings, load
 
 PREFIX = "/ga4gh/wes/v1"
@@ -90,6 +94,32 @@ def serving(folder: Path, headers: Mapping[str, str] | None = None, **options: A
     settings = load(None, {"folder": folder / "service", **options})
     with TestClient(application(settings), base_url="http://127.0.0.1", headers=dict(headers or {})) as http:
         yield Wes(http, settings)
+
+
+@contextmanager
+def in_thread(folder: Path, **options: Any) -> Iterator[Wes]:
+    """A service in a thread of this process, which listens at a free port."""
+    settings = load(None, {"folder": folder / "service", "port": 0, **options})
+    ready: Future[str] = Future()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve(settings, ready.set_result, stop))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        with httpx.Client(base_url=ready.result(timeout=120), timeout=120) as http:
+            yield Wes(http, settings)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 @contextmanager

@@ -26,12 +26,14 @@ def sites_page(request: Request, service: TheService, viewer: TheViewer) -> Resp
     offers = service.sites.offers()
     jobs = _jobs(service, viewer)
     names = [offer.site for offer in offers.sites]
+    if len(names) == 1:
+        jobs = {names[0]: sum(jobs.values(), Counter())}
     return page(
         request,
         "sites.html",
         offers=offers,
         jobs=jobs,
-        others=sorted(site for site in jobs if site and site not in names) if len(names) > 1 else [],
+        others=sorted(site for site in jobs if site and site not in names),
         may_submit=viewer.may_submit,
     )
 
