@@ -262,3 +262,28 @@ def test_a_registry_reports_how_much_a_pull_would_move() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_plan_states_the_disk_space_of_a_step_from_its_requests_and_then_from_an_earlier_run(desk: Desk) -> None:
+    doubled = {
+        "cwlVersion": "v1.2",
+        "class": "CommandLineTool",
+        "requirements": {
+            "ResourceRequirement": {"outdirMin": 3, "tmpdirMin": 2},
+            "InitialWorkDirRequirement": {"listing": [{"entry": "$(inputs.data)", "writable": True}]},
+        },
+        "baseCommand": ["cp", "-r"],
+        "arguments": ["$(inputs.data.basename)", "copy"],
+        "inputs": {"data": "Directory"},
+        "outputs": {"copy": {"type": "Directory", "outputBinding": {"glob": "copy"}}},
+    }
+    folder = desk.folder / "data" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "a.bin").write_bytes(bytes(40_000))
+    (folder.parent / "b.bin").write_bytes(bytes(10_000))
+    words = (desk.write("doubled.cwl", doubled), "--data=data")
+    text = gridcwl("plan", *words).stdout
+    assert "input      50 kB" in text
+    assert "disk       up to 5.24 MB for one job: 5.24 MB requested; no earlier run is known" in text
+    assert gridcwl("--quiet", "--outdir", "out", *words).code == 0
+    assert "disk       100 kB for one job: 100 kB written, going by run 2" in gridcwl("plan", *words).stdout

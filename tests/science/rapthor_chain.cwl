@@ -1,8 +1,9 @@
 cwlVersion: v1.2
 class: Workflow
 doc: |
-  Eight of rapthor's steps, as published, from subbands to a mosaic. STEPS is their folder and TOOLS that of this
-  repository, whose wsclean takes the place of rapthor's: that one needs a newer WSClean than Debian has, with EveryBeam.
+  Nine of rapthor's steps, as published, from subbands to a restored image and a mosaic. STEPS is their folder and TOOLS
+  that of this repository, whose wsclean deconvolves in the place of rapthor's: that one needs a newer WSClean than Debian
+  has, with EveryBeam. The image is made by rapthor's wsclean_restore, of the components and the residual.
 requirements:
   # a requirement outweighs the hint of each step, which names an image of a registry
   DockerRequirement: {dockerPull: "gridcwl/radio:1.0.0"}
@@ -14,7 +15,8 @@ inputs:
   sky: File
   vertices: File
 outputs:
-  mosaic: {type: File, outputSource: mosaic/mosaic_image}
+  restored: {type: File, outputSource: restore/restored_image}
+  whole: {type: File, outputSource: mosaic/mosaic_image}
   plots: {type: "File[]", outputSource: plot/plots}
   solutions: {type: File, outputSource: collect/outh5parm}
 steps:
@@ -95,11 +97,20 @@ steps:
       taper: {default: 16.0}
       max_uv: {default: 12000.0}
       iterations: {default: 500}
-    out: [image]
+      save_sources: {default: true}
+    out: [residual, sources]
+  restore:
+    run: STEPS/wsclean_restore.cwl
+    in:
+      numthreads: {default: 1}
+      residual_image: image/residual
+      source_list: image/sources
+      output_image: {default: restored.fits}
+    out: [restored_image]
   template:
     run: STEPS/make_mosaic_template.cwl
     in:
-      input_image_list: {source: [image/image], linkMerge: merge_flattened}
+      input_image_list: {source: [restore/restored_image], linkMerge: merge_flattened}
       vertices_file_list: {source: [vertices], linkMerge: merge_flattened}
       output_image: {default: template.fits}
       skip: {default: false}
@@ -107,7 +118,7 @@ steps:
   regrid:
     run: STEPS/regrid_image.cwl
     in:
-      input_image: image/image
+      input_image: restore/restored_image
       template_image: template/template_image
       vertices_file: vertices
       output_image: {default: regridded.fits}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gridcwl.backends.local.machine import Ledger
     from gridcwl.backends.local.presence import Presence
     from gridcwl.cwl.session import CwlSession
+    from gridcwl.runs.disk_forecast import DiskForecast
     from gridcwl.runs.planning import PlannedStep
     from gridcwl.runs.reuse.forecast import ReuseForecast
 
@@ -37,6 +38,7 @@ def plan(options: Options, evaluation: Any) -> int:
     """
     from gridcwl.backends.local.machine import this_machine
     from gridcwl.runs import dialect
+    from gridcwl.runs.disk_forecast import DiskForecaster
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.outputs import names_of_jobs
     from gridcwl.runs.planning import planned
@@ -61,13 +63,16 @@ def plan(options: Options, evaluation: Any) -> int:
     )
     images = _images(options, steps)
     possible = True
+    disk = DiskForecaster(options.document, options.state_dir)
     for step in steps:
         problem = step.problem or _too_large(step, machine)
         forecasts = forecaster.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []
-        print("\n".join(_step(step, problem, machine, options, images, forecasts)), end="\n\n")
+        lines = _step(step, problem, machine, options, images, forecasts, disk.of(step))
+        print("\n".join(lines), end="\n\n")
         image = step.sample.image
         unavailable = image is not None and image.id in images and images[image.id].state == "unavailable"
         possible = possible and not problem and not unavailable
+    disk.close()
     names = names_of_jobs(session, inputs, {step.name: step.outputs for step in steps if step.jobs})
     for line in _outputs(options, names):
         print(line)
@@ -86,6 +91,7 @@ def _step(
     options: Options,
     images: Mapping[str, Presence],
     forecasts: Sequence[ReuseForecast],
+    disk: DiskForecast,
 ) -> Iterator[str]:
     number = "unknown until other steps have finished" if step.number is None else str(step.number)
     yield f"{step.name}: jobs {number}" + (", if its condition holds" if step.conditional else "")
@@ -105,6 +111,7 @@ def _step(
         yield f"  image      {job.image.id}: {_presence(known)}"
     gpus = f", {need.gpus} GPU(s)" if need.gpus else ""
     yield f"  needs      {need.cores:g} core(s), {amount(need.ram_mib << 20)} of memory{gpus}"
+    yield f"  disk       {disk}"
     if not problem:
         yield f"  at a time  {_at_a_time(step, machine, options)} of {machine.cores:g} core(s), " + (
             f"{amount(machine.ram_mib << 20)} of memory"

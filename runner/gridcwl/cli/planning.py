@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gridcwl.backends.dirac.server import Server
     from gridcwl.backends.dirac.sites import Offer
     from gridcwl.model import Job
+    from gridcwl.runs.disk_forecast import DiskForecast
     from gridcwl.runs.planning import PlannedStep
 
 
@@ -42,6 +43,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
 
     from gridcwl.backends.dirac.factory import wishes_of
     from gridcwl.runs import dialect
+    from gridcwl.runs.disk_forecast import DiskForecaster
     from gridcwl.runs.from_options import opened, run_store
     from gridcwl.runs.planning import located, planned
     from gridcwl.runs.record.folder import new_run_id
@@ -56,10 +58,12 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = wishes_of(options.grid.settings)
     homeless = False
+    disk = DiskForecaster(options.document, options.state_dir, remote=True)
     for step in steps:
-        lines = list(_step(step, wishes, limits, offers, most))
+        lines = list(_step(step, wishes, limits, offers, most, disk.of(step)))
         homeless = homeless or any(line.startswith("  sites      none") for line in lines)
         print("\n".join(lines), end="\n\n")
+    disk.close()
     print(f"outputs      {_outputs(options)}")
     for sentence in remarks:
         print(f"not so       {sentence}")
@@ -75,7 +79,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
 
 
 def _step(
-    step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[Offer], most: int | None
+    step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[Offer], most: int | None, disk: DiskForecast
 ) -> Iterator[str]:
     from gridcwl.backends.batch.packing import input_bytes
     from gridcwl.backends.dirac import matching
@@ -90,6 +94,7 @@ def _step(
     if step.jobs:
         read = [input_bytes(each) for each in step.jobs]
         yield f"  input      {sum(read)} bytes in all, at most {max(read)} for one job"
+    yield f"  disk       {disk}"
     try:
         needs = matching.near(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
     except GridCWLError as error:

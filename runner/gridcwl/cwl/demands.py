@@ -123,14 +123,18 @@ def _of_tool(leaf: Leaf, name: str) -> Iterator[Demand]:
     process: Any = leaf.handle
     wanted, required = process.get_requirement("ResourceRequirement")
     if wanted:
-        yield Demand(name, float(_number(wanted, _CORES)), int(_number(wanted, _MEMORY)), required=bool(required))
+        cores, memory = plain_number(wanted, _CORES), plain_number(wanted, _MEMORY)
+        yield Demand(name, float(cores), int(memory), required=bool(required))
     graphics, required = process.get_requirement(_CUDA)
     if graphics:
-        yield Demand(name, gpus=max(1, int(_number(graphics, _GPUS))), required=bool(required))
+        yield Demand(name, gpus=max(1, int(plain_number(graphics, _GPUS))), required=bool(required))
 
 
-def _number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:
-    """The minimum, or where only a maximum is given that one; as cwltool's ``Process.evalResources`` has it."""
+def plain_number(wanted: Mapping[str, Any], fields: tuple[str, str]) -> float:
+    """The minimum, or where only a maximum is given that one; 0 for an expression.
+
+    As cwltool's ``Process.evalResources`` has it.
+    """
     for field in fields:
         if field in wanted:
             value = wanted[field]

@@ -62,7 +62,8 @@ def _believable(usage: Usage | None) -> Usage | None:
     """What a worker reports of itself, if that can be: nothing of a run depends on it."""
     if usage is None:
         return None
-    numbers = (usage.wall_s, usage.cpu_s, usage.max_rss_mib, usage.read_bytes, usage.written_bytes, usage.disk_bytes)
+    counted = (usage.read_bytes, usage.written_bytes, usage.disk_bytes, usage.fetched_bytes)
+    numbers = (usage.wall_s, usage.cpu_s, usage.max_rss_mib, *counted)
     if not all(number is None or 0 <= number <= _LARGEST for number in numbers):  # NaN is in no range
         return None
     return replace(usage, started=usage.started[:_NAME], host=_name(usage.host), site=_name(usage.site))

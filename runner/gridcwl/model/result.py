@@ -69,6 +69,8 @@ class Usage:
     """As ``read_bytes``."""
     disk_bytes: int | None = None
     """Bytes in the job's output and temporary directories when the tool had ended, without inputs."""
+    fetched_bytes: int | None = None
+    """Bytes of inputs that were transferred to the job's disk, each counted once; 0 if all were read in place."""
     host: str = ""
     site: str = ""
     """Where on the grid that was; empty for this machine."""

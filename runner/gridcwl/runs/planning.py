@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cwl.demands import Demand, demand_of, demands
+from gridcwl.cwl.demands import Demand, demand_of, demands, plain_number
 from gridcwl.cwl.graph import CwlEvaluator
 from gridcwl.cwl.known_outputs import JobOutputs, outputs_of
 from gridcwl.cwl.placement import placement_of
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gridcwl.runs.options import GridOptions
     from gridcwl.stores.base import RunStore
 
+_MOST_FILES = 20_000
+"""Files of one directory of which the sizes are added up."""
 _MOST = 2000
 """Jobs that are resolved; of the others only the number is reported."""
 
@@ -158,9 +161,18 @@ def _size(entry: Any) -> int | None:
         return size
     path = local_path(entry.sources[0])
     try:
+        if path and entry.kind == "directory":
+            return _tree_size(path)
         return os.stat(path).st_size if path else None  # noqa: PTH116
     except OSError:
         return None
+
+
+def _tree_size(path: str) -> int | None:
+    """The bytes of the files below a directory; None if there are too many to look at."""
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    sizes = [file.stat().st_size for file in islice(files, _MOST_FILES + 1) if not file.is_symlink()]
+    return sum(sizes) if len(sizes) <= _MOST_FILES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +226,8 @@ def _sample(session: CwlSession, step: _Tool, run: RunId) -> Job:
     context = session.context
     demand: Demand = demand_of(step.leaf, step.name, context.largest, cap=context.cap_resources)
     limit = (tool.get_requirement("ToolTimeLimit")[0] or {}).get("timelimit")
+    wanted = tool.get_requirement("ResourceRequirement")[0] or {}
+    none = Resources()
     return Job(
         JobId(f"{run}-1-0"),
         run,
@@ -222,6 +236,8 @@ def _sample(session: CwlSession, step: _Tool, run: RunId) -> Job:
         resources=Resources(
             cores=demand.cores or 1.0,
             ram_mib=demand.ram_mib or 256,
+            tmp_mib=int(plain_number(wanted, ("tmpdirMin", "tmpdirMax"))) or none.tmp_mib,
+            out_mib=int(plain_number(wanted, ("outdirMin", "outdirMax"))) or none.out_mib,
             time_limit_s=limit if isinstance(limit, int) and limit else None,
             gpus=demand.gpus,
         ),

@@ -64,7 +64,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     results.drop_replaced_logs(result)
     if result["outcome"] != SUCCESS:
         attempt.explain(result)
-    result["usage"] = clock.usage(attempt.ended, attempt.disk_bytes)
+    result["usage"] = clock.usage(attempt.ended, attempt.disk_bytes, attempt.fetched_bytes)
     return record.end(result, workdir) if options.write_files and not attempt.occupied else result
 
 
@@ -74,6 +74,7 @@ class _Attempt:
     def __init__(self, workdir: str, engine: Engine, control: Control, options: WorkerOptions) -> None:
         self.ended: Optional[Exit] = None
         self.disk_bytes: Optional[int] = None
+        self.fetched_bytes: Optional[int] = None
         self.occupied = False
         self._workdir = workdir
         self._engine = engine
@@ -96,6 +97,7 @@ class _Attempt:
             staging.run()
         finally:
             result["fetched"] = staging.fetched
+            self.fetched_bytes = staging.fetched_bytes
         if job["processes"]:
             self.ended = ended = Processes(job, layout, staging, self._ran, self._options).run(engine, result)
         else:

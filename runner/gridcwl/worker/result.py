@@ -33,7 +33,9 @@ class Clock:
         self._started = time.time()
         self._from = time.monotonic()
 
-    def usage(self, ended: Optional[Exit], disk_bytes: Optional[int] = None) -> Plain:
+    def usage(
+        self, ended: Optional[Exit], disk_bytes: Optional[int] = None, fetched_bytes: Optional[int] = None
+    ) -> Plain:
         """The JSON form of ``gridcwl.model.Usage``."""
         return {
             "started": timestamp(self._started),
@@ -43,6 +45,7 @@ class Clock:
             "read_bytes": None if ended is None else ended.read_bytes,
             "written_bytes": None if ended is None else ended.written_bytes,
             "disk_bytes": disk_bytes,
+            "fetched_bytes": fetched_bytes,
             "host": _HOST,
         }
 

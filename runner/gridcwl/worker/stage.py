@@ -53,6 +53,7 @@ class Staging:
         inputs: originals by the path at which the tool sees them.
         folders: folders of this machine by the path at which the tool sees them.
         fetched: the URLs that were read, of inputs for which there was a choice or a transfer.
+        fetched_bytes: how many were transferred to the job's own directory.
         may_hold_links: folders were copied or taken apart, with links that lead out of them.
     """
 
@@ -61,6 +62,7 @@ class Staging:
         self.inputs: Dict[str, StagedInput] = {}
         self.folders: Dict[str, str] = dict(layout.folders)
         self.fetched: List[str] = []
+        self.fetched_bytes = 0
         self._job = job
         self._layout = layout
         self._options = options
@@ -137,9 +139,12 @@ class Staging:
         elements = (self._job["storage"] or {}).get("elements", ())
         sources = nearest_first(item["sources"], elements, self._options.site)
         wanted = Wanted(sources, known_of(item), item["location"], self._trusted(item, elements))
-        got = fetch(wanted, self._options.base, self._layout.workdir + "/fetched", self._control.check)
+        downloads = self._layout.workdir + "/fetched"
+        got = fetch(wanted, self._options.base, downloads, self._control.check)
         if got.source:
             self.fetched.append(shown(got.source))
+        if got.path.startswith(downloads + "/"):
+            self.fetched_bytes += got.size
         name = printable(shown(got.location))
         if got.directory != (item["kind"] == "directory"):
             raise WorkerFailure(f"The input {name} was to be a {item['kind']}, and is not.")

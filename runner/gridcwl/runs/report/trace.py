@@ -68,7 +68,7 @@ def row_of(record: JobRecord, image: Callable[[int], str]) -> dict[str, Any]:
 def _used(last: AttemptRecord | None) -> dict[str, Any]:
     usage = last.usage if last is not None else None
     if usage is None:
-        return dict.fromkeys(("cpu_time_s", "%cpu", "peak_rss", "rchar", "wchar", "disk_used"))
+        return dict.fromkeys(("cpu_time_s", "%cpu", "peak_rss", "rchar", "wchar", "disk_used", "fetched"))
     return {
         "cpu_time_s": _rounded(usage.cpu_s),
         "%cpu": _rounded(100 * usage.cpu_s / usage.wall_s, 1) if usage.cpu_s is not None and usage.wall_s else None,
@@ -76,6 +76,7 @@ def _used(last: AttemptRecord | None) -> dict[str, Any]:
         "rchar": usage.read_bytes,
         "wchar": usage.written_bytes,
         "disk_used": usage.disk_bytes,
+        "fetched": usage.fetched_bytes,
     }
 
 
@@ -92,7 +93,8 @@ def _asked(asked: Resources | None) -> dict[str, Any]:
 
 COLUMNS = (
     *("task_id", "native_id", "process", "name", "status", "exit", "attempts", "how", "origin", "submit", "start"),
-    *("complete", "queue_s", "realtime_s", "cpu_time_s", "%cpu", "peak_rss", "rchar", "wchar", "disk_used", "cpus"),
+    *("complete", "queue_s", "realtime_s", "cpu_time_s", "%cpu", "peak_rss", "rchar", "wchar", "disk_used"),
+    *("fetched", "cpus"),
     *("memory", "disk", "time_s", "site", "hostname", "container", "digest", "reason"),
 )
 

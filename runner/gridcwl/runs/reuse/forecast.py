@@ -50,7 +50,7 @@ class ReuseForecaster:
         with ExitStack() as stack:
             sums = ChecksumCache(self.sums, by_content=self.cache is not None)
             stack.callback(sums.close)
-            earlier = list(self._earlier_runs(stack))
+            earlier = list(earlier_runs(self.document, self.state_dir, stack))
             masks = secret_masks(self.session.secrets.secrets, self.state_dir)
             own = declared_checksums(self.inputs)
             found = []
@@ -78,22 +78,23 @@ class ReuseForecaster:
                     nearest = len(parts), f"differs from run {run}, {row.name}, in: {_listed(parts)}"
         return ReuseForecast(job.name, False, nearest[1] if nearest else "no earlier run has such a job")
 
-    def _earlier_runs(self, stack: ExitStack) -> Iterator[tuple[str, History]]:
-        """The journals of the last runs of the same document."""
-        number = 0
-        for folder in all_folders(self.state_dir):
-            try:
-                with explained_damage(folder):
-                    history = History(folder.journal)
-                    stack.callback(history.close)
-                    document = str(history.meta("document"))
-            except StoreError:
-                continue
-            if Path(document).name == Path(self.document).name:
-                number += 1
-                yield folder.run, history
-            if number == _RUNS:
-                return
+
+def earlier_runs(document: str, state_dir: Path, stack: ExitStack) -> Iterator[tuple[str, History]]:
+    """The journals of the last runs of the same document, the newest first; ``stack`` closes them."""
+    number = 0
+    for folder in all_folders(state_dir):
+        try:
+            with explained_damage(folder):
+                history = History(folder.journal)
+                stack.callback(history.close)
+                recorded = str(history.meta("document"))
+        except StoreError:
+            continue
+        if Path(recorded).name == Path(document).name:
+            number += 1
+            yield folder.run, history
+        if number == _RUNS:
+            return
 
 
 def _cached(cache: Path, key: bytes) -> tuple[str, str] | None:
