@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Protocol
 
 import pytest
+from journal_jobs import job, record, success, what
 
 from gridcwl.backends.base import Recovered
-from gridcwl.model import Job, JobId, JobResult, JobState, Outcome, ProducedFile, RunId
+from gridcwl.model import JobResult, JobState, Outcome, ProducedFile
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal, row_id
 from gridcwl.runs.record.journal_file import Fenced
-from gridcwl.runs.reuse.keys import JobDescription, describe
 
 
 class Place(Protocol):
@@ -27,24 +27,6 @@ class Place(Protocol):
     def history(self) -> History:
         """The journal, for whoever reads it: with all that has been recorded by now."""
         ...
-
-
-def job(number: int, session: int = 1, word: str = "") -> Job:
-    return Job(JobId(f"r-{session}-{number}"), RunId("r"), f"say[{number}]", ("echo", word or str(number)))
-
-
-def what(job: Job) -> JobDescription:
-    return describe(job, {}, {})
-
-
-def success(job: Job) -> JobResult:
-    return JobResult(job.id, Outcome.SUCCESS, 0, files=(ProducedFile("o", "file", f"file:///w/{job.id}/o", 1, "aa"),))
-
-
-def record(journal: Journal, number: int, word: str = "") -> None:
-    one = job(number, journal.session, word)
-    journal.add(row_id(journal.session, number), "say", one, what(one))
-    journal.result(row_id(journal.session, number), 1, success(one), f"{one.id}-1")
 
 
 class JournalContract:

@@ -6,9 +6,8 @@ import socket
 import threading
 from pathlib import Path
 
-import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker_api import SeenByDocker
 from engine_place import IMAGE, Place
 from engine_suite import EngineContract
 
@@ -19,36 +18,13 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-def api():
-    try:
-        client = docker.APIClient(version="auto")
-    except DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def engine(api):  # noqa: ARG001  skips if missing
     engine = DockerEngine()
     yield engine
     engine.close()
 
 
-class TestDockerEngine(EngineContract):
-    @pytest.fixture(autouse=True)
-    def _through(self, api):
-        self.api = api
-
-    def forget_image(self, name):
-        with contextlib.suppress(ImageNotFound):
-            self.api.remove_image(name, force=True)
-
-    def is_gone(self, name):
-        with contextlib.suppress(NotFound):
-            self.api.wait(name, condition="removed", timeout=60)
-        return not self.api.containers(all=True, filters={"name": name})
-
+class TestDockerEngine(SeenByDocker, EngineContract):
     def test_the_containers_user_is_the_caller_whoever_that_is(self, place, monkeypatch):
         if os.geteuid():
             pytest.skip("only root can give the folder to somebody else")

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import NotFound
+from docker_api import SeenByDocker
 from engine_place import IMAGE, Place
 from engine_suite import EngineContract
 
@@ -20,35 +20,14 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-def api():
-    try:
-        client = docker.APIClient(version="auto")
-    except DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def engine(api, tmp_path_factory):  # noqa: ARG001  skips if missing
     engine = ReusingDockerEngine(tmp_path_factory.getbasetemp())
     yield engine
     engine.close()
 
 
-class TestReusingDockerEngine(EngineContract):
-    @pytest.fixture(autouse=True)
-    def _through(self, api):
-        self.api = api
-
-    def forget_image(self, name):
-        with contextlib.suppress(ImageNotFound):
-            self.api.remove_image(name, force=True)
-
-    def is_gone(self, name):
-        with contextlib.suppress(NotFound):
-            self.api.wait(name, condition="removed", timeout=60)
-        return not self.api.containers(all=True, filters={"name": name})
+class TestReusingDockerEngine(SeenByDocker, EngineContract):
+    pass
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ class Bench:
         if self.store == "rucio":
             from gridcwl.stores.rucio import client
 
-            client._real_client = lambda: Caller(self.folder / "rucio.socket", vo="def", account="runner")
+            client._real_client = lambda *_: Caller(self.folder / "rucio.socket", vo="def", account="runner")
         if self.store == "toy":
             install_toy(self.folder)
 

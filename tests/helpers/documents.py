@@ -10,7 +10,10 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 Document = dict[str, Any]
 
@@ -113,6 +116,18 @@ class Desk:
     def listing(self) -> list[str]:
         """What lies in the folder for outputs, hidden files too."""
         return sorted(str(path.relative_to(self.outdir)) for path in self.outdir.rglob("*"))
+
+
+def new_desk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """An empty folder that is the current one from now on, with states, caches and scratch of its own beside it."""
+    desk = folder / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    (folder / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder / "scratch"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    return Desk(desk)
 
 
 class _Silent(SimpleHTTPRequestHandler):

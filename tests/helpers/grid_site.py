@@ -13,6 +13,35 @@ from gridcwl.worker.naming import place_of
 
 SCOPE = "user.runner"
 
+SCATTER = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
+inputs: {words: "string[]", beginning: File}
+steps:
+  say:
+    scatter: word
+    in: {word: words, beginning: beginning}
+    out: [said]
+    run:
+      class: CommandLineTool
+      baseCommand: [sh, -c, 'cat "$1"; echo "$0"; echo loudly >&2; echo "HOME=$HOME" >&2']
+      inputs: {word: {type: string, inputBinding: {position: 1}}, beginning: {type: File, inputBinding: {position: 2}}}
+      outputs: {said: stdout}
+      stdout: said.txt
+  gather:
+    in: {said: say/said}
+    out: [all]
+    run:
+      class: CommandLineTool
+      baseCommand: cat
+      inputs: {said: {type: "File[]", inputBinding: {}}}
+      outputs: {all: stdout}
+      stdout: all.txt
+outputs: {all: {type: File, outputSource: gather/all}}
+"""
+"""Says three words, each behind the beginning of a file, loudly on stderr; and joins them."""
+
 # says what the client itself read and wrote when it has ended
 COUNTED = """
 import sys

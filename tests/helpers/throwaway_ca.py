@@ -12,6 +12,16 @@ from gridcwl.testbed.pki import Authority
 from gridcwl.testbed.place import InstallFolder
 
 
+def server_context(authority: Authority) -> ssl.SSLContext:
+    """Of a server that asks for a certificate and does without; proxies are certificates, too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.host_cert, authority.host_key)
+    context.load_verify_locations(cafile=authority.ca_certificate)
+    context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
 class Tls:
     """Certificates of servers, and environment variables of clients."""
 
@@ -22,12 +32,7 @@ class Tls:
 
     def server(self) -> ssl.SSLContext:
         """Of a server on localhost and 127.0.0.1 that asks for a certificate and does without."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.authority.host_cert, self.authority.host_key)
-        context.load_verify_locations(cafile=self.authority.ca_certificate)
-        context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
-        context.verify_mode = ssl.CERT_OPTIONAL
-        return context
+        return server_context(self.authority)
 
     def for_clients(self, patch: pytest.MonkeyPatch) -> None:
         """Clients trust the authority, and have a token and a proxy."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from commandline import gridcwl
 from documents import Desk, on_command_line, shell
+from throwaway_ca import server_context
 from webdav import Dav, served
 
 if TYPE_CHECKING:
@@ -28,12 +29,7 @@ READ_ALL = shell(
 @pytest.fixture
 def tls(testbed: Testbed) -> ssl.SSLContext:
     """Of a server that the site's workers believe, and that asks for a certificate and does without."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(testbed.authority.host_cert, testbed.authority.host_key)
-    context.load_verify_locations(cafile=testbed.authority.ca_certificate)
-    context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
+    return server_context(testbed.authority)
 
 
 @pytest.fixture

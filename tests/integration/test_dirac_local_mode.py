@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
+from grid_site import SCATTER
 
 from gridcwl.backends.dirac import jdl, local_server
 from gridcwl.backends.dirac.local_server import LocalServer
@@ -26,33 +27,6 @@ if TYPE_CHECKING:
 
 pytest.importorskip("DIRAC")
 
-SCATTER = """
-cwlVersion: v1.2
-class: Workflow
-requirements: {ScatterFeatureRequirement: {}}
-inputs: {words: "string[]", beginning: File}
-steps:
-  say:
-    scatter: word
-    in: {word: words, beginning: beginning}
-    out: [said]
-    run:
-      class: CommandLineTool
-      baseCommand: [sh, -c, 'cat "$1"; echo "$0"; echo loudly >&2; echo "HOME=$HOME" >&2']
-      inputs: {word: {type: string, inputBinding: {position: 1}}, beginning: {type: File, inputBinding: {position: 2}}}
-      outputs: {said: stdout}
-      stdout: said.txt
-  gather:
-    in: {said: say/said}
-    out: [all]
-    run:
-      class: CommandLineTool
-      baseCommand: cat
-      inputs: {said: {type: "File[]", inputBinding: {}}}
-      outputs: {all: stdout}
-      stdout: all.txt
-outputs: {all: {type: File, outputSource: gather/all}}
-"""
 SAID = "".join(f"before\n{word}\n" for word in "abc")
 LOCALLY = ("--backend", "dirac", "--dirac-mode", "local")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grid_site import SCATTER
 
 from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.diracx import sandboxes
@@ -32,33 +33,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(400)
 
-SCATTER = """
-cwlVersion: v1.2
-class: Workflow
-requirements: {ScatterFeatureRequirement: {}}
-inputs: {words: "string[]", beginning: File}
-steps:
-  say:
-    scatter: word
-    in: {word: words, beginning: beginning}
-    out: [said]
-    run:
-      class: CommandLineTool
-      baseCommand: [sh, -c, 'cat "$1"; echo "$0"']
-      inputs: {word: {type: string, inputBinding: {position: 1}}, beginning: {type: File, inputBinding: {position: 2}}}
-      outputs: {said: stdout}
-      stdout: said.txt
-  gather:
-    in: {said: say/said}
-    out: [all]
-    run:
-      class: CommandLineTool
-      baseCommand: cat
-      inputs: {said: {type: "File[]", inputBinding: {}}}
-      outputs: {all: stdout}
-      stdout: all.txt
-outputs: {all: {type: File, outputSource: gather/all}}
-"""
 NOWHERE = JobRequirements(sites=("LCG.Meudon.fr",))
 """No job goes there."""
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import Desk
+from documents import Desk, new_desk
 from rocrate_tools import Tools
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return Desk(folder)
+    return new_desk(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from journal_jobs import record
 
-from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.runs.record.history import History
-from gridcwl.runs.record.journal import Journal, row_id
+from gridcwl.runs.record.journal import Journal
 from gridcwl.runs.record.journal_file import JournalError
-from gridcwl.runs.reuse.keys import JobDescription, describe
 
 
 @pytest.fixture
@@ -25,24 +24,6 @@ def begun(path: Path, *, new: bool = False) -> Journal:
     journal = Journal(path, new=new)
     journal.begin(pid=1, pid_started=1.0, host="here", version="0")
     return journal
-
-
-def job(number: int, session: int = 1, word: str = "") -> Job:
-    return Job(JobId(f"r-{session}-{number}"), RunId("r"), f"say[{number}]", ("echo", word or str(number)))
-
-
-def what(job: Job) -> JobDescription:
-    return describe(job, {}, {})
-
-
-def success(job: Job) -> JobResult:
-    return JobResult(job.id, Outcome.SUCCESS, 0, files=(ProducedFile("o", "file", f"file:///w/{job.id}/o", 1, "aa"),))
-
-
-def record(journal: Journal, number: int, word: str = "") -> None:
-    one = job(number, journal.session, word)
-    journal.add(row_id(journal.session, number), "say", one, what(one))
-    journal.result(row_id(journal.session, number), 1, success(one), f"{one.id}-1")
 
 
 def test_a_full_disk_is_reported_and_what_was_recorded_stays(path):
