@@ -55,7 +55,7 @@ def _key() -> rsa.RSAPrivateKey:
 @contextmanager
 def issuing(lifetime: timedelta = timedelta(hours=1)) -> Iterator[Provided]:
     """An issuer that answers."""
-    provider = Provider(TokenSigner("", _key()), {"gridcwl": SECRET}, lifetime)
+    provider = Provider(TokenSigner("", _key()), {"gridcwl": SECRET, "gridcwl-cli": ""}, lifetime)
 
     class Answers(Handler):
         def log_message(self, format: str, *args: Any) -> None:

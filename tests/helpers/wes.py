@@ -127,8 +127,8 @@ def process(folder: Path, **settings: Any) -> Iterator[tuple[Wes, subprocess.Pop
     """A service in a process of its own."""
     config = folder / "service.toml"
     runs = settings.pop("runs", {})
-    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-    config.write_text("\n".join([*lines, "[runs]", *(f"{name} = {json.dumps(value)}" for name, value in runs.items())]))
+    lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
+    config.write_text("\n".join([*lines, "[runs]", *(f"{name} = {_toml(value)}" for name, value in runs.items())]))
     command = [sys.executable, "-m", "gridcwl", "serve", "--port", "0", "--dir", str(folder / "d")]
     environment = {name: value for name, value in os.environ.items() if name != "GRIDCWL_ENGINE"}
     command = [*command, "--config", str(config)]
@@ -141,6 +141,13 @@ def process(folder: Path, **settings: Any) -> Iterator[tuple[Wes, subprocess.Pop
         if started.poll() is None:
             started.terminate()
         started.wait()
+
+
+def _toml(value: Any) -> str:
+    """A value on one line of TOML."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)} = {_toml(one)}' for name, one in value.items())}}}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
 def program(client: str, name: str) -> str:

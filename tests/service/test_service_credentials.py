@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -311,20 +312,30 @@ def test_settings_of_credentials_that_do_not_fit_are_refused(issuer: Provided, t
             load(None, {"folder": tmp_path, **more})
 
 
-def test_a_folder_for_credentials_that_somebody_else_has_made_is_not_used(
+def test_credentials_of_active_runs_are_this_users_own_and_those_of_a_killed_process_are_removed(
     issuer: Provided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from gridcwl.errors import StoreError
     from gridcwl.service import owners
 
     monkeypatch.setattr(owners, "_IN_MEMORY", tmp_path)
-    monkeypatch.setattr(owners.shutil, "rmtree", lambda *_, **__: None)
     settings = load(None, {"folder": tmp_path / "s", "auth": issuer.auth(tmp_path), "credentials": {"rucio": "token"}})
-    made = Owners(settings, None, None)  # type: ignore[arg-type]
-    made.begin()
-    with pytest.raises(StoreError, match="cannot be made"):
-        made.begin()
-    assert list(tmp_path.glob("gridcwl-*"))
+    nothing: Any = None
+    first, second, killed = (Owners(settings, nothing, None) for _ in range(3))
+    for one in (first, killed):
+        one.begin()
+    os.close(killed._held)  # as the kernel does
+    second.begin()
+    place = next(tmp_path.glob("gridcwl-*"))
+    assert len(list(place.iterdir())) == 2
+    assert not [one for one in (place, *place.iterdir()) if one.stat().st_mode & 0o077]
+    for one in (first, second):
+        one.end()
+    assert not place.exists()
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    with pytest.raises(StoreError, match="cannot be used"):
+        first.begin()
 
 
 def test_slots_go_to_the_user_with_the_fewest_active_runs():

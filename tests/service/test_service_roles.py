@@ -27,6 +27,7 @@ PUBLIC = {
     "/metrics",
     "/openapi.json",
     "/static/{name}",
+    *("/login", "/login/callback", "/logout", "/api/v1/login"),
 }
 """What anybody may see: nothing of any run."""
 MARK = "known-to-ann-only"
@@ -50,6 +51,14 @@ def wes(tmp_path_factory: pytest.TempPathFactory, issuer: Provided) -> Iterator[
     folder = tmp_path_factory.mktemp("service")
     with serving(folder, auth=issuer.auth(folder, roles=ROLES)) as client:
         yield client
+
+
+@pytest.fixture
+def impatient(wes: Wes) -> Iterator[None]:
+    """Streams of events end at once, as when the service ends."""
+    wes.service.ending = True
+    yield
+    wes.service.ending = False
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,8 @@ class _Any(dict[str, str]):
         return "x"
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("impatient")
 def test_no_route_answers_who_has_no_token(wes: Wes, run: str):
     walked = 0
     for route in routes(wes):
@@ -101,6 +112,8 @@ def test_no_route_answers_who_has_no_token(wes: Wes, run: str):
     assert walked > 25
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("impatient")
 def test_no_route_shows_or_changes_a_run_of_somebody_else(wes: Wes, issuer: Provided, run: str):
     headers = issuer.bearer("eve", scope="submit", groups=["other"])
     for route in routes(wes):
@@ -111,6 +124,8 @@ def test_no_route_shows_or_changes_a_run_of_somebody_else(wes: Wes, issuer: Prov
                 assert answer.status_code in (403, 404), (method, route.path, answer.status_code)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("impatient")
 def test_the_same_routes_answer_the_runs_owner(wes: Wes, issuer: Provided, run: str):
     """The walk above would prove nothing, were all of these addresses wrong."""
     headers = issuer.bearer("ann", scope="submit")

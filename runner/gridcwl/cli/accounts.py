@@ -1,4 +1,7 @@
-"""Who one is at a service, and what it may use: ``gridcwl credentials``. Secrets are read from files, never typed."""
+"""Who one is at a service, and what it may use: ``gridcwl login``, ``logout``, ``whoami``, ``credentials``, ``keys``.
+
+Secrets are read from files, never typed, and never shown but for a new API key.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gridcwl.cli.tables import show
 from gridcwl.cli.terminal import escaped
-from gridcwl.errors import ConfigError, UsageError
+from gridcwl.errors import ConfigError
 from gridcwl.remote.connection import NATIVE, Connection
 
-COMMANDS = ("credentials",)
+COMMANDS = ("credentials", "login", "logout", "whoami", "keys")
 
 
 def register(actions: Any) -> None:
@@ -24,15 +28,119 @@ def register(actions: Any) -> None:
         help="proxies and tokens that your runs use at a service",
         description="Proxies and tokens that your runs use at a service: it encrypts them, and shows them to nobody.",
     )
-    made.add_argument("action", choices=("add", "ls", "rm"), help="add one, list yours, or remove one")
-    made.add_argument("kind", nargs="?", choices=("proxy", "token"), help="what rm removes")
-    made.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
-    which = made.add_mutually_exclusive_group()
+    add, _, remove = _actions(made, "credentials", _credentials)
+    remove.add_argument("kind", choices=("proxy", "token"), help="what is removed")
+    which = add.add_mutually_exclusive_group()
     which.add_argument("--proxy", metavar="FILE", help="a proxy certificate (default: as dirac-proxy-init leaves it)")
     which.add_argument("--token", metavar="FILE", help="a file with an access token")
-    made.add_argument("--account", metavar="NAME", help="the account at Rucio (default: your name at the service)")
+    add.add_argument("--account", metavar="NAME", help="the account at Rucio (default: your name at the service)")
+    for name, act, text in (
+        ("login", _login, "log in at a service, in a browser"),
+        ("logout", _logout, "forget the login at a service"),
+        ("whoami", _whoami, "who you are at a service, and what you may do there"),
+    ):
+        made = actions.add_parser(name, help=text, description=text)
+        made.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
+        made.set_defaults(act=act, command=name)
     made.add_argument("--json", action="store_true", help="print JSON")
-    made.set_defaults(act=_credentials, command="credentials")
+    _register_keys(actions)
+
+
+def _register_keys(actions: Any) -> None:
+    made = actions.add_parser(
+        "keys",
+        help="API keys of yours at a service, for machines",
+        description="API keys of yours at a service, for machines that cannot log in: give one by BEARER_TOKEN or "
+        "BEARER_TOKEN_FILE. A key is printed once, on stdout.",
+    )
+    add, _, remove = _actions(made, "keys", _keys)
+    remove.add_argument("key", metavar="ID", help="the id of the key")
+    add.add_argument("--name", metavar="TEXT", default="", help="what the key is for")
+    add.add_argument(
+        "--may",
+        metavar="WORD",
+        action="append",
+        choices=("read", "submit", "operate"),
+        help="what the key allows; may be repeated (default: read and submit)",
+    )
+    add.add_argument("--days", type=float, metavar="N", default=90, help="days until it ends (default: 90)")
+
+
+def _actions(parser: argparse.ArgumentParser, command: str, act: Any) -> list[argparse.ArgumentParser]:
+    """The parsers of a command's ``add``, ``ls`` and ``rm``."""
+    inner = parser.add_subparsers(metavar="ACTION", required=True)
+    made = []
+    for action, text in (("add", "add one"), ("ls", "list yours"), ("rm", "remove one")):
+        one = inner.add_parser(action, help=text, description=text)
+        one.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
+        one.add_argument("--json", action="store_true", help="print JSON")
+        one.set_defaults(act=act, command=command, action=action)
+        made.append(one)
+    return made
+
+
+def _login(given: argparse.Namespace) -> int:
+    from gridcwl.remote import logins
+
+    connection = Connection(given.server)
+    how = connection.public(f"{NATIVE}/login")
+
+    def show(page: str, code: str) -> None:
+        print(f"gridcwl: open {escaped(page)}\nand enter the code {escaped(code)}", file=sys.stderr, flush=True)
+
+    file = logins.save(logins.log_in(connection.url, how, show))
+    found = connection.get(f"{NATIVE}/whoami")
+    print(
+        f"gridcwl: logged in at {connection.url} as {escaped(found['user'])}; the token is in {file}", file=sys.stderr
+    )
+    return 0
+
+
+def _logout(given: argparse.Namespace) -> int:
+    from gridcwl.remote import logins
+
+    connection = Connection(given.server)
+    there = logins.forget(connection.url)
+    print(f"gridcwl: {'logged out of' if there else 'there was no login at'} {connection.url}", file=sys.stderr)
+    return 0
+
+
+def _whoami(given: argparse.Namespace) -> int:
+    found = Connection(given.server).get(f"{NATIVE}/whoami")
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print(escaped(found["user"]))
+    for title, words in (("groups", found["groups"]), ("may", found["may"])):
+        print(f"{title}: {escaped(', '.join(words)) or '-'}")
+    if found["dirac_group"]:
+        print(f"group at DIRAC: {escaped(found['dirac_group'])}")
+    return 0
+
+
+def _keys(given: argparse.Namespace) -> int:
+    connection = Connection(given.server)
+    if given.action == "rm":
+        connection.send_secret("DELETE", f"{NATIVE}/keys/{quote(given.key, safe='')}")
+        print(f"gridcwl: the key {escaped(given.key)} is no longer valid", file=sys.stderr)
+        return 0
+    if given.action == "add":
+        asked = {"name": given.name, "may": given.may or ["read", "submit"], "days": given.days}
+        made = connection.send_secret("POST", f"{NATIVE}/keys", asked)
+        print(json.dumps(made, indent=2) if given.json else made["key"])
+        print(f"gridcwl: keep it, it is not shown again; id {made['id']}, until {_when(made)}", file=sys.stderr)
+        return 0
+    found = connection.get(f"{NATIVE}/keys")["keys"]
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    used = [datetime.fromtimestamp(one["used"]).astimezone() if one["used"] else None for one in found]
+    rows = [
+        (one["id"], one["name"], ", ".join(one["may"]), _when(one), f"{last:%Y-%m-%d %H:%M}" if last else "never")
+        for one, last in zip(found, used, strict=True)
+    ]
+    show(("id", "name", "may", "ends", "used"), rows, cut=("name",))
+    return 0
 
 
 def _credentials(given: argparse.Namespace) -> int:
@@ -40,8 +148,6 @@ def _credentials(given: argparse.Namespace) -> int:
     if given.action == "add":
         return _add(connection, given)
     if given.action == "rm":
-        if not given.kind:
-            raise UsageError("gridcwl credentials rm needs what to remove", remedy="Name it: proxy or token.")
         connection.send_secret("DELETE", f"{NATIVE}/credentials/{given.kind}")
         print(f"gridcwl: the {given.kind} was removed from {connection.url}", file=sys.stderr)
         return 0

@@ -27,7 +27,7 @@ COMMANDS = (
     *("runs", "status", "logs", "resume", "attach", "cancel", "explain", "rm", "sites", "data", "report", "usage"),
     *("doctor", "init", "lint", "completion", "man"),
     *("export", "verify", "lineage", "rerun"),
-    "credentials",
+    *("credentials", "login", "logout", "whoami", "keys"),
 )
 TESTBED = "testbed"
 SERVE = "serve"

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from gridcwl import imports
 from gridcwl.errors import BackendError, ConfigError, StoreError
+from gridcwl.remote.logins import token_for
 from gridcwl.worker.credentials import bearer_token
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Connection:
         """The JSON that a POST is answered with; ``options`` are those of requests."""
         return self._json(self._send("POST", path, **options))
 
+    def public(self, path: str) -> Any:
+        """The JSON at a path that needs no token; none is sent."""
+        return self._json(self._send("GET", path, public=True))
+
     def send_secret(self, method: str, path: str, content: Any = None) -> Any:
         """The JSON that a request with a secret in its body is answered with; only where nobody can read it on the way.
 
@@ -101,7 +106,14 @@ class Connection:
                     yield json.loads(line[6:])
 
     def _send(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, empty: bool = False, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        empty: bool = False,
+        public: bool = False,
+        **options: Any,
     ) -> requests.Response:
         imports.load("requests")
         import requests
@@ -110,7 +122,7 @@ class Connection:
 
         session = AnonymousSession()
         sent = dict(headers or {})
-        if token := bearer_token():
+        if token := "" if public else bearer_token() or token_for(self.url):
             self._check_encrypted("a token")
             sent["Authorization"] = f"Bearer {token}"
         options.setdefault("timeout", _PATIENCE_S)
@@ -154,7 +166,9 @@ def _refused(url: str, response: requests.Response) -> BackendError | ConfigErro
         message = response.reason
     if response.status_code in (400, 404, 409, 413):
         return ConfigError(f"The service {url} refuses this: {message}")
-    remedy = "Give a token by BEARER_TOKEN or BEARER_TOKEN_FILE." if response.status_code in (401, 403) else ""
+    remedy = ""
+    if response.status_code == 401:
+        remedy = f"Log in: gridcwl login --server {url}; or give a token by BEARER_TOKEN or BEARER_TOKEN_FILE."
     return BackendError(f"The service {url} answers {response.status_code}: {message}", remedy=remedy)
 
 

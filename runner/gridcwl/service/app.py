@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,14 +28,11 @@ from gridcwl.service.driver_processes import DriverProcesses
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.guard import BodyLimit, SameOrigin
 from gridcwl.service.messages import RunHandler
-from gridcwl.service.opening import owners_of, service_folder
+from gridcwl.service.opening import authenticator, owners_of, service_folder
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import routes as tes
-from gridcwl.service.web import Authenticator, Nobody, Service
-
-if TYPE_CHECKING:
-    pass
+from gridcwl.service.web import Service
 
 log = logging.getLogger("gridcwl.service")
 
@@ -67,7 +64,7 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
                 driver = DriverProcesses(settings, folder, db, owners)
             schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
             app.state.service = Service(
-                settings, folder, db, driver, _authenticator(settings), sorted(schemes - {"file"}), owners, vault
+                settings, folder, db, driver, authenticator(settings, db), sorted(schemes - {"file"}), owners, vault
             )
             logger.addHandler(handler)
             try:
@@ -98,8 +95,15 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
     app.add_api_route("/metrics", metrics.metrics, include_in_schema=False)
     app.add_middleware(BodyLimit, most=settings.max_upload_mib << 20)
     if settings.auth is None:
-        app.include_router(pages.router)  # a browser has no token to show
+        app.include_router(pages.router)
         app.add_middleware(SameOrigin, public_url=settings.public_url)
+    else:
+        from gridcwl.service import accounts, login
+
+        app.include_router(accounts.router)
+        if settings.auth.client_id:  # else a browser has no token to show
+            app.include_router(pages.router)
+            app.include_router(login.router)
     return app
 
 
@@ -120,14 +124,6 @@ def _held(folder: Path) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
-
-
-def _authenticator(settings: ServiceSettings) -> Authenticator:
-    if settings.auth is None:
-        return Nobody()
-    from gridcwl.service.tokens import BearerTokens
-
-    return BearerTokens(settings.auth)
 
 
 def error(status: int, message: str, headers: Any = None) -> JSONResponse:

@@ -32,7 +32,7 @@ async def put_credential(kind: str, request: Request, service: _Service, viewer:
     """Keep a proxy or a token for the caller's runs: ``{"text": ..., "account": ...}``."""
     if not viewer.may_submit:
         raise Forbidden("The token does not allow to submit runs")
-    given = await _body(request)
+    given = await body_of(request)
     return await asyncio.to_thread(_put, service, viewer, kind, given)
 
 
@@ -59,7 +59,7 @@ def _put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> 
     return {} if found is None else found.shown()
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def body_of(request: Request) -> dict[str, Any]:
     """A JSON object; no part of it is in any message."""
     data = b""
     async for part in request.stream():

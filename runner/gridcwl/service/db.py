@@ -40,6 +40,9 @@ class Viewer:
     """May cancel and resume the runs of others."""
     dirac_group: str = ""
     """Of proxies at DIRAC; empty for any."""
+    scopes: frozenset[str] = frozenset()
+    key: str = ""
+    """The id of the API key that was shown; empty for who has logged in."""
     token: str = field(default="", repr=False)
     """The bearer token of the request, if it may be exchanged for one of the user's runs."""
 

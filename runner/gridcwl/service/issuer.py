@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Tokens:
     refresh: str = field(default="", repr=False)
     identity: str = field(default="", repr=False)
     """The ID token."""
+    scope: str = ""
 
 
 class Issuer:
@@ -98,7 +99,7 @@ class Issuer:
             IssuerProblem: the issuer refuses.
         """
         made = self.fetch("refresh_token", refresh_token=refresh)
-        return made if made.refresh else Tokens(made.access, made.ends, refresh, made.identity)
+        return made if made.refresh else replace(made, refresh=refresh)
 
     def fetch(self, grant: str, **asked: str) -> Tokens:
         """What the token endpoint answers to a grant.
@@ -113,7 +114,7 @@ class Issuer:
             raise IssuerProblem(f"The issuer {self.url} answers without a token")
         lasts = answer.get("expires_in")
         seconds = float(lasts) if isinstance(lasts, int | float | str) and str(lasts).isdigit() else _LIFETIME_S
-        others = (str(answer.get(name) or "") for name in ("refresh_token", "id_token"))
+        others = (str(answer.get(name) or "") for name in ("refresh_token", "id_token", "scope"))
         return Tokens(access, time.time() + seconds, *others)
 
     def post(self, endpoint: str, grant: str, **asked: str) -> dict[str, Any]:

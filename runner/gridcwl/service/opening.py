@@ -9,8 +9,11 @@ from gridcwl.service.db import Database
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.shared_folder import SharedFolder
+from gridcwl.service.web import Authenticator, Nobody
 
 if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
     from gridcwl.service.owners import Owners
     from gridcwl.service.vault import Vault
 
@@ -32,12 +35,37 @@ def owners_of(settings: ServiceSettings, db: Database, stack: ExitStack) -> tupl
         return None, None
     from gridcwl.service.issuer import Issuer
     from gridcwl.service.owners import Owners
-    from gridcwl.service.vault import Vault, keys_of
+    from gridcwl.service.vault import Vault
     from gridcwl.worker.credentials import only_for_owners
 
-    vault = Vault(db.engine, keys_of(settings.credentials.key_file or settings.folder / "credentials.key"))
+    vault = Vault(db.engine, _keys(settings))
     owners = Owners(settings, vault, Issuer(settings.auth) if settings.auth.client_id else None)
     owners.begin()
     stack.callback(owners.end)
     stack.enter_context(only_for_owners())
     return vault, owners
+
+
+def authenticator(settings: ServiceSettings, db: Database) -> Authenticator:
+    """How the service finds out who asks.
+
+    Raises:
+        ConfigError: the keys for what is encrypted, or the client's secret, cannot be read.
+    """
+    if settings.auth is None:
+        return Nobody()
+    from gridcwl.service.identities import Identities
+    from gridcwl.service.issuer import Issuer
+    from gridcwl.service.keys import ApiKeys
+    from gridcwl.service.sessions import Sessions
+
+    keys = _keys(settings)
+    issuer = Issuer(settings.auth) if settings.auth.client_id else None
+    return Identities(settings.auth, Sessions(db.engine, keys), ApiKeys(db.engine), keys, issuer)
+
+
+def _keys(settings: ServiceSettings) -> MultiFernet:
+    from gridcwl.service.vault import keys_of
+
+    named = settings.credentials.key_file if settings.credentials is not None else None
+    return keys_of(named or settings.folder / "credentials.key")

@@ -6,12 +6,16 @@ file system of that kind. Nothing else holds them unencrypted; what a killed ser
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
+import secrets
 import shutil
+import stat
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +31,7 @@ log = logging.getLogger("gridcwl.service")
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108  below it, a folder of this user only
 _MARGIN_S = 300.0
 """Tokens are renewed so long before they end, or when three quarters of their time are over."""
+_LOCK = "lock"
 _AGAIN_S = 30.0
 """After an issuer did not answer."""
 _WHAT = {"proxy": "a proxy certificate", "token": "a token"}
@@ -40,7 +45,9 @@ class Owners:
         self._how = settings.credentials
         self._vault = vault
         self._issuer = issuer if self._how.exchange is not None else None
-        self._folder = _place(settings.folder)
+        self._place = _place(settings.folder)
+        self._folder = self._place / secrets.token_hex(8)
+        self._held = -1
         self._problems: dict[str, str] = {}
         self._later: dict[str, float] = {}
         self._written: dict[Path, float] = {}
@@ -51,23 +58,38 @@ class Owners:
         return self._how.kinds
 
     def begin(self) -> None:
-        """Remove what a killed service has left.
+        """Make a folder for this process; remove those of processes that were killed.
 
         Raises:
             StoreError: somebody else has the folder.
         """
-        shutil.rmtree(self._folder, ignore_errors=True)
+        place = self._place
         try:
-            self._folder.mkdir(mode=0o700)  # never one that somebody else has made
+            with suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+            about = place.lstat()
+            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+                raise PermissionError(1, "somebody else has made it")
+            for other in place.iterdir():
+                if _is_abandoned(other):
+                    shutil.rmtree(other, ignore_errors=True)
+            self._folder.mkdir(mode=0o700)
+            self._held = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._held, fcntl.LOCK_EX)
         except OSError as error:
             raise StoreError(
-                f"The folder {self._folder} for credentials of active runs cannot be made: {error.strerror}",
+                f"The folder {place} for credentials of active runs cannot be used: {error.strerror}",
                 remedy="Remove it.",
             ) from None
 
     def end(self) -> None:
         """Remove all."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+        with suppress(OSError):  # other processes have theirs in it
+            self._place.rmdir()
 
     def lacking(self, owner: str) -> str:
         """Why the runs of a user wait: what is missing and what to do; empty if nothing is."""
@@ -170,6 +192,22 @@ def _place(folder: Path) -> Path:
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     base = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     return base / f"gridcwl-{os.getuid()}-{digest}"
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that made a folder has ended: it held a lock in it."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False  # it is being made, or removed
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _write(file: Path, stored: Stored) -> None:

@@ -52,3 +52,9 @@ class Busy(Refused):
     """The queue is full, or a rate limit is reached."""
 
     status = 429
+
+
+class Unavailable(Refused):
+    """Another server that is needed does not answer."""
+
+    status = 503

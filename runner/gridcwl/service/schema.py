@@ -118,3 +118,30 @@ task_tags = Table(
     Column("value", Text, nullable=False),
 )
 Index("ix_task_tags_key_number", task_tags.c.key, task_tags.c.number)
+
+sessions = Table(  # of browsers that have logged in
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the hash of what the cookie holds
+    Column("owner", String(255), nullable=False),
+    Column("about", JSON, nullable=False),  # groups and scopes
+    Column("sealed", Text, nullable=False),  # the access token, encrypted
+    Column("created", Float, nullable=False),
+    Column("ends", Float, nullable=False),
+)
+Index("ix_sessions_ends", sessions.c.ends)
+
+api_keys = Table(  # of machines that cannot log in
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("may", JSON, nullable=False),
+    Column("about", JSON, nullable=False),  # groups and scopes of its owner when it was made
+    Column("created", Float, nullable=False),
+    Column("ends", Float, nullable=False),
+    Column("used", Float),
+)
+Index("ix_api_keys_owner", api_keys.c.owner)

@@ -59,6 +59,14 @@ class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str = ""
     """The service as the issuer's client: for token exchange, renewal and logging in."""
     client_secret_file: Path | None = None
+    login_scope: str = "openid profile"
+    """What browsers and ``gridcwl login`` ask the issuer for."""
+    login_audience: str = ""
+    """As the issuer's parameter ``audience``, where it has one: the access token is then for this service."""
+    session_hours: float = 12.0
+    """How long a browser stays logged in."""
+    cli_client_id: str = ""
+    """A public client of the issuer, which ``gridcwl login`` uses for the device flow; empty for ``client_id``."""
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -55,8 +55,12 @@ class BearerTokens:
         viewer = self.viewer_of(await asyncio.to_thread(self.claims, token.strip()))
         return replace(viewer, token=token.strip())
 
-    def claims(self, token: str) -> dict[str, Any]:
+    def claims(self, token: str, audience: str = "") -> dict[str, Any]:
         """The claims of a token that is valid now.
+
+        Args:
+            token: a JWT.
+            audience: whom it is for; empty for this service.
 
         Raises:
             Unauthenticated: it is not, or the issuer's keys are unavailable.
@@ -72,7 +76,7 @@ class BearerTokens:
             registry = jwt.JWTClaimsRegistry(
                 leeway=settings.clock_skew_s,
                 iss={"essential": True, "value": settings.issuer},
-                aud={"essential": True, "value": settings.audience},
+                aud={"essential": True, "value": audience or settings.audience},
                 exp={"essential": True},
                 sub={"essential": True},
             )
@@ -90,8 +94,8 @@ class BearerTokens:
         """
         settings = self._settings
         subject = claims.get(settings.name_claim) or claims["sub"]
-        groups = frozenset(_words(claims.get(settings.groups_claim)))
-        return granted(settings, str(subject), groups, frozenset(_words(claims.get("scope"))))
+        groups = frozenset(words(claims.get(settings.groups_claim)))
+        return granted(settings, str(subject), groups, frozenset(words(claims.get("scope"))))
 
     def _key_set(self, most_s: float) -> KeySet:
         """The issuer's keys, at most so many seconds old."""
@@ -125,6 +129,7 @@ def granted(settings: Authentication, subject: str, groups: frozenset[str], scop
         sees_all=operates,
         may_submit=bool(may & {"submit", "admin"}),
         may_operate=operates,
+        scopes=scopes,
         dirac_group=next((role.dirac_group for role in fitting if role.dirac_group), ""),
     )
 
@@ -139,7 +144,7 @@ def _fetched(issuer: str) -> KeySet:
     return KeySet.import_key_set({"keys": keys})
 
 
-def _words(value: Any) -> list[str]:
+def words(value: Any) -> list[str]:
     """A claim that is a list of words, or a text of them."""
     if isinstance(value, str):
         return value.split()

@@ -89,8 +89,10 @@ def service_of(request: Request) -> Service:
 
 
 async def viewer_of(request: Request) -> Viewer:
-    """Who asks, for routes."""
-    return await service_of(request).authenticator.viewer(request)
+    """Who asks, for routes; also in ``request.state.viewer``, for templates."""
+    viewer = await service_of(request).authenticator.viewer(request)
+    request.state.viewer = viewer
+    return viewer
 
 
 def public_url(request: Request, service: Service) -> str:

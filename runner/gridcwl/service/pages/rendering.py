@@ -9,7 +9,7 @@ from hmac import compare_digest
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +20,7 @@ from starlette.datastructures import FormData
 
 from gridcwl.runs.units import amount, duration
 from gridcwl.service.db import Viewer
-from gridcwl.service.problems import Forbidden, NotFound, Refused
+from gridcwl.service.problems import Forbidden, NotFound, Refused, Unauthenticated
 from gridcwl.service.states import State
 from gridcwl.service.times import iso
 from gridcwl.service.web import Service, service_of, viewer_of
@@ -82,7 +82,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     new = len(token) < _SHORTEST_TOKEN
     if new:
         token = secrets.token_urlsafe(_SHORTEST_TOKEN)
-    text = _templates.get_template(template).render(csrf=token, field=TOKEN, here=request.url.path, **values)
+    text = _templates.get_template(template).render(
+        csrf=token, field=TOKEN, here=request.url.path, session=getattr(request.state, "session", None), **values
+    )
     answer = HTMLResponse(text.encode("utf-8", "backslashreplace"), status, headers=HEADERS)
     if new:
         secure = request.url.scheme == "https"
@@ -93,6 +95,12 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
 def redirect(path: str) -> RedirectResponse:
     """To another page, after a form was sent."""
     return RedirectResponse(path, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
+
+
+def login_page(request: Request) -> str:
+    """The URL at which a browser logs in, and from which it comes back to this request's page."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return f"/login?next={quote(here, safe='')}"
 
 
 async def checked(request: Request, form: FormData | None = None) -> FormData:
@@ -136,6 +144,10 @@ class PageRoute(APIRoute):
         async def handler(request: Request) -> Response:
             try:
                 return await handle(request)
+            except Unauthenticated as problem:
+                if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+                    return redirect(login_page(request))
+                raise problem from None
             except Refused as problem:
                 if "text/html" not in request.headers.get("accept", "text/html"):
                     raise

@@ -1,6 +1,7 @@
 """The issuer's server: discovery, keys, and the flows that Rucio and its client use.
 
-Everybody may log in as whoever they say they are (``/authorize?...&user=alice``): that is what a testbed is for.
+Everybody may log in as whoever they say they are (``/authorize?...&user=alice``, or ``login_hint``): that is what a
+testbed is for. Devices are let in at ``/device?user_code=CODE&user=alice``.
 
     python -m gridcwl.testbed.oidc.server CONFIGURATION.json
 """
@@ -8,6 +9,7 @@ Everybody may log in as whoever they say they are (``/authorize?...&user=alice``
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import ssl
 import sys
@@ -23,6 +25,7 @@ from gridcwl.testbed.oidc.tokens import SCOPES, BadToken, TokenSigner, issuer
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  the name of a kind
+_DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 _REFRESH_LIFETIME = timedelta(days=1)
 _LOGIN = "alice"
 
@@ -41,6 +44,8 @@ class Provider:
     lifetime: timedelta
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)
+    devices: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Device code -> what was asked for, and, once somebody has agreed, the user."""
 
     def discovery(self) -> dict[str, Any]:
         """What ``/.well-known/openid-configuration`` says."""
@@ -48,6 +53,7 @@ class Provider:
         endpoints = {
             "authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "jwk",
             "introspection_endpoint": "introspect", "userinfo_endpoint": "userinfo",
+            "device_authorization_endpoint": "devicecode",
         }  # fmt: skip
         return {
             "issuer": url,
@@ -55,8 +61,15 @@ class Provider:
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", _EXCHANGE],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "code_challenge_methods_supported": ["S256"],
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+                _EXCHANGE,
+                _DEVICE,
+            ],
             "scopes_supported": SCOPES.split(),
         }
 
@@ -73,9 +86,13 @@ class Provider:
                 given = self.codes.pop(asked.get("code", ""), None)
                 if given is None:
                     raise _Refused("invalid_grant", "there is no such code")
-                user = given.get("user", _LOGIN)
+                _check_challenge(given, asked)
+                user = given.get("user") or given.get("login_hint") or _LOGIN
                 answer = self._tokens(user, given.get("scope", SCOPES), given.get("audience"))
                 return answer | {"id_token": self.issuer.id_token(user, self.lifetime, client, given.get("nonce"))}
+            case grant if grant == _DEVICE:
+                given = self._let_in(asked.get("device_code", ""))
+                return self._tokens(given["user"], given.get("scope") or SCOPES, given.get("audience"))
             case "refresh_token":
                 old = self._refreshing(asked.get("refresh_token", ""))
                 return self._tokens(old["sub"], asked.get("scope") or old["scope"], old["for"])
@@ -91,6 +108,32 @@ class Provider:
         scope = asked.get("scope") or SCOPES
         token = self.issuer.access_token(subject, self.lifetime, scope=scope, audience=asked.get("audience"))
         return {"access_token": token, "scope": scope} | self._kind()
+
+    def device(self, asked: dict[str, str]) -> dict[str, Any]:
+        """Begin to let a device in (RFC 8628)."""
+        device, user = uuid.uuid4().hex, uuid.uuid4().hex[:8].upper()
+        self.devices[device] = asked | {"user_code": user}
+        page = f"{self.issuer.url}device"
+        return {
+            **{"device_code": device, "user_code": user, "verification_uri": page, "expires_in": 600, "interval": 1},
+            "verification_uri_complete": f"{page}?user_code={user}",
+        }
+
+    def agree(self, user_code: str, user: str) -> bool:
+        """A user lets the device with this code in."""
+        for given in self.devices.values():
+            if given["user_code"] == user_code:
+                given["user"] = user or _LOGIN
+                return True
+        return False
+
+    def _let_in(self, device: str) -> dict[str, str]:
+        given = self.devices.get(device)
+        if given is None:
+            raise _Refused("expired_token", "there is no such device code")
+        if "user" not in given:
+            raise _Refused("authorization_pending", "nobody has agreed yet")
+        return self.devices.pop(device)
 
     def introspect(self, token: str) -> dict[str, Any]:
         """What a token says, if it is good."""
@@ -126,6 +169,18 @@ class Provider:
             raise _Refused("invalid_grant", str(error)) from error
 
 
+def _check_challenge(given: dict[str, str], asked: dict[str, str]) -> None:
+    """PKCE (RFC 7636): whoever brings a code knows what it was asked for with."""
+    challenge = given.get("code_challenge")
+    if challenge is None:
+        return
+    digest = hashlib.sha256(asked.get("code_verifier", "").encode()).digest()
+    if base64.urlsafe_b64encode(digest).decode().rstrip("=") != challenge:
+        raise _Refused("invalid_grant", "the code verifier does not fit the challenge")
+    if asked.get("redirect_uri") != given.get("redirect_uri"):
+        raise _Refused("invalid_grant", "the code was given to another page")
+
+
 class Handler(BaseHTTPRequestHandler):
     """HTTP in front of the provider."""
 
@@ -142,6 +197,10 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(200, self.provider.issuer.jwks())
             case "/authorize":
                 self._answer(302, {}, {"Location": self.provider.authorize(dict(parse_qsl(where.query)))})
+            case "/device":
+                given = dict(parse_qsl(where.query))
+                found = self.provider.agree(given.get("user_code", ""), given.get("user", ""))
+                self._answer(200 if found else 404, {"device": "is let in" if found else "is unknown"})
             case "/userinfo":
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 claims = self.provider.introspect(token)
@@ -161,6 +220,8 @@ class Handler(BaseHTTPRequestHandler):
             match urlsplit(self.path).path:
                 case "/token":
                     self._answer(200, self.provider.token(asked, client), {"Cache-Control": "no-store"})
+                case "/devicecode":
+                    self._answer(200, self.provider.device(asked), {"Cache-Control": "no-store"})
                 case "/introspect":
                     self._answer(200, self.provider.introspect(asked.get("token", "")))
                 case _:

@@ -16,6 +16,8 @@ from gridcwl.testbed.service import InstallOptions, Say, Status
 from gridcwl.testbed.waiting import listens, wait_for_port
 
 CLIENT = "rucio"
+PUBLIC_CLIENT = "gridcwl-cli"
+"""Of ``gridcwl login``: it has no secret."""
 
 
 def issuer_url(place: InstallFolder) -> str:
@@ -86,7 +88,7 @@ class OidcService:
             "url": self.url,
             "port": port,
             "key": str(self._place.folder("oidc") / "issuer.key"),
-            "clients": {CLIENT: secret(self._place, "oidc-client")},
+            "clients": {CLIENT: secret(self._place, "oidc-client"), PUBLIC_CLIENT: ""},
             "token_lifetime_s": self._options.token_lifetime.total_seconds(),
             "certificate": str(self._authority.host_cert),
             "certificate_key": str(self._authority.host_key),
