@@ -170,6 +170,22 @@ def test_runs_are_found_by_words_of_their_id_owner_document_and_tags(db: Databas
         assert found(search) == ["run-1"], search
     for search in ("lst bob", "l_t", "%", "name\\"):
         assert found(search) == [], search
-    assert db.counts(ALL, "ann") == {State.QUEUED: 1}
+    assert db.counts(ALL) == {State.QUEUED: 2}
     assert db.counts(Viewer("bob")) == {State.QUEUED: 1}
     assert found("'; DROP TABLE runs; --") == []
+
+
+def test_a_glance_changes_whenever_the_list_of_runs_does(db: Database):
+    seen = [db.glance(ALL, 10)]
+    add(db, "run-1")
+    seen.append(db.glance(ALL, 10))
+    add(db, "run-2", "bob")
+    seen.append(db.glance(ALL, 10))
+    other = db.glance(Viewer("bob"), 10)
+    for state in (State.INITIALIZING, State.RUNNING, State.COMPLETE):
+        db.move("run-1", state)
+        seen.append(db.glance(ALL, 10))
+    db.explain_waiting("8 runs are active")
+    seen.append(db.glance(ALL, 10))
+    assert len({str(one) for one in seen}) == len(seen)
+    assert len(other) == 2

@@ -322,14 +322,26 @@ class Database:
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
-    def counts(self, viewer: Viewer | None = None, search: str = "") -> dict[State, int]:
+    def glance(self, viewer: Viewer, most: int) -> list[tuple[Any, ...]]:
+        """How the viewer's runs stand that have not ended, and which one is the latest: changes if the list does.
+
+        What it takes does not grow with the runs that have ended.
+        """
+        open_ = runs.c.state.in_((State.QUEUED, *ACTIVE))
+        waiting = select(runs.c.number, runs.c.state, runs.c.reason).where(runs.c.kind == RUN_KIND, open_)
+        latest = select(runs.c.number).where(runs.c.kind == RUN_KIND).order_by(runs.c.number.desc()).limit(1)
+        with self.engine.connect() as connection:
+            found = [tuple(row) for row in connection.execute(_visible(waiting, viewer).limit(most))]
+            return [*sorted(found), tuple(connection.execute(_visible(latest, viewer)).first() or ())]
+
+    def counts(self, viewer: Viewer | None = None) -> dict[State, int]:
         """How many runs are in each state, of those that the viewer sees; states without any are left out.
 
         Without a viewer, of all runs and tasks.
         """
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
         query = query if viewer is None else query.where(runs.c.kind == RUN_KIND)
-        query = _matching(_visible(query, viewer), search)
+        query = _visible(query, viewer)
         with self.engine.connect() as connection:
             return {State(state): int(count) for state, count in connection.execute(query)}
 

@@ -51,6 +51,7 @@ runs = Table(
 Index("ix_runs_state_number", runs.c.state, runs.c.number)
 Index("ix_runs_owner_number", runs.c.owner, runs.c.number)
 Index("ix_runs_kind_number", runs.c.kind, runs.c.number)
+Index("ix_runs_kind_state_owner", runs.c.kind, runs.c.state, runs.c.owner)  # what counts them reads nothing else
 
 run_groups = Table(
     "run_groups",

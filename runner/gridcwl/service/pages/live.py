@@ -19,18 +19,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from gridcwl.service import tasks
-from gridcwl.service.db import StoredRun, Viewer
+from gridcwl.service.db import StoredRun
 from gridcwl.service.pages.jobs import read_from
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, shown
 from gridcwl.service.problems import NotFound
-from gridcwl.service.states import ACTIVE, State
 from gridcwl.service.web import Service
 from gridcwl.service.wes import visible
 
 _LOOK_EVERY_S = 0.5
 _HEARTBEAT_S = 15.0
 _MOST_BYTES = 64 << 10
-_LATEST = 100
+_MOST_RUNS = 1000
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 router = APIRouter(route_class=PageRoute)
@@ -41,7 +40,7 @@ async def list_events(request: Request, service: TheService, viewer: TheViewer) 
     """``changed`` whenever the list of runs has."""
 
     def look() -> tuple[Any, bool]:
-        return _state_of_list(service, viewer), False
+        return service.db.glance(viewer, _MOST_RUNS), False
 
     return _streamed(_changes(request, service, look))
 
@@ -146,13 +145,6 @@ async def _growth(
         if silent >= _HEARTBEAT_S:
             silent = 0.0
             yield b": alive\n\n"
-
-
-def _state_of_list(service: Service, viewer: Viewer) -> Any:
-    counts = service.db.counts(viewer)
-    latest = service.db.page(viewer, 1)
-    active = service.db.page(viewer, _LATEST, None, (State.QUEUED, *ACTIVE))
-    return counts, [run.id for run in latest], [(run.id, run.state, run.reason) for run in active]
 
 
 def _state_of_run(service: Service, run: StoredRun | None) -> Any:

@@ -51,7 +51,7 @@ def list_page(
     states = [State(state)] if state in list(State) else []
     search = q.strip()
     found = service.db.page(viewer, _PAGE + 1, before, states, search)
-    counts = service.db.counts(viewer, search)
+    counts = service.db.counts(viewer)
     return page(
         request,
         "runs.html",

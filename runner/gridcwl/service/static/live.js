@@ -33,6 +33,7 @@ async function refresh() {
     return;
   }
   busy = true;
+  const began = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
     if (answer.ok) {
@@ -51,7 +52,8 @@ async function refresh() {
   } catch {
     again = true; // the server is away for a moment
   }
-  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  // a page that takes long to make is fetched less often
+  await new Promise((resolve) => setTimeout(resolve, Math.max(PAUSE_MS, 4 * (Date.now() - began))));
   busy = false;
   if (again) {
     again = false;
