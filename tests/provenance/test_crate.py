@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import zipfile
@@ -250,6 +251,33 @@ def test_ctapipes_own_log_is_folded_into_the_action_of_its_job(desk: Desk):
     assert "max_events" in facts["ctapipe config"]
     assert ids(action["subjectOf"]) == ["data/wf.cwl/x.provenance.log"]
     assert "swordfish" not in (crate / "ro-crate-metadata.json").read_text()
+
+
+def test_ctapipes_log_is_folded_in_although_it_was_not_kept(desk: Desk):
+    activity = {"activity_name": "ctapipe-process", "activity_uuid": "82bc8831", "config": {"key": "swordfish"},
+                "system": {"ctapipe_version": "0.32.0", "environment": {"TOKEN": "abracadabra"}}}  # fmt: skip
+    desk.write("log.json", json.dumps([activity]) + "\n" + json.dumps([activity]))  # a tool may append to its log
+    write = shell('cp "$0" x.provenance.json; echo "$1" > made',
+                  inputs={"log": on_command_line("File", position=1), "key": on_command_line("string", position=2)},
+                  outputs={"made": glob("made"), "provenance": glob("*.provenance.json")})  # fmt: skip
+    outer = workflow(
+        {"log": "File", "key": "string"}, {"made": {"type": "File", "outputSource": "process/made"}},
+        process=step(write, "made provenance", log="log", key="key"),
+    )  # fmt: skip
+    outer["hints"] = {"cwltool:Secrets": {"secrets": ["key"]}}
+    outer["$namespaces"] = {"cwltool": "http://commonwl.org/cwltool#"}
+    desk.write("wf.cwl", outer)
+    desk.write("in.json", '{"log": {"class": "File", "path": "log.json"}, "key": "swordfish"}')
+    crate = exported(desk)
+    graph = graph_of(crate)
+    facts = [graph[id_] for id_ in ids(graph["#action/process"]["additionalProperty"])]
+    assert [one["value"] for one in facts if one["name"] == "ctapipe ctapipe_version"] == ["0.32.0", "0.32.0"]
+    record = next((desk.folder.parent / "state/runs").iterdir())
+    (kept,) = (record / "provenance").iterdir()
+    text = gzip.decompress(kept.read_bytes()).decode()
+    for secret in ("swordfish", "abracadabra"):
+        assert secret not in text
+        assert secret not in (crate / "ro-crate-metadata.json").read_text()
 
 
 def test_secrets_and_passwords_are_nowhere_in_a_crate(desk: Desk, monkeypatch: pytest.MonkeyPatch):

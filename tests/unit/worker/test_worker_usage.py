@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from worker_builders import job
@@ -223,3 +224,18 @@ def test_the_disk_space_of_very_many_files_is_unknown(tmp_path, monkeypatch):
     write(tmp_path, a="", b="", c="")
 
     assert disk_bytes([str(tmp_path)]) is None
+
+
+def test_the_kernels_own_files_of_version_2_are_read_as_far_as_this_machine_has_it():
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    tops = [words[1] for words in mounts if words[2] == "cgroup2"]
+    paths = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+    groups = [group for top in tops for path in paths if (group := Path(top + path) / "cpu.stat").exists()]
+    if not groups:
+        pytest.skip("no control groups of version 2 here")
+    folder = groups[0].parent
+    used = ControlGroup({"": str(folder)}).read()
+    assert used.cpu_s is not None
+    assert used.cpu_s > 0
+    # where the memory is counted by version 1, as with a hybrid hierarchy, version 2 does not know it
+    assert (used.max_rss_mib is not None) == (folder / "memory.current").exists()

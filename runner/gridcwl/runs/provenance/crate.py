@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pwd
 import re
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gridcwl
-from gridcwl.errors import StoreError
+from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model.objects import changed, entries
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
@@ -35,6 +36,8 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_rows import JobRow
 from gridcwl.runs.reuse.checksums import local_path
 from gridcwl.worker.failure import crossed_out
+
+log = logging.getLogger("gridcwl.runs")
 
 VERSION = "0.5"
 _PROFILES = (
@@ -130,6 +133,8 @@ class _Writer:
     root: Path
     options: CrateOptions
     actions: int = 0
+    logs: dict[str, str] = field(init=False, default_factory=dict)
+    """Copies of ctapipe's logs that are in a store only."""
     payload: Payload = field(init=False)
     document: DescribedDocument = field(init=False)
     packed: Entity = field(init=False)
@@ -144,6 +149,8 @@ class _Writer:
             _copies(self.history, self.root.parent / "copies") if self.options.data == "embed" else {},
             self.options.removed,
         )  # fmt: skip
+        if not self.payload.copies and self.history.has_registered:
+            self.logs = _logs(self.history, self.root.parent / "logs")
 
     def write(self) -> None:
         """Write everything."""
@@ -256,8 +263,10 @@ class _Writer:
         for entry in entries(binding.outputs or {}, "File"):
             if not ctapipe.is_log(str(entry.get("basename", ""))):
                 continue
-            path = self._path(str(entry.get("location", "")))
-            if path is not None and (found := ctapipe.activities(path)):
+            location = str(entry.get("location", ""))
+            path = self._path(location)
+            found = ctapipe.activities(path) if path is not None else ctapipe.kept(location, self.folder.tool_logs)
+            if found:
                 facts += ctapipe.properties(f"{action}/{len(logs)}" if logs else action, found)
                 logs.append(self.graph.place(str(entry["location"]).rstrip("/")))
         for one in facts:
@@ -268,7 +277,7 @@ class _Writer:
         return {"additionalProperty": [{"@id": one["@id"]} for one in facts], "subjectOf": subject}
 
     def _path(self, location: str) -> Path | None:
-        for url in (location, self.history.moved(location), self.payload.copies.get(location)):
+        for url in (location, self.history.moved(location), self.payload.copies.get(location), self.logs.get(location)):
             path = local_path(url) if url else None
             if path is not None and os.path.isfile(path):  # noqa: PTH113
                 return Path(path)
@@ -457,3 +466,14 @@ def _copies(history: History, folder: Path) -> dict[str, str]:
     from gridcwl.runs.provenance.stored import copied, locations
 
     return copied(locations(history), folder)
+
+
+def _logs(history: History, folder: Path) -> dict[str, str]:
+    """Copies of ctapipe's logs that are in a store only; none if it does not give them."""
+    from gridcwl.runs.provenance.stored import copied, locations
+
+    try:
+        return copied([url for url in locations(history) if ctapipe.is_log(url.rpartition("/")[2])], folder)
+    except GridCWLError as error:
+        log.warning("Logs of ctapipe are not in the crate: %s", error.message)
+        return {}

@@ -2,14 +2,23 @@
 
 ctapipe writes a JSON list of activities (``ctapipe.core.provenance``). Of what it knows of the machine only versions
 are taken: the environment that it may list is nobody's business.
+
+Such logs are often intermediate files, which are removed with the run's working folder. What they say is therefore kept
+with the record of the run.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from gridcwl.config import private_folder
 
 Entity = dict[str, Any]
 
@@ -26,14 +35,54 @@ def is_log(basename: str) -> bool:
 def activities(path: Path) -> list[Mapping[str, Any]]:
     """The activities in a log; none if it is none."""
     try:
-        if path.stat().st_size > _LARGEST:
-            return []
-        read = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _read(path.read_bytes()) if path.stat().st_size <= _LARGEST else []
+    except OSError:
         return []
-    if not isinstance(read, list):
+
+
+def _read(text: bytes) -> list[Mapping[str, Any]]:
+    """The activities in one list, or in several, one after the other: a tool may append to its log."""
+    decoder, found = json.JSONDecoder(), []
+    try:
+        rest = text.decode().strip()
+        while rest:
+            value, end = decoder.raw_decode(rest)
+            found += value if isinstance(value, list) else []
+            rest = rest[end:].lstrip()
+    except (ValueError, RecursionError):
         return []
-    return [one for one in read if isinstance(one, dict) and "activity_name" in one and "activity_uuid" in one]
+    return [one for one in found if isinstance(one, dict) and "activity_name" in one and "activity_uuid" in one]
+
+
+def keep(path: Path, location: str, folder: Path, hide: Callable[[str], str]) -> None:
+    """Keep what a log says, without the environment that it may list.
+
+    Args:
+        path: of the log; nothing is kept if it is none.
+        location: its URL, under which it is found again.
+        folder: where such logs of the run are kept.
+        hide: masks secrets in a text.
+    """
+    found = activities(path)
+    if not found:
+        return
+    plain = [{**one, "system": {**_mapping(one.get("system")), "environment": None}} for one in found]
+    with contextlib.suppress(OSError):  # the record of the job is not lost for that
+        private_folder(folder)
+        (folder / _kept_name(location)).write_bytes(gzip.compress(hide(json.dumps(plain)).encode(), 1))
+
+
+def kept(location: str, folder: Path) -> list[Mapping[str, Any]]:
+    """The activities in a log that was kept; none if it was not."""
+    try:
+        with gzip.open(folder / _kept_name(location)) as stream:
+            return _read(stream.read(2 * _LARGEST))
+    except (OSError, EOFError, zlib.error):
+        return []
+
+
+def _kept_name(location: str) -> str:
+    return f"{hashlib.sha1(location.encode('utf-8', 'surrogateescape'), usedforsecurity=False).hexdigest()}.json.gz"
 
 
 def properties(action: str, found: list[Mapping[str, Any]]) -> Iterator[Entity]:

@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def tool_logs(self) -> Path:
+        """What tools have logged of their own provenance, in files that may have been removed."""
+        return self.path / "provenance"
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Where the run was started or last resumed: ``terminal``, ``cwd``; and its ``name``, if it has one."""
         try:

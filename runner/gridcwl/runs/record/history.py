@@ -122,6 +122,11 @@ class History(JournalReader):
                 return
             at = rows[-1][:2]
 
+    @property
+    def has_registered(self) -> bool:
+        """Whether a store was told of any files."""
+        return self._db.execute("SELECT 1 FROM registered LIMIT 1").fetchone() is not None
+
     def moved(self, url: str) -> str | None:
         """Where a file of a result is now, if it was moved."""
         row = self._db.execute("SELECT new FROM moved WHERE old=?", (url,)).fetchone()

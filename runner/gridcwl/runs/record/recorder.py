@@ -11,15 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.backends.base import Recovered
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.job import folder_name
+from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.record.bindings import BindingEncoder
 from gridcwl.runs.record.cleanup import mask_secrets
 from gridcwl.runs.record.failures import alike, inputs_in_words, last_line, reason_of
+from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal, row_id
 from gridcwl.runs.record.journal_file import JournalError
@@ -126,6 +129,7 @@ class Recorder:
             return
         self.journal.add(row, step, job, known.what, reused=known.origin)
         self.journal.result(row, 1, known.result, folder_name(job))
+        self._keep_tool_logs(known.result)
 
     def reject(self, job: Job, step: str, known: ReusableResult, why: str) -> None:
         """The outputs of a result that was found could not be collected: it is no longer taken, and the job runs.
@@ -168,6 +172,7 @@ class Recorder:
     def finished(self, job: Job, result: JobResult, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """A job ended well and its outputs could be collected: only now is its result there for other runs."""
         self.journal.bound(self._row(job.id), self._values.encode(inputs), self._values.encode(outputs))
+        self._keep_tool_logs(result)
         key = self._keys.pop(job.id, None)
         if key is not None:
             self._to_share.append((key, job, result))
@@ -257,6 +262,13 @@ class Recorder:
         """
         if self.journal.failure is not None:
             raise self.journal.failure
+
+    def _keep_tool_logs(self, result: JobResult) -> None:
+        """Keep what tools have logged of their own provenance: such logs are often intermediate files."""
+        for file in result.files:
+            if ctapipe.is_log(file.path.rpartition("/")[2]) and (path := local_path(file.location)) is not None:
+                folder = RunFolder(self.journal.path.parent).tool_logs
+                ctapipe.keep(Path(path), file.location, folder, self.hide or str)
 
     def _masked(self, text: bytes) -> bytes:
         for stand_in, word in self.masks.items():
