@@ -40,7 +40,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step as it is shown; a sub-workflow that is closed stands for the steps within it."""
+    """One step as it is shown; a sub-workflow that is closed stands for the steps within it, and counts their jobs."""
 
     step: StepProgress
     running: int
@@ -48,6 +48,10 @@ class Line:
     reused: int
     closed: int = 0
     """Steps within it that are not shown."""
+    more: bool = False
+    """It is closed, and how many jobs it has is not known yet."""
+    whole: StepProgress | None = None
+    """The sub-workflow itself, if it is closed."""
 
 
 def lines_of(steps: Sequence[StepProgress], counted: Counted, height: int) -> list[Line]:
@@ -65,10 +69,11 @@ def lines_of(steps: Sequence[StepProgress], counted: Counted, height: int) -> li
             lines.append(Line(step, running, retried, reused))
             continue
         known = lines[at[inside]]
-        failed = known.step.failed if step.is_workflow else max(known.step.failed, step.failed)
         lines[at[inside]] = replace(
             known,
-            step=_with_failed(known.step, failed),
+            step=_with_jobs(known, step),
+            whole=known.whole or known.step,
+            more=known.more or (step.total is None and not step.is_workflow),
             running=known.running + (0 if step.is_workflow else running),
             retried=known.retried + retried,
             reused=known.reused + reused,
@@ -77,16 +82,22 @@ def lines_of(steps: Sequence[StepProgress], counted: Counted, height: int) -> li
     return most_telling(lines, height)
 
 
-def _with_failed(step: StepProgress, failed: int) -> StepProgress:
+def _with_jobs(line: Line, inner: StepProgress) -> StepProgress:
+    """What a closed sub-workflow shows when one more of its steps is not."""
+    step = line.step
+    if line.whole is None:  # it is the first: from now on jobs are counted, and not instances of the sub-workflow
+        step = StepProgress(step.path, is_workflow=True, total=0, taken=0, done=0, failed=0, skipped=0, blocked=0)
+    if inner.is_workflow:
+        return step
     return StepProgress(
         step.path,
-        step.is_workflow,
-        step.total,
-        step.taken,
-        step.done,
-        max(step.failed, failed),
-        step.skipped,
-        step.blocked,
+        is_workflow=True,
+        total=(step.total or 0) + (inner.total or 0),
+        taken=step.taken + inner.taken,
+        done=step.done + inner.done,
+        failed=step.failed + inner.failed,
+        skipped=step.skipped + inner.skipped,
+        blocked=step.blocked + inner.blocked,
     )
 
 
@@ -122,7 +133,8 @@ def most_telling(lines: Sequence[Line], height: int) -> list[Line]:
 
     def rank(at: int) -> tuple[bool, bool, bool, bool]:
         step = lines[at].step
-        return not step.failed, not (lines[at].running or step.running), _is_over(step), not step.taken
+        over = _is_over(lines[at].whole or step)
+        return not step.failed, not (lines[at].running or step.running), over, not step.taken
 
     order = sorted(range(len(lines)), key=rank)
     return [lines[at] for at in sorted(order[:height])]
@@ -187,21 +199,21 @@ def _name(line: Line, width: int) -> Text:
 
 
 def _cells(line: Line, paces: Paces, width: int) -> tuple[str, ...]:
-    step = line.step
-    if step.total is None:
+    step, whole = line.step, line.whole or line.step
+    if step.total is None or (line.closed and not step.total):
         return ("not run" if step.blocked else "", *([""] * 7))
     skipped = f" (+{step.skipped} skipped)" if step.skipped and width >= _WIDE else ""
     waiting = step.total - step.done - step.failed - step.skipped - line.running
-    many = step.total > 1 and not _is_over(step)
+    many = (whole.total or 0) > 1 and not _is_over(whole)
     return (
-        f"{step.done} of {step.total - step.skipped}{skipped}",
+        f"{step.done} of {step.total - step.skipped}{'+' if line.more else ''}{skipped}",
         str(line.running or ""),
         str(max(0, waiting) or ""),
         str(step.failed or ""),
         str(line.retried or ""),
         str(line.reused or ""),
-        shown_rate(paces.rate(step)) if many else "",
-        clock_text(paces.left_s(step)) if many else "",
+        shown_rate(paces.rate(whole)) if many else "",
+        clock_text(paces.left_s(whole)) if many else "",
     )
 
 
@@ -216,7 +228,7 @@ def bar_of(line: Line, width: int, *, unicode: bool = True) -> Text:
         return Text("")
     full, empty = ("━", "─") if unicode else ("#", "-")
     text, used = Text(), 0
-    running = step.running if step.is_workflow else line.running
+    running = step.running if step.is_workflow and not line.closed else line.running
     for number, style in ((step.done, "green"), (step.failed, "red"), (running, "cyan")):
         length = min(width - used, round(width * number / total) or (1 if number else 0))
         text.append(full * length, style=style)

@@ -86,6 +86,18 @@ def test_a_closed_sub_workflow_shows_the_failures_within_it():
     assert (first.step.failed, second.step.failed) == (2, 0)
 
 
+def test_a_closed_sub_workflow_counts_the_jobs_within_it():
+    steps = [
+        progress("part", 1, workflow=True, taken=1),
+        progress("part/first", 8, taken=8, done=6),
+        progress("part/inner", 1, workflow=True, taken=1),
+        progress("part/inner/second", 4, taken=1, done=1),
+        progress("part/third", None),
+    ]
+    (line,) = [line for line in drawn(steps, Counted({"part/first": 2}), height=1) if line.startswith("part")]
+    assert line.split() == ["part", "(4", "steps)", "━━━━━━──", "7", "of", "12+", "2", "3"]
+
+
 def test_a_table_larger_than_the_terminal_shows_what_matters():
     steps = [progress(f"s{number}") for number in range(50)]
     steps[40] = progress("s40", taken=1, failed=1)
