@@ -80,6 +80,7 @@ def test_a_form_has_a_field_for_each_type_with_its_default_and_its_help(page: Pa
     assert 'name="input:pair.a"' in form
     assert form.count('type="checkbox" name="input:colors"') == 2
     assert "<img src=x" not in form
+    assert list(dict.fromkeys(re.findall(r'name="input:(\w+)', form))) == list(ALL)  # in the document's order
     for control in re.findall(r'<(?:input|select|textarea) id="([^"]*)"', form):
         assert f'<label for="{control}">' in form, control
 

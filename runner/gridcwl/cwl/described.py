@@ -45,8 +45,9 @@ class DescribedDocument(msgspec.Struct, frozen=True):
 def described(process: Process) -> DescribedDocument:
     """The description of a loaded document."""
     tool = process.tool
+    inputs = sorted(tool["inputs"], key=_place)  # schema-salad sorts them by name
     return DescribedDocument(
-        _text(tool.get("label")), _text(tool.get("doc")), tuple(_input(process, one) for one in tool["inputs"])
+        _text(tool.get("label")), _text(tool.get("doc")), tuple(_input(process, one) for one in inputs)
     )
 
 
@@ -64,6 +65,13 @@ def _input(process: Process, parameter: Any) -> DescribedInput:
         has_default=default is not None,
         secondary=tuple(one for one in patterns if "$" not in one),
     )
+
+
+def _place(parameter: Any) -> tuple[int, int]:
+    """Where an input is written in its document; the order stays where that is not known."""
+    known = getattr(getattr(parameter, "lc", None), "data", None) or {}
+    place = known.get("id") or (0, 0)
+    return int(place[0]), int(place[1])
 
 
 def _text(doc: Any) -> str:

@@ -266,6 +266,8 @@ def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft,
         folder.path.rename(draft.folder.path)
         drafts.save(draft)
         return _filled_page(request, draft, document, fields, texts, {}, problem.message)
+    if service.owners is not None:
+        service.owners.submitted(viewer)
     service.driver.wake()
     return redirect(f"/runs/{run}")
 

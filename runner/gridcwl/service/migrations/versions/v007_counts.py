@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "006_counts"
-down_revision = "005_tasks"
+revision = "007_counts"
+down_revision = "006_identities"
 
 
 def upgrade() -> None:
