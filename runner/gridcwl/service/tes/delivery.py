@@ -33,8 +33,11 @@ class _Made:
     """In the container."""
     location: str
     """Where gridcwl has published it."""
+    local: str
+    """The path of its copy on this machine; empty if there is none."""
     rest: str
     """What is added to the output's URL; empty for the URL itself."""
+    size: int
 
 
 def deliver(
@@ -52,16 +55,23 @@ def deliver(
     Raises:
         StoreError: an output is missing, or cannot be copied.
     """
+    try:
+        return list(_delivered_all(task, outputs, result, folder, allowed))
+    except UnsafePath as error:
+        raise StoreError(error.message) from None
+
+
+def _delivered_all(
+    task: Task, outputs: Mapping[str, Any], result: JobResult, folder: SubmittedFolder, allowed: urls.Allowed
+) -> Iterator[dict[str, str]]:
     found = places(task)
-    logs = []
     for number, output in enumerate(task.outputs or ()):
         value = outputs.get(f"o{number}")
         if value is None:
             kind = "directory" if output.is_directory else "file"
             raise StoreError(f"The task has made no {kind} {paths.shown(output.path)}, which is one of its outputs")
         for made in _files(output, value, result, found, folder):
-            logs.append(_delivered(made, output, folder, allowed))
-    return logs
+            yield _delivered(made, output, folder, allowed)
 
 
 def _files(output: Output, value: Any, result: JobResult, found: Places, folder: SubmittedFolder) -> Iterator[_Made]:
@@ -104,17 +114,20 @@ def _taken(entries: list[Any], file: ProducedFile) -> Any:
 
 def _below(entry: Mapping[str, Any], path: str, rest: str, folder: SubmittedFolder) -> Iterator[_Made]:
     """A File; or all Files in a Directory."""
-    location = str(entry.get("location") or "")
+    location, local = str(entry.get("location") or ""), str(entry.get("path") or "")
+    if location.startswith("file:"):
+        local = paths.file_path(location, "The location of an output")
     if entry["class"] == "File":
-        yield _Made(path, location, rest)
+        yield _Made(path, location, local, rest, int(entry.get("size") or 0))
         return
     if location.startswith("file:"):
-        top = _local(location, folder)
+        top = _inside(local, folder)
         for parent, names, files in os.walk(top):
             names.sort()
-            for name in sorted(files):
-                relative = (Path(parent) / name).relative_to(top).as_posix()
-                yield _Made(f"{path}/{relative}", (Path(parent) / name).as_uri(), f"{rest}/{relative}".lstrip("/"))
+            for file in (Path(parent) / name for name in sorted(files)):
+                relative = file.relative_to(top).as_posix()
+                added = f"{rest}/{relative}".lstrip("/")
+                yield _Made(f"{path}/{relative}", file.as_uri(), str(file), added, file.stat().st_size)
         return
     for inner in entry.get("listing") or ():
         name = paths.basename(inner.get("basename"), "The name of an output")
@@ -126,33 +139,33 @@ def _delivered(made: _Made, output: Output, folder: SubmittedFolder, allowed: ur
     if kind in allowed.schemes:
         if urls.scheme(made.location) not in allowed.schemes:
             raise StoreError(f"The output {paths.shown(made.path)} is not in the store, where it was to be")
-        return _log(made, made.location, None)
-    source = _local(made.location, folder)
-    size = source.stat().st_size
+        return _log(made, made.location)
+    if not made.local:
+        raise StoreError(
+            f"The output {paths.shown(made.path)} is in the store only", remedy="Let the service download outputs."
+        )
+    source = _inside(made.local, folder)
     if kind == "file":
         url = _copied(made, output, source, allowed)
     else:
         url = f"{output.url.rstrip('/')}/{quote(made.rest)}" if made.rest else output.url
         _put(source, url, allowed)
-    return _log(made, url, size)
+    return _log(made, url)
 
 
-def _log(made: _Made, url: str, size: int | None) -> dict[str, str]:
-    return {"url": url, "path": made.path, "size_bytes": str(size or 0)}
+def _log(made: _Made, url: str) -> dict[str, str]:
+    return {"url": url, "path": made.path, "size_bytes": str(made.size)}
 
 
-def _local(location: str, folder: SubmittedFolder) -> Path:
-    """The file of this machine that is published at a location, with nothing outside the run's folder behind it.
+def _inside(local: str, folder: SubmittedFolder) -> Path:
+    """A published output, with nothing outside the run's folder behind it.
 
     Raises:
         StoreError: it is not there.
     """
-    try:
-        path = Path(os.path.realpath(paths.file_path(location, "The location of an output")))
-    except UnsafePath as error:
-        raise StoreError(error.message) from None
+    path = Path(os.path.realpath(local))
     if not paths.below(str(path), os.path.realpath(folder.outputs)) or not path.exists():
-        raise StoreError(f"The output {paths.shown(location)} is not in the run's output directory")
+        raise StoreError(f"The output {paths.shown(local)} is not in the run's output directory")
     return path
 
 

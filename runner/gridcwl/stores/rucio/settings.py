@@ -73,7 +73,6 @@ class RucioSettings(msgspec.Struct, frozen=True, kw_only=True):
             "dataset to which all final files are added",
             option="--output-dataset",
             metavar="SCOPE:NAME",
-            configurable=False,
         ),
     ] = ""
     """``scope:name`` of a dataset for all final files."""
