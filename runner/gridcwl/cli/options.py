@@ -31,8 +31,7 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl rerun RUN | lineage FILE
   gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION
   gridcwl lint DOCUMENT | sites | doctor | serve | completion SHELL | man
-  gridcwl login | logout | whoami --server URL
-  gridcwl credentials | keys add | ls | rm --server URL
+  gridcwl login | logout | whoami | credentials ACTION | keys ACTION
 To see what a run would do:
   gridcwl plan DOCUMENT INPUTS
 """
