@@ -27,6 +27,7 @@ from gridcwl.service.driver import Driver
 from gridcwl.service.driver_processes import DriverProcesses
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.guard import BodyLimit, SameOrigin
+from gridcwl.service.limits import AddressLimit, RateLimit
 from gridcwl.service.messages import RunHandler
 from gridcwl.service.opening import authenticator, owners_of, service_folder
 from gridcwl.service.problems import Refused
@@ -66,6 +67,7 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
             app.state.service = Service(
                 settings, folder, db, driver, authenticator(settings, db), sorted(schemes - {"file"}), owners, vault
             )
+            app.state.service.rates = RateLimit(settings.quotas.requests_per_minute)
             logger.addHandler(handler)
             try:
                 async with driver.working():
@@ -93,7 +95,15 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", metrics.metrics, include_in_schema=False)
+    _guard(app, settings)
+    return app
+
+
+def _guard(app: FastAPI, settings: ServiceSettings) -> None:
+    """Add what is done before any route, and the routes that depend on who may ask."""
     app.add_middleware(BodyLimit, most=settings.max_upload_mib << 20)
+    if settings.quotas.requests_per_minute_and_address:
+        app.add_middleware(AddressLimit, per_minute=settings.quotas.requests_per_minute_and_address)
     if settings.auth is None:
         app.include_router(pages.router)
         app.add_middleware(SameOrigin, public_url=settings.public_url)
@@ -104,7 +114,6 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
         if settings.auth.client_id:  # else a browser has no token to show
             app.include_router(pages.router)
             app.include_router(login.router)
-    return app
 
 
 @contextmanager

@@ -12,12 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Text, cast, create_engine, event, exists, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    Text,
+    cast,
+    create_engine,
+    delete,
+    event,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.service.schema import drivers, journals, run_groups, runs, task_tags
+from gridcwl.service.schema import drivers, journal_changes, journals, run_files, run_groups, runs, task_tags
 from gridcwl.service.states import ACTIVE, State, may_precede
 
 RUN_KIND = "run"
@@ -67,6 +81,8 @@ class StoredRun:
     document: str
     settings: Mapping[str, Any]
     outputs: Any
+    stored: int = 0
+    jobs: int = 0
     kind: str = RUN_KIND
     name: str = ""
 
@@ -97,6 +113,8 @@ class OwnersQueue:
     active: int
     first: int
     """The number of the first one that waits."""
+    jobs: int = 0
+    """That are running."""
 
     def after_one(self) -> OwnersQueue:
         """Once the first one is active."""
@@ -198,6 +216,16 @@ class Database:
             row = connection.execute(query).one_or_none()
         return None if row is None else _stored(row)
 
+    def remove(self, engine: str) -> None:
+        """Forget all runs of a journal."""
+        numbers = select(runs.c.number).where(runs.c.engine == engine)
+        with self.engine.begin() as connection:
+            for table in (run_groups, task_tags):
+                connection.execute(delete(table).where(table.c.number.in_(numbers)))
+            for table in (journals, journal_changes, run_files):
+                connection.execute(delete(table).where(table.c.engine == engine))
+            connection.execute(delete(runs).where(runs.c.engine == engine))
+
     def groups_of(self, run: str) -> frozenset[str]:
         """The groups that see a run."""
         query = select(run_groups.c.name).join(runs, runs.c.number == run_groups.c.number).where(runs.c.id == run)
@@ -291,9 +319,13 @@ class Database:
             found = list(connection.execute(waiting.order_by(first)))
             if not found:
                 return []
-            active = select(runs.c.owner, count).where(runs.c.state.in_(ACTIVE)).group_by(runs.c.owner)
-            busy = {owner: int(number) for owner, number in connection.execute(active)}
-        return [OwnersQueue(owner, int(number), busy.get(owner, 0), int(begin)) for owner, number, begin in found]
+            jobs = func.coalesce(func.sum(runs.c.jobs), 0)
+            active = select(runs.c.owner, count, jobs).where(runs.c.state.in_(ACTIVE)).group_by(runs.c.owner)
+            busy = {owner: (int(number), int(many)) for owner, number, many in connection.execute(active)}
+        return [
+            OwnersQueue(owner, int(number), busy.get(owner, (0, 0))[0], int(begin), busy.get(owner, (0, 0))[1])
+            for owner, number, begin in found
+        ]
 
     def first_waiting(self, owner: str) -> StoredRun | None:
         """The first run of a user in the queue."""

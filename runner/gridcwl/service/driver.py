@@ -12,7 +12,7 @@ import logging
 import os
 import selectors
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,13 +25,14 @@ from gridcwl.api import Client, Run
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model.confinement import Confinement, confine
-from gridcwl.runs.events import Event, Failure, JobEnded, RunEnded, RunStarted
+from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
 from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.record.journal_file import Fenced
 from gridcwl.runs.session import described_document
 from gridcwl.runs.settings import options_for
+from gridcwl.service import quotas
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
-from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.folders import ServiceFolder, stored_bytes
 from gridcwl.service.messages import Messages, reporting
 from gridcwl.service.ownership import Ownership
 from gridcwl.service.registries import located, prefixes
@@ -81,6 +82,7 @@ class Driver:
         self._db = db
         self._owners = owners
         self._runs: dict[str, StoredRun] = {}
+        self._jobs: dict[str, set[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handles: dict[str, Run] = {}
         self._unwanted: set[str] = set()
@@ -263,6 +265,7 @@ class Driver:
     async def _take(self) -> None:
         """Begin as many runs of the queue as may be active; whose owner has the fewest active ones comes first."""
         free = self._settings.max_active - self.active
+        await asyncio.to_thread(self._note_jobs)
         queue = await asyncio.to_thread(self._db.queue)
         held = await asyncio.to_thread(self._held, queue)
         while free > 0 and (owner := next_owner(queue, held)) is not None:
@@ -273,6 +276,7 @@ class Driver:
             if await self._take_one(run):
                 free -= 1
             queue = [one.after_one() if one.owner == owner else one for one in queue]
+            held |= await asyncio.to_thread(self._held, [one for one in queue if one.owner == owner and one.waiting])
         if free <= 0 and any(one.waiting for one in queue if one.owner not in held):
             most = self._settings.max_active
             reason = f"{most} {'run is' if most == 1 else 'runs are'} active, the most that this service works on"
@@ -289,11 +293,18 @@ class Driver:
         await asyncio.to_thread(self._ownership.release, run.engine)
         return False
 
+    def _note_jobs(self) -> None:
+        """Let all processes of the service know how many jobs are running here."""
+        if self._settings.quotas.jobs:
+            for run in list(self._runs):
+                quotas.note_jobs(self._db, run, len(self._jobs.get(run, ())))
+
     def _held(self, queue: list[OwnersQueue]) -> set[str]:
         """Users whose runs cannot begin now; their runs show why."""
         held = set()
         for one in queue:
             reason = self._owners.lacking(one.owner) if self._owners is not None else ""
+            reason = reason or quotas.why_held(self._settings.quotas, one)
             if reason:
                 held.add(one.owner)
                 self._db.explain_waiting(reason, owner=one.owner)
@@ -318,6 +329,7 @@ class Driver:
     def _ended(self, run: str) -> None:
         self._tasks.pop(run, None)
         self._runs.pop(run, None)
+        self._jobs.pop(run, None)
         self._handles.pop(run, None)
         self._unwanted.discard(run)
         self._wake.set()
@@ -366,6 +378,8 @@ class Driver:
     def _record_end(self, run: StoredRun, fence: int, state: State, changes: dict[str, Any]) -> None:
         """Files first: whoever sees that the run has ended can fetch them."""
         self._folder.keep(run.engine, run.id, changes.get("outputs"))
+        if self._settings.quotas.stored_mib:
+            quotas.note_stored(self._db, run.id, stored_bytes(self._folder.run(run.engine).path))
         self._db.move(run.id, state, fence=fence, **changes)
 
     async def _act_for_owner(self, run: StoredRun) -> None:
@@ -399,7 +413,10 @@ class Driver:
             match event:
                 case RunStarted():
                     messages.write(f"gridcwl: the run {run.id} has started")
-                case JobEnded(name=name, outcome=outcome, reason=reason):
+                case JobStarted(job=job):
+                    self._jobs.setdefault(run.id, set()).add(job)
+                case JobEnded(name=name, job=job, outcome=outcome, reason=reason):
+                    self._jobs.get(run.id, set()).discard(job)
                     messages.write(f"{name}: {outcome}{f', {reason}' if reason else ''}")
                 case Failure(message=message, remedy=remedy):
                     messages.write(f"{message} {remedy}".strip())
@@ -432,8 +449,15 @@ class Driver:
             basedir=submitted.files,
             outdir=submitted.outputs,
             confinement=allowed,
-            **run.settings,
+            **self._capped(run.settings),
         )
+
+    def _capped(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of a run, with no more jobs at a time than its owner may have, where the backend takes that."""
+        most = self._settings.quotas.jobs
+        if not most or (self._settings.runs.get("backend") or "local") != "local":
+            return dict(settings)
+        return {**settings, "max_jobs": min(most, settings.get("max_jobs") or most)}
 
     def described(self, document: str, files: Path) -> DescribedDocument:
         """The inputs of a document, which is read and checked for it. Blocks, and is not for the runs' thread.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,3 +130,13 @@ class SubmittedFolder:
             home = (self.path / HOME).read_text("utf-8")
             return text.replace(f"{home}/", f"{self.path}/") if home != str(self.path) else text
         return text
+
+
+def stored_bytes(folder: Path) -> int:
+    """The size of all files below a folder."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # removed meanwhile
+                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118
+    return total

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.listing import about_folder
 from gridcwl.runs.record.logs import JobLog, check_step, logs
+from gridcwl.service import quotas
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.problems import BadRequest, Busy, Conflict, NotFound
@@ -160,6 +162,7 @@ def resume_run(
     settings = settings_of(parameters or {})
     if unknown := sorted(settings.keys() - {"on_error", "retries", "max_jobs", "cap_resources"}):
         raise BadRequest(f"A run cannot be resumed with another {unknown[0]}")
+    quotas.check_request(service.db, service.settings.quotas, run.owner)
     new = NewRun(
         id=new_run_id(),
         owner=run.owner,
@@ -176,6 +179,20 @@ def resume_run(
         service.owners.submitted(viewer)
     service.driver.wake()
     return {"run_id": new.id}
+
+
+@router.delete("/runs/{run_id}")
+def remove_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, str]:
+    """Remove a run that has ended, with all that is kept of it here, and with those that it was resumed from or as."""
+    run = changeable(service, run_id, viewer)
+    if not run.state.is_terminal or service.db.continued(run.engine):
+        raise Conflict(f"The run {run.id} is active")
+    folder, record = service.folder.run(run.engine), service.folder.record(run.engine)
+    service.db.remove(run.engine)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    if record.path.exists():
+        record.remove()
+    return {"run_id": run.id}
 
 
 def _about(service: Service, run: StoredRun) -> dict[str, Any]:

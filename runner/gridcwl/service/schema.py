@@ -46,6 +46,8 @@ runs = Table(
     Column("outputs", JSON),  # with locations of this machine; of a task, where they were delivered
     Column("kind", String(8), nullable=False, server_default="run"),  # or "task": a run that GA4GH TES was sent
     Column("name", Text, nullable=False, server_default=""),  # of a task
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes that are kept for it here
+    Column("jobs", Integer, nullable=False, server_default="0"),  # that are running
     sqlite_autoincrement=True,  # a number is never used again
 )
 Index("ix_runs_state_number", runs.c.state, runs.c.number)

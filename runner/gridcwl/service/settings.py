@@ -102,6 +102,20 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.rucio_account.replace("{user}", user)
 
 
+class Quotas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What each user may have; 0 is no limit."""
+
+    active_runs: int = 0
+    queued_runs: int = 0
+    jobs: int = 0
+    """Running at a time."""
+    stored_mib: int = 0
+    """Of attachments and outputs that the service keeps."""
+    requests_per_minute: int = 0
+    requests_per_minute_and_address: int = 0
+    """Also of those who are not known."""
+
+
 _KINDS: tuple[Literal["proxy"], Literal["token"]] = ("proxy", "token")
 
 
@@ -154,6 +168,7 @@ class ServiceSettings:
     auth: Authentication | None = None
     credentials: Credentials | None = None
     """None: all runs use the credentials of the user that runs the service."""
+    quotas: Quotas = field(default_factory=Quotas)
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
 
@@ -238,6 +253,7 @@ def _check(settings: ServiceSettings) -> None:
             raise ConfigError(
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
+    _check_quotas(settings.quotas)
     _check_roles(settings)
     _check_credentials(settings)
     for name in settings.runs:
@@ -262,6 +278,12 @@ def _check(settings: ServiceSettings) -> None:
     for name, least in _LEAST.items():
         if (value := getattr(settings, name)) is not None and value < least:
             raise ConfigError(f"{name} is {value}, but takes at least {least}")
+
+
+def _check_quotas(quotas: Quotas) -> None:
+    for name in Quotas.__struct_fields__:
+        if getattr(quotas, name) < 0:
+            raise ConfigError(f"quotas.{name} is {getattr(quotas, name)}, but takes at least 0")
 
 
 def _check_roles(settings: ServiceSettings) -> None:

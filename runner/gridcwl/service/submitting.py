@@ -12,9 +12,9 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from gridcwl.runs.record.folder import new_run_id
-from gridcwl.service import submission
+from gridcwl.service import quotas, submission
 from gridcwl.service.db import NewRun, Viewer
-from gridcwl.service.folders import SubmittedFolder
+from gridcwl.service.folders import SubmittedFolder, stored_bytes
 from gridcwl.service.problems import BadRequest, Busy, TooLarge
 from gridcwl.service.web import Service
 
@@ -111,5 +111,9 @@ def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder,
         tags=accepted.tags,
         settings=accepted.settings,
     )
+    size = stored_bytes(folder.path)
+    quotas.check_request(service.db, service.settings.quotas, viewer.subject, size)
     if not service.db.add(new, service.settings.max_queued):
         raise Busy("The queue is full; try again later", {"Retry-After": "60"})
+    if service.settings.quotas.stored_mib:
+        quotas.note_stored(service.db, run, size)

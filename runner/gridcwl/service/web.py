@@ -12,6 +12,7 @@ from fastapi import Request
 from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.limits import RateLimit
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sites import Sites
 
@@ -64,6 +65,8 @@ class Service:
     vault: Vault | None = None
     ending: bool = False
     """No request is to wait for anything any more."""
+    rates: RateLimit = field(default_factory=lambda: RateLimit(0))
+    """Requests of users."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
     sites: Sites = field(init=False)
 
@@ -90,7 +93,9 @@ def service_of(request: Request) -> Service:
 
 async def viewer_of(request: Request) -> Viewer:
     """Who asks, for routes; also in ``request.state.viewer``, for templates."""
-    viewer = await service_of(request).authenticator.viewer(request)
+    service = service_of(request)
+    viewer = await service.authenticator.viewer(request)
+    service.rates.check(viewer.subject)
     request.state.viewer = viewer
     return viewer
 

@@ -7,7 +7,9 @@ import shutil
 from typing import Any
 
 from gridcwl.runs.record.folder import new_run_id
+from gridcwl.service import quotas
 from gridcwl.service.db import TASK_KIND, NewRun, Viewer
+from gridcwl.service.folders import stored_bytes
 from gridcwl.service.problems import Busy
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import document, request, shown, urls
@@ -47,7 +49,11 @@ def create(service: Service, viewer: Viewer, body: bytes) -> str:
             name=task.name or "",
         )
         service.folder.submitted(run)
+        size = stored_bytes(folder.path)
+        quotas.check_request(service.db, settings.quotas, viewer.subject, size)
         _add(service, new)
+        if settings.quotas.stored_mib:
+            quotas.note_stored(service.db, run, size)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
