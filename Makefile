@@ -65,7 +65,7 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 ##@ To work on it
 
 .PHONY: test
-test: install images-test images-demo images-testbed podman wes-clients ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+test: install images-test images-demo images-testbed images-service podman wes-clients helm ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
 	@scripts/need chromium=chromium '/usr/lib/postgresql/*/bin/postgres=postgresql' gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
 	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
@@ -99,6 +99,10 @@ conformance-rucio: install ## all CWL conformance cases with their files in Ruci
 .PHONY: wes-clients
 wes-clients: install ## WES clients of other projects, each in an environment below build/wes-clients
 	@scripts/wes-clients $(VENV) build/wes-clients
+
+.PHONY: helm
+helm: install ## helm, for tests of the chart in deploy/helm, in build/helm
+	@scripts/helm $(VENV) build/helm
 
 .PHONY: conformance-wes
 conformance-wes: install images-test wes-clients ## all CWL conformance cases through gridcwl serve, sent by toil-wes-cwl-runner
@@ -193,14 +197,16 @@ engine: ## a docker engine that answers: installed and started if missing
 podman: images-test ## podman in addition to docker, with the same images
 	@scripts/podman $(TEST_IMAGES)
 
-.PHONY: images images-test images-demo images-testbed
-images: images-test images-demo images-testbed ## every image
+.PHONY: images images-test images-demo images-testbed images-service
+images: images-test images-demo images-testbed images-service ## every image
 images-test: engine ## the images that tests use
 	@scripts/images test
 images-demo: engine ## the images that the science tools use
 	@scripts/images demo
 images-testbed: engine ## the image that holds the testbed
 	@scripts/images testbed
+images-service: engine ## the image of gridcwl serve
+	@scripts/images service
 
 ##@ Housekeeping
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal, row_id
-from gridcwl.runs.record.journal_log import bring_up_to_date
+from gridcwl.runs.record.journal_log import Change, bring_up_to_date
 from gridcwl.service.db import Database
 from gridcwl.service.ownership import Ownership
 from gridcwl.service.schema import journal_changes
@@ -53,6 +53,12 @@ class Machines:
         journal = Journal(path, new=new, log=log)
         journal.begin(pid=1, pid_started=1.0, host="here", version="0")
         return journal
+
+    @property
+    def owners(self) -> Ownership:
+        """Of the last process that has begun to work on the run."""
+        assert self._last is not None
+        return self._last
 
     def history(self) -> History:
         folder = self.machine()
@@ -99,6 +105,29 @@ def test_each_change_has_the_fencing_number_of_who_wrote_it(place: Machines):
             select(journal_changes.c.fence, func.count()).group_by(journal_changes.c.fence).order_by("fence")
         ).all()
     assert [fence for fence, _ in fences] == [1, 2, 3]
+
+
+def test_a_reader_on_the_machine_of_the_writer_may_be_late(place: Machines):
+    with closing(place.begun(new=True)) as journal:
+        record(journal, 1)
+
+        class Late:
+            """What has been read from the log is put into the file after the writer has done so."""
+
+            def after(self, number: int) -> Iterator[tuple[int, Sequence[Change]]]:
+                changes = list(log.after(0))
+                record(journal, 2)
+                yield from changes
+                yield from log.after(number)
+
+            append = confirm = None
+
+        owners = place.owners
+        log = owners.log("run")
+        assert log is not None
+        bring_up_to_date(journal.path, Late())  # type: ignore[arg-type]
+        with closing(History(journal.path)) as history:
+            assert len(list(history.jobs())) == 2
 
 
 def test_an_empty_log_makes_no_file(place: Machines):

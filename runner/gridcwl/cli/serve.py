@@ -18,6 +18,13 @@ from gridcwl.cli.parsing import Parser
 
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "python_multipart", "prometheus_client", "jinja2")
 
+_ARCHIVES = {
+    "backup": "Write the database and the folder of a service into one file; the service may be running. The keys of "
+    "credentials are not in it.",
+    "restore": "Put a backup into an empty folder and an empty database. Runs that were active are resumed by the next "
+    "gridcwl serve there.",
+}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve; returns the exit code.
@@ -25,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         GridCWLError: the settings are wrong, or what they name is unavailable.
     """
+    if arguments and arguments[0] in _ARCHIVES:
+        return _archive(arguments[0], arguments[1:])
     given = vars(_parser().parse_args(arguments))
     for package in _NEEDED:
         imports.require(package, "gridcwl serve")
@@ -44,6 +53,30 @@ def main(arguments: Sequence[str]) -> int:
         asyncio.run(_serve(settings))
     except KeyboardInterrupt:  # before the handlers were there
         return 130
+    return 0
+
+
+def _archive(action: str, arguments: Sequence[str]) -> int:
+    """``gridcwl serve backup`` and ``restore``."""
+    parser = Parser(prog=f"gridcwl serve {action}", description=_ARCHIVES[action])
+    parser.add_argument("archive", metavar="ARCHIVE", help="a .tar.gz file")
+    parser.add_argument("--db", metavar="URL", help="database (default: in DIR)")
+    parser.add_argument("--dir", dest="folder", metavar="DIR", help="the service's folder")
+    parser.add_argument("--config", metavar="FILE", help="TOML file of the service's settings")
+    given = vars(parser.parse_args(arguments))
+    for package in _NEEDED:
+        imports.require(package, "gridcwl serve")
+    from gridcwl.service import backup
+    from gridcwl.service.settings import load
+
+    archive, file = Path(given.pop("archive")), given.pop("config")
+    settings = load(Path(file) if file else None, given)
+    if action == "backup":
+        backup.back_up(settings, archive)
+        print(f"gridcwl: {archive} has all of {settings.folder} and its database", file=sys.stderr)
+    else:
+        backup.restore(settings, archive)
+        print(f"gridcwl: {archive} is restored into {settings.folder}; start gridcwl serve there", file=sys.stderr)
     return 0
 
 
@@ -67,7 +100,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="gridcwl serve",
         description="Serve GA4GH WES 1.1, for gridcwl --server and other clients. Prints its URL once it answers. "
-        "Runs that were active when it ended, or was killed, are resumed.",
+        "Runs that were active when it ended, or was killed, are resumed. gridcwl serve backup ARCHIVE and "
+        "gridcwl serve restore ARCHIVE save and restore all of it.",
     )
     parser.add_argument("--host", metavar="ADDRESS", help="listen there (default 127.0.0.1; others need [auth])")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default 8080; 0 takes a free one)")

@@ -131,24 +131,8 @@ class Database:
             ConfigError: the URL is wrong, or what it needs is not installed.
             StoreError: it is unavailable, or a later version of gridcwl wrote it.
         """
-        try:
-            parsed = make_url(url)
-            if parsed.drivername == "postgresql":
-                parsed = parsed.set(drivername="postgresql+psycopg")
-            self.engine = create_engine(parsed, pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise ConfigError(
-                f"The database URL {_shown(url)} cannot be used: {error}",
-                remedy="Write sqlite:////absolute/path.db or postgresql://user@host/name.",
-            ) from None
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
-                remedy="pip install 'gridcwl[service,postgresql]'",
-            ) from None
-        if parsed.get_backend_name() == "sqlite":
-            event.listen(self.engine, "connect", _set_up_sqlite)
-        migrate(self.engine, _shown(url))
+        self.engine, shown = opened(url)
+        migrate(self.engine, shown)
 
     def close(self) -> None:
         """Close all connections."""
@@ -419,6 +403,32 @@ def is_fence_of(connection: Connection, run: str, fence: int) -> bool:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     for line in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {line}")
+
+
+def opened(url: str) -> tuple[Engine, str]:
+    """A database that is not connected to yet, and its URL without its password.
+
+    Raises:
+        ConfigError: the URL is wrong, or what it needs is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(
+            f"The database URL {_shown(url)} cannot be used: {error}",
+            remedy="Write sqlite:////absolute/path.db or postgresql://user@host/name.",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
+            remedy="pip install 'gridcwl[service,postgresql]'",
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+    return engine, _shown(url)
 
 
 def migrate(engine: Engine, shown: str, revision: str = "head") -> None:

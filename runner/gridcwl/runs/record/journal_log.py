@@ -111,12 +111,18 @@ class _Copy:
 
     def add(self, number: int, changes: Sequence[Change]) -> None:
         """Put changes into it; none is the beginning of an empty journal."""
+        if self._db is not None and not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+            self.number = number_in(self._db)
+        if self._db is not None and number <= self.number:
+            return  # who has written them has put them into the file meanwhile
         if not changes or self._db is None:
             self._renew()
         assert self._db is not None
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         apply(self._db, number, changes)
+        self.number = number
 
     def finish(self) -> None:
         """Make what was added visible."""
