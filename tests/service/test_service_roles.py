@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -74,24 +75,26 @@ def run(wes: Wes, issuer: Provided) -> str:
 def routes(wes: Wes) -> list[APIRoute]:
     """All routes, those of included routers, too; but the public ones."""
 
-    def below(router: Any) -> Iterator[APIRoute]:
+    def below(router: Any, prefix: str = "") -> Iterator[APIRoute]:
         for route in router.routes:
             if isinstance(route, APIRoute):
-                yield route
+                whole = copy.copy(route)
+                whole.path = f"{prefix}{route.path}"
+                yield whole
             elif hasattr(route, "original_router"):
-                yield from below(route.original_router)
+                yield from below(route.original_router, f"{prefix}{route.include_context.prefix}")
 
     return [route for route in below(wes.http.app) if route.path not in PUBLIC]
 
 
 def asked(wes: Wes, route: APIRoute, run: str, headers: Any) -> Iterator[tuple[str, Any]]:
     """What each method of a route answers about a run."""
-    names = {"run_id": run, "task_id": "1", "stream": "stdout", "path": "made.txt", "kind": "proxy"}
+    names = {"run_id": run, "job": run, "task_id": "1", "stream": "stdout", "path": "made.txt", "kind": "proxy"}
     path = route.path.replace(":path}", "}").format_map(_Any(names))
     query = {"name": "main", "attempt": 1, "stream": "stdout", "step": "main", "format": "json"}
     options: dict[str, Any] = {"params": query, "headers": dict(headers), "follow_redirects": False}
     for method in sorted(route.methods - {"HEAD"}):
-        if method == "POST" and not path.startswith(("/api", "/ga4gh")):  # a form of our own page
+        if method == "POST" and not path.startswith(("/api", "/ga4gh", "/uws")):  # a form of our own page
             options["data"] = {"csrf": "c" * 43}
             options["headers"]["Cookie"] = f"gridcwl_csrf={'c' * 43}"
         with wes.http.stream(method, path, **options) as answer:

@@ -33,6 +33,8 @@ from gridcwl.service.opening import authenticator, owners_of, service_folder
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import routes as tes
+from gridcwl.service.uws import routes as uws
+from gridcwl.service.uws import vosi
 from gridcwl.service.web import Service
 
 log = logging.getLogger("gridcwl.service")
@@ -83,10 +85,7 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.include_router(wes.router)
-    app.include_router(tes.router)
-    app.include_router(native.router)
-    app.include_router(credentials.router)
+    _route(app)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -114,6 +113,18 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
         if settings.auth.client_id:  # else a browser has no token to show
             app.include_router(pages.router)
             app.include_router(login.router)
+
+
+def _route(app: FastAPI) -> None:
+    """The interfaces for programs."""
+    app.include_router(wes.router)
+    app.include_router(tes.router)
+    app.include_router(native.router)
+    app.include_router(vosi.links)
+    for prefix in (uws.PREFIX, f"{uws.PREFIX}/{{workflow}}"):
+        app.include_router(uws.router, prefix=prefix, include_in_schema=False)
+        app.include_router(vosi.router, prefix=prefix, include_in_schema=False)
+    app.include_router(credentials.router)
 
 
 @contextmanager

@@ -210,6 +210,12 @@ class Database:
                 connection.execute(delete(table).where(table.c.engine == engine))
             connection.execute(delete(runs).where(runs.c.engine == engine))
 
+    def some(self, among: Sequence[str], viewer: Viewer | None = None) -> dict[str, StoredRun]:
+        """Those of some runs that the viewer may see, by their ids."""
+        query = _visible(select(runs).where(runs.c.id.in_(among)), viewer)
+        with self.engine.connect() as connection:
+            return {run.id: run for run in map(_stored, connection.execute(query))}
+
     def groups_of(self, run: str) -> frozenset[str]:
         """The groups that see a run."""
         query = select(run_groups.c.name).join(runs, runs.c.number == run_groups.c.number).where(runs.c.id == run)

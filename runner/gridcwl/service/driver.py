@@ -479,7 +479,7 @@ class Driver:
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""
         settings = self._settings
-        roots = tuple(str(root) for root in settings.file_roots)
+        roots = tuple(str(root) for root in (*settings.file_roots, *settings.catalogue))
         return Confinement(
             roots, prefixes(settings.allowed_urls), settings.in_place, settings.build_images, settings.network
         ).also(*map(str, folders))

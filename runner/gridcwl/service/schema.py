@@ -113,6 +113,20 @@ credentials = Table(  # of users, for their runs
     Column("leased", Float, nullable=False),  # until then one process renews it
 )
 
+uws_jobs = Table(  # what UWS knows of a job that a run does not have
+    "uws_jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),  # of its run, too
+    Column("owner", String(255), nullable=False),
+    Column("workflow", String(255), nullable=False),  # its name in the catalogue
+    Column("label", String(255), nullable=False),
+    Column("parameters", JSON, nullable=False),  # lists of texts by the names of inputs
+    Column("created", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+)
+Index("ix_uws_jobs_workflow_number", uws_jobs.c.workflow, uws_jobs.c.number)
+
 task_tags = Table(
     "task_tags",
     metadata,

@@ -151,6 +151,8 @@ class ServiceSettings:
     """Of the outputs and logs of a run that PostgreSQL takes, for machines that share no folder."""
     file_roots: tuple[Path, ...] = ()
     """Folders of this machine below which documents and inputs may be named by ``file://``."""
+    catalogue: tuple[Path, ...] = ()
+    """Folders of this machine whose documents are offered as workflows, by their file names."""
     allowed_urls: tuple[str, ...] = ()
     """Beginnings of http(s) and trs URLs that documents and inputs may come from."""
     output_roots: tuple[Path, ...] = ()
@@ -225,7 +227,10 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
     folder = base / settings.folder if settings.folder != Path() else _default_folder()
     roots = tuple((base / root).resolve() for root in settings.file_roots)
     output_roots = tuple((base / root).resolve() for root in settings.output_roots)
-    settings = replace(settings, folder=folder.absolute(), file_roots=roots, output_roots=output_roots)
+    catalogue = tuple((base / root).resolve() for root in settings.catalogue)
+    settings = replace(
+        settings, folder=folder.absolute(), file_roots=roots, output_roots=output_roots, catalogue=catalogue
+    )
     settings = replace(settings, **_absolute(settings, base))
     _check(settings)
     return settings

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
+from gridcwl.service.catalogue import Catalogue
 from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -69,9 +70,11 @@ class Service:
     """Requests of users."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
     sites: Sites = field(init=False)
+    catalogue: Catalogue = field(init=False)
 
     def __post_init__(self) -> None:
         self.sites = Sites(self.settings, self.folder)
+        self.catalogue = Catalogue(self.settings.catalogue, self.driver)
 
     @property
     def protocols(self) -> list[str]:
