@@ -117,6 +117,10 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
 	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example or rapthor" $(PYTEST_ARGS)
 
+.PHONY: test-night
+test-night: install ## a night of SUBBANDS=244 subbands through fakes of DIRAC and Rucio, and of 40 through the testbed: bytes moved, disk space
+	GRIDCWL_SUBBANDS=$(or $(SUBBANDS),244) GRIDCWL_TESTBED_SUBBANDS=$(or $(TESTBED_SUBBANDS),40) $(BIN)/pytest tests/science/test_night.py $(PYTEST_ARGS)
+
 .PHONY: test-imports
 test-imports: install ## STARTS=200 cold starts on busy cores: no two threads import the same package
 	GRIDCWL_STARTS=$(or $(STARTS),200) $(BIN)/pytest tests/integration/test_imports.py $(PYTEST_ARGS)

@@ -1,5 +1,7 @@
 """What the science tests share: the command, the data, the engine, and modules that live outside of the package."""
 
+from __future__ import annotations
+
 import fcntl
 import functools
 import importlib.util
@@ -13,10 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from gridcwl.testbed.dirac.clients import DiracClients
+    from gridcwl.testbed.dirac.service import DiracService
+    from gridcwl.testbed.rucio.service import RucioService
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CWL = CHECKOUT / "cwl"
@@ -103,6 +110,7 @@ def showers(path: Path) -> dict[tuple[int, int], float]:
 
 
 Run = Callable[..., Finished]
+Grid = Callable[..., tuple[dict[str, Any], int]]
 
 
 @pytest.fixture(scope="session")
@@ -272,3 +280,36 @@ def irf_inputs(demo: Demo) -> dict[str, Any]:
     config = file(CWL / "config" / "irf.yml")
     events = dict(zip(kinds, (file(path) for path in demo.paths("events")), strict=True))
     return events | {"optimize_config": config, "irf_config": config, "analysis_name": "four-telescopes"}
+
+
+@pytest.fixture
+def grid(
+    dirac: DiracService,
+    rucio: RucioService,
+    dirac_clients: DiracClients,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Grid:
+    """Run a document at DIRAC: its outputs, and how many jobs DIRAC says are Done."""
+    request.getfixturevalue("images")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
+    environment = {**kept, **rucio.clients.exports("runner"), **dirac.exports()}
+
+    def run(document: Path, inputs: dict[str, Any], *options: str) -> tuple[dict[str, Any], int]:
+        job, state = tmp_path / "inputs.json", tmp_path / "state"
+        job.write_text(json.dumps(inputs))
+        words = ["--state-dir", str(state), "--backend", "dirac", "--store", "rucio", "--outdir", str(tmp_path / "out")]
+        command = [sys.executable, "-m", "gridcwl", *words, *options, str(document), str(job)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder,) = (state / "runs").iterdir()
+        answer = dirac_clients.monitoring().getJobs({"JobGroup": folder.name, "Status": "Done"})
+        return json.loads(done.stdout), len(answer["Value"])
+
+    return run
+
+
+def here(item: dict[str, Any]) -> Path:
+    """The copy of an output on this machine; the output itself is in Rucio."""
+    assert item["location"].startswith("rucio://")
+    return Path(item["path"]) if "path" in item else local(item)

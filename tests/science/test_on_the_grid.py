@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import CTAPIPE, CWL, Demo, file, irf_inputs, local
+from .conftest import CTAPIPE, CWL, Demo, Grid, file, here, irf_inputs
 from .test_km3net import DST, MONTE_CARLO
 
-if TYPE_CHECKING:
-    from gridcwl.testbed.dirac.clients import DiracClients
-    from gridcwl.testbed.dirac.service import DiracService
-    from gridcwl.testbed.rucio.service import RucioService
-
-Grid = Callable[..., tuple[dict[str, Any], int]]
-
 pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.data, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture
-def grid(
-    dirac: DiracService,
-    rucio: RucioService,
-    dirac_clients: DiracClients,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> Grid:
-    """Run a document at DIRAC: its outputs, and how many jobs DIRAC says are Done."""
-    request.getfixturevalue("images")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRIDCWL_")}
-    environment = {**kept, **rucio.clients.exports("runner"), **dirac.exports()}
-
-    def run(document: Path, inputs: dict[str, Any], *options: str) -> tuple[dict[str, Any], int]:
-        job, state = tmp_path / "inputs.json", tmp_path / "state"
-        job.write_text(json.dumps(inputs))
-        words = ["--state-dir", str(state), "--backend", "dirac", "--store", "rucio", "--outdir", str(tmp_path / "out")]
-        command = [sys.executable, "-m", "gridcwl", *words, *options, str(document), str(job)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        (folder,) = (state / "runs").iterdir()
-        answer = dirac_clients.monitoring().getJobs({"JobGroup": folder.name, "Status": "Done"})
-        return json.loads(done.stdout), len(answer["Value"])
-
-    return run
-
-
-def here(item: dict[str, Any]) -> Path:
-    """The copy of an output on this machine; the output itself is in Rucio."""
-    assert item["location"].startswith("rucio://")
-    return Path(item["path"]) if "path" in item else local(item)
 
 
 def test_km3nets_files_are_summarised(grid: Grid, data: Callable[[str], Path]) -> None:

@@ -6,10 +6,11 @@ import json
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import CWL, Demo, Run, file, load, local
+from .conftest import CWL, Demo, Grid, Run, file, here, load, local
 
 pytestmark = [pytest.mark.docker, pytest.mark.node, pytest.mark.timeout(1800)]
 
@@ -51,16 +52,33 @@ def test_a_chain_of_rapthors_steps_is_valid(gridcwl: Run, rapthors_steps: Path, 
     assert checked.exit_code == 0, checked.stderr
 
 
+def inputs_of(radio: Demo, folder: Path) -> dict[str, Any]:
+    """The observation's subbands, the sky model and the sector."""
+    subbands = [file(local(item)) | {"class": "Directory"} for item in radio.outputs["subbands"]]
+    sky, vertices = file(CWL / "config" / "lofar.skymodel"), file(corners(folder / "vertices.npy"))
+    return {"subbands": subbands, "sky": sky, "vertices": vertices}
+
+
 @pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
-def test_eight_steps_of_rapthor_lead_from_subbands_to_a_mosaic(
+def test_nine_steps_of_rapthor_lead_from_subbands_to_an_image_and_a_mosaic(
     radio: Demo, gridcwl: Run, rapthors_steps: Path, tmp_path: Path
 ) -> None:
-    subbands = [file(local(item)) | {"class": "Directory"} for item in radio.outputs["subbands"]]
-    inputs = {"subbands": subbands, "sky": file(CWL / "config" / "lofar.skymodel")}
-    inputs["vertices"] = file(corners(tmp_path / "vertices.npy"))
-    (tmp_path / "inputs.json").write_text(json.dumps(inputs))
+    (tmp_path / "inputs.json").write_text(json.dumps(inputs_of(radio, tmp_path)))
     document = chain(tmp_path, rapthors_steps)
     outputs = gridcwl("--outdir", tmp_path / "out", document, tmp_path / "inputs.json").outputs
-    assert local(outputs["mosaic"]).read_bytes().startswith(b"SIMPLE  =")
+    assert local(outputs["restored"]).read_bytes().startswith(b"SIMPLE  =")
+    assert local(outputs["whole"]).read_bytes().startswith(b"SIMPLE  =")
     assert local(outputs["solutions"]).read_bytes().startswith(b"\x89HDF")
     assert outputs["plots"]
+
+
+@pytest.mark.dirac
+@pytest.mark.rucio
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
+def test_they_do_so_as_dirac_jobs_with_rucio_between_them(
+    radio: Demo, rapthors_steps: Path, tmp_path: Path, grid: Grid
+) -> None:
+    outputs, jobs = grid(chain(tmp_path, rapthors_steps), inputs_of(radio, tmp_path))
+    assert jobs == 11
+    assert here(outputs["restored"]).read_bytes().startswith(b"SIMPLE  =")
+    assert here(outputs["whole"]).read_bytes().startswith(b"SIMPLE  =")

@@ -63,7 +63,7 @@ def plan(options: Options, evaluation: Any) -> int:
     )
     images = _images(options, steps)
     possible = True
-    disk = DiskForecaster(options.document, options.state_dir)
+    disk = DiskForecaster(options.document, options.state_dir, steps)
     for step in steps:
         problem = step.problem or _too_large(step, machine)
         forecasts = forecaster.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []

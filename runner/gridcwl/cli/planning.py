@@ -58,7 +58,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
     offers, limits, most = server.offers(), server.limits(), server.most_jobs()
     wishes = wishes_of(options.grid.settings)
     homeless = False
-    disk = DiskForecaster(options.document, options.state_dir, remote=True)
+    disk = DiskForecaster(options.document, options.state_dir, steps, remote=True)
     for step in steps:
         lines = list(_step(step, wishes, limits, offers, most, disk.of(step)))
         homeless = homeless or any(line.startswith("  sites      none") for line in lines)

@@ -2,15 +2,16 @@
 
 It is the inputs that are transferred to the worker, and what the tool writes: as much as jobs of the same step wrote in
 an earlier run of the document, in proportion to their inputs; or else what the tool requests (``outdirMin`` and
-``tmpdirMin``), which is an upper bound.
+``tmpdirMin``), which is an upper bound. A step whose inputs come from others is in proportion to the inputs of the run;
+what stays the same, such as an image, shows when there are earlier runs of two sizes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from gridcwl.runs.planning import PlannedStep
     from gridcwl.runs.record.history import History
 
-_SAMPLES = 100
+_SAMPLES = 2000
+_PARTS = 1000
+"""Shares are counted in these, so that they are whole numbers."""
 _ALIKE = 0.05
 """Inputs whose sizes differ by less than this do not show what depends on them."""
 
@@ -68,33 +71,58 @@ class DiskForecaster:
     Attributes:
         document: of the run.
         state_dir: of the run records.
+        steps: all steps of the plan.
         remote: jobs run elsewhere, so that all inputs are transferred.
     """
 
     document: str
     state_dir: Path
+    steps: Sequence[PlannedStep]
     remote: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
-    _earlier: list[tuple[str, History]] | None = None
+    _runs: list[_EarlierRun] | None = None
 
     def of(self, step: PlannedStep) -> DiskForecast:
         """The forecast for a step."""
-        run, samples = self._samples(step.name)
-        if not step.jobs and samples:
-            most = max(samples, key=lambda sample: sample.fetched + sample.written)
-            return DiskForecast(most.fetched, most.written, run)
-        jobs = step.jobs or (step.sample,)
+        runs = [run for run in self._earlier() if run.samples(step.name)]
+        if not runs:
+            asked = (each.resources for each in (job for job in (*step.jobs, step.sample)))
+            most = max((resources.out_mib + resources.tmp_mib) << 20 for resources in asked)
+            return DiskForecast(max(map(self._transferred, step.jobs), default=0), most)
+        if not step.jobs:
+            return self._downstream(step, runs)
+        samples = runs[0].samples(step.name)
+        fetched = [replace(sample, written=sample.fetched) for sample in samples]
         found = [
-            DiskForecast(self._transferred(job), expected(_input_bytes(job), samples), run)
-            if samples
-            else DiskForecast(self._transferred(job), (job.resources.out_mib + job.resources.tmp_mib) << 20)
-            for job in jobs
+            DiskForecast(expected(size, fetched), expected(size, samples), runs[0].name)
+            for size in map(_input_bytes, step.jobs)
         ]
         return max(found, key=lambda each: each.inputs + each.written)
 
     def close(self) -> None:
         """Close the journals."""
         self._stack.close()
+
+    def _downstream(self, step: PlannedStep, runs: Sequence[_EarlierRun]) -> DiskForecast:
+        """Of a step whose inputs come from others: by the share of the run's inputs that falls to each of its jobs.
+
+        Inputs are counted in bytes, or in jobs that read them where an earlier run does not have their sizes.
+        """
+        first = [each for each in self.steps if each.jobs]
+        ready = [_input_bytes(job) for each in first for job in each.jobs]
+        before = [run.inputs(each.name for each in first) for run in runs]
+        sized = all(ready) and all(all(sizes) for sizes in before)
+        loads = [sum(sizes) if sized else len(sizes) for sizes in (ready, *before)]
+        grown = len(ready) / (len(before[0]) or len(ready) or 1)
+        jobs = step.number or max(1, round(len(runs[0].samples(step.name)) * grown))
+        shares = []
+        for run, load in zip(runs, loads[1:], strict=True):
+            samples = run.samples(step.name)
+            most = max(samples, key=lambda sample: sample.fetched + sample.written)
+            shares.append(Sample(_PARTS * load // len(samples), most.fetched, most.written))
+        fetched = [replace(share, written=share.fetched) for share in shares]
+        share = _PARTS * loads[0] // jobs
+        return DiskForecast(expected(share, fetched), expected(share, shares), runs[0].name)
 
     def _transferred(self, job: Job) -> int:
         return sum(
@@ -103,13 +131,30 @@ class DiskForecaster:
             if entry.sources and (self.remote or not any(_is_local(source) for source in entry.sources))
         )
 
-    def _samples(self, step: str) -> tuple[str, list[Sample]]:
-        if self._earlier is None:
-            self._earlier = list(earlier_runs(self.document, self.state_dir, self._stack))
-        for run, history in self._earlier:
-            if samples := list(_measured(history, step)):
-                return run, samples
-        return "", []
+    def _earlier(self) -> list[_EarlierRun]:
+        if self._runs is None:
+            found = earlier_runs(self.document, self.state_dir, self._stack)
+            self._runs = [_EarlierRun(name, history) for name, history in found]
+        return self._runs
+
+
+@dataclass(slots=True)
+class _EarlierRun:
+    """What the jobs of an earlier run took, step by step."""
+
+    name: str
+    history: History
+    _samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+    def inputs(self, steps: Iterable[str]) -> list[int]:
+        """What the jobs of these steps read, in bytes; 0 is unknown."""
+        return [sample.inputs for step in steps for sample in self.samples(step)]
+
+    def samples(self, step: str) -> list[Sample]:
+        """Those of a step."""
+        if step not in self._samples:
+            self._samples[step] = list(_measured(self.history, step))
+        return self._samples[step]
 
 
 def expected(inputs: int, samples: Sequence[Sample]) -> int:
@@ -133,10 +178,10 @@ def _measured(history: History, step: str) -> Iterator[Sample]:
     rows = history.jobs(step=step, where="outcome = 'success' AND reused IS NULL", newest_first=True)
     for row, _ in zip((row for row in rows if row.step == step), range(_SAMPLES), strict=False):
         usage = history.result(row.row, row.attempt).usage
-        if usage is None or usage.disk_bytes is None:
+        if usage is None or usage.disk_bytes is None or usage.fetched_bytes is None:
             continue
-        fetched = usage.fetched_bytes or 0
-        yield Sample(_described_bytes(history.description(row.row).own) or fetched, fetched, usage.disk_bytes)
+        read = _described_bytes(history.description(row.row).own) or usage.fetched_bytes
+        yield Sample(read, usage.fetched_bytes, usage.disk_bytes)
 
 
 def _described_bytes(own: bytes) -> int:
