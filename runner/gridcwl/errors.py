@@ -124,11 +124,16 @@ class OutputConflict(StoreError):
         *,
         remedy: str = "Choose another --outdir, or move away what is there.",
         replaceable: bool = False,
+        several: bool = False,
+        writer: str = "",
     ) -> None:
-        super().__init__(f"The output {path} cannot be put in place: {detail}", remedy=remedy)
+        what = "outputs" if several else "output"
+        super().__init__(f"The {what} {path} cannot be put in place: {detail}", remedy=remedy)
         self.path = path
         self.replaceable = replaceable
         """Whether ``--overwrite`` helps."""
+        self.writer = writer
+        """The active run that writes there."""
 
 
 class JobFailed(GridCWLError):

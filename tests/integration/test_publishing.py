@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,10 @@ def test_a_second_run_that_is_to_write_the_same_names_is_refused_before_it_begin
     inner = desk.write("doc.cwl", WORD)
     assert run(desk, WORD | nested(desk, inner, "--word=inner"), "--word=x", name="outer.cwl").code == 0
     assert (desk.folder / "code").read_text() == "1\n"
-    assert "which is active, writes to the same name" in (desk.folder / "said").read_text()
+    said = (desk.folder / "said").read_text()
+    assert "which is active, writes to the same name" in said
+    assert re.search(r"^Wait until (\S+) has ended, then run: gridcwl resume (?!\1)", said, re.MULTILINE)
+    assert "Move the existing files" not in said
     assert (desk.outdir / "o.txt").read_text() == "outer\n"
 
 

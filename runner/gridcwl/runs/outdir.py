@@ -102,8 +102,10 @@ class OutputFolder:
             other = next(iter(taken.values()))
             raise OutputConflict(
                 _listed(self.path, taken),
-                f"the run {other}, which is active, writes to the same name",
+                f"the run {other}, which is active, writes to the same name{'s' if len(taken) > 1 else ''}",
                 remedy=f"Wait until {other} has ended, or choose another --outdir.",
+                several=len(taken) > 1,
+                writer=str(other),
             )
 
     def check(self, names: Iterable[str]) -> None:
@@ -241,6 +243,7 @@ class OutputFolder:
                 reason,
                 remedy="Choose another --outdir, move away what is there, or give --overwrite to replace it.",
                 replaceable=True,
+                several=len(conflicts) > 1,
             )
 
 

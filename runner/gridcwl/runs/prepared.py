@@ -292,8 +292,9 @@ def with_remedies(record: RunRecord) -> Iterator[None]:
         error.remedy = f"Finished jobs are recorded. To resume: gridcwl resume {record.run}"
         raise
     except OutputConflict as error:
+        first = f"Wait until {error.writer} has ended" if error.writer else "Move the existing files away"
         error.remedy = (
-            f"Move the existing files away, then run: gridcwl resume {record.run}{_finished_jobs(record)}\n"
+            f"{first}, then run: gridcwl resume {record.run}{_finished_jobs(record)}\n"
             f"Or publish elsewhere: gridcwl resume {record.run} --outdir DIR"
         )
         if error.replaceable:

@@ -63,7 +63,7 @@ def test_files_are_named_when_many_are_in_the_way(tmp_path: Path) -> None:
     made = folder(tmp_path)
     for number in range(8):
         (made.path / f"f{number}").write_text("x")
-    with pytest.raises(OutputConflict, match=r"/f0, .*/f4 and 3 more cannot be put in place"):
+    with pytest.raises(OutputConflict, match=r"The outputs .*/f0, .*/f4 and 3 more cannot be put in place"):
         made.replaceable([f"f{number}" for number in range(8)], lambda _name: "0")
 
 
