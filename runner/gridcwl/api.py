@@ -93,6 +93,17 @@ class Client:
         if cancelled is not None:
             raise cancelled
 
+    async def begin(self, request: RunRequest) -> Run:
+        """Begin a run whose options are known already; otherwise as :meth:`submit`, and raises what that does."""
+        from gridcwl.runs.session import started
+
+        return await self._drive(started(request))
+
+    def cancel_all(self, by: str = "its client") -> None:
+        """Stop all runs that this client works on; leaving the block waits until they have ended."""
+        for driver in self._driven.values():
+            driver.prepared.cancel(by)
+
     def _cancel_all(self) -> None:
         for driver in self._driven.values():
             driver.prepared.cancel("its client")

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``.
     """
     given = parser().parse_args(list(arguments))
+    from gridcwl.cli.logs import set_up_logging
+
+    set_up_logging(0)
     return int(given.act(given))
 
 

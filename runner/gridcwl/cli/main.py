@@ -38,6 +38,7 @@ PROGRAMS = {
     SERVE: "gridcwl.cli.serve",
     EXEC: "gridcwl.cli.exec_command",
     "basket": "gridcwl.cli.basket",
+    "schedule": "gridcwl.cli.schedule",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

@@ -1,0 +1,404 @@
+"""``gridcwl schedule``: documents that run at certain times, at intervals, or when data arrive."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gridcwl.cli.parsing import Parser
+from gridcwl.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from gridcwl.schedules.model import Schedule, Tick, Trigger
+    from gridcwl.schedules.store import Kept, ScheduleStore
+
+_EPILOG = """\
+  gridcwl schedule add nightly --cron '0 2 * * *' --timezone Europe/Berlin \\
+      -- --outdir 'checks/{tick:%Y-%m-%d}' check.cwl inputs.yml
+  gridcwl schedule add new-runs --arrival 'rucio://cta/*?type=dataset&datatype=dl0' \\
+      --group-count 10 -- --backend dirac --store rucio workflow.cwl inputs.yml
+  gridcwl schedule run           # in a terminal, until Ctrl-C
+  gridcwl schedule run --once    # from a systemd timer: what is due, then exit
+
+In the words behind -- and in the input object, {tick}, {tick:%Y-%m-%d}, {dids},
+{schedule} and {run} stand for the values of each run; a value "{dids}" alone
+becomes the list of Files.
+"""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+_SHOWN = 10
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the first word says; returns the exit code.
+
+    Raises:
+        GridCWLError: an option is wrong, or there is no such schedule.
+        SystemExit: ``--help``.
+    """
+    words = list(arguments)
+    behind = words[words.index("--") + 1 :] if "--" in words else []
+    given = parser().parse_args(words[: words.index("--")] if "--" in words else words)
+    given.words = behind
+    return int(given.act(given))
+
+
+def parser() -> Parser:
+    """The command line of ``gridcwl schedule``."""
+    made = Parser(
+        prog="gridcwl schedule",
+        description="Run documents at certain times, at intervals, or when data arrive.",
+        epilog=_EPILOG,
+    )
+    actions = made.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, act: Any, text: str, *, names: bool = True) -> argparse.ArgumentParser:
+        one = actions.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+        if names:
+            one.add_argument("name", metavar="NAME", help="of the schedule")
+        one.add_argument("--state-dir", metavar="DIR", help="directory of run records and schedules")
+        one.set_defaults(act=act)
+        return one
+
+    _add_add(action("add", _add, "add a schedule, or change one: -- [OPTIONS] DOCUMENT [INPUTS]"))
+    for name, act, text in (("list", _list, "list the schedules"), ("show", _show, "show a schedule and its runs")):
+        one = action(name, act, text, names=name == "show")
+        one.add_argument("--json", action="store_true", help="print JSON")
+    action("pause", _pause, "run nothing more at its times; active runs continue")
+    action("resume", _resume, "resume a paused schedule")
+    action("run-now", _run_now, "run once in addition, as soon as a driver sees it")
+    action("rm", _remove, "remove a schedule; its runs stay")
+    run = action("run", _run, "drive the schedules in this terminal", names=False)
+    run.add_argument("--once", action="store_true", help="do what is due, wait for these runs, and exit")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
+    return made
+
+
+def _add_add(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--cron", metavar="EXPR", default="", help="minute, hour, day, month, weekday: '0 2 * * *'")
+    made.add_argument("--timezone", metavar="ZONE", default="", help="of --cron, as Europe/Berlin (default: UTC)")
+    made.add_argument("--every", metavar="TIME", type=_seconds, help="interval: 90s, 15m, 6h, 1d")
+    made.add_argument("--arrival", metavar="QUERY", default="", help="new data: Rucio query, DID, or pattern of files")
+    made.add_argument("--group-count", type=_positive, metavar="N", help="with --arrival: N data in each run")
+    made.add_argument(
+        "--group-time", type=_seconds, metavar="TIME", default=0.0, help="with --arrival: wait so long for more data"
+    )
+    made.add_argument("--existing", action="store_true", help="with --arrival: data that are there count as new")
+    made.add_argument(
+        "--overlap", choices=("skip", "queue", "replace"), default="skip", help="if a run is active (default: skip)"
+    )
+    made.add_argument(
+        "--catch-up", choices=("none", "latest", "all"), default="latest", help="missed times (default: latest)"
+    )
+    made.add_argument("--deadline", type=_seconds, metavar="TIME", help="skip what could not start for so long")
+    made.add_argument("--jitter", type=_seconds, metavar="TIME", default=0.0, help="start up to so much later")
+    made.add_argument("--pause-after", type=_positive, metavar="N", help="pause after N failures in a row")
+    made.add_argument("--keep", type=_positive, metavar="N", help="keep records of the latest N runs only")
+    made.add_argument("--replace", action="store_true", help="change the schedule of this name")
+
+
+def _seconds(text: str) -> float:
+    found = _DURATION.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"takes a time as 90s, 15m, 6h or 1d, not {text!r}")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _state_dir(given: argparse.Namespace) -> Path:
+    from gridcwl.plugins import configuration
+
+    return (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
+
+
+def _store(given: argparse.Namespace) -> ScheduleStore:
+    from gridcwl.schedules.store import ScheduleStore
+
+    return ScheduleStore(_state_dir(given) / "schedules" / "schedules.db")
+
+
+# -- changes -------------------------------------------------------------------------------------------------------
+
+
+def _trigger(given: argparse.Namespace, now: float) -> Trigger:
+    from gridcwl.schedules import times
+    from gridcwl.schedules.model import Trigger
+
+    if not (given.cron or given.every or given.arrival):
+        raise UsageError("schedule: one of --cron, --every and --arrival must be given")
+    if given.cron and given.every:
+        raise UsageError("schedule: --cron and --every exclude each other")
+    if given.timezone and not given.cron:
+        raise UsageError("schedule: --timezone has no effect without --cron")
+    if not given.arrival and (given.group_count or given.group_time or given.existing):
+        raise UsageError("schedule: --group-count, --group-time and --existing go with --arrival")
+    if given.cron and (given.group_count or given.group_time):
+        raise UsageError("schedule: with --cron, all that arrived since the last time is one group")
+    made = Trigger(
+        cron=given.cron,
+        timezone=given.timezone or "UTC",
+        every_s=given.every,
+        start=now,
+        query=given.arrival,
+        group_count=given.group_count,
+        group_s=given.group_time,
+        existing=given.existing,
+    )
+    times.check(made)
+    return made
+
+
+def _add(given: argparse.Namespace) -> int:
+    from gridcwl.cli.schedule_runs import options_of
+    from gridcwl.runs.from_options import evaluation
+    from gridcwl.schedules.deciding import upcoming
+    from gridcwl.schedules.model import Schedule, checked_name
+    from gridcwl.schedules.store import new_id
+
+    if not given.words:
+        raise UsageError("schedule: there is no document", remedy="Write it behind --: -- [OPTIONS] DOCUMENT [INPUTS]")
+    now = time.time()
+    schedule = Schedule(
+        id=new_id(),
+        name=checked_name(given.name),
+        trigger=_trigger(given, now),
+        words=tuple(given.words),
+        cwd=str(Path.cwd()),
+        overlap=given.overlap,
+        catch_up=given.catch_up,
+        deadline_s=given.deadline,
+        jitter_s=given.jitter,
+        pause_after=given.pause_after,
+        keep=given.keep,
+        created=now,
+    )
+    options = options_of(schedule, None)
+    from gridcwl.cli.logs import set_up_logging
+    from gridcwl.cwl.load import load, locate
+
+    set_up_logging(0)
+    load(locate(options.document)[0], evaluation(options))  # a document with mistakes would fail at night
+    with _store(given) as store:
+        known = given.replace and given.name in [kept.schedule.name for kept in store.all()]
+        if known:
+            store.replace(schedule, now)
+        else:
+            store.add(schedule, now)
+    print(f"gridcwl: {'changed' if known else 'added'} {schedule.name}", file=sys.stderr)
+    for at in upcoming(schedule, now, 3):
+        print(f"  next  {at:%a %Y-%m-%d %H:%M:%S %Z}", file=sys.stderr)
+    print("Drive the schedules: gridcwl schedule run", file=sys.stderr)
+    return 0
+
+
+def _pause(given: argparse.Namespace) -> int:
+    with _store(given) as store:
+        store.pause(given.name, "by its user")
+    return 0
+
+
+def _resume(given: argparse.Namespace) -> int:
+    with _store(given) as store:
+        store.pause(given.name, None)
+    return 0
+
+
+def _run_now(given: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from gridcwl.schedules.model import tick_of_time
+
+    with _store(given) as store, store.transaction():
+        kept = store.get(given.name)
+        tick = tick_of_time(kept.schedule, time.time())
+        dids = tuple(did for did, _ in store.new_data(kept.schedule.id))
+        if kept.schedule.trigger.query and not dids:
+            raise ConfigError(f"No new data have arrived for {given.name}", remedy="See gridcwl schedule show.")
+        (made,) = store.insert(kept.schedule.id, [replace(tick, key=f"now-{tick.at:.6f}", forced=True, dids=dids)])
+        store.assign(kept.schedule.id, made)
+    print(made.run)
+    return 0
+
+
+def _remove(given: argparse.Namespace) -> int:
+    with _store(given) as store:
+        store.remove(given.name)
+    return 0
+
+
+# -- views ---------------------------------------------------------------------------------------------------------
+
+
+def _list(given: argparse.Namespace) -> int:
+    from gridcwl.cli.tables import show
+
+    with _store(given) as store:
+        rows = []
+        plain = []
+        for kept in store.all():
+            last = next((tick for tick in store.latest_ticks(kept.schedule.id, 1)), None)
+            rows.append((kept.schedule.name, when(kept.schedule), _standing(kept), _next(kept), _shown_tick(last)))
+            plain.append(_plain(kept, [last] if last else []))
+    if given.json:
+        print(json.dumps(plain, indent=2))
+    elif rows:
+        show(("name", "when", "state", "next", "last"), rows)
+    else:
+        print("no schedules")
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+    from gridcwl.cli.tables import show
+
+    with _store(given) as store:
+        kept = store.get(given.name)
+        ticks = store.latest_ticks(kept.schedule.id, _SHOWN)
+        waiting = len(store.new_data(kept.schedule.id))
+    if given.json:
+        print(json.dumps(_plain(kept, ticks), indent=2))
+        return 0
+    schedule = kept.schedule
+    facts = {
+        "name": schedule.name,
+        "when": when(schedule),
+        "state": _standing(kept),
+        "next": _next(kept),
+        "command": " ".join(["gridcwl", *schedule.words]),
+        "folder": schedule.cwd,
+        "overlap": schedule.overlap,
+        "catch-up": schedule.catch_up + (f", up to {_time(schedule.deadline_s)} late" if schedule.deadline_s else ""),
+    }
+    facts |= {"new data": str(waiting)} if schedule.trigger.query else {}
+    facts |= {"problem": kept.problem} if kept.problem else {}
+    for name, value in facts.items():
+        print(f"{name:<9} {value}")
+    if ticks:
+        print()
+        rows = [
+            (_local(tick.at), str(tick.state), tick.run if tick.state.value != "skipped" else "", tick.message)
+            for tick in ticks
+        ]
+        show(("time", "state", "run", ""), rows)
+    return 0
+
+
+def when(schedule: Schedule) -> str:
+    """When a schedule runs, for people."""
+    trigger = schedule.trigger
+    parts = [f"cron {trigger.cron} ({trigger.timezone})"] if trigger.cron else []
+    if trigger.query:
+        parts.append(f"new data of {trigger.query}")
+        parts += [f"{trigger.group_count} at a time"] if trigger.group_count else []
+    elif trigger.every_s:
+        parts.append(f"every {_time(trigger.every_s)}")
+    return ", ".join(parts)
+
+
+def _time(seconds: float) -> str:
+    for unit in ("w", "d", "h", "m"):
+        if seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def _standing(kept: Kept) -> str:
+    if kept.paused is not None:
+        return f"paused: {kept.paused}"
+    return "problem" if kept.problem else "active"
+
+
+def _next(kept: Kept) -> str:
+    from gridcwl.schedules.deciding import upcoming
+
+    if kept.paused is not None:
+        return ""
+    if kept.schedule.trigger.query and not kept.schedule.trigger.cron:
+        return "when data arrive"
+    return next((f"{at:%Y-%m-%d %H:%M %Z}" for at in upcoming(kept.schedule, time.time(), 1)), "never")
+
+
+def _shown_tick(tick: Tick | None) -> str:
+    return "" if tick is None else f"{tick.state} {_local(tick.at)}"
+
+
+def _local(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _plain(kept: Kept, ticks: Sequence[Tick]) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        **msgspec.to_builtins(kept.schedule),
+        "paused": kept.paused,
+        "problem": kept.problem,
+        "ticks": [
+            {"at": tick.at, "run": tick.run, "state": str(tick.state), "dids": list(tick.dids), "message": tick.message}
+            for tick in ticks
+        ],
+    }
+
+
+# -- driving -------------------------------------------------------------------------------------------------------
+
+
+def _run(given: argparse.Namespace) -> int:
+    from gridcwl.cli.logs import set_up_logging
+
+    set_up_logging(-1 if given.quiet else 0, timestamps=True)
+    state_dir = _state_dir(given)
+    with _store(given) as store:
+        asyncio.run(_drive(store, state_dir, once=given.once))
+    return 0
+
+
+async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
+    import signal
+
+    from gridcwl.api import Client
+    from gridcwl.cli.schedule_runs import ScheduledRuns
+    from gridcwl.schedules.driver import Driver
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with Client(state_dir=state_dir) as client:
+        runs = ScheduledRuns(client, state_dir, loop)
+        driver = Driver(store, runs, store.path.parent / "drivers")
+        with driver.alive():
+            while not stopping.is_set():
+                runs.changed.clear()
+                wake = await asyncio.to_thread(driver.step, time.time())
+                busy = await asyncio.to_thread(driver.active)
+                if once and not busy:
+                    return
+                await _wait(stopping, runs.changed, wake)
+            runs.mark_stopped()
+            client.cancel_all("the driver of its schedule")
+
+
+async def _wait(stopping: asyncio.Event, changed: asyncio.Event, wake: float) -> None:
+    """Wait for the next step. Not longer than half a minute: the clock may be set, or another process add something."""
+    waiting = [asyncio.create_task(event.wait()) for event in (stopping, changed)]
+    try:
+        await asyncio.wait(
+            waiting, timeout=min(30.0, max(0.2, wake - time.time())), return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        for task in waiting:
+            task.cancel()

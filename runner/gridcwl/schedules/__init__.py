@@ -1,0 +1,1 @@
+"""Schedules: documents that run at certain times, at intervals, or when data arrive."""
