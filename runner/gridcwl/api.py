@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
@@ -32,8 +33,8 @@ from gridcwl.runs.record.folder import RunFolder, all_folders, checked_id, find
 from gridcwl.runs.record.logs import JobLog
 from gridcwl.runs.record.status import RunStatus
 from gridcwl.runs.run_driver import RunDriver, entered, exited
-from gridcwl.runs.settings import ResumeSettings, Settings, changed, options_for, state_folder
-from gridcwl.values import from_cwl, to_cwl
+from gridcwl.runs.settings import ResumeSettings, Settings, cache_folder, changed, options_for, state_folder
+from gridcwl.values import from_cwl, to_json
 
 if TYPE_CHECKING:
     from gridcwl.runs.provenance.crate_options import CrateOptions
@@ -138,9 +139,12 @@ class Client:
         words: tuple[str, ...] = ()
         text = None
         if isinstance(inputs, Mapping):
-            words, text = ("",), await asyncio.to_thread(_as_json, inputs, folder)
+            words, text = ("",), await asyncio.to_thread(to_json, inputs, folder)
         elif inputs is None:
-            document, words = await asyncio.to_thread(_of_crate, document, {**self._settings, **settings})
+            from gridcwl.runs.provenance.reading import with_crate
+
+            caches = partial(cache_folder, {**self._settings, **settings})
+            document, words = await asyncio.to_thread(with_crate, str(document), (), caches)
         else:
             words = (str(inputs) if "://" in str(inputs) else str(folder / inputs),)  # never an option, nor ``-``
         options = options_for(str(document), words, {**self._settings, **settings}, folder)
@@ -413,18 +417,6 @@ class Run:
         return await self._client.resume(self.id, **settings)
 
 
-def _of_crate(document: str | Path, settings: Settings) -> tuple[str | Path, tuple[str, ...]]:
-    """The document and the inputs of a crate that is to run as it ran; of anything else the document itself."""
-    path = Path(document)
-    if "://" in str(document) or not (path.suffix == ".zip" or path.is_dir()):
-        return document, ()
-    from gridcwl.runs.provenance.reading import as_document, is_crate
-
-    if not is_crate(path):
-        return document, ()
-    return as_document(path, (), options_for(str(document), (), settings, Path.cwd()).cache_dir)
-
-
 class _ServerRun(Run):
     """A run at a service."""
 
@@ -507,9 +499,3 @@ def _connection(url: str, settings: Mapping[str, Any]) -> Connection:
 
     check_settings(settings)
     return Connection(url)
-
-
-def _as_json(inputs: Mapping[str, Any], base: Path) -> str:
-    import json
-
-    return json.dumps(to_cwl(inputs, base), indent=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,6 +133,11 @@ def _set_place(value: _Place, place: str | Path | None, path: Path | None, basen
 
 def _name_in(location: str) -> str:
     return unquote(urlsplit(location).path.rstrip("/").rpartition("/")[2])
+
+
+def to_json(inputs: Mapping[str, Any], base: Path) -> str:
+    """An input object as JSON; as :func:`to_cwl`."""
+    return json.dumps(to_cwl(inputs, base), indent=1)
 
 
 def to_cwl(value: Any, base: Path, where: str = "inputs") -> Any:

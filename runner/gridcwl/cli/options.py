@@ -68,11 +68,9 @@ def _of_crate(document: str, behind: list[str]) -> tuple[str, list[str]]:
     path = Path(document)
     if path.suffix != ".zip" and not path.is_dir():
         return document, behind
-    from gridcwl.runs.provenance.reading import as_document, is_crate
+    from gridcwl.runs.provenance.reading import with_crate
 
-    if not is_crate(path):
-        return document, behind
-    found, words = as_document(path, tuple(behind), configuration().caches())
+    found, words = with_crate(document, tuple(behind), lambda: configuration().caches())
     return found, list(words)
 
 

@@ -185,6 +185,11 @@ def state_folder(settings: Mapping[str, Any]) -> Path:
     return _configuration(settings, Path.cwd()).state().absolute()
 
 
+def cache_folder(settings: Mapping[str, Any]) -> Path:
+    """Where what may be lost is. Raises as :func:`options_for`."""
+    return _configuration(settings, Path.cwd()).caches().absolute()
+
+
 def _configuration(settings: Mapping[str, Any], folder: Path) -> Config:
     return overlaid(plugins.configuration(), _part(settings, _of_configuration()), folder, plugins.declared())
 

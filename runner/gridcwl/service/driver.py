@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import selectors
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
@@ -23,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gridcwl.api import Client, Run
 from gridcwl.cwl.described import DescribedDocument
-from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
-from gridcwl.model.confinement import Confinement, confine
+from gridcwl.errors import GridCWLError, RunCancelled
+from gridcwl.model.confinement import Confinement
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
 from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.record.journal_file import Fenced
@@ -32,10 +30,11 @@ from gridcwl.runs.session import described_document
 from gridcwl.runs.settings import options_for
 from gridcwl.service import quotas
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
-from gridcwl.service.folders import ServiceFolder, stored_bytes
+from gridcwl.service.endings import end_of, without_places
+from gridcwl.service.folders import ServiceFolder, is_resumable, stored_bytes
 from gridcwl.service.messages import Messages, reporting
-from gridcwl.service.ownership import Ownership
-from gridcwl.service.registries import located, prefixes
+from gridcwl.service.ownership import Ownership, WatchfulSelector
+from gridcwl.service.registries import located_within, prefixes
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sharing import next_owner
 from gridcwl.service.states import State
@@ -146,7 +145,9 @@ class Driver:
 
     def _work_in_thread(self, started: Future[None]) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Watchful(self._look_late))) as runner:
+            with asyncio.Runner(
+                loop_factory=lambda: asyncio.SelectorEventLoop(WatchfulSelector(self._look_late))
+            ) as runner:
                 runner.run(self._work_on_queue(started))
         except BaseException as error:
             if not started.done():
@@ -359,7 +360,7 @@ class Driver:
                     return
                 if self._stopping and isinstance(error, RunCancelled) and run.id not in self._unwanted:
                     return
-                state, changes = _end_of(error)
+                state, changes = end_of(error)
                 if run.kind == TASK_KIND:
                     changes["outputs"] = None
                     state = await asyncio.to_thread(tes.end_of, self._folder, run, error, state)
@@ -432,7 +433,7 @@ class Driver:
         record = await asyncio.to_thread(self._folder.record, run.engine)
         journal_log = self._ownership.log(run.engine)
         await asyncio.to_thread(record.lift_hold)  # whoever holds it does not own the run any more
-        if await asyncio.to_thread(_is_resumable, record.path):
+        if await asyncio.to_thread(is_resumable, record.path):
             changes = run.settings if run.engine != run.id else {}
             return await self.client.resume(run.engine, journal_log=journal_log, **changes)
         if record.path.exists():  # the service was killed while it made it
@@ -440,7 +441,7 @@ class Driver:
         submitted = self._folder.run(run.engine)
         params = await asyncio.to_thread(submitted.read_params)
         allowed = self.confinement(submitted.files)
-        document = await asyncio.to_thread(_located, submitted.here(run.document), allowed)
+        document = await asyncio.to_thread(located_within, submitted.here(run.document), allowed)
         return await self.client.submit(
             document,
             params,
@@ -470,7 +471,7 @@ class Driver:
             GridCWLError: it is wrong, or may not be read.
         """
         allowed = self.confinement(files)
-        place = _located(document, allowed)
+        place = located_within(document, allowed)
         folder = self._folder
         settings = {**self._settings.runs, "state_dir": folder.state, "cache_dir": folder.cache}
         options = options_for(place, (), {**settings, "confinement": allowed}, files)
@@ -489,62 +490,11 @@ class Driver:
         from gridcwl.runs.observer import stop
 
         record = self._folder.record(run.engine)
-        if _is_resumable(record.path):
+        if is_resumable(record.path):
             record.lift_hold()
             stop(record, self._ownership.log(run.engine))
-
-
-class _Watchful(selectors.DefaultSelector):
-    """What an event loop waits with; looks at the clock before anything is done after a wait."""
-
-    def __init__(self, look: Callable[[], None]) -> None:
-        super().__init__()
-        self._look = look
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """See ``selectors.BaseSelector``."""
-        ready = super().select(timeout)
-        self._look()
-        return ready
-
-
-def _located(document: str, allowed: Confinement) -> str:
-    confine(allowed)  # in this call's thread
-    return located(document)
 
 
 def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Event) -> None:
     with contextlib.suppress(RuntimeError):  # the request's loop is closed
         loop.call_soon_threadsafe(queue.put_nowait, event)
-
-
-def _is_resumable(folder: Path) -> bool:
-    """Whether a run's journal says what the run is."""
-    from gridcwl.runs.record.folder import RunFolder
-    from gridcwl.runs.record.history import History
-    from gridcwl.runs.record.journal_file import JournalError
-
-    try:
-        with contextlib.closing(History(RunFolder(folder).journal)) as history:
-            return history.meta("options") is not None
-    except JournalError:
-        return False
-
-
-def without_places(message: str, files: Path) -> str:
-    """A message with attachments under the names that their client gave them."""
-    for folder in (files, os.path.relpath(files)):
-        message = message.replace(f"{folder}/", "")
-    return message
-
-
-def _end_of(error: GridCWLError) -> tuple[State, dict[str, Any]]:
-    """The state that an error ends a run in, and what is recorded of it."""
-    # of a run that failed, the remedy is a command of this machine
-    message = error.message if isinstance(error, RunFailed | RunCancelled) else str(error)
-    changes: dict[str, Any] = {"message": message, "exit_code": error.exit_code}
-    if isinstance(error, RunCancelled):
-        return State.CANCELED, changes
-    if isinstance(error, RunFailed):
-        return State.EXECUTOR_ERROR, changes | {"outputs": error.outputs}
-    return (State.SYSTEM_ERROR if isinstance(error, BackendError | StoreError) else State.EXECUTOR_ERROR), changes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ class SubmittedFolder:
 
     def here(self, text: str) -> str:
         """A text that names attachments, with their places on this machine."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             home = (self.path / HOME).read_text("utf-8")
             return text.replace(f"{home}/", f"{self.path}/") if home != str(self.path) else text
         return text
@@ -140,3 +139,16 @@ def stored_bytes(folder: Path) -> int:
             with suppress(OSError):  # removed meanwhile
                 total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118
     return total
+
+
+def is_resumable(folder: Path) -> bool:
+    """Whether a run's journal says what the run is."""
+    from gridcwl.runs.record.folder import RunFolder
+    from gridcwl.runs.record.history import History
+    from gridcwl.runs.record.journal_file import JournalError
+
+    try:
+        with closing(History(RunFolder(folder).journal)) as history:
+            return history.meta("options") is not None
+    except JournalError:
+        return False

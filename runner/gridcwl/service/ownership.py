@@ -15,10 +15,11 @@ import fcntl
 import hashlib
 import os
 import secrets
+import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -368,3 +369,17 @@ def _explained() -> Iterator[None]:
 def _key(name: str) -> int:
     """A lock's number: any text has one."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+class WatchfulSelector(selectors.DefaultSelector):
+    """What an event loop waits with; looks at the clock before anything is done after a wait."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self._look = look
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See ``selectors.BaseSelector``."""
+        ready = super().select(timeout)
+        self._look()
+        return ready

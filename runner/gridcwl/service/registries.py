@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from gridcwl import imports
 from gridcwl.errors import DocumentError, UnsafePath
 from gridcwl.model import confinement, paths
+from gridcwl.model.confinement import Confinement, confine
 
 API = "/ga4gh/trs/v2/tools/"
 _VERSION = re.compile(rf"https?://[^/]+{API}[^/]+/versions/[^/]+/?")
@@ -69,3 +70,9 @@ def _files(url: str) -> list[dict[str, Any]]:
     if not isinstance(found, list):
         raise DocumentError(f"The registry answers with no list of files for {url}")
     return [one for one in found if isinstance(one, dict) and isinstance(one.get("path"), str)]
+
+
+def located_within(document: str, allowed: Confinement) -> str:
+    """As :func:`located`, with what may be read by this call's thread."""
+    confine(allowed)
+    return located(document)

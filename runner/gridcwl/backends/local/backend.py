@@ -78,23 +78,17 @@ class LocalBackend:
         self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
         """With what makes it impossible to continue, as an exception."""
         self._pool = ThreadPoolExecutor(max_workers=self._slots, thread_name_prefix="job")
-        limits: dict[str, Any] = {
+        limits = {
             "limit_cores": settings.strict_cpu_limit,
             "limit_ram": settings.strict_memory_limit,
+            "collect_failed": True,  # it costs nothing here, and what a failed tool left may tell why
         }
-        limits["collect_failed"] = True  # it costs nothing here, and what a failed tool left may tell why
-        self._recycled = recycled = "" if options.keep_folders else str(folder / "recycled")
+        self._recycled = "" if options.keep_folders else str(folder / "recycled")
         processes = max(1, min(int(self._ledger.cores), self._slots))
-        shared = {**limits, "recycle": recycled}
+        shared = {**limits, "recycle": self._recycled}
         self._tasks = TaskScope()
         self._processes = WorkerProcesses(processes, self._slots, str(folder), shared, self._secrets, self._tasks)
-        self._worker_options = WorkerOptions(
-            recycler=Recycler(recycled) if recycled else None,
-            max_mounts=0 if self._reuse_containers else WorkerOptions.max_mounts,
-            capabilities=options.capabilities,
-            processes=options.processes,
-            **limits,
-        )
+        self._worker_options = self._in_containers(limits)
         self._bare: set[asyncio.Task[None]] = set()
         """Those that wait for jobs of the worker processes."""
         self._engine_lock = threading.Lock()
@@ -106,6 +100,15 @@ class LocalBackend:
             batch_size=1,
             window=2 * self._slots + 4,
             largest=self._ledger.largest,
+        )
+
+    def _in_containers(self, limits: dict[str, Any]) -> WorkerOptions:
+        return WorkerOptions(
+            recycler=Recycler(self._recycled) if self._recycled else None,
+            max_mounts=0 if self._reuse_containers else WorkerOptions.max_mounts,
+            capabilities=self._options.capabilities,
+            processes=self._options.processes,
+            **limits,
         )
 
     async def __aenter__(self) -> Self:

@@ -26,7 +26,7 @@ from gridcwl.model.objects import changed, entries
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
 from gridcwl.runs.provenance.crate_options import METADATA, CrateOptions, check_orcid, check_target
-from gridcwl.runs.provenance.description import PACKED, DescribedDocument, DescribedTool, described
+from gridcwl.runs.provenance.description import PACKED, DescribedTool, PackedDocument, described
 from gridcwl.runs.provenance.graph import Entity, Graph
 from gridcwl.runs.provenance.packing import packed_document
 from gridcwl.runs.provenance.payload import Payload
@@ -136,7 +136,7 @@ class _Writer:
     logs: dict[str, str] = field(init=False, default_factory=dict)
     """Copies of ctapipe's logs that are in a store only."""
     payload: Payload = field(init=False)
-    document: DescribedDocument = field(init=False)
+    document: PackedDocument = field(init=False)
     packed: Entity = field(init=False)
     """What is known of the bytes of the document."""
     executed: set[str] = field(init=False, default_factory=set)

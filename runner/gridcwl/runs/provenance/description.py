@@ -68,7 +68,7 @@ class DescribedTool:
 
 
 @dataclass(slots=True)
-class DescribedDocument:
+class PackedDocument:
     """A packed document. Made by :func:`described`."""
 
     root: DescribedTool
@@ -210,7 +210,7 @@ class DescribedDocument:
         return self.kind_of(known) if known is not None else _TYPES.get(plain, "DataType")
 
 
-def described(packed: Mapping[str, Any], process: str = "") -> DescribedDocument:
+def described(packed: Mapping[str, Any], process: str = "") -> PackedDocument:
     """What a packed document describes.
 
     Args:
@@ -226,7 +226,7 @@ def described(packed: Mapping[str, Any], process: str = "") -> DescribedDocument
     known = {id_ for tool in written.values() for id_ in (*tool.inputs.values(), *tool.outputs.values())}
     tools = {id_: _linked(tool, known) for id_, tool in written.items()}
     version = str(packed.get("cwlVersion") or main.get("cwlVersion") or "v1.2")
-    whole = DescribedDocument(tools[_id(str(main.get("id", "#main")))], tools, schemas, version)
+    whole = PackedDocument(tools[_id(str(main.get("id", "#main")))], tools, schemas, version)
     if process and (found := whole.find(process)) is not None:
         whole.root = found[1]
     root = whole.root

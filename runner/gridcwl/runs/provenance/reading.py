@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,14 @@ def open_crate(path: Path, cache: Path) -> Crate:
             remedy="A crate is a folder, or a .zip of one, with that file.",
         ) from error
     return Crate(folder.absolute(), entities)
+
+
+def with_crate(document: str, behind: tuple[str, ...], cache: Callable[[], Path]) -> tuple[str, tuple[str, ...]]:
+    """As :func:`as_document` if a document is a crate that is to run as it ran; else what was given."""
+    path = Path(document)
+    if "://" in document or not (path.suffix == ".zip" or path.is_dir()) or not is_crate(path):
+        return document, behind
+    return as_document(path, behind, cache())
 
 
 def as_document(path: Path, behind: tuple[str, ...], cache: Path) -> tuple[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from gridcwl.service import drafts as drafts_module
 from gridcwl.service import form_fields, submission
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
-from gridcwl.service.driver import without_places
+from gridcwl.service.endings import without_places
 from gridcwl.service.form_fields import FormField
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden, Refused
