@@ -100,6 +100,8 @@ def test_the_commands_for_runs_accept_the_service(url: str):
     failed = command("--server", url, "--run-name", "doomed", "fails.cwl")
     assert failed.code == 1
     assert "fails.cwl failed" in failed.stderr
+    assert "---- stderr of fails.cwl (last line)\nbroken\n----" in failed.stderr
+    assert "Its logs are in" not in failed.stderr  # at the service, where its client is not
     assert f"gridcwl resume --server {url}" in failed.stderr
     assert "doomed" in command("runs", "--server", url).stdout
     about = json.loads(command("status", "--server", url, "doomed", "--json").stdout)

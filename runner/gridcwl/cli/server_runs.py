@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from gridcwl.errors import ConfigError, RunCancelled, RunFailed, UsageError
 from gridcwl.model import RunId
 from gridcwl.remote import following
 from gridcwl.remote.connection import NATIVE, WES, Connection
+from gridcwl.runs.events import Failure
 from gridcwl.runs.options import Options
 
 _LOOK_EVERY_S = 1.0
+_FAILURES_IN_FULL = 3
 _ALLOWED = frozenset(
     {
         *("server", "outdir", "basedir", "write_summary", "run_name", "loudness", "timestamps", "color", "no_warnings"),
@@ -101,11 +104,26 @@ def _follow(
     return 0 if print_outputs(outputs, summary, checksums=checksums) else 1
 
 
+def _with_last_words(connection: Connection, run_id: str, failure: Failure) -> Failure:
+    """A failure with the end of what its job wrote, as it is shown of a run of this machine."""
+    stream, words = following.last_words(connection, run_id, failure.name)
+    if not words:
+        return failure
+    count = len(words.splitlines())
+    last = "last line" if count == 1 else f"last {count} lines"
+    text = f"---- {stream} of {failure.name} ({last})\n{words}\n----"
+    return replace(failure, remedy=f"{failure.remedy}\n{text}".strip())
+
+
 async def _shown(connection: Connection, run_id: str, watcher: PlainWatcher) -> dict[str, Any]:
     shown = Shown(RunId(run_id), watcher)
+    failures = 0
     with watcher:
         watcher.started(RunId(run_id), lambda: shown.steps)
         async for event in following.events(connection, run_id):
+            if isinstance(event, Failure) and failures < _FAILURES_IN_FULL:
+                failures += 1
+                event = await asyncio.to_thread(_with_last_words, connection, run_id, event)  # noqa: PLW2901
             shown.take(event)
     return await following.ended(connection, run_id)
 

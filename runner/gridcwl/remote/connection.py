@@ -47,16 +47,17 @@ class Connection:
         """The JSON at a path."""
         return self._json(self._send("GET", path, params={name: value for name, value in query.items() if value}))
 
-    def text(self, path: str, begin: int = 0, **query: Any) -> bytes:
+    def text(self, path: str, begin: int = 0, last: int = 0, **query: Any) -> bytes:
         """The bytes at a path, at most 256 MiB of them.
 
         Args:
             path: of a log or a report.
             begin: leave out so many bytes.
+            last: only so many bytes of its end; 0 for all.
             query: of the URL.
         """
-        headers = {"Range": f"bytes={begin}-"} if begin else {}
-        response = self._send("GET", path, params=query, headers=headers, stream=True, empty=begin > 0)
+        headers = {"Range": f"bytes=-{last}" if last else f"bytes={begin}-"} if begin or last else {}
+        response = self._send("GET", path, params=query, headers=headers, stream=True, empty=bool(headers))
         with response:
             if response.status_code == _NOTHING_THERE:
                 return b""

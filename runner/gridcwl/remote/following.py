@@ -26,6 +26,8 @@ ENDS = ("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")
 """Final states."""
 _LOOK_EVERY_S = 1.0
 _TRIES = 30
+_TAIL_BYTES = 8192
+_TAIL_LINES = 20
 
 
 def event_of(plain: dict[str, Any]) -> Event | None:
@@ -48,11 +50,13 @@ def plain_event(event: Event) -> dict[str, Any]:
 async def events(connection: Connection, run: str) -> AsyncIterator[Event]:
     """The events of a run until it has ended; a connection that breaks is made again.
 
+    The service begins from the first event each time; one that was started again, from the first of a new session.
+
     Raises:
         BackendError: the service does not answer any more.
     """
     loop = asyncio.get_running_loop()
-    seen, tries = 0, 0
+    seen, tries, session = 0, 0, ""
     while True:
         queue: asyncio.Queue[dict[str, Any] | Exception | None] = asyncio.Queue()
         left = threading.Event()
@@ -75,7 +79,9 @@ async def events(connection: Connection, run: str) -> AsyncIterator[Event]:
             while isinstance(plain := await queue.get(), dict):
                 number += 1
                 tries = 0
-                if number <= seen:  # the service begins from the first event each time
+                if (current := str(plain.pop("session", ""))) != session:
+                    seen, session = 0, current
+                if number <= seen and plain.get("event") != RunEnded.__name__:
                     continue
                 seen = number
                 if (event := event_of(plain)) is not None:
@@ -149,6 +155,22 @@ def fetched_logs(connection: Connection, run: str, step: str | None) -> list[Job
                 files[stream] = path
         made.append(JobLog(**plain, stdout=files["stdout"], stderr=files["stderr"]))
     return made
+
+
+def last_words(connection: Connection, run: str, name: str) -> tuple[str, str]:
+    """The end of what a job's last attempt wrote to stderr, or to stdout if that is empty; and which of them it is."""
+    with contextlib.suppress(GridCWLError):
+        found = connection.get(f"{NATIVE}/runs/{run}/logs", step=name)["logs"]
+        attempts = [log for log in found if log["name"] == name]
+        for log in sorted(attempts, key=lambda one: int(one["attempt"]))[-1:]:
+            for stream in ("stderr", "stdout"):
+                if log.get(stream):
+                    query = {"name": name, "attempt": log["attempt"], "stream": stream}
+                    data = connection.text(f"{NATIVE}/runs/{run}/log", last=_TAIL_BYTES, **query)
+                    text = "\n".join(data.decode("utf-8", "replace").rstrip("\n").splitlines()[-_TAIL_LINES:])
+                    if text.strip():
+                        return stream, text
+    return "stderr", ""
 
 
 def _without_path(entry: dict[str, Any]) -> None:

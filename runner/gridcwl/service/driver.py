@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
@@ -82,6 +83,7 @@ class Driver:
         self._owners = owners
         self._runs: dict[str, StoredRun] = {}
         self._jobs: dict[str, set[str]] = {}
+        self._began = secrets.token_hex(4)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handles: dict[str, Run] = {}
         self._unwanted: set[str] = set()
@@ -156,6 +158,11 @@ class Driver:
                 log.critical("Runs are no longer worked on: %s", error, exc_info=error)
         finally:
             self._stopping = True
+
+    def session(self, run: str) -> str:
+        """What events of a run that is worked on here belong to: in another session they begin again. Empty if none."""
+        handle = self._handles.get(run)
+        return "" if handle is None else f"{self._began}-{id(handle)}"
 
     async def subscribe(self, run: str) -> AsyncIterator[Event] | None:
         """The events of a run that is worked on here, in the caller's event loop; None if it is not."""

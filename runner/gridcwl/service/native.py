@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +22,7 @@ from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.model import RunId
 from gridcwl.remote.following import plain_event
 from gridcwl.runs.about import about_whole
-from gridcwl.runs.events import Event, RunEnded, RunStarted
+from gridcwl.runs.events import Event, Failure, RunEnded, RunStarted
 from gridcwl.runs.observer import Follower
 from gridcwl.runs.record.explain import explained
 from gridcwl.runs.record.folder import new_run_id
@@ -49,6 +51,7 @@ _REPORTS = {"html": "text/html", "tsv": "text/tab-separated-values", "json": "ap
 _MOST_RUNS = 1000
 _HEARTBEAT_S = 15.0
 _LOOK_EVERY_S = 0.5
+_LOGS_HERE = re.compile(r"Its logs are in \S+\.(?=\s|$)")
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 _Service = Annotated[Service, Depends(service_of)]
@@ -238,6 +241,7 @@ def _plain_log(log: JobLog) -> dict[str, Any]:
 
 async def _stream(service: Service, run: StoredRun) -> AsyncIterator[bytes]:
     events = _events(service, run)
+    session = ""
     following = asyncio.ensure_future(anext(events, None))
     try:
         while True:
@@ -248,10 +252,18 @@ async def _stream(service: Service, run: StoredRun) -> AsyncIterator[bytes]:
             event = following.result()
             if event is None:
                 return
-            yield b"data: " + json.dumps(plain_event(event)).encode() + b"\n\n"
+            session = service.driver.session(run.id) or session
+            yield b"data: " + json.dumps(_for_client(event) | {"session": session}).encode() + b"\n\n"
             following = asyncio.ensure_future(anext(events, None))
     finally:
         following.cancel()
+
+
+def _for_client(event: Event) -> dict[str, Any]:
+    """An event without places of this machine, which its client has no use for."""
+    if isinstance(event, Failure):
+        event = replace(event, remedy=_LOGS_HERE.sub("", event.remedy).strip())
+    return plain_event(event)
 
 
 async def _events(service: Service, run: StoredRun) -> AsyncIterator[Event]:
