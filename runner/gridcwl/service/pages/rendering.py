@@ -83,13 +83,22 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     if new:
         token = secrets.token_urlsafe(_SHORTEST_TOKEN)
     text = _templates.get_template(template).render(
-        csrf=token, field=TOKEN, here=request.url.path, session=getattr(request.state, "session", None), **values
+        csrf=token,
+        field=TOKEN,
+        here=request.url.path,
+        catalogue=_has_catalogue(request),
+        session=getattr(request.state, "session", None),
+        **values,
     )
     answer = HTMLResponse(text.encode("utf-8", "backslashreplace"), status, headers=HEADERS)
     if new:
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
     return answer
+
+
+def _has_catalogue(request: Request) -> bool:
+    return bool(service_of(request).settings.catalogue)
 
 
 def redirect(path: str) -> RedirectResponse:
