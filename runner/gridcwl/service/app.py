@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,13 +30,16 @@ from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.guard import BodyLimit, SameOrigin
 from gridcwl.service.limits import AddressLimit, RateLimit
 from gridcwl.service.messages import RunHandler
-from gridcwl.service.opening import authenticator, owners_of, service_folder
+from gridcwl.service.opening import authenticator, owners_of, service_folder, webhooks_of
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.tes import routes as tes
 from gridcwl.service.uws import routes as uws
 from gridcwl.service.uws import vosi
 from gridcwl.service.web import Service
+
+if TYPE_CHECKING:
+    from gridcwl.service.webhooks import Webhooks
 
 log = logging.getLogger("gridcwl.service")
 
@@ -69,10 +73,11 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
             app.state.service = Service(
                 settings, folder, db, driver, authenticator(settings, db), sorted(schemes - {"file"}), owners, vault
             )
+            app.state.service.webhooks = webhooks_of(settings, db)
             app.state.service.rates = RateLimit(settings.quotas.requests_per_minute)
             logger.addHandler(handler)
             try:
-                async with driver.working():
+                async with driver.working(), _delivering(app.state.service.webhooks):
                     yield
             finally:
                 logger.removeHandler(handler)
@@ -85,7 +90,7 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    _route(app)
+    _route(app, settings)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -115,7 +120,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             app.include_router(login.router)
 
 
-def _route(app: FastAPI) -> None:
+def _route(app: FastAPI, settings: ServiceSettings) -> None:
     """The interfaces for programs."""
     app.include_router(wes.router)
     app.include_router(tes.router)
@@ -125,6 +130,25 @@ def _route(app: FastAPI) -> None:
         app.include_router(uws.router, prefix=prefix, include_in_schema=False)
         app.include_router(vosi.router, prefix=prefix, include_in_schema=False)
     app.include_router(credentials.router)
+    if settings.webhooks.urls:
+        from gridcwl.service import webhook_routes
+
+        app.include_router(webhook_routes.router)
+
+
+@asynccontextmanager
+async def _delivering(webhooks: Webhooks | None) -> AsyncIterator[None]:
+    """Call users' webhooks inside this block."""
+    if webhooks is None:
+        yield
+        return
+    from gridcwl.service.webhooks import deliver_all
+
+    delivering = asyncio.create_task(deliver_all(webhooks), name="gridcwl-webhooks")
+    try:
+        yield
+    finally:
+        delivering.cancel()
 
 
 @contextmanager

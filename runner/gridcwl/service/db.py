@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -124,6 +124,9 @@ class OwnersQueue:
 class Database:
     """Runs in SQLite, PostgreSQL, or what else SQLAlchemy has."""
 
+    on_change: Callable[[Connection, str, State], None] | None = None
+    """Is called with each change of a run's state, in its transaction."""
+
     def __init__(self, url: str) -> None:
         """Open it, and bring its schema to this version.
 
@@ -189,6 +192,8 @@ class Database:
             if new.kind == TASK_KIND and new.tags:
                 tags = [{"number": number, "key": key, "value": value} for key, value in new.tags.items()]
                 connection.execute(task_tags.insert(), tags)
+            if self.on_change is not None:
+                self.on_change(connection, new.id, State.QUEUED)
             return True
 
     def get(self, run: str, viewer: Viewer | None = None) -> StoredRun | None:
@@ -282,7 +287,10 @@ class Database:
         with self.engine.begin() as connection:
             if fence is not None and not is_fence_of(connection, run, fence):
                 return False
-            return bool(connection.execute(query).rowcount == 1)
+            changed = bool(connection.execute(query).rowcount == 1)
+            if changed and self.on_change is not None:
+                self.on_change(connection, run, state)
+            return changed
 
     def note(self, run: str, reason: str) -> None:
         """Note why a run that has not ended waits; empty if it does not."""

@@ -24,7 +24,7 @@ from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.messages import RunHandler
-from gridcwl.service.opening import owners_of, service_folder
+from gridcwl.service.opening import owners_of, service_folder, webhooks_of
 from gridcwl.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ async def _drive(settings: ServiceSettings) -> None:
     with contextlib.closing(Database(settings.database_url)) as db, contextlib.ExitStack() as stack:
         folder = service_folder(settings, db)
         stack.enter_context(apart(required=settings.expressions == "user"))
+        webhooks_of(settings, db)
         driver = Driver(settings, folder, db, owners_of(settings, db, stack)[1], leave)
         async with driver.working():
             while driver.is_working and not stop.is_set():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gridcwl.service.owners import Owners
     from gridcwl.service.vault import Vault
+    from gridcwl.service.webhooks import Webhooks
 
 
 def service_folder(settings: ServiceSettings, db: Database) -> ServiceFolder:
@@ -44,6 +45,20 @@ def owners_of(settings: ServiceSettings, db: Database, stack: ExitStack) -> tupl
     stack.callback(owners.end)
     stack.enter_context(only_for_owners())
     return vault, owners
+
+
+def webhooks_of(settings: ServiceSettings, db: Database) -> Webhooks | None:
+    """What calls users' webhooks, if the operator allows any; changes of runs are queued for it from now on.
+
+    Raises:
+        ConfigError: the keys for what is encrypted cannot be read.
+    """
+    if not settings.webhooks.urls:
+        return None
+    from gridcwl.service.webhooks import Webhooks, record
+
+    db.on_change = record
+    return Webhooks(db.engine, _keys(settings), settings.webhooks)
 
 
 def authenticator(settings: ServiceSettings, db: Database) -> Authenticator:

@@ -162,3 +162,34 @@ api_keys = Table(  # of machines that cannot log in
     Column("used", Float),
 )
 Index("ix_api_keys_owner", api_keys.c.owner)
+
+webhooks = Table(  # URLs that are called when runs change their states
+    "webhooks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("run", String(64)),  # empty for all runs of the owner
+    Column("url", Text, nullable=False),
+    Column("states", JSON, nullable=False),  # empty for all
+    Column("sealed", Text, nullable=False),  # the secret that signs, encrypted
+    Column("failed", Text, nullable=False),  # what went wrong last
+    Column("created", Float, nullable=False),
+)
+Index("ix_webhooks_owner", webhooks.c.owner)
+Index("ix_webhooks_run", webhooks.c.run)
+
+deliveries = Table(  # what is still to be sent
+    "deliveries",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("hook", String(32), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("leased", Float, nullable=False),  # until then one process sends it
+    sqlite_autoincrement=True,
+)
+Index("ix_deliveries_hook", deliveries.c.hook)

@@ -116,6 +116,15 @@ class Quotas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Also of those who are not known."""
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which webhooks of users are called."""
+
+    urls: tuple[str, ...] = ()
+    """Beginnings of URLs; none: no webhooks."""
+    private: bool = False
+    """Addresses in private networks are called, too."""
+
+
 _KINDS: tuple[Literal["proxy"], Literal["token"]] = ("proxy", "token")
 
 
@@ -170,6 +179,7 @@ class ServiceSettings:
     auth: Authentication | None = None
     credentials: Credentials | None = None
     """None: all runs use the credentials of the user that runs the service."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     quotas: Quotas = field(default_factory=Quotas)
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
@@ -259,6 +269,7 @@ def _check(settings: ServiceSettings) -> None:
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
     _check_quotas(settings.quotas)
+    _check_webhooks(settings.webhooks)
     _check_roles(settings)
     _check_credentials(settings)
     for name in settings.runs:
@@ -289,6 +300,15 @@ def _check_quotas(quotas: Quotas) -> None:
     for name in Quotas.__struct_fields__:
         if getattr(quotas, name) < 0:
             raise ConfigError(f"quotas.{name} is {getattr(quotas, name)}, but takes at least 0")
+
+
+def _check_webhooks(webhooks: WebhookSettings) -> None:
+    for url in webhooks.urls:
+        if not url.startswith(("https://", "http://")) or not url.partition("://")[2].partition("/")[1]:
+            raise ConfigError(
+                f"webhooks.urls has {url!r}, which is not the beginning of a URL up to a '/'",
+                remedy="Write it as in https://hooks.example.org/.",
+            )
 
 
 def _check_roles(settings: ServiceSettings) -> None:

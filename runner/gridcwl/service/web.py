@@ -20,6 +20,7 @@ from gridcwl.service.sites import Sites
 if TYPE_CHECKING:
     from gridcwl.service.owners import Owners
     from gridcwl.service.vault import Vault
+    from gridcwl.service.webhooks import Webhooks
 
 _UPLOADS = 8
 """Requests with attachments that are received at a time."""
@@ -66,6 +67,7 @@ class Service:
     vault: Vault | None = None
     ending: bool = False
     """No request is to wait for anything any more."""
+    webhooks: Webhooks | None = None
     rates: RateLimit = field(default_factory=lambda: RateLimit(0))
     """Requests of users."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
