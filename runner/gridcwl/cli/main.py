@@ -39,6 +39,7 @@ PROGRAMS = {
     EXEC: "gridcwl.cli.exec_command",
     "basket": "gridcwl.cli.basket",
     "schedule": "gridcwl.cli.schedule",
+    "production": "gridcwl.cli.production",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

@@ -29,7 +29,8 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl report RUN | resume RUN | attach RUN | cancel RUN | rm RUN
   gridcwl usage [RUN ...] | export RUN CRATE | verify CRATE
   gridcwl rerun RUN | lineage FILE
-  gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION | schedule ACTION
+  gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION
+  gridcwl schedule ACTION | production ACTION
   gridcwl lint DOCUMENT | sites | doctor | serve | completion SHELL | man
   gridcwl login | logout | whoami | credentials ACTION | keys ACTION
 To see what a run would do:

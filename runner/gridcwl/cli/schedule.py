@@ -370,6 +370,7 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
     import signal
 
     from gridcwl.api import Client
+    from gridcwl.cli.runs_here import RunsHere
     from gridcwl.cli.schedule_runs import ScheduledRuns
     from gridcwl.schedules.driver import Driver
 
@@ -378,8 +379,8 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with Client(state_dir=state_dir) as client:
-        runs = ScheduledRuns(client, state_dir, loop)
-        driver = Driver(store, runs, store.path.parent / "drivers")
+        runs = RunsHere(client, state_dir, loop)
+        driver = Driver(store, ScheduledRuns(runs), store.path.parent / "drivers")
         with driver.alive():
             while not stopping.is_set():
                 runs.changed.clear()

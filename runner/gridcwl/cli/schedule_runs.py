@@ -2,152 +2,68 @@
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import json
-import logging
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.errors import ConfigError, GridCWLError, InputError, RunCancelled
-from gridcwl.runs.record.folder import RunFolder, find
-from gridcwl.schedules.driver import RunState
-from gridcwl.schedules.model import Schedule, Tick, Values, values_of
+from gridcwl.cli.runs_here import RunsHere, RunState
+from gridcwl.errors import ConfigError, InputError
+from gridcwl.schedules.model import Schedule, Tick, values_of
 from gridcwl.worker.paths import file_url
 
 if TYPE_CHECKING:
-    from gridcwl.api import Client
     from gridcwl.runs.options import Options
 
-log = logging.getLogger("gridcwl.schedules")
-
-_STATES: dict[str, RunState] = {
-    "running": "active",
-    "detached": "active",
-    "success": "success",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "killed": "stopped",
-    "broken": "stopped",
-}
 _TABLES = (".yml", ".yaml", ".json")
 
 
 class ScheduledRuns:
-    """Implements ``gridcwl.schedules.driver.Launcher`` with a client in an event loop; called from other threads."""
+    """Implements ``gridcwl.schedules.driver.Launcher``."""
 
-    def __init__(self, client: Client, state_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self._client = client
-        self._state_dir = state_dir
-        self._loop = loop
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._starting: set[str] = set()
-        self._ended: dict[str, tuple[RunState, str]] = {}
-        self.changed = asyncio.Event()
-        """A run has ended."""
+    def __init__(self, runs: RunsHere) -> None:
+        self._runs = runs
 
     def find(self, schedule: Schedule) -> Sequence[str]:
-        """See ``Launcher.find``: DIDs by Rucio, or files of this machine."""
-        query = schedule.trigger.query
-        if "://" not in query and (query.startswith(("/", "./", "~")) or "/" in query.partition(":")[0]):
-            folder = Path(schedule.cwd)
-            found = sorted(glob.glob(str(folder / Path(query).expanduser())))  # noqa: PTH207  an absolute pattern
-            return [file_url(path) for path in found if Path(path).is_file()]
-        return found_in_store(query, options_of(schedule, None))
+        """See ``Launcher.find``."""
+        return found(schedule.trigger.query, options_of(schedule, None), Path(schedule.cwd))
 
     def start(self, schedule: Schedule, tick: Tick) -> None:
         """See ``Launcher.start``."""
-        if self._folder(tick) is not None:  # another driver was quicker
-            return
-        options = replace(options_of(schedule, tick), state_dir=self._state_dir)
-        options, text = _filled(options, schedule, values_of(schedule, tick))
-        self._begin(tick, self._submitted(options, Path(schedule.cwd), text, tick))
+        options = replace(options_of(schedule, tick), state_dir=self._runs.state_dir)
+        options, text = filled(options, Path(schedule.cwd), values_of(schedule, tick).of)
+        self._runs.start(tick.run, options, Path(schedule.cwd), text)
 
     def resume(self, schedule: Schedule, tick: Tick) -> None:
         """See ``Launcher.resume``."""
         del schedule
-        if (folder := self._folder(tick)) is not None:
-            (folder.path / STOPPED).unlink(missing_ok=True)
-        self._begin(tick, self._client.resume(tick.run))
-
-    async def _submitted(self, options: Options, cwd: Path, text: str | None, tick: Tick) -> Any:
-        from gridcwl.runs.prepared import RunRequest
-
-        return await self._client.begin(RunRequest(options, cwd, text, tick.run))
-
-    def _begin(self, tick: Tick, beginning: Any) -> None:
-        self._starting.add(tick.run)
-
-        def create() -> None:
-            self._tasks[tick.run] = self._loop.create_task(self._until_ended(tick, beginning))
-
-        self._loop.call_soon_threadsafe(create)
-
-    async def _until_ended(self, tick: Tick, beginning: Any) -> None:
-        ended: tuple[RunState, str] = "success", ""
-        try:
-            run = await beginning
-            await run.result()
-        except RunCancelled as error:
-            ended = "cancelled", error.message
-        except GridCWLError as error:
-            ended = "failed", error.message
-        except asyncio.CancelledError:
-            return  # this driver stops; whoever comes next resumes the run
-        finally:
-            self._starting.discard(tick.run)
-            self._tasks.pop(tick.run, None)
-        self._ended[tick.run] = ended
-        self.changed.set()
+        self._runs.resume(tick.run)
 
     def state(self, tick: Tick) -> tuple[RunState, str]:
         """See ``Launcher.state``."""
-        if tick.run in self._ended:
-            return self._ended.pop(tick.run)
-        if tick.run in self._starting or tick.run in self._tasks:
-            return "active", ""
-        folder = self._folder(tick)
-        if folder is None:
-            return "missing", ""
-        from gridcwl.runs.record.status import summary_of
-
-        if (folder.path / STOPPED).exists() and not folder.alive:
-            return "stopped", ""
-        status = summary_of(folder)
-        return _STATES.get(status.state, "stopped"), status.message
+        return self._runs.state(tick.run)
 
     def cancel(self, tick: Tick) -> None:
         """See ``Launcher.cancel``."""
-        if (folder := self._folder(tick)) is not None:
-            folder.request_cancel()
+        self._runs.cancel(tick.run)
 
     def remove(self, tick: Tick) -> None:
         """See ``Launcher.remove``."""
-        folder = self._folder(tick)
-        if folder is not None and not folder.alive:
-            if (working := folder.working) is not None and working.is_dir():
-                shutil.rmtree(working, ignore_errors=True)
-            folder.remove()
-
-    def mark_stopped(self) -> None:
-        """Note in the folders of active runs that their driver stops: these runs are resumed later."""
-        for run in [*self._tasks]:
-            folder = RunFolder(self._state_dir / "runs" / run)
-            if folder.path.is_dir():
-                (folder.path / STOPPED).touch()
-
-    def _folder(self, tick: Tick) -> RunFolder | None:
-        try:
-            return find(self._state_dir, tick.run).folder
-        except GridCWLError:
-            return None
+        self._runs.remove(tick.run)
 
 
-STOPPED = "driver-stopped"
-"""A file in a run's folder: the driver of its schedule stopped while the run was active."""
+def found(query: str, options: Options, cwd: Path) -> list[str]:
+    """The URLs of data that match a query now: DIDs by Rucio, or files of this machine.
+
+    Raises:
+        GridCWLError: the store does not answer, or the query is wrong.
+    """
+    if "://" not in query and (query.startswith(("/", "./", "~")) or "/" in query.partition(":")[0]):
+        paths = sorted(glob.glob(str(cwd / Path(query).expanduser())))  # noqa: PTH207  an absolute pattern
+        return [file_url(path) for path in paths if Path(path).is_file()]
+    return found_in_store(query, options)
 
 
 def options_of(schedule: Schedule, tick: Tick | None) -> Options:
@@ -167,12 +83,12 @@ def options_of(schedule: Schedule, tick: Tick | None) -> Options:
     return replace(options, run_name="" if tick is None else f"{name}-{tick.run[:15]}"[:100], loudness=-1)
 
 
-def _filled(options: Options, schedule: Schedule, values: Values) -> tuple[Options, str | None]:
-    """The options and the input object with the values of a tick in it, if it is in a file."""
+def filled(options: Options, cwd: Path, fill: Callable[[Any], Any]) -> tuple[Options, str | None]:
+    """The options and the input object with values in it, if it is in a file."""
     if len(options.words) != 1 or not options.words[0].endswith(_TABLES):
         return options, None
-    path = Path(schedule.cwd, options.words[0])
-    inputs = values.of(read_table(path))
+    path = cwd / options.words[0]
+    inputs = fill(read_table(path))
     return replace(options, words=("",), basedir=options.basedir or str(path.parent)), json.dumps(inputs, default=str)
 
 

@@ -16,7 +16,7 @@ from gridcwl.stores.rucio.names import Did
 
 log = logging.getLogger("gridcwl.stores.rucio")
 
-_THERE = ("DataIdentifierAlreadyExists", "Duplicate", "DuplicateContent")
+THERE = ("DataIdentifierAlreadyExists", "Duplicate", "DuplicateContent")
 _AGAINST = ("FileConsistencyMismatch", "FileAlreadyExists", "InvalidObject", "UnsupportedOperation", "InvalidMetadata")
 """What speaks against a file and not against the whole call."""
 
@@ -135,7 +135,7 @@ class Registrar:
                 await self.client.call("add_dids", chunk)
                 held |= {Did(child["scope"], child["name"]) for did in chunk for child in did.get("dids", ())}
             except RucioProblem as problem:
-                if problem.kind in _THERE:
+                if problem.kind in THERE:
                     await self._add_each(chunk)
                 elif any("meta" in did for did in chunk) and problem.kind not in ("AccessDenied", "ScopeNotFound"):
                     log.info("Rucio did not accept metadata: %s", problem.message)
@@ -154,7 +154,7 @@ class Registrar:
             try:
                 await self.client.call("add_dids", [alone])
             except RucioProblem as problem:
-                if problem.kind not in _THERE:
+                if problem.kind not in THERE:
                     raise
 
 

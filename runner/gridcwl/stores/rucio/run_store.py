@@ -10,12 +10,13 @@ from typing import Any
 from gridcwl.model import Job, RunId, StagedFile, Storage
 from gridcwl.stores.base import JobKeys, Store, StoreContext
 from gridcwl.stores.rucio.cache import RucioCache
-from gridcwl.stores.rucio.client import RucioClient
+from gridcwl.stores.rucio.client import RucioClient, RucioProblem
 from gridcwl.stores.rucio.data import release, replicas, report
 from gridcwl.stores.rucio.did_resolver import DidResolver
 from gridcwl.stores.rucio.elements import find_elements
 from gridcwl.stores.rucio.lineage import check_files, copy_files, origins
-from gridcwl.stores.rucio.names import check_template, chosen_dataset, did_of
+from gridcwl.stores.rucio.names import Did, check_template, chosen_dataset, did_of
+from gridcwl.stores.rucio.registering import THERE, Registrar
 from gridcwl.stores.rucio.run_files import URL, open_run_files
 from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import SCHEME, RucioSettings
@@ -95,9 +96,40 @@ async def open_store(settings: RucioSettings, context: StoreContext) -> AsyncIte
         yield run_files.store
 
 
+async def collect(about: Mapping[str, Any], name: str, metadata: Mapping[str, str]) -> str:
+    """Put the container of a run into one that holds several runs; may be done again.
+
+    Args:
+        about: what the run's journal has of its files in Rucio.
+        name: of the container, without scope.
+        metadata: of it.
+
+    Returns:
+        The container.
+
+    Raises:
+        RucioProblem: Rucio does not answer, or does not allow it.
+    """
+    scope, _, run = str(about["container"]).partition(":")
+    folder = run.rpartition("/")[0]
+    container = Did(scope, f"{folder}/{name}" if run.startswith("/") else name)
+    with closing(RucioClient()) as client:
+        registrar = Registrar(client, None, {})
+        try:
+            await client.call("add_container", container.scope, container.name)
+        except RucioProblem as problem:
+            if problem.kind not in THERE:
+                raise
+        inside = {"scope": container.scope, "name": container.name, "dids": [{"scope": scope, "name": run}]}
+        await client.call("attach_dids_to_dids", [inside], ignore_duplicate=True)
+        await registrar.add_metadata({container: metadata})
+    return str(container)
+
+
 __all__ = [
     "RucioRunStore",
     "check_files",
+    "collect",
     "copy_files",
     "open_run_store",
     "open_store",

@@ -102,7 +102,9 @@ PLUGIN = StorePlugin(
     table="rucio",
     packages=("rucio",),
     reads=frozenset({"cache_in_rucio"}),
-    hooks=frozenset({"open_run_store", "report", "release", "origins", "check_files", "copy_files", "replicas"}),
+    hooks=frozenset(
+        {"open_run_store", "report", "release", "origins", "check_files", "copy_files", "replicas", "collect"}
+    ),
     title="Rucio",
     schemes=frozenset({SCHEME, "lfn"}),
     prefixes=("rucio:", "lfn:"),
