@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CHECKOUT, CWL, Demo, Run, local, small_inputs
+from .conftest import CHECKOUT, CWL, Demo, Run, file, local, small_inputs
 
 ALL_EXAMPLES = os.environ.get("GRIDCWL_ALL_EXAMPLES") == "1"
 _DIFFERENCE = """\
@@ -65,6 +65,44 @@ def difference(ours: Path, theirs: Path) -> float:
     mounts = [f"--volume={ours}:/ours.fits:ro", f"--volume={theirs}:/theirs.fits:ro"]
     command = ["docker", "run", "--rm", "--net=none", *mounts, "gridcwl/radio:1.0.0", "python3", "-c", _DIFFERENCE]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def noise(image: Path) -> float:
+    """The standard deviation of an image."""
+    command = ["docker", "run", "--rm", "--net=none", f"--volume={image}:/image.fits:ro", "gridcwl/radio:1.0.0"]
+    script = "import astropy.io.fits as fits; print(float(fits.getdata('/image.fits').std()))"
+    return float(subprocess.run([*command, "python3", "-c", script], capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
+def test_self_calibration_more_than_halves_the_noise_where_the_sky_model_has_one_of_five_sources(
+    radio: Demo, gridcwl: Run, tmp_path: Path
+) -> None:
+    sky = (CWL / "config" / "lofar.skymodel").read_text().splitlines(keepends=True)
+    poor = tmp_path / "poor.skymodel"
+    poor.write_text("".join(line for line in sky if not line.startswith(("s1", "s2", "s3", "s4"))))
+    subbands = [file(local(item)) | {"class": "Directory"} for item in radio.outputs["subbands"]]
+    inputs = {"subbands": subbands, "skymodel": file(poor), "taper": 8.0, "max_uv": 25000.0}
+    left = []
+    for selfcal in (False, True):
+        job = tmp_path / f"{selfcal}.json"
+        job.write_text(json.dumps(inputs | {"selfcal": selfcal}))
+        cached = ("--cachedir", tmp_path / "cache")
+        outputs = gridcwl(
+            *cached, "--outdir", tmp_path / job.stem, CWL / "workflows" / "lofar-imaging.cwl", job
+        ).outputs
+        left.append(noise(local(outputs["residual"])))
+    assert left[1] < 0.5 * left[0]
+
+
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
+def test_rounds_of_self_calibration_run_as_a_loop(radio: Demo, gridcwl: Run, tmp_path: Path) -> None:
+    sky = file(CWL / "config" / "lofar.skymodel")
+    inputs = {"ms": file(local(radio.outputs["subbands"][0])) | {"class": "Directory"}, "skymodel": sky, "rounds": 2}
+    (tmp_path / "inputs.json").write_text(json.dumps(inputs | {"taper": 8.0, "max_uv": 25000.0}))
+    document = CWL / "workflows" / "next" / "lofar-selfcal-loop.cwl"
+    outputs = gridcwl("--enable-dev", "--outdir", tmp_path / "out", document, tmp_path / "inputs.json").outputs
+    assert len(json.loads(local(outputs["found"]).read_text())["sources"]) >= 5
 
 
 @pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
