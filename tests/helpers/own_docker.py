@@ -133,7 +133,7 @@ def own_docker() -> Iterator[OwnDocker]:
     """A running engine without images.
 
     Raises:
-        Unavailable: none can be had here.
+        Unavailable: none is available here.
     """
     for program in ("dockerd", "unshare", "nsenter"):
         if shutil.which(program) is None:

@@ -60,7 +60,7 @@ class ServerGroup(Protocol):
         """Make available what it needs: an environment, Debian's packages. Quick when it is there."""
 
     def up(self, say: Say) -> None:
-        """Make it answer. Does nothing when it does, and mends what is half dead."""
+        """Make it answer. Does nothing when it does, and repairs what is half dead."""
 
     def down(self) -> None:
         """Stop it; what it stored stays."""

@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 
 def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
-    """The first of the sources that can be had. Downloads go to ``folder``.
+    """The first of the sources that is available. Downloads go to ``folder``.
 
     Raises:
         Failure: none can; temporary when one of them is remote.

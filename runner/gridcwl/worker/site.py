@@ -65,7 +65,7 @@ class Archives:
         """Bring one to this machine; returns its path.
 
         Raises:
-            EngineError: no copy of it can be had now.
+            EngineError: no copy of it is available now.
         """
         about = self._known[place]
         sources = nearest_first(about["sources"], about["elements"], self._site)

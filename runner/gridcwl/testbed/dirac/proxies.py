@@ -41,7 +41,7 @@ class Proxies:
         return Subjects(self._authority.host.subject, self.user_certificate.subject, self._pilot.subject)
 
     def renew(self, lifetime: timedelta | None = None) -> None:
-        """Write the user's proxies anew.
+        """Write the user's proxies again.
 
         Args:
             lifetime: from now; as configured by default, negative for proxies that have expired.
@@ -51,7 +51,7 @@ class Proxies:
         self._authority.proxy(self.user_certificate, self.admin, life, group=ADMIN_GROUP)
 
     def renew_if_old(self) -> None:
-        """Write them anew if there are none, half of their life is over, or their certificate is a newer one."""
+        """Write them again if there are none, half of their life is over, or their certificate is a newer one."""
         certificate = self.user_certificate.certificate.stat().st_mtime
         for proxy in (self.user, self.admin):
             if remaining(proxy) < self._lifetime / 2 or proxy.stat().st_mtime < certificate:

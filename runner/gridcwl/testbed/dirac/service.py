@@ -1,4 +1,4 @@
-"""The testbed's DIRAC as a service: brought up in a quarter of a minute, mended, taken down."""
+"""The testbed's DIRAC as a service: brought up in a quarter of a minute, repaired, taken down."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class DiracService:
         self.surroundings.environment = environment("dirac", _REQUIREMENTS, overrides=_OVERRIDES, say=say)
 
     def up(self, say: Say) -> None:
-        """Make it answer. Nothing happens to what does; what was made for other options or certificates starts anew."""
+        """Make it answer. Nothing happens to what does; what was made for other options or certificates is made again."""
         self.install(say)
         self.proxies.renew_if_old()
         box = self.describe()
@@ -275,7 +275,7 @@ class DiracService:
         proxy = self.proxies.for_pilot(folder / "proxy")
         options = ("/DIRAC/Security/UseServerCertificate=no", f"/AgentJobRequirements/ExtraOptions={settings.name}")
         arguments = ["pilots", "WorkloadManagement/JobAgent", "--cfg", settings.name]
-        # an idle agent says eight lines a second; what a JobWrapper says is told in any case
+        # an idle agent says eight lines a second; what a JobWrapper logs is kept in any case
         for option in (*options, "LogLevel=ERROR"):
             arguments += ["-o", option]
         self._processes.start(
@@ -315,7 +315,7 @@ class DiracService:
     # --------------------------------------------------------------------------------------------------------- mending
 
     def _wake(self) -> None:
-        """What a test left paused goes on."""
+        """Resume what a test left paused."""
         for name in self._processes.names():
             if name.startswith("dirac-") and self._processes.alive(name):
                 self._processes.resume(name)

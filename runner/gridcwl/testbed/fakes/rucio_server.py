@@ -252,7 +252,7 @@ class Session:
         )
         return float("inf") if limit < 0 else limit - used
 
-    # ---- how things are told
+    # ---- how things are shown
 
     def _rse(self, rse: str) -> dict[str, Any]:
         self._known(rse)

@@ -80,7 +80,7 @@ class Clients:
         return self._authority.certificate(account, account)
 
     def proxy(self, account: str, lifetime: timedelta | None = None) -> Path:
-        """The account's proxy; made anew when half of its life is over, or a lifetime is asked for.
+        """The account's proxy; made again when half of its life is over, or a lifetime is asked for.
 
         Args:
             lifetime: negative for one that has expired.

@@ -1,4 +1,4 @@
-"""Rucio's own environments: the server's, and what its client's processes are told."""
+"""Rucio's own environments: the server's, and the variables of its client's processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server_environment(policy: str, *, davs: bool, say: Say) -> Path:
 
     Args:
         policy: the name of Rucio's policy.
-        davs: whether gfal2 is wanted, which Rucio speaks davs with; https does where it cannot be had.
+        davs: whether gfal2 is wanted, which Rucio speaks davs with; https does where it is unavailable.
     """
     made = environment("rucio", [*_REQUIREMENTS, *_POLICY_PACKAGES[policy]], say=say)
     if policy == "escape":
@@ -45,7 +45,7 @@ def mend_escape_policy(made: Path, say: Say) -> None:
     """
     file = package_folder(made) / "escape_rucio_policy_package" / "__init__.py"
     if file.read_text().strip() == _ESCAPE_VERSIONS:
-        say("rucio: ESCAPE's policy package does not say that it is good for this Rucio; it is told to")
+        say("rucio: ESCAPE's policy package does not say that it is good for this Rucio; it is made to accept it")
         file.write_text('SUPPORTED_VERSION = ">=28,<42"  # gridcwl testbed: it was a list of numbers\n')
 
 

@@ -237,7 +237,7 @@ class RucioService:
         )
 
     def _env(self) -> dict[str, str]:
-        """What the server's processes are told; nothing of the user's own Rucio."""
+        """The environment of the server's processes; nothing of the user's own Rucio."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ", "TMPDIR") if name in os.environ}
         host = self._authority.host
         return {
