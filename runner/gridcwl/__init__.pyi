@@ -4,6 +4,8 @@ from gridcwl.blocking import BlockingRun as BlockingRun
 from gridcwl.blocking import resume as resume
 from gridcwl.blocking import run as run
 from gridcwl.blocking import submit as submit
+from gridcwl.datasets.basket import Basket as Basket
+from gridcwl.datasets.basket import basket as basket
 from gridcwl.errors import BackendError as BackendError
 from gridcwl.errors import ConfigError as ConfigError
 from gridcwl.errors import DocumentError as DocumentError

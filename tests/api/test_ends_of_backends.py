@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,13 +23,15 @@ PLUGIN = Path(__file__).parents[1] / "plugin"
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module of the toy backend, which is found as if its distribution was installed."""
     monkeypatch.syspath_prepend(str(PLUGIN))
     plugin = importlib.import_module("gridcwl_toy.plugin").BACKEND
     known = {**plugins.backends(), plugin.name: plugin}
     monkeypatch.setattr(plugins, "backends", lambda: known)
-    return importlib.import_module("gridcwl_toy.backend")
+    plugins.declared.cache_clear()
+    yield importlib.import_module("gridcwl_toy.backend")
+    plugins.declared.cache_clear()
 
 
 async def waits_for_ever(events: AsyncIterator[JobEvent]) -> AsyncIterator[JobEvent]:

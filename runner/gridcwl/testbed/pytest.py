@@ -5,9 +5,9 @@
     def test_alice_is_known(rucio): ...
     def test_it_waits_for_rucio(rucio, faults): faults.pause("rucio") ...
 
-``GRIDCWL_TESTBED_DIR`` names a testbed that is there already: it is used, repaired if necessary, and left running. Without
-it the session has a testbed of its own, which goes with its last process. Tests with ``faults`` have the testbed for
-themselves: nobody else's test runs on it meanwhile.
+``GRIDCWL_TESTBED_DIR`` names a testbed that is there already: it is used, repaired if need be, and left running.
+Without it the session has a testbed of its own, which goes with its last process. Tests with ``faults`` have the
+testbed for themselves: nobody else's test runs on it meanwhile.
 """
 
 from __future__ import annotations

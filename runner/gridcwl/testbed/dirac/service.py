@@ -94,7 +94,7 @@ class DiracService:
         self.surroundings.environment = environment("dirac", _REQUIREMENTS, overrides=_OVERRIDES, say=say)
 
     def up(self, say: Say) -> None:
-        """Make it answer. Nothing happens to what does; what was made for other options or certificates is made again."""
+        """Make it answer. Nothing happens to what does; what has other options or certificates is made again."""
         self.install(say)
         self.proxies.renew_if_old()
         box = self.describe()
