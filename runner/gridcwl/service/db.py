@@ -38,6 +38,8 @@ RUN_KIND = "run"
 TASK_KIND = "task"
 """Kinds of runs: those of GA4GH WES and gridcwl's own clients, and those of GA4GH TES."""
 _BUSY_MS = 30_000
+_CONNECTIONS, _MORE_CONNECTIONS = 10, 40
+"""That stay open; and in addition as many as requests have threads."""
 _MIGRATING = 0x6772_6964
 """The number of PostgreSQL's lock for changing the schema."""
 
@@ -429,7 +431,7 @@ def opened(url: str) -> tuple[Engine, str]:
         parsed = make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True)
+        engine = create_engine(parsed, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=_MORE_CONNECTIONS)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"The database URL {_shown(url)} cannot be used: {error}",

@@ -32,7 +32,7 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
         StoreError: the database is unavailable.
     """
     app = application(settings, leave)
-    with _bound(settings) as bound:
+    with bound_to(settings) as bound:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = settings.public_url or f"http://{host}:{bound.getsockname()[1]}"
         config = uvicorn.Config(
@@ -79,9 +79,15 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _bound(settings: ServiceSettings) -> Iterator[socket.socket]:
+def bound_to(settings: ServiceSettings) -> Iterator[socket.socket]:
+    """The socket that the service listens on.
+
+    Raises:
+        ConfigError: the address is in use, or not this machine's.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
+    # the protocol by name: asyncio sets TCP_NODELAY only then, and answers would wait 40 ms for an acknowledgement
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((settings.host, settings.port))
