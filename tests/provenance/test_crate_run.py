@@ -208,7 +208,10 @@ def test_verify_reports_what_is_no_crate(desk: Desk):
     desk.write("other/file", "x")
     assert "is no RO-Crate" in gridcwl("verify", "other").stderr
     desk.write("other.zip", "not a zip")
-    assert "cannot be read" in gridcwl("verify", "other.zip").stderr
+    assert "The crate other.zip cannot be read: it is not a .zip archive" in gridcwl("verify", "other.zip").stderr
+    missing = gridcwl("verify", "nowhere").stderr
+    assert "The crate nowhere cannot be read: No such file or directory" in missing
+    assert "Errno" not in missing
 
 
 def test_a_run_that_gives_the_same_outputs_again_is_reproducible(desk: Desk, said: Path):
@@ -250,3 +253,35 @@ def test_an_output_object_that_is_too_large_is_not_read(tmp_path: Path):
     os.truncate(tmp_path / "out.json", OUTPUT_OBJECT_BYTES + 1)
     with pytest.raises(LimitExceeded):
         outputs_of(open_crate(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize("process", ["count", "apart", "inner"])
+def test_a_crate_of_a_single_process_is_of_what_the_step_runs_and_runs_again(desk: Desk, process: str):
+    counted = shell("", inputs={"word": "string"}, outputs={"made": glob("made")})
+    counted["baseCommand"] = ["sh", "-c"]
+    counted["arguments"] = [
+        "echo ${ return inputs.word.length; } > made"
+    ]  # JavaScript is declared by the workflow only
+    inner = workflow(
+        {"word": "string"}, {"made": {"type": "File", "outputSource": "count/made"}},
+        count=step(counted, "made", word="word"),
+    )  # fmt: skip
+    apart = shell('echo "$0" > made', inputs={"word": on_command_line("string")}, outputs={"made": glob("made")})
+    desk.write("apart.cwl", apart)
+    outer = workflow(
+        {"words": "string[]"}, {"made": {"type": "File[]", "outputSource": "inner/made"}},
+        inner=step(inner, "made", scatter="word", word="words"),
+        count=step(counted, "made", scatter="word", word="words"),
+        apart=step("apart.cwl", "made", scatter="word", word="words"),
+    )  # fmt: skip
+    desk.write("wf.cwl", outer)
+    run = ("--single-process", process, "--provenance", "crate", "wf.cwl", "--word", "hello")
+    assert gridcwl(*LOCAL, *run).code == 0
+    made = (desk.folder / "out/made").read_text()
+    assert "_:" not in (desk.folder / "crate/ro-crate-metadata.json").read_text()
+    again = gridcwl("--quiet", "--no-container", "--outdir", "again", "crate")
+    assert again.code == 0, again.stderr
+    assert (desk.folder / "again/made").read_text() == made
+    assert gridcwl("rerun", "crate", "--check", "--quiet").code == 0
+    nested = gridcwl(*LOCAL, "--single-process", "inner/count", "wf.cwl", "--word", "hello")
+    assert "inner/count is a step of a sub-workflow" in nested.stderr

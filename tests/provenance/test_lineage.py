@@ -87,6 +87,7 @@ def test_a_file_that_was_changed_since_is_not_what_the_run_made(desk: Desk):
     three = chain(desk)
     three.write_text("something else\n")
     assert lineage(three)["activities"] == []
+    assert "No run is known to have made it" in gridcwl("lineage", str(three)).stderr
 
 
 def test_what_an_expression_wrote_is_followed_through_the_expression(desk: Desk):

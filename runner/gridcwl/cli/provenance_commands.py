@@ -208,6 +208,8 @@ def _lineage(given: argparse.Namespace) -> int:
         from gridcwl.runs.provenance.w3c import written
 
         print(written(found, given.form), end="")
+    if not found.activities and given.depth != 0:
+        print("gridcwl: No run is known to have made it.", file=sys.stderr)
     if not found.complete and given.depth is None:
         print(f"gridcwl: Only the first {MOST_FILES} files were followed; --depth limits the search", file=sys.stderr)
     return 0

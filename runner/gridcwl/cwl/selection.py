@@ -70,7 +70,20 @@ def select(
     )
     choose = choose_target if selection.targets else choose_step if selection.step else choose_process
     with problems(DocumentError, f"Cannot take a part of {shown(uri)}"):
-        chosen = choose(given, workflow, document.loading)
+        try:
+            chosen = choose(given, workflow, document.loading)
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            # cwltool knows only steps by the ids that they have in the document itself
+            name = selection.step or selection.process
+            raise DocumentError(
+                f"{name} is a step of a sub-workflow, and only those of {shown(uri)} itself can run alone",
+                remedy="Run the document of the sub-workflow, if it has one.",
+            ) from error
+    if selection.process and str(chosen.tool.get("id", "_:")).startswith("_:"):
+        # a tool that is written within its step has no name but the step's
+        chosen.tool["id"] = f"{document.uri.partition('#')[0]}#{selection.process}"
     return Document(document.uri, chosen, document.files, document.loading)
 
 

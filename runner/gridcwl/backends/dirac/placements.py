@@ -23,7 +23,8 @@ def read_placements(name: str) -> dict[str, dict[str, Any]]:
     try:
         written = YAML(typ="safe").load(Path(name).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise ConfigError(f"The placement file {name} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"The placement file {name} cannot be read: {why}") from error
     if not isinstance(written, dict) or not all(isinstance(about, dict) for about in written.values()):
         raise ConfigError(
             f"The placement file {name} has to be a table of steps",

@@ -225,7 +225,7 @@ class WorkerProcess:
                 try:
                     process = _Connected(_taken() or _popen(self._folder))
                 except OSError as error:
-                    raise BackendError(f"The worker process cannot be started: {error}") from error
+                    raise BackendError(f"The worker process cannot be started: {error.strerror or error}") from error
                 await process.open()
                 # by its folder it is known to whoever looks for what a killed client left
                 self._send(process, {"slots": self._slots, "folder": self._folder})

@@ -28,7 +28,7 @@ from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, acti
 from gridcwl.runs.provenance.crate_options import METADATA, CrateOptions, check_orcid, check_target
 from gridcwl.runs.provenance.description import PACKED, DescribedTool, PackedDocument, described
 from gridcwl.runs.provenance.graph import Entity, Graph
-from gridcwl.runs.provenance.packing import packed_document
+from gridcwl.runs.provenance.packing import packed_document, part_of
 from gridcwl.runs.provenance.payload import Payload
 from gridcwl.runs.record.bindings import Binding
 from gridcwl.runs.record.folder import RunFolder
@@ -176,7 +176,9 @@ class _Writer:
     def _document(self) -> None:
         packed = _without_passwords(packed_document(self.history))
         process = str(((self.history.meta("options") or {}).get("cwltool") or {}).get("single_process") or "")
-        self.document = described(packed, process)
+        if process:
+            packed = part_of(packed, process)
+        self.document = described(packed)
         portable = changed(packed, self._own_file)
         for part in portable.get("$graph", [portable]):
             if "$schemas" in part:

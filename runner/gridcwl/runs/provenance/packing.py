@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -48,6 +48,47 @@ def packed_document(history: History) -> dict[str, Any]:
             text = text.replace(uri(moved), "file://").replace(quote(str(moved)), "").replace(str(moved), "")
     read: dict[str, Any] = json.loads(text)
     return read
+
+
+def part_of(packed: Mapping[str, Any], process: str) -> dict[str, Any]:
+    """What a step runs, as a packed document of its own, with the requirements that it has from the workflow.
+
+    Args:
+        packed: the whole document.
+        process: the step, ``align/sort`` for one in a sub-workflow.
+    """
+    parts = {str(part.get("id", "#main")): part for part in packed.get("$graph") or [packed]}
+    id_ = "#main" if "#main" in parts else next(reversed(parts))
+    found: Mapping[str, Any] = parts[id_]
+    inherited: dict[str, dict[str, Any]] = {"requirements": {}, "hints": {}}
+    for name in process.split("/"):
+        step = next((one for one in found.get("steps", ()) if str(one["id"]).rpartition("/")[2] == name), None)
+        if step is None:
+            return dict(packed)
+        for kind, known in inherited.items():
+            known |= {one["class"]: one for above in (found, step) for one in above.get(kind) or ()}
+        run = step["run"]
+        id_, found = (run, parts[run]) if isinstance(run, str) else (str(run.get("id") or f"{step['id']}/run"), run)
+    made = dict(found)
+    for kind, known in inherited.items():
+        if merged := known | {one["class"]: one for one in found.get(kind) or ()}:
+            made[kind] = list(merged.values())
+    text = json.dumps({**made, "id": id_})
+    used: dict[str, None] = {}
+    waiting = [text]
+    while waiting:
+        at = waiting.pop()
+        for other, part in parts.items():
+            if other not in used and other != id_ and f'"run": {json.dumps(other)}' in at:
+                used[other] = None
+                waiting.append(json.dumps(part))
+    graph = [parts[other] for other in used]
+    own = json.dumps(id_)[1:-1]
+    main = json.loads(text.replace(f'"{own}/', '"#main/').replace(f'"{own}"', '"#main"'))
+    return {name: value for name, value in packed.items() if name.startswith("$")} | {
+        "cwlVersion": packed.get("cwlVersion") or parts.get("#main", {}).get("cwlVersion") or "v1.2",
+        "$graph": [*graph, main],
+    }
 
 
 def _placed(document: str, cwd: Path, moved: Path | None) -> str:

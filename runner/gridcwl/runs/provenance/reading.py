@@ -317,7 +317,10 @@ def _unpacked(path: Path, cache: Path) -> Path:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         top = _top(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        why = "it is not a .zip archive" if isinstance(error, zipfile.BadZipFile) else error.strerror
+        raise ConfigError(
+            f"The crate {path} cannot be read: {why}", remedy="Give the folder of a crate, or a .zip of one."
+        ) from error
     if not top:
         raise ConfigError(f"{path} is no RO-Crate: it has no {METADATA}")
     place = cache / "crates" / digest[:32]
