@@ -76,6 +76,14 @@ test: install images-test images-demo images-testbed images-service podman wes-c
 	$(BIN)/gridcwl testbed up --dir "$$GRIDCWL_TESTBED_DIR" --with $(TESTBED) --light-pilots 6
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
+.PHONY: test-production
+test-production: install images-testbed ## a production of 200 instances on the testbed, of which one in twenty fails, ends complete
+	@box=$$(mktemp -d /tmp/gridcwl-production-XXXXXX)
+	chmod 711 $$box
+	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box/testbed"; rmdir "$$box"' EXIT
+	$(BIN)/gridcwl testbed up --dir "$$box/testbed" --with $(TESTBED) --light-pilots 6
+	GRIDCWL_TESTBED_DIR=$$box/testbed GRIDCWL_PRODUCTION_SIZE=200 $(BIN)/pytest tests/productions/test_production_testbed.py
+
 .PHONY: testbed
 testbed: install ## a real Rucio and a real DIRAC on this machine; TESTBED=oidc,xrootd,rucio for some of it
 	@$(BIN)/gridcwl testbed up --with $(TESTBED)
