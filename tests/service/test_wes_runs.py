@@ -287,6 +287,16 @@ def test_an_attachment_may_have_the_name_of_a_list(wes: Wes):
     assert wes.ended(answer.json()["run_id"])["outputs"] == {"twice": 8}
 
 
+@pytest.mark.parametrize(
+    ("url", "document"), [(".", TWICE), ("../flow.cwl#twice", {"$graph": [{**TWICE, "id": "#twice"}]})]
+)
+def test_toil_calls_a_single_attachment_by_a_dot(wes: Wes, url: str, document: dict[str, Any]):
+    packed = {"cwlVersion": "v1.2", **document}
+    log = wes.run(None, {"number": 2}, files={".": packed}, workflow_url=url)
+    assert log["outputs"] == {"twice": 4}, log
+    assert wes.post(None, {"number": 2}, files={"x": TWICE}, workflow_url=url).status_code == 400
+
+
 def test_uploads_are_limited_in_size_and_number(wes: Wes):
     large = wes.post(TWICE, files={"large": b"x" * (5 << 20)})
     assert large.status_code == 413

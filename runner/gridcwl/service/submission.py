@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +37,12 @@ FIELDS = (
 )
 ATTACHMENTS = ("workflow_attachment", "workflow_attachment[]")
 """Some clients write names of lists as PHP does."""
+ITSELF = "document.cwl"
+"""The name of an attachment that a client calls ``.``: Toil names files from their common folder, and of a single file
+takes the file itself for that. Then ``workflow_url`` is ``.``, or with a process in it ``../NAME#PROCESS``."""
 MOST_FIELD_BYTES = 32 << 20
 """Of one field that is no attachment."""
+_BESIDE = re.compile(r"\.\./[^/]+")
 _MOST_TAGS = 100
 _LONGEST_TAG = 1000
 _NAME_TAG = "name"
@@ -110,6 +115,7 @@ def save_attachments(uploads: Sequence[Upload], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for upload in uploads:
         name = upload.filename or ""
+        name = ITSELF if name == "." else name
         try:
             target = paths.inside(
                 folder,
@@ -210,6 +216,8 @@ def document_place(url: str, files: Path, confinement: Confinement) -> str:
         return f"{_allowed_file(file, 'workflow_url', confinement)}{hash_}{fragment}"
     if scheme:
         raise BadRequest(f"workflow_url {paths.shown(file)} is neither an attachment nor an http(s), trs or file URL")
+    if (file == "." or _BESIDE.fullmatch(file)) and (files / ITSELF).is_file():
+        file = ITSELF
     found = _attachment(file, files, "workflow_url")
     if not found.is_file():
         raise BadRequest(f"workflow_url is {paths.shown(file)}, which is a folder of the attachments, not a document")
