@@ -6,10 +6,14 @@ import io
 import re
 import zipfile
 from html import unescape
+from pathlib import Path
 
+import httpx
 import pytest
 from documents import expression, shell, step, workflow
-from wes import IMAGE, Wes
+from wes import IMAGE, Wes, in_thread
+
+from gridcwl.service.pages.outputs import shown_outputs
 
 EVIL = "<img src=x onerror=alert(1)>"
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
@@ -146,3 +150,20 @@ def test_another_site_cannot_cancel_a_run(wes: Wes):
     run = wes.submit(TWICE, {"number": 1})
     answer = wes.http.post(f"/runs/{run}/cancel", headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
+
+
+def test_an_open_page_ends_with_its_service(tmp_path: Path):
+    with httpx.Client() as browser:
+        with in_thread(tmp_path) as served:
+            events = browser.stream("GET", f"{served.http.base_url}/live/runs")
+            lines = events.__enter__().iter_lines()
+            assert next(lines) == "event: ready"
+        assert "event: end" not in list(lines)  # it is closed in good order, and a browser asks again
+        events.__exit__(None, None, None)
+
+
+def test_a_page_has_only_some_pictures_of_many():
+    files = [{"class": "File", "location": f"http://x/ga4gh/wes/v1/runs/r/outputs/{n}.fits"} for n in range(50)]
+    (shown,) = shown_outputs({"all": files}, "r")
+    assert len(shown["files"]) == 50
+    assert sum(bool(file["image"]) for file in shown["files"]) == 12

@@ -15,6 +15,8 @@ from gridcwl.service.wes import PREFIX
 
 _FILES = 100
 """Of one output; more are counted only."""
+_PICTURES = 12
+"""Of a page: a picture of a FITS file is made by a process."""
 _LONGEST = 4000
 
 
@@ -25,13 +27,18 @@ def shown_outputs(outputs: Mapping[str, Any], run: str) -> Iterator[dict[str, An
         outputs: for clients: files of the run have URLs of the service.
         run: its id.
     """
+    pictures = 0
     for name, value in outputs.items():
         files = [entry for entry in entries(value, "File") if entry.get("location")]
         folders = [] if files else [entry for entry in entries(value, "Directory") if entry.get("location")]
         found = [*files, *folders]
+        shown_files = [about_file(entry, run) for entry in found[:_FILES]]
+        for file in shown_files:
+            pictures += bool(file["image"])
+            file["image"] = file["image"] if pictures <= _PICTURES else ""
         yield {
             "name": name,
-            "files": [about_file(entry, run) for entry in found[:_FILES]],
+            "files": shown_files,
             "more": max(0, len(found) - _FILES),
             "value": "" if found else shown(json.dumps(value, ensure_ascii=False, indent=1))[:_LONGEST],
         }
