@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import re
 import sys
 import time
@@ -360,9 +361,15 @@ def _run(given: argparse.Namespace) -> int:
     from gridcwl.cli.logs import set_up_logging
 
     set_up_logging(-1 if given.quiet else 0, timestamps=True)
+    news = logging.getLogger("gridcwl.schedules")
+    level = news.level
+    news.setLevel(logging.NOTSET if given.quiet else logging.INFO)
     state_dir = _state_dir(given)
-    with _store(given) as store:
-        asyncio.run(_drive(store, state_dir, once=given.once))
+    try:
+        with _store(given) as store:
+            asyncio.run(_drive(store, state_dir, once=given.once))
+    finally:
+        news.setLevel(level)
     return 0
 
 

@@ -98,6 +98,8 @@ class Driver:
         ended = [(kept.schedule, *end) for kept in looked_at for end in self._ends(kept.schedule)]
         with self._store.transaction():
             for schedule, tick, state, message in ended:
+                level = logging.WARNING if state is State.FAILED else logging.INFO
+                log.log(level, "%s: the run %s ended: %s", schedule.name, tick.run, message or state)
                 self._store.set_state(schedule.id, tick, state, message=message)
             for before in looked_at:
                 kept = self._again(before)
