@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from waiting import until
 from wes import IMAGE, Wes, serving
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.postgresql]
 
 # each says in a file of this machine when it begins and ends, and waits for another one in between
 JOB = shell(
@@ -109,7 +109,8 @@ def ended_well(wes: Wes, run: str, site: Site) -> None:
     assert [site.lines.count(line) for line in ("begin first", "end first", "end second")] == [1, 1, 1]
 
 
-def test_a_killed_driver_is_replaced_and_no_finished_job_runs_again(tmp_path: Path, url: str, site: Site):
+def test_a_killed_driver_is_replaced_and_no_finished_job_runs_again(tmp_path: Path, postgresql_url: str, site: Site):
+    url = postgresql_url
     with service(tmp_path / "a", url, site, drivers=2) as wes:
         run = begun(wes, site)
         killed = owner(url, run)
@@ -119,7 +120,6 @@ def test_a_killed_driver_is_replaced_and_no_finished_job_runs_again(tmp_path: Pa
         assert [task["name"] for task in wes.get(f"/runs/{run}/tasks").json()["task_logs"]].count("first") == 1
 
 
-@pytest.mark.postgresql
 def test_a_driver_that_was_suspended_finds_itself_fenced_off_when_it_wakes_up(
     tmp_path: Path, postgresql_url: str, site: Site
 ):
@@ -141,7 +141,6 @@ def test_a_driver_that_was_suspended_finds_itself_fenced_off_when_it_wakes_up(
         assert last < first
 
 
-@pytest.mark.postgresql
 def test_a_machine_takes_over_the_runs_of_one_whose_disk_is_lost(tmp_path: Path, postgresql_url: str, site: Site):
     url = postgresql_url
     with service(tmp_path / "b", url, site, drivers=0) as other:
@@ -158,11 +157,3 @@ def test_a_machine_takes_over_the_runs_of_one_whose_disk_is_lost(tmp_path: Path,
         assert "has started" in other.get(f"/runs/{run}/stderr").text
         last = other.get(f"/runs/{run}/tasks").json()["task_logs"][-1]
         assert other.http.get(last["stdout"]).status_code == 200
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'runs.db'}"
-    return str(request.getfixturevalue("postgresql_url"))

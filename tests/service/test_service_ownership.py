@@ -1,0 +1,94 @@
+"""A run has one owner, and whoever was overtaken changes nothing any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gridcwl.service.db import Database, NewRun
+from gridcwl.service.ownership import Ownership
+from gridcwl.service.states import State
+
+NEVER, AT_ONCE = 1000.0, -1.0
+"""How long a process that shows no sign of life keeps its runs."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    (tmp_path / "locks").mkdir()
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    with closing(Database(url if request.param == "sqlite" else request.getfixturevalue("postgresql_url"))) as database:
+        yield database
+
+
+def process(db: Database, tmp_path: Path, patience_s: float = NEVER) -> Ownership:
+    """What stands for a process that works on runs."""
+    made = Ownership(db.engine, tmp_path, patience_s)
+    made.begin()
+    return made
+
+
+def active(db: Database, run: str) -> None:
+    """A run that is worked on."""
+    assert db.add(NewRun(id=run, owner="ann", request={}, document="x.cwl"), most_queued=10)
+    assert db.move(run, State.INITIALIZING)
+
+
+def test_a_run_has_one_owner_at_a_time(db: Database, tmp_path: Path):
+    first, second = process(db, tmp_path), process(db, tmp_path)
+    assert first.take("run") == 1
+    assert second.take("run") is None
+    assert first.take("run") is None  # two runs in one journal
+    first.release("run")
+    assert second.take("run") == 2
+    first.end()
+    second.end()
+
+
+def test_runs_of_a_process_that_has_ended_are_orphans_and_others_are_not(db: Database, tmp_path: Path):
+    first, second = process(db, tmp_path), process(db, tmp_path)
+    for owner, run in ((first, "firsts"), (second, "seconds")):
+        active(db, run)
+        assert owner.take(run) == 1
+    second.bury()
+    assert db.orphans() == []
+    assert first._locks is not None
+    first._locks.close()  # as the system does when a process is killed
+    second.bury()
+    assert [run.id for run in db.orphans()] == ["firsts"]
+    assert second.take("firsts") == 2
+    second.end()
+
+
+def test_a_process_without_a_sign_of_life_loses_its_runs_and_finds_out(db: Database, tmp_path: Path):
+    suspended, other = process(db, tmp_path), process(db, tmp_path, AT_ONCE)
+    active(db, "run")
+    fence = suspended.take("run")
+    assert fence == 1
+    assert suspended.beat()
+    other.bury()
+    assert other.take("run") == 2
+    assert not suspended.beat()
+    assert not db.move("run", State.RUNNING, fence=1)
+    assert db.move("run", State.RUNNING, fence=2)
+    assert not db.move("run", State.COMPLETE, fence=1)
+    suspended.end()
+    assert other.beat()
+    assert db.move("run", State.COMPLETE, fence=2)
+    other.end()
+
+
+def test_a_process_that_has_lost_its_runs_may_begin_again(db: Database, tmp_path: Path):
+    first, other = process(db, tmp_path), process(db, tmp_path, AT_ONCE)
+    assert first.take("run") == 1
+    other.bury()
+    assert not first.beat()
+    first.end()
+    first.begin()
+    assert first.beat()
+    assert first.take("run") == 2
+    first.end()
+    other.end()
