@@ -6,6 +6,8 @@ doc: |
   Simulates an observation of one direction, splits it by frequency, calibrates each part by itself, and images all of
   them, per channel and as one (multi-frequency synthesis). How good the image is stands on a page of its own.
 
+  The image has to hold all strong sources: sidelobes of those outside of it are far above the noise of the receivers.
+
 requirements:
   InlineJavascriptRequirement: {}
   MultipleInputFeatureRequirement: {}

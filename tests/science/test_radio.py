@@ -120,8 +120,7 @@ def test_cwltool_makes_the_same_images(radio: Demo, tmp_path: Path) -> None:
 @pytest.mark.skipif(not ALL_EXAMPLES, reason="takes minutes: make test-radio")
 @pytest.mark.usefixtures("images")
 def test_ska_mids_pointings_are_a_mosaic_with_the_fluxes_that_were_simulated(gridcwl: Run, tmp_path: Path) -> None:
-    small = {"times": 6, "pixels": 800}
-    inputs = small_inputs("ska-mid-continuum", tmp_path, small)
+    inputs = small_inputs("ska-mid-continuum", tmp_path, {"times": 6})
     outputs = gridcwl("--outdir", tmp_path / "out", CWL / "workflows" / "ska-mid-continuum.cwl", inputs).outputs
     fluxes = json.loads(local(outputs["fluxes"]).read_text())
     assert [row["name"] for row in fluxes["sources"]] == ["a", "b", "c", "d"]
@@ -131,5 +130,5 @@ def test_ska_mids_pointings_are_a_mosaic_with_the_fluxes_that_were_simulated(gri
     for pointing in outputs["quality"]:
         quality = json.loads(local(pointing).read_text())
         assert quality["peak_before_jy"] < 0.5 * quality["peak_jy"]
-        assert quality["noise"]["expected_jy"] > 0
+        assert quality["noise"]["ratio"] < 1.3
         assert len(quality["solutions"]) == 4  # phases and amplitudes of two parts
