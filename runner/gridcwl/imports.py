@@ -59,23 +59,24 @@ def load(library: Library) -> None:
         _loaded.add(library)
 
 
-def require(package: str, purpose: str) -> None:
+def require(package: str, purpose: str, extra: str = "") -> None:
     """See that a package of an extra is installed, without importing it.
 
     Args:
         package: as it is imported.
         purpose: what needs it: "Rucio".
+        extra: the one to install, if several have it.
 
     Raises:
         ConfigError: it is not; with the command that installs it.
     """
     if not installed(package):
-        raise missing(package, purpose)
+        raise missing(package, purpose, extra)
 
 
-def missing(package: str, purpose: str = "") -> ConfigError:
-    """The error for a package of an extra that is not installed."""
-    extra = extra_of(package)
+def missing(package: str, purpose: str = "", extra: str = "") -> ConfigError:
+    """The error for a package that is not installed; ``extra`` brings it, if several do."""
+    extra = extra or extra_of(package)
     remedy = f"pip install 'gridcwl[{extra}]'" if extra else f"pip install {package}"
     what = f"{purpose} needs the Python package {package}" if purpose else f"This needs the Python package {package}"
     return ConfigError(f"{what}, which is not installed", remedy=remedy)

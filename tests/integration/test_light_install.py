@@ -66,7 +66,7 @@ def test_a_package_missing_deep_inside_is_named_with_its_extra():
     """Wherever a package of an extra turns out to be missing, as for demo's corsikaio."""
     assert imports.extra_of("corsikaio") == "demo"
     assert imports.extra_of("rucio.client") == "rucio"
-    assert imports.extra_of("cryptography") == "testbed"
+    assert imports.extra_of("psutil") == "testbed"
     assert "pip install 'gridcwl[demo]'" in str(imports.missing("corsikaio"))
     assert imports.extra_of("numpy") == ""
 

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or a mistake that argparse has reported.
     """
     for package in ("cryptography", "psutil"):
-        imports.require(package, "The testbed")
+        imports.require(package, "The testbed", "testbed")
     given = _parser().parse_args(arguments)
     result: int = given.act(given)
     return result
