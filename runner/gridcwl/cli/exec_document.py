@@ -16,7 +16,7 @@ from gridcwl import plugins
 from gridcwl.cli.scaffold import file_stem, identifier
 from gridcwl.errors import UsageError
 from gridcwl.suggest import near_files
-from gridcwl.worker.paths import file_url
+from gridcwl.worker.paths import dotted, file_url
 
 _FIELD = re.compile(r"\{([A-Za-z]\w*)\}")
 _NAMED = re.compile(r"([A-Za-z]\w*)=(.+)", re.DOTALL)
@@ -136,7 +136,7 @@ def outputs_of(patterns: Sequence[str], taken: Sequence[str]) -> list[ExecOutput
     for word in patterns:
         named = _NAMED.fullmatch(word)
         pattern = named[2] if named else word
-        if pattern.startswith("/") or ".." in Path(pattern).parts or not pattern.strip("./"):
+        if pattern.startswith("/") or dotted(Path(pattern).parts) or not pattern.strip("./"):
             raise UsageError(
                 f"The output {pattern} is not in the command's own folder",
                 remedy="Let the command write into its current folder, and name the file there.",

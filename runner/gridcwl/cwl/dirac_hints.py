@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 from cwltool.process import shortname
 
 from gridcwl.errors import DocumentError
+from gridcwl.model import paths
 from gridcwl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def _output(name: Any, outputs: list[str], kind: str) -> str:
 
 def _folder(path: Any, kind: str, name: str) -> str:
     text = str(path).removeprefix("LFN:").removeprefix("lfn:") if isinstance(path, str) else ""
-    if text and (not re.fullmatch(r"/?[\w.+@%-]+(/[\w.+@%-]+)*/?", text) or ".." in text.split("/")):
+    if text and (not re.fullmatch(r"/?[\w.+@%-]+(/[\w.+@%-]+)*/?", text) or paths.dotted(text.split("/"))):
         raise _wrong(kind, name, path, "a folder of logical file names, as /ctao/user/a/alice/results")
     if not text and path not in ("", None):
         raise _wrong(kind, name, path, "a folder of logical file names")
