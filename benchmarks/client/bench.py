@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -45,11 +45,10 @@ PEERS = (
 class AtOnce:
     """A backend whose jobs have ended when they are submitted."""
 
-    def __init__(self, keep: Callable[..., None]) -> None:
+    def __init__(self) -> None:
         from gridcwl.backends.base import Capabilities
 
         self.capabilities = Capabilities(containers=True, survives_client=False, batch_size=100, window=1000)
-        self._keep = keep
         self._events: asyncio.Queue[Any] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -72,7 +71,6 @@ class AtOnce:
             made = ProducedFile("out.txt", "file", f"srm://storage.example/ctao/{job.id}.txt", 1000, digest)
             usage = Usage("2026-01-01T00:00:00Z", 1.0, 1.0, 1.0, "nowhere")
             result = JobResult(job.id, Outcome.SUCCESS, 0, files=(made,), usage=usage)
-            self._keep(job, result)
             self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
             self._events.put_nowait(JobEvent(job.id, JobState.DONE, result))
 
@@ -95,7 +93,7 @@ def client(arguments: list[str]) -> int:
     from gridcwl import plugins
     from gridcwl.cli import main
 
-    plugins.open_backend = lambda _choice, context: AtOnce(context.keep)  # type: ignore[assignment,return-value]
+    plugins.open_backend = lambda _choice, _context: AtOnce()  # type: ignore[assignment,return-value]
     return main.main(arguments)
 
 
