@@ -41,6 +41,7 @@ SHARDS = ("1", "2", "3")
 
 _SCRIPT = """
 echo "start $1" >> "$0"
+while [ -e "$0.hold" ]; do sleep 0.05; done
 [ "$1" != "$2" ] || [ -e "$0.failed" ] || { touch "$0.failed"; exit 75; }
 echo "made by $1"
 echo "end $1" >> "$0"

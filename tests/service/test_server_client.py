@@ -115,7 +115,8 @@ def test_the_commands_for_runs_accept_the_service(url: str):
     assert "resumed as" in resumed.stderr
     assert about["run"] not in resumed.stderr.split("resumed as", 1)[1].splitlines()[0]
     assert "has already ended" in command("cancel", "--server", url, "last").stderr
-    assert command("attach", "--server", url, "last").code == 1
+    attached = command("attach", "--server", url, "last")
+    assert (attached.code, "---- stderr of fails.cwl" in attached.stderr) == (1, True), attached.stderr
     assert "There is no run none" in command("status", "--server", url, "none").stderr
 
 

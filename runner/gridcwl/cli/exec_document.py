@@ -267,7 +267,7 @@ def as_yaml(value: Any) -> str:
 
     yaml = YAML()
     yaml.default_flow_style = False
-    yaml.width = 100
+    yaml.width = 4096  # a path is not cut
     stream = StringIO()
     yaml.dump(value, stream)
     return stream.getvalue()

@@ -267,13 +267,15 @@ def _for_client(event: Event) -> dict[str, Any]:
 
 
 async def _events(service: Service, run: StoredRun) -> AsyncIterator[Event]:
-    """What happens in a run, until it has its final state."""
+    """What happens in a run, until it has its final state; of one that has it already, what is recorded."""
     run_id = RunId(run.id)
     while True:
         current = await asyncio.to_thread(service.db.get, run.id)
         if current is None:
             return
         if current.state.is_terminal:
+            async for event in _followed(service, run):
+                yield event
             break
         subscription = await service.driver.subscribe(run.id)
         if subscription is not None:
@@ -287,14 +289,15 @@ async def _events(service: Service, run: StoredRun) -> AsyncIterator[Event]:
         if current.state in ACTIVE and not service.driver.works_here:
             async for event in _followed(service, run):
                 yield event
-            continue
+            current = await asyncio.to_thread(service.db.get, run.id)
+            break
         await asyncio.sleep(_LOOK_EVERY_S)
     if current is not None:
         yield RunEnded(run_id, NAMES.get(current.state, "killed"), current.message)
 
 
 async def _followed(service: Service, run: StoredRun) -> AsyncIterator[Event]:
-    """The events of a run that another process works on, from its journal, until it has ended."""
+    """The events of a run that no driver here reports, from its journal, until it has ended."""
     while True:
         record = await asyncio.to_thread(service.folder.record, run.engine)
         current = await asyncio.to_thread(service.db.get, run.id)
@@ -302,7 +305,7 @@ async def _followed(service: Service, run: StoredRun) -> AsyncIterator[Event]:
         if ended or record.journal.is_file():
             break
         await asyncio.sleep(_LOOK_EVERY_S)
-    if ended:
+    if not record.journal.is_file():
         return
     follower = Follower(record, await asyncio.to_thread(History, record.journal))
     try:
