@@ -31,7 +31,7 @@ ALL = ["QUEUED", "INITIALIZING", "RUNNING", "COMPLETE"]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes deliveries; answers as it is told to."""
+    """Takes deliveries, and gives the answers that a test has chosen."""
 
     daemon_threads = True
 

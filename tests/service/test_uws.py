@@ -18,6 +18,8 @@ from pyvo.io.uws import parse_job
 from waiting import until
 from wes import Wes, in_thread, serving
 
+from gridcwl.service.uws import jobs
+
 ROOT = Path(__file__).parents[2]
 PLACES = [os.environ.get("IVOA_SCHEMAS", ""), str(ROOT.parent / "shared" / "recipes" / "service" / "spec")]
 ENDS = ("COMPLETED", "ERROR", "ABORTED")
@@ -233,6 +235,15 @@ def test_a_deleted_job_is_gone_but_its_run_is_kept(wes: Wes, ways: str):
     assert wes.http.get(job).status_code == 404
     assert job.rpartition("/")[2] not in wes.http.get("/uws/async").text
     assert wes.state(job.rpartition("/")[2]) == "COMPLETE"
+
+
+def test_jobs_that_are_never_started_do_not_fill_the_service(wes: Wes, monkeypatch: pytest.MonkeyPatch):
+    job = created(wes)
+    monkeypatch.setattr(jobs, "_MOST_PENDING", 1)
+    monkeypatch.setattr(jobs, "_MOST_BYTES", 10)
+    refused = wes.http.post("/uws/greeting/async", data={"name": "x"})
+    assert (refused.status_code, "start or delete some" in refused.text) == (429, True)
+    assert wes.http.post(f"{job}/parameters", data={"name": "x" * 11}).status_code == 413
 
 
 def test_limits_are_the_services(wes: Wes):

@@ -124,7 +124,7 @@ class History(JournalReader):
 
     @property
     def has_registered(self) -> bool:
-        """Whether a store was told of any files."""
+        """Whether any files were registered in a store."""
         return self._db.execute("SELECT 1 FROM registered LIMIT 1").fetchone() is not None
 
     def moved(self, url: str) -> str | None:

@@ -45,7 +45,7 @@ def submit_page(request: Request, service: TheService, viewer: TheViewer) -> Res
 
 @router.post("/submit")
 async def upload(request: Request, service: TheService, viewer: TheViewer) -> Response:
-    """Keep the files, and go on with the form for their inputs."""
+    """Keep the files; the form for their inputs comes next."""
     _check(viewer)
     async with _form(request, service) as form:
         uploads = [one for one in form.getlist("files") if isinstance(one, UploadFile) and one.filename]

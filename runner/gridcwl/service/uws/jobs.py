@@ -16,7 +16,7 @@ from vo_models.uws.types import ExecutionPhase
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import form_fields, submission
 from gridcwl.service.db import Viewer
-from gridcwl.service.problems import BadRequest, Conflict, Forbidden, NotFound
+from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound, TooLarge
 from gridcwl.service.submitting import enqueue
 from gridcwl.service.uws.documents import CHANGING, Found
 from gridcwl.service.uws.store import JobState, JobStore, UwsJob
@@ -24,6 +24,10 @@ from gridcwl.service.web import Service
 from gridcwl.service.wes import changeable, may_change
 
 MOST_LISTED = 1000
+_MOST_PENDING = 100
+"""Jobs of one user that have not been started: they keep their uploads."""
+_MOST_BYTES = submission.MOST_FIELD_BYTES
+"""Of the parameters of a job together."""
 _PARAM = "param:"
 """How a value names a part of the request: DALI's inline uploads."""
 
@@ -101,9 +105,13 @@ def create(
 
     Raises:
         BadRequest: there is no such input.
+        Busy: the user has too many jobs that have not been started.
         NotFound: there is no such workflow.
+        TooLarge: the values are.
     """
     _may_submit(viewer)
+    if JobStore(service.db.engine).pending(viewer.subject) >= _MOST_PENDING:
+        raise Busy(f"You have {_MOST_PENDING} PENDING jobs: start or delete some")
     described = service.catalogue.described(service.catalogue.get(workflow))
     parameters = _known(values, [one.name for one in described.document.inputs])
     job = UwsJob(
@@ -244,6 +252,8 @@ def _known(values: Mapping[str, Sequence[str]], inputs: Sequence[str]) -> dict[s
         if known is None:
             raise BadRequest(f"The workflow has no input {name[:80]}; it has: {', '.join(inputs) or 'none'}")
         made.setdefault(known, []).extend(texts)
+    if sum(len(text) for texts in made.values() for text in texts) > _MOST_BYTES:
+        raise TooLarge(f"The parameters have more than {_MOST_BYTES >> 20} MiB together")
     return made
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from gridcwl.service.db import Viewer
 from gridcwl.service.schema import uws_jobs
@@ -85,6 +85,13 @@ class JobStore:
             query = query.where((uws_jobs.c.state == JobState.STARTED) | (uws_jobs.c.owner == viewer.subject))
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
+
+    def pending(self, owner: str) -> int:
+        """How many jobs of a user have not been started."""
+        query = select(func.count()).select_from(uws_jobs)
+        query = query.where(uws_jobs.c.owner == owner, uws_jobs.c.state == JobState.PENDING)
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def move(self, job: str, before: JobState, after: JobState) -> bool:
         """Compare and set; False if the job is in another state."""
