@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 Inputs: TypeAlias = "Mapping[str, Any] | str | Path | None"
 """An input object, or the YAML or JSON file that holds one; None where the document takes none."""
-
 _PREPARING = 4
 """Runs that are prepared at a time: others' threads are not kept waiting for documents."""
 

@@ -200,3 +200,12 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     if word.startswith("--"):
         return [f"{word}={ahead.pop(0)}"]
     return [word, ahead.pop(0)]
+
+
+def acted(parser: Parser, arguments: Sequence[str]) -> int:
+    """Call ``act`` of what was parsed; the words behind ``--``, a command line of its own, are in ``words``."""
+    words = list(arguments)
+    at = words.index("--") if "--" in words else len(words)
+    given = parser.parse_args(words[:at])
+    given.words = words[at + 1 :]
+    return int(given.act(given))

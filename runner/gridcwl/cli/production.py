@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Parser
+from gridcwl.cli.parsing import Parser, acted
 from gridcwl.cli.runs_here import RunsHere, RunState
 from gridcwl.errors import ConfigError, GridCWLError, UsageError
 from gridcwl.productions.driver import ProductionDriver
@@ -41,11 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         GridCWLError: an option is wrong, or there is no such production.
         SystemExit: ``--help``.
     """
-    words = list(arguments)
-    at = words.index("--") if "--" in words else len(words)
-    given = parser().parse_args(words[:at])
-    given.words = words[at + 1 :]
-    return int(given.act(given))
+    return acted(parser(), arguments)
 
 
 def parser() -> Parser:

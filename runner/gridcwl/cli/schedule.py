@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Parser
+from gridcwl.cli.parsing import Parser, acted
 from gridcwl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         GridCWLError: an option is wrong, or there is no such schedule.
         SystemExit: ``--help``.
     """
-    words = list(arguments)
-    behind = words[words.index("--") + 1 :] if "--" in words else []
-    given = parser().parse_args(words[: words.index("--")] if "--" in words else words)
-    given.words = behind
-    return int(given.act(given))
+    return acted(parser(), arguments)
 
 
 def parser() -> Parser:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import GridCWLError
-from gridcwl.service.driver import Driver
 from gridcwl.service.problems import BadRequest, NotFound
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,9 +43,9 @@ class DescribedOffer:
 class Catalogue:
     """The documents in the operator's folders. What is put there later is found, too."""
 
-    def __init__(self, folders: Sequence[Path], driver: Driver) -> None:
+    def __init__(self, folders: Sequence[Path], describe: Callable[[str, Path], DescribedDocument]) -> None:
         self._folders = folders
-        self._driver = driver
+        self._describe = describe
         self._known: dict[Path, tuple[float, DescribedDocument]] = {}
 
     def offers(self) -> list[Offer]:
@@ -79,7 +78,7 @@ class Catalogue:
             changed = offer.path.stat().st_mtime
             known = self._known.get(offer.path)
             if known is None or known[0] != changed:
-                known = changed, self._driver.described(offer.url, offer.path.parent)
+                known = changed, self._describe(offer.url, offer.path.parent)
                 self._known[offer.path] = known
         except (GridCWLError, OSError) as error:
             reason = str(error).replace(f"{offer.path.parent}/", "")

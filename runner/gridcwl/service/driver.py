@@ -21,14 +21,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridcwl.api import Client, Run
-from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model.confinement import Confinement
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
-from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.record.journal_file import Fenced
-from gridcwl.runs.session import described_document
-from gridcwl.runs.settings import options_for
 from gridcwl.service import quotas
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.endings import end_of, without_places
@@ -466,23 +462,6 @@ class Driver:
         if not most or (self._settings.runs.get("backend") or "local") != "local":
             return dict(settings)
         return {**settings, "max_jobs": min(most, settings.get("max_jobs") or most)}
-
-    def described(self, document: str, files: Path) -> DescribedDocument:
-        """The inputs of a document, which is read and checked for it. Blocks, and is not for the runs' thread.
-
-        Args:
-            document: where it is, as ``submission.document_place`` says.
-            files: the attachments.
-
-        Raises:
-            GridCWLError: it is wrong, or may not be read.
-        """
-        allowed = self.confinement(files)
-        place = located_within(document, allowed)
-        folder = self._folder
-        settings = {**self._settings.runs, "state_dir": folder.state, "cache_dir": folder.cache}
-        options = options_for(place, (), {**settings, "confinement": allowed}, files)
-        return described_document(RunRequest(options, files))
 
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
+from gridcwl.cwl.described import DescribedDocument
+from gridcwl.runs.prepared import RunRequest
+from gridcwl.runs.session import described_document
+from gridcwl.runs.settings import options_for
 from gridcwl.service.catalogue import Catalogue
 from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.limits import RateLimit
+from gridcwl.service.registries import located_within
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sites import Sites
 
@@ -76,7 +82,23 @@ class Service:
 
     def __post_init__(self) -> None:
         self.sites = Sites(self.settings, self.folder)
-        self.catalogue = Catalogue(self.settings.catalogue, self.driver)
+        self.catalogue = Catalogue(self.settings.catalogue, self.described)
+
+    def described(self, document: str, files: Path) -> DescribedDocument:
+        """The inputs of a document, which is read and checked for it. Blocks, and is not for the runs' thread.
+
+        Args:
+            document: where it is, as ``submission.document_place`` says.
+            files: the attachments.
+
+        Raises:
+            GridCWLError: it is wrong, or may not be read.
+        """
+        allowed = self.driver.confinement(files)
+        settings = {**self.settings.runs, "state_dir": self.folder.state, "cache_dir": self.folder.cache}
+        place = located_within(document, allowed)
+        options = options_for(place, (), {**settings, "confinement": allowed}, files)
+        return described_document(RunRequest(options, files))
 
     @property
     def protocols(self) -> list[str]:

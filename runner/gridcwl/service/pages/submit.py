@@ -178,7 +178,7 @@ def _described(service: Service, draft: Draft) -> DescribedDocument:
     files = draft.folder.files
     place = submission.document_place(draft.document, files, service.driver.confinement())
     try:
-        return service.driver.described(place, files)
+        return service.described(place, files)
     except GridCWLError as error:
         raise BadRequest(without_places(str(error), files)) from None
 
