@@ -115,8 +115,9 @@ class ProcessContract(EngineHooks):
 
     def test_a_tool_need_not_read_all_of_its_stdin(self, engine, place):
         given = place.file("given", b"x" * 20_000_000)
-        assert code_of(engine, place.call("head", "-c", "1", stdin=str(given))) == 0
-        assert place.said == "x"
+        for _ in range(3):  # podman 4.3 loses what was printed in one case of fifteen, if the streams pass through it
+            assert code_of(engine, place.call("head", "-c", "1", stdin=str(given))) == 0
+            assert place.said == "x"
 
     def test_a_stdin_that_is_not_there_is_an_error_before_the_start(self, engine, place):
         with pytest.raises((OSError, EngineError)):

@@ -88,14 +88,18 @@ class OwnDocker:
             api.import_image_from_data(packed.getvalue(), repository=image, tag="1")
 
     def containers(self) -> list[str]:
-        """The names of all containers, running or not."""
+        """The ids of all containers, running or not."""
         with self._client() as api:
-            return [container["Names"][0].lstrip("/") for container in api.containers(all=True)]
+            return [container["Id"] for container in api.containers(all=True)]
+
+    def is_empty(self) -> bool:
+        """Whether no container is left. After a restart, the daemon removes those that wanted it on the side."""
+        return not self.containers()
 
     def running(self) -> list[str]:
-        """The names of the containers that run."""
+        """The ids of the containers that run."""
         with self._client() as api:
-            return [container["Names"][0].lstrip("/") for container in api.containers()]
+            return [container["Id"] for container in api.containers()]
 
     def log(self) -> str:
         """What the daemon said since it was first started."""

@@ -162,8 +162,10 @@ class CommandLineEngine:
         path = self._found.get("executable", self._find)
         init = self.name != "podman" or bool(shutil.which("catatonit") or any(map(os.path.exists, _CATATONIT)))
         modern = True
-        if self.name in {"apptainer", "singularity"}:
+        if self.name in {"apptainer", "singularity", "podman"}:
             modern = is_modern(self._found.get("version", lambda: _version(path)))
+        if self.name == "podman" and os.environ.get("CONTAINER_HOST"):
+            modern = False  # the container is on another machine, and cannot have this one's streams
         return Cli(self.name, path, os.geteuid(), os.getegid(), init=init, modern=modern, settings=self._settings)
 
     def _find(self) -> str:

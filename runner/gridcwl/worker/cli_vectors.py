@@ -35,7 +35,7 @@ class Cli:
     init: bool = True
     """There is a small init to put before the tool (docker brings one, podman wants catatonit)."""
     modern: bool = True
-    """For apptainer and singularity: see ``is_modern``."""
+    """For apptainer, singularity and podman: see ``is_modern``."""
     settings: ContainerSettings = DEFAULT_SETTINGS
 
     @property
@@ -119,23 +119,24 @@ def oom_vector(cli: Cli, name: str) -> List[str]:
 
 
 def is_modern(version: str) -> bool:
-    """Whether this answer to ``--version`` is of one that can run an image's entry point unchanged.
+    """Whether this answer to ``--version`` is of a release that has all the options used here.
 
-    apptainer 1.1 and SingularityCE 3.10 have ``--no-eval`` (cwltool's singularity.py decides by the same two), and
-    ``--mount``, which can quote any path.
+    apptainer 1.1 and SingularityCE 3.10 have ``--no-eval``, which runs an image's entry point unchanged (cwltool's
+    singularity.py decides by the same two), and ``--mount``, which can quote any path. podman 4 can give the tool its
+    own streams (``--log-driver=passthrough``).
     """
     match = re.match(r"\s*(\S+) version (\d+)\.(\d+)", version)
     if match is None:
         return False
     number = (int(match.group(2)), int(match.group(3)))
-    return number >= ((1, 1) if match.group(1) == "apptainer" else (3, 10))
+    return number >= {"apptainer": (1, 1), "podman": (4, 0)}.get(match.group(1), (3, 10))
 
 
 def _docker(cli: Cli, call: Call, image: str) -> List[str]:
     settings = cli.settings
     words = [cli.executable, "run", f"--name={call.name}"]
     words += ["--read-only"] if settings.read_only else []
-    words += ["--log-driver=none", "--pull=never"]
+    words += [f"--log-driver={_log_driver(cli)}", "--pull=never"]
     path = id_file(settings)
     if path is not None:
         words.append(f"--cidfile={path}")
@@ -163,6 +164,16 @@ def _docker(cli: Cli, call: Call, image: str) -> List[str]:
     words += [f"--label={name}={value}" for name, value in call.labels.items()]
     words += _docker_limits(cli, call, settings)
     return [*words, image, *call.argv]
+
+
+def _log_driver(cli: Cli) -> str:
+    """Where the engine writes the streams, beside handing them on: nowhere.
+
+    The streams of podman's command go to the tool itself where it can do that. Otherwise they pass through conmon, over
+    a socket; and if the tool ends before it has read all of its stdin, the kernel resets that socket, and podman 4.3
+    loses what the tool had printed.
+    """
+    return "passthrough" if cli.kind == "podman" and cli.modern else "none"
 
 
 def _docker_limits(cli: Cli, call: Call, settings: ContainerSettings) -> List[str]:

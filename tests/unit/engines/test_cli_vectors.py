@@ -54,6 +54,18 @@ def test_docker_isolates_as_cwltool_does():
     ]
 
 
+@pytest.mark.parametrize(
+    ("cli", "option"),
+    [
+        (a_cli("docker"), "--log-driver=none"),
+        (a_cli("podman"), "--log-driver=passthrough"),
+        (a_cli("podman", modern=False), "--log-driver=none"),
+    ],
+)
+def test_podmans_tools_have_its_own_streams_where_it_can_do_that(cli, option):
+    assert option in vector(cli, a_call())
+
+
 @pytest.mark.parametrize("kind", ["docker", "podman"])
 def test_what_the_settings_give_back_is_given_back(kind):
     words = vector(a_cli(kind), a_call(capabilities=("NET_RAW", "SYS_PTRACE"), processes=0))
@@ -219,6 +231,8 @@ def test_signals_removal_and_search_go_by_name_and_label():
         ("singularity-ce version 3.10.0", True),
         ("singularity-ce version 4.1.2-noble", True),
         ("singularity version 3.8.7", False),
+        ("podman version 4.3.1", True),
+        ("podman version 3.4.4", False),
         ("", False),
     ],
 )
