@@ -76,6 +76,8 @@ class SiteOffer:
     """Jobs are sent there now."""
     storage: tuple[str, ...] = ()
     """Storage elements beside it."""
+    hints_give_way: bool = False
+    """Jobs that a hint asks more for than there is run with what there is."""
 
 
 @dataclass(frozen=True, slots=True)

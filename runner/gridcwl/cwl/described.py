@@ -10,6 +10,7 @@ from cwltool.utils import aslist
 
 from gridcwl.cwl.input_options import plain_value
 from gridcwl.cwl.option_values import ValueKind, kind_of_input
+from gridcwl.cwl.step_requirements import StepRequirements, step_requirements
 
 if TYPE_CHECKING:
     from cwltool.process import Process
@@ -40,6 +41,8 @@ class DescribedDocument(msgspec.Struct, frozen=True):
     label: str
     doc: str
     inputs: tuple[DescribedInput, ...]
+    steps: tuple[StepRequirements, ...] = ()
+    """What the jobs of each step ask for."""
 
 
 def described(process: Process) -> DescribedDocument:
@@ -47,7 +50,10 @@ def described(process: Process) -> DescribedDocument:
     tool = process.tool
     inputs = sorted(tool["inputs"], key=_place)  # schema-salad sorts them by name
     return DescribedDocument(
-        _text(tool.get("label")), _text(tool.get("doc")), tuple(_input(process, one) for one in inputs)
+        _text(tool.get("label")),
+        _text(tool.get("doc")),
+        tuple(_input(process, one) for one in inputs),
+        step_requirements(process),
     )
 
 

@@ -68,6 +68,11 @@ class Catalogue:
                 return offer
         raise NotFound(f"The catalogue has no workflow {name[:80]}")
 
+    def is_of(self, name: str, document: str) -> bool:
+        """Whether a document, as a run names it, is a workflow of the catalogue, now or before it was changed."""
+        path = Path(document.partition("#")[0])
+        return path.stem == name and any(path.is_relative_to(folder) for folder in self._folders)
+
     def described(self, offer: Offer) -> DescribedOffer:
         """What a workflow takes. Reads it if it has changed, which blocks.
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gridcwl import plugins
 from gridcwl.api import Client, Run
 from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model.confinement import Confinement
@@ -48,6 +49,8 @@ _ATTEND_EVERY_S = 5.0
 """How often the credentials of active runs are looked at."""
 _LOOK_OFTEN_S = 1.0
 """Where other processes receive requests."""
+_SITES = "sites"
+"""The setting of a run that names the sites that its user has chosen, and that of backends."""
 EXIT_INTERNAL = 70
 """As ``sysexits.h`` has it: an internal error."""
 
@@ -437,7 +440,7 @@ class Driver:
         journal_log = self._ownership.log(run.engine)
         await asyncio.to_thread(record.lift_hold)  # whoever holds it does not own the run any more
         if await asyncio.to_thread(is_resumable, record.path):
-            changes = run.settings if run.engine != run.id else {}
+            changes = {} if run.engine == run.id else {k: v for k, v in run.settings.items() if k != _SITES}
             return await self.client.resume(run.engine, journal_log=journal_log, **changes)
         if record.path.exists():  # the service was killed while it made it
             await asyncio.to_thread(record.remove)
@@ -453,7 +456,7 @@ class Driver:
             basedir=submitted.files,
             outdir=submitted.outputs,
             confinement=allowed,
-            **self._capped(run.settings),
+            **self._placed(self._capped(run.settings)),
         )
 
     def _capped(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -462,6 +465,15 @@ class Driver:
         if not most or (self._settings.runs.get("backend") or "local") != "local":
             return dict(settings)
         return {**settings, "max_jobs": min(most, settings.get("max_jobs") or most)}
+
+    def _placed(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings of a run whose user has chosen sites, where the backend has any to choose from."""
+        sites = settings.pop(_SITES, None)
+        plugin = plugins.backend(str(self._settings.runs.get("backend") or plugins.configuration().backend or "local"))
+        if not sites or _SITES not in getattr(plugin.settings, "__struct_fields__", ()):
+            return settings
+        table = {**(self._settings.runs.get(plugin.table) or {}), _SITES: list(sites)}
+        return {**settings, plugin.table: table}
 
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""

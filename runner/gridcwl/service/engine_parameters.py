@@ -70,6 +70,7 @@ def _texts(value: str) -> list[str]:
 PARAMETERS = (
     Parameter("--on-error", "string", "stop", "on_error", _one_of("stop", "continue")),
     Parameter("--retries", "integer", "0", "retries", _number(0, _MOST_RETRIES)),
+    Parameter("--site", "string", "", "sites", _texts),
     Parameter("--max-jobs", "integer", "", "max_jobs", _number(1, 100_000)),
     Parameter("--cap-resources", "boolean", "false", "cap_resources", _switch),
     Parameter("--cache", "boolean", "false", "cache", _switch),

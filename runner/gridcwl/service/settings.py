@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -116,6 +116,19 @@ class Quotas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Also of those who are not known."""
 
 
+class Facility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sites that users see under one name, and may choose together."""
+
+    name: str
+    sites: tuple[str, ...]
+    """Their names, or patterns as ``LCG.*``."""
+    description: str = ""
+    url: str = ""
+    """A page for people."""
+    kind: str = ""
+    """A word such as ``DIRAC``, for ESAP gateways; empty for the backend's name."""
+
+
 class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which webhooks of users are called."""
 
@@ -162,6 +175,8 @@ class ServiceSettings:
     """Folders of this machine below which documents and inputs may be named by ``file://``."""
     catalogue: tuple[Path, ...] = ()
     """Folders of this machine whose documents are offered as workflows, by their file names."""
+    facilities: tuple[Facility, ...] = ()
+    """Groups of the backend's sites; none: DIRAC's grids."""
     allowed_urls: tuple[str, ...] = ()
     """Beginnings of http(s) and trs URLs that documents and inputs may come from."""
     output_roots: tuple[Path, ...] = ()
@@ -269,6 +284,7 @@ def _check(settings: ServiceSettings) -> None:
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
     _check_quotas(settings.quotas)
+    _check_facilities(settings.facilities)
     _check_webhooks(settings.webhooks)
     _check_roles(settings)
     _check_credentials(settings)
@@ -300,6 +316,16 @@ def _check_quotas(quotas: Quotas) -> None:
     for name in Quotas.__struct_fields__:
         if getattr(quotas, name) < 0:
             raise ConfigError(f"quotas.{name} is {getattr(quotas, name)}, but takes at least 0")
+
+
+def _check_facilities(facilities: Sequence[Facility]) -> None:
+    names = [one.name for one in facilities]
+    for name in names:
+        if not name or "," in name or not name.isprintable() or names.count(name) > 1:
+            raise ConfigError(
+                f"facilities has the name {name!r}, which is empty, used twice, or has a comma in it",
+                remedy="Give each facility a name of its own.",
+            )
 
 
 def _check_webhooks(webhooks: WebhookSettings) -> None:

@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from gridcwl.runs.record.folder import new_run_id
-from gridcwl.service import quotas, submission
+from gridcwl.service import facilities, quotas, submission
 from gridcwl.service.db import NewRun, Viewer
 from gridcwl.service.folders import SubmittedFolder, stored_bytes
 from gridcwl.service.problems import BadRequest, Busy, TooLarge
@@ -100,6 +100,9 @@ def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder,
     """
     confinement = service.driver.confinement()
     accepted = submission.accepted(fields, folder, confinement, service.schemes)
+    settings = dict(accepted.settings)
+    if choice := settings.get("sites"):
+        settings["sites"] = list(facilities.chosen(service, choice))
     folder.params.write_text(json.dumps(accepted.params), "utf-8")
     service.folder.submitted(run)
     new = NewRun(
@@ -109,7 +112,7 @@ def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder,
         request=accepted.request,
         document=accepted.document,
         tags=accepted.tags,
-        settings=accepted.settings,
+        settings=settings,
     )
     size = stored_bytes(folder.path)
     quotas.check_request(service.db, service.settings.quotas, viewer.subject, size)

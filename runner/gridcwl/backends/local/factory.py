@@ -47,4 +47,5 @@ def offers(_settings: LocalSettings) -> list[SiteOffer]:
     from gridcwl.backends.local.machine import this_machine
 
     machine = this_machine()
-    return [SiteOffer("this machine", (QueueOffer(cores=machine.cores, ram_mib=machine.ram_mib, gpus=machine.gpus),))]
+    queue = QueueOffer(cores=machine.cores, ram_mib=machine.ram_mib, gpus=machine.gpus)
+    return [SiteOffer("this machine", (queue,), hints_give_way=True)]

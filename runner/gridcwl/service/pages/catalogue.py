@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from gridcwl.cwl.described import DescribedDocument
+from gridcwl.service import facilities
+from gridcwl.service.capacity import Match
 from gridcwl.service.catalogue import Offer
-from gridcwl.service.db import StoredRun, Viewer
+from gridcwl.service.catalogue_runs import TAG, RecentRuns, recent_runs
+from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Drafts
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden
 from gridcwl.service.web import Service
-
-TAG = "workflow"
-"""Of runs: the name of their workflow in the catalogue."""
-_LATEST = 3
-_LOOKED_AT = 200
 
 router = APIRouter(route_class=PageRoute)
 
@@ -31,7 +29,9 @@ class Shown:
     offer: Offer
     document: DescribedDocument | None = None
     problem: str = ""
-    latest: tuple[StoredRun, ...] = ()
+    match: Match | None = None
+    """Against the sites; None if they are not known."""
+    recent: RecentRuns = field(default_factory=RecentRuns)
 
     @property
     def title(self) -> str:
@@ -42,11 +42,10 @@ class Shown:
 @router.get("/catalogue")
 def catalogue_page(request: Request, service: TheService, viewer: TheViewer) -> Response:
     """All workflows, with the latest runs of each."""
-    latest: dict[str, list[StoredRun]] = {}
-    for run in service.db.page(viewer, _LOOKED_AT, search=TAG):
-        latest.setdefault(run.tags.get(TAG, ""), []).append(run)
-    shown = [_shown(service, offer, latest.get(offer.name, [])) for offer in service.catalogue.offers()]
-    return page(request, "catalogue.html", shown=shown, may_submit=viewer.may_submit)
+    recent = recent_runs(service, viewer)
+    shown = [_shown(service, offer, recent.get(offer.name, RecentRuns())) for offer in service.catalogue.offers()]
+    problem = service.sites.offers().problem if shown else ""
+    return page(request, "catalogue.html", shown=shown, problem=problem, may_submit=viewer.may_submit)
 
 
 @router.post("/catalogue/{name}")
@@ -65,9 +64,10 @@ def _draft(service: Service, viewer: Viewer, name: str) -> str:
     return draft.link
 
 
-def _shown(service: Service, offer: Offer, runs: list[StoredRun]) -> Shown:
+def _shown(service: Service, offer: Offer, recent: RecentRuns) -> Shown:
     try:
         document = service.catalogue.described(offer).document
     except BadRequest as problem:
         return Shown(offer, problem=problem.message)
-    return Shown(offer, document, latest=tuple(runs[:_LATEST]))
+    match = None if service.sites.offers().problem else facilities.matched(service, document.steps)
+    return Shown(offer, document, match=match, recent=recent)

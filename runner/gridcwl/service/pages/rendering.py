@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import FormData
 
 from gridcwl.runs.units import amount, duration
+from gridcwl.service.capacity import needs_in_words, offered_in_words
 from gridcwl.service.db import Viewer
 from gridcwl.service.problems import Forbidden, NotFound, Refused, Unauthenticated
 from gridcwl.service.states import State
@@ -72,6 +73,8 @@ _templates.filters |= {
     "span": lambda seconds: "" if seconds is None else duration(max(0.0, seconds)),
     "size": _size,
     "shown": shown,
+    "needs": needs_in_words,
+    "offered": offered_in_words,
     "word": lambda state: _WORDS.get(state, str(state).replace("_", " ").lower()),
 }
 

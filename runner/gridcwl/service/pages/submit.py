@@ -20,7 +20,8 @@ from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import GridCWLError
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import drafts as drafts_module
-from gridcwl.service import form_fields, submission
+from gridcwl.service import facilities, form_fields, submission
+from gridcwl.service.capacity import GPU, has_gpu
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.endings import without_places
@@ -190,7 +191,7 @@ def _form_page(request: Request, service: Service, draft: Draft) -> Response:
         return _invalid_page(request, draft, problem)
     fields = form_fields.fields_of(document.inputs)
     texts = form_fields.texts_of(fields, draft.params) | _settings_of(draft)
-    return _filled_page(request, draft, document, fields, texts, {})
+    return _filled_page(request, service, draft, document, fields, texts, {})
 
 
 def _invalid_page(request: Request, draft: Draft, problem: Refused) -> Response:
@@ -200,6 +201,7 @@ def _invalid_page(request: Request, draft: Draft, problem: Refused) -> Response:
 
 def _filled_page(
     request: Request,
+    service: Service,
     draft: Draft,
     document: DescribedDocument,
     fields: list[FormField],
@@ -208,6 +210,8 @@ def _filled_page(
     other: str = "",
 ) -> Response:
     failed = bool(problems or other)
+    match = None if service.sites.offers().problem else facilities.matched(service, document.steps)
+    known = [] if match is None else [*(one.group.name for one in match.groups), *(fit.site.site for fit in match.fits)]
     return page(
         request,
         "inputs.html",
@@ -219,6 +223,9 @@ def _filled_page(
         problems=problems,
         other=other,
         labels=dict(_labels(fields)),
+        match=match,
+        gpu_sites=match is not None and any(has_gpu(fit.site) for fit in match.fits),
+        known_choices=[*known, GPU],
         may_submit=True,
     )
 
@@ -231,9 +238,8 @@ def _labels(fields: list[FormField]) -> Any:
 
 def _settings_of(draft: Draft) -> dict[str, str]:
     plain = {name.lstrip("-").replace("-", "_"): str(value) for name, value in draft.parameters.items()}
-    return {"retries": plain.get("retries", ""), "on_error": plain.get("on_error", "")} | {
-        "name": draft.tags.get("name", "")
-    }
+    settings = {name: plain.get(name, "") for name in ("retries", "on_error", "site")}
+    return settings | {"name": draft.tags.get("name", "")}
 
 
 def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft, form: FormData) -> Response:
@@ -255,7 +261,12 @@ def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft,
         text = name.removesuffix(form_fields.UPLOAD)
         texts[text] = "\n".join([*texts.get(text, "").split("\n"), *words]).strip() if len(words) > 1 else words[0]
     if problems:
-        return _filled_page(request, draft, document, fields, texts, problems)
+        return _filled_page(request, service, draft, document, fields, texts, problems)
+    try:
+        if choice := texts.get("site", "").strip():
+            facilities.chosen(service, choice.split(","), document.steps)
+    except BadRequest as problem:
+        return _filled_page(request, service, draft, document, fields, texts, {}, problem.message)
     run = str(new_run_id())
     folder = service.folder.run(run)
     draft.folder.path.rename(folder.path)
@@ -265,7 +276,7 @@ def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft,
     except Refused as problem:
         folder.path.rename(draft.folder.path)
         drafts.save(draft)
-        return _filled_page(request, draft, document, fields, texts, {}, problem.message)
+        return _filled_page(request, service, draft, document, fields, texts, {}, problem.message)
     if service.owners is not None:
         service.owners.submitted(viewer)
     service.driver.wake()
@@ -353,11 +364,11 @@ def _request(draft: Draft, params: Mapping[str, Any], texts: Mapping[str, str]) 
     tags = {name: value for name, value in draft.tags.items() if name != "name"}
     if name := texts.get("name", "").strip():
         tags["name"] = name
-    known = ("retries", "on-error")
+    known = ("retries", "on-error", "site")
     parameters = {
         key: value for key, value in draft.parameters.items() if key.lstrip("-").replace("_", "-") not in known
     }
-    for setting, parameter in (("retries", "--retries"), ("on_error", "--on-error")):
+    for setting, parameter in (("retries", "--retries"), ("on_error", "--on-error"), ("site", "--site")):
         if text := texts.get(setting, "").strip():
             parameters[parameter] = text
     return {

@@ -1,0 +1,42 @@
+"""The sites of a service in groups, workflows against them, and the choice that a user makes for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridcwl.cwl.step_requirements import StepRequirements
+from gridcwl.service import capacity
+from gridcwl.service.capacity import Match, SiteGroup
+from gridcwl.service.problems import BadRequest
+from gridcwl.service.web import Service
+
+
+def groups(service: Service) -> list[SiteGroup]:
+    """The operator's facilities, or else the grids of the sites' names. Blocks while the backend is queried."""
+    wanted = [SiteGroup(one.name, one.sites, one.description, one.url, one.kind) for one in service.settings.facilities]
+    return capacity.groups_of(service.sites.offers().sites, wanted)
+
+
+def matched(service: Service, steps: Sequence[StepRequirements]) -> Match:
+    """A workflow against all sites. Blocks while the backend is queried."""
+    return capacity.match(steps, service.sites.offers().sites, groups(service))
+
+
+def chosen(service: Service, choice: Sequence[str], steps: Sequence[StepRequirements] = ()) -> tuple[str, ...]:
+    """The sites that a choice stands for.
+
+    Args:
+        service: see there.
+        choice: names of sites and facilities, and ``GPU``.
+        steps: that have to run there; empty if they are not known.
+
+    Raises:
+        BadRequest: there is no such site or facility, or none in it can run the steps.
+    """
+    offers = service.sites.offers()
+    if offers.problem:
+        raise BadRequest(f"A site was chosen, but the sites are not known now: {offers.problem}")
+    try:
+        return capacity.chosen_sites(choice, offers.sites, groups(service), steps)
+    except ValueError as error:
+        raise BadRequest(f"The site {', '.join(choice)[:200]} cannot be chosen: {error}") from None
