@@ -3,48 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
 from gridcwl.backends.batch.poller import Pace, Poller
-from gridcwl.backends.batch.states import State
+from gridcwl.backends.batch.states import Phase, Tracked
 
 
-class Server:
-    """A batch system whose jobs end at the second query."""
+async def queries(jobs: Sequence[int]) -> list[list[int]]:
+    """Of a batch system whose jobs end at the second query."""
+    active, asked = ActiveJobs(), list[list[int]]()
+    poller = Poller(Pace(0.001, 0.001), active, linger_s=0)
 
-    def __init__(self) -> None:
-        self.active: list[int] = []
-        self.queries: list[list[int]] = []
-        self.ended = asyncio.Event()
+    async def poll() -> None:
+        while True:
+            asked.append(await poller.due())
+            poller.answered()
+            if len(asked) == 2:
+                for number in asked[-1]:
+                    active.forget(active[number])
+                return
+            poller.polled(changed=True)
 
-    async def query(self, numbers: Sequence[int]) -> Mapping[int, State]:
-        self.queries.append(list(numbers))
-        status = "ended" if len(self.queries) > 1 else "running"
-        return dict.fromkeys(numbers, (status, "", ""))
-
-    async def update(self, numbers: Sequence[int], states: Mapping[int, State]) -> bool:
-        assert set(states) == set(numbers)
-        if states[numbers[0]][0] == "ended":
-            self.active.clear()
-            self.ended.set()
-        return True
-
-
-async def polled(server: Server, jobs: Sequence[int]) -> None:
-    poller = Poller(Pace(0.001, 0.001), lambda: list(server.active), server.query, server.update, linger_s=0)
-    polling = asyncio.create_task(poller.run())
+    polling = asyncio.create_task(poll())
     await asyncio.sleep(0)
-    assert server.queries == []  # no job is active
-    server.active.extend(jobs)
+    assert asked == []  # no job is active
+    for number in jobs:
+        active.add(ActiveJob(number, {}, Tracked(lambda _status: Phase.RUNNING, "Running")))
     poller.wake()
-    await server.ended.wait()
-    polling.cancel()
+    await polling
+    return asked
 
 
 def test_all_active_jobs_are_queried_in_one_call_until_they_have_ended():
     async def scenario() -> list[list[int]]:
-        server = Server()
-        await asyncio.wait_for(polled(server, [3, 7]), 30)
-        return server.queries
+        return await asyncio.wait_for(queries([3, 7]), 30)
 
     assert asyncio.run(scenario()) == [[3, 7], [3, 7]]

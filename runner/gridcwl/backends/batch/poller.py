@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gridcwl.backends.batch.states import State
+from gridcwl.backends.batch.active_jobs import ActiveJobs
 
 
 @dataclass(slots=True)
@@ -33,50 +32,52 @@ class Pace:
 
 
 class Poller:
-    """The polling loop. It sleeps while no job is active, until :meth:`wake` is called."""
+    """When to query the active jobs, and which. It sleeps while none is active, until :meth:`wake` is called.
 
-    def __init__(
-        self,
-        pace: Pace,
-        active: Callable[[], Sequence[int]],
-        query: Callable[[Sequence[int]], Awaitable[Mapping[int, State]]],
-        update: Callable[[Sequence[int], Mapping[int, State]], Awaitable[bool]],
-        *,
-        linger_s: float,
-    ) -> None:
+    ::
+
+        while True:
+            states = await query(await poller.due())
+            poller.answered()
+            poller.polled(changed=update(states))
+    """
+
+    def __init__(self, pace: Pace, active: ActiveJobs, *, linger_s: float) -> None:
         """Prepare.
 
         Args:
             pace: the intervals.
-            active: the numbers of the jobs to query.
-            query: the states of these jobs, in one call; those that are unknown are left out.
-            update: takes in the states; whether any of them is new.
+            active: the jobs to query.
             linger_s: wait so long after :meth:`wake`: jobs are seldom submitted alone.
         """
-        self._pace, self._active, self._query, self._update = pace, active, query, update
-        self._linger_s = linger_s
+        self._pace, self._active, self._linger_s = pace, active, linger_s
+        self._wait_s = pace.first_s
         self._awake = asyncio.Event()
+        self._woken = False
+        self._begun = self._took_s = 0.0
 
     def wake(self) -> None:
         """Query now, without waiting for the interval to pass."""
         self._awake.set()
 
-    async def run(self) -> None:
-        """Poll until cancelled."""
-        wait = self._pace.first_s
+    async def due(self) -> list[int]:
+        """Wait for the next query; returns the numbers of the jobs to query, one at least."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), wait if self._active() else None)
-            woken = self._awake.is_set()
+                await asyncio.wait_for(self._awake.wait(), self._wait_s if self._active.followed() else None)
+            self._woken = self._awake.is_set()
             self._awake.clear()
-            if woken:
+            if self._woken:
                 await asyncio.sleep(self._linger_s)
-            begun = time.monotonic()
-            numbers = self._active()
-            if not numbers:
-                wait = self._pace.first_s
-                continue
-            states = await self._query(numbers)
-            took_s = time.monotonic() - begun
-            changed = await self._update(numbers, states)
-            wait = self._pace.next(changed=changed or woken, took_s=took_s)
+            if numbers := self._active.followed():
+                self._begun = time.monotonic()
+                return numbers
+            self._wait_s = self._pace.first_s
+
+    def answered(self) -> None:
+        """The states are here: what is done with them does not count as load on the server."""
+        self._took_s = time.monotonic() - self._begun
+
+    def polled(self, *, changed: bool) -> None:
+        """Choose the next interval; ``changed``: a state is new."""
+        self._wait_s = self._pace.next(changed=changed or self._woken, took_s=self._took_s)

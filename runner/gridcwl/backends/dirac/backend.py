@@ -14,18 +14,20 @@ from typing import Any, Self
 
 from gridcwl.backends.base import Capabilities, Recovered
 from gridcwl.backends.batch import names, packing
-from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
+from gridcwl.backends.batch.active_jobs import ActiveJobs
+from gridcwl.backends.batch.poller import Pace, Poller
 from gridcwl.backends.batch.retrying import Retrying
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac import matching
+from gridcwl.backends.dirac.events import Ended, Event, NotStarted
 from gridcwl.backends.dirac.monitor import JobMonitor
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracRefused
-from gridcwl.backends.dirac.reconcile import SEEN, alive, reconciled, recovered
+from gridcwl.backends.dirac.reconcile import alive, reconciled, recovered
 from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import active_job
-from gridcwl.backends.dirac.submission import MOST_JOBS, SubmissionKind, Submitter
-from gridcwl.errors import BackendError, GridCWLError, UnsupportedError
+from gridcwl.backends.dirac.submission import LINGER_S, MOST_JOBS, SubmissionKind, Submitter
+from gridcwl.errors import BackendError, UnsupportedError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.codec import to_plain, with_secrets
 from gridcwl.tasks import TaskScope, stop
@@ -70,18 +72,19 @@ class DiracBackend:
         self._widened: set[JobId] = set()
         """Jobs that have not started near their inputs: they may run anywhere."""
         self._durations = packing.Durations()
-        self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks = TaskScope()
         self._working: list[asyncio.Task[None]] = []
         self._over: Exception | None = None
         """Why a task that was to run until the backend is closed has ended."""
         self._closed = False
+        self._poller = Poller(Pace(options.poll_first_s, options.poll_top_s), self._active, linger_s=LINGER_S)
         self._monitor = JobMonitor(
-            server, self._call, options, active=self._active, moved=self._moved, ended=self._ended, again=self._anywhere
+            server, self._call, options, active=self._active, poller=self._poller, events=self._events
         )
         self._submission = Submitter(
             server, self._call, options, run=run, active=self._active, durations=self._durations,
-            submitted=self._monitor.look, refused=self._refused,
+            poller=self._poller, events=self._events,
         )  # fmt: skip
         self.capabilities = Capabilities(
             containers=True,
@@ -142,7 +145,10 @@ class DiracBackend:
         while (event := await self._events.get()) is not None:
             if isinstance(event, Exception):
                 raise event
-            yield event
+            if isinstance(event, NotStarted):
+                self._anywhere(event.job)
+            else:
+                yield self._ended(event) if isinstance(event, Ended) else event
 
     async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
         """See ``Backend.cancel``. What waits at DIRAC is killed there, in bulk."""
@@ -154,7 +160,7 @@ class DiracBackend:
             self._active.cancelled |= active.jobs.keys()
         if doomed:
             await self._call(self._server.kill, [active.number for active in doomed])
-            self._monitor.look()
+            self._poller.wake()
 
     async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """What earlier sessions of the run left at DIRAC: still on its way, or ended with nobody to see it.
@@ -217,23 +223,14 @@ class DiracBackend:
             active = active_job(left.place.number, {}, near=kind.needs.near)
         active.jobs[job.id] = job
         self._active.add(active)
-        self._monitor.look()
+        self._poller.wake()
 
     def _anywhere(self, job: Job) -> None:
         self._widened.add(job.id)
         self._submission.add(self._kind(job), job)
 
-    def _moved(self, active: ActiveJob) -> None:
-        if (seen := SEEN.get(active.phase)) is not None:
-            detail = f"{active.tracked.status}: {active.tracked.minor}"
-            for job_id in active.jobs:
-                self._events.put_nowait(JobEvent(job_id, seen, site=active.tracked.site, detail=detail))
-
-    def _refused(self, job: Job, error: GridCWLError) -> None:
-        reason = f"{error.message}. {error.remedy}".strip()
-        self._ended(job, JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=reason), "")
-
-    def _ended(self, job: Job, result: JobResult, site: str) -> None:
+    def _ended(self, event: Ended) -> JobEvent:
+        job, result, site = event.job, event.result, event.site
         self._durations.add(job, result)
         self._widened.discard(job.id)
         if result.outcome is Outcome.TEMPORARY_FAILURE and site:
@@ -241,7 +238,7 @@ class DiracBackend:
         else:
             self._failed_at.pop(job.id, None)
         state = _STATES.get(result.outcome, JobState.FAILED)
-        self._events.put_nowait(JobEvent(job.id, state, result, site))
+        return JobEvent(job.id, state, result, site)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -9,20 +9,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gridcwl.backends.batch.active_jobs import ActiveJob, ActiveJobs
-from gridcwl.backends.batch.poller import Pace, Poller
+from gridcwl.backends.batch.poller import Poller
 from gridcwl.backends.batch.retrying import Retrying
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac import results
+from gridcwl.backends.dirac.events import Ended, Event, NotStarted
 from gridcwl.backends.dirac.options import DiracOptions
+from gridcwl.backends.dirac.reconcile import SEEN
 from gridcwl.backends.dirac.server import Server, State
 from gridcwl.backends.dirac.states import place_of
-from gridcwl.backends.dirac.submission import LINGER_S
 from gridcwl.errors import BackendError, LimitExceeded
-from gridcwl.model import Job, JobResult, Outcome
+from gridcwl.model import JobEvent, JobResult, Outcome
 
 log = logging.getLogger("gridcwl.backends.dirac")
 
@@ -46,9 +47,8 @@ class JobMonitor:
         options: DiracOptions,
         *,
         active: ActiveJobs,
-        moved: Callable[[ActiveJob], None],
-        ended: Callable[[Job, JobResult, str], None],
-        again: Callable[[Job], None],
+        poller: Poller,
+        events: asyncio.Queue[Event],
     ) -> None:
         """Prepare; nothing is queried yet.
 
@@ -57,38 +57,25 @@ class JobMonitor:
             call: calls it.
             options: of the backend.
             active: the jobs to monitor; those that have ended are removed.
-            moved: called with a DIRAC job whose state or site has changed.
-            ended: called with a job, its result and its site.
-            again: called with a job that has not started near its inputs, and may run anywhere now.
+            poller: when to query them.
+            events: jobs whose state or site has changed, that have ended, or that have not started are put there.
         """
         self._server, self._call, self._options = server, call, options
-        self._active, self._moved, self._ended, self._again = active, moved, ended, again
-        self._poller = Poller(
-            Pace(options.poll_first_s, options.poll_top_s),
-            active.followed,
-            self._states,
-            self._update,
-            linger_s=LINGER_S,
-        )
+        self._active, self._poller, self._events = active, poller, events
         self._fetching: asyncio.TaskGroup
         self._sites_asked = -_SITES_EVERY_S
         self._reports_from = 0.0
         """Until then DIRAC is not queried for reports."""
 
-    def look(self) -> None:
-        """Query now, without waiting for the interval to pass."""
-        self._poller.wake()
-
     async def run(self) -> None:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as self._fetching:
-            await self._poller.run()
-
-    async def _states(self, numbers: Sequence[int]) -> Mapping[int, State]:
-        return await self._call(self._server.states, numbers)
-
-    async def _update(self, numbers: Sequence[int], states: Mapping[int, State]) -> bool:
-        return await self._see([self._active[number] for number in numbers], states)
+            while True:
+                numbers = await self._poller.due()
+                states = await self._call(self._server.states, numbers)
+                self._poller.answered()
+                changed = await self._see([self._active[number] for number in numbers], states)
+                self._poller.polled(changed=changed)
 
     async def _see(self, watched: Sequence[ActiveJob], states: Mapping[int, State]) -> bool:
         now = time.monotonic()
@@ -98,7 +85,7 @@ class JobMonitor:
                 active.tracked.site = ""  # rescheduled: it may come to another one
         moved += await self._located(watched, now)
         for number in dict.fromkeys(active.number for active in moved):
-            self._moved(self._active[number])
+            self._report_state(self._active[number])
         await self._kill_unwanted(watched)
         await self._widen(watched, now)
         verdicts = [(active, active.tracked.verdict(now, patience_s=self._options.stalled_s)) for active in watched]
@@ -109,6 +96,12 @@ class JobMonitor:
             lost = {active.number for active, verdict in verdicts if verdict is Phase.GONE}
             self._fetching.create_task(self._bring_home(ended, lost))
         return bool(moved)
+
+    def _report_state(self, active: ActiveJob) -> None:
+        if (seen := SEEN.get(active.phase)) is not None:
+            detail = f"{active.tracked.status}: {active.tracked.minor}"
+            for job_id in active.jobs:
+                self._events.put_nowait(JobEvent(job_id, seen, site=active.tracked.site, detail=detail))
 
     async def _located(self, watched: Iterable[ActiveJob], now: float) -> list[ActiveJob]:
         """Query where jobs run, if it is time to; returns those whose site is known now."""
@@ -212,7 +205,7 @@ class JobMonitor:
         if active.widened is not None and active.tracked.status != "Done" and not self._active.unwanted(active):
             self._active.forget(active)
             for job in active.jobs.values():
-                self._again(job)
+                self._events.put_nowait(NotStarted(job))
             return
         self._report(active, await self._call.once(self._read, active, contents))
 
@@ -220,7 +213,7 @@ class JobMonitor:
         jobs = list(active.jobs.values())
         self._active.forget(active)
         for job, result in zip(jobs, found, strict=True):
-            self._ended(job, result, active.tracked.site)
+            self._events.put_nowait(Ended(job, result, active.tracked.site))
 
     def _read_all(
         self, near: Sequence[ActiveJob], contents: Mapping[int, results.SandboxContents]

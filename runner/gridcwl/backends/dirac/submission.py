@@ -10,16 +10,18 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gridcwl.backends.batch import names, packing
 from gridcwl.backends.batch.active_jobs import ActiveJobs
+from gridcwl.backends.batch.poller import Poller
 from gridcwl.backends.batch.retrying import Retrying
 from gridcwl.backends.dirac import jdl, matching, sandbox
 from gridcwl.backends.dirac.archives import ImageArchives
+from gridcwl.backends.dirac.events import Ended, Event
 from gridcwl.backends.dirac.matching import JobRequirements, Limits
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
@@ -27,7 +29,7 @@ from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import Offer
 from gridcwl.backends.dirac.states import active_job
 from gridcwl.errors import BackendError, ConfigError, GridCWLError, UnsupportedError
-from gridcwl.model import Job, JobId, RunId
+from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
 
 log = logging.getLogger("gridcwl.backends.dirac")
 
@@ -58,8 +60,8 @@ class Submitter:
         run: RunId,
         active: ActiveJobs,
         durations: packing.Durations,
-        submitted: Callable[[], None],
-        refused: Callable[[Job, GridCWLError], None],
+        poller: Poller,
+        events: asyncio.Queue[Event],
     ) -> None:
         """Prepare; nothing is submitted yet.
 
@@ -70,12 +72,12 @@ class Submitter:
             run: the run whose jobs these are.
             active: jobs are added here once they have a number.
             durations: what jobs of each step took.
-            submitted: called when jobs were submitted.
-            refused: called with a job that DIRAC does not accept, and why.
+            poller: woken when jobs were submitted.
+            events: jobs that DIRAC does not accept are put there, as permanent failures.
         """
         self._server, self._call, self._options, self._run = server, call, options, run
         self._active, self._durations = active, durations
-        self._submitted, self._refused = submitted, refused
+        self._poller, self._events = poller, events
         self.most: int | None = None
         """How many jobs the server takes in one submission; None if unknown."""
         self.offers: Sequence[Offer] = ()
@@ -172,7 +174,7 @@ class Submitter:
         for number, part in zip(numbers, parts, strict=True):
             self._active.add(active_job(number, {job.id: job for job in part.jobs}, near=needs.near))
         await self._confirmed(numbers)
-        self._submitted()
+        self._poller.wake()
         return len(parts)
 
     async def _numbered(self, text: str, called: Sequence[str]) -> list[int]:
@@ -211,7 +213,8 @@ class Submitter:
         for job in (job for part in parts for job in part.jobs):
             if (active := self._active.holding(job.id)) is not None:
                 self._active.forget(active)
-            self._refused(job, error)
+            reason = f"{error.message}. {error.remedy}".strip()
+            self._events.put_nowait(Ended(job, JobResult(job.id, Outcome.PERMANENT_FAILURE, reason=reason)))
         return len(parts)
 
     def _look_at_the_clock(self, jobs: Iterable[Job]) -> None:
