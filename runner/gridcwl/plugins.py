@@ -98,6 +98,25 @@ def store_of_location(location: str) -> str:
     return ""
 
 
+def stores_with(hook: str) -> str:
+    """The stores whose module has an optional function, for messages: "Rucio"."""
+    return _titles(plugin for plugin in stores().values() if hook in plugin.hooks)
+
+
+def stores_reading(option: str) -> list[str]:
+    """The names of the stores that read an option of the command line, in addition to their settings."""
+    return [name for name, plugin in stores().items() if option in plugin.reads]
+
+
+def examples() -> str:
+    """How files of stores are named, for messages; empty if no store has names of its own."""
+    return ", ".join(plugin.example for plugin in stores().values() if plugin.example)
+
+
+def _titles(found: Iterable[StorePlugin]) -> str:
+    return " or ".join(plugin.title or plugin.name for plugin in found) or "a store"
+
+
 def carrying_stores() -> list[str]:
     """The names of the stores that carry files between machines, for messages."""
     return [name for name, plugin in stores().items() if plugin.between_jobs and plugin.schemes - _OPEN]

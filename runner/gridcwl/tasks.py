@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -49,6 +50,17 @@ class TaskScope:
 def in_thread(work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
     """Call a function in a thread. As ``asyncio.to_thread``, but begun at once, and not stopped with who waits."""
     return asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, work, *arguments)
+
+
+given_up = False
+"""Work in threads was given up: this process does not wait for it when it ends."""
+
+
+def give_up_threads() -> None:
+    """Neither the event loop nor the command line waits for functions that are in threads now: one does not return."""
+    global given_up  # noqa: PLW0603  of the process
+    given_up = True
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
 
 async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:

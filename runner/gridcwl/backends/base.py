@@ -33,6 +33,8 @@ class BackendPlugin:
     """Packages that have to be installed, as they are imported."""
     install: str = ""
     """What to do if they are not; empty: gridcwl's extra that brings them."""
+    title: str = ""
+    """For messages: "DIRAC"; empty: its name."""
     remote: bool = False
     """Jobs run on other machines; see ``Capabilities.survives_client`` for how long."""
     reads: frozenset[str] = frozenset()
@@ -40,7 +42,8 @@ class BackendPlugin:
     hooks: frozenset[str] = frozenset()
     """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
     while it is read, ``stop(settings, run)`` for jobs that no client monitors any more, ``offers(settings)`` for what
-    its sites offer: ``SiteOffer`` values.
+    its sites offer: ``SiteOffer`` values, ``health(settings, needed)`` for ``gridcwl doctor``: ``HealthCheck`` values
+    of ``gridcwl.health``; ``needed``: the configuration chooses this backend.
     The local backend has its own for what a killed client left on this machine."""
     local_mode: Callable[[Any], bool] = lambda _settings: False
     """Whether these settings of a remote backend keep jobs on this machine, where they end with the client."""

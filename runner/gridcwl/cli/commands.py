@@ -133,7 +133,7 @@ def _add_files(command: Command) -> None:
     from gridcwl.cli import run_list
 
     data = command(
-        "data", _data, "the files of a run: published, kept, and in Rucio with datasets, sizes, replicas, rules"
+        "data", _data, "the files of a run: published, kept, and in stores with datasets, sizes, replicas, rules"
     )
     data.add_argument("--files", action="store_true", help="list each file")
     remove = command(

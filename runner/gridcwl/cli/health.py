@@ -3,57 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import platform
 import re
 import shutil
-import ssl
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from configparser import ConfigParser
-from configparser import Error as ConfigParserError
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
-from gridcwl import __version__, imports
+from gridcwl import __version__, imports, plugins
+from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
 from gridcwl.errors import GridCWLError
+from gridcwl.health import PATIENCE_S, HealthCheck, State, credential
 from gridcwl.runs.units import amount
-
-State = Literal["ok", "warning", "error", "unused"]
+from gridcwl.stores.base import StorePlugin
 
 ENGINES = ("docker", "podman", "apptainer", "singularity", "udocker")
-_PATIENCE_S = 10
 _OLDEST_NODE = 12
 _LOW_DISK, _NO_DISK = 5_000_000_000, 500_000_000
-_SHORT_S = 12 * 3600
-"""A credential that ends within this is worth a warning."""
-_CLOCK_WARNING_S, _CLOCK_ERROR_S = 10.0, 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """What one check found.
-
-    Attributes:
-        check: its name.
-        state: "unused" is for what is absent and not needed by the configuration.
-        text: what was found.
-        remedy: what to do; empty if there is nothing to do.
-    """
-
-    check: str
-    state: State
-    text: str
-    remedy: str = ""
 
 
 def findings(config: Config) -> Iterator[HealthCheck]:
@@ -61,11 +31,11 @@ def findings(config: Config) -> Iterator[HealthCheck]:
     yield _python()
     yield _node(config)
     yield from _engines(config)
-    yield from _dirac(config)
-    yield from _diracx(config)
-    yield from _rucio(config)
+    for chosen, known in ((config.backend, plugins.backends()), (config.store, plugins.stores())):
+        for plugin in known.values():
+            if plugin.name != "local":  # it needs nothing
+                yield from _plugin(plugin, config, needed=plugin.name == chosen)
     yield _certificate()
-    yield from _clocks()
     yield from _folders(config)
 
 
@@ -113,7 +83,7 @@ def _docker(*, needed: bool) -> HealthCheck:
     import docker
 
     try:
-        client = docker.from_env(timeout=_PATIENCE_S)
+        client = docker.from_env(timeout=PATIENCE_S)
         with contextlib.closing(client):
             version = client.version()
     except (docker.errors.DockerException, OSError) as error:
@@ -176,100 +146,34 @@ def _folder(name: str, folder: Path, option: str) -> HealthCheck:
     return HealthCheck(name, "warning", text, remedy) if free < _LOW_DISK else HealthCheck(name, "ok", text)
 
 
-# -- the grid ----------------------------------------------------------------------------------------------------------
+# -- plugins and credentials -------------------------------------------------------------------------------------------
 
 
-def _dirac(config: Config) -> Iterator[HealthCheck]:
-    needed = config.backend == "dirac" and config.tables.get("dirac", {}).get("mode") != "local"
-    if not imports.installed("DIRAC"):
-        yield _not_installed("DIRAC", "DIRAC", needed=config.backend == "dirac")
+def _plugin(plugin: BackendPlugin | StorePlugin, config: Config, *, needed: bool) -> Iterator[HealthCheck]:
+    """What a backend or a store needs: its packages, and what it checks itself."""
+    title = plugin.title or plugin.name
+    missing = next((package for package in plugin.packages if not imports.installed(package)), "")
+    if missing:
+        error = imports.missing(missing, title)
+        remedy = plugin.install or error.remedy
+        if needed:
+            yield HealthCheck(title, "error", error.message, remedy)
+        else:
+            yield HealthCheck(title, "unused", "not installed", f"To use it: {remedy}")
         return
-    configured = _dirac_is_configured()
-    if not configured and not needed:
-        yield HealthCheck("DIRAC", "unused", "installed, not configured", "To use it, run dirac-configure.")
+    if "health" not in plugin.hooks:
+        yield HealthCheck(title, "ok", "installed")
         return
-    from gridcwl.backends.dirac.client import DiracClient
-
-    client = DiracClient(timeout_s=_PATIENCE_S)
-
-    def answers() -> str:
-        client.most_jobs()
-        return "its job manager answers"
-
-    yield _asked("DIRAC", answers)
-
-    def proxy() -> tuple[str, datetime, str]:
-        ours = client.credential()
-        return f"user {ours.user}, group {ours.group}", ours.ends, ours.renewal
-
-    yield _credential("DIRAC credential", proxy)
-
-
-def _dirac_is_configured() -> bool:
-    named = os.environ.get("DIRACSYSCONFIG", "").split(",")
-    usual = [Path.home() / ".dirac.cfg", Path(os.environ.get("DIRAC_ROOT_PATH", sys.prefix)) / "etc" / "dirac.cfg"]
-    return any(Path(name.strip()).is_file() for name in named if name.strip()) or any(map(Path.is_file, usual))
-
-
-def _diracx(config: Config) -> Iterator[HealthCheck]:
-    if "DIRACX_URL" not in os.environ and config.backend != "diracx":
-        return
-    if not imports.installed("httpx"):
-        yield _not_installed("DiracX", "httpx", needed=config.backend == "diracx")
-        return
-    from gridcwl.backends.dirac.diracx.server import from_environment
-
     try:
-        server = from_environment()
+        yield from plugins.call(plugin, "health", plugins.configured(plugin, config), needed)
     except GridCWLError as error:
-        yield HealthCheck("DiracX", "error", error.message, error.remedy)
-        return
-    with contextlib.closing(server):
-
-        def token() -> tuple[str, datetime, str]:
-            ours = server.credential()
-            return f"user {ours.user}, group {ours.group}", ours.ends, ours.renewal
-
-        yield _credential("DiracX credential", token)
-
-
-def _rucio(config: Config) -> Iterator[HealthCheck]:
-    needed = config.store == "rucio"
-    if not imports.installed("rucio"):
-        yield _not_installed("Rucio", "rucio", needed=needed)
-        return
-    if rucio_config() is None and not needed:
-        yield HealthCheck(
-            "Rucio", "unused", "installed, not configured", "To use it, let RUCIO_CONFIG name a rucio.cfg."
-        )
-        return
-    from gridcwl.stores.rucio.client import RucioClient
-
-    client = RucioClient(patient=False)
-    try:
-
-        def account() -> str:
-            return f"account {client.call_now('whoami')['account']}"
-
-        yield _asked("Rucio", account)
-        if (ends := client.token_ends()) is not None:
-            renewal = "Renew the token in rucio.cfg's auth_token_file_path, or run: rucio whoami"
-            yield _credential("Rucio token", lambda: ("", datetime.fromtimestamp(ends, UTC), renewal))
-    finally:
-        client.close()
-
-
-def rucio_config() -> Path | None:
-    """The rucio.cfg that Rucio's client reads."""
-    home = os.environ.get("RUCIO_HOME")
-    places = [os.environ.get("RUCIO_CONFIG", "")]
-    places += [f"{home}/etc/rucio.cfg"] if home else []
-    places += ["/opt/rucio/etc/rucio.cfg", f"{os.environ.get('VIRTUAL_ENV', sys.prefix)}/etc/rucio.cfg"]
-    return next((Path(place) for place in places if place and Path(place).is_file()), None)
+        yield HealthCheck(title, "error", error.message, error.remedy)
+    except Exception as error:  # noqa: BLE001  a mistake in a plugin must not stop the other checks
+        yield HealthCheck(title, "error", f"could not be checked: {error}", "Report this to its authors.")
 
 
 def _certificate() -> HealthCheck:
-    """The proxy or certificate that Rucio's x509 login and storage elements take."""
+    """The X.509 proxy or certificate that logins of the grid and storage elements accept."""
     name = "X.509 proxy"
     given = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"  # noqa: S108
     if not Path(given).is_file():
@@ -281,93 +185,7 @@ def _certificate() -> HealthCheck:
         ends = datetime.strptime((printed or "").partition("=")[2], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     except ValueError:
         return HealthCheck(name, "warning", f"{given} cannot be read", "Make a new one: voms-proxy-init")
-    return _credential(name, lambda: (given, ends, "voms-proxy-init"))
-
-
-def _not_installed(name: str, package: str, *, needed: bool) -> HealthCheck:
-    error = imports.missing(package, name)
-    if needed:
-        return HealthCheck(name, "error", error.message, error.remedy)
-    return HealthCheck(name, "unused", "not installed", f"To use it: {error.remedy}")
-
-
-def _asked(name: str, ask: Callable[[], str]) -> HealthCheck:
-    try:
-        return HealthCheck(name, "ok", ask())
-    except GridCWLError as error:
-        return HealthCheck(name, "error", error.message, error.remedy)
-
-
-def _credential(name: str, ask: Callable[[], tuple[str, datetime, str]]) -> HealthCheck:
-    """Whose it is and how long it lasts."""
-    try:
-        whose, ends, renewal = ask()
-    except GridCWLError as error:
-        return HealthCheck(name, "error", error.message, error.remedy)
-    left = (ends - datetime.now(UTC)).total_seconds()
-    what = f"{whose}, " if whose else ""
-    if left <= 0:
-        return HealthCheck(name, "error", f"{what}ended {ends:%Y-%m-%d %H:%M} UTC", f"Renew it: {renewal}")
-    hours, minutes = divmod(int(left) // 60, 60)
-    text = f"{what}valid for {hours} h {minutes:02d} min"
-    return (
-        HealthCheck(name, "warning", text, f"Renew it: {renewal}") if left < _SHORT_S else HealthCheck(name, "ok", text)
-    )
-
-
-# -- clocks ------------------------------------------------------------------------------------------------------------
-
-
-def _clocks() -> Iterator[HealthCheck]:
-    for name, url in servers().items():
-        offset = clock_offset(url)
-        check = f"clock ({name})"
-        if offset is None:
-            yield HealthCheck(check, "warning", f"{url} reports no time", "HealthCheck the network and the URL.")
-            continue
-        size = abs(offset)
-        text = f"{size:.0f} s {'behind' if offset > 0 else 'ahead of'} the server" if size >= 2 else "as the server's"
-        state: State = "error" if size > _CLOCK_ERROR_S else "warning" if size > _CLOCK_WARNING_S else "ok"
-        yield HealthCheck(check, state, text, "" if state == "ok" else "Synchronise it: timedatectl set-ntp true")
-
-
-def servers() -> dict[str, str]:
-    """The HTTP servers that are configured, by name."""
-    found = {}
-    if url := os.environ.get("DIRACX_URL"):
-        found["DiracX"] = url
-    path = rucio_config()
-    if path is not None:
-        parser = ConfigParser(interpolation=None)
-        with contextlib.suppress(ConfigParserError, OSError):
-            parser.read(path)
-        if host := parser.get("client", "rucio_host", fallback=""):
-            found["Rucio"] = host
-    return found
-
-
-def clock_offset(url: str) -> float | None:
-    """How many seconds this clock is behind the server's; None if it does not answer. No credential is sent."""
-    parts = urlsplit(url)
-    if parts.hostname is None:
-        return None
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # only the time is read
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_PATIENCE_S, context=trusting)
-    else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_PATIENCE_S)
-    try:
-        begun = time.time()
-        connection.request("HEAD", parts.path or "/")
-        date = connection.getresponse().getheader("Date")
-        middle = (begun + time.time()) / 2
-        return parsedate_to_datetime(date).timestamp() + 0.5 - middle if date else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
+    return credential(name, lambda: (given, ends, "voms-proxy-init"))
 
 
 def _output(command: list[str]) -> str | None:

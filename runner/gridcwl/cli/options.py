@@ -13,7 +13,7 @@ from gridcwl.cli import cwltool_options, grid_options, output_options, owners, s
 from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
 from gridcwl.config import Config, capability
 from gridcwl.errors import ConfigError, UsageError
-from gridcwl.plugins import configuration
+from gridcwl.plugins import configuration, store, stores_reading
 from gridcwl.runs.options import Engine, GridOptions, Options, configured
 
 _EPILOG = """\
@@ -225,6 +225,7 @@ def _parser() -> Parser:
 
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
+    sharing = stores_reading("cache_in_store")
     group.add_argument("--outdir", default=".", help="directory for final outputs (default: the current directory)")
     group.add_argument("--basedir", help="base directory of relative paths given as options")
     group.add_argument("--tmpdir-prefix", help="path prefix of the run's working folder (default: $TMPDIR/gridcwl-)")
@@ -241,11 +242,12 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--cache",
         action=OptionalWord,
-        dest="cache_in_rucio",
-        metavar="rucio",
-        takes=lambda word: word == "rucio",
+        dest="cache_in_store",
+        metavar="|".join(sharing) or "STORE",
+        takes=lambda word: word in sharing,
         alone=("cache", True),
-        help="reuse results of other runs, and save new ones; --cache rucio: shared through Rucio",
+        help="reuse results of other runs, and save new ones"
+        + "".join(f"; --cache {name}: shared through {store(name).title or name}" for name in sharing),
     )
     group.set_defaults(cache=None)
     group.add_argument("--no-cache", dest="cache", action="store_false", help="do not reuse results")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gridcwl import plugins
 from gridcwl.cli.tables import show
 from gridcwl.errors import EXIT_FAILURE, ConfigError
 
@@ -29,10 +30,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     export.add_argument("crate", metavar="CRATE", help="new folder, or a file that ends with .zip")
     export.add_argument("--license", metavar="URL", help="license of the crate")
     add_crate_options(export)
-    verify = command("verify", _verify, "check every checksum in an RO-Crate, and every replica in Rucio", run=False)
+    verify = command("verify", _verify, "check every checksum in an RO-Crate, and every replica in stores", run=False)
     verify.add_argument("crate", metavar="CRATE", help="its folder, or a .zip of it")
     lineage = command("lineage", _lineage, "which runs, jobs and files a file came from, across users", run=False)
-    lineage.add_argument("file", metavar="FILE|DID", help="a path, rucio://SCOPE/NAME, or SCOPE:NAME")
+    lineage.add_argument("file", metavar="FILE|DID", help=", ".join(filter(None, ["a path", plugins.examples()])))
     forms = lineage.add_mutually_exclusive_group()
     forms.add_argument("--tree", dest="form", action="store_const", const="tree", help="print a tree (default)")
     forms.add_argument("--dot", dest="form", action="store_const", const="dot", help="print a graph for Graphviz")
@@ -56,7 +57,7 @@ def add_crate_options(parser: argparse._ActionsContainer) -> None:
     """The options that say how a crate is written."""
     parser.add_argument(
         "--data", choices=("embed", "reference"),
-        help="copy all data, or refer to all (default: copy files of this machine, refer to those in Rucio)",
+        help="copy all data, or refer to all (default: copy files of this machine, refer to those in stores)",
     )  # fmt: skip
     parser.add_argument(
         "--data-limit", type=_mebibytes, metavar="MIB", help="refer to files that are larger (default: 100 MiB)"

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from gridcwl import plugins
 from gridcwl.cli.run_list import chosen
 
 _FORMATS = ("html", "tsv", "json")
@@ -23,7 +24,10 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         help="html: one page; tsv: one row for each job; json: everything (default: by the name of FILE, else html)",
     )  # fmt: skip
     parser.add_argument(
-        "--no-replicas", dest="replicas", action="store_false", help="do not query Rucio for datasets and replicas"
+        "--no-replicas",
+        dest="replicas",
+        action="store_false",
+        help=f"do not query {plugins.stores_with('replicas')} for replicas",
     )
 
 

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gridcwl import plugins
 from gridcwl.cli.tables import show
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.record.folder import RunFolder, find
@@ -102,7 +103,11 @@ def _of(done: int, shards: int) -> str:
 
 def add_removal(parser: argparse.ArgumentParser) -> None:
     """The options of ``gridcwl rm``."""
-    parser.add_argument("--data", action="store_true", help="also delete intermediate files in Rucio; outputs are kept")
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help=f"also delete intermediate files in {plugins.stores_with('release')}; outputs are kept",
+    )
     parser.add_argument(
         "--older-than", metavar="AGE", help="runs that ended at least this long ago: 30d, 12h; a plain number is days"
     )

@@ -24,5 +24,5 @@ def read(given: argparse.Namespace, config: Config) -> StoreOptions:
     """The options of a command line, over those of the configuration."""
     name = given.store or config.store or "local"
     plugin = plugins.store(name)
-    more = {"cache": True} if given.cache_in_rucio and "cache_in_rucio" in plugin.reads else {}
+    more = {"cache": True} if given.cache_in_store and "cache_in_store" in plugin.reads else {}
     return StoreOptions(name, plugin_options.read(plugin, given, config, **more), plugins.site(config))

@@ -19,7 +19,7 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.lifecycle import Stages, Transition
 from gridcwl.runs.literals import Literals
-from gridcwl.tasks import TaskScope, stop
+from gridcwl.tasks import TaskScope, give_up_threads, stop
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import StoreSession
@@ -30,6 +30,11 @@ _MOST = 500
 """Results that are recorded and committed together; what comes meanwhile waits for the next time."""
 LAST_RESULTS_S = 60.0
 """How long a backend that was closed may take to give the rest of its results."""
+
+CLOSE_S = 300.0
+"""How long a backend may take to close: it stops the jobs of a run, and a server may have to be reached for that."""
+CLOSE_NOTICE_S = 20.0
+"""After this the wait is reported."""
 
 Ended: TypeAlias = tuple[Job, JobResult]
 _Arrived: TypeAlias = JobEvent | Exception | None
@@ -100,9 +105,29 @@ class StagingBackend:
         try:
             await stop(self._working)
             self._literals.close()
-            await self._opening.__aexit__(*error)  # type: ignore[arg-type]
+            await self._close(*error)
         finally:
             await self._record_rest()
+
+    async def _close(self, *error: object) -> None:
+        """Close the backend. The run ends without one that does not close in time: its outcome is known."""
+        notice = asyncio.get_running_loop().call_later(
+            CLOSE_NOTICE_S, log.warning, "Waiting for the backend to close, %g s at most ...", CLOSE_S
+        )
+        try:
+            async with asyncio.timeout(CLOSE_S) as limit:
+                await self._opening.__aexit__(*error)  # type: ignore[arg-type]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            give_up_threads()
+            log.warning(
+                "The backend has not closed within %g s and is not waited for. Jobs may still be active: "
+                "gridcwl cancel RUN stops them. Report this to the backend's authors.",
+                CLOSE_S,
+            )
+        finally:
+            notice.cancel()
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""

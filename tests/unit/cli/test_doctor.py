@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,10 +15,13 @@ from types import SimpleNamespace
 import pytest
 from commandline import gridcwl
 
-from gridcwl import imports
+from gridcwl import imports, plugins
+from gridcwl.backends.base import BackendPlugin
 from gridcwl.cli import health
 from gridcwl.config import Config
 from gridcwl.errors import ConfigError
+from gridcwl.health import HealthCheck, clock, credential
+from gridcwl.stores.base import StorePlugin
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,7 @@ def plain_machine(tmp_path, monkeypatch):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
 
 
-def found(check: str, config: Config | None = None) -> health.HealthCheck:
+def found(check: str, config: Config | None = None) -> HealthCheck:
     return next(finding for finding in health.findings(config or Config()) if finding.check == check)
 
 
@@ -65,6 +69,19 @@ def test_what_is_not_installed_is_an_error_only_if_the_configuration_needs_it(mo
     assert found("DiracX", Config(backend="diracx")).remedy == "pip install 'gridcwl[diracx]'"
 
 
+def test_plugins_of_others_are_checked_too(monkeypatch):
+    bucket = StorePlugin("s3", "object storage", "store_of_others", title="S3", hooks=frozenset({"health"}))
+    bare = BackendPlugin("htcondor", "HTCondor", "backend_of_others", packages=("no_such_package",), install="pip x")
+    module = SimpleNamespace(health=lambda _settings, needed: [HealthCheck("S3", "ok", f"answers, {needed=}")])
+    monkeypatch.setitem(sys.modules, "store_of_others", module)
+    monkeypatch.setattr(plugins, "stores", lambda: {"s3": bucket})
+    monkeypatch.setattr(plugins, "backends", lambda: {"htcondor": bare})
+    assert found("S3", Config(store="s3")).text == "answers, needed=True"
+    assert found("htcondor") == HealthCheck("htcondor", "unused", "not installed", "To use it: pip x")
+    module.health = None  # a mistake in a plugin
+    assert found("S3").state == "error"
+
+
 @pytest.mark.parametrize(
     ("left", "state", "text"),
     [
@@ -75,7 +92,7 @@ def test_what_is_not_installed_is_an_error_only_if_the_configuration_needs_it(mo
 )
 def test_a_credential_is_judged_by_how_long_it_lasts(left, state, text):
     ends = datetime.now(UTC) + left
-    finding = health._credential("DIRAC credential", lambda: ("user me", ends, "dirac-proxy-init"))
+    finding = credential("DIRAC credential", lambda: ("user me", ends, "dirac-proxy-init"))
     assert finding.state == state
     assert finding.text.startswith(text)
     assert ("dirac-proxy-init" in finding.remedy) == (state != "ok")
@@ -85,7 +102,7 @@ def test_a_credential_that_cannot_be_read_is_an_error_with_the_remedy():
     def fail():
         raise ConfigError("There is no proxy", remedy="dirac-proxy-init")
 
-    assert health._credential("x", fail) == health.HealthCheck("x", "error", "There is no proxy", "dirac-proxy-init")
+    assert credential("x", fail) == HealthCheck("x", "error", "There is no proxy", "dirac-proxy-init")
 
 
 def test_a_proxy_that_is_named_and_not_there_is_an_error(monkeypatch):
@@ -126,23 +143,20 @@ def server_with_clock(offset: timedelta) -> HTTPServer:
     ("offset", "state", "text"),
     [(0, "ok", "as the server's"), (60, "warning", "60 s behind"), (-600, "error", "600 s ahead of")],
 )
-def test_the_clock_is_compared_with_that_of_a_configured_server(tmp_path, monkeypatch, offset, state, text):
+def test_the_clock_is_compared_with_that_of_a_server(offset, state, text):
     server = server_with_clock(timedelta(seconds=offset))
     try:
-        config = tmp_path / "rucio.cfg"
-        config.write_text(f"[client]\nrucio_host = http://localhost:{server.server_port}\n")
-        monkeypatch.setenv("RUCIO_CONFIG", str(config))
-        (clock,) = health._clocks()
+        found = clock("Rucio", f"http://localhost:{server.server_port}")
     finally:
         server.shutdown()
         server.server_close()
-    assert (clock.check, clock.state) == ("clock (Rucio)", state)
-    assert abs(int(clock.text.split()[0] if offset else 0) - abs(offset)) <= 2 or text in clock.text
+    assert (found.check, found.state) == ("clock (Rucio)", state)
+    assert abs(int(found.text.split()[0] if offset else 0) - abs(offset)) <= 2 or text in found.text
 
 
 def test_the_exit_code_reports_whether_something_is_wrong(monkeypatch):
-    fine = [health.HealthCheck("node", "ok", "node v20"), health.HealthCheck("DIRAC", "unused", "not installed")]
-    broken = [*fine, health.HealthCheck("docker", "error", "no engine answers", "Start it.")]
+    fine = [HealthCheck("node", "ok", "node v20"), HealthCheck("DIRAC", "unused", "not installed")]
+    broken = [*fine, HealthCheck("docker", "error", "no engine answers", "Start it.")]
     monkeypatch.setattr(health, "findings", lambda _config: iter(fine))
     result = gridcwl("doctor")
     assert (result.code, result.stdout.splitlines()[0]) == (0, "ok       node              node v20")

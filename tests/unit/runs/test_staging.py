@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import zlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from gridcwl.model import (
     RunId,
     StagedFile,
 )
+from gridcwl.runs import staging
 from gridcwl.runs.lifecycle import Stage
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.local_runs import LocalSession
@@ -358,6 +360,31 @@ def test_what_has_ended_and_nobody_took_is_recorded_when_the_backend_is_closed()
 
     asyncio.run(leave())
     assert log.done == [("1", "success"), ("2", "cancelled")]
+
+
+@pytest.mark.parametrize("hangs", ["awaiting", "in a thread"])
+def test_a_backend_that_does_not_close_is_given_up_with_a_message(
+    hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forever = threading.Event()
+
+    class Hanging(PlainInner):
+        async def close(self) -> None:
+            await (asyncio.to_thread(forever.wait) if hangs == "in a thread" else asyncio.Event().wait())
+
+    async def leave() -> str:
+        async with TaskScope() as tasks, StagingBackend(Hanging(), LocalSession(), Log(), tasks) as backend:
+            await backend.submit([plain_job(1)])
+        return "left"
+
+    monkeypatch.setattr(staging, "CLOSE_S", 0.01)
+    monkeypatch.setattr(staging, "LAST_RESULTS_S", 0.01)
+    monkeypatch.setattr("gridcwl.tasks.given_up", False)
+    try:
+        assert asyncio.run(leave()) == "left"
+    finally:
+        forever.set()
+    assert any("has not closed within" in record.getMessage() for record in caplog.records)
 
 
 def test_an_event_that_comes_twice_or_for_nobody_means_nothing() -> None:

@@ -14,6 +14,8 @@ parametric  splits parametric descriptions, for the last two
 submission  submits jobs
 monitor     monitors jobs and fetches their results
 reconcile   jobs that earlier sessions left
+events      what the submitter and the monitor report to the backend
+health      what ``gridcwl doctor`` checks
 backend     all of it together, as a ``gridcwl.backends.Backend``
 
 Packing, polling, retrying calls and the names of batch jobs are in ``gridcwl.backends.batch``.

@@ -16,6 +16,7 @@ from gridcwl.backends.dirac.placements import placement_of
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import Offer
+from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
 ServerName: TypeAlias = Literal["dirac", "diracx", "dirac-local"]
@@ -158,6 +159,17 @@ def offers(settings: DiracxSettings) -> list[SiteOffer]:
     """
     with open_server(server_name(settings)) as server:
         return [_offer(one, settings) for one in server.offers()]
+
+
+def health(settings: DiracxSettings, needed: bool) -> Iterator[HealthCheck]:
+    """Whether the server answers, and how long the credential lasts."""
+    from gridcwl.backends.dirac import health
+
+    name = server_name(settings)
+    if name == "diracx":
+        yield from health.diracx(needed=needed)
+    else:
+        yield from health.dirac(needed=needed and name == "dirac")
 
 
 def _offer(offer: Offer, settings: DiracxSettings) -> SiteOffer:

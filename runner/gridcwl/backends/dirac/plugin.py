@@ -88,7 +88,7 @@ class DiracSettings(DiracxSettings, frozen=True, kw_only=True):
     """wms is the grid; local is DIRAC's own local mode."""
 
 
-_HOOKS = frozenset({"preload", "stop", "offers"})
+_HOOKS = frozenset({"preload", "stop", "offers", "health"})
 
 DIRAC = BackendPlugin(
     "dirac",
@@ -97,6 +97,7 @@ DIRAC = BackendPlugin(
     settings=DiracSettings,
     table="dirac",
     packages=("DIRAC",),
+    title="DIRAC",
     remote=True,
     hooks=_HOOKS,
     local_mode=lambda settings: bool(settings.mode == "local"),
@@ -110,6 +111,7 @@ DIRACX = BackendPlugin(
     settings=DiracxSettings,
     table="dirac",
     packages=("httpx",),
+    title="DiracX",
     remote=True,
     hooks=_HOOKS,
 )

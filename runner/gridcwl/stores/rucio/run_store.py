@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gridcwl.health import HealthCheck
 from gridcwl.model import Job, RunId, StagedFile, Storage
 from gridcwl.stores.base import JobKeys, Store, StoreContext
 from gridcwl.stores.rucio.cache import RucioCache
@@ -124,6 +125,13 @@ async def collect(about: Mapping[str, Any], name: str, metadata: Mapping[str, st
         await client.call("attach_dids_to_dids", [inside], ignore_duplicate=True)
         await registrar.add_metadata({container: metadata})
     return str(container)
+
+
+def health(_settings: RucioSettings, needed: bool) -> Iterator[HealthCheck]:
+    """What ``gridcwl doctor`` checks of Rucio."""
+    from gridcwl.stores.rucio.health import rucio
+
+    yield from rucio(needed=needed)
 
 
 __all__ = [

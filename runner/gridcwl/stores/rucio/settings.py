@@ -101,9 +101,9 @@ PLUGIN = StorePlugin(
     settings=RucioSettings,
     table="rucio",
     packages=("rucio",),
-    reads=frozenset({"cache_in_rucio"}),
+    reads=frozenset({"cache_in_store"}),
     hooks=frozenset(
-        {"open_run_store", "report", "release", "origins", "check_files", "copy_files", "replicas", "collect"}
+        {"open_run_store", "report", "release", "origins", "check_files", "copy_files", "replicas", "collect", "health"}
     ),
     title="Rucio",
     schemes=frozenset({SCHEME, "lfn"}),
