@@ -13,7 +13,7 @@ from gridcwl import imports
 from gridcwl.cli.terminal import escaped, raw
 
 if TYPE_CHECKING:
-    from gridcwl.cli.health import HealthCheck
+    from gridcwl.health import HealthCheck
 
 _MARKS = {"ok": "ok", "warning": "warning", "error": "error", "unused": "-"}
 _DRAWN = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "error": ("✘", "bold red"), "unused": ("-", "dim")}
@@ -21,7 +21,7 @@ _WIDTH = 17
 
 
 def doctor(given: argparse.Namespace) -> int:
-    """HealthCheck, print, and return 0, or 1 if something is wrong."""
+    """Check, print, and return 0, or 1 if something is wrong."""
     from gridcwl.cli.health import findings
     from gridcwl.plugins import configuration
 
