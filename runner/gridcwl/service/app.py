@@ -75,6 +75,8 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
             )
             app.state.service.webhooks = webhooks_of(settings, db)
             app.state.service.rates = RateLimit(settings.quotas.requests_per_minute)
+            app.state.service.catalogue.begin()
+            stack.callback(app.state.service.catalogue.end)
             logger.addHandler(handler)
             try:
                 async with driver.working(), _delivering(app.state.service.webhooks):

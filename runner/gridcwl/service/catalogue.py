@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import GridCWLError
+from gridcwl.service.catalogue_sources import Offer, Sources
 from gridcwl.service.problems import BadRequest, NotFound
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A workflow of the catalogue."""
-
-    name: str
-    path: Path
-
-    @property
-    def url(self) -> str:
-        """The document, as WES's ``workflow_url`` names it."""
-        return self.path.as_uri()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +22,44 @@ class DescribedOffer:
 
     @property
     def title(self) -> str:
-        """In a line."""
-        return self.document.label or self.offer.name
+        """In a line: the document's label, or else its crate's."""
+        return self.document.label or self.offer.label or self.offer.name
+
+    @property
+    def doc(self) -> str:
+        """The document's description, or else its crate's."""
+        return self.document.doc or self.offer.doc
 
 
 class Catalogue:
-    """The documents in the operator's folders. What is put there later is found, too."""
+    """The documents of the operator's sources. What is put there later is found, too."""
 
-    def __init__(self, folders: Sequence[Path], describe: Callable[[str, Path], DescribedDocument]) -> None:
-        self._folders = folders
+    def __init__(self, sources: Sources, describe: Callable[[str, Path], DescribedDocument]) -> None:
+        self._sources = sources
         self._describe = describe
         self._known: dict[Path, tuple[float, DescribedDocument]] = {}
 
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why sources are not offered, by how the operator has written them."""
+        return dict(self._sources.problems)
+
+    def begin(self) -> None:
+        """Fetch what is not on this machine, in a thread of its own."""
+        threading.Thread(target=self._sources.fetch, name="gridcwl-catalogue", daemon=True).start()
+
+    def end(self) -> None:
+        """Fetch no more."""
+        self._sources.close()
+
+    def refresh(self) -> None:
+        """Read all documents again, and fetch what could not be fetched before. Blocks."""
+        self._known.clear()
+        self._sources.fetch()
+
     def offers(self) -> list[Offer]:
-        """All of them by name; of two with one name, that of the earlier folder."""
-        found: dict[str, Offer] = {}
-        for folder in self._folders:
-            for path in sorted(folder.glob("*.cwl")):
-                if _NAME.fullmatch(path.stem) and path.is_file():
-                    found.setdefault(path.stem, Offer(path.stem, path))
-        return [found[name] for name in sorted(found)]
+        """All of them by name; of two with one name, that of the earlier source."""
+        return self._sources.offers()
 
     def get(self, name: str) -> Offer:
         """A workflow by its name.
@@ -71,7 +75,9 @@ class Catalogue:
     def is_of(self, name: str, document: str) -> bool:
         """Whether a document, as a run names it, is a workflow of the catalogue, now or before it was changed."""
         path = Path(document.partition("#")[0])
-        return path.stem == name and any(path.is_relative_to(folder) for folder in self._folders)
+        if any(offer.name == name and offer.path == path for offer in self.offers()):
+            return True
+        return path.stem == name and any(path.is_relative_to(folder) for folder in self._sources.roots)
 
     def described(self, offer: Offer) -> DescribedOffer:
         """What a workflow takes. Reads it if it has changed, which blocks.

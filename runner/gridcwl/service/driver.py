@@ -27,6 +27,7 @@ from gridcwl.model.confinement import Confinement
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
 from gridcwl.runs.record.journal_file import Fenced
 from gridcwl.service import quotas
+from gridcwl.service.catalogue_sources import roots_of
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.endings import end_of, without_places
 from gridcwl.service.folders import ServiceFolder, is_resumable, stored_bytes
@@ -478,7 +479,8 @@ class Driver:
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""
         settings = self._settings
-        roots = tuple(str(root) for root in (*settings.file_roots, *settings.catalogue))
+        offered = roots_of(settings.catalogue, settings.catalogue_folder)
+        roots = tuple(str(root) for root in (*settings.file_roots, *offered))
         return Confinement(
             roots, prefixes(settings.allowed_urls), settings.in_place, settings.build_images, settings.network
         ).also(*map(str, folders))

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from gridcwl.errors import ConfigError
+from gridcwl.service import catalogue_sources
 from gridcwl.suggest import did_you_mean
 
 
@@ -173,8 +174,11 @@ class ServiceSettings:
     """Of the outputs and logs of a run that PostgreSQL takes, for machines that share no folder."""
     file_roots: tuple[Path, ...] = ()
     """Folders of this machine below which documents and inputs may be named by ``file://``."""
-    catalogue: tuple[Path, ...] = ()
-    """Folders of this machine whose documents are offered as workflows, by their file names."""
+    catalogue: tuple[str, ...] = ()
+    """What is offered as workflows, by their file names: folders of documents, RO-Crates (folders or ``.zip``), and
+    commits of repositories as ``git+https://HOST/PATH@COMMIT#FOLDER``."""
+    catalogue_urls: tuple[str, ...] = ()
+    """Beginnings of URLs of repositories that may be fetched for it."""
     facilities: tuple[Facility, ...] = ()
     """Groups of the backend's sites; none: DIRAC's grids."""
     allowed_urls: tuple[str, ...] = ()
@@ -198,6 +202,11 @@ class ServiceSettings:
     quotas: Quotas = field(default_factory=Quotas)
     runs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all runs, as ``gridcwl.Client`` takes them."""
+
+    @property
+    def catalogue_folder(self) -> Path:
+        """For what is fetched or unpacked of the catalogue's sources."""
+        return self.folder / "catalogue"
 
     @property
     def database_url(self) -> str:
@@ -252,7 +261,10 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
     folder = base / settings.folder if settings.folder != Path() else _default_folder()
     roots = tuple((base / root).resolve() for root in settings.file_roots)
     output_roots = tuple((base / root).resolve() for root in settings.output_roots)
-    catalogue = tuple((base / root).resolve() for root in settings.catalogue)
+    catalogue = tuple(
+        place if place.startswith(catalogue_sources.GIT) else str((base / Path(place).expanduser()).resolve())
+        for place in settings.catalogue
+    )
     settings = replace(
         settings, folder=folder.absolute(), file_roots=roots, output_roots=output_roots, catalogue=catalogue
     )
@@ -283,6 +295,7 @@ def _check(settings: ServiceSettings) -> None:
             raise ConfigError(
                 "auth.issuer is not an https URL", remedy="Tokens are checked with the keys that it serves."
             )
+    catalogue_sources.check(settings.catalogue, settings.catalogue_urls)
     _check_quotas(settings.quotas)
     _check_facilities(settings.facilities)
     _check_webhooks(settings.webhooks)
@@ -301,10 +314,12 @@ def _check(settings: ServiceSettings) -> None:
                 f"allowed_urls has {url!r}, which is not the beginning of a URL up to a '/'",
                 remedy="Write it as in https://example.org/workflows/.",
             )
-    for url in settings.output_urls:
+    for name, url in [("output_urls", url) for url in settings.output_urls] + [
+        ("catalogue_urls", url) for url in settings.catalogue_urls
+    ]:
         if not url.startswith(("https://", "http://")) or not url.partition("://")[2].partition("/")[1]:
             raise ConfigError(
-                f"output_urls has {url!r}, which is not the beginning of an http(s) URL up to a '/'",
+                f"{name} has {url!r}, which is not the beginning of an http(s) URL up to a '/'",
                 remedy="Write it as in https://example.org/uploads/.",
             )
     for name, least in _LEAST.items():

@@ -11,8 +11,9 @@ from fastapi.responses import Response
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.service import facilities
 from gridcwl.service.capacity import Match
-from gridcwl.service.catalogue import Offer
+from gridcwl.service.catalogue import DescribedOffer
 from gridcwl.service.catalogue_runs import TAG, RecentRuns, recent_runs
+from gridcwl.service.catalogue_sources import Offer
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Drafts
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, page, redirect
@@ -27,7 +28,7 @@ class Shown:
     """A workflow on the page."""
 
     offer: Offer
-    document: DescribedDocument | None = None
+    described: DescribedOffer | None = None
     problem: str = ""
     match: Match | None = None
     """Against the sites; None if they are not known."""
@@ -36,7 +37,13 @@ class Shown:
     @property
     def title(self) -> str:
         """In a line."""
-        return (self.document.label if self.document is not None else "") or self.offer.name
+        return self.offer.label or self.offer.name if self.described is None else self.described.title
+
+    @property
+    def document(self) -> DescribedDocument:
+        """What it takes."""
+        assert self.described is not None
+        return self.described.document
 
 
 @router.get("/catalogue")
@@ -45,7 +52,24 @@ def catalogue_page(request: Request, service: TheService, viewer: TheViewer) -> 
     recent = recent_runs(service, viewer)
     shown = [_shown(service, offer, recent.get(offer.name, RecentRuns())) for offer in service.catalogue.offers()]
     problem = service.sites.offers().problem if shown else ""
-    return page(request, "catalogue.html", shown=shown, problem=problem, may_submit=viewer.may_submit)
+    return page(
+        request,
+        "catalogue.html",
+        shown=shown,
+        problem=problem,
+        sources=service.catalogue.problems if viewer.may_operate else {},
+        may_submit=viewer.may_submit,
+        may_operate=viewer.may_operate,
+    )
+
+
+@router.post("/catalogue")
+def refresh(service: TheService, viewer: TheViewer, _form: Form) -> Response:
+    """Read all documents again."""
+    if not viewer.may_operate:
+        raise Forbidden("You may not refresh the catalogue")
+    service.catalogue.refresh()
+    return redirect("/catalogue")
 
 
 @router.post("/catalogue/{name}")
@@ -66,8 +90,8 @@ def _draft(service: Service, viewer: Viewer, name: str) -> str:
 
 def _shown(service: Service, offer: Offer, recent: RecentRuns) -> Shown:
     try:
-        document = service.catalogue.described(offer).document
+        described = service.catalogue.described(offer)
     except BadRequest as problem:
         return Shown(offer, problem=problem.message)
-    match = None if service.sites.offers().problem else facilities.matched(service, document.steps)
-    return Shown(offer, document, match=match, recent=recent)
+    match = None if service.sites.offers().problem else facilities.matched(service, described.document.steps)
+    return Shown(offer, described, match=match, recent=recent)

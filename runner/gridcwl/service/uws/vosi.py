@@ -118,7 +118,7 @@ def descriptor(described: DescribedOffer, base: str) -> Descriptor:
         params.append(Param(one.name, datatype, datatype == "char", about, one.kind.symbols, place))
     name = described.offer.name
     id_ = f"run-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"
-    return Descriptor(id_, f"{base}/{name}/async", described.title, described.document.doc, params)
+    return Descriptor(id_, f"{base}/{name}/async", described.title, described.doc, params)
 
 
 def _is_place(kind: ValueKind) -> bool:
