@@ -114,7 +114,7 @@ helm: install ## helm, for tests of the chart in deploy/helm, in build/helm
 
 .PHONY: conformance-wes
 conformance-wes: install images-test wes-clients ## all CWL conformance cases through gridcwl serve, sent by toil-wes-cwl-runner
-	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_wes.py $(PYTEST_ARGS)
+	GRIDCWL_ALL_CASES=1 $(BIN)/pytest tests/conformance/test_with_wes.py $(PYTEST_ARGS)
 
 .PHONY: test-jupyter
 test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run has published; installs it in build/jupyter (300 MB)

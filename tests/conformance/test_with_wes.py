@@ -1,6 +1,7 @@
 """The CWL v1.2 conformance cases through the service: sent by Toil's WES client, run in containers.
 
-``make test`` takes a few of them, ``make conformance-wes`` all.
+``make test`` takes a few of them, ``make conformance-wes`` all: several clients at a time at one service, as the client
+does little but start programs and wait.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from .cases import expected_failures, load_cases, suite_folder
 
 ALL = load_cases()
 SAMPLE = ("stdinout_redirect", "expression_parseint")
+CLIENTS = int(os.environ.get("GRIDCWL_WES_CLIENTS", "4"))
 CASES = ALL if os.environ.get("GRIDCWL_ALL_CASES") else [case for case in ALL if case["id"] in SAMPLE]
 
 
@@ -33,14 +36,33 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(wes.http.base_url).rstrip("/")
 
 
+@pytest.fixture(scope="module")
+def found(
+    endpoint: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[dict[str, Any]], str]]:
+    """What is wrong with the result of a case; of all cases, several run at a time."""
+
+    def run(case: dict[str, Any]) -> str:
+        return problem_of(case, endpoint, tmp_path_factory.mktemp("case"))
+
+    if CASES is not ALL:
+        yield run
+        return
+    chosen = [item.callspec.params["case"] for item in request.session.items if item.path == Path(__file__)]  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        begun = {case["id"]: pool.submit(run, case) for case in chosen}
+        yield lambda case: begun[case["id"]].result()
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.conformance
 @pytest.mark.docker
 @pytest.mark.node
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_through_wes(case: dict[str, Any], endpoint: str, tmp_path: Path) -> None:
+def test_through_wes(case: dict[str, Any], found: Callable[[dict[str, Any]], str]) -> None:
     reason = {**expected_failures("docker"), **expected_failures("wes")}.get(case["id"])
-    problem = problem_of(case, endpoint, tmp_path)
+    problem = found(case)
     if reason is None:
         assert not problem, problem
     elif problem:

@@ -21,9 +21,10 @@ from wes import Wes, serving
 
 from gridcwl.errors import ConfigError
 from gridcwl.service.driver import Driver
+from gridcwl.service.public_session import is_public
 from gridcwl.service.schema import deliveries, webhooks
 from gridcwl.service.settings import load
-from gridcwl.service.webhooks import DELIVERY, SIGNATURE, _is_public
+from gridcwl.service.webhooks import DELIVERY, SIGNATURE
 
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
 PATH = "/api/v1/webhooks"
@@ -252,8 +253,8 @@ def test_an_address_in_a_private_network_is_called_only_if_the_operator_says_so(
     ["10.0.0.1", "192.168.1.1", "169.254.169.254", "127.0.0.1", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "0.0.0.0"],
 )
 def test_private_addresses_are_known(host: str):
-    assert not _is_public(f"http://{host}/")
-    assert _is_public("http://8.8.8.8/")
+    assert not is_public(f"http://{host}/")
+    assert is_public("http://8.8.8.8/")
 
 
 def test_a_service_without_allowed_urls_has_no_webhooks(tmp_path: Path, issuer: Provided):

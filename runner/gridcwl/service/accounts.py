@@ -11,7 +11,7 @@ from gridcwl.service.credentials import body_of
 from gridcwl.service.db import Viewer
 from gridcwl.service.identities import Identities
 from gridcwl.service.keys import ApiKeys
-from gridcwl.service.problems import BadRequest, Forbidden, NotFound
+from gridcwl.service.problems import BadRequest, NotFound
 from gridcwl.service.web import Service, service_of, viewer_of
 
 router = APIRouter(prefix="/api/v1", include_in_schema=False)
@@ -42,8 +42,6 @@ def list_keys(service: _Service, viewer: _Viewer) -> dict[str, Any]:
 @router.post("/keys")
 async def add_key(request: Request, service: _Service, viewer: _Viewer) -> dict[str, Any]:
     """Make a key: ``{"name": ..., "may": [...], "days": ...}``. It is shown this once."""
-    if viewer.key:
-        raise Forbidden("An API key makes no others: log in")
     given = await body_of(request)
     name, may, days = given.get("name") or "", given.get("may") or ["read", "submit"], given.get("days", _DEFAULT_DAYS)
     fine = isinstance(name, str) and isinstance(may, list) and all(isinstance(word, str) for word in may)
@@ -56,7 +54,7 @@ async def add_key(request: Request, service: _Service, viewer: _Viewer) -> dict[
 @router.delete("/keys/{key}")
 def remove_key(key: str, service: _Service, viewer: _Viewer) -> dict[str, str]:
     """Make a key invalid at once."""
-    if not _keys(service).remove(viewer.subject, key):
+    if not _keys(service).revoke(viewer, key):
         raise NotFound(f"You have no key {key[:40]}")
     return {"id": key}
 

@@ -30,22 +30,30 @@ def list_credentials(service: _Service, viewer: _Viewer) -> dict[str, Any]:
 @router.put("/{kind}")
 async def put_credential(kind: str, request: Request, service: _Service, viewer: _Viewer) -> dict[str, Any]:
     """Keep a proxy or a token for the caller's runs: ``{"text": ..., "account": ...}``."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
     given = await body_of(request)
-    return await asyncio.to_thread(_put, service, viewer, kind, given)
+    return await asyncio.to_thread(put, service, viewer, kind, given)
 
 
 @router.delete("/{kind}")
 def remove_credential(kind: str, service: _Service, viewer: _Viewer) -> dict[str, Any]:
     """Forget one: runs that are active keep it until they have ended."""
+    if not viewer.changes_own:
+        raise Forbidden("The API key allows to read only")
     if service.vault is None or not service.vault.remove(viewer.subject, kind):
         raise NotFound(f"There are no credentials of the kind {kind[:40]}")
     return {"kind": kind}
 
 
-def _put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+def put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Keep a credential; what is shown of it.
+
+    Raises:
+        Refused: the caller may not, it is none, or nothing uses it.
+    """
     from gridcwl.service import uploads
+
+    if not viewer.may_submit:
+        raise Forbidden("The token does not allow to submit runs")
 
     if service.vault is None:
         raise Conflict("This service uses no credentials of users: all runs use those of the service")

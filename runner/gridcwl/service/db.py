@@ -62,6 +62,16 @@ class Viewer:
     token: str = field(default="", repr=False)
     """The bearer token of the request, if it may be exchanged for one of the user's runs."""
 
+    @property
+    def may(self) -> dict[str, bool]:
+        """What is allowed, by the words that API keys are limited with."""
+        return {"read": True, "submit": self.may_submit, "operate": self.may_operate}
+
+    @property
+    def changes_own(self) -> bool:
+        """Whether what the user has here may be removed: by an API key that may only read it may not."""
+        return self.may_submit or not self.key
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, select, update
 
 from gridcwl.service.db import Viewer
-from gridcwl.service.problems import BadRequest, Conflict, Unauthenticated
+from gridcwl.service.problems import BadRequest, Conflict, Forbidden, Unauthenticated
 from gridcwl.service.schema import api_keys
 from gridcwl.service.sessions import hashed
 from gridcwl.service.settings import Authentication
@@ -46,11 +46,13 @@ class ApiKeys:
 
         Raises:
             BadRequest: there is no such word in ``may``, or it would not end in time.
+            Forbidden: the request came with a key.
             Conflict: the user has too many.
         """
-        allowed = {"read": True, "submit": viewer.may_submit, "operate": viewer.may_operate}
+        if viewer.key:
+            raise Forbidden("An API key makes no others: log in")
         for word in may:
-            if not allowed.get(word):
+            if not viewer.may.get(word):
                 raise BadRequest(f"A key of yours cannot have {word[:40]!r}: it takes what you may do yourself")
         if not may:
             raise BadRequest("A key needs at least one of read, submit and operate")
@@ -78,9 +80,15 @@ class ApiKeys:
         with self._engine.connect() as connection:
             return [_shown(dict(row._mapping)) for row in connection.execute(query)]
 
-    def remove(self, owner: str, number: str) -> bool:
-        """Make a key invalid; False if the user has none of this id."""
-        query = delete(api_keys).where(api_keys.c.owner == owner, api_keys.c.id == number)
+    def revoke(self, viewer: Viewer, number: str) -> bool:
+        """Make a key invalid; False if the user has none of this id.
+
+        Raises:
+            Forbidden: the request came with another key.
+        """
+        if viewer.key and viewer.key != number:
+            raise Forbidden("An API key revokes itself only: log in")
+        query = delete(api_keys).where(api_keys.c.owner == viewer.subject, api_keys.c.id == number)
         with self._engine.begin() as connection:
             return bool(connection.execute(query).rowcount)
 

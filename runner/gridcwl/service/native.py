@@ -61,13 +61,19 @@ _Viewer = Annotated[Viewer, Depends(viewer_of)]
 @router.get("/whoami")
 def whoami(viewer: _Viewer) -> dict[str, Any]:
     """Who the caller is here, and what they may do."""
-    may = {"read": True, "submit": viewer.may_submit, "operate": viewer.may_operate}
     return {
         "user": viewer.subject,
         "groups": sorted(viewer.groups),
-        "may": [word for word, so in may.items() if so],
+        "may": [word for word, so in viewer.may.items() if so],
         "dirac_group": viewer.dirac_group,
     }
+
+
+@router.get("/usage")
+def usage(service: _Service, viewer: _Viewer) -> dict[str, Any]:
+    """What the caller has now, each with what a user may have; 0 is no limit."""
+    found = quotas.usage(service.db, service.settings.quotas, viewer.subject)
+    return {one.what: {"used": one.number, "most": one.most} for one in found}
 
 
 @router.get("/runs")

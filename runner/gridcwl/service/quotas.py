@@ -5,6 +5,8 @@ Runs beyond a quota of active runs or jobs wait and show why; requests beyond on
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import func, select, update
 
 from gridcwl.service.db import Database, OwnersQueue
@@ -12,6 +14,16 @@ from gridcwl.service.problems import Busy, TooLarge
 from gridcwl.service.schema import runs
 from gridcwl.service.settings import Quotas
 from gridcwl.service.states import ACTIVE, State
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a user has of something, and may have."""
+
+    what: str
+    number: int
+    most: int
+    """0 is no limit."""
 
 
 def why_held(quotas: Quotas, one: OwnersQueue) -> str:
@@ -44,6 +56,25 @@ def check_request(db: Database, quotas: Quotas, owner: str, more_bytes: int = 0)
             f"Your runs have {stored >> 20} MiB here, and a user may have {quotas.stored_mib} MiB: "
             "remove runs that you no longer need (DELETE /api/v1/runs/ID)"
         )
+
+
+def usage(db: Database, quotas: Quotas, owner: str) -> list[Used]:
+    """What a user has now, next to what a user may have."""
+    mine = runs.c.owner == owner
+    states = select(runs.c.state, func.count(), func.coalesce(func.sum(runs.c.jobs), 0)).where(mine)
+    with db.engine.connect() as connection:
+        found = {State(state): (int(count), int(jobs)) for state, count, jobs in connection.execute(
+            states.group_by(runs.c.state)
+        )}  # fmt: skip
+        stored = int(connection.execute(select(func.coalesce(func.sum(runs.c.stored), 0)).where(mine)).scalar_one())
+    active = [found[state] for state in ACTIVE if state in found]
+    return [
+        Used("active_runs", sum(count for count, _ in active), quotas.active_runs),
+        Used("queued_runs", found.get(State.QUEUED, (0, 0))[0], quotas.queued_runs),
+        Used("jobs", sum(jobs for _, jobs in active), quotas.jobs),
+        Used("stored_bytes", stored, quotas.stored_mib << 20),
+        Used("runs", sum(count for count, _ in found.values()), 0),
+    ]
 
 
 def note_stored(db: Database, run: str, size: int) -> None:

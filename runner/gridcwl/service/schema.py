@@ -193,3 +193,16 @@ deliveries = Table(  # what is still to be sent
     sqlite_autoincrement=True,
 )
 Index("ix_deliveries_hook", deliveries.c.hook)
+
+delivery_attempts = Table(  # what became of them: the last ones of each webhook
+    "delivery_attempts",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("hook", String(32), nullable=False),
+    Column("run", String(64), nullable=False),  # empty for a test
+    Column("state", String(16), nullable=False),
+    Column("sent", Float, nullable=False),
+    Column("problem", Text, nullable=False),  # empty if it was accepted
+    sqlite_autoincrement=True,
+)
+Index("ix_delivery_attempts_hook_number", delivery_attempts.c.hook, delivery_attempts.c.number)

@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import random
 import secrets
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
@@ -28,7 +25,7 @@ from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, upda
 from gridcwl import imports
 from gridcwl.model.confinement import Confinement
 from gridcwl.service.problems import BadRequest, Conflict
-from gridcwl.service.schema import deliveries, runs, webhooks
+from gridcwl.service.schema import deliveries, delivery_attempts, runs, webhooks
 from gridcwl.service.settings import WebhookSettings
 from gridcwl.service.states import State
 
@@ -43,6 +40,11 @@ _PATIENCE_S = (5, 10)
 _LEASE_S = 60.0
 _FIRST_S, _LONGEST_S, _GIVE_UP_S = 5.0, 3600.0, 86_400.0
 _GONE = 410
+_PRIVATE = "The URL's host is not known, or has an address in a private network"
+_ATTEMPTS = 10
+"""That are kept of each webhook."""
+TEST = "TEST"
+"""The state that a test names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,39 @@ class Webhooks:
         with self._engine.begin() as connection:
             there = bool(connection.execute(delete(webhooks).where(*where)).rowcount)
             if there:
-                connection.execute(delete(deliveries).where(deliveries.c.hook == hook))
+                for table in (deliveries, delivery_attempts):
+                    connection.execute(delete(table).where(table.c.hook == hook))
             return there
+
+    def attempts(self, owner: str, hook: str) -> list[dict[str, Any]]:
+        """What became of the last deliveries of a user's webhook, the latest first."""
+        columns = (delivery_attempts.c[name] for name in ("run", "state", "sent", "problem"))
+        query = select(*columns).join(webhooks, webhooks.c.id == delivery_attempts.c.hook)
+        query = query.where(webhooks.c.owner == owner, webhooks.c.id == hook)
+        with self._engine.connect() as connection:
+            found = connection.execute(query.order_by(delivery_attempts.c.number.desc()).limit(_ATTEMPTS))
+            return [dict(row._mapping) for row in found]
+
+    def waiting(self, owner: str) -> dict[str, int]:
+        """How many deliveries are still to be sent to a user's webhooks, by their ids."""
+        query = select(deliveries.c.hook, func.count()).join(webhooks, webhooks.c.id == deliveries.c.hook)
+        query = query.where(webhooks.c.owner == owner).group_by(deliveries.c.hook)
+        with self._engine.connect() as connection:
+            return {hook: int(count) for hook, count in connection.execute(query)}
+
+    def test(self, owner: str, hook: str) -> str | None:
+        """Send a test to a user's webhook at once: what went wrong, empty if nothing; None if there is no such one."""
+        query = select(webhooks).where(webhooks.c.owner == owner, webhooks.c.id == hook)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        now = time.time()
+        body = {"run_id": "", "state": TEST, "time": now, "tags": {}, "message": "A test of this webhook"}
+        problem, _ = self._sent(hook, row.url, row.sealed, json.dumps(body), f"test-{secrets.token_hex(8)}")
+        with self._engine.begin() as connection:
+            _note(connection, hook, "", TEST, problem)
+        return problem
 
     def check(self, url: str) -> None:
         """See that a URL may be called.
@@ -114,8 +147,13 @@ class Webhooks:
         """
         if len(url) > 2000 or not self._allowed.allows_url(url):
             raise BadRequest("The URL is none that this service calls: its operator allows some by [webhooks] urls")
-        if not self._settings.private and not _is_public(url):
-            raise BadRequest("The URL's host is not known, or has an address in a private network")
+        if self._settings.private:
+            return
+        imports.load("requests")
+        from gridcwl.service.public_session import is_public
+
+        if not is_public(url):
+            raise BadRequest(_PRIVATE)
 
     def due(self) -> list[Delivery]:
         """What is to be sent now, by this process: the first of each webhook and run, if its time has come."""
@@ -139,7 +177,7 @@ class Webhooks:
 
     def deliver(self, one: Delivery) -> None:
         """Send it once, and record what became of it."""
-        problem, gone = self._sent(one)
+        problem, gone = self._sent(one.hook, one.url, one.sealed, one.body, str(one.number))
         over = one.of_run and one.state.is_terminal
         now = time.time()
         if gone or (over and (not problem or now - one.created > _GIVE_UP_S)):
@@ -157,38 +195,37 @@ class Webhooks:
                 connection.execute(
                     update(deliveries).where(mine).values(tries=one.tries + 1, due=now + pause, leased=0.0)
                 )
+            _note(connection, one.hook, one.run, one.state, problem)
             connection.execute(update(webhooks).where(webhooks.c.id == one.hook).values(failed=problem))
 
-    def _sent(self, one: Delivery) -> tuple[str, bool]:
+    def _sent(self, hook: str, url: str, sealed: str, body: str, number_of_delivery: str) -> tuple[str, bool]:
         """What went wrong, empty if nothing; and whether the receiver wants no more."""
         imports.load("requests")
         import requests
 
         from gridcwl.cwl.anonymous import AnonymousSession
+        from gridcwl.service.public_session import NotPublicError, PublicSession
 
         try:
-            self.check(one.url)
-            number, secret = json.loads(self._keys.decrypt(one.sealed.encode()))
+            self.check(url)
+            number, secret = json.loads(self._keys.decrypt(sealed.encode()))
         except BadRequest as problem:
             return problem.message, False
         except (InvalidToken, ValueError):
             number, secret = "", ""
-        if number != one.hook:
+        if number != hook:
             return "its secret cannot be decrypted: make the webhook again", False
         headers = {
-            **{"Content-Type": "application/json", DELIVERY: str(one.number)},
-            SIGNATURE: signature(secret, one.body, int(time.time())),
+            **{"Content-Type": "application/json", DELIVERY: number_of_delivery},
+            SIGNATURE: signature(secret, body, int(time.time())),
         }
+        options: dict[str, Any] = {"timeout": _PATIENCE_S, "allow_redirects": False, "stream": True}
         try:
-            with AnonymousSession().post(
-                one.url,
-                data=one.body.encode(),
-                headers=headers,
-                timeout=_PATIENCE_S,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            session = AnonymousSession() if self._settings.private else PublicSession()
+            with session, session.post(url, data=body.encode(), headers=headers, **options) as answer:
                 code = answer.status_code
+        except NotPublicError:
+            return _PRIVATE, False
         except requests.RequestException:
             return "the receiver does not answer", False
         return ("" if 200 <= code < 300 else f"the receiver answers {code}"), code == _GONE
@@ -231,19 +268,15 @@ async def deliver_all(hooks: Webhooks) -> None:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def _is_public(url: str) -> bool:
-    """Whether all addresses of a URL's host are public ones."""
-    parts = urlsplit(url)
-    try:
-        found = {str(one[4][0]).partition("%")[0] for one in socket.getaddrinfo(parts.hostname, parts.port or 443)}
-        return bool(found) and all(_is_global(ipaddress.ip_address(one)) for one in found)
-    except (OSError, ValueError, UnicodeError):
-        return False
-
-
-def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global and not address.is_multicast)
+def _note(connection: Connection, hook: str, run: str, state: str, problem: str) -> None:
+    """Keep what became of a delivery, and forget all but the last ones of its webhook."""
+    mine = delivery_attempts.c.hook == hook
+    values = {"hook": hook, "run": run, "state": state, "sent": time.time(), "problem": problem}
+    connection.execute(delivery_attempts.insert().values(**values))
+    number = delivery_attempts.c.number
+    last = select(number).where(mine).order_by(number.desc()).offset(_ATTEMPTS).limit(1)
+    if (old := connection.execute(last).scalar()) is not None:
+        connection.execute(delete(delivery_attempts).where(mine, number <= old))
 
 
 def _delivery(row: Any) -> Delivery:
