@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.schedules.driver import Driver
 from gridcwl.schedules.model import Schedule, State, Trigger, Values
 from gridcwl.schedules.store import ScheduleStore
+from gridcwl.service.db import Database
+from gridcwl.service.schedules import ServiceSchedules
 
 DAY = 86_400.0
 
@@ -78,10 +81,45 @@ class FakeRuns:
         return bool(active)
 
 
+class ServiceStore(ServiceSchedules):
+    """The service's record with the calls that the tests make of the record of this machine."""
+
+    def get(self, name):
+        found = [kept for kept in self.all() if kept.schedule.name == name]
+        if not found:
+            raise ConfigError(f"There is no schedule {name}")
+        return found[0]
+
+    def add(self, schedule, now):
+        super().add(msgspec.structs.replace(schedule, owner=schedule.name), now)
+
+    def replace(self, schedule, now):
+        kept = ServiceSchedules(self._engine)
+        kept.replace(msgspec.structs.replace(schedule, owner=schedule.name), now)
+
+    def pause(self, name, reason):
+        super().pause(f"id-{name}", reason)
+
+    def remove(self, name):
+        super().remove(f"id-{name}")
+
+
+@contextmanager
+def opened(kind: str, folder: Path):
+    """The record of schedules on this machine, or that of the service."""
+    if kind == "here":
+        with ScheduleStore(folder / "s.db") as store:
+            yield store
+        return
+    with closing(Database(f"sqlite:///{folder / 'service.db'}")) as database:
+        yield ServiceStore(database.engine)
+
+
 @dataclass
 class World:
     folder: Path
-    store: ScheduleStore
+    kind: str
+    store: ScheduleStore | ServiceStore
     runs: FakeRuns
     now: float
     stack: ExitStack
@@ -115,11 +153,11 @@ class World:
         return [str(tick.state) for tick in reversed(self.store.latest_ticks(f"id-{name}", 1000))]
 
 
-@pytest.fixture
-def world(tmp_path):
+@pytest.fixture(params=["here", "service"])
+def world(tmp_path, request):
     with ExitStack() as stack:
-        store = stack.enter_context(ScheduleStore(tmp_path / "s.db"))
-        made = World(tmp_path, store, FakeRuns(), at("2026-10-20T00:00"), stack)
+        store = stack.enter_context(opened(request.param, tmp_path))
+        made = World(tmp_path, request.param, store, FakeRuns(), at("2026-10-20T00:00"), stack)
         made.driver = made.start_driver("one")
         yield made
 
@@ -203,7 +241,7 @@ def test_a_driver_killed_before_a_run_begins_leaves_it_to_the_next(world):
         world.driver.step(at("2026-10-20T02:00"))
     world.stack.pop_all().close()
     world.runs.kill_before_start = False
-    with ScheduleStore(world.folder / "s.db") as store:
+    with opened(world.kind, world.folder) as store:
         again = Driver(store, world.runs, world.folder / "drivers", "two")
         with again.alive():
             again.step(at("2026-10-20T02:01"))
@@ -219,7 +257,7 @@ def test_a_driver_killed_after_a_run_began_does_not_make_it_run_twice(world):
     world.runs.kill_after_start = False
     (run,) = world.runs.started
     world.runs.states[run] = "stopped"
-    with ScheduleStore(world.folder / "s.db") as store:
+    with opened(world.kind, world.folder) as store:
         again = Driver(store, world.runs, world.folder / "drivers", "two")
         with again.alive():
             again.step(at("2026-10-20T02:01"))

@@ -168,7 +168,7 @@ def _extend(given: argparse.Namespace) -> int:
 
 def _found(production: Production, options: Options, *, known: Sequence[Any]) -> list[Any]:
     """The items that a query finds, or that a file lists, without those that are known."""
-    from gridcwl.cli.schedule_runs import found
+    from gridcwl.runs.finding import found
 
     listed = Path(production.cwd, production.query)
     items: list[Any]

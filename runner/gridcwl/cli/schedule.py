@@ -18,8 +18,8 @@ from gridcwl.cli.parsing import Parser, acted
 from gridcwl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from gridcwl.schedules.model import Schedule, Tick, Trigger
-    from gridcwl.schedules.store import Kept, ScheduleStore
+    from gridcwl.schedules.model import Trigger
+    from gridcwl.schedules.store import ScheduleStore
 
 _EPILOG = """\
   gridcwl schedule add nightly --cron '0 2 * * *' --timezone Europe/Berlin \\
@@ -62,7 +62,9 @@ def parser() -> Parser:
         if names:
             one.add_argument("name", metavar="NAME", help="of the schedule")
         one.add_argument("--state-dir", metavar="DIR", help="directory of run records and schedules")
-        one.set_defaults(act=act)
+        if name != "run":
+            one.add_argument("--server", metavar="URL", help="schedules of this gridcwl serve, which drives them")
+        one.set_defaults(act=_here_or_there(name, act))
         return one
 
     _add_add(action("add", _add, "add a schedule, or change one: -- [OPTIONS] DOCUMENT [INPUTS]"))
@@ -77,6 +79,17 @@ def parser() -> Parser:
     run.add_argument("--once", action="store_true", help="do what is due, wait for these runs, and exit")
     run.add_argument("--quiet", action="store_true", help="print errors only")
     return made
+
+
+def _here_or_there(name: str, act: Any) -> Any:
+    def acting(given: argparse.Namespace) -> int:
+        if not getattr(given, "server", None):
+            return int(act(given))
+        from gridcwl.cli import server_schedules
+
+        return server_schedules.ACTIONS[name](given)
+
+    return acting
 
 
 def _add_add(made: argparse.ArgumentParser) -> None:
@@ -130,7 +143,12 @@ def _store(given: argparse.Namespace) -> ScheduleStore:
 # -- changes -------------------------------------------------------------------------------------------------------
 
 
-def _trigger(given: argparse.Namespace, now: float) -> Trigger:
+def trigger_of(given: argparse.Namespace, now: float) -> Trigger:
+    """When a schedule runs, as the options say.
+
+    Raises:
+        GridCWLError: they mean nothing.
+    """
     from gridcwl.schedules import times
     from gridcwl.schedules.model import Trigger
 
@@ -171,7 +189,7 @@ def _add(given: argparse.Namespace) -> int:
     schedule = Schedule(
         id=new_id(),
         name=checked_name(given.name),
-        trigger=_trigger(given, now),
+        trigger=trigger_of(given, now),
         words=tuple(given.words),
         cwd=str(Path.cwd()),
         overlap=given.overlap,
@@ -240,114 +258,75 @@ def _remove(given: argparse.Namespace) -> int:
 
 
 def _list(given: argparse.Namespace) -> int:
-    from gridcwl.cli.tables import show
+    from gridcwl.schedules.views import plain
 
+    now = time.time()
     with _store(given) as store:
-        rows = []
-        plain = []
-        for kept in store.all():
-            last = next((tick for tick in store.latest_ticks(kept.schedule.id, 1)), None)
-            rows.append((kept.schedule.name, when(kept.schedule), _standing(kept), _next(kept), _shown_tick(last)))
-            plain.append(_plain(kept, [last] if last else []))
-    if given.json:
-        print(json.dumps(plain, indent=2))
-    elif rows:
+        found = [plain(kept, store.latest_ticks(kept.schedule.id, 1), now) for kept in store.all()]
+    print_list(found, as_json=given.json)
+    return 0
+
+
+def print_list(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Show schedules."""
+    from gridcwl.cli.tables import show
+    from gridcwl.schedules.views import next_of
+
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    rows = [(one["name"], one["when"], one["state"], next_of(one), _shown_tick(one["ticks"])) for one in found]
+    if rows:
         show(("name", "when", "state", "next", "last"), rows)
     else:
         print("no schedules")
-    return 0
 
 
 def _show(given: argparse.Namespace) -> int:
-    from gridcwl.cli.tables import show
+    from gridcwl.schedules.views import plain
 
     with _store(given) as store:
         kept = store.get(given.name)
-        ticks = store.latest_ticks(kept.schedule.id, _SHOWN)
         waiting = len(store.new_data(kept.schedule.id))
-    if given.json:
-        print(json.dumps(_plain(kept, ticks), indent=2))
-        return 0
-    schedule = kept.schedule
-    facts = {
-        "name": schedule.name,
-        "when": when(schedule),
-        "state": _standing(kept),
-        "next": _next(kept),
-        "command": " ".join(["gridcwl", *schedule.words]),
-        "folder": schedule.cwd,
-        "overlap": schedule.overlap,
-        "catch-up": schedule.catch_up + (f", up to {_time(schedule.deadline_s)} late" if schedule.deadline_s else ""),
-    }
-    facts |= {"new data": str(waiting)} if schedule.trigger.query else {}
-    facts |= {"problem": kept.problem} if kept.problem else {}
-    for name, value in facts.items():
-        print(f"{name:<9} {value}")
-    if ticks:
-        print()
-        rows = [
-            (_local(tick.at), str(tick.state), tick.run if tick.state.value != "skipped" else "", tick.message)
-            for tick in ticks
-        ]
-        show(("time", "state", "run", ""), rows)
+        about = plain(kept, store.latest_ticks(kept.schedule.id, _SHOWN), time.time(), waiting)
+    print_one(about, as_json=given.json)
     return 0
 
 
-def when(schedule: Schedule) -> str:
-    """When a schedule runs, for people."""
-    trigger = schedule.trigger
-    parts = [f"cron {trigger.cron} ({trigger.timezone})"] if trigger.cron else []
-    if trigger.query:
-        parts.append(f"new data of {trigger.query}")
-        parts += [f"{trigger.group_count} at a time"] if trigger.group_count else []
-    elif trigger.every_s:
-        parts.append(f"every {_time(trigger.every_s)}")
-    return ", ".join(parts)
+def print_one(about: dict[str, Any], *, as_json: bool) -> None:
+    """Show a schedule with its latest runs."""
+    from gridcwl.cli.tables import show
+    from gridcwl.schedules.views import in_units, next_of
+
+    if as_json:
+        print(json.dumps(about, indent=2))
+        return
+    late = f", up to {in_units(about['deadline_s'])} late" if about["deadline_s"] else ""
+    facts = {"name": about["name"], "when": about["when"], "state": about["state"], "next": next_of(about)}
+    if "document" in about:
+        facts["document"] = about["document"]
+    else:
+        facts |= {"command": " ".join(["gridcwl", *about["words"]]), "folder": about["cwd"]}
+    facts |= {"overlap": about["overlap"], "catch-up": f"{about['catch_up']}{late}"}
+    facts |= {"new data": str(about["new_data"])} if about["trigger"]["query"] else {}
+    facts |= {"problem": about["problem"]} if about["problem"] else {}
+    for name, value in facts.items():
+        print(f"{name:<9} {value}")
+    if about["ticks"]:
+        print()
+        rows = [
+            (_local(tick["at"]), tick["state"], tick["run"] if tick["state"] != "skipped" else "", tick["message"])
+            for tick in about["ticks"]
+        ]
+        show(("time", "state", "run", ""), rows)
 
 
-def _time(seconds: float) -> str:
-    for unit in ("w", "d", "h", "m"):
-        if seconds % _UNITS[unit] == 0:
-            return f"{seconds / _UNITS[unit]:g}{unit}"
-    return f"{seconds:g}s"
-
-
-def _standing(kept: Kept) -> str:
-    if kept.paused is not None:
-        return f"paused: {kept.paused}"
-    return "problem" if kept.problem else "active"
-
-
-def _next(kept: Kept) -> str:
-    from gridcwl.schedules.deciding import upcoming
-
-    if kept.paused is not None:
-        return ""
-    if kept.schedule.trigger.query and not kept.schedule.trigger.cron:
-        return "when data arrive"
-    return next((f"{at:%Y-%m-%d %H:%M %Z}" for at in upcoming(kept.schedule, time.time(), 1)), "never")
-
-
-def _shown_tick(tick: Tick | None) -> str:
-    return "" if tick is None else f"{tick.state} {_local(tick.at)}"
+def _shown_tick(ticks: Sequence[dict[str, Any]]) -> str:
+    return f"{ticks[0]['state']} {_local(ticks[0]['at'])}" if ticks else ""
 
 
 def _local(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _plain(kept: Kept, ticks: Sequence[Tick]) -> dict[str, Any]:
-    import msgspec
-
-    return {
-        **msgspec.to_builtins(kept.schedule),
-        "paused": kept.paused,
-        "problem": kept.problem,
-        "ticks": [
-            {"at": tick.at, "run": tick.run, "state": str(tick.state), "dids": list(tick.dids), "message": tick.message}
-            for tick in ticks
-        ],
-    }
 
 
 # -- driving -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,18 @@ _ALLOWED = frozenset(
         *("server", "outdir", "basedir", "write_summary", "run_name", "loudness", "timestamps", "color", "no_warnings"),
         *("max_jobs", "on_error", "retries", "cap_resources", "cache", "enable_dev", "skip_schemas", "strict"),
         *("eval_timeout", "strict_memory_limit", "strict_cpu_limit", "target", "targets", "single_step"),
-        *("single_process", "overwrite", "checksums", "compute_checksum", "do_validate", "parallel", "javascript"),
+        *(
+            "group",
+            "chunks",
+            "balance",
+            "single_process",
+            "overwrite",
+            "checksums",
+            "compute_checksum",
+            "do_validate",
+            "parallel",
+            "javascript",
+        ),
     }
 )
 """Options that have an effect on a run at a service, by the names of their fields."""

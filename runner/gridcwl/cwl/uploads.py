@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap
 from schema_salad.ref_resolver import uri_file_path
 
 from gridcwl.cwl.access import InputFs
+from gridcwl.cwl.grouped import shortname, takes_list, type_of
 from gridcwl.cwl.input_files import find_files
 from gridcwl.cwl.inputs import plain, with_options
 from gridcwl.cwl.no_javascript import processes
@@ -36,14 +37,19 @@ class Uploads:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-def uploads_of(session: CwlSession) -> Uploads:
+def uploads_of(session: CwlSession, grouped: str = "", *, check: bool = True) -> Uploads:
     """What has to be uploaded.
+
+    Args:
+        session: of the document with its input object.
+        grouped: the input whose values are grouped: it may have several where the document takes one.
+        check: whether the input object is complete; with templates in it, it is not.
 
     Raises:
         InputError: an input is missing, of the wrong type, or a file that is not there.
     """
     files: dict[str, Path] = {}
-    params = _inputs(session)
+    params = _unchecked(session) if not check else _of_groups(session, grouped) if grouped else _inputs(session)
     document = session.document.uri
     if document.startswith("file://"):
         parts = [Path(path) for path in session.document.files]
@@ -60,13 +66,48 @@ def uploads_of(session: CwlSession) -> Uploads:
     return Uploads(document, params, files)
 
 
-def _inputs(session: CwlSession) -> dict[str, Any]:
-    """The input object with absolute locations and secondary files; one with files of a store is not checked here."""
+def _written(session: CwlSession) -> dict[str, Any]:
+    """The input object as it was written, with absolute locations."""
     written = session.written
     values = with_options(CommentedMap() if written.values is None else written.values, written)
     find_files(values, written.base)
-    if any(_is_elsewhere(str(entry.get("location", ""))) for entry in entries(values)):
-        made: dict[str, Any] = plain(values)
+    made: dict[str, Any] = plain(values)
+    return made
+
+
+def _unchecked(session: CwlSession) -> dict[str, Any]:
+    """As :func:`_written`, without what cwltool adds while it reads."""
+    known = {shortname(parameter["id"]) for parameter in session.document.process.tool["inputs"]}
+    made = _written(session)
+    return {name: value for name, value in made.items() if name in known or name not in ("id", "__id")}
+
+
+def _of_groups(session: CwlSession, name: str) -> dict[str, Any]:
+    """As :func:`_inputs`; of an input with one value, each of the values that are given is checked."""
+    if takes_list(type_of(session.document.process, name)):
+        return _inputs(session)
+    written = session.written
+    kept = written.values, written.options
+    values = next((held[name] for held in reversed(kept) if held and isinstance(held.get(name), list)), None)
+    if not values:
+        return _inputs(session)
+    made: list[dict[str, Any]] = []
+    for value in values:
+        written.values = None if kept[0] is None else _with(kept[0], name, value)
+        written.options = _with(kept[1], name, value)
+        made.append(_inputs(session))
+    written.values, written.options = kept
+    return {**made[0], name: [one[name] for one in made]}
+
+
+def _with(values: CommentedMap, name: str, value: Any) -> CommentedMap:
+    return CommentedMap({**values, name: value} if name in values else values)
+
+
+def _inputs(session: CwlSession) -> dict[str, Any]:
+    """The input object with absolute locations and secondary files; one with files of a store is not checked here."""
+    made = _written(session)
+    if any(_is_elsewhere(str(entry.get("location", ""))) for entry in entries(made)):
         return made
     whole = session.inputs()
     process = session.document.process

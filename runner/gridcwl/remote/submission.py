@@ -8,30 +8,35 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from gridcwl.cwl.grouped import input_to_group
 from gridcwl.cwl.problems import adopt_logging
 from gridcwl.cwl.uploads import Uploads, uploads_of
 from gridcwl.errors import ConfigError
 from gridcwl.remote.connection import WES, Connection, form_of
+from gridcwl.runs.dialect import grouping_of
 from gridcwl.runs.from_options import opened
 from gridcwl.runs.options import Options
 
 _VERSIONS = ("v1.0", "v1.1", "v1.2")
 
 
-def prepared(options: Options, folder: Path, text: str | None) -> tuple[dict[str, str], Uploads]:
+def prepared(options: Options, folder: Path, text: str | None, *, check: bool = True) -> tuple[dict[str, str], Uploads]:
     """The fields of a request, and what it uploads.
 
     Args:
         options: of the run.
         folder: where relative paths count from.
         text: the input object, where an empty word stands for it.
+        check: whether the input object is complete; with templates in it, it is not.
 
     Raises:
         GridCWLError: the document or its inputs are wrong.
     """
     adopt_logging()
     session = opened(options, folder=folder, text=text)
-    uploads = uploads_of(session)
+    how = grouping_of(options, session)
+    name = input_to_group(session.document.process, how.input) if how is not None else ""
+    uploads = uploads_of(session, name, check=check)
     written = str(session.document.process.metadata.get("http://commonwl.org/cwltool#original_cwlVersion", "v1.2"))
     fields = {
         "workflow_type": "CWL",
@@ -67,7 +72,7 @@ _ALLOWED = frozenset(
     {
         *("outdir", "basedir", "name", "max_jobs", "on_error", "retries", "cap_resources", "cache", "enable_dev"),
         *("skip_schemas", "strict", "eval_timeout", "strict_memory_limit", "strict_cpu_limit", "targets"),
-        *("single_step", "single_process", "javascript", "state_dir", "cache_dir"),
+        *("single_step", "single_process", "javascript", "state_dir", "cache_dir", "group", "chunks", "balance"),
     }
 )
 _FOR_RESUME = ("on_error", "retries", "max_jobs", "cap_resources")
@@ -116,6 +121,7 @@ def _parameters(options: Options) -> dict[str, str]:
         "--target": ",".join(options.cwltool.targets) or None,
         "--single-step": options.cwltool.single_step,
         "--single-process": options.cwltool.single_process,
+        **(options.grouping.words() if options.grouping is not None else {}),
     }
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)

@@ -27,6 +27,12 @@ class Grouping:
     chunks: int | None = None
     balance: Balance = ""
 
+    def words(self) -> dict[str, str]:
+        """The options of the command line that mean it."""
+        name = f"{self.input}=" if self.input else ""
+        made = {"--group": f"{name}{self.size}"} if self.chunks is None else {"--chunks": f"{name}{self.chunks}"}
+        return made | ({"--balance": self.balance} if self.balance else {})
+
     def plain(self) -> dict[str, Any]:
         """For the journal."""
         return {"input": self.input, "size": self.size, "chunks": self.chunks, "balance": self.balance}

@@ -7,8 +7,8 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +18,14 @@ from gridcwl.config import private_folder
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.schedules import deciding
 from gridcwl.schedules.model import Schedule, State, Tick
-from gridcwl.schedules.store import Kept, ScheduleStore
+from gridcwl.schedules.store import Kept
 
 log = logging.getLogger("gridcwl.schedules")
 
 RunState: TypeAlias = Literal["missing", "active", "stopped", "success", "failed", "cancelled"]
 _FAR_S = 3600.0
+_AGAIN_S = 30.0
+"""After a run could not begin."""
 _ENDED: dict[RunState, State] = {
     "success": State.SUCCESS,
     "failed": State.FAILED,
@@ -53,13 +55,52 @@ class Launcher(Protocol):
         """Remove the record of the tick's run, which has ended."""
 
 
+class NotNowError(GridCWLError):
+    """A tick's run cannot begin now; it is tried again."""
+
+
+class Record(Protocol):
+    """Where schedules and their ticks are kept; see ``ScheduleStore``."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
+    def again(self, kept: Kept) -> Kept | None: ...  # noqa: D102
+    def all(self) -> list[Kept]: ...  # noqa: D102
+    def to_look_at(self, now: float) -> list[Kept]: ...  # noqa: D102
+    def next_look(self) -> float | None: ...  # noqa: D102
+    def note_paused(self, schedule: str, reason: str) -> None: ...  # noqa: D102
+    def looked(self, schedule: str, cursor: float, next_: float | None, problem: str = "") -> None: ...  # noqa: D102
+    def insert(self, schedule: str, ticks: Iterable[Tick]) -> list[Tick]: ...  # noqa: D102
+    def open_ticks(self, schedule: str) -> list[Tick]: ...  # noqa: D102
+    def ended_states(self, schedule: str, count: int) -> list[State]: ...  # noqa: D102
+    def set_state(  # noqa: D102
+        self, schedule: str, tick: Tick, state: State, *, driver: str = "", message: str = ""
+    ) -> bool: ...
+    def removable(self, schedule: str, keep: int) -> list[Tick]: ...  # noqa: D102
+    def note_removed(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
+    def arrive(self, kept: Kept, found: Sequence[str], now: float) -> None: ...  # noqa: D102
+    def new_data(self, schedule: str) -> list[tuple[str, float]]: ...  # noqa: D102
+    def assign(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
+
+
 class Driver:
     """One driver. It is alive as long as it holds the lock of its file, whatever becomes of its process."""
 
-    def __init__(self, store: ScheduleStore, launcher: Launcher, locks: Path, name: str = "") -> None:
+    def __init__(
+        self, store: Record, launcher: Launcher, locks: Path, name: str = "", *, begins_again: bool = False
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: of the schedules.
+            launcher: runs them.
+            locks: the folder of the drivers' locks.
+            name: of this driver; empty for a new one.
+            begins_again: a run that is missing had not begun, as in a database that all drivers share.
+        """
         self._store = store
         self._launcher = launcher
         self._locks = locks
+        self._begins_again = begins_again
         self.name = name or f"{os.getpid()}-{secrets.token_hex(6)}"
 
     @contextmanager
@@ -91,6 +132,8 @@ class Driver:
             StoreError: the schedules cannot be read or written.
         """
         looked_at = self._store.to_look_at(now)
+        if not looked_at:
+            return self._next_wake(now, [])
         found = {kept.schedule.id: self._found(kept) for kept in looked_at if _wants_data(kept, now)}
         claimed: list[tuple[Schedule, Tick]] = []
         cancelled: list[Tick] = []
@@ -102,7 +145,7 @@ class Driver:
                 log.log(level, "%s: the run %s ended: %s", schedule.name, tick.run, message or state)
                 self._store.set_state(schedule.id, tick, state, message=message)
             for before in looked_at:
-                kept = self._again(before)
+                kept = self._store.again(before)
                 if kept is None:
                     continue
                 kept = self._paused(kept)
@@ -117,9 +160,13 @@ class Driver:
         for tick in cancelled:
             self._launcher.cancel(tick)
         for schedule, tick in claimed:
-            self._begin(schedule, tick)
+            if not self._begin(schedule, tick):
+                wakes.append(now + _AGAIN_S)
         for kept in looked_at:
             self._retain(kept.schedule)
+        return self._next_wake(now, wakes)
+
+    def _next_wake(self, now: float, wakes: Sequence[float]) -> float:
         upcoming = self._store.next_look()
         return max(now, min([now + _FAR_S, *wakes, *([] if upcoming is None else [upcoming])]))
 
@@ -130,13 +177,6 @@ class Driver:
             for kept in self._store.all()
             for tick in self._store.open_ticks(kept.schedule.id)
         )
-
-    def _again(self, kept: Kept) -> Kept | None:
-        """The schedule as it is now: it may have been edited or removed."""
-        try:
-            return self._store.get(kept.schedule.name)
-        except GridCWLError:
-            return None
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -197,12 +237,19 @@ class Driver:
             if self._store.set_state(schedule.id, tick, State.RUNNING, driver=self.name)
         ]
 
-    def _begin(self, schedule: Schedule, tick: Tick) -> None:
+    def _begin(self, schedule: Schedule, tick: Tick) -> bool:
+        """Begin a tick's run; False if it has to be tried again."""
         log.info("%s: %s runs as %s", schedule.name, _shown(tick), tick.run)
         try:
             self._launcher.start(schedule, tick)
+        except NotNowError as error:
+            log.warning("%s: %s waits: %s", schedule.name, _shown(tick), error.message)
+            with self._store.transaction():
+                self._store.set_state(schedule.id, tick, State.WAITING, message=error.message)
+            return False
         except GridCWLError as error:
             self._failed(schedule, tick, error)
+        return True
 
     def _failed(self, schedule: Schedule, tick: Tick, error: GridCWLError) -> None:
         log.warning("%s: %s cannot run: %s", schedule.name, _shown(tick), error.message)
@@ -216,7 +263,7 @@ class Driver:
                 continue
             own = tick
             if tick.driver != self.name:
-                if self._is_alive(tick.driver):
+                if self.is_alive(tick.driver):
                     continue
                 own = replace(tick, driver=self.name)
                 with self._store.transaction():
@@ -225,6 +272,8 @@ class Driver:
                 log.info("%s: %s, which another driver left, is taken over", schedule.name, tick.run)
                 self._take_over(schedule, own)
             state, message = self._launcher.state(own)
+            if state == "missing" and self._begins_again and tick is own:
+                self._begin(schedule, own)
             if state in _ENDED:
                 yield own, _ENDED[state], message
 
@@ -232,13 +281,14 @@ class Driver:
         state, _ = self._launcher.state(tick)
         try:
             if state == "missing":
-                self._launcher.start(schedule, tick)
+                self._begin(schedule, tick)
             elif state == "stopped":
                 self._launcher.resume(schedule, tick)
         except GridCWLError as error:
             self._failed(schedule, tick, error)
 
-    def _is_alive(self, driver: str) -> bool:
+    def is_alive(self, driver: str) -> bool:
+        """Whether another driver works on its ticks."""
         path = self._locks / driver
         if not driver or "/" in driver:
             return False

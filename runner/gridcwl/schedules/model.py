@@ -62,6 +62,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         pause_after: pause after so many failed runs, one after the other; None never does.
         keep: records of so many ended runs are kept; None keeps all.
         created: seconds since 1970.
+        owner: whose runs these are, at a service.
+        groups: at a service, who sees the runs.
+        request: at a service, the fields of a request for a run, with templates, in place of ``words``.
+        files: at a service, where what was attached to the request is kept.
     """
 
     id: str
@@ -76,6 +80,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     pause_after: int | None = None
     keep: int | None = None
     created: float = 0.0
+    owner: str = ""
+    groups: tuple[str, ...] = ()
+    request: dict[str, str] = {}
+    files: str = ""
 
 
 class State(StrEnum):
@@ -159,6 +167,8 @@ def checked_name(name: str) -> str:
 
 # -- templates -----------------------------------------------------------------------------------------------------
 
+DIDS = "{dids}"
+"""A value that is this alone becomes the list of Files."""
 _TEMPLATE = re.compile(r"\{(tick|dids|schedule|run)(?::([^{}]+))?\}")
 
 
@@ -189,10 +199,15 @@ class Values:
             return {key: self.of(item) for key, item in value.items()}
         if isinstance(value, list):
             made = [self.of(item) for item in value]
-            return made[0] if value == ["{dids}"] else made
-        if value == "{dids}":
+            return self.of(DIDS) if value in ([DIDS], [{"class": "File", "location": DIDS}]) else made
+        if value == DIDS:
             return [{"class": "File", "location": did} for did in self.dids]
         return self.text(value) if isinstance(value, str) else value
+
+
+def has_template(text: str) -> bool:
+    """Whether a text has a template in it."""
+    return _TEMPLATE.search(text) is not None
 
 
 def values_of(schedule: Schedule, tick: Tick) -> Values:

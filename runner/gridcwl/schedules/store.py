@@ -162,6 +162,10 @@ class ScheduleStore:
             )
         return row
 
+    def again(self, kept: Kept) -> Kept | None:
+        """The schedule as it is now: it may have been edited or removed."""
+        return self._row("id = ?", kept.schedule.id)
+
     def all(self) -> list[Kept]:
         """All schedules by name."""
         rows = self._database.execute(f"SELECT {_SCHEDULE} FROM schedules ORDER BY name")  # noqa: S608  constants

@@ -21,6 +21,14 @@ def check(trigger: Trigger) -> None:
     Raises:
         ConfigError: cron or time zone mean nothing, or the package for cron is not installed.
     """
+    if not (trigger.cron or trigger.every_s is not None or trigger.query):
+        raise ConfigError("A schedule needs a cron expression, an interval, or a query for data that arrive")
+    if trigger.cron and trigger.every_s is not None:
+        raise ConfigError("A cron expression and an interval exclude each other")
+    if not trigger.query and (trigger.group_count or trigger.group_s or trigger.existing):
+        raise ConfigError("Groups of data need a query for data that arrive")
+    if trigger.cron and (trigger.group_count or trigger.group_s):
+        raise ConfigError("With a cron expression, all data that arrived since the last time are one group")
     if trigger.cron:
         try:
             ZoneInfo(trigger.timezone)

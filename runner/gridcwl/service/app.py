@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from gridcwl import __version__, plugins
+from gridcwl import __version__
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
-from gridcwl.service import credentials, metrics, native, pages, wes
+from gridcwl.service import credentials, metrics, native, pages, schedule_routes, wes
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.driver_processes import DriverProcesses
@@ -33,6 +33,7 @@ from gridcwl.service.messages import RunHandler
 from gridcwl.service.opening import authenticator, owners_of, service_folder, webhooks_of
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.submitting import schemes_of
 from gridcwl.service.tes import routes as tes
 from gridcwl.service.uws import routes as uws
 from gridcwl.service.uws import vosi
@@ -69,9 +70,8 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
                 driver = Driver(settings, folder, db, owners, lost)
             else:
                 driver = DriverProcesses(settings, folder, db, owners)
-            schemes = plugins.store(str(settings.runs.get("store") or "local")).schemes
             app.state.service = Service(
-                settings, folder, db, driver, authenticator(settings, db), sorted(schemes - {"file"}), owners, vault
+                settings, folder, db, driver, authenticator(settings, db), schemes_of(settings), owners, vault
             )
             app.state.service.webhooks = webhooks_of(settings, db)
             app.state.service.rates = RateLimit(settings.quotas.requests_per_minute)
@@ -127,6 +127,7 @@ def _route(app: FastAPI, settings: ServiceSettings) -> None:
     app.include_router(wes.router)
     app.include_router(tes.router)
     app.include_router(native.router)
+    app.include_router(schedule_routes.router)
     app.include_router(vosi.links)
     for prefix in (uws.PREFIX, f"{uws.PREFIX}/{{workflow}}"):
         app.include_router(uws.router, prefix=prefix, include_in_schema=False)

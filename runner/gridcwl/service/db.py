@@ -17,6 +17,7 @@ from sqlalchemy import (
     Engine,
     Select,
     Text,
+    case,
     cast,
     create_engine,
     delete,
@@ -31,7 +32,16 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.service.schema import drivers, journal_changes, journals, run_files, run_groups, runs, task_tags
+from gridcwl.service.schema import (
+    drivers,
+    journal_changes,
+    journals,
+    run_files,
+    run_groups,
+    runs,
+    schedule_ticks,
+    task_tags,
+)
 from gridcwl.service.states import ACTIVE, State, may_precede
 
 RUN_KIND = "run"
@@ -221,11 +231,25 @@ class Database:
         """Forget all runs of a journal."""
         numbers = select(runs.c.number).where(runs.c.engine == engine)
         with self.engine.begin() as connection:
+            ended = select(
+                case(
+                    (runs.c.state == State.COMPLETE, "success"),
+                    (runs.c.state == State.CANCELED, "cancelled"),
+                    else_="failed",
+                )
+            ).where(runs.c.id == engine)  # the driver of its schedule may not have seen that yet
+            of_run = update(schedule_ticks).where(schedule_ticks.c.run == engine, schedule_ticks.c.state == "running")
+            connection.execute(of_run.values(state=ended.scalar_subquery()))
             for table in (run_groups, task_tags):
                 connection.execute(delete(table).where(table.c.number.in_(numbers)))
             for table in (journals, journal_changes, run_files):
                 connection.execute(delete(table).where(table.c.engine == engine))
             connection.execute(delete(runs).where(runs.c.engine == engine))
+
+    def drop_files(self, folder: str) -> None:
+        """Forget what machines that share no folder have of one."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(run_files).where(run_files.c.engine == folder))
 
     def some(self, among: Sequence[str], viewer: Viewer | None = None) -> dict[str, StoredRun]:
         """Those of some runs that the viewer may see, by their ids."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import secrets
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -91,6 +92,8 @@ class Driver:
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._due = asyncio.Event()
+        """Something may be due of a schedule or a production."""
         self._ownership = Ownership(db.engine, folder.path, settings.takeover_s)
         self._lost = lost
         self._is_lost = False
@@ -121,6 +124,10 @@ class Driver:
     def wake(self) -> None:
         """There may be something to do. In any thread."""
         self.call(self._wake.set)
+
+    def wake_schedules(self) -> None:
+        """Something of a schedule or a production has changed. In any thread."""
+        self.call(self._due.set)
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have a function called in the thread that works on runs."""
@@ -204,6 +211,7 @@ class Driver:
             await asyncio.to_thread(self._ownership.begin)
             started.set_result(None)
             attending = asyncio.create_task(self._attend(), name="gridcwl-credentials")
+            scheduling = asyncio.create_task(self._schedule(), name="gridcwl-schedules")
             done = threading.Event()
             beating = threading.Thread(target=self._beat, args=(done,), name="gridcwl-alive")
             beating.start()
@@ -219,6 +227,8 @@ class Driver:
                             await self._wake.wait()
             finally:
                 attending.cancel()
+                self._due.set()
+                await scheduling  # what it does in a thread is not cut off
                 await self._suspend_all()
                 done.set()
                 await asyncio.to_thread(beating.join)
@@ -239,6 +249,30 @@ class Driver:
             if run_id not in self._unwanted:
                 self._stop(run_id)
         await self._take()
+
+    async def _schedule(self) -> None:
+        """Do what is due of schedules, and productions, until this process stops."""
+        from gridcwl.service.scheduled_runs import ScheduleDriver
+        from gridcwl.service.submitting import driver_intake
+
+        intake = driver_intake(self._settings, self._folder, self._db, self)
+        schedules = ScheduleDriver(intake, self._owners)
+        most = _LOOK_OFTEN_S if self._others else _LOOK_EVERY_S
+        while not self._stopping:
+            self._due.clear()
+            wake = time.time() + _LOOK_EVERY_S
+            if not self._is_lost:
+                schedules.name = self._ownership.driver
+                try:
+                    wake = await asyncio.to_thread(schedules.step, time.time())
+                    self._wake.set()
+                except SQLAlchemyError as error:
+                    log.warning("The database does not answer: %s", getattr(error, "orig", None) or error)
+                except Exception:
+                    log.exception("Schedules were not looked at")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(most, max(0.2, wake - time.time()))):
+                    await self._due.wait()
 
     def _beat(self, done: threading.Event) -> None:
         """Show that this process is alive, in a thread of its own: nothing that a run does delays it."""
@@ -341,6 +375,7 @@ class Driver:
         self._handles.pop(run, None)
         self._unwanted.discard(run)
         self._wake.set()
+        self._due.set()
 
     async def _work_and_release(self, run: StoredRun, fence: int) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gridcwl.runs.grouping import read_grouping
 from gridcwl.service.problems import BadRequest
 from gridcwl.suggest import did_you_mean
 
@@ -83,6 +84,9 @@ PARAMETERS = (
     Parameter("--target", "string", "", "targets", _texts),
     Parameter("--single-step", "string", "", "single_step", _text),
     Parameter("--single-process", "string", "", "single_process", _text),
+    Parameter("--group", "string", "", "group", _text),
+    Parameter("--chunks", "string", "", "chunks", _text),
+    Parameter("--balance", "string", "", "balance", _one_of("size", "events")),
 )
 _BY_NAME = {parameter.name.lstrip("-"): parameter for parameter in PARAMETERS}
 WITHOUT_EFFECT = frozenset(
@@ -141,6 +145,10 @@ def settings_of(written: Mapping[str, Any]) -> dict[str, Any]:
             settings[parameter.setting] = parameter.read(text)
         except ValueError as error:
             raise BadRequest(f"The engine parameter {name} is {text[:80]!r}, but {error}") from None
+    try:
+        read_grouping(settings.get("group"), settings.get("chunks"), settings.get("balance"))
+    except ValueError as error:
+        raise BadRequest(f"The engine parameters do not fit each other: {error}") from None
     return settings
 
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from gridcwl.cwl.step_requirements import StepRequirements
 from gridcwl.service import capacity
 from gridcwl.service.capacity import Match, SiteGroup
 from gridcwl.service.problems import BadRequest
-from gridcwl.service.web import Service
+from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.sites import Sites
 
 
-def groups(service: Service) -> list[SiteGroup]:
+class Offering(Protocol):
+    """What knows the sites: parts of ``Service``."""
+
+    @property
+    def settings(self) -> ServiceSettings: ...  # noqa: D102
+    @property
+    def sites(self) -> Sites: ...  # noqa: D102
+
+
+def groups(service: Offering) -> list[SiteGroup]:
     """The operator's facilities, or else the grids of the sites' names. Blocks while the backend is queried."""
     wanted = [SiteGroup(one.name, one.sites, one.description, one.url, one.kind) for one in service.settings.facilities]
     return capacity.groups_of(service.sites.offers().sites, wanted)
 
 
-def matched(service: Service, steps: Sequence[StepRequirements]) -> Match:
+def matched(service: Offering, steps: Sequence[StepRequirements]) -> Match:
     """A workflow against all sites. Blocks while the backend is queried."""
     return capacity.match(steps, service.sites.offers().sites, groups(service))
 
 
-def chosen(service: Service, choice: Sequence[str], steps: Sequence[StepRequirements] = ()) -> tuple[str, ...]:
+def chosen(service: Offering, choice: Sequence[str], steps: Sequence[StepRequirements] = ()) -> tuple[str, ...]:
     """The sites that a choice stands for.
 
     Args:

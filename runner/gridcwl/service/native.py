@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -34,6 +33,7 @@ from gridcwl.service import quotas
 from gridcwl.service.db import NewRun, StoredRun, Viewer
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.problems import BadRequest, Busy, Conflict, NotFound
+from gridcwl.service.scheduled_runs import forget
 from gridcwl.service.states import ACTIVE, State
 from gridcwl.service.web import Service, service_of, viewer_of
 from gridcwl.service.wes import changeable, text_file, visible
@@ -196,11 +196,7 @@ def remove_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, str
     run = changeable(service, run_id, viewer)
     if not run.state.is_terminal or service.db.continued(run.engine):
         raise Conflict(f"The run {run.id} is active")
-    folder, record = service.folder.run(run.engine), service.folder.record(run.engine)
-    service.db.remove(run.engine)
-    shutil.rmtree(folder.path, ignore_errors=True)
-    if record.path.exists():
-        record.remove()
+    forget(service.db, service.folder, run.engine)
     return {"run_id": run.id}
 
 

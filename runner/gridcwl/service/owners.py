@@ -18,6 +18,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from gridcwl.errors import StoreError
 from gridcwl.service.db import StoredRun, Viewer
@@ -35,6 +36,15 @@ _LOCK = "lock"
 _AGAIN_S = 30.0
 """After an issuer did not answer."""
 _WHAT = {"proxy": "a proxy certificate", "token": "a token"}
+
+
+class OfOwner(Protocol):
+    """What is done in an owner's name: a run, or a search for data."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def owner(self) -> str: ...  # noqa: D102
 
 
 class Owners:
@@ -104,7 +114,7 @@ class Owners:
                 return f"It waits for credentials: {_WHAT[kind]} of {owner} ended at {at}{why}. {_REMEDY[kind]}"
         return ""
 
-    def open(self, run: StoredRun) -> Owner:
+    def open(self, run: OfOwner) -> Owner:
         """Put the credentials of a run's owner in its reach."""
         folder = self._folder / run.id
         folder.mkdir(mode=0o700, exist_ok=True)

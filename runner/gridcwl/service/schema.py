@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -206,3 +207,70 @@ delivery_attempts = Table(  # what became of them: the last ones of each webhook
     sqlite_autoincrement=True,
 )
 Index("ix_delivery_attempts_hook_number", delivery_attempts.c.hook, delivery_attempts.c.number)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("name", String(64), nullable=False),  # of one owner, no two are the same
+    Column("body", Text, nullable=False),  # see gridcwl.schedules.model
+    Column("cursor", Float, nullable=False),  # up to here all times were looked at
+    Column("paused", Text),  # why
+    Column("looked", Boolean, nullable=False),  # data have been looked for
+    Column("problem", Text, nullable=False),
+    Column("next", Float),  # when to look again
+)
+Index("ix_schedules_owner_name", schedules.c.owner, schedules.c.name)
+
+schedule_ticks = Table(
+    "schedule_ticks",
+    metadata,
+    Column("schedule", String(32), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("run", String(64), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("dids", JSON, nullable=False),
+    Column("driver", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    Column("removed", Boolean, nullable=False),  # the record of its run
+    Column("forgiven", Boolean, nullable=False),  # its failure counts no more
+)
+Index("ix_schedule_ticks_schedule_at", schedule_ticks.c.schedule, schedule_ticks.c.at)
+Index("ix_schedule_ticks_state", schedule_ticks.c.state)
+
+schedule_arrivals = Table(  # data that a schedule has seen
+    "schedule_arrivals",
+    metadata,
+    Column("schedule", String(32), primary_key=True),
+    Column("did", String(1024), primary_key=True),
+    Column("seen", Float, nullable=False),
+    Column("tick", String(64)),  # which took it
+)
+
+productions = Table(
+    "productions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # see gridcwl.productions.model
+    Column("open", Boolean, nullable=False),  # something is to be done
+    Column("stopped", Boolean, nullable=False),
+)
+Index("ix_productions_owner_name", productions.c.owner, productions.c.name)
+
+portions = Table(
+    "portions",
+    metadata,
+    Column("production", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("items", JSON, nullable=False),
+    Column("run", String(64), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("failed", Integer, nullable=False),
+)

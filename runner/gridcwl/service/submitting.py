@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
+from gridcwl import plugins
+from gridcwl.model.confinement import Confinement
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import facilities, quotas, submission
-from gridcwl.service.db import NewRun, Viewer
-from gridcwl.service.folders import SubmittedFolder, stored_bytes
+from gridcwl.service.db import Database, NewRun, Viewer
+from gridcwl.service.folders import ServiceFolder, SubmittedFolder, stored_bytes
 from gridcwl.service.problems import BadRequest, Busy, TooLarge
+from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.sites import Sites
 from gridcwl.service.web import Service
 
 _MOST_FIELDS = 100
@@ -48,7 +54,7 @@ async def submitted(request: Request, service: Service, viewer: Viewer) -> str:
     return str(run)
 
 
-async def _parted(form: FormData) -> tuple[dict[str, str], list[Any]]:
+async def _parted(form: FormData, more: Sequence[str] = ()) -> tuple[dict[str, str], list[Any]]:
     """The fields, and the attachments."""
     fields: dict[str, str] = {}
     uploads: list[Any] = []
@@ -57,7 +63,7 @@ async def _parted(form: FormData) -> tuple[dict[str, str], list[Any]]:
             if not isinstance(value, UploadFile):
                 raise BadRequest("A workflow_attachment has no file name")
             uploads.append(value)
-        elif name in submission.FIELDS:
+        elif name in submission.FIELDS or name in more:
             if name in fields:
                 raise BadRequest(f"The field {name} is given twice")
             fields[name] = await _text(name, value)
@@ -85,7 +91,83 @@ def _take_in(
     enqueue(service, viewer, run, folder, fields)
 
 
-def enqueue(service: Service, viewer: Viewer, run: str, folder: SubmittedFolder, fields: Mapping[str, str]) -> None:
+class Taking(Protocol):
+    """What knows which files documents may read, and stops runs: a driver of the queue."""
+
+    def confinement(self, *folders: Path) -> Confinement: ...  # noqa: D102
+    def cancel(self, run: str) -> None: ...  # noqa: D102
+
+
+class Intake(Protocol):
+    """What is needed to put runs into the queue: parts of ``Service``."""
+
+    @property
+    def settings(self) -> ServiceSettings: ...  # noqa: D102
+    @property
+    def folder(self) -> ServiceFolder: ...  # noqa: D102
+    @property
+    def db(self) -> Database: ...  # noqa: D102
+    @property
+    def driver(self) -> Taking: ...  # noqa: D102
+    @property
+    def schemes(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def sites(self) -> Sites: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class DriverIntake:
+    """Implements ``Intake`` in a process that only works on runs."""
+
+    settings: ServiceSettings
+    folder: ServiceFolder
+    db: Database
+    driver: Taking
+    schemes: Sequence[str]
+    sites: Sites
+
+
+def driver_intake(settings: ServiceSettings, folder: ServiceFolder, db: Database, driver: Taking) -> DriverIntake:
+    """The intake of a process that works on runs."""
+    return DriverIntake(settings, folder, db, driver, schemes_of(settings), Sites(settings, folder))
+
+
+def schemes_of(settings: ServiceSettings) -> list[str]:
+    """Of files that the store knows."""
+    return sorted(plugins.store(str(settings.runs.get("store") or "local")).schemes - {"file"})
+
+
+def filled(request: Mapping[str, str], fill: Callable[[Any], Any], tags: Mapping[str, str]) -> dict[str, str]:
+    """A kept request with values in it.
+
+    Args:
+        request: the fields of WES's RunRequest.
+        fill: puts values into the input object.
+        tags: in addition; those of the request go before them.
+    """
+    given = json.loads(request.get("tags") or "{}")
+    params = fill(json.loads(request.get("workflow_params") or "{}"))
+    made = {**tags, **{name: fill(value) for name, value in given.items()}}
+    return {**request, "workflow_params": json.dumps(params), "tags": json.dumps(made)}
+
+
+async def parted(request: Request, service: Service, *more: str) -> tuple[dict[str, str], list[Any], Any]:
+    """The fields of a form, its attachments, and what closes it.
+
+    Args:
+        request: a POST.
+        service: see there.
+        more: names of fields that are not WES's.
+    """
+    limits = service.settings
+    form = await request.form(
+        max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
+    )
+    fields, uploads = await _parted(form, more)
+    return fields, uploads, form
+
+
+def enqueue(service: Intake, viewer: Viewer, run: str, folder: SubmittedFolder, fields: Mapping[str, str]) -> None:
     """Add a run whose attachments have been saved to the queue.
 
     Args:

@@ -1,0 +1,240 @@
+"""Schedules that users add: checked, their attachments kept. Blocking."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from gridcwl.errors import GridCWLError
+from gridcwl.runs.finding import names_files
+from gridcwl.schedules import times
+from gridcwl.schedules.model import DIDS, CatchUp, Overlap, Schedule, Trigger, checked_name, has_template
+from gridcwl.schedules.store import Kept
+from gridcwl.schedules.views import plain
+from gridcwl.service import submission
+from gridcwl.service.db import Viewer
+from gridcwl.service.endings import without_places
+from gridcwl.service.folders import SubmittedFolder
+from gridcwl.service.problems import BadRequest, Conflict, Forbidden
+from gridcwl.service.schedules import ServiceSchedules
+from gridcwl.service.web import Service
+
+_SHOWN = 50
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A schedule as a client sends it; see ``gridcwl.schedules.model``."""
+
+    name: str
+    cron: str = ""
+    timezone: str = "UTC"
+    every_s: float | None = None
+    arrival: str = ""
+    group_count: int | None = None
+    group_s: float = 0.0
+    existing: bool = False
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = "latest"
+    deadline_s: float | None = None
+    jitter_s: float = 0.0
+    pause_after: int | None = None
+    keep: int | None = None
+    replace: bool = False
+
+
+def wanted_of(text: str | None) -> Wanted:
+    """What the field ``schedule`` of a request says.
+
+    Raises:
+        BadRequest: it says nothing, or something wrong.
+    """
+    try:
+        return msgspec.json.decode(text or "", type=Wanted)
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"The field schedule is wrong: {error}") from None
+
+
+def trigger_of(wanted: Wanted, now: float) -> Trigger:
+    """When it runs.
+
+    Raises:
+        BadRequest: that means nothing.
+    """
+    numbers = (wanted.group_s, wanted.jitter_s, wanted.deadline_s or 0, wanted.pause_after or 1, wanted.keep or 1)
+    if min(numbers) < 0:
+        raise BadRequest("A time or a number of a schedule is negative")
+    made = Trigger(
+        cron=wanted.cron, timezone=wanted.timezone or "UTC", every_s=wanted.every_s, start=now, query=wanted.arrival,
+        group_count=wanted.group_count, group_s=wanted.group_s, existing=wanted.existing,
+    )  # fmt: skip
+    try:
+        times.check(made)
+        checked_name(wanted.name)
+    except GridCWLError as error:
+        raise BadRequest(str(error)) from None
+    return made
+
+
+def add(service: Service, viewer: Viewer, wanted: Wanted, fields: Mapping[str, str], folder: SubmittedFolder) -> bool:
+    """Add a schedule, or change one; whether there was one.
+
+    Args:
+        service: see there.
+        viewer: its owner.
+        wanted: when it runs.
+        fields: of WES's RunRequest, with templates.
+        folder: with what was attached; it becomes the schedule's.
+
+    Raises:
+        Refused: the request is wrong, or the user has one of this name.
+    """
+    now = time.time()
+    trigger = trigger_of(wanted, now)
+    if trigger.query and names_files(trigger.query) and not service.settings.file_roots:
+        raise BadRequest("Files of this machine cannot be waited for: this service reads none")
+    check_request(service, fields, folder)
+    service.folder.submitted(folder.path.name)
+    schedule = Schedule(
+        id=secrets.token_hex(8), name=wanted.name, trigger=trigger, overlap=wanted.overlap, catch_up=wanted.catch_up,
+        deadline_s=wanted.deadline_s or None, jitter_s=wanted.jitter_s, pause_after=wanted.pause_after or None,
+        keep=wanted.keep or None, created=now, owner=viewer.subject, groups=tuple(sorted(viewer.groups)),
+        request=dict(fields), files=folder.path.name,
+    )  # fmt: skip
+    record = ServiceSchedules(service.db.engine)
+    before: Schedule | None = None
+    if wanted.replace and any(kept.schedule.name == wanted.name for kept in record.of(viewer.subject)):
+        before = record.replace(schedule, now)
+        drop_files(service, before.files)
+    else:
+        record.add(schedule, now)
+    if service.owners is not None:
+        service.owners.submitted(viewer)
+    service.driver.wake_schedules()
+    return before is not None
+
+
+def check_request(service: Service, fields: Mapping[str, str], folder: SubmittedFolder) -> None:
+    """See that a run could be submitted so, but for what stands in templates; the document is read.
+
+    Raises:
+        BadRequest: it could not.
+    """
+    confinement = service.driver.confinement()
+    params = submission.accepted({**fields, "workflow_params": ""}, folder, confinement, service.schemes)
+    written = json.loads(fields.get("workflow_params") or "{}")
+    if not isinstance(written, dict):
+        raise BadRequest("workflow_params is not a JSON object")
+    submission.check_places(_without_templates(written), folder.files, confinement, service.schemes)
+    try:
+        document = service.described(params.document, folder.files)
+    except GridCWLError as error:
+        raise BadRequest(without_places(str(error), folder.files)) from None
+    known = {one.name: one for one in document.inputs}
+    for one in document.inputs:
+        if one.required and written.get(one.name) is None:
+            raise BadRequest(f"The input {one.name} is missing")
+    for name in written:
+        if name not in known and not name.startswith(("cwl:", "$")):
+            raise BadRequest(f"The document has no input {name[:80]}")
+
+
+def _without_templates(value: Any) -> Any:
+    """An input object without the Files whose places are known only when a run begins."""
+    if isinstance(value, dict):
+        place = str(value.get("location") or value.get("path") or "")
+        if value.get("class") in ("File", "Directory") and (DIDS in place or has_template(place)):
+            return None
+        return {key: _without_templates(item) for key, item in value.items()}
+    return [_without_templates(item) for item in value] if isinstance(value, list) else value
+
+
+def drop_files(service: Service, files: str) -> None:
+    """Remove what was kept for a schedule or a production."""
+    if files:
+        service.db.drop_files(files)
+        shutil.rmtree(service.folder.run(files).path, ignore_errors=True)
+
+
+def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) -> Kept:
+    """A schedule of the caller's, by its name; for operators also anybody's, by its id.
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: the caller may only read.
+    """
+    kept = ServiceSchedules(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
+    mine = viewer.may_submit and kept.schedule.owner == viewer.subject
+    if change and not (mine or viewer.may_operate):
+        raise Forbidden(f"You may not change the schedule {kept.schedule.name}")
+    return kept
+
+
+def shown(service: Service, viewer: Viewer) -> list[dict[str, Any]]:
+    """The schedules that the caller sees, each with its latest run."""
+    record = ServiceSchedules(service.db.engine)
+    now = time.time()
+    kept = record.all() if viewer.sees_all else record.of(viewer.subject)
+    return [plain(one, record.latest_ticks(one.schedule.id, 1), now) for one in kept]
+
+
+def shown_whole(service: Service, kept: Kept) -> dict[str, Any]:
+    """A schedule with its latest runs."""
+    record = ServiceSchedules(service.db.engine)
+    ticks = record.latest_ticks(kept.schedule.id, _SHOWN)
+    return plain(kept, ticks, time.time(), len(record.new_data(kept.schedule.id)))
+
+
+Action = Literal["pause", "resume", "run-now", "rm"]
+
+
+def act(service: Service, viewer: Viewer, name: str, action: str) -> dict[str, Any]:
+    """Pause, resume, run or remove a schedule; returns its name, and of an additional run the id.
+
+    Raises:
+        Refused: there is no such schedule, or the caller may not.
+    """
+    kept = found(service, viewer, name, change=True)
+    record = ServiceSchedules(service.db.engine)
+    done = _ACTIONS[action](service, record, kept, viewer)
+    service.driver.wake_schedules()
+    return {"name": kept.schedule.name} | (done or {})
+
+
+def _pause(_service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> None:
+    who = "its user" if viewer.subject == kept.schedule.owner else viewer.subject
+    record.pause(kept.schedule.id, f"by {who}")
+
+
+def _resume(service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> None:
+    record.pause(kept.schedule.id, None)
+    if service.owners is not None and viewer.subject == kept.schedule.owner:
+        service.owners.submitted(viewer)
+
+
+def _run_now(service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> dict[str, Any]:
+    if service.owners is not None and viewer.subject == kept.schedule.owner:
+        service.owners.submitted(viewer)
+    return {"run": record.run_now(kept.schedule.id, time.time()).run}
+
+
+def _remove(service: Service, record: ServiceSchedules, kept: Kept, _viewer: Viewer) -> None:
+    waiting = [tick for tick in record.open_ticks(kept.schedule.id) if tick.driver]
+    if any(service.db.get(tick.run) is None for tick in waiting):
+        raise Conflict("A run of this schedule is beginning; try again in a moment")
+    record.remove(kept.schedule.id)
+    drop_files(service, kept.schedule.files)
+
+
+_ACTIONS: dict[str, Callable[[Service, ServiceSchedules, Kept, Viewer], dict[str, Any] | None]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "run-now": _run_now,
+    "rm": _remove,
+}
+ACTIONS: Sequence[str] = tuple(_ACTIONS)
