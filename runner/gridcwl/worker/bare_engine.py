@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import threading
-from typing import Any, BinaryIO, Mapping, Optional, Union
+from typing import Any, List, Mapping, Optional
 
 from gridcwl.worker.engine import Call, EngineError, Exit
 from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.sampling import SAMPLER
 from gridcwl.worker.usage import ProcessTree, bytes_of
 
-_Stream = Union[int, BinaryIO]
 _LEAN_MIB = 64
 
 
@@ -45,11 +46,16 @@ class BareEngine:
         Raises:
             FileNotFoundError, PermissionError: its program is not there or may not be run.
         """
-        with contextlib.ExitStack() as files:
-            stdin = files.enter_context(open(call.stdin, "rb", buffering=0)) if call.stdin else subprocess.DEVNULL
-            stdout = files.enter_context(_created(call.stdout))
+        opened: List[int] = []
+        try:
+            stdin = subprocess.DEVNULL
+            if call.stdin:
+                opened.append(stdin := _opened(call.stdin))
+            opened.append(stdout := _created(call.stdout))
             # Both streams in one file share one position, or they would overwrite each other.
-            stderr = stdout if call.stderr == call.stdout else files.enter_context(_created(call.stderr))
+            stderr = stdout
+            if call.stderr != call.stdout:
+                opened.append(stderr := _created(call.stderr))
             if call.image is not None:  # an engine's command, which has children of its own
                 return BareProcess(_spawned(call, stdin, stdout, stderr))
             number = ORPHANS.begin()
@@ -60,6 +66,9 @@ class BareEngine:
                 raise
             ORPHANS.began(number, process.pid)
             return BareProcess(process, number, call.environment.get("HOME", ""))
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
 
 class BareProcess:
@@ -113,7 +122,7 @@ class BareProcess:
                 os.killpg(self.pid, number)
 
 
-def _spawned(call: Call, stdin: _Stream, stdout: _Stream, stderr: _Stream) -> "subprocess.Popen[bytes]":
+def _spawned(call: Call, stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
     program = _found(call.argv[0], call.environment.get("PATH", ""))
 
     def spawn(executable: Optional[str]) -> "subprocess.Popen[bytes]":
@@ -146,8 +155,16 @@ def _found(program: str, path: str) -> Optional[str]:
     return shutil.which(program, path=path)
 
 
-def _created(path: str) -> BinaryIO:
-    return open(path, "wb", buffering=0)
+def _opened(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    return descriptor
+
+
+def _created(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
 
 def _exit_code(status: int) -> int:

@@ -87,8 +87,8 @@ class _Attempt:
         engine = self._engine if self._engine.containers and job["image"] is not None else _bare(self._engine)
         layout = Layout(self._workdir, job["directories"], bare=not engine.containers)
         recycler = self._options.recycler
-        make_folder = recycler.make_folder if recycler else os.mkdir
-        layout.make(make_folder, inputs=bool(job["staged"]) or engine.containers)
+        inputs = bool(job["staged"]) or engine.containers
+        layout.make(recycler.make_folder if recycler else os.mkdir, inputs, recycler.make_workdir if recycler else None)
         self._layout = layout
         if self._options.write_files:
             record.begin(job, layout.workdir)

@@ -46,21 +46,32 @@ class Layout:
         self._link: Optional[str] = None
         self._real: Optional[Prefixes] = None
 
-    def make(self, make_folder: Callable[[str], None], *, inputs: bool = True) -> None:
+    def make(
+        self,
+        make_folder: Callable[[str], None],
+        inputs: bool = True,
+        make_all: Optional[Callable[[str], bool]] = None,
+    ) -> None:
         """Make the folders, as ``os.mkdir`` would; that for inputs only if there will be some.
+
+        ``make_all`` may put a working directory there that has the other two; False if it has none.
 
         Raises:
             Occupied: the working directory holds an earlier job.
             OSError: there is no room, or no permission.
         """
+        folders = (self.out, self.tmp, self.inputs)[: 3 if inputs else 2]
+        if make_all is not None and make_all(self.workdir):
+            folders = folders[2:]
+        else:
+            try:
+                make_folder(self.workdir)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                os.makedirs(self.workdir, exist_ok=True)
         try:
-            make_folder(self.workdir)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            os.makedirs(self.workdir, exist_ok=True)
-        try:
-            for folder in (self.out, self.tmp, self.inputs)[: 3 if inputs else 2]:
+            for folder in folders:
                 make_folder(folder)
         except FileExistsError:
             raise Occupied(f"{self.workdir} holds an earlier job; give each job a directory of its own.") from None

@@ -7,6 +7,7 @@ job left empty is renamed to where the next one needs it, and what it left to be
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import List, Optional
@@ -27,6 +28,7 @@ class Recycler:
         self._empty = folder + "/empty"
         self._shelf = folder + "/outputs"
         self._folders: List[str] = []
+        self._workdirs: List[str] = []
         self._files: List[str] = []
         self._numbers = iter(range(1 << 62)).__next__
         self._made = False
@@ -46,6 +48,22 @@ class Recycler:
             raise FileExistsError(path)
         else:
             os.rename(old, path)
+
+    def make_workdir(self, path: str) -> bool:
+        """Move a working directory there that has empty directories for outputs and temporary files.
+
+        Returns:
+            Whether it is there: not if none is kept, or there is something already, or no place for it.
+        """
+        old = _popped(self._workdirs)
+        if old is None:
+            return False
+        if not os.path.lexists(path):
+            with contextlib.suppress(OSError):
+                os.rename(old, path)
+                return True
+        self._workdirs.append(old)
+        return False
 
     def make_file(self, path: str) -> None:
         """Put an empty file there, if one is kept; else leave it to whoever opens it."""
@@ -71,8 +89,10 @@ class Recycler:
             result["outdir"] = file_url(name)
         for key in ("stdout_log", "stderr_log"):
             self._shelve_log(result, key, layout, name)
-        for folder in (layout.out, layout.tmp, layout.inputs, layout.workdir):
-            self._keep_folder(folder)
+        self._keep_folder(layout.inputs)
+        if not self._keep_workdir(layout):
+            for folder in (layout.out, layout.tmp, layout.workdir):
+                self._keep_folder(folder)
 
     def _make(self) -> None:
         if not self._made:
@@ -101,25 +121,36 @@ class Recycler:
             return
         result[key] = None
         if len(self._files) < _MOST:
-            kept = f"{self._empty}/{self._numbers()}"
-            os.rename(path, kept)
-            self._files.append(kept)
+            self._files.append(self._kept(path))
         else:
             os.unlink(path)
 
+    def _keep_workdir(self, layout: Layout) -> bool:
+        """Keep the working directory whole, if nothing is left in it but its two empty directories."""
+        inside = {os.path.basename(layout.out), os.path.basename(layout.tmp)}
+        if len(self._workdirs) >= _MOST or not all(map(_usable, (layout.workdir, layout.out, layout.tmp))):
+            return False
+        if set(os.listdir(layout.workdir)) != inside or os.listdir(layout.out) or os.listdir(layout.tmp):
+            return False
+        self._workdirs.append(self._kept(layout.workdir))
+        return True
+
     def _keep_folder(self, path: str) -> None:
         try:
-            state = os.lstat(path)
+            usable = _is_usable(os.lstat(path))
         except FileNotFoundError:
             return
-        if os.listdir(path):
+        if not usable or os.listdir(path):
             remove_tree(path)
-        elif len(self._folders) >= _MOST or stat.S_IMODE(state.st_mode) & 0o700 != 0o700:
+        elif len(self._folders) >= _MOST:
             os.rmdir(path)
         else:
-            kept = f"{self._empty}/{self._numbers()}"
-            os.rename(path, kept)
-            self._folders.append(kept)
+            self._folders.append(self._kept(path))
+
+    def _kept(self, path: str) -> str:
+        kept = f"{self._empty}/{self._numbers()}"
+        os.rename(path, kept)
+        return kept
 
 
 def recycled_by(folder: str, process: int) -> str:
@@ -152,6 +183,18 @@ def _moved(files: List[Plain], old: str, new: str) -> None:
         location = entry["location"]
         if location == before or location.startswith(before + "/"):
             entry["location"] = after + location[len(before) :]
+
+
+def _usable(path: str) -> bool:
+    try:
+        return _is_usable(os.lstat(path))
+    except OSError:
+        return False
+
+
+def _is_usable(state: os.stat_result) -> bool:
+    """Whether it is a directory, and no link to one, in which its owner may do everything."""
+    return stat.S_ISDIR(state.st_mode) and stat.S_IMODE(state.st_mode) & 0o700 == 0o700
 
 
 def _popped(kept: List[str]) -> Optional[str]:

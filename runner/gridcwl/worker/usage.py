@@ -61,8 +61,18 @@ def bytes_of(pid: int) -> Tuple[Optional[int], Optional[int]]:
 
     Also of a process that has ended, as long as nobody has reaped it.
     """
-    words = _words(f"/proc/{pid}/io")
-    return words.get("rchar:"), words.get("wchar:")
+    try:
+        descriptor = os.open(f"/proc/{pid}/io", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None, None
+    try:
+        words = os.read(descriptor, 4096).split(None, 4)  # the kernel gives all of it at once
+    except OSError:  # it has ended meanwhile
+        return None, None
+    finally:
+        os.close(descriptor)
+    known = len(words) > 3 and words[0] == b"rchar:" and words[2] == b"wchar:"
+    return (int(words[1]), int(words[3])) if known else (None, None)
 
 
 class ProcessTree:
@@ -266,18 +276,23 @@ def disk_bytes(folders: Sequence[str]) -> Optional[int]:
     left, total = _MOST_ENTRIES, 0
     waiting = list(folders)
     while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                left -= 1
-                if left < 0:
-                    return None
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        return None
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                            continue
+                        about = entry.stat(follow_symlinks=False)
+                    except OSError:
                         continue
-                    about = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
                         total += about.st_size
+        except OSError:
+            continue
     return total
 
 

@@ -165,3 +165,31 @@ def test_folders_that_a_tool_made_unreadable_are_not_given_to_others(tmp_path, r
 
     mode = Path(result["files"][0]["location"].removeprefix("file://")).read_text().strip()
     assert int(mode, 8) & 0o700 == 0o700
+
+
+def test_a_link_that_a_tool_left_in_place_of_its_folder_is_not_given_to_others(tmp_path, recycler):
+    (tmp_path / "elsewhere").mkdir()
+    run(tmp_path, recycler, job(f"rmdir $TMPDIR; ln -s {tmp_path}/elsewhere $TMPDIR", "first", **kept()))
+
+    result = run(tmp_path, recycler, job("test -L $TMPDIR || echo folder > kind", "second", **kept("kind")))
+
+    assert Path(result["files"][0]["location"].removeprefix("file://")).read_text() == "folder\n"
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_file_that_a_tool_left_beside_its_folders_is_not_given_to_others(tmp_path, recycler):
+    run(tmp_path, recycler, job("echo x > ../stray", "first", **kept()))
+
+    result = run(tmp_path, recycler, job("ls .. > listing", "second", **kept("listing")))
+
+    assert "stray" not in Path(result["files"][0]["location"].removeprefix("file://")).read_text().split()
+
+
+def test_the_working_directory_of_a_job_goes_to_the_next_with_its_folders(tmp_path, recycler):
+    script = "stat -c %i .. . $TMPDIR > numbers"
+    first = run(tmp_path, recycler, job(script, "first", **kept("numbers")))
+
+    second = run(tmp_path, recycler, job(script, "second", **kept("numbers")))
+
+    numbers = [Path(one["files"][0]["location"].removeprefix("file://")).read_text() for one in (first, second)]
+    assert numbers[0] == numbers[1]
