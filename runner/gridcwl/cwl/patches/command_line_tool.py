@@ -82,7 +82,13 @@ class CapturedJob:
         self.name = name
         self.command_line: list[str] = []
         self.environment: dict[str, str] = {}
-        self.generatefiles: dict[str, Any] = {"class": "Directory", "listing": [], "basename": ""}
+        # with a name, or cwltool would make one up for each job
+        self.generatefiles: dict[str, Any] = {
+            "class": "Directory",
+            "listing": [],
+            "basename": "out",
+            "location": "_:out",
+        }
         self.stdin: str | None = None
         self.stdout: str | None = None
         self.stderr: str | None = None
