@@ -125,6 +125,10 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
 	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example or rapthor" $(PYTEST_ARGS)
 
+.PHONY: test-cta
+test-cta: install images-demo ## every example of CTA's tools and of CORSIKA's, and the IRF by both generators
+	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "cta or corsika or example" $(PYTEST_ARGS)
+
 .PHONY: test-night
 test-night: install ## a night of SUBBANDS=244 subbands through fakes of DIRAC and Rucio, and of 40 through the testbed: bytes moved, disk space
 	GRIDCWL_SUBBANDS=$(or $(SUBBANDS),244) GRIDCWL_TESTBED_SUBBANDS=$(or $(TESTBED_SUBBANDS),40) $(BIN)/pytest tests/science/test_night.py $(PYTEST_ARGS)

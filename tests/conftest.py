@@ -32,4 +32,30 @@ def own_log_level() -> None:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
+_TESTBED = {"testbed", "rucio", "dirac", "diracx", "dirac_clients", "faults"}
+_LONG = ("science", "conformance", "contract", "fuzz", "faults", "service", "provenance", "hostile")
+"""Folders of tests that start containers, servers and programs."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where two processes share the tests: an order in which neither waits for the other.
+
+    Tests of the testbed wait for servers and for their turn, and fill the first half; long ones on this machine begin
+    the second half, so that they run meanwhile. Both halves end with short ones, which whoever is ready earlier takes
+    over. Tests of a module stay together and in their order.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+
+    def rank(item: pytest.Item) -> int:
+        if _TESTBED.intersection(getattr(item, "fixturenames", ())):
+            return 0
+        return 1 if item.path.relative_to(config.rootpath).parts[1] in _LONG else 2
+
+    testbed, long, short = ([item for item in items if rank(item) == number] for number in range(3))
+    first = max(0, len(items) // 2 - len(testbed))
+    items[:] = [*testbed, *short[:first], *long, *short[first:]]
+
+
 collect_ignore = ["plugin"]  # a distribution of its own, with tests of its own: see packaging/test_plugin.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -63,8 +64,9 @@ def suite_folder(version: str = "v1.2") -> Path | None:
     return file and file.parent
 
 
+@functools.cache
 def load_cases(version: str = "v1.2") -> list[dict[str, Any]]:
-    """All cases, as cwltest reads them."""
+    """All cases, as cwltest reads them; reading them takes seconds."""
     file = suite_file(version)
     if file is None:
         return []
@@ -101,7 +103,7 @@ def run_case(
     Raises:
         CaseFailed: the exit code or the output object is not the expected one.
     """
-    arguments = [*options, f"--outdir={outdir}", "--quiet", case["tool"], *([case["job"]] if case.get("job") else [])]
+    arguments = arguments_of(case, options, outdir)
     written, errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before, sys.stdout = sys.stdout, written
     try:
@@ -109,15 +111,31 @@ def run_case(
             code = main(arguments)
     finally:
         sys.stdout = before
+    written.flush()
     text = f"gridcwl {' '.join(arguments)}\n{errors.getvalue()}"
+    judge(case, code, written.buffer.getvalue(), text, seen)  # type: ignore[attr-defined]
+
+
+def arguments_of(case: dict[str, Any], options: list[str], outdir: Path) -> list[str]:
+    """The words behind ``gridcwl`` that run a case."""
+    return [*options, f"--outdir={outdir}", "--quiet", case["tool"], *([case["job"]] if case.get("job") else [])]
+
+
+def judge(
+    case: dict[str, Any], code: int, stdout: bytes, text: str, seen: Callable[[Any], Any] = lambda outputs: outputs
+) -> None:
+    """Compare the end of a case with what is expected; ``text`` is what was run and what it said.
+
+    Raises:
+        CaseFailed: the exit code or the output object is not the expected one.
+    """
     if case.get("should_fail"):
         if code == 0:
             raise CaseFailed(f"it should fail, but does not: {text}")
         return
     if code != 0:
         raise CaseFailed(f"exit code {code}: {text}")
-    written.flush()
-    outputs = seen(json.loads(written.buffer.getvalue()))  # type: ignore[attr-defined]
+    outputs = seen(json.loads(stdout))
     try:
         cwltest.compare.compare(case.get("output"), outputs)
     except cwltest.compare.CompareFail as error:

@@ -198,6 +198,7 @@ class DiracContract:
 
     def test_a_job_that_waits_is_killed_at_once(self, clients, submit, states):
         job = submit(Tags='{"NOBODY_HAS_THIS"}')
+        until(lambda: states(job), lambda now: now == [("Waiting", "Pilot Agent Submission")])
         assert clients.wms().killJob(job)["Value"] == [job]
         assert states(job) == [("Killed", "Marked for termination")]
 
@@ -259,7 +260,7 @@ class DiracContract:
     def test_a_job_that_no_site_can_run_waits(self, submit, states, finish, asked):
         job = submit(**asked)
         finish(submit())  # a later one is not held up by it
-        assert states(job) == [("Waiting", "Pilot Agent Submission")]
+        until(lambda: states(job), lambda now: now == [("Waiting", "Pilot Agent Submission")])
 
     def test_a_job_for_a_banned_site_reports_it(self, clients, submit):
         job = submit(Site='"LCG.Meudon.fr"')

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grid_site import SCOPE, Site, jobs_at_dirac, put_at_lyon
 
+from gridcwl.testbed.faults import Faults
+
 if TYPE_CHECKING:
     from gridcwl.testbed.dirac.service import DiracService
 
@@ -25,15 +27,15 @@ pytestmark = pytest.mark.timeout(600)
 CHAIN = """
 cwlVersion: v1.2
 class: Workflow
-inputs: {word: string}
+inputs: {word: string, hold: string}
 steps:
   first:
-    in: {word: word}
+    in: {word: word, hold: hold}
     out: [said]
     run:
       class: CommandLineTool
-      baseCommand: [sh, -c, 'sleep 6; echo "$0"']
-      inputs: {word: {type: string, inputBinding: {}}}
+      baseCommand: [sh, -c, 'while [ -e "$1" ]; do sleep 0.1; done; echo "$0"']
+      inputs: {word: {type: string, inputBinding: {position: 1}}, hold: {type: string, inputBinding: {position: 2}}}
       outputs: {said: stdout}
       stdout: said.txt
   second:
@@ -50,11 +52,15 @@ outputs: {twice: {type: File, outputSource: second/twice}}
 
 
 class Client:
-    """A run under way, with what it says."""
+    """A run under way, with what it says. Its first job waits until it is released, if it is to be held."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, held: bool) -> None:
+        folder.mkdir()
+        self._hold = folder / "hold"
+        if held:
+            self._hold.touch()
         (folder / "wf.cwl").write_text(CHAIN)
-        (folder / "in.json").write_text(json.dumps({"word": "hello"}))
+        (folder / "in.json").write_text(json.dumps({"word": "hello", "hold": str(self._hold)}))
         self.environment = environment
         words = ["--verbose", "--backend", "dirac", "--outdir", "out", "wf.cwl", "in.json"]
         self.process = subprocess.Popen(
@@ -63,7 +69,12 @@ class Client:
         )  # fmt: skip
         self.said: list[str] = []
         self._more = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def release(self) -> None:
+        """Let the first job end."""
+        self._hold.unlink(missing_ok=True)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -87,6 +98,7 @@ class Client:
         """Its output object, when it has ended well."""
         assert self.process.stdout is not None
         text = self.process.stdout.read()
+        self._reader.join()  # it has all that was said
         assert self.process.wait() == 0, "".join(self.said)
         return json.loads(text)
 
@@ -97,18 +109,20 @@ def start(dirac: DiracService, tmp_path: Path) -> Iterator[Callable[..., Client]
     environment |= {**dirac.exports(), "GRIDCWL_STATE_DIR": str(tmp_path / "state")}
     clients: list[Client] = []
 
-    def start(**variables: str) -> Client:
-        clients.append(Client(tmp_path, environment | variables))
+    def start(*, held: bool = False, **variables: str) -> Client:
+        clients.append(Client(tmp_path / f"client{len(clients)}", environment | variables, held=held))
         return clients[-1]
 
     yield start
     for client in clients:
+        client.release()
         if client.process.poll() is None:
             client.process.kill()
 
 
 def check(client: Client, dirac_clients: Any) -> None:
-    """The run ended well, and each of its two jobs was run once."""
+    """Let the run end: it ends well, and each of its two jobs was run once."""
+    client.release()
     outputs = client.outputs()
     assert Path(outputs["twice"]["path"]).read_text() == "hello\n"
     monitoring = dirac_clients.monitoring()
@@ -126,7 +140,7 @@ def restarted(faults: Any, process: str) -> Iterator[None]:
 
 
 def test_services_that_are_restarted_cost_only_time(start, faults, dirac_clients):
-    client = start()
+    client = start(held=True)
     client.until("first: ")  # it waits, or a pilot has it already
     with restarted(faults, "dirac-jobs"):
         client.until("DIRAC does not answer")
@@ -135,7 +149,7 @@ def test_services_that_are_restarted_cost_only_time(start, faults, dirac_clients
 
 
 def test_a_proxy_that_ends_is_waited_for(start, dirac, faults, dirac_clients):  # noqa: ARG001  alone on the testbed
-    client = start()
+    client = start(held=True)
     client.until("first: ")  # it waits, or a pilot has it already
     dirac.proxies.renew(timedelta(seconds=1))
     try:
@@ -146,7 +160,7 @@ def test_a_proxy_that_ends_is_waited_for(start, dirac, faults, dirac_clients):  
 
 
 def test_services_that_take_calls_and_say_nothing_cost_only_time(start, faults, dirac_clients):
-    client = start()
+    client = start(held=True)
     client.until("first: ")  # it waits, or a pilot has it already
     faults.pause("dirac-jobs")
     client.until("DIRAC does not answer")
@@ -155,25 +169,41 @@ def test_services_that_take_calls_and_say_nothing_cost_only_time(start, faults, 
     assert any("DIRAC answers again" in line for line in client.said)
 
 
-def test_a_store_of_sandboxes_that_reports_nothing_holds_up_what_is_submitted(start, faults, dirac_clients):
-    faults.pause("dirac-sandboxes")
-    client = start()
+@pytest.fixture
+def own_ports(testbed) -> Iterator[Faults]:
+    """Switches for ports that only this test's client has, while other tests use the testbed."""
+    switches = Faults(testbed)
+    yield switches
+    switches.undo()
+
+
+def with_ports(folder: Path, dirac: DiracService, ports: dict[str, int]) -> str:
+    """A configuration in which these services have other ports; its path."""
+    urls = "\n".join(f"{name} = dips://localhost:{port}/WorkloadManagement/{name}" for name, port in ports.items())
+    whole = Path(dirac.exports()["DIRACSYSCONFIG"]).read_text()
+    made = folder / "own-ports.cfg"
+    made.write_text(f"{whole}\nSystems {{ WorkloadManagement {{ URLs {{\n{urls}\n}} }} }}\n")
+    return str(made)
+
+
+def test_a_store_of_sandboxes_that_reports_nothing_holds_up_what_is_submitted(
+    start, own_ports, dirac, dirac_clients, tmp_path
+):
+    store = own_ports.silent("WorkloadManagement/SandboxStore")
+    client = start(DIRACSYSCONFIG=with_ports(tmp_path, dirac, {"SandboxStore": store.port}))
     client.until("DIRAC does not answer (leaving an input sandbox)")
-    faults.resume("dirac-sandboxes")
+    store.speak()
     check(client, dirac_clients)
 
 
-def test_slow_services_cost_only_time(start, faults, dirac, dirac_clients, tmp_path):
-    slow = {name: faults.slow(f"WorkloadManagement/{name}", 0.3) for name in ("JobManager", "JobMonitoring")}
-    urls = "\n".join(f"{name} = dips://localhost:{port}/WorkloadManagement/{name}" for name, port in slow.items())
-    whole = Path(dirac.exports()["DIRACSYSCONFIG"]).read_text()
-    (tmp_path / "slow.cfg").write_text(f"{whole}\nSystems {{ WorkloadManagement {{ URLs {{\n{urls}\n}} }} }}\n")
-    client = start(DIRACSYSCONFIG=str(tmp_path / "slow.cfg"))
+def test_slow_services_cost_only_time(start, own_ports, dirac, dirac_clients, tmp_path):
+    slow = {name: own_ports.slow(f"WorkloadManagement/{name}", 0.1) for name in ("JobManager", "JobMonitoring")}
+    client = start(DIRACSYSCONFIG=with_ports(tmp_path, dirac, slow))
     check(client, dirac_clients)
 
 
 def test_a_job_that_dirac_reschedules_is_followed_to_its_second_end(start, dirac, dirac_clients):  # noqa: ARG001
-    client = start()
+    client = start(held=True)
     client.until("first: Running")
     (job,) = dirac_clients.monitoring().getJobs({"JobGroup": client.run})["Value"]
     assert dirac_clients.manager().rescheduleJob([int(job)])["OK"]
@@ -184,10 +214,11 @@ def test_a_job_that_dirac_reschedules_is_followed_to_its_second_end(start, dirac
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host's name")
 def test_a_run_whose_client_died_continues_at_another_machine(start, dirac_clients, tmp_path):
-    client = start()
+    client = start(held=True)
     client.until("first: Running")
     client.process.kill()
     client.process.wait()
+    client.release()
     elsewhere = tmp_path / "shared-disk"
     (tmp_path / "state").rename(elsewhere)
     environment = {**client.environment, "HOME": str(tmp_path), "GRIDCWL_STATE_DIR": str(elsewhere)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kept_runs import Client, Desk
 from own_docker import OwnDocker, Unavailable, own_docker
-from waiting import until
+from waiting import files_below, until
 
 pytestmark = pytest.mark.docker
 
@@ -78,7 +78,7 @@ def begin(desk: Desk, engine: OwnDocker, *options: str) -> Client:
 
 def here(desk: Desk) -> list[Path]:
     """The logs of tools that run now: a container may run before its tool can be asked to stop."""
-    return [log for log in (desk.folder / "tmp").rglob("stderr.log") if _size(log)]
+    return [log for log in files_below(desk.folder / "tmp", "stderr.log") if _size(log)]
 
 
 def _size(log: Path) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kept_runs import Desk
+from waiting import files_below
 
 from gridcwl.stores.rucio.client import CHUNK
 from gridcwl.testbed.rucio.proxy import Proxy, Request, in_front_of
@@ -87,7 +88,8 @@ def registers(request: Request) -> list[str]:
 
 def uploads(storage: Path, run: str) -> dict[str, tuple[int, int]]:
     """What lies on the storage element of a run: names with what changes when a file is put there again."""
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in storage.rglob(f"{run}.*")}
+    found = {path.name: path.stat() for path in files_below(storage, f"{run}.*")}
+    return {name: (about.st_ino, about.st_mtime_ns) for name, about in found.items()}
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["before the second", "before its answer"])

@@ -7,7 +7,6 @@ to Rucio that is not there in full.
 from __future__ import annotations
 
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kept_runs import Desk
+from waiting import until
 
 if TYPE_CHECKING:
     from gridcwl.testbed.faults import Faults
@@ -56,13 +56,6 @@ def all_there_in_full(client: Any, run: str) -> list[str]:
     return names
 
 
-def until(condition: Callable[[], bool]) -> None:
-    patience = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < patience, "it never came to that"
-        time.sleep(0.01)
-
-
 def ended_right(desk: Desk, client: Any) -> None:
     ended = desk.gridcwl("resume", "last", "--quiet")
     assert ended.code == 0, ended.stderr
@@ -77,10 +70,10 @@ def test_a_client_killed_between_upload_and_registration(desk: Desk, client: Any
     faults.pause("rucio")  # from now on nothing can be registered
     desk.open("all")
     running.until(lambda: len(desk.recorded()) >= 2)
-    before = desk.ended()
     running.kill()
+    before = desk.recorded()  # a tool may have ended and nobody have written it down: that one runs again
     faults.resume("rucio")
-    assert all_there_in_full(client, only_run(desk)) == []  # put away, and known to nobody
+    all_there_in_full(client, only_run(desk))  # what the server had before it slept, it may do now
     ended_right(desk, client)
     starts = desk.starts()
     assert all(starts[shard] == 1 for shard in before if shard in SHARDS), starts

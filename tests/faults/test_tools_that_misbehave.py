@@ -10,6 +10,7 @@ import pytest
 from commandline import CommandResult, gridcwl
 from documents import Desk, Document, glob, on_command_line, shell, step, workflow
 from kept_runs import running_below
+from waiting import until
 
 MIB = 1 << 20
 
@@ -35,7 +36,7 @@ def kept_logs(place: Desk, stream: str) -> list[Path]:
 def test_a_tool_that_ignores_sigterm_is_killed_when_its_time_is_over(place: Desk) -> None:
     script = "trap '' TERM; while :; do sleep 0.1; done"
     failed(run(place, shell(script, requirements={"ToolTimeLimit": {"timelimit": 1}})), "longer than its limit of 1 s")
-    assert list(running_below(place.folder / "tmp")) == []
+    until(lambda: not list(running_below(place.folder / "tmp")))  # what the tool had started may end a moment later
 
 
 def test_of_ten_megabytes_on_stderr_the_end_is_shown_and_all_is_kept(place: Desk) -> None:

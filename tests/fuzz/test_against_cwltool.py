@@ -24,7 +24,7 @@ from .runners import Ended, by_cwltool, by_gridcwl, write_inputs, written
 from .workflows import Case, cases, wild_tool
 
 WANTED = os.environ.get("GRIDCWL_FUZZ", "")
-EXAMPLES = int(WANTED or "200")
+EXAMPLES = int(WANTED or "100")
 SEED = int(os.environ.get("GRIDCWL_FUZZ_SEED", "1"))
 WILD = EXAMPLES // 10 if WANTED else 20
 """Tools as people write them, beside the others; a longer run has such tools in its workflows as well."""

@@ -120,8 +120,23 @@ class Bench:
                 stack.enter_context(served(self.rucio.client("runner"), self.folder / "rucio.socket"))
             yield self
 
+    @contextlib.contextmanager
+    def _held(self, crash: Point | Call | None) -> Iterator[None]:
+        """Tools wait while a client is to see that they run: of a short job DIRAC's client may see only the end."""
+        hold = self.folder / "marks.hold"
+        if isinstance(crash, Point) and crash.step is Transition.START:
+            hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink(missing_ok=True)
+
     def run(self, crash: Point | Call | None = None, *, resume: bool = False) -> int:
         """Run or resume the workflow in a process of its own; its exit code."""
+        with self._held(crash):
+            return self._forked(crash, resume=resume)
+
+    def _forked(self, crash: Point | Call | None, *, resume: bool) -> int:
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -148,11 +163,12 @@ class Bench:
         words = [str(self.folder), self.backend, self.store, str(int(resume))]
         words += [crash.when, crash.step.value] if crash is not None else []
         helpers = str(Path(__file__).parent)
-        return subprocess.run(
-            [sys.executable, __file__, *words],
-            env={**environment, "PYTHONPATH": helpers, "GRIDCWL_STATE_DIR": os.environ["GRIDCWL_STATE_DIR"]},
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+        with self._held(crash):
+            return subprocess.run(
+                [sys.executable, __file__, *words],
+                env={**environment, "PYTHONPATH": helpers, "GRIDCWL_STATE_DIR": os.environ["GRIDCWL_STATE_DIR"]},
+                capture_output=True, text=True, check=False, timeout=300,
+            )  # fmt: skip
 
     def settled(self) -> None:
         """Wait until DIRAC has run what it was given: it does so while no client is there."""

@@ -252,11 +252,21 @@ class Client:
         return Ended(self.process.returncode, stdout, stderr)
 
 
-def running_below(folder: Path) -> Iterator[int]:
-    """Processes that have a file below a folder for their working directory."""
+@dataclass(frozen=True)
+class Process:
+    """A process as it was when it was looked at: it may have ended since."""
+
+    pid: int
+    folder: Path
+    command: bytes
+
+
+def running_below(folder: Path) -> Iterator[Process]:
+    """Processes that have a folder below this one for their working directory."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink().is_relative_to(folder):
-                yield int(process.name)
+            working = (process / "cwd").readlink()
+            if working.is_relative_to(folder):
+                yield Process(int(process.name), working, (process / "cmdline").read_bytes())
         except OSError:
             continue

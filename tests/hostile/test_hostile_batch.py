@@ -9,9 +9,9 @@ import json
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import pytest
+from waiting import has_ended
 from worker_builders import PretendContainers
 
 from gridcwl.worker import batch
@@ -89,4 +89,4 @@ def test_a_daemon_ends_with_the_part_and_the_report_is_there(tmp_path):
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(report[2]))) as archive:
         assert archive.getnames()
     pid = int((tmp_path / "pid").read_text())
-    assert not Path(f"/proc/{pid}").exists()
+    assert has_ended(pid)

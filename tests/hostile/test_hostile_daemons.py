@@ -7,10 +7,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import has_ended, until
 
 from gridcwl.backends.base import JobOptions
 from gridcwl.backends.local.backend import LocalBackend
@@ -45,13 +45,6 @@ def job(name: str, script: str) -> Job:
     )
 
 
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_when_its_job_ends(tmp_path, way):
     """The client hears of the end of the job only when nothing of it is left."""
@@ -62,7 +55,7 @@ def test_when_its_job_ends(tmp_path, way):
             await backend.submit([job("leaves", leaving(way, pid))])
             async for event in backend.results():
                 if event.result:
-                    return event.result.outcome, is_gone(int(pid.read_text()))
+                    return event.result.outcome, has_ended(int(pid.read_text()))
         return None
 
     assert asyncio.run(asyncio.wait_for(go(), 60)) == (Outcome.SUCCESS, True)
@@ -77,7 +70,7 @@ def test_the_daemons_of_a_job_that_still_runs_are_left_alone(tmp_path):
         outcomes = {}
         async with LocalBackend(tmp_path, JobOptions(max_jobs=2), ledger=Ledger(1.0, 1000, 0)) as backend:
             await backend.submit([job("keeps", older)])
-            await asyncio.to_thread(wait_for, pid)
+            await asyncio.to_thread(until, pid.exists)
             await backend.submit([job("other", "true")])
             async for event in backend.results():
                 if event.result:
@@ -89,7 +82,7 @@ def test_the_daemons_of_a_job_that_still_runs_are_left_alone(tmp_path):
         return outcomes
 
     assert asyncio.run(asyncio.wait_for(go(), 60)) == {"other": Outcome.SUCCESS, "keeps": Outcome.SUCCESS}
-    assert is_gone(int(pid.read_text()))
+    assert has_ended(int(pid.read_text()))
 
 
 def test_when_the_client_is_killed(tmp_path):
@@ -105,12 +98,12 @@ def test_when_the_client_is_killed(tmp_path):
     )
     worker.stdin.write(json.dumps(request).encode() + b"\n")
     worker.stdin.flush()
-    wait_for(pid)
+    until(pid.exists)
 
     worker.stdin.close()  # as the kernel does it when the client is gone
 
     assert worker.wait(60) == 0
-    assert is_gone(int(pid.read_text()))
+    assert has_ended(int(pid.read_text()))
 
 
 def test_when_a_worker_node_has_run_its_job(tmp_path):
@@ -123,9 +116,4 @@ def test_when_a_worker_node_has_run_its_job(tmp_path):
     )
 
     assert ended.returncode == 0
-    assert is_gone(int(pid.read_text()))
-
-
-def wait_for(path: Path) -> None:
-    while not path.exists():
-        time.sleep(0.01)
+    assert has_ended(int(pid.read_text()))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grid_site import SCATTER
+from waiting import until
 
 from gridcwl.backends.dirac import jdl
 from gridcwl.backends.dirac.diracx import sandboxes
@@ -127,8 +128,8 @@ def test_what_a_run_has_at_diracx_is_killed_in_bulk_and_said_by_logs(grid, serve
     assert re.search(r"DIRAC job \d+: ", grid.gridcwl("logs", "last").stdout)
     cancelled = grid.gridcwl("cancel", "last")
     assert cancelled.returncode == 0, cancelled.stderr
-    (job,) = server.find(grid.run)
-    assert job.place.status in ("Killed", "Failed")
+    # a pilot that has just taken the job hears of it later
+    until(lambda: [job.place.status in ("Killed", "Failed") for job in server.find(grid.run)] == [True])
 
 
 def test_sites_and_plan_ask_diracx(grid):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pytest
 from commandline import gridcwl
 from documents import Desk, glob, on_command_line, shell, step, workflow
 from rucio_grid import Grid
+from waiting import until
 
 if TYPE_CHECKING:
     from gridcwl.testbed.rucio.service import RucioService
@@ -81,12 +81,6 @@ def test_what_another_run_has_taken_stays_when_the_first_one_lets_go(grid: Grid)
 def run_id() -> str:
     found: str = json.loads(gridcwl("status", "last", "--json").stdout)["run"]
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    patience = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < patience, "it never came to that"
 
 
 def test_the_lifetime_of_intermediate_files_is_extended_while_a_run_is_active(grid: Grid) -> None:

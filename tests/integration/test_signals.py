@@ -99,7 +99,8 @@ def test_a_signal_takes_the_containers_away(desk: Desk, number: signal.Signals, 
     command = Command(desk, "--docker", image=IMAGE)
     engine = docker.from_env()
     until(command.left)  # the shell is about to become another program
-    assert [box for box in engine.containers.list() if f"MARK={command.mark}" in box.attrs["Config"]["Env"]] != []
+    boxes = engine.containers.list(ignore_removed=True)
+    assert [box for box in boxes if f"MARK={command.mark}" in box.attrs["Config"]["Env"]] != []
     ended, stdout, stderr = command.end(number)
     assert (ended, stdout) == (code, ""), stderr
     assert command.left() == []

@@ -29,6 +29,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CWL = CHECKOUT / "cwl"
 CTAPIPE = "gridcwl/ctapipe:0.32.0"  # CTAO's own documents name no image
 IMAGES = CHECKOUT / "containers" / "images.txt"
+ALL_EXAMPLES = os.environ.get("GRIDCWL_ALL_EXAMPLES") == "1"
+"""Also what takes minutes; see the targets test-cta and test-radio."""
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import pytest
 from cwltest.compare import compare
 from ruamel.yaml import YAML
 
-from .conftest import CHECKOUT, CWL, SMALL, Demo, Example, Run, file, local, showers, small_inputs
+from .conftest import ALL_EXAMPLES, CHECKOUT, CWL, SMALL, Demo, Example, Run, file, local, showers, small_inputs
 from .stand_ins import (
     IMAGE,
     TELESCOPES,
@@ -97,7 +97,31 @@ def test_the_licensed_generator_needs_nothing_but_its_name(gridcwl: Run, tmp_pat
     assert {run for run, _ in samples["corsika"]} == {1, 2}
 
 
+IRF = YAML(typ="safe").load(CWL / "workflows" / "cta-irf.cwl")
+
+
+def test_in_cta_irf_nothing_but_its_samples_and_its_notice_knows_the_generator() -> None:
+    """The samples are the same by either generator, as the test before shows: so is all that is made of them."""
+    knows = {name for name, step in IRF["steps"].items() if "generator" in str(step["in"])}
+    samples = {name for name, step in IRF["steps"].items() if step["run"] == "simulated-sample.cwl"}
+    assert len(samples) == 8
+    assert knows == samples | {"notice"}
+    assert {IRF["steps"][name]["in"]["generator"] for name in knows} == {"generator"}
+
+
 @pytest.mark.node
+@pytest.mark.parametrize(("generator", "words"), [("corsika", ""), ("parametrised", "parametrised")])
+def test_the_notice_of_cta_irf_is_about_its_generator(gridcwl: Run, tmp_path: Path, generator: str, words: str) -> None:
+    document = tmp_path / "notice.cwl"
+    alone = {"cwlVersion": IRF["cwlVersion"], "requirements": IRF["requirements"], **IRF["steps"]["notice"]["run"]}
+    document.write_text(json.dumps(alone))
+    (sentence,) = gridcwl("--outdir", tmp_path, document, "--generator", generator).outputs.values()
+    assert bool(sentence) == bool(words)
+    assert words in sentence.lower()
+
+
+@pytest.mark.node
+@pytest.mark.skipif(not ALL_EXAMPLES, reason="it takes five minutes: make test-cta")
 @pytest.mark.usefixtures("image", "telescopes")
 def test_cta_irf_ends_with_the_same_numbers_by_either_generator(gridcwl: Run, demo: Demo, tmp_path: Path) -> None:
     inputs = small_inputs("cta-irf", tmp_path, SMALL | {"generator": "corsika"})

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.browser
 EVIL = '<img src=x onerror="window.hacked=1">'
 SCRIPT = "</pre><script>window.hacked=1</script>"
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)  # what is expected may need a container; five seconds are the default
 SAME = expression(
     "${ return {same: inputs.files, text: inputs.text}; }",
     {"files": {"type": "File[]", "label": f"Files {EVIL}", "doc": SCRIPT}, "text": {"type": "string", "default": EVIL}},
@@ -191,6 +192,7 @@ def test_a_document_is_submitted_without_javascript(browser: Browser, site: Wes,
     page.get_by_label("text").fill("by hand")
     page.get_by_label("Name").fill("without a script")
     page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**/runs/*")
     run = page.url.rpartition("/")[2]
     site.ended(run)
     page.reload()

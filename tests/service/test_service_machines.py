@@ -7,13 +7,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from documents import on_command_line, shell, step, workflow
 from sqlalchemy import create_engine, text
-from waiting import until
+from waiting import has_ended, until
 from wes import IMAGE, Wes, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.postgresql]
@@ -101,7 +102,7 @@ def begun(wes: Wes, site: Site) -> str:
 
 def ended_well(wes: Wes, run: str, site: Site) -> None:
     """Let the second job end, which runs for the second time: the first time it was stopped."""
-    until(lambda: site.lines.count("begin second") == 2)
+    until(lambda: site.lines.count("begin second") >= 2)
     site.open("second")
     log = wes.ended(run)
     assert log["state"] == "COMPLETE", log
@@ -132,13 +133,13 @@ def test_a_driver_that_was_suspended_finds_itself_fenced_off_when_it_wakes_up(
             ended_well(wes, run, site)
         finally:
             os.kill(suspended, signal.SIGCONT)
-        until(lambda: not Path(f"/proc/{suspended}").exists())  # it ends rather than do anything more
+        until(lambda: has_ended(suspended))  # it ends rather than do anything more
         assert wes.state(run) == "COMPLETE"
         changes = asked(
             url, "SELECT fence, min(number), max(number) FROM journal_changes GROUP BY fence ORDER BY fence"
         )
-        (_, _, last), (_, first, _) = changes
-        assert last < first
+        assert len(changes) >= 2  # more, where a busy machine has let the next driver be late as well
+        assert all(last < first for (_, _, last), (_, first, _) in pairwise(changes))
 
 
 def test_a_machine_takes_over_the_runs_of_one_whose_disk_is_lost(tmp_path: Path, postgresql_url: str, site: Site):

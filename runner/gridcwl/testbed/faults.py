@@ -64,6 +64,12 @@ class Faults:
         self._undo.append(proxy.close)
         return proxy.port
 
+    def silent(self, port_name: str) -> SlowProxy:
+        """As :meth:`slow`, but it takes connections and answers nothing until ``speak()``."""
+        proxy = SlowProxy(self._testbed.place.port(port_name), 0.0, silent=True)
+        self._undo.append(proxy.close)
+        return proxy
+
     @contextmanager
     def full(self, storage: str, room: int = 65536) -> Iterator[Path]:
         """A storage element whose disk has so many bytes left, until the context ends; its files are hidden meanwhile.
@@ -138,15 +144,23 @@ class Faults:
 class SlowProxy:
     """Takes connections on a port of its own and passes everything on, answers with a delay."""
 
-    def __init__(self, target: int, delay_s: float) -> None:
+    def __init__(self, target: int, delay_s: float, *, silent: bool = False) -> None:
         self._target = target
         self._delay_s = delay_s
+        self._speaks = threading.Event()
+        if not silent:
+            self._speaks.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def speak(self) -> None:
+        """End the silence: connections that wait are passed on as well."""
+        self._speaks.set()
+
     def close(self) -> None:
         """Take no more connections."""
+        self.speak()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -157,6 +171,7 @@ class SlowProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self._speaks.wait()
             try:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:

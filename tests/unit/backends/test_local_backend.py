@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from waiting import has_ended, until
 
 from gridcwl.backends.base import JobOptions
 from gridcwl.backends.local.backend import LocalBackend
@@ -154,7 +155,7 @@ def test_closing_stops_what_runs_and_ends_the_results(place):
 
     events = asyncio.run(asyncio.wait_for(go(), 60))
     assert {event.id for event in events} <= {"job-a"}
-    assert not Path(f"/proc/{int(pid.read_text())}").exists()
+    until(lambda: has_ended(int(pid.read_text())))
 
 
 def test_what_the_machine_can_give_is_reported(place):

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import until
 from worker_builders import job
 
-from gridcwl.worker.sampling import Sampler
+from gridcwl.worker.sampling import SAMPLER, Sampler
 from gridcwl.worker.usage import (
     ControlGroup,
     DockerGroups,
@@ -36,13 +37,17 @@ def write(folder, **files):
 
 
 def test_the_usage_of_a_bare_tool_has_memory_processor_time_bytes_and_disk_space(bench):
-    # it keeps its memory for a while: of a process that is smaller than this one only samples tell
+    # it keeps its memory until it was seen: of a process that is smaller than this one only samples tell
+    seen = bench.fifo()
     tool = (
-        "import time; data = b'x' * (400 << 20); time.sleep(1);"
+        f"data = b'x' * (400 << 20); open({str(seen)!r}).read();"
         "open('out.bin', 'wb').write(data[: 1 << 20]); open('out.bin', 'rb').read()"
     )
 
-    usage = bench.run(job(sys.executable, "-S", "-c", tool))["usage"]
+    result = bench.run_aside(job(sys.executable, "-S", "-c", tool))
+    until(lambda: [one for one in [*SAMPLER._samples.values()] if (one.used.max_rss_mib or 0) > 400])
+    seen.write_text("")
+    usage = result()["usage"]
 
     assert 400 < usage["max_rss_mib"] < 500
     assert usage["cpu_s"] > 0
