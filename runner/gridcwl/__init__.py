@@ -10,8 +10,8 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "gridcwl.api": ("Client", "Run"),
-    "gridcwl.blocking": ("BlockingRun", "resume", "run", "submit"),
-    "gridcwl.values": ("Directory", "File"),
+    "gridcwl.blocking": ("BlockingRun", "FollowedRun", "last", "open_run", "resume", "run", "submit"),
+    "gridcwl.values": ("Directory", "File", "Outputs"),
     "gridcwl.datasets.basket": ("Basket", "basket"),
     "gridcwl.runs.events": (
         *("Event", "Failure", "JobEnded", "JobMoved", "JobStarted", "RunEnded", "RunStarted", "StepsChanged"),
@@ -45,6 +45,16 @@ def __getattr__(name: str) -> object:
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: object) -> None:
+    """``%load_ext gridcwl``: magics, and runs and outputs that show themselves."""
+    importlib.import_module("gridcwl.jupyter").load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """``%unload_ext gridcwl``."""
+    importlib.import_module("gridcwl.jupyter").unload(shell)
 
 
 def __dir__() -> list[str]:

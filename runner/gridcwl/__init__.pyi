@@ -1,6 +1,9 @@
 from gridcwl.api import Client as Client
 from gridcwl.api import Run as Run
 from gridcwl.blocking import BlockingRun as BlockingRun
+from gridcwl.blocking import FollowedRun as FollowedRun
+from gridcwl.blocking import last as last
+from gridcwl.blocking import open_run as open_run
 from gridcwl.blocking import resume as resume
 from gridcwl.blocking import run as run
 from gridcwl.blocking import submit as submit
@@ -49,5 +52,9 @@ from gridcwl.runs.settings import ResumeSettings as ResumeSettings
 from gridcwl.runs.settings import Settings as Settings
 from gridcwl.values import Directory as Directory
 from gridcwl.values import File as File
+from gridcwl.values import Outputs as Outputs
 
 __version__: str
+
+def load_ipython_extension(shell: object) -> None: ...
+def unload_ipython_extension(shell: object) -> None: ...

@@ -31,10 +31,10 @@ from gridcwl.runs.queries import explained_in, exported, jobs_in, logs_of, statu
 from gridcwl.runs.record.explain import Answer
 from gridcwl.runs.record.folder import RunFolder, all_folders, checked_id, find
 from gridcwl.runs.record.logs import JobLog
-from gridcwl.runs.record.status import RunStatus
+from gridcwl.runs.record.status import RunStatus, status_from
 from gridcwl.runs.run_driver import RunDriver, entered, exited
 from gridcwl.runs.settings import ResumeSettings, Settings, cache_folder, changed, options_for, state_folder
-from gridcwl.values import from_cwl, to_json
+from gridcwl.values import outputs_from, to_json
 
 if TYPE_CHECKING:
     from gridcwl.runs.provenance.crate_options import CrateOptions
@@ -194,7 +194,7 @@ class Client:
 
     async def runs(self) -> list[RunStatus]:
         """All runs that are recorded, the latest first, without their steps."""
-        from gridcwl.runs.record.status import status_from, summary_of
+        from gridcwl.runs.record.status import summary_of
 
         if self._server is not None:
             found = await asyncio.to_thread(self._server.get, f"{NATIVE}/runs", limit=1000)
@@ -277,6 +277,15 @@ class Run:
     def __repr__(self) -> str:
         return f"<gridcwl.Run {self.id}>"
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """For notebooks: how the run stands now."""
+        from gridcwl.runs.report.card import bundle, card_of
+
+        return bundle(card_of(self._folder))
+
+    def _repr_html_(self) -> str:
+        return self._repr_mimebundle_()["text/html"]
+
     @property
     def id(self) -> str:
         """The run's id: ``20261129-081500-1a2b3c``. It sorts by time."""
@@ -286,6 +295,11 @@ class Run:
     def folder(self) -> Path:
         """Where the run's record and the logs of its jobs are."""
         return self._folder.path
+
+    @property
+    def ended(self) -> bool:
+        """Nobody works on the run now."""
+        return self._driver.ended.is_set() if self._driver is not None else not self._folder.alive
 
     def events(self) -> AsyncIterator[Event]:
         """What happens in the run: what has happened so far (at most 10,000 events), and what comes until it has ended.
@@ -315,9 +329,9 @@ class Run:
         from gridcwl.runs.observer import recorded_outputs
 
         try:
-            outputs: dict[str, Any] = from_cwl(await recorded_outputs(self._folder))
+            outputs: dict[str, Any] = outputs_from(await recorded_outputs(self._folder))
         except RunFailed as error:
-            error.outputs = from_cwl(error.outputs)
+            error.outputs = outputs_from(error.outputs)
             raise
         return outputs
 
@@ -426,6 +440,12 @@ class _ServerRun(Run):
         self._outdir = outdir
         self._driver = None
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from gridcwl.runs.report.card import Card, bundle
+
+        about = self._server.get(f"{NATIVE}/runs/{self._run}")
+        return bundle(Card(status_from(about), server=self._server.url))
+
     @property
     def id(self) -> str:
         """See ``Run.id``."""
@@ -436,6 +456,11 @@ class _ServerRun(Run):
         """There is none on this machine."""
         raise ConfigError(f"The run {self._run} has its folder at the service {self._server.url}")
 
+    @property
+    def ended(self) -> bool:
+        """See ``Run.ended``."""
+        return not status_from(self._server.get(f"{NATIVE}/runs/{self._run}")).active
+
     def events(self) -> AsyncIterator[Event]:
         """See ``Run.events``."""
         from gridcwl.remote.following import events
@@ -445,9 +470,9 @@ class _ServerRun(Run):
     async def result(self) -> dict[str, Any]:
         """See ``Run.result``. Files are fetched if the run was given an ``outdir``; else their locations are URLs."""
         try:
-            outputs: dict[str, Any] = from_cwl(await self.output_object())
+            outputs: dict[str, Any] = outputs_from(await self.output_object())
         except RunFailed as error:
-            error.outputs = from_cwl(error.outputs)
+            error.outputs = outputs_from(error.outputs)
             raise
         return outputs
 
@@ -464,8 +489,6 @@ class _ServerRun(Run):
 
     async def status(self) -> RunStatus:
         """See ``Run.status``."""
-        from gridcwl.runs.record.status import status_from
-
         return status_from(await asyncio.to_thread(self._server.get, f"{NATIVE}/runs/{self._run}"))
 
     async def logs(self, step: str | None = None) -> list[JobLog]:

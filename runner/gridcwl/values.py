@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from gridcwl import foreign
 from gridcwl.errors import InputError
 
 Value: TypeAlias = "bool | int | float | str | File | Directory | list[Value] | dict[str, Value] | None"
@@ -34,6 +35,21 @@ class _Place:
         if self.path is None:
             raise ValueError(f"{self.basename or self.location or 'The literal'} is not a file of this machine")
         return str(self.path)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: its name, size and place, and a preview."""
+        from gridcwl.runs.previews.html import place_html, shown
+
+        return shown([place_html(self)])
+
+
+class Outputs(dict[str, Any]):
+    """The outputs of a run by name, with ``File`` and ``Directory`` values. In a notebook they show themselves."""
+
+    def _repr_html_(self) -> str:
+        from gridcwl.runs.previews.html import outputs_html
+
+        return outputs_html(self)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -144,17 +160,23 @@ def to_cwl(value: Any, base: Path, where: str = "inputs") -> Any:
     """A value as CWL has it, in plain dicts, lists and numbers.
 
     Args:
-        value: plain values, File, Directory, ``pathlib.Path``, and lists and mappings of them.
+        value: plain values, File, Directory, ``pathlib.Path``, values of numpy, pandas and astropy, DIDs that are
+            attached to a notebook, and lists and mappings of them.
         base: the folder that relative paths of File, Directory and Path count from.
         where: names the value in an error.
 
     Raises:
         InputError: it is of a kind that CWL does not have.
     """
+    if foreign.is_attached(value):
+        place = foreign.attached(value, where)
+        value = place if isinstance(place, list) else File(place)
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where} is {value}, which is not a number that JSON can hold")
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, Path):
         value = Directory(value) if (base / value).is_dir() else File(value)
     if isinstance(value, File | Directory):
@@ -163,17 +185,12 @@ def to_cwl(value: Any, base: Path, where: str = "inputs") -> Any:
         return {_key(key, where): to_cwl(item, base, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_cwl(item, base, f"{where}[{number}]") for number, item in enumerate(value)]
-    if isinstance(plain := _number(value), bool | int | float):
+    if (plain := foreign.converted(value, where)) is not value:
         return to_cwl(plain, base, where)
     raise InputError(
         f"{where} is {_shown(value)}, which CWL has no type for",
         remedy="Give numbers, texts, True or False, None, File, Directory, Path, and lists and dicts of them.",
     )
-
-
-def _number(value: Any) -> Any:
-    """A number of numpy's as one of Python's; other values stay."""
-    return value.item() if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == () else value
 
 
 def _shown(value: Any) -> str:
@@ -207,6 +224,11 @@ def _entry(value: File | Directory, base: Path, where: str) -> dict[str, Any]:
     if value.secondary_files:
         made["secondaryFiles"] = to_cwl(value.secondary_files, base, f"{where}.secondary_files")
     return made
+
+
+def outputs_from(value: Any) -> Any:
+    """An output object with its Files and Directories as values; None stays."""
+    return Outputs(from_cwl(value)) if isinstance(value, dict) else value
 
 
 def from_cwl(value: Any) -> Any:

@@ -18,7 +18,7 @@ from astropy.table import Table
 from documents import expression
 from wes import Wes
 
-from gridcwl.service import previews
+from gridcwl.runs.previews import reading as previews
 
 SAME = expression("${ return {same: inputs.files}; }", {"files": "File[]"}, {"same": "File[]"})
 EVIL = "<img src=x onerror=alert(1)>"

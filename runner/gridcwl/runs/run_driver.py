@@ -11,7 +11,7 @@ from gridcwl.errors import RunCancelled, RunDetached, RunFailed
 from gridcwl.runs.events import Publisher
 from gridcwl.runs.prepared import Finished, PreparedRun
 from gridcwl.tasks import in_thread
-from gridcwl.values import from_cwl
+from gridcwl.values import outputs_from
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class RunDriver:
         if self.error is not None:
             raise self.error
         assert self.finished is not None
-        outputs: dict[str, Any] = self.finished.outputs if plain else from_cwl(self.finished.outputs)
+        outputs: dict[str, Any] = self.finished.outputs if plain else outputs_from(self.finished.outputs)
         if self.finished.exit_code:
             failures = tuple(failure.message for failure in self.publisher.failures)
             raise RunFailed(self.prepared.run, failures, outputs, exit_code=self.finished.exit_code)

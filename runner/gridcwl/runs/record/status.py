@@ -58,9 +58,14 @@ def status_of(folder: RunFolder) -> RunStatus:
         JournalError: its record cannot be read.
     """
     with explained_damage(folder), closing(History(folder.journal)) as history:
-        about = about_run(folder, history)
-        steps = step_counts(history, alive=about["state"] in ("running", "detached"))
-        return _status(about, tuple(steps), tuple(history.failed_shards(None, _FAILURES)))
+        return status_in_history(folder, history)
+
+
+def status_in_history(folder: RunFolder, history: History) -> RunStatus:
+    """The same, from a journal that is open."""
+    about = about_run(folder, history)
+    steps = step_counts(history, alive=about["state"] in ("running", "detached"))
+    return _status(about, tuple(steps), tuple(history.failed_shards(None, _FAILURES)))
 
 
 def summary_of(folder: RunFolder) -> RunStatus:

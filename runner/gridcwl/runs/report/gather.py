@@ -83,7 +83,7 @@ def gathered(folder: RunFolder, history: History, at: float) -> RunDetails:
         outline=tuple(read_outline(history.meta("graph"))),
         sites=tuple(view.sites),
         bars=view.bars(order),
-        failures=tuple(_failure(folder, history, group) for group in groups),
+        failures=tuple(failure_details(folder, history, group) for group in groups),
         more_failures=max(0, int(about["failed"]) - sum(group.count for group in groups)),
         inputs=listed(history.meta("inputs") or {}),
         outputs=listed(history.meta("outputs") or partial.get("outputs") or {}),
@@ -225,7 +225,8 @@ def _requested(requests: Iterable[Any]) -> Requested | None:
     )
 
 
-def _failure(folder: RunFolder, history: History, group: FailureGroup) -> FailureDetails:
+def failure_details(folder: RunFolder, history: History, group: FailureGroup) -> FailureDetails:
+    """Failures of one kind, with the last lines that the first of them wrote."""
     shards = history.failed_shards(group, _OF_A_GROUP)
     stream, words, logs = "stderr", "", ""
     for shard in shards[:1]:

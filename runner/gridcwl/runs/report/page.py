@@ -9,6 +9,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from gridcwl.runs.escaping import escaped
 from gridcwl.runs.report.graph_svg import in_words, picture, state_of
 from gridcwl.runs.report.model import FailureDetails, FileDetails, Listed, RunDetails, Spread, StepUsage
 from gridcwl.runs.report.timeline_svg import COLORS, colors, timeline
@@ -111,26 +112,27 @@ def _suggestions(texts: Sequence[str]) -> str:
 
 
 def _failures(run: RunDetails) -> str:
-    shown = "".join(map(_failure, run.failures))
+    shown = "".join(map(failure_html, run.failures))
     return shown + (f'<p class="dim">and {run.more_failures:,} more failures</p>' if run.more_failures else "")
 
 
-def _failure(failure: FailureDetails) -> str:
+def failure_html(failure: FailureDetails) -> str:
+    """Failures of one kind, with what the first of them wrote."""
     many = f"{failure.count:,} jobs, for example " if failure.count > 1 else ""
     first = failure.jobs[0][0] if failure.jobs else failure.step
     facts = [failure.outcome, f"exit code {failure.exit_code}" if failure.exit_code is not None else ""]
     named = [
         (f"<code>{escape(name)}</code> " if failure.count > 1 else "Inputs: ", text) for name, text in failure.jobs
     ]
-    jobs = "".join(f"<li>{name}{_escaped(text)}</li>" for name, text in named if text or failure.count > 1)
+    jobs = "".join(f"<li>{name}{escaped(text)}</li>" for name, text in named if text or failure.count > 1)
     lines = len(failure.stderr.splitlines())
     quoted = ""
     if failure.stderr.strip():
         quoted = f'<p class="dim">{failure.stream}, last {lines} line{"s" if lines != 1 else ""}</p>'
-        quoted += f"<pre>{_escaped(failure.stderr)}</pre>"
+        quoted += f"<pre>{escaped(failure.stderr)}</pre>"
     logs = f'<p class="dim">Logs: <code>{escape(failure.logs)}</code></p>' if failure.logs else ""
     return (
-        f"<h3>{many}<code>{escape(first)}</code></h3><p>{_escaped(failure.reason)} "
+        f"<h3>{many}<code>{escape(first)}</code></h3><p>{escaped(failure.reason)} "
         f'<span class="dim">({escape(", ".join(filter(None, facts)))})</span></p>{quoted}'
         f"{f'<ul class=plain>{jobs}</ul>' if jobs else ''}{logs}"
     )
@@ -239,7 +241,7 @@ def _results(run: RunDetails) -> str:
 def _listed(found: Listed, what: str) -> str:
     if not found.values and not found.files:
         return ""
-    values = "".join(f"<dt>{escape(one.name)}</dt><dd><code>{_escaped(one.text)}</code></dd>" for one in found.values)
+    values = "".join(f"<dt>{escape(one.name)}</dt><dd><code>{escaped(one.text)}</code></dd>" for one in found.values)
     text = f"<dl>{values}</dl>" if values else ""
     if found.files:
         with_replicas = any(file.replicas for file in found.files)
@@ -339,11 +341,6 @@ def _percent(part: float, whole: float) -> str:
 
 def _with_code(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", escape(text))
-
-
-def _escaped(text: str) -> str:
-    """Text of tools: control characters are shown, not obeyed."""
-    return escape("".join(sign if sign.isprintable() or sign in "\n\t" else f"\\x{ord(sign):02x}" for sign in text))
 
 
 def _place(place: str) -> str:

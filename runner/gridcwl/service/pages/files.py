@@ -10,7 +10,8 @@ from fastapi.responses import FileResponse, Response
 
 from gridcwl.errors import UnsafePath
 from gridcwl.model.objects import entries
-from gridcwl.service import outputs, previews
+from gridcwl.runs.previews import reading as previews
+from gridcwl.service import outputs
 from gridcwl.service.db import StoredRun
 from gridcwl.service.pages.outputs import about_file
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, page

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from gridcwl.model.objects import entries
+from gridcwl.runs.previews.reading import kind_of
 from gridcwl.service.pages.rendering import shown
-from gridcwl.service.previews import kind_of
 from gridcwl.service.wes import PREFIX
 
 _FILES = 100

@@ -139,7 +139,7 @@ def _made(path: Path, kind: str, cache: Path) -> Preview:
 def _asked(path: Path, kind: str) -> dict[str, Any]:
     """The answer of a new process, which is given the open file and nothing else."""
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-I", "-m", "gridcwl.service.preview_worker", kind]
+    command = [sys.executable, "-I", "-m", "gridcwl.runs.previews.worker", kind]
     title = kind.upper()
     with path.open("rb") as file, tempfile.TemporaryFile() as answer:
         try:

@@ -1,4 +1,4 @@
-"""Reads a FITS or HDF5 file on stdin and prints what is shown of it as JSON: a process of ``gridcwl.service.previews``.
+"""Reads a FITS or HDF5 file on stdin and prints what is shown of it as JSON: a process of ``previews.reading``.
 
 The file is not trusted: nothing that it refers to is opened, and time, memory and output have limits.
 """
@@ -35,7 +35,9 @@ def main(kind: str) -> None:
             answer = read(file)
         except ModuleNotFoundError as error:
             name = {"fits": "FITS", "hdf5": "HDF5"}[kind]
-            answer = {"problem": f"The preview of {name} files needs the Python package {error.name} in the service."}
+            answer = {
+                "problem": f"The preview of {name} files needs the Python package {error.name}, which is not installed."
+            }
     json.dump(answer, sys.stdout)
 
 
