@@ -105,6 +105,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--host", metavar="ADDRESS", help="listen there (default 127.0.0.1; others need [auth])")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default 8080; 0 takes a free one)")
+    parser.add_argument(
+        "--unix-socket", metavar="PATH", help="listen on this socket, for its owner only, in place of host and port"
+    )
     parser.add_argument("--db", metavar="URL", help="database: sqlite:///FILE or postgresql://... (default: in DIR)")
     parser.add_argument("--dir", dest="folder", metavar="DIR", help="folder for uploads, journals and outputs")
     parser.add_argument(

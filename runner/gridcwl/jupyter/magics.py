@@ -20,7 +20,7 @@ from IPython.core.magic import cell_magic, line_magic, magics_class, no_var_expa
 
 from gridcwl import blocking
 from gridcwl.cli.main import COMMANDS, PLAN, PROGRAMS
-from gridcwl.errors import EXIT_USAGE, GridCWLError, UsageError
+from gridcwl.errors import EXIT_USAGE, ConfigError, GridCWLError, UsageError
 from gridcwl.jupyter import live
 from gridcwl.values import to_json
 
@@ -118,7 +118,7 @@ class Magics(_Magics):
         command line; the outputs go into a variable. ``--detach`` does not wait.
         """
         words = words_of(line)
-        document = _written(cell)
+        document = _written(cell, self._cell_id())
         text = ("-",) if words.inputs else ()
         return self._run(words, ["--detach", "--quiet", document, *text, *words.others])
 
@@ -148,6 +148,11 @@ class Magics(_Magics):
         if words.outputs:
             self.shell.user_ns[words.outputs] = outputs
         return run
+
+    def _cell_id(self) -> str:
+        """The cell's own id, which it keeps when it is edited; empty where the notebook's program sends none."""
+        parent: dict[str, Any] = getattr(self.shell, "get_parent", dict)() or {}
+        return str(parent.get("metadata", {}).get("cellId") or "")
 
     def _inputs(self, words: Words) -> str:
         """The values of variables as an input object."""
@@ -194,8 +199,18 @@ def _error(text: str, code: int) -> GridCWLError:
     return kind(message or f"gridcwl ended with exit code {code}", remedy=remedy.strip())
 
 
-def _written(cell: str) -> str:
-    """The cell as a file of the current folder, which its relative references count from; named by its contents."""
-    name = f".gridcwl-{hashlib.sha256(cell.encode()).hexdigest()[:12]}.cwl"
-    Path(name).write_text(cell, "utf-8")
+def _written(cell: str, cell_id: str) -> str:
+    """The cell as a file of the current folder, which its relative references count from.
+
+    Its name is the cell's: when the cell was edited, its outputs may replace those that it made before. Where cells
+    have no ids, the name is that of the contents.
+    """
+    name = f".cell-{hashlib.sha256((cell_id or cell).encode()).hexdigest()[:12]}.cwl"
+    try:
+        Path(name).write_text(cell, "utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"The cell cannot be written to {Path.cwd() / name}: {error.strerror}",
+            remedy="Change to a folder that you may write to.",
+        ) from None
     return name

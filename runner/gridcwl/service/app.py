@@ -112,7 +112,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
         app.add_middleware(AddressLimit, per_minute=settings.quotas.requests_per_minute_and_address)
     if settings.auth is None:
         app.include_router(pages.router)
-        app.add_middleware(SameOrigin, public_url=settings.public_url)
+        app.add_middleware(SameOrigin, public_url=settings.public_url, any_host=settings.unix_socket is not None)
     else:
         from gridcwl.service import accounts, login
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 
@@ -33,8 +35,7 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
     """
     app = application(settings, leave)
     with bound_to(settings) as bound:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = settings.public_url or f"http://{host}:{bound.getsockname()[1]}"
+        url = settings.public_url or _url(settings, bound)
         config = uvicorn.Config(
             app,
             lifespan="off",  # what cannot be opened is an error of ours, not a traceback of the server's
@@ -51,6 +52,13 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
                 await server.serve(sockets=[bound])
             finally:
                 stopping.cancel()
+
+
+def _url(settings: ServiceSettings, bound: socket.socket) -> str:
+    if settings.unix_socket is not None:
+        return f"unix:{settings.unix_socket}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{bound.getsockname()[1]}"
 
 
 async def _stop(server: uvicorn.Server, stop: asyncio.Event, service: Service) -> None:
@@ -85,6 +93,10 @@ def bound_to(settings: ServiceSettings) -> Iterator[socket.socket]:
     Raises:
         ConfigError: the address is in use, or not this machine's.
     """
+    if settings.unix_socket is not None:
+        with _bound_to_file(settings.unix_socket) as bound:
+            yield bound
+        return
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # the protocol by name: asyncio sets TCP_NODELAY only then, and answers would wait 40 ms for an acknowledgement
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
@@ -97,3 +109,35 @@ def bound_to(settings: ServiceSettings) -> Iterator[socket.socket]:
                 remedy="Choose another --port; 0 takes a free one.",
             ) from None
         yield bound
+
+
+@contextmanager
+def _bound_to_file(path: Path) -> Iterator[socket.socket]:
+    """A socket in the file system that only this user can connect to. What a dead service left there is replaced."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
+        try:
+            if path.is_socket() and not _answers(path):
+                path.unlink()
+            before = os.umask(0o177)
+            try:
+                bound.bind(str(path))
+            finally:
+                os.umask(before)
+        except OSError as error:
+            raise ConfigError(
+                f"The service cannot listen on {path}: {error.strerror or error}",
+                remedy="Choose another --unix-socket.",
+            ) from None
+        try:
+            yield bound
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        return True

@@ -148,6 +148,8 @@ class ServiceSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    unix_socket: Path | None = None
+    """Listen on this socket, which only its owner can connect to, in place of host and port."""
     folder: Path = field(default_factory=Path)
     """Uploads, journals and outputs."""
     db: str = ""
