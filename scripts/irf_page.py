@@ -15,7 +15,7 @@ import json
 import re
 import sys
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -249,26 +249,45 @@ def page(outputs: dict[str, Any], held: Sequence[Number], placed: Sequence[Bar])
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page; exit code 1 where a number is out of its limits."""
-    parser = argparse.ArgumentParser(
-        description="A page of what cta-irf made; fails where a number is out of its limits."
-    )
+def write_page(
+    name: str,
+    description: str,
+    render: Callable[[dict[str, Any], Sequence[Bar]], tuple[str, Sequence[Number]]],
+    argv: Sequence[str] | None,
+) -> int:
+    """Write the page of a demonstration; exit code 1 if a number is out of its limits.
+
+    Args:
+        name: of the script, for messages.
+        description: for its help.
+        render: from the output object and the jobs to the page's text and the numbers on it.
+        argv: of the script.
+    """
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("outputs", type=Path, help="output object of the run (JSON)")
     parser.add_argument("journal", type=Path, help="journal of the run")
     parser.add_argument("page", type=Path, help="the page to write (HTML)")
     given = parser.parse_args(argv)
     try:
-        outputs = json.loads(given.outputs.read_text("utf-8"))
-        held = numbers(json.loads(copy(outputs["performance"]).read_text("utf-8")))
-        given.page.write_text(page(outputs, held, bars(given.journal)), encoding="utf-8")
+        text, held = render(json.loads(given.outputs.read_text("utf-8")), bars(given.journal))
+        given.page.write_text(text, encoding="utf-8")
     except (OSError, KeyError, ValueError, GridCWLError) as error:
-        print(f"irf_page: the page cannot be made: {error}", file=sys.stderr)
+        print(f"{name}: the page could not be made: {error}", file=sys.stderr)
         return 1
     for number in held:
         value = "none" if number.value is None else f"{number.value:.3g}"
         print(f"{number.what}: {value} {number.unit} ({number.limit}){'' if number.held else ': NOT HELD'}")
     return 0 if all(number.held for number in held) else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page; exit code 1 if a number is out of its limits."""
+
+    def render(outputs: dict[str, Any], jobs: Sequence[Bar]) -> tuple[str, Sequence[Number]]:
+        held = numbers(json.loads(copy(outputs["performance"]).read_text("utf-8")))
+        return page(outputs, held, jobs), held
+
+    return write_page("irf_page", "A page of what cta-irf made; fails if a number is out of its limits.", render, argv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ The same page for a run here and on the grid: a job's place is its site, or its 
 
 from __future__ import annotations
 
-import argparse
 import html
 import json
 import sys
@@ -16,9 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from irf_page import STYLE, Bar, Number, bars, copy, picture, shown, summary, timeline
-
-from gridcwl.errors import GridCWLError
+from irf_page import STYLE, Bar, Number, copy, picture, shown, summary, timeline, write_page
 
 BRIGHT_JY, FLUX, PIXELS, NOISE, BEFORE = 2.0, 0.05, 1.0, 1.3, 0.5
 """Point sources above this have to be right within 5 % and one pixel; the rest are the greatest ratios allowed."""
@@ -116,26 +113,14 @@ def page(outputs: dict[str, Any], quality: dict[str, Any], held: Sequence[Number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page; exit code 1 where a number is out of its limits."""
-    parser = argparse.ArgumentParser(
-        description="A page of what lofar.cwl made; fails where a number is out of limits."
-    )
-    parser.add_argument("outputs", type=Path, help="output object of the run (JSON)")
-    parser.add_argument("journal", type=Path, help="journal of the run")
-    parser.add_argument("page", type=Path, help="the page to write (HTML)")
-    given = parser.parse_args(argv)
-    try:
-        outputs = json.loads(given.outputs.read_text("utf-8"))
+    """Write the page; exit code 1 if a number is out of its limits."""
+
+    def render(outputs: dict[str, Any], jobs: Sequence[Bar]) -> tuple[str, Sequence[Number]]:
         quality = json.loads(copy(outputs["quality"]).read_text("utf-8"))
         held = numbers(quality)
-        given.page.write_text(page(outputs, quality, held, bars(given.journal)), encoding="utf-8")
-    except (OSError, KeyError, ValueError, GridCWLError) as error:
-        print(f"radio_page: the page could not be made: {error}", file=sys.stderr)
-        return 1
-    for number in held:
-        value = "none" if number.value is None else f"{number.value:.3g}"
-        print(f"{number.what}: {value} {number.unit} ({number.limit}){'' if number.held else ': NOT HELD'}")
-    return 0 if all(number.held for number in held) else 1
+        return page(outputs, quality, held, jobs), held
+
+    return write_page("radio_page", "A page of what lofar.cwl made; fails if a number is out of limits.", render, argv)
 
 
 if __name__ == "__main__":

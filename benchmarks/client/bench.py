@@ -17,7 +17,6 @@ installed into an environment of its own, below ``build``, where it is not there
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import os
 import signal
@@ -26,11 +25,14 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from instant import InstantBackend
 from shapes import SHAPES, write
 
 STREAMFLOW = Path(__file__).parents[2] / "build" / "streamflow"
@@ -42,58 +44,17 @@ PEERS = (
 )
 
 
-class AtOnce:
-    """A backend whose jobs have ended when they are submitted."""
-
-    def __init__(self) -> None:
-        from gridcwl.backends.base import Capabilities
-
-        self.capabilities = Capabilities(containers=True, survives_client=False, batch_size=100, window=1000)
-        self._events: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    async def check(self, _samples: Sequence[Any]) -> None:
-        """Everything could run."""
-
-    async def settled(self) -> None:
-        """Nothing is under way."""
-
-    async def submit(self, jobs: Sequence[Any]) -> None:
-        from gridcwl.model import JobEvent, JobResult, JobState, Outcome, ProducedFile, Usage
-
-        for job in jobs:
-            digest = hashlib.sha1(job.id.encode()).hexdigest()
-            made = ProducedFile("out.txt", "file", f"srm://storage.example/ctao/{job.id}.txt", 1000, digest)
-            usage = Usage("2026-01-01T00:00:00Z", 1.0, 1.0, 1.0, "nowhere")
-            result = JobResult(job.id, Outcome.SUCCESS, 0, files=(made,), usage=usage)
-            self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
-            self._events.put_nowait(JobEvent(job.id, JobState.DONE, result))
-
-    async def results(self) -> AsyncIterator[Any]:
-        while (event := await self._events.get()) is not None:
-            yield event
-
-    async def cancel(self, _job_ids: Collection[Any], *, running: bool = True) -> None:
-        """Nothing runs."""
-
-    async def recover(self, _run: Any) -> Mapping[Any, Any]:
-        return {}
-
-    async def close(self) -> None:
-        self._events.put_nowait(None)
-
-
 def client(arguments: list[str]) -> int:
     """gridcwl's command line, with that backend instead of a real one."""
     from gridcwl import plugins
     from gridcwl.cli import main
+    from gridcwl.model import ProducedFile
 
-    plugins.open_backend = lambda _choice, _context: AtOnce()  # type: ignore[assignment,return-value]
+    def elsewhere(job: Any) -> ProducedFile:
+        digest = hashlib.sha1(job.id.encode()).hexdigest()
+        return ProducedFile("out.txt", "file", f"srm://storage.example/ctao/{job.id}.txt", 1000, digest)
+
+    plugins.open_backend = lambda _choice, _context: InstantBackend(elsewhere)  # type: ignore[assignment,return-value]
     return main.main(arguments)
 
 

@@ -32,12 +32,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from instant import InstantBackend
 
 WES = "/ga4gh/wes/v1"
 ENDS = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"})
@@ -52,66 +57,23 @@ TOOL = {
 }
 
 
-class AtOnce:
-    """A backend whose jobs have ended when they are submitted, with one small file each."""
-
-    def __init__(self, folder: Path) -> None:
-        from gridcwl.backends.base import Capabilities
-
-        self.capabilities = Capabilities(containers=True, survives_client=False, batch_size=100, window=1000)
-        self._folder = folder
-        self._events: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    async def check(self, _samples: Sequence[Any]) -> None:
-        """Everything could run."""
-
-    async def settled(self) -> None:
-        """Nothing is under way."""
-
-    async def submit(self, jobs: Sequence[Any]) -> None:
-        """Answer at once."""
-        from gridcwl.model import JobEvent, JobResult, JobState, Outcome, ProducedFile, Usage
-        from gridcwl.model.job import folder_name
-
-        for job in jobs:
-            out = self._folder / folder_name(job) / "out"
-            out.mkdir(parents=True)
-            (out / "out.txt").write_bytes(_TEXT)
-            made = ProducedFile("out.txt", "file", (out / "out.txt").as_uri(), len(_TEXT), _SHA1)
-            usage = Usage("2026-01-01T00:00:00Z", 1.0, 1.0, 1.0, "nowhere")
-            result = JobResult(job.id, Outcome.SUCCESS, 0, files=(made,), usage=usage)
-            self._events.put_nowait(JobEvent(job.id, JobState.RUNNING))
-            self._events.put_nowait(JobEvent(job.id, JobState.DONE, result))
-
-    async def results(self) -> AsyncIterator[Any]:
-        """As they come."""
-        while (event := await self._events.get()) is not None:
-            yield event
-
-    async def cancel(self, _job_ids: Collection[Any], *, running: bool = True) -> None:
-        """Nothing runs."""
-
-    async def recover(self, _run: Any) -> Mapping[Any, Any]:
-        """Nothing outlives the client."""
-        return {}
-
-    async def close(self) -> None:
-        """No more events."""
-        self._events.put_nowait(None)
-
-
 def serve(arguments: list[str]) -> int:
     """``gridcwl serve`` with a backend that answers at once."""
     from gridcwl import plugins
     from gridcwl.cli import main
+    from gridcwl.model import ProducedFile
+    from gridcwl.model.job import folder_name
 
-    plugins.open_backend = lambda _choice, context: AtOnce(context.folder)  # type: ignore[assignment,return-value]
+    def written(folder: Path, job: Any) -> ProducedFile:
+        out = folder / folder_name(job) / "out"
+        out.mkdir(parents=True)
+        (out / "out.txt").write_bytes(_TEXT)
+        return ProducedFile("out.txt", "file", (out / "out.txt").as_uri(), len(_TEXT), _SHA1)
+
+    def opened(_choice: Any, context: Any) -> InstantBackend:
+        return InstantBackend(partial(written, context.folder))
+
+    plugins.open_backend = opened  # type: ignore[assignment]
     return main.main(["serve", *arguments])
 
 

@@ -6,62 +6,26 @@
 Licence: GPL 3 (ASTRON). Nothing of it is in this repository, and nothing of it is changed.
 """
 
-import hashlib
-import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
-from platformdirs import user_cache_dir
+from pypi import Archive, FetchError, print_folder
 
-VERSION = "2.1.post1"
-WHEEL = f"rapthor-{VERSION}-py3-none-any.whl"
-SHA256 = "d6f9f37636632cc2a03cb5acacec69a731f090f731510e3e7dcd7767834aab69"
-
-
-class FetchError(Exception):
-    """The wheel is unavailable, or is another one."""
-
-
-def download(folder: Path) -> Path:
-    """Fetch the wheel with pip, from pip's own index and with its certificates."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder), f"rapthor=={VERSION}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"pip ended with {done.returncode}"]
-        raise FetchError(lines[-1])
-    return folder / WHEEL
+ARCHIVE = Archive(
+    "rapthor",
+    "2.1.post1",
+    "rapthor-2.1.post1-py3-none-any.whl",
+    "d6f9f37636632cc2a03cb5acacec69a731f090f731510e3e7dcd7767834aab69",
+)
+_STEPS = ("rapthor", "pipeline", "steps")
 
 
-def steps(cache: Path) -> Path:
+def steps(cache: Path | None = None) -> Path:
     """The folder of the steps, fetched if missing."""
-    kept = cache / f"rapthor-{VERSION}"
-    if not kept.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".fetching-") as name:
-            wheel = download(Path(name))
-            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-            if digest != SHA256:
-                raise FetchError(f"{WHEEL} has SHA-256 {digest} instead of {SHA256}")
-            unpacked = Path(name) / "unpacked"
-            with zipfile.ZipFile(wheel) as members:
-                members.extractall(unpacked)
-            if not kept.is_dir():  # another process may have been first
-                unpacked.replace(kept)
-    return kept / "rapthor" / "pipeline" / "steps"
+    return ARCHIVE.unpacked(cache).joinpath(*_STEPS)
 
 
-def main() -> int:
-    """Print the folder."""
-    try:
-        print(steps(Path(user_cache_dir("gridcwl"))))
-    except (OSError, FetchError, zipfile.BadZipFile) as error:
-        print(f"rapthor: {WHEEL} could not be fetched: {error}", file=sys.stderr)
-        return 1
-    return 0
-
+__all__ = ["FetchError", "steps"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_folder(ARCHIVE, *_STEPS))

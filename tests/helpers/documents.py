@@ -67,6 +67,14 @@ def workflow(inputs: Any, outputs: Any, **steps: Any) -> Document:
     }
 
 
+def two_steps(script: str, first: str = "first", second: str = "second", made: str = "made") -> Document:
+    """A Workflow: a line of shell writes the file ``made``, and ``cat`` says it."""
+    read = tool("cat", inputs={made: on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
+    written = shell(script, outputs={made: glob(made)})
+    steps = {first: step(written, made), second: step(read, "said", **{made: f"{first}/{made}"})}
+    return workflow({}, {"said": {"type": "File", "outputSource": f"{second}/said"}}, **steps)
+
+
 def step(run: Any, out: str = "", *, scatter: Any = None, when: str | None = None, **links: Any) -> Document:
     """A step; ``out`` names its outputs, ``"a b"``."""
     written: Document = {"run": run, "in": links, "out": out.split()}

@@ -79,7 +79,7 @@ def test_a_file_of_another_format_is_refused(desk: Desk) -> None:
     ("arguments", "words"),
     [
         (["--nonsense", "t.cwl"], "gridcwl has no option --nonsense"),
-        (["--max-jobs=0", "t.cwl"], "must be at least 1"),
+        (["--max-jobs=0", "t.cwl"], "takes a whole number, at least 1"),
         (["t.cwl", "--text=x", "--nonsense=1"], "no input nonsense in t.cwl, and no option --nonsense"),
         (["n.cwl", "--n=many"], "--n: many is not a whole number"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commandline import gridcwl
-from documents import Desk
+from documents import Desk, new_desk
 
 TOOL = {
     "cwlVersion": "v1.2",
@@ -25,16 +25,10 @@ TOOL = {
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    made = new_desk(tmp_path, monkeypatch)
     monkeypatch.setenv("GRIDCWL_ENGINE", "none")
-    made = Desk(folder)
-    (folder / "marks").mkdir()
-    made.write("sim.cwl", json.dumps(TOOL).replace("/MARKS", str(folder / "marks")))
+    (made.folder / "marks").mkdir()
+    made.write("sim.cwl", json.dumps(TOOL).replace("/MARKS", str(made.folder / "marks")))
     made.write("inputs.yml", "energy: 2.5\n")
     return made
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 from commandline import gridcwl
-from documents import Desk, glob, on_command_line, shell, step, tool, web_site, workflow
+from documents import Desk, glob, on_command_line, shell, step, tool, two_steps, web_site, workflow
 from everything import write_everything
 from rocrate_tools import Tools, graph_of
 
@@ -179,13 +179,7 @@ def test_a_document_that_is_a_tool_is_a_workflow_of_one_step(desk: Desk, tools: 
 
 
 def test_intermediate_files_that_were_removed_are_known_by_their_checksums(desk: Desk):
-    first = shell("echo one > made", outputs={"made": glob("made")})
-    second = tool("cat", inputs={"made": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
-    outer = workflow(
-        {}, {"said": {"type": "File", "outputSource": "second/said"}},
-        first=step(first, "made"), second=step(second, "said", made="first/made"),
-    )  # fmt: skip
-    desk.write("wf.cwl", outer)
+    desk.write("wf.cwl", two_steps("echo one > made"))
     desk.write("in.json", "{}")
     graph = graph_of(exported(desk))
     (made,) = [one for one in graph.values() if one.get("name") == "made" and one["@type"] == "File"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from commandline import gridcwl
-from documents import Desk, glob, on_command_line, shell, step, tool, workflow
+from documents import Desk, glob, on_command_line, shell, step, tool, two_steps, workflow
 from everything import write_everything
 from rocrate_tools import graph_of
 
@@ -35,13 +35,7 @@ def said(desk: Desk) -> Path:
 
 
 def test_a_run_with_provenance_leaves_a_crate_with_intermediate_files_and_removes_its_working_folder(desk: Desk):
-    first = shell("echo one > made", outputs={"made": glob("made")})
-    second = tool("cat", inputs={"made": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
-    outer = workflow(
-        {}, {"said": {"type": "File", "outputSource": "second/said"}},
-        first=step(first, "made"), second=step(second, "said", made="first/made"),
-    )  # fmt: skip
-    desk.write("wf.cwl", outer)
+    desk.write("wf.cwl", two_steps("echo one > made"))
     ended = gridcwl(*LOCAL, "--provenance", "crate", "--full-name", "Ada Lovelace", "wf.cwl")
     assert ended.code == 0, ended.stderr
     crate = desk.folder / "crate"
@@ -221,13 +215,7 @@ def test_a_run_that_gives_the_same_outputs_again_is_reproducible(desk: Desk, sai
 
 
 def test_a_run_that_gives_other_outputs_names_the_jobs_where_they_began_to_differ(desk: Desk):
-    draw = shell("head -c 9 /dev/urandom | od -An -tx1 > drawn", outputs={"drawn": glob("drawn")})
-    count = tool("cat", inputs={"drawn": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said.txt")
-    outer = workflow(
-        {}, {"said": {"type": "File", "outputSource": "count/said"}},
-        draw=step(draw, "drawn"), count=step(count, "said", drawn="draw/drawn"),
-    )  # fmt: skip
-    desk.write("wf.cwl", outer)
+    desk.write("wf.cwl", two_steps("head -c 9 /dev/urandom | od -An -tx1 > drawn", "draw", "count", "drawn"))
     assert gridcwl(*LOCAL, "--cachedir", "cache", "wf.cwl").code == 0
     ended = gridcwl("rerun", "last", "--check", "--quiet", "--json")
     assert ended.code == 1

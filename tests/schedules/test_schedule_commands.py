@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commandline import gridcwl
-from documents import Desk
+from documents import Desk, new_desk
 from waiting import until
 
 from gridcwl.schedules.store import ScheduleStore
@@ -28,14 +28,8 @@ TOOL = {
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    made = new_desk(tmp_path, monkeypatch)
     monkeypatch.setenv("GRIDCWL_ENGINE", "none")
-    made = Desk(folder)
     made.write("doc.cwl", json.dumps(TOOL))
     return made
 
@@ -89,7 +83,8 @@ def test_a_failed_run_is_shown_with_its_reason(desk):
     assert tick["message"]
 
 
-def test_a_driver_that_is_killed_leaves_its_run_to_the_next(desk, tmp_path):
+@pytest.mark.parametrize("stopped_by", [signal.SIGKILL, signal.SIGTERM])
+def test_a_driver_that_is_stopped_leaves_its_run_to_the_next(desk, tmp_path, stopped_by):
     desk.write("slow.cwl", json.dumps({**TOOL, "baseCommand": ["sh", "-c"], "arguments": [
         f"echo run >> {tmp_path}/started; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"]}))  # fmt: skip
     gridcwl("schedule", "add", "s", "--cron", "0 2 * * *", "--", "--outdir", "out", "slow.cwl")
@@ -97,22 +92,8 @@ def test_a_driver_that_is_killed_leaves_its_run_to_the_next(desk, tmp_path):
     command = [str(Path(sys.executable).with_name("gridcwl")), "schedule", "run", "--quiet"]
     with subprocess.Popen(command, start_new_session=True) as driver:
         until((tmp_path / "started").exists)
-        driver.send_signal(signal.SIGKILL)
-    (tmp_path / "go").touch()
-    gridcwl("schedule", "run", "--once", "--quiet")
-    assert [(tick["run"], tick["state"]) for tick in ticks("s")] == [(run, "success")]
-
-
-def test_a_driver_that_is_stopped_leaves_its_run_to_the_next(desk, tmp_path):
-    desk.write("slow.cwl", json.dumps({**TOOL, "baseCommand": ["sh", "-c"], "arguments": [
-        f"echo run >> {tmp_path}/started; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"]}))  # fmt: skip
-    gridcwl("schedule", "add", "s", "--cron", "0 2 * * *", "--", "--outdir", "out", "slow.cwl")
-    run = gridcwl("schedule", "run-now", "s").stdout.strip()
-    command = [str(Path(sys.executable).with_name("gridcwl")), "schedule", "run", "--quiet"]
-    with subprocess.Popen(command, start_new_session=True) as driver:
-        until((tmp_path / "started").exists)
-        driver.send_signal(signal.SIGTERM)
-        assert driver.wait(60) == 0
+        driver.send_signal(stopped_by)
+        assert driver.wait(60) == (0 if stopped_by is signal.SIGTERM else -signal.SIGKILL)
     (tmp_path / "go").touch()
     gridcwl("schedule", "run", "--once", "--quiet")
     assert [(tick["run"], tick["state"]) for tick in ticks("s")] == [(run, "success")]
@@ -142,5 +123,5 @@ def test_a_second_schedule_of_a_name_replaces_the_first_only_if_that_is_wanted(d
     again = ("schedule", "add", "s", "--every", "2h", "--", "doc.cwl")
     assert "There is a schedule s already" in gridcwl(*again).stderr
     assert gridcwl("schedule", "add", "s", "--replace", *again[3:]).code == 0
-    with ScheduleStore(tmp_path / "state" / "schedules" / "schedules.db") as store:
+    with ScheduleStore(tmp_path / "state" / "gridcwl" / "schedules" / "schedules.db") as store:
         assert store.get("s").schedule.trigger.every_s == 7200

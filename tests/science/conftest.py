@@ -42,7 +42,11 @@ def load(path: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[source.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(source.parent))  # scripts import what is next to them
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(source.parent))
     return module
 
 
@@ -271,7 +275,7 @@ def ctaos_workflows() -> Path:
     """The folder of CTAO's own, as published: fetched from PyPI once."""
     fetched = load("cwl/data/ctao_datapipe.py")
     try:
-        return fetched.workflows(Path(fetched.user_cache_dir("gridcwl")))
+        return fetched.workflows()
     except (OSError, fetched.FetchError) as error:
         pytest.skip(f"CTAO's workflows could not be fetched from PyPI: {error}")
 

@@ -23,7 +23,7 @@ def rapthors_steps() -> Path:
     """The folder of rapthor's steps: fetched from PyPI once."""
     fetched = load("cwl/data/rapthor.py")
     try:
-        return fetched.steps(Path(fetched.user_cache_dir("gridcwl")))
+        return fetched.steps()
     except (OSError, fetched.FetchError) as error:
         pytest.skip(f"rapthor's steps are not available from PyPI: {error}")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gridcwl.cli import accounts, output_options
-from gridcwl.cli.options import add_engines, add_log_format, add_loudness, add_retries, add_state_dir, positive
-from gridcwl.cli.parsing import Parser
+from gridcwl.cli.options import add_engines, add_log_format, add_loudness, add_retries, add_state_dir
+from gridcwl.cli.parsing import Parser, positive
 from gridcwl.plugins import configuration
 from gridcwl.runs.options import Options
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gridcwl import __version__
 from gridcwl.cli import cwltool_options, grid_options, output_options, owners, store_options
-from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, sort, split
+from gridcwl.cli.parsing import OptionalWord, Parser, mentioned, positive, sort, split
 from gridcwl.config import Config, capability
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.plugins import configuration, store, stores_reading
@@ -389,12 +389,4 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("must not be negative")
-    return number
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
     return number

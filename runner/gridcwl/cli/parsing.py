@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from gridcwl.errors import UnknownOption, UsageError
@@ -12,6 +13,8 @@ from gridcwl.suggest import did_you_mean
 
 HELP = ("-h", "--help")
 _REQUIRED = "the following arguments are required: "
+_NUMBERS = {"invalid int value: ": "takes a whole number, not ", "invalid float value: ": "takes a number, not "}
+"""What argparse says of values that are no numbers, and plainer words."""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -39,6 +42,8 @@ class Parser(argparse.ArgumentParser):
                 remedy = (
                     f"gridcwl runs lists the runs; 'last' is the latest: {self.prog} {missing.replace('RUN', 'last')}"
                 )
+        for kind, words in _NUMBERS.items():
+            message = message.replace(kind, words)
         raise UsageError(f"{command}: {message}" if command else message, remedy=remedy.replace(", ", " "))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -200,6 +205,56 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     if word.startswith("--"):
         return [f"{word}={ahead.pop(0)}"]
     return [word, ahead.pop(0)]
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number, at least 1, not {text!r}")
+    return int(text)
+
+
+class Actions:
+    """The commands of a command, each with ``--state-dir`` and a name of what it acts on."""
+
+    def __init__(self, parser: Parser, what: str) -> None:
+        """Prepare; ``what``: production or schedule."""
+        self._actions = parser.add_subparsers(metavar="ACTION", required=True)
+        self._what = what
+
+    def __call__(
+        self,
+        name: str,
+        act: Callable[[argparse.Namespace], int],
+        text: str,
+        *,
+        named: bool = True,
+        all_too: bool = False,
+    ) -> argparse.ArgumentParser:
+        """One of them.
+
+        Args:
+            name: the word.
+            act: does it.
+            text: for the help.
+            named: it takes a name.
+            all_too: which may be left out.
+        """
+        one: argparse.ArgumentParser = self._actions.add_parser(
+            name, help=text, description=text[:1].upper() + text[1:] + "."
+        )
+        if named:
+            one.add_argument("name", metavar="NAME", nargs="?" if all_too else None, help=f"of the {self._what}")
+        one.add_argument("--state-dir", metavar="DIR", help=f"directory of run records and {self._what}s")
+        one.set_defaults(act=act)
+        return one
+
+
+def state_dir_of(given: argparse.Namespace) -> Path:
+    """The directory that ``--state-dir`` or the configuration names."""
+    from gridcwl.plugins import configuration
+
+    return (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
 
 
 def acted(parser: Parser, arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Parser, acted
+from gridcwl.cli.parsing import Actions, Parser, acted, positive, state_dir_of
 from gridcwl.cli.runs_here import RunsHere, RunState
 from gridcwl.errors import ConfigError, GridCWLError, UsageError
 from gridcwl.productions.driver import ProductionDriver
@@ -51,49 +51,29 @@ def parser() -> Parser:
         description="One document over a growing list of inputs or seeds, in portions, each of which is a run.",
         epilog=_EPILOG,
     )
-    actions = made.add_subparsers(metavar="ACTION", required=True)
-
-    def action(name: str, act: Any, text: str, *, optional: bool = False) -> argparse.ArgumentParser:
-        one = actions.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
-        one.add_argument("name", metavar="NAME", nargs="?" if optional else None, help="of the production")
-        one.add_argument("--state-dir", metavar="DIR", help="directory of run records and productions")
-        one.set_defaults(act=act)
-        return one
-
+    action = Actions(made, "production")
     create = action("create", _create, "create a production and run it: -- [OPTIONS] DOCUMENT [INPUTS.yml]")
     create.add_argument("--seeds", metavar="INPUT=FIRST..LAST", help="numbers for this input, as seed=1..2000")
     create.add_argument("--over", metavar="INPUT=QUERY|FILE", help="data that a query finds, or a file of lines")
-    create.add_argument("--each", type=_positive, default=1, metavar="N", help="values for one instance (default 1)")
-    create.add_argument("--portion", type=_positive, default=100, metavar="N", help="instances in a run (default 100)")
-    create.add_argument("--at-once", type=_positive, default=4, metavar="N", help="runs at a time (default 4)")
+    create.add_argument("--each", type=positive, default=1, metavar="N", help="values for one instance (default 1)")
+    create.add_argument("--portion", type=positive, default=100, metavar="N", help="instances in a run (default 100)")
+    create.add_argument("--at-once", type=positive, default=4, metavar="N", help="runs at a time (default 4)")
     create.add_argument(
         "--resubmit", type=int, default=2, metavar="N", help="submit failed parts again N times (default 2)"
     )
     create.add_argument("--only-create", action="store_true", help="run nothing yet; retry does")
-    status = action("status", _status, "show productions, or one with its portions and failures", optional=True)
+    status = action("status", _status, "show productions, or one with its portions and failures", all_too=True)
     status.add_argument("--json", action="store_true", help="print JSON")
     extend = action("extend", _extend, "add more items and run them: seeds continue, a query is asked again")
-    extend.add_argument("--count", type=_positive, metavar="N", help="so many more seeds")
+    extend.add_argument("--count", type=positive, metavar="N", help="so many more seeds")
     extend.add_argument("--only-create", action="store_true", help="run nothing yet; retry does")
     action("retry", _retry, "continue a production, and submit its failed part again; what finished is kept")
     action("stop", _stop, "stop a production: its active runs, and what has not been submitted")
     return made
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not {text!r}")
-    return int(text)
-
-
-def _state_dir(given: argparse.Namespace) -> Path:
-    from gridcwl.plugins import configuration
-
-    return (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
-
-
 def _store(given: argparse.Namespace) -> ProductionStore:
-    return ProductionStore(_state_dir(given) / "productions" / "productions.db")
+    return ProductionStore(state_dir_of(given) / "productions" / "productions.db")
 
 
 # -- items ---------------------------------------------------------------------------------------------------------
@@ -143,7 +123,7 @@ def _create(given: argparse.Namespace) -> int:
     with _store(given) as store:
         store.create(production, portions_of(production, list(items), 1))
         print(f"gridcwl: created {production.name}: {len(items)} items", file=sys.stderr)
-        return 0 if given.only_create else _drive(store, production, _state_dir(given))
+        return 0 if given.only_create else _drive(store, production, state_dir_of(given))
 
 
 def _extend(given: argparse.Namespace) -> int:
@@ -163,7 +143,7 @@ def _extend(given: argparse.Namespace) -> int:
         print(f"gridcwl: extended {given.name} by {len(items)} items", file=sys.stderr)
         if given.only_create or not items:
             return 0
-        return _drive(store, production, _state_dir(given))
+        return _drive(store, production, state_dir_of(given))
 
 
 def _found(production: Production, options: Options, *, known: Sequence[Any]) -> list[Any]:
@@ -269,7 +249,7 @@ class RunsOfPortions:
 
 def _retry(given: argparse.Namespace) -> int:
     with _store(given) as store:
-        return _drive(store, store.get(given.name), _state_dir(given), retry=True)
+        return _drive(store, store.get(given.name), state_dir_of(given), retry=True)
 
 
 def _stop(given: argparse.Namespace) -> int:
@@ -372,7 +352,7 @@ def _status(given: argparse.Namespace) -> int:
         portions = store.portions(given.name)
         stopped = store.is_stopped(given.name)
     standing = progress(production, portions)
-    failures = list(_failures(_state_dir(given), portions))
+    failures = list(_failures(state_dir_of(given), portions))
     if given.json:
         print(json.dumps({
             "name": production.name, "complete": standing.complete, "stopped": stopped, "total": standing.total,

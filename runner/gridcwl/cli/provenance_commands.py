@@ -24,7 +24,8 @@ _MIB = 1 << 20
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands to a parser, by the function that makes one of them."""
-    from gridcwl.cli.options import add_engines, add_loudness, positive
+    from gridcwl.cli.options import add_engines, add_loudness
+    from gridcwl.cli.parsing import positive
 
     export = command("export", _export, "write a run as a Provenance Run Crate, a kind of RO-Crate", json=False)
     export.add_argument("crate", metavar="CRATE", help="new folder, or a file that ends with .zip")

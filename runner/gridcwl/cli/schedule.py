@@ -9,12 +9,12 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Parser, acted
+from gridcwl.cli.parsing import Actions, Parser, acted, positive, state_dir_of
 from gridcwl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -55,27 +55,23 @@ def parser() -> Parser:
         description="Run documents at certain times, at intervals, or when data arrive.",
         epilog=_EPILOG,
     )
-    actions = made.add_subparsers(metavar="ACTION", required=True)
+    actions = Actions(made, "schedule")
 
-    def action(name: str, act: Any, text: str, *, names: bool = True) -> argparse.ArgumentParser:
-        one = actions.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
-        if names:
-            one.add_argument("name", metavar="NAME", help="of the schedule")
-        one.add_argument("--state-dir", metavar="DIR", help="directory of run records and schedules")
+    def action(name: str, act: Callable[[argparse.Namespace], int], text: str, *, named: bool = True) -> Any:
+        one = actions(name, _here_or_there(name, act), text, named=named)
         if name != "run":
             one.add_argument("--server", metavar="URL", help="schedules of this gridcwl serve, which drives them")
-        one.set_defaults(act=_here_or_there(name, act))
         return one
 
     _add_add(action("add", _add, "add a schedule, or change one: -- [OPTIONS] DOCUMENT [INPUTS]"))
     for name, act, text in (("list", _list, "list the schedules"), ("show", _show, "show a schedule and its runs")):
-        one = action(name, act, text, names=name == "show")
+        one = action(name, act, text, named=name == "show")
         one.add_argument("--json", action="store_true", help="print JSON")
     action("pause", _pause, "run nothing more at its times; active runs continue")
     action("resume", _resume, "resume a paused schedule")
     action("run-now", _run_now, "run once in addition, as soon as a driver sees it")
     action("rm", _remove, "remove a schedule; its runs stay")
-    run = action("run", _run, "drive the schedules in this terminal", names=False)
+    run = action("run", _run, "drive the schedules in this terminal", named=False)
     run.add_argument("--once", action="store_true", help="do what is due, wait for these runs, and exit")
     run.add_argument("--quiet", action="store_true", help="print errors only")
     return made
@@ -97,7 +93,7 @@ def _add_add(made: argparse.ArgumentParser) -> None:
     made.add_argument("--timezone", metavar="ZONE", default="", help="of --cron, as Europe/Berlin (default: UTC)")
     made.add_argument("--every", metavar="TIME", type=_seconds, help="interval: 90s, 15m, 6h, 1d")
     made.add_argument("--arrival", metavar="QUERY", default="", help="new data: Rucio query, DID, or pattern of files")
-    made.add_argument("--group-count", type=_positive, metavar="N", help="with --arrival: N data in each run")
+    made.add_argument("--group-count", type=positive, metavar="N", help="with --arrival: N data in each run")
     made.add_argument(
         "--group-time", type=_seconds, metavar="TIME", default=0.0, help="with --arrival: wait so long for more data"
     )
@@ -110,8 +106,8 @@ def _add_add(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--deadline", type=_seconds, metavar="TIME", help="skip what could not start for so long")
     made.add_argument("--jitter", type=_seconds, metavar="TIME", default=0.0, help="start up to so much later")
-    made.add_argument("--pause-after", type=_positive, metavar="N", help="pause after N failures in a row")
-    made.add_argument("--keep", type=_positive, metavar="N", help="keep records of the latest N runs only")
+    made.add_argument("--pause-after", type=positive, metavar="N", help="pause after N failures in a row")
+    made.add_argument("--keep", type=positive, metavar="N", help="keep records of the latest N runs only")
     made.add_argument("--replace", action="store_true", help="change the schedule of this name")
 
 
@@ -122,22 +118,10 @@ def _seconds(text: str) -> float:
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not {text!r}")
-    return int(text)
-
-
-def _state_dir(given: argparse.Namespace) -> Path:
-    from gridcwl.plugins import configuration
-
-    return (Path(given.state_dir) if given.state_dir else configuration().state()).absolute()
-
-
 def _store(given: argparse.Namespace) -> ScheduleStore:
     from gridcwl.schedules.store import ScheduleStore
 
-    return ScheduleStore(_state_dir(given) / "schedules" / "schedules.db")
+    return ScheduleStore(state_dir_of(given) / "schedules" / "schedules.db")
 
 
 # -- changes -------------------------------------------------------------------------------------------------------
@@ -339,7 +323,7 @@ def _run(given: argparse.Namespace) -> int:
     news = logging.getLogger("gridcwl.schedules")
     level = news.level
     news.setLevel(logging.NOTSET if given.quiet else logging.INFO)
-    state_dir = _state_dir(given)
+    state_dir = state_dir_of(given)
     try:
         with _store(given) as store:
             asyncio.run(_drive(store, state_dir, once=given.once))

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl import imports
-from gridcwl.cli.options import positive
-from gridcwl.cli.parsing import Parser
+from gridcwl.cli.parsing import Parser, positive
 from gridcwl.errors import ConfigError
 
 

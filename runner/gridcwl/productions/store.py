@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gridcwl.config import private_folder
-from gridcwl.errors import ConfigError, StoreError
+from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
 from gridcwl.productions.model import Portion, PortionState, Production
+from gridcwl.sqlite import SqliteStore
 from gridcwl.suggest import did_you_mean
 
 _SCHEMA = """
@@ -27,34 +25,13 @@ CREATE TABLE IF NOT EXISTS portions (
     state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '',
     failed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (production, number));
 """
-_VERSION = 1
 
 
-class ProductionStore:
+class ProductionStore(SqliteStore):
     """The database. A context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it; it is made if it is not there.
-
-        Raises:
-            StoreError: it cannot be opened.
-        """
-        self.path = path
-        try:
-            private_folder(path.parent)
-            self._database = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            if self._database.execute("PRAGMA user_version").fetchone()[0] > _VERSION:
-                raise StoreError(f"The productions in {path} are of a later version", remedy="Update gridcwl.")
-            self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"The productions in {path} cannot be opened: {error}") from error
-
-    def __enter__(self) -> ProductionStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
+    WHAT = "productions"
+    SCHEMA = _SCHEMA
 
     @contextmanager
     def driving(self, name: str) -> Iterator[None]:
@@ -79,7 +56,7 @@ class ProductionStore:
         Raises:
             ConfigError: there is one of this name.
         """
-        with self._transaction():
+        with self.transaction():
             if self._database.execute("SELECT 1 FROM productions WHERE name = ?", (production.name,)).fetchone():
                 raise ConfigError(
                     f"There is a production {production.name} already",
@@ -93,7 +70,7 @@ class ProductionStore:
 
     def extend(self, name: str, portions: Iterable[Portion]) -> None:
         """Add portions."""
-        with self._transaction():
+        with self.transaction():
             self._insert(name, portions)
 
     def _insert(self, name: str, portions: Iterable[Portion]) -> None:
@@ -136,7 +113,7 @@ class ProductionStore:
     def update(self, name: str, portion: Portion, state: PortionState, **fields: Any) -> Portion:
         """Change how a portion stands; returns it."""
         made = replace(portion, state=state, **fields)
-        with self._transaction():
+        with self.transaction():
             self._database.execute(
                 "UPDATE portions SET state = ?, tries = ?, message = ?, failed = ? WHERE production = ? AND number = ?",
                 (made.state, made.tries, made.message, made.failed, name, made.number),
@@ -145,22 +122,9 @@ class ProductionStore:
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
         """Let a production stop, or go on."""
-        with self._transaction():
+        with self.transaction():
             self._database.execute("UPDATE productions SET stopped = ? WHERE name = ?", (stopped, name))
 
     def is_stopped(self, name: str) -> bool:
         """Whether a production is to stop."""
         return bool(self._database.execute("SELECT stopped FROM productions WHERE name = ?", (name,)).fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StoreError(f"The productions in {self.path} cannot be written: {error}") from error

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
-from gridcwl.config import private_folder
-from gridcwl.errors import ConfigError, StoreError
+from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
 from gridcwl.schedules.model import Schedule, State, Tick, run_id
+from gridcwl.sqlite import SqliteStore
 from gridcwl.suggest import did_you_mean
 
 _SCHEMA = """
@@ -38,8 +35,6 @@ CREATE TABLE IF NOT EXISTS arrivals (
     schedule TEXT NOT NULL, did TEXT NOT NULL, seen REAL NOT NULL, tick TEXT, PRIMARY KEY (schedule, did));
 CREATE INDEX IF NOT EXISTS new_arrivals ON arrivals (schedule, seen) WHERE tick IS NULL;
 """
-_VERSION = 1
-_PATIENCE_S = 30.0
 _COLUMNS = "key, at, run, state, dids, driver, message, forced"
 
 
@@ -68,53 +63,11 @@ class Kept:
         return self.paused is None and (self.next is None or self.next <= now or self.cursor > now)
 
 
-class ScheduleStore:
+class ScheduleStore(SqliteStore):
     """The database. A context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it; it is made if it is not there.
-
-        Raises:
-            StoreError: it cannot be opened.
-        """
-        self.path = path
-        try:
-            private_folder(path.parent)
-            self._database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise StoreError(f"The schedules in {path} are of a later version", remedy="Update gridcwl.")
-            if version < _VERSION:
-                self._database.executescript(_SCHEMA)
-                self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"The schedules in {path} cannot be opened: {error}") from error
-
-    def __enter__(self) -> ScheduleStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; one driver at a time.
-
-        Raises:
-            StoreError: the database cannot be written.
-        """
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StoreError(f"The schedules in {self.path} cannot be written: {error}") from error
+    WHAT = "schedules"
+    SCHEMA = _SCHEMA
 
     # -- schedules -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -193,13 +194,7 @@ def run_outputs(request: Request, run_id: str, service: _Service, viewer: _Viewe
 @router.api_route("/runs/{run_id}/outputs/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
 def output_file(run_id: str, path: str, service: _Service, viewer: _Viewer) -> Response:
     """A file among the outputs."""
-    run = visible(service, run_id, viewer)
-    try:
-        found = outputs.file_of(service.folder.run(run.engine), path)
-    except UnsafePath as error:
-        raise NotFound(error.message) from None
-    if found is None:
-        raise NotFound(f"The run {run.id} has no output {path[:200]}")
+    found = output_of(service, visible(service, run_id, viewer), path)
     # what a tool has made is never shown as a page of this service
     return FileResponse(found, media_type="application/octet-stream", filename=found.name, headers=UNTRUSTED)
 
@@ -229,6 +224,21 @@ def visible(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
     if run is None:
         raise NotFound(f"There is no run {run_id[:80]}")
     return run
+
+
+def output_of(service: Service, run: StoredRun, path: str) -> Path:
+    """A file among the outputs of a run.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        found = outputs.file_of(service.folder.run(run.engine), path)
+    except UnsafePath as error:
+        raise NotFound(error.message) from None
+    if found is None:
+        raise NotFound(f"The run {run.id} has no output {path[:200]}")
+    return found
 
 
 def changeable(service: Service, run_id: str, viewer: Viewer) -> StoredRun:

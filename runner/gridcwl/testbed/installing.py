@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import os
@@ -11,12 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gridcwl.config import from_environment
 from gridcwl.testbed.errors import TestbedError
+from gridcwl.testbed.place import locked
 from gridcwl.testbed.service import Say
 
 _ROOT_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -45,7 +44,7 @@ def environment(name: str, requirements: Sequence[str], *, overrides: Sequence[s
     if (folder / _DONE).exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if not (folder / _DONE).exists():
             say(f"installing {', '.join(requirements)} into {folder} (a minute or so, once)")
             _make(folder, requirements, overrides)
@@ -119,7 +118,7 @@ def system_packages(programs: Mapping[str, str], *, say: Say) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise TestbedError(f"The testbed needs {what}, and only root can install it", remedy=remedy)
     say(f"installing Debian's {' '.join(packages)} for {what}")
-    with _locked(Path("/var/lock/gridcwl-testbed-apt")):
+    with locked(Path("/var/lock/gridcwl-testbed-apt")):
         ended = _apt(command)
         # The package lists may be absent or old: look again only when the first try fails.
         if ended.returncode:
@@ -144,16 +143,6 @@ def _apt(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def main(services: str) -> None:

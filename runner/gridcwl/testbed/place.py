@@ -86,13 +86,8 @@ class InstallFolder:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold this lock of the testbed's among all processes; the system lets go of it when this one ends."""
-        path = self.folder("locks") / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.folder("locks") / name):
             yield
-        finally:
-            os.close(descriptor)
 
     def _ports(self) -> dict[str, int]:
         try:
@@ -126,3 +121,14 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock among all processes; the system releases it when this one ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
-from gridcwl.errors import UnsafePath
 from gridcwl.model.objects import entries
 from gridcwl.runs.previews import reading as previews
-from gridcwl.service import outputs
 from gridcwl.service.db import StoredRun
 from gridcwl.service.pages.outputs import about_file
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, page
 from gridcwl.service.problems import NotFound
 from gridcwl.service.web import Service
-from gridcwl.service.wes import UNTRUSTED, public_outputs, visible
+from gridcwl.service.wes import UNTRUSTED, output_of, public_outputs, visible
 
 router = APIRouter(route_class=PageRoute)
 
@@ -26,7 +23,7 @@ router = APIRouter(route_class=PageRoute)
 def file_page(request: Request, run_id: str, path: str, service: TheService, viewer: TheViewer) -> Response:
     """A file: what is in it, and where it is."""
     run = visible(service, run_id, viewer)
-    found = _found(service, run, path)
+    found = output_of(service, run, path)
     about = _entry(request, service, run, path)
     return page(
         request,
@@ -44,7 +41,7 @@ def file_page(request: Request, run_id: str, path: str, service: TheService, vie
 def image(run_id: str, path: str, service: TheService, viewer: TheViewer) -> Response:
     """A picture among the outputs, or one that is made from a FITS file."""
     run = visible(service, run_id, viewer)
-    found = _found(service, run, path)
+    found = output_of(service, run, path)
     kind = previews.kind_of(found.name)
     headers = UNTRUSTED | {"Cache-Control": "private, max-age=3600"}
     if kind in ("png", "jpeg") and previews.is_image(found, kind):
@@ -52,16 +49,6 @@ def image(run_id: str, path: str, service: TheService, viewer: TheViewer) -> Res
     if kind == "fits" and (made := previews.preview(found, service.folder.cache / "previews").image):
         return Response(made, media_type="image/png", headers=headers)
     raise NotFound(f"The run {run.id} has no image {path[:200]}")
-
-
-def _found(service: Service, run: StoredRun, path: str) -> Path:
-    try:
-        found = outputs.file_of(service.folder.run(run.engine), path)
-    except UnsafePath as error:
-        raise NotFound(error.message) from None
-    if found is None:
-        raise NotFound(f"The run {run.id} has no output {path[:200]}")
-    return found
 
 
 def _entry(request: Request, service: Service, run: StoredRun, path: str) -> dict[str, Any]:
