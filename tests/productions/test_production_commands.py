@@ -26,6 +26,7 @@ TOOL = {
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = new_desk(tmp_path, monkeypatch)
+    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("GRIDCWL_ENGINE", "none")
     (made.folder / "marks").mkdir()
     made.write("sim.cwl", json.dumps(TOOL).replace("/MARKS", str(made.folder / "marks")))

@@ -29,6 +29,7 @@ TOOL = {
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = new_desk(tmp_path, monkeypatch)
+    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("GRIDCWL_ENGINE", "none")
     made.write("doc.cwl", json.dumps(TOOL))
     return made
@@ -123,5 +124,5 @@ def test_a_second_schedule_of_a_name_replaces_the_first_only_if_that_is_wanted(d
     again = ("schedule", "add", "s", "--every", "2h", "--", "doc.cwl")
     assert "There is a schedule s already" in gridcwl(*again).stderr
     assert gridcwl("schedule", "add", "s", "--replace", *again[3:]).code == 0
-    with ScheduleStore(tmp_path / "state" / "gridcwl" / "schedules" / "schedules.db") as store:
+    with ScheduleStore(tmp_path / "state" / "schedules" / "schedules.db") as store:
         assert store.get("s").schedule.trigger.every_s == 7200
