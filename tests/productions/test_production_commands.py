@@ -82,7 +82,7 @@ def test_lines_of_a_file_are_items(desk):
         (("--seeds", "seed=5"), "FIRST..LAST"),
         (("--seeds", "sed=1..5"), "Did you mean seed"),
         (("--over", "seed=./none*.txt"), "finds nothing"),
-        (("--seeds", "seed=1..5", "--portion", "0"), "whole number from 1 on"),
+        (("--seeds", "seed=1..5", "--portion", "0"), "whole number, at least 1"),
     ],
 )
 def test_mistakes_are_explained(desk, words, message):
