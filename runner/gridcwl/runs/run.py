@@ -32,6 +32,9 @@ from gridcwl.tasks import TaskScope, stop
 
 log = logging.getLogger("gridcwl.runs")
 
+_TOGETHER = 64
+"""Events that are handled before jobs are submitted that have become ready meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -124,14 +127,7 @@ class RunLoop:
                     await self.backend.settled()
                     raise RunDetached(self.recorder.run, len(self._active))
                 self.recorder.write_soon()
-                item = await self._inbox.get()
-                self.recorder.check()
-                if isinstance(item, Exception):
-                    raise item
-                if isinstance(item, JobEvent):
-                    self._handle_event(item)
-                else:
-                    await item()
+                await self._handle_inbox()
             await self.recorder.share()
         finally:
             self.recorder.progress(self._flow.progress, now=True)
@@ -145,6 +141,21 @@ class RunLoop:
             unsupported,
             self._partial_outputs,
         )
+
+    async def _handle_inbox(self) -> None:
+        """Wait for what comes, and handle it with what has come meanwhile: what is done after events is done once."""
+        item = await self._inbox.get()
+        self.recorder.check()
+        for more in reversed(range(_TOGETHER)):
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, JobEvent):
+                self._handle_event(item)
+            else:
+                await item()
+            if not more or self._inbox.empty():
+                return
+            item = self._inbox.get_nowait()
 
     def _share_results(self) -> None:
         """Share finished results with other runs while this run continues, all that there are at a time."""

@@ -84,6 +84,9 @@ class StagingBackend:
         """Those of which an earlier session has recorded a success, and has not committed it."""
         self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
         """Events, and what ended a task of ours; None when there will be no more."""
+        self._received: list[JobEvent | None] = []
+        """Events whose results are not recorded yet; None when there will be no more."""
+        self._has_received = asyncio.Event()
         self._over = False
         """The backend has no more events."""
         self._unrecorded: dict[JobId, Ended] = {}
@@ -96,7 +99,9 @@ class StagingBackend:
         if self._store.between_jobs and self.capabilities.batch_size < _MOST:
             # Where jobs are submitted one by one, the store is asked for many of them together.
             self.capabilities = replace(self.capabilities, batch_size=min(_MOST, self.capabilities.window))
-        works = (self._receive, self._store.keep_alive) if self._store.between_jobs else (self._receive,)
+        works = [self._receive, self._record_received]
+        if self._store.between_jobs:
+            works.append(self._store.keep_alive)
         self._working = [self._tasks.start(self._guarded(work)) for work in works]
         return self
 
@@ -219,14 +224,30 @@ class StagingBackend:
     # -- results -------------------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        """Record each result as it comes, whether or not the store answers."""
+        """Take each event as it comes, whether or not the store answers."""
         async for event in self._inner.results():
             if self._is_next(event):
                 if event.result is not None:
-                    await self._record([(self._jobs[event.id], event.result)])
-                self._arrived.put_nowait(event)
+                    self._unrecorded[event.id] = (self._jobs[event.id], event.result)
+                self._received.append(event)
+                self._has_received.set()
         self._over = True
-        self._arrived.put_nowait(None)
+        self._received.append(None)
+        self._has_received.set()
+
+    async def _record_received(self) -> None:
+        """Record the results that have been received, all that there are at a time: one transaction for all of them."""
+        while True:
+            await self._has_received.wait()
+            self._has_received.clear()
+            batch, self._received = self._received, []
+            ended = [(self._jobs[event.id], event.result) for event in batch if event is not None and event.result]
+            if ended:
+                await self._record(ended)
+            for event in batch:
+                self._arrived.put_nowait(event)
+                if event is None:
+                    return
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """What a task dies of is raised where results are waited for."""

@@ -192,6 +192,25 @@ def test_a_thousand_results_are_registered_in_few_calls(server: FakeRucio, wire:
     assert len(made) <= 8
 
 
+class CountingLog(Log):
+    """How many results were recorded at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together: list[int] = []
+
+    async def record(self, ended: Sequence[tuple[Job, JobResult]]) -> None:
+        self.together.append(len(ended))
+        await super().record(ended)
+
+
+def test_results_that_come_together_are_recorded_together(wire: RunFiles) -> None:
+    log = CountingLog()
+    run(wire, [job(number) for number in range(1000)], log=log)
+    assert sum(log.together) == 1000
+    assert len(log.together) < 10
+
+
 def test_intermediate_files_have_a_rule_that_ends(server: FakeRucio, wire: RunFiles) -> None:
     run(wire, [job(1)])
     (rule,) = server.client("runner").list_did_rules("user.runner", f"{RUN}.run")

@@ -284,8 +284,10 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        for row, attempt, result, folder in ended:
+        ended = list(ended)
+        for row, attempt, result, _ in ended:
             self._put("UPDATE jobs SET outcome=?, attempt=? WHERE id=?", result.outcome.value, attempt, row)
+        for row, attempt, result, folder in ended:
             # What fails after it had ended well is written twice; its request is that of the first time.
             self._put(
                 "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
@@ -393,7 +395,11 @@ class Journal:
         with self._transaction():
             self._check_owner()
             while self._pending:
-                self._db.execute(*self._pending.popleft())
+                statement, values = self._pending.popleft()
+                rows = [values]
+                while self._pending and self._pending[0][0] is statement:  # the same for many jobs
+                    rows.append(self._pending.popleft()[1])
+                self._db.executemany(statement, rows)
 
     def _write_to(self, log: JournalLog) -> None:
         from gridcwl.runs.record.journal_log import apply, number_in
