@@ -154,6 +154,10 @@ fuzz-decoders: install ## FUZZ_SECONDS=600 of hostile archives, reports, results
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dirac.py $(PYTEST_ARGS)
 
+.PHONY: conformance-dask
+conformance-dask: install images-test ## all CWL conformance cases on a Dask cluster of this machine, in containers
+	GRIDCWL_ALL_CASES=1 $(BIN)/pytest -n $(WORKERS) tests/conformance/test_with_dask.py $(PYTEST_ARGS)
+
 .PHONY: messages
 messages: install ## rewrite the messages in tests/messages, and show what changed
 	GRIDCWL_WRITE_MESSAGES=1 $(BIN)/pytest -q tests/messages

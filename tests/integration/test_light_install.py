@@ -46,6 +46,7 @@ def light(tmp_path):
         ("DIRAC", ["--backend", "dirac", "tool.cwl"], "dirac"),
         ("DIRAC", ["plan", "--backend", "dirac", "tool.cwl"], "dirac"),
         ("DIRAC", ["sites"], "dirac"),
+        ("distributed", ["--backend", "dask", "tool.cwl"], "dask"),
         ("httpx", ["--backend", "diracx", "tool.cwl"], "diracx"),
         ("httpx", ["sites", "--backend", "diracx"], "diracx"),
         ("rucio", ["--store", "rucio", "tool.cwl"], "rucio"),

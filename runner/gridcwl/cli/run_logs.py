@@ -117,7 +117,8 @@ def _follow(folder: RunFolder, history: History, step: str | None) -> int:
             looked = time.monotonic()
             follower.look(pending, detached=detached)
             if detached and pending.idle:
-                message = f"The jobs at DIRAC have ended; gridcwl attach {folder.run} fetches their outputs"
+                where = "The jobs at DIRAC have ended" if pending.server else "Nobody follows the jobs of this run"
+                message = f"{where}; gridcwl attach {folder.run} fetches their outputs"
                 print(f"gridcwl: {message}", file=sys.stderr)
                 return 0
             if not alive and not detached:

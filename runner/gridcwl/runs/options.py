@@ -68,7 +68,11 @@ class GridOptions:
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
-        return {"backend": self.backend, "settings": msgspec.to_builtins(self.settings), "detach": self.detach}
+        return {
+            "backend": self.backend,
+            "settings": msgspec.to_builtins(self.settings, enc_hook=str),
+            "detach": self.detach,
+        }
 
 
 def grid_from_plain(saved: Mapping[str, Any] | None) -> GridOptions:
@@ -89,11 +93,13 @@ def saved_grid(options: Mapping[str, Any] | None) -> GridOptions:
 
 
 def _settings(owner: str, saved: Mapping[str, Any], kind: type) -> Any:
-    defaults = msgspec.to_builtins(kind())  # not checked: an empty text is a default of texts that must not be empty
+    defaults = msgspec.to_builtins(
+        kind(), enc_hook=str
+    )  # not checked: an empty text is a default of texts that must not be empty
     given = saved.get("settings") or {}
     try:
         changed = {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
-        return msgspec.convert(changed, kind)
+        return msgspec.convert(changed, kind, dec_hook=_path)
     except (msgspec.ValidationError, AttributeError) as error:
         raise ConfigError(
             f"The recorded settings of the {owner} cannot be read: {error}", remedy="Start the run again."
@@ -116,7 +122,7 @@ class StoreOptions:
 
     def plain(self) -> dict[str, Any]:
         """For the journal."""
-        return {"store": self.store, "settings": msgspec.to_builtins(self.settings), "site": self.site}
+        return {"store": self.store, "settings": msgspec.to_builtins(self.settings, enc_hook=str), "site": self.site}
 
 
 def store_from_plain(saved: Mapping[str, Any]) -> StoreOptions:

@@ -23,7 +23,7 @@ import shutil
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Mapping, Optional
+from typing import IO, Any, Dict, List, Mapping, Optional
 
 from gridcwl.worker import result as results
 from gridcwl.worker.bare_engine import BareEngine
@@ -69,30 +69,43 @@ def main(arguments: Optional[List[str]] = None) -> int:
 class PartRunner:
     """The jobs of one part of a batch, run side by side."""
 
-    def __init__(self, part: Plain, settings: Plain, folder: str, site: str) -> None:
+    def __init__(
+        self,
+        part: Plain,
+        settings: Plain,
+        folder: str,
+        site: str,
+        room: int = _MOST_OUTPUT,
+        control: Optional[Control] = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            part: a line of the jobs' file.
+            settings: of all sites.
+            folder: of the sandbox.
+            site: where this machine is.
+            room: bytes of outputs that the archive may hold.
+            control: the stop button of a part of one job; None makes one for each job.
+        """
         self._jobs: List[Plain] = part["jobs"]
         self._width = _width(part)
         self._carried: Dict[str, str] = part.get("carried") or {}
         self._settings = settings
         self._folder = folder
         self._site = site
-        self._control = _Controls(len(self._jobs))
-        self._room = _MOST_OUTPUT
+        self._control = _Controls([control] if control else [Control() for _ in self._jobs])
+        self._room = room
 
     def run(self) -> int:
         """Run all; leave the archive; returns the exit code."""
         stopped = stop_on_signals(self._control)
-        if self._carried:
-            _unpack(FILES, self._folder)
         if all(job.get("image") is None for job in self._jobs):
             ORPHANS.watch()
-        with ThreadPoolExecutor(max_workers=self._width) as pool:
-            made = list(pool.map(self._one, range(len(self._jobs))))
+        made = self.execute()
         ORPHANS.end_all()
-        # dereference: else one of two hard links comes as a link, which nobody would follow
-        with tarfile.open(RESULTS, "w:gz", compresslevel=6, dereference=True) as archive:
-            for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
-                self._add(archive, job, result)
+        with open(RESULTS, "wb") as file:
+            self.archive(made, file)
         for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
             if result["outcome"] != SUCCESS:
                 print(f"gridcwl-worker: {job['name']}: {result['outcome']}: {result['reason']}", file=sys.stderr)
@@ -101,6 +114,20 @@ class PartRunner:
         if stopped:
             return 128 + stopped[0]
         return 0 if all(result["outcome"] == SUCCESS for result in made) else 1
+
+    def execute(self) -> List[Plain]:
+        """Run all jobs; returns their results."""
+        if self._carried:
+            _unpack(f"{self._folder}/{FILES}", self._folder)
+        with ThreadPoolExecutor(max_workers=self._width) as pool:
+            return list(pool.map(self._one, range(len(self._jobs))))
+
+    def archive(self, made: List[Plain], file: IO[bytes]) -> None:
+        """Write the archive of the results; changes what they say of files that are in it."""
+        # dereference: else one of two hard links comes as a link, which nobody would follow
+        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6, dereference=True) as archive:
+            for job, result in zip(self._jobs, made):  # noqa: B905  Python 3.9
+                self._add(archive, job, result)
 
     def _report(self) -> None:
         if os.path.getsize(RESULTS) <= _MOST_REPORT:
@@ -135,7 +162,7 @@ class PartRunner:
         try:
             return engine_of(settings_of(self._settings, self._site), site=self._site)
         except EngineError as error:
-            return _NoEngine(error)
+            return NoEngine(error)
 
     def _add(self, archive: tarfile.TarFile, job: Plain, result: Plain) -> None:
         name = str(job["id"])
@@ -181,7 +208,7 @@ class PartRunner:
         return None
 
 
-class _NoEngine:
+class NoEngine:
     """Stands for an engine that is not there; says so for each job that wants it."""
 
     name = "none"
@@ -191,20 +218,23 @@ class _NoEngine:
         self._error = error
 
     def prepare(self, image: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """See ``Engine.prepare``."""
         raise self._error
 
     def digest(self, prepared: str) -> str:  # noqa: ARG002
+        """See ``Engine.digest``."""
         return ""
 
     def start(self, call: Call) -> Running:  # noqa: ARG002
+        """See ``Engine.start``."""
         raise self._error
 
 
 class _Controls:
     """The stop buttons of all jobs as one."""
 
-    def __init__(self, number: int) -> None:
-        self.of = [Control() for _ in range(number)]
+    def __init__(self, controls: List[Control]) -> None:
+        self.of = controls
 
     def stop(self, reason: str) -> None:
         for control in self.of:

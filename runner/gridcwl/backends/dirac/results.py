@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
 
-from gridcwl.backends.dirac import jdl, unpacking
-from gridcwl.backends.dirac.unpacking import Archive
+from gridcwl.backends.batch import unpacking
+from gridcwl.backends.batch.outputs import log_of, with_outputs, written
+from gridcwl.backends.batch.unpacking import Archive
+from gridcwl.backends.dirac import jdl
 from gridcwl.errors import GridCWLError, LimitExceeded, ResultError
-from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, limits, paths
-from gridcwl.model.acceptance import SANDBOX, accepted, refused
+from gridcwl.model import Job, JobId, JobResult, Outcome, limits
+from gridcwl.model.acceptance import refused
 from gridcwl.model.codec import result_from_json
-from gridcwl.worker.removing import remove_tree
 
 REPORT = "gridcwl-results"
 """How the last line begins that a worker writes: its site and its archive, in base64, where that is small."""
@@ -121,7 +120,7 @@ def result_of(job: Job, contents: SandboxContents, place: JobStatus, folder: Pat
         text = contents.members.read(f"{job.id}/result.json", limits.RESULT_BYTES)
         if text is None:
             return lost(job, place, contents, folder)
-        result = _accepted(result_from_json(text), job, contents, folder)
+        result = with_outputs(result_from_json(text), job, contents.members, folder)
     except GridCWLError as error:
         result = refused(job, error)
     if result.outcome is Outcome.CANCELLED:
@@ -137,18 +136,10 @@ def result_of(job: Job, contents: SandboxContents, place: JobStatus, folder: Pat
     return replace(result, reason=f"{reason} [{place}]")
 
 
-def _accepted(result: JobResult, job: Job, contents: SandboxContents, folder: Path) -> JobResult:
-    result = replace(result, stdout_log=None, stderr_log=None)
-    if result.outcome is not Outcome.SUCCESS:
-        result = replace(result, files=(), outdir="", element="")
-    result = accepted(result, job, sandbox=job.storage is None)
-    return _with_outputs(result, contents.members, folder) if result.files or result.outdir == SANDBOX else result
-
-
 def lost(job: Job, place: JobStatus, contents: SandboxContents, folder: Path) -> JobResult:
     """The result of a job that left none: the place failed, and that may pass, or stopped it."""
-    written = {"stdout": contents.stdout, "stderr": contents.stderr}
-    logs = {name: _written(folder / f"{name}.log", content) if content else None for name, content in written.items()}
+    streams = {"stdout": contents.stdout, "stderr": contents.stderr}
+    logs = {name: written(folder / f"{name}.log", content) if content else None for name, content in streams.items()}
     tail = b"".join((contents.stderr or contents.stdout)[-_TAIL:].splitlines(keepends=True)[-_TAIL_LINES:])
     return JobResult(
         job.id,
@@ -196,62 +187,9 @@ _ADVICE = (
 )
 
 
-def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResult:
-    """The result with what came in the sandbox written to this machine.
-
-    Raises:
-        ResultError: a file is not in the archive, or is not what the result says.
-    """
-    if not any(file.location.startswith(SANDBOX) for file in result.files) and result.outdir != SANDBOX:
-        return result
-    out = folder / "out"
-    remove_tree(out)  # of a client that died
-    out.mkdir(parents=True)
-    try:
-        files = tuple(_placed(file, f"{result.id}/out/{file.path}", members, out) for file in result.files)
-    except GridCWLError:
-        remove_tree(out)
-        raise
-    return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)
-
-
-def _placed(file: ProducedFile, member: str, members: Archive, out: Path) -> ProducedFile:
-    if not file.location.startswith(SANDBOX):
-        return file
-    target = paths.inside(out, file.path, "The path of an output")
-    try:
-        if file.kind == "directory":
-            target.mkdir(parents=True, exist_ok=True)
-            return replace(file, location=_url(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return _brought(file, member, members, target)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise ResultError(f"The output {paths.shown(file.path)} is listed twice, or is below another file") from None
-
-
-def _brought(file: ProducedFile, member: str, members: Archive, target: Path) -> ProducedFile:
-    if member not in members:
-        raise ResultError(f"The output {paths.shown(file.path)} is not in the results archive")
-    if members.size(member) == file.size:
-        sums = members.copy(member, target)
-        if file.sha1 in (None, sums.sha1) and file.adler32 in (None, sums.adler32) and sums.size == file.size:
-            return replace(file, location=_url(target), sha1=sums.sha1, adler32=sums.adler32)
-    raise ResultError(f"The output {paths.shown(file.path)} in the results archive is not what the result says of it")
-
-
-def _url(path: Path) -> str:
-    return "file://" + quote(os.fsencode(path))
-
-
 def _log(contents: SandboxContents, job: JobId, stream: str, folder: Path) -> str | None:
     """What the tool wrote; where that could not be read, what the worker wrote."""
-    content = contents.members.end(f"{job}/{stream}.log", limits.LOG_BYTES)
-    if contents.problem is not None:
-        content = contents.stdout if stream == "stdout" else contents.stderr
-    return _written(folder / f"{stream}.log", content) if content else None
-
-
-def _written(path: Path, content: bytes) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return str(path)
+    if contents.problem is None:
+        return log_of(contents.members, job, stream, folder)
+    content = contents.stdout if stream == "stdout" else contents.stderr
+    return written(folder / f"{stream}.log", content) if content else None

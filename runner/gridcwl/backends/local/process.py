@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gridcwl
-from gridcwl.backends.local.orphans import kill_below
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobId, JobResult, Outcome
 from gridcwl.model.acceptance import accepted, refused
@@ -27,6 +26,7 @@ from gridcwl.model.limits import RESULT_BYTES
 from gridcwl.tasks import TaskScope
 from gridcwl.worker import credentials
 from gridcwl.worker.recycle import places_of, recycled_by
+from gridcwl.worker.stale import kill_below
 
 _PATIENCE_S = 30.0  # for what was killed to go
 _LAST_WORDS_S = 5.0  # for the last output of a process to be read
