@@ -18,6 +18,7 @@ from gridcwl.errors import ConfigError, GridCWLError, UsageError
 from gridcwl.productions.driver import ProductionDriver
 from gridcwl.productions.model import Portion, Production, checked_name, portions_of, progress, seeds_of
 from gridcwl.productions.store import ProductionStore
+from gridcwl.productions.views import sentence
 
 if TYPE_CHECKING:
     from gridcwl.runs.options import Options
@@ -51,7 +52,13 @@ def parser() -> Parser:
         description="One document over a growing list of inputs or seeds, in portions, each of which is a run.",
         epilog=_EPILOG,
     )
-    action = Actions(made, "production")
+    actions = Actions(made, "production")
+
+    def action(name: str, act: Any, text: str, *, all_too: bool = False) -> argparse.ArgumentParser:
+        one = actions(name, _here_or_there(name, act), text, all_too=all_too)
+        one.add_argument("--server", metavar="URL", help="productions of this gridcwl serve, which runs them")
+        return one
+
     create = action("create", _create, "create a production and run it: -- [OPTIONS] DOCUMENT [INPUTS.yml]")
     create.add_argument("--seeds", metavar="INPUT=FIRST..LAST", help="numbers for this input, as seed=1..2000")
     create.add_argument("--over", metavar="INPUT=QUERY|FILE", help="data that a query finds, or a file of lines")
@@ -70,6 +77,17 @@ def parser() -> Parser:
     action("retry", _retry, "continue a production, and submit its failed part again; what finished is kept")
     action("stop", _stop, "stop a production: its active runs, and what has not been submitted")
     return made
+
+
+def _here_or_there(name: str, act: Any) -> Any:
+    def acting(given: argparse.Namespace) -> int:
+        if not given.server:
+            return int(act(given))
+        from gridcwl.cli import server_productions
+
+        return server_productions.ACTIONS[name](given)
+
+    return acting
 
 
 def _store(given: argparse.Namespace) -> ProductionStore:
@@ -232,19 +250,10 @@ class RunsOfPortions:
 
     def collect(self, production: Production, portion: Portion) -> None:
         """See ``PortionRuns.collect``: a container of the store holds the containers of all runs."""
-        from contextlib import closing
+        from gridcwl.productions.collecting import collect
 
-        from gridcwl import plugins
-        from gridcwl.runs.record.history import History
-
-        folder = self._runs.folder(portion.run)
-        if folder is None:
-            return
-        with closing(History(folder.journal)) as history:
-            for name, plugin in plugins.stores().items():
-                if "collect" in plugin.hooks and (about := history.meta(name)):
-                    metadata = {"production": production.name, "document": options_of(production).document}
-                    asyncio.run(plugins.call(plugin, "collect", about, production.name, metadata))
+        if (folder := self._runs.folder(portion.run)) is not None:
+            collect(folder.journal, production, options_of(production).document)
 
 
 def _retry(given: argparse.Namespace) -> int:
@@ -321,64 +330,65 @@ async def _either(*events: asyncio.Event) -> None:
 
 
 def _sentence(standing: Any) -> str:
-    parts = [f"{standing.done} of {standing.total} done"]
-    parts += [f"{standing.running} in active runs"] if standing.running else []
-    parts += [f"{standing.failed} failed"] if standing.failed else []
-    return ", ".join(parts)
+    return sentence(
+        {"done": standing.done, "total": standing.total, "running": standing.running, "failed": standing.failed}
+    )
 
 
 def _status(given: argparse.Namespace) -> int:
-    from gridcwl.cli.tables import show
+    from gridcwl.productions.views import plain, summary
 
     with _store(given) as store:
         if given.name is None:
-            rows = []
-            for one in store.all():
-                standing = progress(one, store.portions(one.name))
-                state = "complete" if standing.complete else "stopped" if store.is_stopped(one.name) else "open"
-                rows.append((one.name, state, str(standing.done), str(standing.total), str(standing.failed)))
-            if given.json:
-                print(
-                    json.dumps(
-                        [dict(zip(("name", "state", "done", "total", "failed"), row, strict=True)) for row in rows]
-                    )
-                )
-            elif rows:
-                show(("name", "state", "done", "total", "failed"), rows, right=("done", "total", "failed"))
-            else:
-                print("no productions")
+            rows = [summary(one, store.portions(one.name), stopped=store.is_stopped(one.name)) for one in store.all()]
+            print_list(rows, as_json=given.json)
             return 0
-        production = store.get(given.name)
+        production, stopped = store.get(given.name), store.is_stopped(given.name)
         portions = store.portions(given.name)
-        stopped = store.is_stopped(given.name)
-    standing = progress(production, portions)
     failures = list(_failures(state_dir_of(given), portions))
-    if given.json:
-        print(json.dumps({
-            "name": production.name, "complete": standing.complete, "stopped": stopped, "total": standing.total,
-            "done": standing.done, "failed": standing.failed, "failures": failures,
-            "portions": [{"number": one.number, "run": one.run, "state": str(one.state), "items": len(one.items),
-                          "tries": one.tries, "message": one.message} for one in portions],
-        }, indent=2))  # fmt: skip
-        return 0
-    print(f"{production.name}: {_sentence(standing)}" + (", stopped" if stopped else ""))
+    print_one(plain(production, portions, failures, stopped=stopped), as_json=given.json)
+    return 0
+
+
+def print_list(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Show productions."""
+    from gridcwl.cli.tables import show
+
+    names = ("name", "state", "done", "total", "failed")
+    if as_json:
+        print(json.dumps(found))
+    elif found:
+        show(names, [tuple(str(one[name]) for name in names) for one in found], right=names[2:])
+    else:
+        print("no productions")
+
+
+def print_one(about: dict[str, Any], *, as_json: bool) -> None:
+    """Show a production with its portions and failures."""
+    from gridcwl.cli.tables import show
+    from gridcwl.productions.views import items_of
+
+    if as_json:
+        print(json.dumps(about, indent=2))
+        return
+    print(f"{about['name']}: {sentence(about)}" + (", stopped" if about["stopped"] else ""))
     listed = [
-        (str(one.number), _items(one), str(one.state), str(one.tries), str(one.run), one.message.split("\n")[0][:60])
-        for one in portions
+        (
+            str(one["number"]),
+            items_of(one),
+            one["state"],
+            str(one["tries"]),
+            one["run"],
+            one["message"].split("\n")[0][:60],
+        )
+        for one in about["portions"]
     ]
     show(("portion", "items", "state", "tries", "run", ""), listed, right=("portion", "tries"))
+    failures = about["failures"]
     for failure in failures[:_MOST_FAILURES]:
         print(f"failed  {failure['run']}  {failure['job']}: {failure['reason']}")
     if len(failures) > _MOST_FAILURES:
         print(f"and {len(failures) - _MOST_FAILURES} more: gridcwl status RUN")
-    return 0
-
-
-def _items(portion: Portion) -> str:
-    first, last = portion.items[0], portion.items[-1]
-    if isinstance(first, int):
-        return f"{first}..{last}"
-    return f"{len(portion.items)}"
 
 
 def _failures(state_dir: Path, portions: Sequence[Portion]) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 USUAL = ("input-data", "input_data")
 """What dirac-cwl calls the input whose files are grouped."""
-_KEPT = ("secondaryFiles", "format", "streamable", "loadContents", "loadListing", "label", "doc")
+_KEPT = ("default", "secondaryFiles", "format", "streamable", "loadContents", "loadListing", "label", "doc")
 
 
 def input_to_group(process: Process, wanted: str) -> str:
@@ -144,6 +144,8 @@ _ANYTHING = {"type": ["null", "Any"]}
 def _port(parameter: Any, *, many: bool) -> dict[str, Any]:
     kind = _plain_type(plain(parameter["type"]))
     made = {key: plain(parameter[key]) for key in _KEPT if key in parameter}
+    if many and made.get("default") is not None and not isinstance(made["default"], list):
+        made["default"] = [made["default"]]
     made["type"] = {"type": "array", "items": kind} if many else kind
     return made
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from dataclasses import replace
+from typing import Any, Literal, Protocol, TypeAlias
 
 from gridcwl.errors import GridCWLError
 from gridcwl.productions.model import Portion, PortionState, Production, decide
-from gridcwl.productions.store import ProductionStore
 
 log = logging.getLogger("gridcwl.productions")
 
 RunState: TypeAlias = Literal["missing", "active", "stopped", "success", "failed", "cancelled"]
+
+
+class WaitError(GridCWLError):
+    """A portion cannot be submitted now; it is tried again."""
+
+
+class Record(Protocol):
+    """Where productions are kept; see ``ProductionStore``. A key is ``Production.key``."""
+
+    def portions(self, name: str) -> list[Portion]: ...  # noqa: D102
+    def update(self, name: str, portion: Portion, state: PortionState, **fields: Any) -> Portion: ...  # noqa: D102
+    def is_stopped(self, name: str) -> bool: ...  # noqa: D102
 
 
 class PortionRuns(Protocol):
@@ -40,7 +52,7 @@ class PortionRuns(Protocol):
 class ProductionDriver:
     """Drives one production; it has to be held."""
 
-    def __init__(self, store: ProductionStore, runs: PortionRuns, production: Production) -> None:
+    def __init__(self, store: Record, runs: PortionRuns, production: Production) -> None:
         self._store = store
         self._runs = runs
         self.production = production
@@ -56,6 +68,12 @@ class ProductionDriver:
             elif state == "missing":
                 self._attempt(portion, resume=False)
 
+    def begin_missing(self) -> None:
+        """Begin what had been claimed only, where whatever has begun is known to all drivers."""
+        for portion in self._portions():
+            if portion.state is PortionState.RUNNING and self._runs.state(portion)[0] == "missing":
+                self._attempt(replace(portion, tries=portion.tries - 1), resume=False)
+
     def retry(self) -> int:
         """Let the failed and stopped part be submitted again; returns how many portions that are."""
         again = [one for one in self._portions() if one.state in (PortionState.FAILED, PortionState.STOPPED)]
@@ -68,14 +86,15 @@ class ProductionDriver:
         for portion in self._portions():
             if portion.state is PortionState.RUNNING:
                 self._look(portion)
-        if self._store.is_stopped(self.production.name):
+        if self._store.is_stopped(self.production.key):
             return self._stop()
         chosen = decide(self.production, self._portions())
-        for portion in chosen.resubmit:
-            log.info("%s: portion %d is submitted again", self.production.name, portion.number)
-            self._attempt(portion, resume=True)
-        for portion in chosen.start:
-            self._attempt(portion, resume=False)
+        again = {portion.number for portion in chosen.resubmit}
+        for portion in (*chosen.resubmit, *chosen.start):
+            if portion.number in again:
+                log.info("%s: portion %d is submitted again", self.production.name, portion.number)
+            if not self._attempt(portion, resume=portion.number in again):
+                break
         after = self._portions()
         following = decide(self.production, after)
         return any(one.state is PortionState.RUNNING for one in after) or bool(following.start or following.resubmit)
@@ -103,19 +122,25 @@ class ProductionDriver:
             self._set(portion, ended, message=message, failed=failed)
             log.warning("%s: portion %d %s: %s", self.production.name, portion.number, ended, message or "stopped")
 
-    def _attempt(self, portion: Portion, *, resume: bool) -> None:
+    def _attempt(self, portion: Portion, *, resume: bool) -> bool:
+        """Submit a portion; False if nothing can be submitted now."""
         claimed = self._set(portion, PortionState.RUNNING, tries=portion.tries + 1)
         try:
             if resume and self._runs.state(portion)[0] != "missing":
                 self._runs.resume(claimed)
             else:
                 self._runs.start(self.production, claimed)
+        except WaitError as error:
+            self._set(claimed, portion.state, tries=portion.tries, message=error.message)
+            log.warning("%s: portion %d waits: %s", self.production.name, portion.number, error.message)
+            return False
         except GridCWLError as error:
             self._set(claimed, PortionState.FAILED, message=error.message, failed=0)
             log.warning("%s: portion %d cannot run: %s", self.production.name, portion.number, error.message)
+        return True
 
     def _set(self, portion: Portion, state: PortionState, **fields: object) -> Portion:
-        return self._store.update(self.production.name, portion, state, **fields)
+        return self._store.update(self.production.key, portion, state, **fields)
 
     def _portions(self) -> Sequence[Portion]:
-        return self._store.portions(self.production.name)
+        return self._store.portions(self.production.key)

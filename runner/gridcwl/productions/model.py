@@ -36,6 +36,10 @@ class Production(msgspec.Struct, frozen=True, kw_only=True):
         words: a command line of ``gridcwl``.
         cwd: where relative paths count from.
         created: seconds since 1970.
+        owner: whose runs these are, at a service.
+        groups: at a service, who sees the runs.
+        request: at a service, the fields of a request for a run, in place of ``words``.
+        files: at a service, where what was attached to the request is kept.
     """
 
     id: str
@@ -50,6 +54,15 @@ class Production(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
     cwd: str = ""
     created: float = 0.0
+    owner: str = ""
+    groups: tuple[str, ...] = ()
+    request: dict[str, str] = {}
+    files: str = ""
+
+    @property
+    def key(self) -> str:
+        """How its record knows it: at a service, several users may have one of the same name."""
+        return self.id if self.owner else self.name
 
 
 class PortionState(StrEnum):

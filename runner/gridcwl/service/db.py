@@ -5,6 +5,7 @@ A run's state changes by compare-and-set only: see ``states.py``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import time
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
+    Table,
     Text,
     case,
     cast,
@@ -246,6 +248,13 @@ class Database:
                 connection.execute(delete(table).where(table.c.engine == engine))
             connection.execute(delete(runs).where(runs.c.engine == engine))
 
+    def latest_of(self, engine: str) -> StoredRun | None:
+        """The latest run that works, or has worked, on a journal; None if there is none."""
+        query = select(runs).where(runs.c.engine == engine).order_by(runs.c.number.desc()).limit(1)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
+
     def drop_files(self, folder: str) -> None:
         """Forget what machines that share no folder have of one."""
         with self.engine.begin() as connection:
@@ -416,6 +425,16 @@ class Database:
         query = select(runs.c.id).where(runs.c.engine == engine, runs.c.state.in_((State.QUEUED, *ACTIVE))).limit(1)
         with self.engine.connect() as connection:
             return connection.execute(query).first() is not None
+
+
+def locked_for_change(connection: Connection, table: Table) -> None:
+    """Let no other process change what depends on a table, until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(table.name.encode()).digest()[:8], signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
+    else:  # the first statement that writes takes the lock
+        first = next(iter(table.primary_key.columns))
+        connection.execute(update(table).where(first == "").values({first: first}))
 
 
 def _visible(query: Select[Any], viewer: Viewer | None) -> Select[Any]:

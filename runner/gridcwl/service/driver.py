@@ -252,11 +252,13 @@ class Driver:
 
     async def _schedule(self) -> None:
         """Do what is due of schedules, and productions, until this process stops."""
+        from gridcwl.service.production_runs import Productions
         from gridcwl.service.scheduled_runs import ScheduleDriver
         from gridcwl.service.submitting import driver_intake
 
         intake = driver_intake(self._settings, self._folder, self._db, self)
         schedules = ScheduleDriver(intake, self._owners)
+        productions = Productions(intake, schedules.runs, self._ownership)
         most = _LOOK_OFTEN_S if self._others else _LOOK_EVERY_S
         while not self._stopping:
             self._due.clear()
@@ -265,6 +267,7 @@ class Driver:
                 schedules.name = self._ownership.driver
                 try:
                     wake = await asyncio.to_thread(schedules.step, time.time())
+                    await asyncio.to_thread(productions.step, lambda: self._stopping)
                     self._wake.set()
                 except SQLAlchemyError as error:
                     log.warning("The database does not answer: %s", getattr(error, "orig", None) or error)
@@ -494,6 +497,11 @@ class Driver:
             confinement=allowed,
             **self._placed(self._capped(run.settings)),
         )
+
+    def _all_settings(self, run: StoredRun) -> dict[str, Any]:
+        """The settings of a run that has no journal: if it was resumed, with those of the first one."""
+        first = self._db.get(run.engine) if run.engine != run.id else None
+        return {**(first.settings if first is not None else {}), **run.settings}
 
     def _capped(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a run, with no more jobs at a time than its owner may have, where the backend takes that."""

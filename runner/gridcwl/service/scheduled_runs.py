@@ -50,7 +50,7 @@ def state_of(run: StoredRun | None) -> tuple[RunState, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class Finding:
     """For whom data are looked for."""
 
     id: str
@@ -65,7 +65,7 @@ class ScheduledRuns:
         self._db: Database = intake.db
         self._folder: ServiceFolder = intake.folder
         self._settings: ServiceSettings = intake.settings
-        self._owners = owners
+        self.owners = owners
 
     def find(self, schedule: Schedule) -> Sequence[str]:
         """See ``Launcher.find``: with the rights of the schedule's owner."""
@@ -77,20 +77,20 @@ class ScheduledRuns:
         Raises:
             GridCWLError: they cannot be looked for.
         """
-        if self._owners is not None and (reason := self._owners.lacking(owner)):
+        if self.owners is not None and (reason := self.owners.lacking(owner)):
             raise StoreError(reason)
-        return contextvars.copy_context().run(self._found, query, _Finding(f"find-{asker}", owner))
+        return contextvars.copy_context().run(self._found, query, Finding(f"find-{asker}", owner))
 
-    def _found(self, query: str, finding: _Finding) -> list[str]:
+    def _found(self, query: str, finding: Finding) -> list[str]:
         settings = {**self._settings.runs, "state_dir": self._folder.state, "cache_dir": self._folder.cache}
         options = options_for("", (), settings, self._folder.path)
-        if self._owners is not None:
-            credentials.act_for(self._owners.open(finding))
+        if self.owners is not None:
+            credentials.act_for(self.owners.open(finding))
         try:
             urls = found(query, options, self._folder.path)
         finally:
-            if self._owners is not None:
-                self._owners.close(finding.id)
+            if self.owners is not None:
+                self.owners.close(finding.id)
         if names_files(query):
             allowed = self._intake.driver.confinement()
             urls = [url for url in urls if allowed.allows_file(url.removeprefix("file://"))]
@@ -144,7 +144,8 @@ class ScheduleDriver(TickDriver):
 
     def __init__(self, intake: Intake, owners: Owners | None) -> None:
         self.record = ServiceSchedules(intake.db.engine)
-        super().__init__(self.record, ScheduledRuns(intake, owners), Path(), begins_again=True)
+        self.runs = ScheduledRuns(intake, owners)
+        super().__init__(self.record, self.runs, Path(), begins_again=True)
 
     def is_alive(self, driver: str) -> bool:
         """See ``Driver.is_alive``: by the locks of the database."""

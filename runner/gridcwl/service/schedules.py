@@ -12,18 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
 
 from gridcwl.model import RunId
 from gridcwl.schedules.model import Schedule, State, Tick, run_id, tick_of_time
 from gridcwl.schedules.store import Kept
+from gridcwl.service.db import locked_for_change
 from gridcwl.service.problems import Conflict, NotFound
 from gridcwl.service.schema import drivers, runs, schedule_arrivals, schedule_ticks, schedules
 
 MOST_SCHEDULES = 100
 """Of one user."""
-_LOCK = 0x6772_7363
-"""The number of PostgreSQL's lock."""
 _OPEN = (State.WAITING, State.RUNNING)
 _ENDED = (State.SUCCESS, State.FAILED, State.CANCELLED)
 
@@ -39,10 +38,7 @@ class ServiceSchedules:
     def transaction(self) -> Iterator[None]:
         """All or nothing; one process at a time."""
         with self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            else:  # the first statement that writes takes the lock
-                connection.execute(text("UPDATE schedules SET cursor = cursor WHERE id = ''"))
+            locked_for_change(connection, schedules)
             self._held = connection
             try:
                 yield
