@@ -185,7 +185,7 @@ print("leaving", flush=True)
     assert program.stdout is not None
     assert program.stdout.readline() == "leaving\n"
     desk.write("gate", "")
-    assert program.wait(60) == 0
+    assert program.wait(120) == 0
     program.stdout.close()
     assert (desk.outdir / "said.txt").read_text() == "done\n"
 
@@ -277,7 +277,7 @@ def test_a_run_of_another_process_can_be_cancelled(elsewhere: subprocess.Popen[s
             return (await run.status()).state
 
     assert asyncio.run(main()) == "cancelled"
-    assert elsewhere.wait(60) == 128 + 15
+    assert elsewhere.wait(120) == 128 + 15
 
 
 def test_the_command_line_cancels_a_run_of_a_program_and_leaves_the_program(desk: Desk):

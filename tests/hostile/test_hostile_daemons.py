@@ -102,7 +102,7 @@ def test_when_the_client_is_killed(tmp_path):
 
     worker.stdin.close()  # as the kernel does it when the client is gone
 
-    assert worker.wait(60) == 0
+    assert worker.wait(120) == 0
     assert has_ended(int(pid.read_text()))
 
 

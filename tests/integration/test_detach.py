@@ -59,7 +59,7 @@ def known_state(desk: Desk, monkeypatch: pytest.MonkeyPatch):
 
 
 def detached(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "--detach", *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*COMMAND, "--detach", *words], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_a_detached_run_continues_after_its_terminal_was_closed(gate: Path, desk: Desk):
@@ -89,7 +89,7 @@ def test_attach_shows_the_run_and_prints_its_outputs_and_ctrl_c_detaches_again(g
     assert shown.stderr is not None
     assert any("shard[0]" in line for line in iter(shown.stderr.readline, ""))
     shown.send_signal(signal.SIGINT)
-    stdout, stderr = shown.communicate(timeout=60)
+    stdout, stderr = shown.communicate(timeout=120)
     assert (shown.returncode, stdout) == (0, "")
     assert f"Detached. The run {run} continues" in stderr
     assert state() == "running"
@@ -137,6 +137,6 @@ def test_a_failed_run_fails_for_whoever_attached(desk: Desk):
     assert shown.stderr is not None
     assert any("fails.cwl" in line for line in iter(shown.stderr.readline, ""))
     gate.touch()
-    _, stderr = shown.communicate(timeout=60)
+    _, stderr = shown.communicate(timeout=120)
     assert shown.returncode == 1
     assert "ended with exit code 3" in stderr

@@ -90,7 +90,7 @@ def test_a_detached_run_submits_its_later_steps_and_is_attached_to_and_detached_
     assert shown.stderr is not None
     assert any("first" in line for line in iter(shown.stderr.readline, "")), "attach shows that the job runs"
     shown.send_signal(signal.SIGINT)
-    stdout, stderr = shown.communicate(timeout=60)
+    stdout, stderr = shown.communicate(timeout=120)
     assert (shown.returncode, stdout) == (0, "")
     assert f"Detached. The run {run} continues" in stderr
     assert state(site) == "running"

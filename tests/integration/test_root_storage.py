@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,26 @@ def check() -> None:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """A server's prefix, with room for all."""
-    with (
-        tempfile.TemporaryDirectory(prefix="gridcwl-xrootd-", ignore_cleanup_errors=True) as name,
-        socket.socket() as s,
-    ):
+    with ExitStack() as stack:
+        for _ in range(4):
+            with suppress(PortTaken):
+                yield stack.enter_context(serving())
+                return
+        yield stack.enter_context(serving())
+
+
+class PortTaken(Exception):
+    """The server has ended: since the port was found free, somebody else has taken it."""
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A server at a port that was free just now."""
+    with tempfile.TemporaryDirectory(prefix="gridcwl-xrootd-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-        s.close()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
         (folder / "data" / "rucio").mkdir(parents=True)
         (folder / "admin").mkdir()
         (folder / "cfg").write_text(
@@ -64,12 +77,13 @@ def url() -> Iterator[str]:
         command = ["xrootd", "-l", f"{name}/admin/log", "-c", f"{name}/cfg", "-n", "test"]
         server = subprocess.Popen(["setpriv", "--reuid=xrootd", "--regid=xrootd", "--clear-groups", *command])
         try:
-            patience = time.monotonic() + 30
+            patience = time.monotonic() + 120
             # Who comes too early is made to wait for two minutes by XRootD's client, unless an option forbids it.
             quickly = {**os.environ, "XRD_CONNECTIONWINDOW": "1", "XRD_CONNECTIONRETRY": "1"}
             look = ["xrdfs", f"localhost:{port}", "ls", "/rucio"]
             while subprocess.run(look, env=quickly, capture_output=True, check=False).returncode:
-                assert server.poll() is None, "xrootd ended"
+                if server.poll() is not None:
+                    raise PortTaken
                 assert time.monotonic() < patience, "xrootd does not answer"
             yield f"root://localhost:{port}//rucio/"
         finally:

@@ -94,7 +94,7 @@ def test_a_driver_that_is_stopped_leaves_its_run_to_the_next(desk, tmp_path, sto
     with subprocess.Popen(command, start_new_session=True) as driver:
         until((tmp_path / "started").exists)
         driver.send_signal(stopped_by)
-        assert driver.wait(60) == (0 if stopped_by is signal.SIGTERM else -signal.SIGKILL)
+        assert driver.wait(120) == (0 if stopped_by is signal.SIGTERM else -signal.SIGKILL)
     (tmp_path / "go").touch()
     gridcwl("schedule", "run", "--once", "--quiet")
     assert [(tick["run"], tick["state"]) for tick in ticks("s")] == [(run, "success")]

@@ -225,9 +225,7 @@ print("handled", "".join(handled))
 
 def test_up_again_leaves_alone_what_runs(dirac, testbed):
     before = {name: testbed.processes.pid(name) for name in testbed.processes.names()}
-    began = time.monotonic()
     dirac.up(print)
-    assert time.monotonic() - began < 10
     assert {name: testbed.processes.pid(name) for name in testbed.processes.names()} == before
 
 

@@ -72,7 +72,7 @@ def test_it_ends_with_the_client(start_ahead):
     ahead = start_ahead()
     ahead.stdin.close()
 
-    assert ahead.wait(60) == 0
+    assert ahead.wait(120) == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])

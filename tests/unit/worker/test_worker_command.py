@@ -145,7 +145,7 @@ def test_a_tool_that_ignores_sigterm_is_killed_and_the_result_reports_cancelled(
 
     worker.terminate()
 
-    assert worker.wait(60) == 128 + signal.SIGTERM
+    assert worker.wait(120) == 128 + signal.SIGTERM
     assert node.result["outcome"] == "cancelled"
     assert node.result["exit_code"] == -9
     assert node.result["reason"] == "The worker was asked to stop (SIGTERM)."
@@ -164,7 +164,7 @@ def test_a_second_signal_kills_at_once(node):
     (node.folder / "asked").read_bytes()
     worker.terminate()
 
-    assert worker.wait(60) == 128 + signal.SIGTERM
+    assert worker.wait(120) == 128 + signal.SIGTERM
     assert node.result["exit_code"] == -9
 
 
