@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gridcwl.cli.tables import show
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError
-from gridcwl.remote.connection import NATIVE, Connection
+from gridcwl.remote.connection import NATIVE, Connection, reading
 
 COMMANDS = ("credentials", "login", "logout", "whoami", "keys")
 
@@ -41,7 +41,7 @@ def register(actions: Any) -> None:
     ):
         made = actions.add_parser(name, help=text, description=text)
         made.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
-        made.set_defaults(act=act, command=name)
+        made.set_defaults(act=reading(act), command=name)
     made.add_argument("--json", action="store_true", help="print JSON")
     _register_keys(actions)
 
@@ -74,7 +74,7 @@ def _actions(parser: argparse.ArgumentParser, command: str, act: Any) -> list[ar
         one = inner.add_parser(action, help=text, description=text)
         one.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
         one.add_argument("--json", action="store_true", help="print JSON")
-        one.set_defaults(act=act, command=command, action=action)
+        one.set_defaults(act=reading(act), command=command, action=action)
         made.append(one)
     return made
 

@@ -22,7 +22,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError, RunCancelled, RunFailed, UsageError
 from gridcwl.model import RunId
 from gridcwl.remote import following
-from gridcwl.remote.connection import NATIVE, WES, Connection
+from gridcwl.remote.connection import NATIVE, WES, Connection, understood
 from gridcwl.runs.events import Failure
 from gridcwl.runs.options import Options
 
@@ -74,15 +74,17 @@ def run(options: Options) -> int:
     fields, uploads = prepared(options, Path.cwd(), text)
     run_id = submit(connection, fields, uploads)
     watcher = _watcher(options.loudness, color=options.color)
-    return _follow(
-        connection, run_id, watcher, options.outdir, options.write_summary, checksums=options.cwltool.checksums
-    )
+    with understood(connection.url):
+        return _follow(
+            connection, run_id, watcher, options.outdir, options.write_summary, checksums=options.cwltool.checksums
+        )
 
 
 def command(given: argparse.Namespace) -> int:
     """A command for runs, at the service that ``--server`` names; returns the exit code."""
     connection = Connection(given.server)
-    return _COMMANDS[given.command](connection, given)
+    with understood(connection.url):
+        return _COMMANDS[given.command](connection, given)
 
 
 def _follow(

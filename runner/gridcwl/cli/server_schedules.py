@@ -15,7 +15,7 @@ from urllib.parse import quote
 from gridcwl.cli.schedule import print_list, print_one, trigger_of
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import UsageError
-from gridcwl.remote.connection import NATIVE, Connection, form_of
+from gridcwl.remote.connection import NATIVE, Connection, form_of, reading
 
 PATH = f"{NATIVE}/schedules"
 
@@ -87,8 +87,8 @@ def _post(action: str) -> Callable[[argparse.Namespace], int]:
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "add": _add,
-    "list": _list,
-    "show": _show,
-    **{action: _post(action) for action in ("pause", "resume", "run-now", "rm")},
+    "list": reading(_list),
+    "show": reading(_show),
+    **{action: reading(_post(action)) for action in ("pause", "resume", "run-now", "rm")},
 }
 """By the words of the command line."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -26,6 +27,48 @@ _NOTHING_THERE = 416
 """A range that begins at the end."""
 _MOST_BYTES = 256 << 20
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+_LONGEST = 400
+"""Characters that are shown of what a service says."""
+
+
+class Answer(dict[str, Any]):
+    """An object in a service's answer. What it lacks is the service's mistake."""
+
+    def __missing__(self, name: str) -> Any:
+        raise not_understood("A service", f": it has no {name!r}")
+
+
+def not_understood(who: str, why: str = "") -> BackendError:
+    """The error of an answer that is not what a service of gridcwl answers."""
+    return BackendError(
+        f"{who} answers with what gridcwl does not understand{why}",
+        remedy="Check that the URL is that of gridcwl serve, and that its version is not older than this one.",
+    )
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Around what reads the answers of a service: of another shape they are an error of the service.
+
+    Raises:
+        BackendError: an answer is not what it should be.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise not_understood(f"The service {url}") from error
+
+
+def reading(act: Callable[[Any], int]) -> Callable[[Any], int]:
+    """A command with ``--server`` that reads answers, see :func:`understood`."""
+
+    def guarded(given: Any) -> int:
+        with understood(f"{given.server}"):
+            return act(given)
+
+    return guarded
 
 
 class Connection:
@@ -62,7 +105,7 @@ class Connection:
             if response.status_code == _NOTHING_THERE:
                 return b""
             data = b""
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in self._chunks(response):
                 data += chunk
                 if len(data) > _MOST_BYTES:
                     raise StoreError(f"The service {self.url} sends more than {_MOST_BYTES >> 20} MiB")
@@ -95,7 +138,7 @@ class Connection:
             raise StoreError(f"The service {self.url} names {url}, which is not its own")
         response = self._send("GET", url[len(self.url) :], stream=True)
         with response, target.open("wb") as stream:
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in self._chunks(response):
                 stream.write(chunk)
 
     def events(self, run: str) -> Iterator[dict[str, Any]]:
@@ -132,14 +175,25 @@ class Connection:
                 method, f"{self.url}{path}", headers=sent, auth=_as_given, allow_redirects=False, **options
             )
         except requests.RequestException as error:
-            raise BackendError(
-                f"The service {self.url} does not answer: {_reason(error)}", remedy="Check the URL, and that it runs."
-            ) from error
+            raise self._silent(error) from error
         fine = {200, 206, *([_NOTHING_THERE] if empty else [])}
         if response.status_code not in fine:
             with response:
                 raise _refused(self.url, response)
         return response
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+        import requests
+
+        try:
+            yield from response.iter_content(_CHUNK)
+        except requests.RequestException as error:
+            raise self._silent(error) from error
+
+    def _silent(self, error: Exception) -> BackendError:
+        return BackendError(
+            f"The service {self.url} does not answer: {_reason(error)}", remedy="Check the URL, and that it runs."
+        )
 
     def _check_encrypted(self, what: str) -> None:
         if not self._encrypted:
@@ -150,9 +204,12 @@ class Connection:
 
     def _json(self, response: requests.Response) -> Any:
         try:
-            return response.json()
-        except ValueError:
-            raise BackendError(f"The service {self.url} answers with what is not JSON") from None
+            answer = response.json(object_hook=Answer)
+        except (ValueError, RecursionError):
+            raise not_understood(f"The service {self.url}", ": it is not JSON") from None
+        if not isinstance(answer, dict):
+            raise not_understood(f"The service {self.url}", ": it is not an object of JSON")
+        return answer
 
 
 def _as_given(request: Any) -> Any:
@@ -161,16 +218,41 @@ def _as_given(request: Any) -> Any:
 
 
 def _refused(url: str, response: requests.Response) -> BackendError | ConfigError:
+    status = response.status_code
     try:
         message = str(response.json()["msg"])
-    except (ValueError, KeyError, TypeError):
-        message = response.reason
-    if response.status_code in (400, 404, 409, 413):
-        return ConfigError(f"The service {url} refuses this: {message}")
-    remedy = ""
-    if response.status_code == 401:
+    except (ValueError, KeyError, TypeError, RecursionError, requests_errors()):
+        message = response.reason or "it gives no reason"
+    message = " ".join(message.split())
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ..."
+    if status in _REFUSALS:
+        return ConfigError(f"The service {url} refuses this: {message}", remedy=_REFUSALS[status])
+    remedy = "Try again later; if it stays so, whoever runs the service finds the reason in its log."
+    if status == 401:
         remedy = f"Log in: gridcwl login --server {url}; or give a token by BEARER_TOKEN or BEARER_TOKEN_FILE."
-    return BackendError(f"The service {url} answers {response.status_code}: {message}", remedy=remedy)
+    elif status == 403:
+        remedy = "Use an account that may do this: whoever runs the service grants it."
+    elif 300 <= status < 400:
+        remedy = "It redirects, which gridcwl does not follow: give the URL where the service itself is."
+    elif status < 500:
+        remedy = "Check that the URL is that of gridcwl serve."
+    return BackendError(f"The service {url} answers {status}: {message}", remedy=remedy)
+
+
+_REFUSALS = {
+    400: "Correct what it names, and try again.",
+    404: "Check the URL, and the run: gridcwl runs --server URL lists those that there are.",
+    409: "Look at its state first: gridcwl status --server URL RUN.",
+    413: "Send less, or ask whoever runs the service for more room.",
+}
+"""Answers to requests that are wrong themselves, and what to do."""
+
+
+def requests_errors() -> type[Exception]:
+    """The base of what requests raises: a body may break off."""
+    import requests
+
+    return requests.RequestException
 
 
 def _reason(error: Exception) -> str:

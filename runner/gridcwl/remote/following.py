@@ -17,13 +17,14 @@ import msgspec
 from gridcwl.errors import BackendError, GridCWLError, RunCancelled, RunFailed, StoreError
 from gridcwl.model import paths
 from gridcwl.model.objects import changed, outermost
-from gridcwl.remote.connection import NATIVE, WES, Connection
+from gridcwl.remote.connection import NATIVE, WES, Connection, not_understood
 from gridcwl.runs.events import Event, RunEnded
 from gridcwl.runs.record.logs import JobLog
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
 ENDS = ("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")
 """Final states."""
+_ACTIVE = ("UNKNOWN", "QUEUED", "INITIALIZING", "RUNNING", "PAUSED", "CANCELING", "PREEMPTED")
 _LOOK_EVERY_S = 1.0
 _TRIES = 30
 _TAIL_BYTES = 8192
@@ -94,7 +95,10 @@ async def events(connection: Connection, run: str) -> AsyncIterator[Event]:
         if tries > _TRIES:
             if isinstance(plain, GridCWLError):
                 raise plain
-            raise BackendError(f"The service {connection.url} sends no more events of {run}")
+            raise BackendError(
+                f"The service {connection.url} sends no more events of {run}",
+                remedy=f"Look at the run: gridcwl status --server {connection.url} {run}.",
+            )
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
@@ -102,8 +106,10 @@ async def ended(connection: Connection, run: str) -> dict[str, Any]:
     """The RunLog of a run, once it has ended."""
     while True:
         log = await asyncio.to_thread(connection.get, f"{WES}/runs/{run}")
-        if log.get("state") in ENDS:
+        if log["state"] in ENDS:
             return dict(log)
+        if log["state"] not in _ACTIVE:
+            raise not_understood(f"The service {connection.url}", f": the state of {run} is {str(log['state'])[:40]!r}")
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -89,6 +89,8 @@ def request(
             return answer._replace(stranger=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/")
         drained(answer)
         there = _redirected(url, answer.headers["Location"])
+        if urlsplit(there).scheme not in _SECURE:
+            raise Unavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not a URL for HTTP")
         if _SECURE[parts.scheme] and not _SECURE.get(urlsplit(there).scheme, True):
             raise Unavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not encrypted")
         url = there
@@ -123,7 +125,12 @@ def explained(answer: Response, url: str) -> Unavailable:
 def _redirected(url: str, location: str) -> str:
     """Where a redirection leads. ``urljoin`` knows nothing of ``davs``."""
     scheme, separator, rest = url.partition("://")
-    return urljoin({"davs": "https", "dav": "http"}.get(scheme, scheme) + separator + rest, location)
+    try:
+        there = urljoin({"davs": "https", "dav": "http"}.get(scheme, scheme) + separator + rest, location)
+        urlsplit(there).port  # noqa: B018  it raises if there is something else
+    except ValueError:
+        raise Unavailable(f"{shown(url)}: the server redirects to what is not a URL") from None
+    return there
 
 
 def _sent(

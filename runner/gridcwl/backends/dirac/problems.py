@@ -69,4 +69,7 @@ def problem(doing: str, message: str) -> BackendError:
         return DiracUnreachable(
             f"DIRAC does not answer ({doing}): {text}", remedy="Is the service up, and the network? Then try again."
         )
-    return DiracRefused(f"DIRAC refuses ({doing}): {text}")
+    return DiracRefused(
+        f"DIRAC refuses ({doing}): {text}",
+        remedy="gridcwl doctor checks DIRAC and the proxy; if they are fine, ask DIRAC's administrators.",
+    )

@@ -199,6 +199,7 @@ _REMEDIES = {
     "InvalidRSEExpression": "rucio rse list --rses EXPRESSION tries an expression.",
     "InvalidObject": "Rucio's policy does not allow one of the names: choose another --rucio-name.",
 }
+_ELSE = "gridcwl doctor checks Rucio and the credentials; if they are fine, ask Rucio's administrators."
 _PASSING = "When it answers again, run gridcwl resume."
 
 
@@ -217,7 +218,7 @@ def explained(error: Exception, method: str, spent_s: float = 0.0) -> StoreError
         waited = f" for {spent_s:.0f} s" if spent_s >= 1 else ""
         what = "Rucio's database fails" if "Database" in kind or "locked" in str(error) else "Rucio cannot be reached"
         return RucioProblem(f"{what}{waited}: {shortened(error)}", kind, remedy=_PASSING)
-    return RucioProblem(f"Rucio refuses {method}: {shortened(error)} ({kind})", kind, remedy=_REMEDIES.get(kind, ""))
+    return RucioProblem(f"Rucio refuses {method}: {shortened(error)} ({kind})", kind, remedy=_REMEDIES.get(kind, _ELSE))
 
 
 def _policy_problem(error: Exception) -> StoreError:
