@@ -194,6 +194,7 @@ def _commands() -> Iterator[tuple[str, str]]:
     helps = {action.dest: action.help or "" for action in _choices(commands._parser())}
     helps |= {main.PLAN: "what a run would do", main.TESTBED: "a real DIRAC and a real Rucio on this machine"}
     helps[main.EXEC] = "run a command as a job, without writing a document"
+    helps["shell"] = "the container of a job with its inputs, to find out why it failed"
     helps["production"] = "one document over a growing list of inputs or seeds, in portions"
     helps["schedule"] = "run documents at certain times, at intervals, or when data arrive"
     helps["basket"] = "items of an ESAP basket, or rows of Virtual Observatory results, as inputs"

@@ -40,6 +40,7 @@ PROGRAMS = {
     "basket": "gridcwl.cli.basket",
     "schedule": "gridcwl.cli.schedule",
     "production": "gridcwl.cli.production",
+    "shell": "gridcwl.cli.shell",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

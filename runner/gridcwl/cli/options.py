@@ -28,8 +28,8 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl runs | status RUN | logs RUN [STEP] | explain RUN STEP | data RUN
   gridcwl report RUN | resume RUN | attach RUN | cancel RUN | rm RUN
   gridcwl usage [RUN ...] | export RUN CRATE | verify CRATE
-  gridcwl rerun RUN | lineage FILE
   gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION
+  gridcwl shell RUN STEP | rerun RUN | lineage FILE
   gridcwl schedule ACTION | production ACTION
   gridcwl lint DOCUMENT | sites | doctor | serve | completion SHELL | man
   gridcwl login | logout | whoami | credentials ACTION | keys ACTION
