@@ -121,6 +121,10 @@ test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run ha
 	@[ -x build/jupyter/bin/jupyter-lab ] || { python3 -m venv build/jupyter; build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0; }
 	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(PYTEST_ARGS)
 
+.PHONY: test-esap
+test-esap: install ## the ESAP plug-in in the gateway whose checkout is ESAP_GATEWAY; installs its packages in build/esap-gateway
+	@scripts/test-esap "$(ESAP_GATEWAY)" $(BIN)
+
 .PHONY: test-radio
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
 	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example or rapthor" $(PYTEST_ARGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env cwl-runner
 cwlVersion: v1.2
 class: Workflow
-label: "CORSIKA runs, each checked"
+label: "CORSIKA production: runs, each checked"
 doc: |
   N runs of CORSIKA with seeds that are derived and recorded; each run is checked, and one that is not
   whole fails the production with what is wrong. CORSIKA is licensed: its image is made from your own

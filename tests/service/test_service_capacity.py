@@ -215,6 +215,22 @@ def test_clients_of_wes_choose_with_an_engine_parameter(grid: Wes):
     assert "it takes no jobs now (Banned)" in refused.json()["msg"]
 
 
+def test_programs_find_the_same_in_the_api(grid: Wes):
+    (offer,) = grid.http.get("/api/v1/catalogue").json()["workflows"]
+    assert (offer["name"], offer["label"], offer["problem"]) == ("big", "A large one", "")
+    assert offer["sites"] == ["LCG.Lyon.fr", "LCG.Bari.it", "LCG.Turin.it"]
+    assert offer["steps"][0]["ram_mib"] == 8000
+    assert grid.http.get("/api/v1/catalogue/big").json() == offer
+    assert grid.http.get("/api/v1/catalogue/none").status_code == 404
+    found = grid.http.get("/api/v1/facilities").json()
+    assert [(one["name"], one["gpu"], one["kind"]) for one in found["facilities"]] == [
+        ("LCG", True, "dirac"),
+        ("CLOUD", False, "dirac"),
+    ]
+    assert found["sites"][2]["offers"] == "16 cores, 68.7 GB memory, GPU"
+    assert grid.http.post("/api/v1/catalogue/refresh").json() == {"problems": {}}
+
+
 def test_where_there_is_one_place_there_is_no_choice(tmp_path: Path):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "small.cwl").write_text(json.dumps(shell("true", inputs={})))

@@ -22,7 +22,16 @@ from starlette.routing import Match, Route
 from gridcwl import __version__
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
-from gridcwl.service import credentials, metrics, native, pages, production_routes, schedule_routes, wes
+from gridcwl.service import (
+    catalogue_api,
+    credentials,
+    metrics,
+    native,
+    pages,
+    production_routes,
+    schedule_routes,
+    wes,
+)
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.driver_processes import DriverProcesses
@@ -129,6 +138,7 @@ def _route(app: FastAPI, settings: ServiceSettings) -> None:
     app.include_router(native.router)
     app.include_router(schedule_routes.router)
     app.include_router(production_routes.router)
+    app.include_router(catalogue_api.router)
     app.include_router(vosi.links)
     for prefix in (uws.PREFIX, f"{uws.PREFIX}/{{workflow}}"):
         app.include_router(uws.router, prefix=prefix, include_in_schema=False)
