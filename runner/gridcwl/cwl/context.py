@@ -75,6 +75,12 @@ class JobContext(RuntimeContext):  # type: ignore[misc]
     software: tuple[Software, ...] = ()
     trusted_storage: tuple[str, ...] = ()
 
+    def copy(self) -> JobContext:
+        """As cwltool's, which every job needs: the same attributes, without asking how a class wants to be copied."""
+        made = JobContext.__new__(JobContext)
+        made.__dict__.update(self.__dict__)
+        return made
+
     def reach(self, remote: Remote) -> None:
         """From now on inputs may be elsewhere."""
         self.remote = remote

@@ -49,6 +49,8 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
         self.strangers: list[str] = []
         """Locations of a settled output object that are neither in the output directory nor on this machine."""
         self._places: dict[str, str] | None = None
+        self._relative: dict[str, str | None] = {}
+        """What :meth:`relative` has found: it is asked for each path many times."""
         self._tool_outdirs = result.tool_outdirs
         self._children: dict[str, list[str]] = {"": []}
         for path in self.entries:
@@ -66,6 +68,11 @@ class ListingFs(StdFsAccess):  # type: ignore[misc]
 
     def relative(self, path: str) -> str | None:
         """The path below the output directory, ``""`` for the directory itself, None for what lies elsewhere."""
+        if path not in self._relative:
+            self._relative[path] = self._below_outdir(path)
+        return self._relative[path]
+
+    def _below_outdir(self, path: str) -> str | None:
         if path.startswith("file://"):
             path = uri_file_path(path)
         if _ROUNDABOUT.search(path):

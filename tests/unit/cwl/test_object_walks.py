@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from gridcwl.cwl.patches import input_copies, object_walks
+from gridcwl.cwl.patches.command_line_tool import GridTool
 
 NAMES = ["a.txt", "a.tar.gz", "a b", ".hidden", "", None]
 LOCATIONS = [
@@ -91,3 +92,18 @@ def test_the_copy_of_what_was_written_in_a_document_knows_its_place():
     assert written["b"]["c"] == [1, 2]
     assert made["b"].lc.line == written["b"].lc.line
     assert type(made) is CommentedMap
+
+
+def test_requirements_that_are_added_later_are_found():
+    class Tool(GridTool):
+        def __init__(self):
+            self.requirements, self.hints = [{"class": "A", "number": 1}], []
+
+    tool = Tool()
+    assert tool.get_requirement("B") == (None, None)
+    tool.hints.append({"class": "B"})
+    assert tool.get_requirement("B") == ({"class": "B"}, False)
+    other = copy.copy(tool)
+    other.requirements = [{"class": "A", "number": 2}]
+    assert other.get_requirement("A")[0]["number"] == 2
+    assert tool.get_requirement("A") == ({"class": "A", "number": 1}, True)

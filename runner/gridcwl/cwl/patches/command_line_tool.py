@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 UPSTREAM = (
     Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/utils.py#L553",
+        "HasReqsHints.get_requirement",
+        "2a43dfebf57a1b2c",
+    ),
+    Upstream(
         "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/command_line_tool.py#L444",
         "CommandLineTool.make_job_runner",
         "14170d9c0686210a",
@@ -109,6 +114,19 @@ class CapturedJob:
 
 class GridTool(CommandLineTool):  # type: ignore[misc]
     """cwltool's CommandLineTool, whose jobs are captured instead of run."""
+
+    _known_requirements: tuple[Any, Any, tuple[int, int], dict[str, tuple[Any, bool | None]]] | None = None
+    """Requirements, hints and how many there were, and what was found in them."""
+
+    def get_requirement(self, feature: str) -> tuple[Any, bool | None]:
+        """As cwltool's, of which each job asks about twenty times; remembered until there are others."""
+        known, counts = self._known_requirements, (len(self.requirements), len(self.hints))
+        if known is None or not (known[0] is self.requirements and known[1] is self.hints and known[2] == counts):
+            known = self._known_requirements = (self.requirements, self.hints, counts, {})
+        found = known[3]
+        if feature not in found:
+            found[feature] = super().get_requirement(feature)
+        return found[feature]
 
     def make_job_runner(self, context: JobContext) -> type[CapturedJob]:
         """Let cwltool check that the tool may run with or without its container; then capture."""

@@ -29,6 +29,8 @@ UPSTREAM = (
         "c7b1791bedb7f88b",
     ),
 )
+_IMMUTABLE = (str, int, float)
+"""Among them those of ruamel's, which know how they were written."""
 _PLAIN = frozenset({str, int, float, bool, NoneType})
 
 
@@ -44,7 +46,7 @@ class _Bindings(CommentedSeq):
 
 def _copied(value: Any) -> Any:
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN or isinstance(value, _IMMUTABLE):
         return value
     if kind is dict:
         return {key: _copied(item) for key, item in value.items()}

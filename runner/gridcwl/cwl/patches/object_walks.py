@@ -3,7 +3,7 @@
 Whether a value is a ``MutableMapping`` is asked of an abstract base class, in Python, and each word and number of an
 object is visited. What is walked here is made of dicts and lists and their subclasses, ruamel's among them, and that is
 a question that the interpreter answers. A text without an expression is its own value, and no object need be walked for
-it. The URL of a File that has all its names is not taken apart again.
+it. The URL of a File that has all its names is not taken apart again, nor is that of a parameter.
 
 To be dropped when cwltool asks for ``dict`` and ``list`` itself, or is compiled.
 """
@@ -14,14 +14,20 @@ import os.path
 import re
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cwl_utils import expression
-from cwltool import builder, utils
+from cwltool import builder, process, utils
 
 from gridcwl.cwl.patches.upstream import Upstream
 
 UPSTREAM = (
+    Upstream(
+        "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/process.py#L227",
+        "shortname",
+        "364d31442fc59f84",
+    ),
     Upstream(
         "https://github.com/common-workflow-language/cwltool/blob/3.3.20260925135507/cwltool/utils.py#L225",
         "visit_files",
@@ -58,6 +64,7 @@ _FILES, _DIRECTORIES, _BOTH = ("File",), ("Directory",), ("File", "Directory")
 _PLAIN_URL = re.compile(r"(?:[a-z]+://[A-Za-z0-9.:@-]*/|_:)[^\x00-\x20?#;\[\]\x7f-\U0010ffff]*[A-Za-z0-9_.~-]")
 """One whose path is what it ends in, and is no folder's."""
 _NORMALIZE = "normalizeFilesDirs"
+_NAMERS = ("checker", "command_line_tool", "process", "workflow", "workflow_job")
 _USERS = ("builder", "command_line_tool", "main", "process", "utils")
 
 
@@ -73,6 +80,8 @@ def apply() -> None:
                 setattr(module, walk.__name__, walk)
         if hasattr(module, _NORMALIZE):
             setattr(module, _NORMALIZE, normalize)
+    for module in filter(None, (sys.modules.get(f"cwltool.{name}") for name in _NAMERS)):
+        module.shortname = shortname  # type: ignore[attr-defined]
     builder.Builder.do_eval = do_eval
     expression.bytes2str_in_dicts = decode
 
@@ -151,5 +160,7 @@ def do_eval(
     return _do_eval(self, written, context, recursive, strip_whitespace)
 
 
+shortname: Callable[[str], str] = lru_cache(maxsize=4096)(process.shortname)
+"""The name of a parameter, of its URL."""
 _do_eval = builder.Builder.do_eval
 _normalize = utils.normalizeFilesDirs
