@@ -273,3 +273,41 @@ def test_a_crate_of_a_single_process_is_of_what_the_step_runs_and_runs_again(des
     assert gridcwl("rerun", "crate", "--check", "--quiet").code == 0
     nested = gridcwl(*LOCAL, "--single-process", "inner/count", "wf.cwl", "--word", "hello")
     assert "inner/count is a step of a sub-workflow" in nested.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "ran", "inputs"),
+    [
+        (("--single-step", "count"), ["count"], {"word": ["one", "three"]}),
+        (("--target", "lengths"), ["count"], {"words": ["one", "three"]}),
+        (("--target", "sum"), ["sum"], {"count_made": "file"}),
+    ],
+)
+def test_a_crate_of_a_part_of_a_workflow_is_of_that_part_and_runs_again(
+    desk: Desk, part: tuple[str, str], ran: list[str], inputs: dict[str, Any]
+):
+    counted = shell("", inputs={"word": "string"}, outputs={"made": glob("made")})
+    counted["baseCommand"], counted["arguments"] = ["sh", "-c"], ["echo ${ return inputs.word.length; } > made"]
+    desk.write("count.cwl", counted | {"requirements": {"InlineJavascriptRequirement": {}}})
+    drawn = shell('echo "$0" > made', inputs={"word": on_command_line("string")}, outputs={"made": glob("made")})
+    read = tool("cat", inputs={"file": on_command_line("File")}, outputs={"said": "stdout"}, stdout="said")
+    outer = workflow(
+        {"words": "string[]"},
+        {"lengths": {"type": "File[]", "outputSource": "count/made"},
+         "sums": {"type": "File[]", "outputSource": "sum/said"}},
+        draw=step(drawn, "made", scatter="word", word="words"),
+        count=step("count.cwl", "made", scatter="word", word={"source": "words", "valueFrom": "$(self)"}),
+        sum=step(read, "said", scatter="file", file="count/made"),
+    )  # fmt: skip
+    desk.write("wf.cwl", outer)
+    desk.write("file", "3")
+    given = {name: [{"class": "File", "path": "file"}] if value == "file" else value for name, value in inputs.items()}
+    desk.write("in.json", json.dumps(given))
+    first = gridcwl(*LOCAL, *part, "--provenance", "crate", "wf.cwl", "in.json")
+    assert first.code == 0, first.stderr
+    steps = {one["name"] for one in graph_of(desk.folder / "crate").values() if one["@type"] == "HowToStep"}
+    assert steps == set(ran)
+    again = gridcwl("--quiet", "--no-container", "--outdir", "again", "crate")
+    assert again.code == 0, again.stderr
+    assert again.outputs.keys() == first.outputs.keys()
+    assert gridcwl("rerun", "crate", "--check", "--quiet").code == 0

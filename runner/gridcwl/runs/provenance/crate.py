@@ -23,12 +23,13 @@ from typing import Any
 import gridcwl
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.model.objects import changed, entries
+from gridcwl.runs.options import from_plain
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.provenance.actions import ACTIVE, DONE, FAILED, JobFacts, action_id, image_in, iso, job_action, times
 from gridcwl.runs.provenance.crate_options import METADATA, CrateOptions, check_orcid, check_target
 from gridcwl.runs.provenance.description import PACKED, DescribedTool, PackedDocument, described
 from gridcwl.runs.provenance.graph import Entity, Graph
-from gridcwl.runs.provenance.packing import packed_document, part_of
+from gridcwl.runs.provenance.packing import packed_document, selected
 from gridcwl.runs.provenance.payload import Payload
 from gridcwl.runs.record.bindings import Binding
 from gridcwl.runs.record.folder import RunFolder
@@ -175,9 +176,7 @@ class _Writer:
 
     def _document(self) -> None:
         packed = _without_passwords(packed_document(self.history))
-        process = str(((self.history.meta("options") or {}).get("cwltool") or {}).get("single_process") or "")
-        if process:
-            packed = part_of(packed, process)
+        packed = selected(packed, from_plain(self.history.meta("options")), self.history.meta("inputs") or {})
         self.document = described(packed)
         portable = changed(packed, self._own_file)
         for part in portable.get("$graph", [portable]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -50,6 +50,75 @@ def packed_document(history: History) -> dict[str, Any]:
     return read
 
 
+def selected(packed: Mapping[str, Any], options: Options, inputs: Collection[str]) -> dict[str, Any]:
+    """The part of a packed document that ran, as a packed document of its own; all of it without such options.
+
+    Args:
+        packed: the whole document.
+        options: of the run.
+        inputs: the names of its inputs.
+
+    Raises:
+        DocumentError: it has no such part.
+    """
+    chosen = options.cwltool
+    if chosen.single_process:
+        return part_of(packed, chosen.single_process)
+    if chosen.single_step or chosen.targets:
+        return _subgraph(packed, options, inputs)
+    return dict(packed)
+
+
+def _subgraph(packed: Mapping[str, Any], options: Options, inputs: Collection[str]) -> dict[str, Any]:
+    """The workflow of ``--single-step`` or ``--target``, as cwltool takes it out of the document."""
+    from gridcwl.cwl.selection import select
+    from gridcwl.runs.from_options import selection
+
+    how = replace(evaluation(options), only_check=True)
+    with tempfile.TemporaryDirectory(prefix="gridcwl-document-") as folder, _quiet():
+        path = Path(folder).resolve() / "packed.cwl"
+        path.write_text(json.dumps(packed), encoding="utf-8")
+        document = uri(path)
+        tool = dict(select(document, how, selection(options), update=False).process.tool)
+        text = json.dumps(tool).replace(f'"{document}#', '"#')
+    main = json.loads(text)
+    main["id"] = "#main"
+    new: dict[str, str] = {}
+    """Ids of inputs and outputs that cwltool has made, which are not below that of the workflow."""
+    for one in (*main["inputs"], *main["outputs"]):
+        id_ = str(one["id"])
+        if not id_.startswith("#main/"):
+            name = id_.lstrip("#")
+            # what came from a step that did not run, in a document that was not packed when it ran
+            name = name if name in inputs else name.removeprefix("main_")
+            new[id_] = one["id"] = f"#main/{name}"
+    for step in main["steps"]:
+        if options.cwltool.single_step:
+            _add_types(main, step)
+        for made in ("inputs", "outputs"):  # cwltool's own, with types
+            step.pop(made, None)
+    for port in (port for step in main["steps"] for port in step["in"] if "source" in port):
+        source = port["source"]
+        port["source"] = [new.get(one, one) for one in source] if isinstance(source, list) else new.get(source, source)
+    parts = {str(part.get("id", "#main")): part for part in packed.get("$graph") or [packed]}
+    return _with_used(packed, parts, main, "#main")
+
+
+def _add_types(main: Mapping[str, Any], step: Mapping[str, Any]) -> None:
+    """The types of a single step's inputs and outputs, where cwltool writes Any."""
+    computed = {_last(port["id"]) for port in step["in"] if "valueFrom" in port}
+    for kind in ("inputs", "outputs"):
+        types = {_last(one["id"]): one["type"] for one in step.get(kind) or ()}
+        for one in main[kind]:
+            name = _last(one["id"])
+            if name in types and not (kind == "inputs" and name in computed):
+                one["type"] = ["null", types[name]] if kind == "outputs" and "when" in step else types[name]
+
+
+def _last(id_: str) -> str:
+    return id_.rpartition("/")[2].lstrip("#")
+
+
 def part_of(packed: Mapping[str, Any], process: str) -> dict[str, Any]:
     """What a step runs, as a packed document of its own, with the requirements that it has from the workflow.
 
@@ -74,8 +143,17 @@ def part_of(packed: Mapping[str, Any], process: str) -> dict[str, Any]:
         if merged := known | {one["class"]: one for one in found.get(kind) or ()}:
             made[kind] = list(merged.values())
     text = json.dumps({**made, "id": id_})
+    own = json.dumps(id_)[1:-1]
+    main = json.loads(text.replace(f'"{own}/', '"#main/').replace(f'"{own}"', '"#main"'))
+    return _with_used(packed, parts, main, id_)
+
+
+def _with_used(
+    packed: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], main: Mapping[str, Any], id_: str
+) -> dict[str, Any]:
+    """A packed document of ``main``, whose id was ``id_``, and of the parts that it uses."""
     used: dict[str, None] = {}
-    waiting = [text]
+    waiting = [json.dumps(main)]
     while waiting:
         at = waiting.pop()
         for other, part in parts.items():
@@ -83,8 +161,6 @@ def part_of(packed: Mapping[str, Any], process: str) -> dict[str, Any]:
                 used[other] = None
                 waiting.append(json.dumps(part))
     graph = [parts[other] for other in used]
-    own = json.dumps(id_)[1:-1]
-    main = json.loads(text.replace(f'"{own}/', '"#main/').replace(f'"{own}"', '"#main"'))
     return {name: value for name, value in packed.items() if name.startswith("$")} | {
         "cwlVersion": packed.get("cwlVersion") or parts.get("#main", {}).get("cwlVersion") or "v1.2",
         "$graph": [*graph, main],
