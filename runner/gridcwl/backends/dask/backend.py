@@ -166,18 +166,23 @@ class DaskBackend:
     async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:
         """What earlier sessions of the run left at the scheduler."""
         found: dict[JobId, Recovered] = {}
-        for message in await self._logged():
-            submitted = message["state"] == "submitted"
-            for key in message.get("keys", ()) if submitted else (message.get("key"),):
-                known = job_of(str(key), run)
-                if known is None or (known[0] in found and found[known[0]].attempt > known[1]):
-                    continue
-                found[known[0]] = Recovered(JobState.WAITING if submitted else JobState.RUNNING, known[1])
-                self._left[str(key)] = known[0]
-                if message["state"] == "ended":
-                    self._answers[str(key)] = message
-                    del self._left[str(key)]
+        logged = await self._logged()
+        begun = {str(message.get("key")) for message in logged if message["state"] != "submitted"}
+        self._answers = {str(message.get("key")): message for message in logged if message["state"] == "ended"}
+        listed = [key for message in logged if message["state"] == "submitted" for key in message.get("keys", ())]
+        for key in dict.fromkeys([*map(str, listed), *begun]):
+            known = job_of(key, run)
+            if known is None or (known[0] in found and found[known[0]].attempt > known[1]):
+                continue
+            found[known[0]] = Recovered(JobState.RUNNING if key in begun else JobState.WAITING, known[1])
+            if key not in self._answers:
+                self._left[key] = known[0]
         return found
+
+    @property
+    def left(self) -> int:
+        """How many jobs of earlier sessions have not ended, and were not submitted again."""
+        return len(self._left)
 
     async def settled(self) -> None:
         """Wait until the scheduler has all that was submitted: it handles what a client sends in its order."""
@@ -268,8 +273,6 @@ class DaskBackend:
         client = self._client
         for needs, group in groups.items():
             keys = [active.task["key"] for active in group]
-            if self.capabilities.survives_client:  # before the tasks: a client that comes back knows what there is
-                await client.log_event(topic(self._run), {"state": "submitted", "keys": keys})
             futures = client.map(
                 remote.run_job,
                 [self._plugin.name] * len(group),
@@ -284,6 +287,8 @@ class DaskBackend:
             for active, future in zip(group, futures, strict=True):
                 active.future = future
                 future.add_done_callback(self._done)
+            if self.capabilities.survives_client:  # for a client that comes back; the tasks are on their way meanwhile
+                await client.log_event(topic(self._run), {"state": "submitted", "keys": keys})
 
     def _heard(self, event: tuple[float, Any]) -> None:
         """An event of the scheduler: a worker reports something of a job."""

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gridcwl.backends.base import Backend, BackendContext, JobOptions, QueueOffer, SiteOffer
+from gridcwl.backends.base import BackendContext, JobOptions, QueueOffer, SiteOffer
 from gridcwl.backends.dask.plugin import DaskSettings
 from gridcwl.backends.dask.tasks import TaskOptions
 from gridcwl.model import RunId
 
+if TYPE_CHECKING:
+    from gridcwl.backends.dask.backend import DaskBackend
+
 
 @asynccontextmanager
-async def open_backend(settings: DaskSettings, context: BackendContext) -> AsyncIterator[Backend]:
+async def open_backend(settings: DaskSettings, context: BackendContext) -> AsyncIterator[DaskBackend]:
     """The Dask backend for one session of a run.
 
     Raises:
@@ -60,7 +63,8 @@ def stop(settings: DaskSettings, run: RunId) -> int:
 
 async def _stop(settings: DaskSettings, context: BackendContext) -> int:
     async with open_backend(settings, context) as backend:
-        return len(await backend.recover(context.run))
+        await backend.recover(context.run)
+        return backend.left
 
 
 def offers(settings: DaskSettings) -> list[SiteOffer]:
