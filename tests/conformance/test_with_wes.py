@@ -1,18 +1,20 @@
 """The CWL v1.2 conformance cases through the service: sent by Toil's WES client, run in containers.
 
-``make test`` takes a few of them, ``make conformance-wes`` all: several clients at a time at one service, as the client
-does little but start programs and wait.
+``make test`` takes a few of them, each with the program as it comes; ``make conformance-wes`` all: several clients at a
+time at one service, and each client imports its modules once (``toil_client.py``).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cwltest.compare
 import pytest
@@ -42,14 +44,22 @@ def found(
 ) -> Iterator[Callable[[dict[str, Any]], str]]:
     """What is wrong with the result of a case; of all cases, several run at a time."""
 
-    def run(case: dict[str, Any]) -> str:
-        return problem_of(case, endpoint, tmp_path_factory.mktemp("case"))
-
     if CASES is not ALL:
-        yield run
+        yield lambda case: problem_of(case, endpoint, tmp_path_factory.mktemp("case"), run_program)
         return
     chosen = [item.callspec.params["case"] for item in request.session.items if item.path == Path(__file__)]  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    waiting: queue.SimpleQueue[Client] = queue.SimpleQueue()
+    with ExitStack() as stack, ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in range(CLIENTS):
+            waiting.put(stack.enter_context(Client()))
+
+        def run(case: dict[str, Any]) -> str:
+            client = waiting.get()
+            try:
+                return problem_of(case, endpoint, tmp_path_factory.mktemp("case"), client)
+            finally:
+                waiting.put(client)
+
         begun = {case["id"]: pool.submit(run, case) for case in chosen}
         yield lambda case: begun[case["id"]].result()
         pool.shutdown(cancel_futures=True)
@@ -71,21 +81,60 @@ def test_through_wes(case: dict[str, Any], found: Callable[[dict[str, Any]], str
         pytest.fail(f"{case['id']} passes now: take it off expected.yaml")
 
 
-def problem_of(case: dict[str, Any], endpoint: str, folder: Path) -> str:
-    """What is wrong with the result of a case; empty if nothing is."""
+class Client:
+    """Toil's client in a process that runs it again and again."""
+
+    def __init__(self) -> None:
+        python = program("toil", "python")
+        script = str(Path(__file__).with_name("toil_client.py"))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen([python, script], text=True, env=environment(), **pipes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def __call__(self, arguments: list[str], folder: Path) -> tuple[int, str, str]:
+        """Run it: its exit code, and what it has written."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        out, err = folder / "stdout", folder / "stderr"
+        files = {"stdout": str(out), "stderr": str(err)}
+        line = json.dumps({"arguments": arguments, "folder": str(suite_folder()), **files})
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline()), out.read_text(), err.read_text()
+
+
+def environment() -> dict[str, str]:
+    """Of the client: it calls cwltool, which calls node."""
+    return os.environ | {"PATH": f"{Path(program('toil', 'python')).parent}:{os.environ['PATH']}"}
+
+
+def run_program(arguments: list[str], _folder: Path) -> tuple[int, str, str]:
+    """Run the client as it comes: its exit code, and what it has written."""
     client = program("toil", "toil-wes-cwl-runner")
+    where = {"cwd": suite_folder(), "env": environment()}
+    done = subprocess.run([client, *arguments], capture_output=True, text=True, check=False, timeout=500, **where)  # type: ignore[call-overload]
+    return done.returncode, done.stdout, done.stderr
+
+
+def problem_of(
+    case: dict[str, Any], endpoint: str, folder: Path, run: Callable[[list[str], Path], tuple[int, str, str]]
+) -> str:
+    """What is wrong with the result of a case; empty if nothing is."""
     job = [case["job"]] if case.get("job") else []
-    command = [client, f"--wes_endpoint={endpoint}", f"--outdir={folder}", "--quiet", case["tool"], *job]
-    environment = os.environ | {"PATH": f"{Path(client).parent}:{os.environ['PATH']}"}  # it calls cwltool
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=suite_folder(), env=environment, timeout=500
-    )
+    arguments = [f"--wes_endpoint={endpoint}", f"--outdir={folder}", "--quiet", case["tool"], *job]
+    code, output, errors = run(arguments, folder)
     if case.get("should_fail"):
-        return "" if done.returncode else "it should fail, but does not"
-    if done.returncode:
-        return f"exit code {done.returncode}: {done.stderr}"
+        return "" if code else "it should fail, but does not"
+    if code:
+        return f"exit code {code}: {errors}"
     try:
-        cwltest.compare.compare(case.get("output"), json.loads(done.stdout))
+        cwltest.compare.compare(case.get("output"), json.loads(output))
     except cwltest.compare.CompareFail as error:
-        return f"{error}\n{done.stderr}"
+        return f"{error}\n{errors}"
     return ""

@@ -120,6 +120,56 @@ def test_the_commands_for_runs_accept_the_service(url: str):
     assert "There is no run none" in command("status", "--server", url, "none").stderr
 
 
+@pytest.mark.docker
+@pytest.mark.usefixtures("desk")
+def test_runs_of_a_service_are_filtered_explained_exported_and_removed(url: str):
+    for name in ("first", "second"):
+        assert command("--server", url, "--run-name", name, "twice.cwl", "--number", "4").code == 0
+    assert command("--server", url, "--run-name", "third", "fails.cwl").code == 1
+
+    def names(*options: str) -> list[str]:
+        listed = json.loads(command("runs", "--server", url, "--json", *options).stdout)
+        return [one["name"] for one in listed if one["name"] in ("first", "second", "third")]
+
+    assert names() == ["third", "second", "first"]
+    assert names("--status", "failed", "--since", "1d") == ["third"]
+    assert names("--document", "twice*", "--name", "f*") == ["first"]
+    assert len(json.loads(command("runs", "--server", url, "--json", "--limit", "1").stdout)) == 1
+    assert "exit code 3" in command("explain", "--server", url, "third", "fails.cwl").stdout
+    explained = command("explain", "--server", url, "third", "fails.cwl", "--json")
+    assert json.loads(explained.stdout)[0]["state"] == "failed"
+    assert command("export", "--server", url, "first", "crate").code == 0
+    assert command("verify", "crate").code == 0
+    assert command("export", "--server", url, "first", "crate.zip").code == 0
+    assert command("verify", "crate.zip").code == 0
+    assert "exists already" in command("export", "--server", url, "first", "crate.zip").stderr
+    assert "has no effect with --server" in command("export", "--server", url, "--license", "x", "first", "c").stderr
+
+    listed = command("rm", "--server", url, "--name", "t*", "--status", "failed", "--dry-run")
+    assert "third" in listed.stdout
+    assert "nothing was removed" in listed.stderr
+    assert "--yes" in command("rm", "--server", url, "--name", "t*", "--status", "failed").stderr
+    removed = command("rm", "--server", url, "--name", "t*", "--status", "failed", "--yes")
+    assert (removed.code, "is removed" in removed.stderr) == (0, True), removed.stderr
+    assert command("rm", "--server", url, "first", "second").stderr.count("is removed") == 2
+    assert names() == []
+    assert "There is no run first" in command("rm", "--server", url, "first").stderr
+    assert "no run matches" in command("rm", "--server", url, "--name", "third", "--yes").stderr
+    for wrong in ((), ("first", "--name", "x"), ("--data", "first")):
+        assert command("rm", "--server", url, *wrong).code != 0
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("desk")
+def test_an_active_run_of_a_service_is_not_removed(served: Wes, url: str):
+    run = served.submit({"cwlVersion": "v1.2", **shell("sleep 600", requirements=IMAGE)})
+    refused = command("rm", "--server", url, run)
+    assert (refused.code, "still active" in refused.stderr) == (1, True), refused.stderr
+    assert f"gridcwl cancel --server {url} {run}" in refused.stderr
+    assert command("cancel", "--server", url, run).code == 0
+    assert command("rm", "--server", url, run).code == 0
+
+
 @pytest.mark.usefixtures("desk")
 def test_python_uses_a_service_as_it_uses_this_machine(url: str):
     async def main() -> tuple[Any, ...]:

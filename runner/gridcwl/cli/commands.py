@@ -19,7 +19,7 @@ from gridcwl.runs.options import Options
 Command: TypeAlias = Callable[..., argparse.ArgumentParser]
 """Adds a command: its name, what it does, its help, and whether it takes ``RUN`` and ``--json``."""
 
-SERVED = ("runs", "status", "logs", "report", "cancel", "resume", "attach")
+SERVED = ("runs", "status", "logs", "report", "cancel", "resume", "attach", "rm", "explain", "export")
 """Commands that take ``--server``."""
 _RUN = "its id or name, the beginning of it, or 'last'"
 

@@ -47,16 +47,8 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 def runs(given: argparse.Namespace) -> int:
     """List the runs that are wanted."""
-    wanted = Filter(
-        states=tuple(given.status or ()),
-        since=point(given.since) if given.since else None,
-        name=given.name or "",
-        document=given.document or "",
-    )
-    limit = given.limit
-    if limit is None and sys.stdout.isatty() and not given.json:
-        limit = _ON_A_TERMINAL
-    found = listed(given.state_dir, wanted)
+    limit = shown_runs(given)
+    found = listed(given.state_dir, wanted_runs(given))
     about = [_with_size(one, given.state_dir) for one in islice(found, limit or None)]
     if given.json:
         print(json.dumps(about, indent=2))
@@ -66,6 +58,25 @@ def runs(given: argparse.Namespace) -> int:
     if more:
         print(f"... and {more} more: --limit 0 shows all")
     return 0
+
+
+def wanted_runs(given: argparse.Namespace) -> Filter:
+    """Which runs the options of ``runs`` or ``rm`` choose."""
+    since, older = getattr(given, "since", None), getattr(given, "older_than", None)
+    return Filter(
+        states=tuple(given.status or ()),
+        since=point(since) if since else None,
+        ended_before=time.time() - age(older) if older is not None else None,
+        name=given.name or "",
+        document=given.document or "",
+    )
+
+
+def shown_runs(given: argparse.Namespace) -> int:
+    """How many runs are listed; 0 for all."""
+    if given.limit is None and sys.stdout.isatty() and not given.json:
+        return _ON_A_TERMINAL
+    return int(given.limit or 0)
 
 
 def show_runs(about: Sequence[Mapping[str, Any]]) -> None:
@@ -118,13 +129,7 @@ def add_removal(parser: argparse.ArgumentParser) -> None:
 
 def remove(given: argparse.Namespace) -> int:
     """Remove runs: those that are named, or those that the options choose. Active ones stay."""
-    filtered = given.older_than is not None or given.status or given.name or given.document
-    if not given.runs and not filtered:
-        raise ConfigError(
-            "rm needs the runs to remove", remedy="Name them, or choose them: --older-than 30d, --status failed."
-        )
-    if given.runs and filtered:
-        raise ConfigError("rm takes the names of runs or options that choose them", remedy="Omit one of them.")
+    check_removal(given)
     named = [chosen(given.state_dir, word) for word in given.runs]
     for folder in named:
         _refuse_active(folder)
@@ -132,22 +137,54 @@ def remove(given: argparse.Namespace) -> int:
     if not folders:
         print("gridcwl: no run matches", file=sys.stderr)
         return 0
-    if given.dry_run or not (named or given.yes):
-        freed = _print_removal(folders, given.state_dir)
-        if given.dry_run:
-            print(f"{len(folders)} run(s), {amount(freed)}: nothing was removed", file=sys.stderr)
-            return 0
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                "rm cannot ask whether to remove these runs: standard input is no terminal",
-                remedy="Give --yes to remove them, or --dry-run to list them only.",
-            )
-        if not _agreed(f"Remove {len(folders)} run(s), {amount(freed)}? [y/N] "):
-            print("gridcwl: nothing was removed", file=sys.stderr)
-            return 1
+    about = (
+        [_with_size(about_folder(folder), given.state_dir) for folder in folders]
+        if given.dry_run or not (named or given.yes)
+        else []
+    )
+    if (code := agreed_to_remove(about, given, asks=not named)) is not None:
+        return code
     for folder in folders:
         _remove_one(folder, data=given.data)
     return 0
+
+
+def check_removal(given: argparse.Namespace) -> None:
+    """See that ``rm`` was given the names of runs, or options that choose some.
+
+    Raises:
+        ConfigError: neither, or both.
+    """
+    filtered = given.older_than is not None or given.status or given.name or given.document
+    if not given.runs and not filtered:
+        raise ConfigError(
+            "rm needs the runs to remove", remedy="Name them, or choose them: --older-than 30d, --status failed."
+        )
+    if given.runs and filtered:
+        raise ConfigError("rm takes the names of runs or options that choose them", remedy="Omit one of them.")
+
+
+def agreed_to_remove(about: Sequence[Mapping[str, Any]], given: argparse.Namespace, *, asks: bool) -> int | None:
+    """List runs that are to be removed, and ask, where that is wanted; the exit code if they stay, else None.
+
+    Raises:
+        ConfigError: there is nobody to ask.
+    """
+    if not given.dry_run and (given.yes or not asks):
+        return None
+    freed = _print_removal(about)
+    if given.dry_run:
+        print(f"{len(about)} run(s), {amount(freed)}: nothing was removed", file=sys.stderr)
+        return 0
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "rm cannot ask whether to remove these runs: standard input is no terminal",
+            remedy="Give --yes to remove them, or --dry-run to list them only.",
+        )
+    if not _agreed(f"Remove {len(about)} run(s), {amount(freed)}? [y/N] "):
+        print("gridcwl: nothing was removed", file=sys.stderr)
+        return 1
+    return None
 
 
 def _refuse_active(folder: RunFolder) -> None:
@@ -164,12 +201,7 @@ def _refuse_active(folder: RunFolder) -> None:
 
 
 def _filtered(given: argparse.Namespace) -> list[RunFolder]:
-    wanted = Filter(
-        states=tuple(given.status or ()),
-        ended_before=time.time() - age(given.older_than) if given.older_than is not None else None,
-        name=given.name or "",
-        document=given.document or "",
-    )
+    wanted = wanted_runs(given)
     return [
         RunFolder(given.state_dir / "runs" / about["run"])
         for about in listed(given.state_dir, wanted)
@@ -177,14 +209,13 @@ def _filtered(given: argparse.Namespace) -> list[RunFolder]:
     ]
 
 
-def _print_removal(folders: list[RunFolder], state_dir: Path) -> int:
-    about = [_with_size(about_folder(folder), state_dir) for folder in folders]
+def _print_removal(about: Sequence[Mapping[str, Any]]) -> int:
     now = time.time()
     show(
         ("run", "name", "state", "ended", "disk", "document"),
         [
-            (one["run"], one["name"], one["state"], f"{roughly(now - one['ended'])} ago", amount(one["disk_bytes"]),
-             one["document"])
+            (one["run"], one["name"], one["state"], f"{roughly(now - (one['ended'] or now))} ago",
+             amount(one["disk_bytes"]), one["document"])
             for one in about
         ],
         right=("ended", "disk"),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gridcwl.cli.attaching import Shown
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
-from gridcwl.cli.run_list import show_runs
+from gridcwl.cli.run_list import agreed_to_remove, check_removal, show_runs, shown_runs, wanted_runs
 from gridcwl.cli.running import print_outputs
-from gridcwl.cli.showing import print_about
+from gridcwl.cli.showing import print_about, print_answers
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError, RunCancelled, RunFailed, UsageError
 from gridcwl.model import RunId
@@ -25,9 +29,13 @@ from gridcwl.remote import following
 from gridcwl.remote.connection import NATIVE, WES, Connection, understood
 from gridcwl.runs.events import Failure
 from gridcwl.runs.options import Options
+from gridcwl.runs.record.explain import Answer
+from gridcwl.runs.record.listing import Filter
 
 _LOOK_EVERY_S = 1.0
 _FAILURES_IN_FULL = 3
+_PAGE = 200
+_ACTIVE = ("queued", "initializing", "running", "paused", "cancelling")
 _ALLOWED = frozenset(
     {
         *("server", "outdir", "basedir", "write_summary", "run_name", "loudness", "timestamps", "color", "no_warnings"),
@@ -170,15 +178,90 @@ def _chosen(connection: Connection, word: str) -> str:
     raise ConfigError(f"There is no run {word} at {connection.url}", remedy="gridcwl runs --server lists them.")
 
 
+def _listed(connection: Connection, wanted: Filter, page: int = _PAGE) -> Iterator[dict[str, Any]]:
+    """The runs that are wanted, the latest first, one by one."""
+    before = 0
+    while True:
+        found = connection.get(f"{NATIVE}/runs", limit=page, before=before)
+        yield from (one for one in found["runs"] if wanted.wants(one | {"ended": one["ended"] or math.inf}))
+        if not (before := found.get("next", 0)):
+            return
+
+
 def _runs(connection: Connection, given: argparse.Namespace) -> int:
-    if given.status or given.name or given.document or given.since:
-        raise UsageError("The service lists all runs; filters have no effect with --server", remedy="Leave them out.")
-    limit = given.limit or (20 if given.limit is None and sys.stdout.isatty() and not given.json else 1000)
-    found = connection.get(f"{NATIVE}/runs", limit=limit)["runs"]
+    wanted = wanted_runs(given)
+    limit = shown_runs(given)
+    plain = wanted == Filter()
+    found = _listed(connection, wanted, min(limit + 1, _PAGE) if limit and plain else _PAGE)
+    about = list(islice(found, limit or None))
     if given.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(about, indent=2))
+        return 0
+    show_runs(about)
+    if limit and next(found, None) is not None:
+        print("... and more: --limit 0 shows all")
+    return 0
+
+
+def _rm(connection: Connection, given: argparse.Namespace) -> int:
+    if given.data:
+        raise UsageError("--data has no effect with --server: the service decides it", remedy="Leave it out.")
+    check_removal(given)
+    named = [connection.get(f"{NATIVE}/runs/{_chosen(connection, word)}") for word in dict.fromkeys(given.runs)]
+    for one in named:
+        if one["state"] in _ACTIVE:
+            raise ConfigError(
+                f"The run {one['run']} is still active",
+                remedy=f"Wait for it, or stop it: gridcwl cancel --server {connection.url} {one['run']}.",
+            )
+    found = named or _removable(connection, wanted_runs(given))
+    if not found:
+        print("gridcwl: no run matches", file=sys.stderr)
+        return 0
+    if (code := agreed_to_remove(found, given, asks=not named)) is not None:
+        return code
+    for one in found:
+        connection.delete(f"{NATIVE}/runs/{one['run']}")
+        print(f"{one['run']} is removed", file=sys.stderr)
+    return 0
+
+
+def _removable(connection: Connection, wanted: Filter) -> list[dict[str, Any]]:
+    """The caller's runs that are wanted and have ended: those of a group's other users stay."""
+    own = connection.get(f"{NATIVE}/whoami")["user"]
+    return [one for one in _listed(connection, wanted) if one["state"] not in _ACTIVE and one["owner"] == own]
+
+
+def _explain(connection: Connection, given: argparse.Namespace) -> int:
+    from msgspec import convert
+
+    run_id = _chosen(connection, given.run)
+    found = connection.get(f"{NATIVE}/runs/{run_id}/explain", step=given.step)["answers"]
+    print_answers(convert(found, list[Answer]), given)
+    return 0
+
+
+def _export(connection: Connection, given: argparse.Namespace) -> int:
+    """Bring the crate that the service makes here."""
+    for name in ("license", "data", "data_limit", "orcid", "full_name"):
+        if getattr(given, name, None):
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --server: the service decides it",
+                remedy="Leave it out.",
+            )
+    run_id = _chosen(connection, given.run)
+    target = Path(given.crate)
+    if target.exists():
+        raise ConfigError(f"{target} exists already", remedy="Name another file or folder.")
+    url = f"{connection.url}{NATIVE}/runs/{run_id}/crate"
+    if target.suffix == ".zip":
+        connection.download(url, target)
     else:
-        show_runs(found)
+        with tempfile.TemporaryDirectory() as folder:
+            connection.download(url, Path(folder, "crate.zip"))
+            with zipfile.ZipFile(Path(folder, "crate.zip")) as archive:
+                archive.extractall(target)
+    print(f"gridcwl: crate of {run_id} written to {target}", file=sys.stderr)
     return 0
 
 
@@ -301,5 +384,8 @@ _COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
     "cancel": _cancel,
     "resume": _resume,
     "attach": _attach,
+    "rm": _rm,
+    "explain": _explain,
+    "export": _export,
 }
 """Commands that take ``--server``."""

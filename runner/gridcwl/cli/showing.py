@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -135,20 +136,21 @@ def explain(given: argparse.Namespace) -> int:
         first = list(islice(answers, None if given.all or given.json else _FIRST_SHARDS + 1))
         if not first:
             check_step(history, given.step)
-    if given.json:
-        print(json.dumps([answer.plain() for answer in first], indent=2))
-        return 0
-    for answer in first if given.all else first[:_FIRST_SHARDS]:
-        _print_answer(answer)
-    if not given.all and len(first) > _FIRST_SHARDS:
-        print("... and more: --all shows them")
+    print_answers(first, given)
     return 0
 
 
-def _print_answer(answer: Answer) -> None:
-    print(f"{answer.name}: {answer.message}")
-    for name, now, before in answer.differences:
-        print(f"    {name}: {_cut(before)} -> {_cut(now)}")
+def print_answers(answers: Sequence[Answer], given: argparse.Namespace) -> None:
+    """Explanations, as the options ask for them."""
+    if given.json:
+        print(json.dumps([answer.plain() for answer in answers], indent=2))
+        return
+    for answer in answers if given.all else answers[:_FIRST_SHARDS]:
+        print(f"{answer.name}: {answer.message}")
+        for name, now, before in answer.differences:
+            print(f"    {name}: {_cut(before)} -> {_cut(now)}")
+    if not given.all and len(answers) > _FIRST_SHARDS:
+        print("... and more: --all shows them")
 
 
 def _cut(value: str | None) -> str:

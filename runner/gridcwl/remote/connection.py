@@ -115,6 +115,10 @@ class Connection:
         """The JSON that a POST is answered with; ``options`` are those of requests."""
         return self._json(self._send("POST", path, **options))
 
+    def delete(self, path: str) -> Any:
+        """The JSON that a DELETE is answered with."""
+        return self._json(self._send("DELETE", path))
+
     def public(self, path: str) -> Any:
         """The JSON at a path that needs no token; none is sent."""
         return self._json(self._send("GET", path, public=True))

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Body, Depends, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
 
 from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.model import RunId
@@ -77,10 +78,17 @@ def usage(service: _Service, viewer: _Viewer) -> dict[str, Any]:
 
 
 @router.get("/runs")
-def list_runs(service: _Service, viewer: _Viewer, limit: Annotated[int, Query(ge=1)] = 100) -> dict[str, Any]:
-    """The latest runs, each as ``gridcwl runs --json`` has it."""
-    found = service.db.page(viewer, min(limit, _MOST_RUNS))
-    return {"runs": [_about(service, run) for run in found]}
+def list_runs(
+    service: _Service,
+    viewer: _Viewer,
+    limit: Annotated[int, Query(ge=1)] = 100,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None,
+) -> dict[str, Any]:
+    """The latest runs, each as ``gridcwl runs --json`` has it; ``next`` is where the next page begins, 0 if nowhere."""
+    most = min(limit, _MOST_RUNS)
+    found = service.db.page(viewer, most + 1, before)
+    more = found[most - 1].number if len(found) > most else 0
+    return {"runs": [_about(service, run) for run in found[:most]], "next": more}
 
 
 @router.get("/runs/{run_id}")
@@ -160,6 +168,32 @@ def run_report(
     return StreamingResponse((part.encode() for part in made.parts(form)), media_type=_REPORTS[form], headers=headers)
 
 
+@router.get("/runs/{run_id}/crate")
+def run_crate(run_id: str, service: _Service, viewer: _Viewer) -> Response:
+    """The run as a Provenance Run Crate, in a zip file."""
+    from gridcwl.runs.provenance.crate import write_crate
+    from gridcwl.runs.provenance.crate_options import CrateOptions
+
+    run = visible(service, run_id, viewer)
+    if not run.state.is_terminal:
+        raise Conflict("The run is active: its crate can be downloaded when it has ended")
+    folder = service.folder.scratch()
+    try:
+        options = CrateOptions(full_name=run.owner if run.owner != "anonymous" else "", host=False, user=False)
+        made = write_crate(service.folder.record(run.engine), folder / f"{run.id}.zip", options).path
+    except GridCWLError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise NotFound(f"The crate cannot be written: {error.message}") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    removing = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return FileResponse(
+        made, media_type="application/zip", filename=f"run-{run.id}.zip", headers=headers, background=removing
+    )
+
+
 @router.post("/runs/{run_id}/resume")
 def resume_run(
     run_id: str, service: _Service, viewer: _Viewer, parameters: Annotated[dict[str, Any] | None, Body()] = None
@@ -221,6 +255,7 @@ def _of_service(run: StoredRun) -> dict[str, Any]:
         "document": document,
         "message": run.reason or run.message,
         "ended": run.ended,
+        "owner": run.owner,
     }
 
 

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 from markupsafe import Markup
-from starlette.background import BackgroundTask
 
-from gridcwl.errors import GridCWLError
 from gridcwl.runs.outline import read_outline
 from gridcwl.runs.record.counts import StepCounts, step_counts, summary
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.report.graph_svg import in_words, picture, state_of
 from gridcwl.service.db import StoredRun, Viewer
-from gridcwl.service.native import resume_run
+from gridcwl.service.native import resume_run, run_crate
 from gridcwl.service.pages import jobs
 from gridcwl.service.pages.outputs import shown_outputs
 from gridcwl.service.pages.rendering import STATIC, Form, PageRoute, TheService, TheViewer, page, redirect, shown
-from gridcwl.service.problems import Conflict, Forbidden, NotFound
+from gridcwl.service.problems import Forbidden, NotFound
 from gridcwl.service.states import State
 from gridcwl.service.web import Service
 from gridcwl.service.wes import PREFIX, changeable, may_change, public_outputs, visible
@@ -120,27 +117,7 @@ def resume(run_id: str, _form: Form, service: TheService, viewer: TheViewer) -> 
 @router.get("/runs/{run_id}/crate")
 def crate(run_id: str, service: TheService, viewer: TheViewer) -> Response:
     """The run as a Provenance Run Crate, in a zip file."""
-    from gridcwl.runs.provenance.crate import write_crate
-    from gridcwl.runs.provenance.crate_options import CrateOptions
-
-    run = visible(service, run_id, viewer)
-    if not run.state.is_terminal:
-        raise Conflict("The run is active: its crate can be downloaded when it has ended")
-    folder = service.folder.scratch()
-    try:
-        options = CrateOptions(full_name=run.owner if run.owner != "anonymous" else "", host=False, user=False)
-        made = write_crate(service.folder.record(run.engine), folder / f"{run.id}.zip", options).path
-    except GridCWLError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise NotFound(f"The crate cannot be written: {error.message}") from None
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    removing = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return FileResponse(
-        made, media_type="application/zip", filename=f"run-{run.id}.zip", headers=headers, background=removing
-    )
+    return run_crate(run_id, service, viewer)
 
 
 @router.get("/static/{name}")
