@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from documents import expression
 from wes import Wes
+
+from gridcwl.model import confinement
 
 EVIL = "<img src=x onerror=alert(1)>"
 ALL = {
@@ -215,3 +218,10 @@ def test_submitting_needs_the_token_of_a_page(wes: Wes, page: Page):
         assert wes.http.post(path, files=[("files", ("main.cwl", b"x"))]).status_code == 403
     assert wes.http.get("/submit/" + "0" * 32).status_code == 404
     assert wes.http.get("/submit/..%2fruns").status_code == 404
+
+
+def test_describing_a_document_confines_nothing_but_itself(wes: Wes, tmp_path: Path):
+    """What the same request does next, such as exchanging its user's token, reaches the issuer."""
+    (tmp_path / "a.cwl").write_text(json.dumps(expression("${ return {}; }", {}, {})))
+    assert wes.service.described((tmp_path / "a.cwl").as_uri(), tmp_path).inputs == ()
+    assert confinement.current() is None

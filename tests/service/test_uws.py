@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from issuing import issuing
 from lxml import etree
 from pyvo.dal.adhoc import DatalinkResults
 from pyvo.dal.tap import AsyncTAPJob, TAPService
@@ -244,6 +245,68 @@ def test_jobs_that_are_never_started_do_not_fill_the_service(wes: Wes, monkeypat
     refused = wes.http.post("/uws/greeting/async", data={"name": "x"})
     assert (refused.status_code, "start or delete some" in refused.text) == (429, True)
     assert wes.http.post(f"{job}/parameters", data={"name": "x" * 11}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["WAIT=%C2%B2", "WAIT=-2", "WAIT=1.5", "WAIT=99999999999", "WAIT=%D9%A3", "WAIT=0&PHASE=LOST"],
+)
+def test_a_wait_that_is_no_time_is_refused(wes: Wes, query: str):
+    assert wes.http.get(f"{created(wes)}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "job", ["..", "%2e%2e", "%00", "a%00b", "x" * 5000, "é", "'%20OR%201=1--", "..%2f..", "%ff", "%0d%0a"]
+)
+def test_hostile_names_of_jobs_are_not_found(wes: Wes, job: str):
+    for path in (f"/uws/greeting/async/{job}", f"/uws/async/{job}/phase", f"/uws/async/{job}/results/x"):
+        assert wes.http.get(path).status_code == 404
+    assert wes.http.post(f"/uws/async/{job}/phase", data={"PHASE": "RUN"}).status_code == 404
+    assert wes.http.delete(f"/uws/async/{job}").status_code == 404
+    assert wes.http.get(f"/uws/{job}/async").status_code == 404
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("part", ["../../x", "..", ".", "u" * 3000, "é" * 100, "a/b", "%2e%2e"])
+def test_hostile_names_of_parts_stay_in_the_jobs_folder(wes: Wes, part: str):
+    fields = {"name": "x", "text": f"param:{part}", "PHASE": "RUN"}
+    missing = wes.http.post("/uws/greeting/async", data=fields)
+    assert (missing.status_code, "no such part" in missing.text) == (400, True)
+    job = created(wes, fields, files={part: ("t.txt", b" of a part")})
+    assert ended(wes, job).phase == "COMPLETED"
+    assert wes.http.get(f"{job}/results/outputs").json()["said"] == "x1 of a part"
+
+
+@pytest.mark.parametrize(
+    "place", ["file:///etc/passwd", "/etc/passwd", "../../../etc/passwd", "http://169.254.169.254/", "ftp://a/b"]
+)
+def test_files_of_the_machine_and_of_other_hosts_are_no_inputs(wes: Wes, place: str):
+    answer = wes.http.post("/uws/greeting/async", data={"name": "x", "text": place, "PHASE": "RUN"})
+    assert answer.status_code == 400, answer.text
+
+
+def test_jobs_of_others_are_not_there_and_vosi_is_everybodys(tmp_path: Path, catalogue: Path):
+    with issuing() as issuer, serving(tmp_path, catalogue=[str(catalogue)], auth=issuer.auth(tmp_path)) as wes:
+        job = created(wes, headers=issuer.bearer("ann"))
+        eve = issuer.bearer("eve")
+        for part in ("", "/phase", "/parameters", "/parameters/name", "/owner", "/results", "/error", "/destruction"):
+            assert wes.http.get(f"{job}{part}", headers=eve).status_code == 404, part
+        for part, data in (
+            ("/phase", {"PHASE": "RUN"}),
+            ("/phase", {"PHASE": "ABORT"}),
+            ("/parameters", {"name": "eve"}),
+            ("", {"ACTION": "DELETE"}),
+            ("/destruction", {"DESTRUCTION": "2030-01-01"}),
+        ):
+            assert wes.http.post(f"{job}{part}", data=data, headers=eve).status_code == 404, part
+        assert wes.http.delete(job, headers=eve).status_code == 404
+        assert b"jobref" not in wes.http.get("/uws/async", headers=eve).content
+        assert wes.http.get(f"{job}/phase", headers=issuer.bearer("ann")).text == "PENDING"
+
+        for path in (job, "/uws/async", "/uws/greeting/async", "/datalink/links?ID=x"):
+            assert wes.http.get(path).status_code == 401, path
+        assert ET.fromstring(wes.http.get("/uws/availability").content)[0].text == "true"
+        assert "sso#OAuth" in wes.http.get("/uws/greeting/capabilities").text
 
 
 def test_limits_are_the_services(wes: Wes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +96,10 @@ class Service:
         Raises:
             GridCWLError: it is wrong, or may not be read.
         """
+        # in a context of its own: what confines the document does not confine what this thread does next
+        return contextvars.copy_context().run(self._described, document, files)
+
+    def _described(self, document: str, files: Path) -> DescribedDocument:
         allowed = self.driver.confinement(files)
         settings = {**self.settings.runs, "state_dir": self.folder.state, "cache_dir": self.folder.cache}
         place = located_within(document, allowed)

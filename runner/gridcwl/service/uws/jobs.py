@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -28,6 +29,8 @@ _MOST_PENDING = 100
 """Jobs of one user that have not been started: they keep their uploads."""
 _MOST_BYTES = submission.MOST_FIELD_BYTES
 """Of the parameters of a job together."""
+_LONGEST_PART = 200
+"""Of the name of a folder."""
 _PARAM = "param:"
 """How a value names a part of the request: DALI's inline uploads."""
 
@@ -114,9 +117,9 @@ def create(
         raise Busy(f"You have {_MOST_PENDING} PENDING jobs: start or delete some")
     described = service.catalogue.described(service.catalogue.get(workflow))
     parameters = _known(values, [one.name for one in described.document.inputs])
-    job = UwsJob(
-        str(new_run_id()), viewer.subject, workflow, label[:255], parameters, time.time(), JobState.PENDING
-    )  # fmt: skip
+    label = label.replace("\0", "")[:255]
+    now = time.time()
+    job = UwsJob(str(new_run_id()), viewer.subject, workflow, label, parameters, now, JobState.PENDING)
     _save(service, job.id, uploads)
     try:
         _check_uploads(service, job.id, parameters)
@@ -267,7 +270,8 @@ def _save(service: Service, job: str, uploads: Mapping[str, Any]) -> None:
 
 def _part(name: str) -> str:
     """The folder of an upload among the attachments."""
-    return quote(name, safe="").replace(".", "%2E")
+    written = quote(name, safe="").replace(".", "%2E")
+    return written if len(written) <= _LONGEST_PART else f"part-{hashlib.sha256(written.encode()).hexdigest()}"
 
 
 def _check_uploads(service: Service, job: str, parameters: Mapping[str, Sequence[str]]) -> None:

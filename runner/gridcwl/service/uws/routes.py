@@ -95,7 +95,13 @@ def asked(
     return Asked(request, service, viewer, workflow)
 
 
+def asked_by_anybody(request: Request, service: Annotated[Service, Depends(service_of)]) -> Asked:
+    """The same for what VOSI lets anybody read: nobody is authenticated, and nobody's jobs are seen."""
+    return asked(request, service, Viewer("", may_submit=False))
+
+
 TheAsked = Annotated[Asked, Depends(asked)]
+TheOpen = Annotated[Asked, Depends(asked_by_anybody)]
 router = APIRouter(route_class=UwsRoute)
 
 
@@ -103,7 +109,9 @@ router = APIRouter(route_class=UwsRoute)
 def list_jobs(asked: TheAsked) -> Response:
     """The latest jobs; PHASE, AFTER and LAST choose among them."""
     query = {name.upper(): value for name, value in asked.request.query_params.items()}
-    phases = [_phase(text) for name, text in asked.request.query_params.multi_items() if name.upper() == "PHASE"]
+    phases = [
+        _phase(text) for name, text in asked.request.query_params.multi_items() if name.upper() == "PHASE" and text
+    ]
     after = _time(query["AFTER"]) if query.get("AFTER") else None
     last = _number(query["LAST"], "LAST", 1) if query.get("LAST") else None
     found = jobs.listed(asked.service, asked.viewer, asked.workflow, phases, after, last)
@@ -322,7 +330,7 @@ def _phase(text: str) -> ExecutionPhase:
 
 def _number(text: str, name: str, least: int) -> int:
     plain = text.strip()
-    if not plain.removeprefix("-").isdigit() or len(plain) > 10 or int(plain) < least:
+    if not plain.isascii() or not plain.removeprefix("-").isdigit() or len(plain) > 10 or int(plain) < least:
         raise BadRequest(f"{name} is {text[:80]!r}, but takes a number from {least}")
     return int(plain)
 

@@ -62,8 +62,9 @@ class JobStore:
 
     def some(self, jobs: Sequence[str]) -> dict[str, UwsJob]:
         """Those of some jobs that are here, by their ids."""
+        known = [job for job in jobs if "\0" not in job]  # PostgreSQL's texts have none
         with self._engine.connect() as connection:
-            found = connection.execute(select(uws_jobs).where(uws_jobs.c.id.in_(jobs)))
+            found = connection.execute(select(uws_jobs).where(uws_jobs.c.id.in_(known)))
             return {job.id: job for job in map(_job, found)}
 
     def page(self, viewer: Viewer, most: int, workflow: str = "", states: Sequence[JobState] = ()) -> list[UwsJob]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gridcwl.cwl.option_values import ValueKind
 from gridcwl.service.catalogue import DescribedOffer
 from gridcwl.service.uws.documents import characters
-from gridcwl.service.uws.routes import PREFIX, TheAsked, UwsRoute
+from gridcwl.service.uws.routes import PREFIX, TheAsked, TheOpen, UwsRoute
 from gridcwl.service.web import public_url
 
 _VOTABLE = "application/x-votable+xml;content=datalink"
@@ -70,15 +70,17 @@ class Descriptor:
 
 
 @router.get("/capabilities")
-def capabilities(asked: TheAsked) -> Response:
+def capabilities(asked: TheOpen) -> Response:
     """What is here, as VOSI has it."""
     base = asked.link.removesuffix("/async")
-    made = _templates.get_template("capabilities.xml").render(base=base, link=asked.link)
+    made = _templates.get_template("capabilities.xml").render(
+        base=base, link=asked.link, authenticated=asked.service.settings.auth is not None
+    )
     return Response(made, media_type="text/xml")
 
 
 @router.get("/availability")
-def availability(asked: TheAsked) -> Response:
+def availability(asked: TheOpen) -> Response:
     """Whether the service works on jobs."""
     note = ""
     try:
