@@ -6,9 +6,11 @@ import inspect
 import json
 import os
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from gridcwl.plugins import declared
 from gridcwl.remote import following
 from gridcwl.settings import fields_of
 from gridcwl.stores.rucio.client import RucioProblem, explained
+from gridcwl.testbed.pki import Authority
+from gridcwl.testbed.place import InstallFolder
 from gridcwl.worker.failure import Unavailable
 from gridcwl.worker.storage import Known, way_to
 
@@ -207,6 +211,49 @@ def test_whatever_a_service_answers_is_one_error_with_a_remedy(server: Server, a
 def test_whatever_a_service_answers_to_a_run_is_one_error_with_a_remedy(server: Server, answer: str) -> None:
     server.answer = ANSWERS[answer]
     one_error(gridcwl("--server", f"http://127.0.0.1:{server.server_port}", "twice.cwl"))
+
+
+# -- certificates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(InstallFolder(tmp_path_factory.mktemp("ca") / "box"))
+
+
+@pytest.fixture(params=["expired", "unknown", "of another host", "none"])
+def refused_tls(request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server whose certificate nobody must believe, or that speaks no TLS."""
+    if request.param != "unknown":
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(authority.ca_certificate))
+    made = Server(("127.0.0.1", 0), Handler)
+    made.handle_error = lambda *_: None  # type: ignore[method-assign]  # the client hangs up
+    if request.param != "none":
+        life = timedelta(hours=-1) if request.param == "expired" else timedelta(hours=1)
+        files = authority.certificate(
+            request.param.replace(" ", "-"), "localhost", life, host=request.param != "of another host"
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        made.socket = context.wrap_socket(made.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"https://localhost:{made.server_port}"
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_service_whose_certificate_is_not_good_gets_no_request(refused_tls: str) -> None:
+    result = gridcwl("runs", "--server", refused_tls)
+    one_error(result)
+    assert "does not answer" in result.stderr
+
+
+def test_a_storage_element_whose_certificate_is_not_good_gets_no_request(refused_tls: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as caught:
+        way_to(f"{refused_tls}/x").get(f"{refused_tls}/x", str(tmp_path / "x"), check)
+    assert not _PYTHON.findall(str(caught.value)), caught.value
 
 
 # -- DIRAC -------------------------------------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ sys.exit(any([main(["--validate", path]) for path in sys.argv[1:]]))
 """cwltool by itself, as nothing of gridcwl has changed it; one start for all documents."""
 
 
+@pytest.mark.timeout(1200)
 def test_workflows_are_valid_once_they_are_packed_for_others_too(tmp_path: Path) -> None:
     alone = []
     for document in WORKFLOWS:

@@ -91,7 +91,7 @@ def test_a_dead_server_is_seen_and_fixed(at, testbed, faults, capsys):
     faults.kill("memcached")  # undone by mending
     pid = testbed.processes.pid("oidc")
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not testbed.processes.alive("oidc"), "its death", 10)
+    wait_for(lambda: not testbed.processes.alive("oidc"), "its death", 120)
     assert main(["testbed", "status", *at]) == 1
     assert main(["testbed", "up", *at]) == 0
     assert main(["testbed", "status", *at]) == 0

@@ -86,18 +86,18 @@ def test_a_killed_server_is_dead_and_its_children_go_with_stop(place, processes)
         "import subprocess, sys, time; subprocess.Popen(['sleep', '600']); print('ready', flush=True); time.sleep(600)"
     )
     processes.start("parent", [sys.executable, "-c", child], env=ENV)
-    wait_for(lambda: "ready" in place.log("parent").read_text(), "the child", 20)
+    wait_for(lambda: "ready" in place.log("parent").read_text(), "the child", 120)
     [sleeper] = psutil.Process(processes.pid("parent")).children()
     os.kill(processes.pid("parent"), signal.SIGKILL)
-    wait_for(lambda: processes.status("parent").state == "dead", "its death", 10)
+    wait_for(lambda: processes.status("parent").state == "dead", "its death", 120)
     processes.stop("parent")
-    wait_for(lambda: not sleeper.is_running() or sleeper.status() == "zombie", "the end of the child", 10)
+    wait_for(lambda: not sleeper.is_running() or sleeper.status() == "zombie", "the end of the child", 120)
 
 
 def test_what_does_not_listen_to_sigterm_is_killed(place, processes):
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
     processes.start("stubborn", [sys.executable, "-c", stubborn], env=ENV)
-    wait_for(lambda: "ready" in place.log("stubborn").read_text(), "it", 20)
+    wait_for(lambda: "ready" in place.log("stubborn").read_text(), "it", 120)
     processes.stop("stubborn", patience_s=0.1)
     assert not processes.alive("stubborn")
 
@@ -105,7 +105,7 @@ def test_what_does_not_listen_to_sigterm_is_killed(place, processes):
 def test_what_left_its_group_is_found_by_its_mark(place, processes):
     leave = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True); print('ready', flush=True)"
     processes.start("leaver", [sys.executable, "-c", leave], env=ENV)
-    wait_for(lambda: not processes.alive("leaver"), "its end", 20)  # until then, the child is known by its parent
+    wait_for(lambda: not processes.alive("leaver"), "its end", 120)  # until then, the child is known by its parent
     assert "ready" in place.log("leaver").read_text()
     processes.stop("leaver")
     assert processes.stop_orphans() == 1
@@ -115,9 +115,9 @@ def test_what_left_its_group_is_found_by_its_mark(place, processes):
 def test_a_paused_process_continues(processes):
     processes.start("sleeper", SLEEPER, env=ENV)
     processes.pause("sleeper")
-    wait_for(lambda: processes.status("sleeper").state == "paused", "the pause", 10)
+    wait_for(lambda: processes.status("sleeper").state == "paused", "the pause", 120)
     processes.resume("sleeper")
-    wait_for(lambda: processes.status("sleeper").state == "up", "its end", 10)
+    wait_for(lambda: processes.status("sleeper").state == "up", "its end", 120)
 
 
 def test_a_program_that_does_not_exist_is_reported(processes):
