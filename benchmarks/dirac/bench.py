@@ -70,6 +70,7 @@ def testbed(light_pilots: int) -> Iterator[None]:
         bed = Testbed(Path(named)) if named else Testbed(Path(folder) / "testbed", options)
         bed.ensure(("dirac",), lambda _text: None)
         os.environ.update(bed.exports())
+        os.environ.pop("GRIDCWL_DIRAC_LONGEST_PAUSE", None)  # measured as a grid's DIRAC is asked
         try:
             yield
         finally:

@@ -127,8 +127,8 @@ class DiracService:
         return [self._status(name, ports.get(name)) for name in names]
 
     def exports(self) -> dict[str, str]:
-        """For DIRAC's client in any environment, as the testbed's user."""
-        return self.surroundings.of_client(self.proxies.user)
+        """For DIRAC's client in any environment, as the testbed's user. Jobs are short here: gridcwl asks often."""
+        return {**self.surroundings.of_client(self.proxies.user), "GRIDCWL_DIRAC_LONGEST_PAUSE": "1"}
 
     def seed(self, say: Say) -> None:
         """Sites, storage elements, pilots and the user's proxy: what is missing is made."""
