@@ -46,6 +46,18 @@ class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_create: bool = False
 
 
+def wanted_from(values: Mapping[str, Any]) -> Wanted:
+    """What a form says.
+
+    Raises:
+        BadRequest: something wrong.
+    """
+    try:
+        return msgspec.convert(values, Wanted)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The production is wrong: {error}") from None
+
+
 def wanted_of(text: str | None) -> Wanted:
     """What the field ``production`` of a request says.
 

@@ -48,6 +48,18 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replace: bool = False
 
 
+def wanted_from(values: Mapping[str, Any]) -> Wanted:
+    """What a form says.
+
+    Raises:
+        BadRequest: something wrong.
+    """
+    try:
+        return msgspec.convert(values, Wanted)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The schedule is wrong: {error}") from None
+
+
 def wanted_of(text: str | None) -> Wanted:
     """What the field ``schedule`` of a request says.
 

@@ -26,6 +26,7 @@ from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.endings import without_places
 from gridcwl.service.form_fields import FormField
+from gridcwl.service.pages import repeating
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden, Refused
 from gridcwl.service.submitting import enqueue
@@ -242,7 +243,9 @@ def _settings_of(draft: Draft) -> dict[str, str]:
     return settings | {"name": draft.tags.get("name", "")}
 
 
-def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft, form: FormData) -> Response:
+def _submitted(  # noqa: PLR0911
+    request: Request, service: Service, viewer: Viewer, draft: Draft, form: FormData
+) -> Response:
     """The run's page, or the form again with what is wrong beside each field. Blocks."""
     try:
         document = _described(service, draft)
@@ -254,8 +257,14 @@ def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft,
     fields = form_fields.fields_of(document.inputs)
     texts = _texts(form)
     uploaded, problems = _uploaded(drafts, draft, fields, form)
-    filled = form_fields.read(fields, texts, uploaded)
-    problems |= filled.problems | _misplaced(service, draft, fields, filled.params)
+    repeated = repeating.wanted(texts)
+    read = dict(texts)
+    for one in fields if repeated else ():
+        read[one.name] = repeating.as_written(one, texts.get(one.name, ""))
+    filled = form_fields.read(fields, read, uploaded)
+    problems |= filled.problems | _misplaced(service, draft, fields, filled.params, later=bool(repeated))
+    if repeated == repeating.PRODUCTION:  # its input has its values from elsewhere
+        problems.pop(next((one.name for one in fields if one.path[-1] == texts.get("production_input")), ""), None)
     for name, entries in uploaded.items():  # a browser does not send its files again
         words = [form_fields.as_text(entry, "place") for entry in entries]
         text = name.removesuffix(form_fields.UPLOAD)
@@ -267,6 +276,13 @@ def _submitted(request: Request, service: Service, viewer: Viewer, draft: Draft,
             facilities.chosen(service, choice.split(","), document.steps)
     except BadRequest as problem:
         return _filled_page(request, service, draft, document, fields, texts, {}, problem.message)
+    if repeated:
+        try:
+            places = {one.path[-1]: one.place for one in fields if one.place}
+            request_fields = _request(draft, filled.params, texts)
+            return redirect(repeating.add(service, viewer, draft, request_fields, texts, places))
+        except Refused as problem:
+            return _filled_page(request, service, draft, document, fields, texts, {}, problem.message)
     run = str(new_run_id())
     folder = service.folder.run(run)
     draft.folder.path.rename(folder.path)
@@ -342,14 +358,18 @@ def _beside(name: str, pattern: str) -> str:
     return name + pattern
 
 
-def _misplaced(service: Service, draft: Draft, fields: list[FormField], params: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with the locations of Files, by the names of the controls."""
+def _misplaced(
+    service: Service, draft: Draft, fields: list[FormField], params: Mapping[str, Any], *, later: bool = False
+) -> dict[str, str]:
+    """What is wrong with the locations of Files, by the names of the controls; some may be known later only."""
     problems: dict[str, str] = {}
     confinement = service.driver.confinement()
     for one in fields:
         value = params.get(one.path[-1])
         if one.control == "group" and isinstance(value, Mapping):
-            problems |= _misplaced(service, draft, list(one.fields), value)
+            problems |= _misplaced(service, draft, list(one.fields), value, later=later)
+            continue
+        if later and repeating.is_template(value):
             continue
         try:
             copy = json.loads(json.dumps(value))
