@@ -30,7 +30,11 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     text = re.sub(r"!!python/\S+", "", (ROOT / "mkdocs.yml").read_text("utf-8"))
     named = set(re.findall(r"[\w/-]+\.md", str(YAML(typ="safe").load(text)["nav"])))
-    assert named == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    pages = {
+        *DOCS.rglob("*.md"),
+        *(one.with_suffix(".md") for one in DOCS.rglob("*.ipynb")),
+    }  # see scripts/notebook_pages
+    assert named == {str(page.relative_to(DOCS)) for page in pages}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import posixpath
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from gridcwl.cli import exec_document
 from gridcwl.cli.options import add_engines, add_state_dir
 from gridcwl.cli.parsing import Parser
 from gridcwl.cli.terminal import escaped
-from gridcwl.errors import InputError, UsageError
+from gridcwl.errors import UsageError
 from gridcwl.model import Job, JobId, RunId, StagedFile
 from gridcwl.model.job import Image, JobDirectories, OutputRules, Resources
 from gridcwl.runs.options import saved_grid
@@ -160,9 +161,7 @@ def _chosen(given: argparse.Namespace) -> Job:
     staged: dict[str, StagedFile] = {}
     values = [value for one in exec_document.inputs_of(given.input) for value in _each(one.value)]
     for base, kind, location in _located(values):
-        target = f"{directories.out}/{base}"
-        if target in staged:
-            raise InputError(f"Two inputs are called {base}", remedy="Open them one after the other.")
+        target = _free(f"{directories.out}/{base}", staged)
         staged[target] = StagedFile(target, kind, (location,))  # type: ignore[arg-type]  # file or directory
     name = "shell"
     return Job(
@@ -170,6 +169,12 @@ def _chosen(given: argparse.Namespace) -> Job:
         directories=directories, staged=tuple(staged.values()), outputs=OutputRules(globs=()),
         resources=Resources(network=given.network),
     )  # fmt: skip
+
+
+def _free(target: str, taken: Container[str]) -> str:
+    """The path, or where another input has it, one with a number: ``made_2.txt``."""
+    stem, ending = posixpath.splitext(target)
+    return next(one for n in itertools.count(1) if (one := f"{stem}_{n}{ending}" if n > 1 else target) not in taken)
 
 
 def _each(value: Any) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,8 +17,12 @@ from gridcwl.blocking import BlockingRun
 from gridcwl.errors import GridCWLError
 
 _EVERY_S = 0.5
+_MOST = 5
+"""Runs that are looked at after each cell."""
 _SHARE = 5
 """A look at a large run may take so much of the time: one part of so many."""
+_active: list[Shown] = []
+"""Runs that were active when they were shown last."""
 _shown: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 """The cell in which a run was shown last, by its number."""
 
@@ -79,8 +84,20 @@ def _background(shown: Shown) -> None:
             shown.follow()
         except (GridCWLError, OSError):  # its record was removed: it stays as it was shown last
             return
+        finally:
+            with suppress(ValueError):
+                _active.remove(shown)
+
+    _active.append(shown)
 
     threading.Thread(target=follow, daemon=True, name="gridcwl-shown").start()
+
+
+def after_cell(*_: object) -> None:
+    """Show how active runs stand when a cell has ended: what executes notebooks takes changes only within cells."""
+    for shown in _active[:_MOST]:
+        with suppress(GridCWLError, OSError):
+            shown.update()
 
 
 def _cell() -> int:
@@ -92,9 +109,11 @@ def install(shell: Any) -> None:
     """Have IPython show runs by this module."""
     for kind in (Run, BlockingRun):
         shell.display_formatter.ipython_display_formatter.for_type(kind, show)
+    shell.events.register("post_run_cell", after_cell)
 
 
 def uninstall(shell: Any) -> None:
     """Have IPython show runs as their own methods do, once."""
     for kind in (Run, BlockingRun):
         shell.display_formatter.ipython_display_formatter.pop(kind, None)
+    shell.events.unregister("post_run_cell", after_cell)

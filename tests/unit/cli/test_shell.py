@@ -160,6 +160,7 @@ def test_in_a_container_the_job_s_files_are_at_the_paths_that_the_tool_saw(desk:
 @pytest.mark.docker
 def test_a_container_of_one_s_choice_has_the_inputs_in_its_folder(desk: Desk):
     names = [Path(desk.write(name, name)).name for name in ("x 1.txt", "x2.txt")]
-    done = opened("--image", "debian:trixie-slim", "--docker", "-i", "x*.txt", "--", "ls")
-    assert done.stdout.splitlines() == names
+    desk.write("more/x2.txt", "")
+    done = opened("--image", "debian:trixie-slim", "--docker", "-i", "x*.txt", "-i", "more/x2.txt", "--", "ls")
+    assert done.stdout.splitlines() == [*names, "x2_2.txt"]
     assert done.returncode == 0
