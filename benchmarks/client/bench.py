@@ -2,6 +2,7 @@
 
     make bench BENCH=client
     python benchmarks/client/bench.py [--shapes scatter-10000 ...] [--peers gather-1000 ...] [--limit-s 300]
+                                      [--telemetry ROUNDS]
 
 First, with a backend that answers at once: time for each job, growth and peak memory.
 Everything is as in a run from the command line, with documents and input objects read from files, jobs resolved, the
@@ -20,12 +21,14 @@ import argparse
 import hashlib
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import venv
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +47,28 @@ PEERS = (
 )
 
 
-def client(arguments: list[str]) -> int:
-    """gridcwl's command line, with that backend instead of a real one."""
-    from gridcwl import plugins
+def client(arguments: list[str], *, calls: int | None = None) -> int:
+    """gridcwl's command line, with that backend instead of a real one.
+
+    Args:
+        arguments: of gridcwl.
+        calls: for each job, so many calls of a server that telemetry is asked about; None: it is never asked.
+    """
+    from gridcwl import plugins, telemetry
     from gridcwl.cli import main
     from gridcwl.model import ProducedFile
 
     def elsewhere(job: Any) -> ProducedFile:
+        for _ in range(calls or 0):
+            with telemetry.call("benchmark", "job"):
+                telemetry.carried(elsewhere)
         digest = hashlib.sha1(job.id.encode()).hexdigest()
         return ProducedFile("out.txt", "file", f"srm://storage.example/ctao/{job.id}.txt", 1000, digest)
 
+    if calls is None:
+        from gridcwl.runs.prepared import PreparedRun
+
+        PreparedRun._traced = lambda _run, watcher: nullcontext(watcher)  # type: ignore[method-assign]
     plugins.open_backend = lambda _choice, _context: InstantBackend(elsewhere)  # type: ignore[assignment,return-value]
     return main.main(arguments)
 
@@ -117,6 +132,22 @@ def alone(folder: Path, environment: Mapping[str, str], shapes: Sequence[str], l
         )
 
 
+def telemetry_off(folder: Path, environment: Mapping[str, str], shape: str, limit_s: float, rounds: int) -> None:
+    """What telemetry costs while it is off: with three calls of a server for each job, and without any, in turns."""
+    words, jobs = write(folder, shape, really=False)
+    cpu_s: dict[str, list[float]] = {"--client-without-telemetry": [], "--client-calling": []}
+    for _ in range(rounds):
+        for how, found in cpu_s.items():
+            program = [sys.executable, __file__, how, "--quiet", "--no-container", "--tmpdir-prefix", f"{folder}/w-"]
+            cost = measure([*program, "--outdir", str(folder / "out"), *words], environment, limit_s)
+            if isinstance(cost, str):
+                raise SystemExit(cost)
+            found.append(cost.cpu_s)
+    without, off = (statistics.median(found) for found in cpu_s.values())
+    print(f"\nTelemetry that is off, {jobs} jobs, median CPU seconds of {rounds} rounds in turns")
+    print(f"without its calls {without:.2f}, with three calls for each job {off:.2f}: {off / without:.3f}")
+
+
 def streamflow() -> Path:
     """StreamFlow's CWL runner, installed if it is not there."""
     runner = STREAMFLOW / "bin" / "cwl-runner"
@@ -157,13 +188,15 @@ def beside_peers(folder: Path, environment: Mapping[str, str], shapes: Sequence[
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--client"]:
-        sys.exit(client(sys.argv[2:]))
+    calls = {"--client": 0, "--client-without-telemetry": None, "--client-calling": 3}
+    if sys.argv[1:2] and sys.argv[1] in calls:
+        sys.exit(client(sys.argv[2:], calls=calls[sys.argv[1]]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=ALONE, help="for gridcwl alone")
     parser.add_argument("--peers", nargs="*", choices=SHAPES, default=PEERS, help="for all runners, in earnest")
     parser.add_argument("--limit-s", type=float, default=300.0, help="for one run")
     parser.add_argument("--repeat", type=int, default=1, help="of gridcwl alone")
+    parser.add_argument("--telemetry", type=int, default=0, metavar="ROUNDS", help="what it costs while it is off")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gridcwl-bench-") as name:
         folder = Path(name)
@@ -176,6 +209,8 @@ def main() -> None:
         )
         if given.shapes:
             alone(folder, os.environ | own, given.shapes, given.limit_s, given.repeat)
+        if given.telemetry:
+            telemetry_off(folder, os.environ | own, "scatter-10000", given.limit_s, given.telemetry)
         if given.peers:
             beside_peers(folder, os.environ | own, given.peers, given.limit_s)
 

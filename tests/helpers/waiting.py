@@ -14,12 +14,12 @@ _PATIENCE_S = 120
 Value = TypeVar("Value")
 
 
-def until(ask: Callable[[], Value], *, pause_s: float = 0.01) -> Value:
+def until(ask: Callable[[], Value], *, pause_s: float = 0.01, patience_s: float = _PATIENCE_S) -> Value:
     """Ask until the answer is something; returns it.
 
     What a process shows of itself in ``/proc`` is empty for a moment while it becomes another program (``exec``).
     """
-    patience = time.monotonic() + _PATIENCE_S
+    patience = time.monotonic() + patience_s
     while not (answer := ask()):
         assert time.monotonic() < patience, "it never came to that"
         time.sleep(pause_s)
