@@ -124,7 +124,8 @@ def dirac_clients(dirac: DiracService) -> Iterator[DiracClients]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in dirac.exports().items():
-            patch.setenv(name, value)
+            if not name.startswith("GRIDCWL_"):  # those would reach all other tests of the session
+                patch.setenv(name, value)
         yield DiracClients(dirac.exports())
 
 
