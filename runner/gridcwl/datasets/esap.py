@@ -31,13 +31,16 @@ _PATIENCE_S = (15, 60)
 class Esap:
     """An ESAP gateway, for one user."""
 
-    def __init__(self, host: str = "", token: str = "", *, ask: bool = False) -> None:
+    def __init__(
+        self, host: str = "", token: str = "", *, ask: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Prepare; nothing is sent.
 
         Args:
             host: its URL; empty for ``$ESAP_HOST``, or that of ESAP's own client.
             token: of the user; empty to look where ESAP's own client looks.
             ask: ask for a token on the terminal if there is none.
+            environment: where tokens are looked for; None for this process's.
 
         Raises:
             ConfigError: it is no URL, or a token would be readable on the way.
@@ -51,6 +54,7 @@ class Esap:
         self.url = url
         self._token = token
         self._ask = ask
+        self._environment = environment
 
     def basket(self) -> tuple[list[Item], list[tuple[int, str]]]:
         """The items, and those that are none with the reason.
@@ -99,7 +103,7 @@ class Esap:
         imports.load("requests")
         import requests
 
-        token = self._token = find_token(self._token, ask=self._ask)
+        token = self._token = find_token(self._token, ask=self._ask, environment=self._environment)
         session = requests.Session()
         session.trust_env = False  # no .netrc
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}

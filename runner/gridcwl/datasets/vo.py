@@ -13,7 +13,7 @@ from gridcwl.errors import ConfigError, StoreError
 MOST_ROWS = 10_000
 
 
-def tap(url: str, query: str, *, most: int = MOST_ROWS) -> list[Item]:
+def tap(url: str, query: str, *, most: int = MOST_ROWS, session: Any = None) -> list[Item]:
     """The rows that an ADQL query gives.
 
     Raises:
@@ -21,10 +21,14 @@ def tap(url: str, query: str, *, most: int = MOST_ROWS) -> list[Item]:
         StoreError: the service refuses the query, or does not answer.
     """
     pyvo = _pyvo(url)
-    return _items("tap", _answered(url, lambda: pyvo.dal.TAPService(url).search(query, maxrec=most)), most)
+    return _items(
+        "tap", _answered(url, lambda: pyvo.dal.TAPService(url, session=session).search(query, maxrec=most)), most
+    )
 
 
-def sia(url: str, position: Sequence[float], radius: float, *, most: int = MOST_ROWS) -> list[Item]:
+def sia(
+    url: str, position: Sequence[float], radius: float, *, most: int = MOST_ROWS, session: Any = None
+) -> list[Item]:
     """The images around a position, by SIA 2.
 
     Args:
@@ -32,6 +36,7 @@ def sia(url: str, position: Sequence[float], radius: float, *, most: int = MOST_
         position: right ascension and declination, in degrees.
         radius: in degrees.
         most: rows.
+        session: of requests, if not a new one.
 
     Raises:
         ConfigError, StoreError: as :func:`tap`.
@@ -39,24 +44,27 @@ def sia(url: str, position: Sequence[float], radius: float, *, most: int = MOST_
     pyvo = _pyvo(url)
 
     def search() -> Any:
-        return pyvo.dal.SIA2Service(url).search(pos=(position[0], position[1], radius), maxrec=most)
+        return pyvo.dal.SIA2Service(url, session=session).search(pos=(position[0], position[1], radius), maxrec=most)
 
     return _items("sia", _answered(url, search), most)
 
 
-def datalink(url: str, *, semantics: str = "#this", most: int = MOST_ROWS) -> list[Item]:
+def datalink(url: str, *, semantics: str = "#this", most: int = MOST_ROWS, session: Any = None) -> list[Item]:
     """The links of a DataLink document.
 
     Args:
         url: of the document.
         semantics: those links only; empty for all.
         most: rows.
+        session: of requests, if not a new one.
 
     Raises:
         ConfigError, StoreError: as :func:`tap`.
     """
     pyvo = _pyvo(url)
-    found = _items("datalink", _answered(url, lambda: pyvo.dal.adhoc.DatalinkResults.from_result_url(url)), most)
+    found = _items(
+        "datalink", _answered(url, lambda: pyvo.dal.adhoc.DatalinkResults.from_result_url(url, session=session)), most
+    )
     links = [item for item in found if not semantics or item.record.get("semantics") == semantics]
     return [Item(item.archive, item.record, number) for number, item in enumerate(links, 1)]
 

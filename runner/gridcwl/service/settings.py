@@ -183,6 +183,8 @@ class ServiceSettings:
     """Beginnings of URLs of repositories that may be fetched for it."""
     facilities: tuple[Facility, ...] = ()
     """Groups of the backend's sites; none: DIRAC's grids."""
+    esap_gateway: str = ""
+    """The URL of an ESAP gateway whose shopping baskets users take inputs from; empty for none."""
     allowed_urls: tuple[str, ...] = ()
     """Beginnings of http(s) and trs URLs that documents and inputs may come from."""
     output_roots: tuple[Path, ...] = ()

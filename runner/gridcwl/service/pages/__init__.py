@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from gridcwl.service.pages import account, catalogue, files, jobs, live, repeating, runs, sites, submit
+from gridcwl.service.pages import account, baskets, catalogue, files, jobs, live, repeating, runs, sites, submit
 
 router = APIRouter(include_in_schema=False)
-for part in (runs, submit, jobs, files, live, sites, catalogue, account, repeating):
+for part in (runs, submit, jobs, files, live, sites, catalogue, account, repeating, baskets):
     router.include_router(part.router)
 
 __all__ = ["router"]

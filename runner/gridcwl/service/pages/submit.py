@@ -287,7 +287,8 @@ def _submitted(  # noqa: PLR0911
     folder = service.folder.run(run)
     draft.folder.path.rename(folder.path)
     try:
-        (folder.path / "draft.json").unlink()
+        for left in ("draft.json", "basket.json"):
+            (folder.path / left).unlink(missing_ok=True)
         enqueue(service, viewer, run, folder, _request(draft, filled.params, texts))
     except Refused as problem:
         folder.path.rename(draft.folder.path)
