@@ -15,8 +15,10 @@ from gridcwl.engine.graph import Leaf, Sink, Step, Workflow
 from gridcwl.errors import ConfigError, OutputError, StoreError
 from gridcwl.model import Outcome
 from gridcwl.runs.outline import outline_of, read_outline
+from gridcwl.runs.record.counts import StepCounts, combine
 from gridcwl.runs.report import report_of, report_with_replicas
 from gridcwl.runs.report.advice import rounded_up
+from gridcwl.runs.report.graph_svg import picture
 from gridcwl.runs.report.layout import collapsed, laid_out
 from gridcwl.runs.report.model import spread
 
@@ -333,6 +335,15 @@ def test_sub_workflows_are_drawn_as_one_where_there_are_too_many_steps():
 
     assert collapsed(outline, 2) == ({"one": ["one/a", "one/b"], "two": ["two/a", "two/b"]}, [("one", "two")])
     assert list(collapsed(outline, 4)[0]) == ["one/a", "one/b", "two/a", "two/b"]
+
+
+def test_steps_of_a_sub_workflow_that_was_skipped_are_drawn_as_skipped():
+    steps = (Step("one", inner(), (), ("y",), when="$(false)"),)
+    outline = read_outline(outline_of(Workflow("wf", (), steps)))
+    (skipped,) = combine([], [{"step": "one", "workflow": True, "total": 1, "skipped": 1}], {}, alive=False)
+    drawn = picture(outline, {"one": skipped, "one/a": StepCounts("one/a")})
+    assert drawn.count("1 skipped") >= 2
+    assert "waiting" not in drawn
 
 
 def test_steps_are_below_those_that_they_wait_for():

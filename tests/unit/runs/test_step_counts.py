@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
-from gridcwl.runs.record.counts import StepCounts, step_counts
+from gridcwl.runs.record.counts import StepCounts, combine, step_counts
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal, row_id
 from gridcwl.runs.reuse.keys import JobDescription
@@ -186,3 +186,10 @@ def test_a_journal_of_an_earlier_version_is_still_counted(tmp_path: Path) -> Non
     with closing(Journal(path)) as journal:  # a resumed run writes what is new
         journal.begin(pid=1, pid_started=1.0, host="here", version="0")
         record(journal, Model(3), [("lost", 0)], {})
+
+
+def test_a_step_that_is_evaluated_without_jobs_is_counted_as_far_as_the_run_is():
+    (counts,) = combine([], [{"step": "e", "total": 3, "done": 2}], {}, alive=True)
+    assert (counts.done, counts.waiting, counts.total) == (2, 1, 3)
+    (counts,) = combine([], [{"step": "e", "total": 3, "done": 2, "failed": 1}], {}, alive=False)
+    assert (counts.done, counts.failed, counts.waiting) == (2, 1, 0)

@@ -74,6 +74,8 @@ def _of_step(
 ) -> StepCounts:
     skipped = int(known.get("skipped", 0))
     ran, reused, failed, cancelled, running, waiting = _numbers(now)
+    if now is None and before is None:  # an ExpressionTool has no jobs
+        ran = int(known.get("done", 0))
     failed = max(failed, int(known.get("failed", 0)))
     seen = ran + reused + failed + cancelled + running + waiting + skipped
     total = known.get("total")

@@ -333,9 +333,9 @@ class Recorder:
 def _counted(step: StepProgress) -> dict[str, Any]:
     """What the journal cannot count itself."""
     counted: dict[str, Any] = {"step": step.name, "total": step.total}
-    numbers = {"skipped": step.skipped, "failed": step.failed, "blocked": step.blocked}
+    numbers = {"skipped": step.skipped, "failed": step.failed, "blocked": step.blocked, "done": step.done}
     if step.is_workflow:
-        numbers |= {"workflow": True, "done": step.done, "running": step.running}
+        numbers |= {"workflow": True, "running": step.running}
     return counted | {name: number for name, number in numbers.items() if number}
 
 

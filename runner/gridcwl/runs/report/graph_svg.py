@@ -43,7 +43,9 @@ def picture(outline: Sequence[OutlineStep], counts: Mapping[str, StepCounts]) ->
     conditional = {step.name for step in outline if step.conditional}
     lines = [_link(boxes[source], boxes[target]) for source, target in layout.links]
     drawn = [
-        _node(node, boxes[node], added(counts, inside), kinds.get(node, "workflow"), conditional=node in conditional)
+        _node(
+            node, boxes[node], _of(node, inside, counts), kinds.get(node, "workflow"), conditional=node in conditional
+        )
         for node, inside in nodes.items()
     ]
     return (
@@ -51,6 +53,17 @@ def picture(outline: Sequence[OutlineStep], counts: Mapping[str, StepCounts]) ->
         f'height="{height + 4:.0f}" role="img" aria-label="Workflow graph">'
         f'<g class="links">{"".join(lines)}</g>{"".join(drawn)}</svg>'
     )
+
+
+def _of(node: str, inside: Sequence[str], counts: Mapping[str, StepCounts]) -> StepCounts | None:
+    """The counts of a node: of the steps in it; if they never began, those of the sub-workflow that was skipped."""
+    found = added(counts, inside)
+    if found is not None and found.total is not None:
+        return found
+    parts = node.split("/")
+    around = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
+    skipped = next((counts[name] for name in around if name in counts and counts[name].skipped), None)
+    return StepCounts(node, skipped.skipped, skipped=skipped.skipped) if skipped is not None else found
 
 
 def state_of(counts: StepCounts | None) -> str:
