@@ -204,7 +204,8 @@ format: install ## put the code into the one style
 bench: install images-test ## what is measured, against whom; BENCH=scatter for one of them
 	@for bench in benchmarks/$(or $(BENCH),*)/bench.py; do
 	  printf '\n== %s\n' "$$bench"
-	  PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python "$$bench"
+	  name=$$(basename "$$(dirname "$$bench")")
+	  GRIDCWL_BENCH_JSON=$(CURDIR)/build/bench/$$name.json PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python "$$bench"
 	done
 
 .PHONY: lock

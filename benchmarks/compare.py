@@ -1,12 +1,17 @@
 """Two checkouts of gridcwl against each other, in turns, in one run: is the new one slower?
 
     python benchmarks/compare.py OLD [NEW] [--cases start scatter docker client dirac rucio] [--rounds 5] [--json FILE]
+    python benchmarks/compare.py OLD.json NEW.json [--noise 0.1]
 
 OLD and NEW are folders of checkouts in which ``make install`` has run; NEW is this one unless given. Each case is a
 whole process of ``gridcwl`` on the same document and inputs; the processes take turns (old, new, new, old, ...), so
 that a busy minute on the machine meets both alike. Printed are the medians of wall and CPU seconds (of the process and
-its children), the ratio new / old of the medians, and the spread of the pairwise CPU ratios. Exit code 1 if a ratio of
-CPU seconds exceeds ``--limit``.
+its children), the ratio new / old of the medians, the spread of the pairwise CPU ratios, and whether that is a change:
+``same`` where some pair says that the new one is quicker, and another that it is slower. Exit code 1 if a ratio of CPU
+seconds exceeds ``--limit``.
+
+Two files that ``make bench`` wrote are compared number by number; those that differ by more than ``--noise`` are
+printed.
 
 The cases ``dirac`` and ``rucio`` need a testbed: the one that GRIDCWL_TESTBED_DIR names, with its environment already
 exported (``eval "$(gridcwl testbed env)"``).
@@ -25,6 +30,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 IMAGE = "docker.io/debian:stable-slim"
@@ -146,6 +152,36 @@ def alternate(command: Command, sides: tuple[Side, Side], rounds: int) -> dict[s
     return costs
 
 
+def verdict(pairs: list[float]) -> str:
+    """Whether the new side is quicker or slower beyond noise, by the sorted ratios of its CPU seconds to the old's."""
+    if pairs[-1] < 1:
+        return "quicker"
+    return "slower" if pairs[0] > 1 else "same"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], noise: float) -> list[tuple[str, str, float, float]]:
+    """What differs by more than the noise between the results of two benchmarks: row, number, old and new."""
+    found = []
+    for row, numbers in new["rows"].items():
+        before = old["rows"].get(row, {})
+        for name, value in numbers.items():
+            was = before.get(name)
+            if isinstance(value, int | float) and isinstance(was, int | float) and abs(value - was) > noise * abs(was):
+                found.append((row, name, was, value))
+    return found
+
+
+def compare_results(old: Path, new: Path, noise: float) -> int:
+    """Print what differs between two files of results."""
+    found = changes(json.loads(old.read_text()), json.loads(new.read_text()), noise)
+    for row, name, was, now in found:
+        ratio = f"{now / was:8.2f}" if was else f"{'-':>8}"
+        print(f"{row:<48}{name:<18}{was:>12.4g}{now:>12.4g}{ratio}")
+    if not found:
+        print(f"Nothing differs by more than {noise:.0%}.")
+    return 0
+
+
 def report(case: str, costs: dict[str, Costs]) -> dict[str, float]:
     """Print one line; return its numbers."""
     old, new = costs["old"], costs["new"]
@@ -163,19 +199,22 @@ def report(case: str, costs: dict[str, Costs]) -> dict[str, float]:
     }
     spread = f"{pairs[0]:.2f}..{pairs[-1]:.2f}"
     columns = [f"{numbers[name]:9.2f}" for name in list(numbers)[:6]]
-    print(f"{case:<10}{''.join(columns)}   {spread}", flush=True)
+    print(f"{case:<10}{''.join(columns)}   {spread:<12}{verdict(pairs)}", flush=True)
     return numbers
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path, help="a checkout with .venv")
+    parser.add_argument("old", type=Path, help="a checkout with .venv, or results of make bench")
     parser.add_argument("new", type=Path, nargs="?", default=HERE.parent)
     parser.add_argument("--cases", nargs="*", choices=CASES, default=("start", "scatter", "docker", "client"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=1.03, help="of the ratio of CPU seconds")
     parser.add_argument("--json", type=Path, help="write the numbers there")
+    parser.add_argument("--noise", type=float, default=0.1, help="differences of results that mean nothing")
     given = parser.parse_args()
+    if given.old.is_file():
+        return compare_results(given.old, given.new, given.noise)
     found: dict[str, dict[str, float]] = {}
     print(f"{'':<10}{'old wall':>9}{'new wall':>9}{'ratio':>9}{'old CPU':>9}{'new CPU':>9}{'ratio':>9}   pairs, CPU")
     with tempfile.TemporaryDirectory(prefix="gridcwl-compare-", ignore_cleanup_errors=True) as name:

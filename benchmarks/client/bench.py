@@ -36,6 +36,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from instant import InstantBackend
+from results import note
 from shapes import SHAPES, write
 
 STREAMFLOW = Path(__file__).parents[2] / "build" / "streamflow"
@@ -130,6 +131,7 @@ def alone(folder: Path, environment: Mapping[str, str], shapes: Sequence[str], l
             f"{jobs / cost.cpu_s:>8.0f}{growth:>8}{peak:>9.0f}",
             flush=True,
         )
+        note(shape, wall_s=cost.wall_s, cpu_s=cost.cpu_s, us_per_job=each[shape] * 1e6, peak_mb=peak)
 
 
 def telemetry_off(folder: Path, environment: Mapping[str, str], shape: str, limit_s: float, rounds: int) -> None:
@@ -185,6 +187,7 @@ def beside_peers(folder: Path, environment: Mapping[str, str], shapes: Sequence[
                 f"{cost.wall_s / ours:>11.2f}{cost.peak_mb:>9.0f}",
                 flush=True,
             )
+            note(f"{shape}, {name}", wall_s=cost.wall_s, cpu_s=cost.cpu_s, peak_mb=cost.peak_mb)
 
 
 def main() -> None:

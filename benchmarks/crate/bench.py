@@ -20,6 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results import note
+
 from gridcwl.model import Image, Job, JobId, JobResult, Outcome, ProducedFile, RunId
 from gridcwl.model.result import Usage
 from gridcwl.runs.options import Options, to_plain
@@ -122,6 +126,7 @@ def main() -> None:
         size = Path(folder, "crate", "ro-crate-metadata.json").stat().st_size
         cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
         print(f"{jobs} jobs: {wall:.1f} s, CPU {cpu:.1f} s, peak {peak:.0f} MB, metadata {size / 1e6:.1f} MB")
+        note(f"crate of {jobs} jobs", wall_s=wall, cpu_s=cpu, peak_mib=peak, metadata_mb=size / 1e6)
 
 
 if __name__ == "__main__":

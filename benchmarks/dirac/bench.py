@@ -26,7 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from memory import iter_jobs
+from results import note
 
 BARE = """[
 Executable = "/bin/sh"; Arguments = "-c true %s"; JobName = "bare-%s"; JobGroup = "{group}";
@@ -230,6 +233,7 @@ def line(name: str, value: str, ratio: float | None = None, every: Sequence[floa
     """One line of the table."""
     seconds = f"   ({', '.join(f'{each:.2f}' for each in every)} s)" if every else ""
     print(f"{name:28} {value}" + (f"   {ratio:.2f} of bare" if ratio is not None else "") + seconds, flush=True)
+    note(name, **({} if ratio is None else {"x_bare": ratio}), text=" ".join(value.split()))
 
 
 if __name__ == "__main__":

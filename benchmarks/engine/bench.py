@@ -19,7 +19,12 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results import note
 
 from gridcwl.engine import Dataflow, Invocation, Leaf, Sink, Step, Workflow
 
@@ -205,6 +210,7 @@ def report(rounds: int, window: int) -> None:
         growth = f"{us / times[smaller]:.2f}" if smaller else ""
         peak = max(one["peak_mb"] for one in found)
         print(f"{shape:42}{us:12.2f}{1e6 / us:12,.0f}{us / limit:12.1f}{growth:>12}{traced:12.1f}{peak:12.0f}")
+        note(shape, us_per_shard=us, x_bare=us / limit, traced_mb=traced, peak_mb=peak)
     print(
         "\ngrowth: time for each shard against that at a tenth of the size. traced MB: peak of what the run allocated."
     )

@@ -28,6 +28,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results import note
+
 from gridcwl.testbed.rucio.proxy import Proxy, in_front_of
 
 ELEMENT = "LYON-DISK"
@@ -165,6 +169,12 @@ def line(what: str, count: int, found: Any) -> None:
     print(
         f"{what:34} {count:7d} {found['seconds']:9.2f} {count / found['seconds']:10.0f} {found['requests']:9.0f}"
         f" {found['requests'] / count:12.4f} {found['grew_mib']:10.1f}"
+    )
+    note(
+        what,
+        ms_per_file=1000 * found["seconds"] / count,
+        requests_per_file=found["requests"] / count,
+        grew_mib=found["grew_mib"],
     )
 
 

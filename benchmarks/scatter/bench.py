@@ -23,6 +23,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results import note
+
 HERE = Path(__file__).parent
 IMAGE = "docker.io/debian:stable-slim"
 PARALLEL = 2
@@ -71,6 +75,8 @@ def row(what: str, size: int, cost: Cost, limit: Cost | None) -> None:
     """One line of the table."""
     ratio = f"{cost.wall_s / limit.wall_s:8.2f}" if limit else f"{'-':>8}"
     print(f"{what:<28}{size:>7}{cost.wall_s:>9.2f}{cost.cpu_s:>9.2f}{ratio}{cost.peak_mib:>9.0f}", flush=True)
+    more = {"x_limit": cost.wall_s / limit.wall_s} if limit else {}
+    note(f"{what} {size}", wall_s=cost.wall_s, cpu_s=cost.cpu_s, peak_mib=cost.peak_mib, **more)
 
 
 def heading() -> None:
@@ -148,6 +154,7 @@ def start(folder: Path, repeat: int) -> None:
         command = [program(name), "--quiet", "--no-container", "--outdir", str(folder / f"{name}-one")]
         cost = best([*command, str(HERE / "echo.cwl"), "--number", "1"], repeat)
         print(f"{name:<12}{cost.wall_s:>7.2f} s wall {cost.cpu_s:>7.2f} s CPU")
+        note(f"{name}, one tool", wall_s=cost.wall_s, cpu_s=cost.cpu_s)
 
 
 def main() -> None:

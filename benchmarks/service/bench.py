@@ -43,6 +43,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from instant import InstantBackend
+from results import note
 
 WES = "/ga4gh/wes/v1"
 ENDS = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"})
@@ -193,6 +194,7 @@ async def many_runs(folder: Path, db: str, runs: int, steps: int) -> None:
             print(f"{statistics.median(took):>14.1f}{percentile(took, 0.99):>8.1f}", end="")
             print(f"{before:>11.0f}{service.memory_mb('VmHWM'):>9.0f}")
             print(f"CPU seconds of the process: {service.cpu_s():.1f}")
+            note(f"{runs} runs", wall_s=wall, cpu_s=service.cpu_s(), failed=failed, peak_mb=service.memory_mb("VmHWM"))
 
 
 def fill(url: str, runs: int) -> None:
@@ -251,6 +253,7 @@ async def long_list(folder: Path, db: str, listed: int) -> None:
                     (await http.get(path)).raise_for_status()
                     took.append(1000 * (time.perf_counter() - begun))
                 print(f"{what:<34}{statistics.median(took):>8.1f}{percentile(took, 0.99):>8.1f}")
+                note(f"{listed} runs, {what}", median_ms=statistics.median(took), p99_ms=percentile(took, 0.99))
 
 
 async def many_clients(folder: Path, db: str, clients: int, seconds: float) -> None:
@@ -302,6 +305,8 @@ async def many_clients(folder: Path, db: str, clients: int, seconds: float) -> N
         for what, values in took.items():
             if values:
                 print(f"{what:<10}{len(values):>10}{statistics.median(values):>11.1f}{percentile(values, 0.99):>9.1f}")
+                median = statistics.median(values)
+                note(f"{clients} clients, {what}", median_ms=median, p99_ms=percentile(values, 0.99))
         quarter = memory[len(memory) // 4][1]
         print(f"errors: {dict(errors) or 'none'}; ", end="")
         print(f"{quarter:.0f} MB at a quarter of the time, {memory[-1][1]:.0f} at the end")
