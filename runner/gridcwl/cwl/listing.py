@@ -7,6 +7,7 @@ import fnmatch
 import io
 import posixpath
 import re
+import sys
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import IO, Any
@@ -309,7 +310,7 @@ def _settle_one(value: dict[str, Any], listing: ListingFs) -> None:
     value["location"] = entry.location
     for name in ("basename", "nameroot", "nameext"):
         if name in value:
-            value[name] = value[name].translate(_REAL)
+            value[name] = sys.intern(value[name].translate(_REAL))  # all shards of a step tend to have the same
     if entry.kind == "file":
         value["size"] = entry.size
         if entry.sha1:
