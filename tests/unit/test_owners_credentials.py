@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from waiting import until
 
+from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.errors import StoreError
 from gridcwl.stores.rucio import client as rucio_client
 from gridcwl.stores.rucio.client import RucioClient, RucioProblem
@@ -188,3 +189,10 @@ def test_a_run_that_ends_waits_for_no_credentials(tmp_path: Path, monkeypatch: p
         future.result()
     assert credentials.acting_for() is not None
     client.close()
+
+
+@pytest.mark.parametrize(("how", "whose"), [("proxy", "ann-proxy\n"), ("service", "")])
+def test_jobs_at_dirac_are_their_owners_or_the_services(tmp_path: Path, how: str, whose: str):
+    act_for(owner_in(tmp_path / "ann", "ann", dirac=how))
+    used = DiracClient(modules=object())._proxy
+    assert (Path(used).read_text() if used else "") == whose

@@ -125,7 +125,7 @@ class Owners:
                 self._written[folder / kind] = stored.changed
                 if kind == self._how.rucio:
                     account = stored.account
-        return Owner(str(folder), account or self._how.account_of(run.owner), self._how.rucio)
+        return Owner(str(folder), account or self._how.account_of(run.owner), self._how.rucio, self._how.dirac)
 
     def refresh(self, run: StoredRun) -> str:
         """Give a run what was renewed meanwhile; why it waits, as :meth:`lacking`."""

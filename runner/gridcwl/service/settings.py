@@ -86,8 +86,8 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How Rucio is authenticated to in an owner's name."""
     rucio_account: str = "{user}"
     """For credentials that name none; empty: the default account of the credentials."""
-    dirac: Literal["", "proxy"] = ""
-    """How DIRAC is authenticated to in an owner's name."""
+    dirac: Literal["", "proxy", "service"] = ""
+    """How DIRAC is authenticated to in an owner's name; ``service``: jobs are the service's, with its own proxy."""
     storage: Literal["", "token", "proxy"] = ""
     """In addition, for storage elements."""
     exchange: Exchange | None = None
