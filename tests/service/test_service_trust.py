@@ -17,6 +17,7 @@ from waiting import until
 from wes import IMAGE, Wes, serving
 
 from gridcwl.errors import DocumentError
+from gridcwl.service.endings import without_places
 from gridcwl.service.registries import located, prefixes
 
 SECRET = "the operator's own"
@@ -217,6 +218,13 @@ def test_a_tool_that_asks_for_what_it_may_not_have_is_refused(wes: Wes, document
     assert log["state"] == "EXECUTOR_ERROR"
     assert log["run_log"]["exit_code"] in (1, 33)
     assert named in str(log["run_log"]["system_logs"]), log
+
+
+def test_a_message_has_attachments_under_the_names_that_their_client_gave_them(tmp_path: Path):
+    here = os.path.relpath(tmp_path)
+    up = "../" * (len(Path.cwd().parts) - 1) + str(tmp_path)[1:]
+    for place in (str(tmp_path), here, up):
+        assert without_places(f"{place}/flows/main.cwl:6:5: no", tmp_path) == "flows/main.cwl:6:5: no"
 
 
 @pytest.mark.node

@@ -186,7 +186,8 @@ def _held(folder: Path) -> Iterator[None]:
 
 def error(status: int, message: str, headers: Any = None) -> JSONResponse:
     """An answer in the form of WES's ErrorResponse."""
-    return JSONResponse({"msg": message, "status_code": status}, status, headers=headers)
+    plain = message.encode("utf-8", "replace").decode()  # a client may send half a character
+    return JSONResponse({"msg": plain, "status_code": status}, status, headers=headers)
 
 
 async def _refused(_request: Request, problem: Exception) -> Response:

@@ -107,7 +107,7 @@ def restore(settings: ServiceSettings, source: Path) -> None:
                             folders[folder / member.name.partition("/")[2]] = member.mode & 0o777
                     for path, mode in reversed(folders.items()):  # last: what may not be written to has its files then
                         path.chmod(mode)
-                    _set_sequences(connection)
+                    _set_sequences(connection, tables)
                 migrate(engine, shown)
             finally:
                 engine.dispose()
@@ -223,14 +223,15 @@ def _fill(connection: Connection, table: Table, lines: IO[bytes], places: dict[s
         connection.execute(insert(table), rows)
 
 
-def _set_sequences(connection: Connection) -> None:
-    """The next run's number follows those that are there."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(
-            text(
-                "SELECT setval(pg_get_serial_sequence('runs', 'number'), coalesce(max(number), 0) + 1, false) FROM runs"
-            )
-        )
+def _set_sequences(connection: Connection, tables: MetaData) -> None:
+    """The next number of each table follows those that are there; SQLite sees to that itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables.tables.values():
+        column = table.autoincrement_column
+        if column is not None and column.server_default is not None:
+            last = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
+            connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, column.name), last, False)))
 
 
 def _here(value: str, places: dict[str, str]) -> str:

@@ -34,6 +34,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.service import texts
 from gridcwl.service.schema import (
     drivers,
     journal_changes,
@@ -222,8 +223,6 @@ class Database:
 
     def get(self, run: str, viewer: Viewer | None = None) -> StoredRun | None:
         """A run; None if there is none, or the viewer may not see it. No viewer is the service itself."""
-        if "\0" in run:
-            return None  # PostgreSQL's texts have none
         query = _visible(select(runs).where(runs.c.id == run), viewer)
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()
@@ -484,7 +483,8 @@ def opened(url: str) -> tuple[Engine, str]:
         parsed = make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=_MORE_CONNECTIONS)
+        pool = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": _MORE_CONNECTIONS}
+        engine = create_engine(parsed, json_serializer=texts.dumped, **pool)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"The database URL {_shown(url)} cannot be used: {error}",
@@ -495,6 +495,7 @@ def opened(url: str) -> tuple[Engine, str]:
             f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
             remedy="pip install 'gridcwl[service,postgresql]'",
         ) from None
+    event.listen(engine, "before_cursor_execute", texts.with_storable, retval=True)
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
     return engine, _shown(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from gridcwl.service.states import State
 
 def without_places(message: str, files: Path) -> str:
     """A message with attachments under the names that their client gave them."""
-    for folder in (files, os.path.relpath(files)):
-        message = message.replace(f"{folder}/", "")
-    return message
+    # cwltool writes paths from the current folder on: they end with the absolute one if that is not below it
+    message = re.sub(rf"(?:\.\./)*(?:\.\.)?{re.escape(str(files))}/", "", message)
+    return message.replace(f"{os.path.relpath(files)}/", "")
 
 
 def end_of(error: GridCWLError) -> tuple[State, dict[str, Any]]:
