@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.runs_here import RunsHere, RunState
+from gridcwl.datasets.zooniverse import export, with_exports
 from gridcwl.errors import InputError
 from gridcwl.runs.finding import found
 from gridcwl.schedules.model import Schedule, Tick, values_of
@@ -32,7 +34,9 @@ class ScheduledRuns:
     def start(self, schedule: Schedule, tick: Tick) -> None:
         """See ``Launcher.start``."""
         options = replace(options_of(schedule, tick), state_dir=self._runs.state_dir)
-        options, text = filled(options, Path(schedule.cwd), values_of(schedule, tick).of)
+        exports = self._runs.state_dir / "schedules" / "exports" / tick.run
+        fill = values_of(schedule, tick).of
+        options, text = filled(options, Path(schedule.cwd), lambda value: with_exports(fill(value), exports, export))
         self._runs.start(tick.run, options, Path(schedule.cwd), text)
 
     def resume(self, schedule: Schedule, tick: Tick) -> None:
@@ -51,6 +55,7 @@ class ScheduledRuns:
     def remove(self, tick: Tick) -> None:
         """See ``Launcher.remove``."""
         self._runs.remove(tick.run)
+        shutil.rmtree(self._runs.state_dir / "schedules" / "exports" / tick.run, ignore_errors=True)
 
 
 def options_of(schedule: Schedule, tick: Tick | None) -> Options:
