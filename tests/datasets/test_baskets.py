@@ -250,14 +250,26 @@ VOTABLE = """<?xml version="1.0"?>
 """
 
 
+CAPABILITIES = """<?xml version="1.0"?>
+<vosi:capabilities xmlns:vosi="http://www.ivoa.net/xml/VOSICapabilities/v1.0"
+ xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<capability standardID="ivo://ivoa.net/std/SIA#query-2.0">
+<interface xsi:type="vs:ParamHTTP" role="std" version="2.0"><accessURL use="full">BASE/sia/query</accessURL></interface>
+</capability></vosi:capabilities>
+"""
+
+
 @pytest.fixture
 def service():
     class Vo(http.server.BaseHTTPRequestHandler):
         def answer(self):
             length = int(self.headers.get("Content-Length") or 0)
             asked = self.path + self.rfile.read(length).decode()
+            base = f"http://127.0.0.1:{self.server.server_port}"
             body = (
-                VOTABLE
+                CAPABILITIES.replace("BASE", base)
+                if self.path.endswith("/capabilities")
+                else VOTABLE
                 if "broken" not in asked
                 else VOTABLE.replace('"OK"/', '"ERROR">no such table</INFO').replace("INFO>>", "INFO>")
             )
@@ -284,6 +296,11 @@ def test_rows_of_a_tap_service_become_inputs(document, service):
     assert "location: https://h/1.fits" in done.stdout
     assert "ra: 83.6" in done.stdout
     assert "not used: two (tap, item 2): its record has no field url or the like" in done.stderr
+
+
+def test_images_of_an_sia_service_become_inputs(document, service):
+    done = command("basket", "inputs", document, "--sia", f"{service}/sia", "--pos", "83.6,22.0,0.1")
+    assert "location: https://h/1.fits" in done.stdout, done.stderr
 
 
 def test_a_refused_query_is_explained(document, service):
