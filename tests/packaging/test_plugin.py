@@ -94,7 +94,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 def test_a_plugin_appears_in_the_help_with_its_settings(environment: Environment) -> None:
     text = " ".join(environment.run("gridcwl", "--help").stdout.split())
-    assert "--backend {local,dask,dirac,diracx,toy}" in text
+    assert "--backend {local,dask,dirac,diracx,pool,toy}" in text
     assert "toy: worker processes of this machine" in text
     assert "--toy-workers N toy jobs that run at a time (default: 2)" in text
     assert "--store {local,rucio,toy}" in text

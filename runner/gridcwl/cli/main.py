@@ -41,6 +41,7 @@ PROGRAMS = {
     "schedule": "gridcwl.cli.schedule",
     "production": "gridcwl.cli.production",
     "shell": "gridcwl.cli.shell",
+    "pool": "gridcwl.cli.pool",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

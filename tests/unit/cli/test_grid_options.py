@@ -158,6 +158,6 @@ def test_a_wrong_value_of_a_plugin_s_option_is_refused():
 
 def test_a_backend_that_is_not_installed_is_named_with_its_line(configured):
     configured('backend = "slurm"\n')
-    takes = r"config.toml:1: backend is 'slurm', but takes one of: local, dask, dirac, diracx"
+    takes = r"config.toml:1: backend is 'slurm', but takes one of: local, dask, dirac, diracx, pool"
     with pytest.raises(ConfigError, match=takes):
         parse(["wf.cwl"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -91,3 +92,33 @@ PLUGIN = BackendPlugin(
     local_option="--dask-cluster local",
     local_reads=frozenset({"engine"}),
 )
+
+
+class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which warm pool."""
+
+    name: Annotated[str, Setting("the warm pool to use (default: default)", option="--pool", metavar="NAME")] = (
+        "default"
+    )
+    folder: Annotated[str, Setting("folder for jobs on its workers (default: gridcwl-UID in /tmp there)")] = ""
+    engines: Annotated[tuple[str, ...], Setting("container engines of its workers in the order of preference")] = ()
+
+
+POOL = BackendPlugin(
+    "pool",
+    "a warm pool, started by gridcwl pool up",
+    "gridcwl.backends.dask.pool_factory",
+    settings=PoolSettings,
+    table="pool",
+    packages=("distributed",),
+    remote=True,
+    hooks=frozenset({"stop"}),
+)
+
+
+def pool_folder(name: str) -> Path:
+    """Where a pool is recorded."""
+    import platformdirs
+
+    state = os.environ.get("GRIDCWL_STATE_DIR") or platformdirs.user_state_path("gridcwl")
+    return Path(state) / "pools" / name

@@ -8,6 +8,7 @@ it reaches the client, and there it is kept for a client that comes back.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -47,6 +48,8 @@ class JobPlugin(WorkerPlugin):
         self.worker = worker
         self.running: dict[str, asyncio.Future[str]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.node: Any = getattr(worker, "gridcwl_node", None)
+        """The connection to a node of a pool, which then runs the jobs in place of a process."""
         self.process: asyncio.subprocess.Process | None = None
         self.starting = asyncio.Lock()
         self.bases: dict[str, str] = {}
@@ -112,6 +115,8 @@ class JobPlugin(WorkerPlugin):
 
     async def _answer(self, task: dict[str, Any]) -> str:
         request = json.loads(task["request"])
+        if self.node is not None:
+            return await self._of_node(task, request)
         process = await self._started()
         if "folder" in task:  # without shared files: this machine's own folder
             base = await self._base(task["folder"])
@@ -133,8 +138,27 @@ class JobPlugin(WorkerPlugin):
         await process.stdin.drain()  # type: ignore[union-attr]
         return await future
 
+    async def _of_node(self, task: dict[str, Any], request: dict[str, Any]) -> str:
+        if self.reading is None:
+            self.reading = asyncio.create_task(self._read_node())
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.running[task["job"]] = future
+        self._send({**request, "name": task["name"], "files": base64.b64encode(task["files"]).decode("ascii")})
+        if "stopped" in task:
+            self._send({"stop": task["job"], "reason": task["stopped"]})
+        return await future
+
+    async def _read_node(self) -> None:
+        """Answers of the node; if it is lost, so is the Dask worker, and Dask starts its tasks elsewhere."""
+        async for answer in self.node.answers():
+            future = self.running.pop(str(answer.get("id")), None)
+            if future is not None and not future.done():
+                future.set_result(json.dumps(answer))
+
     def _send(self, request: dict[str, Any]) -> None:
-        if self.process is not None and self.process.stdin is not None:
+        if self.node is not None:
+            self.node.send(json.dumps(request).encode("ascii") + b"\n")
+        elif self.process is not None and self.process.stdin is not None:
             self.process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
 
     async def _started(self) -> asyncio.subprocess.Process:

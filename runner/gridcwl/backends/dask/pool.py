@@ -1,0 +1,272 @@
+"""Warm pools: nodes in DIRAC jobs that connect outwards, by TLS, to a scheduler on the user's machine.
+
+A pool is a folder that only its user can enter: its certificates, the scheduler's address, the DIRAC jobs. Certificates
+are the pool's own. They reach its jobs in the input sandbox, which DIRAC gives to the user's own jobs only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from distributed import Client
+from distributed.security import Security
+from distributed.utils import get_ip
+
+from gridcwl.backends.dask.clusters import security_of
+from gridcwl.backends.dask.plugin import DaskSettings, pool_folder
+from gridcwl.backends.dirac import jdl
+from gridcwl.backends.dirac.matching import JobRequirements
+from gridcwl.backends.dirac.server import Server
+from gridcwl.errors import BackendError, ConfigError
+from gridcwl.worker.zipapp import NAME as WORKER
+from gridcwl.worker.zipapp import worker_zipapp
+
+_START_S, _CONNECT_S = 60.0, 10
+_MARGIN_S = 600
+"""So long before a job's time is over its worker takes no more tasks."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+SETTINGS = "pool-node.json"
+CERTIFICATE, KEY = "client-cert.pem", "client-key.pem"
+"""Of clients and the scheduler: they never leave this machine."""
+NODE_CERTIFICATE, NODE_KEY = "node-cert.pem", "node-key.pem"
+"""Of the pool and its nodes."""
+
+_T = TypeVar("_T")
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """What is recorded of a pool."""
+
+    name: str
+    id: str
+    """Unique: part of its DIRAC jobs' group."""
+    cores: int = 1
+    ram: int = 2048
+    """MiB of memory of a worker."""
+    site: str = ""
+    image: str = ""
+    """Its workers run in this container; empty: with the site's own Python."""
+    time_s: int = 8 * 3600
+    """Seconds that a DIRAC job may take."""
+    idle_s: int = 1800
+    """The pool ends when nothing ran for so long."""
+    host: str = ""
+    """The name or address by which sites reach this machine."""
+    bind: str = ""
+    """The address that the pool listens at; empty: all."""
+    port: int = 0
+    """Nodes connect to it."""
+    backend: str = "dirac"
+    """By which DIRAC is reached."""
+    pid: int = 0
+    address: str = ""
+    jobs: tuple[int, ...] = ()
+    """DIRAC jobs that were submitted."""
+
+    @property
+    def group(self) -> str:
+        """The group of its DIRAC jobs."""
+        return f"gridcwl-pool-{self.name}-{self.id}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is recorded."""
+        return pool_folder(self.name)
+
+    def settings(self, **others: Any) -> DaskSettings:
+        """Of the Dask backend, for this pool."""
+        certificate, key = self.folder / CERTIFICATE, self.folder / KEY
+        return DaskSettings(
+            address=self.address, tls_ca=certificate, tls_cert=certificate, tls_key=key, site=self.site, **others
+        )
+
+
+def load(name: str) -> Pool:
+    """A pool by its name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return msgspec.json.decode((pool_folder(name) / "pool.json").read_bytes(), type=Pool)
+    except (OSError, msgspec.DecodeError):
+        remedy = f"gridcwl pool up --name {name} --workers 8 starts it; gridcwl pool ls lists those there are."
+        raise ConfigError(f"There is no pool {name}", remedy=remedy) from None
+
+
+def pools() -> Iterator[Pool]:
+    """All pools."""
+    for path in sorted(pool_folder("x").parent.glob("*/pool.json")):
+        with contextlib.suppress(ConfigError):
+            yield load(path.parent.name)
+
+
+def create(pool: Pool) -> Pool:
+    """Make its folder and certificates, and start its scheduler, which outlives this process.
+
+    Raises:
+        ConfigError: the name is taken, or is none.
+        BackendError: the scheduler does not start.
+    """
+    if not _NAME.match(pool.name):
+        raise ConfigError(f"{pool.name!r} cannot be a pool's name", remedy="Use letters, digits, and . _ - in between.")
+    folder = pool.folder
+    if folder.exists():
+        remedy = f"gridcwl pool scale {pool.name} --workers N changes it, gridcwl pool down {pool.name} ends it."
+        raise ConfigError(f"There is a pool {pool.name} already", remedy=remedy)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)
+    try:
+        for certificate, key in ((CERTIFICATE, KEY), (NODE_CERTIFICATE, NODE_KEY)):
+            made = Security.temporary()
+            private(folder / certificate, made.tls_ca_file.encode())
+            private(folder / key, made.tls_client_key.encode())
+        pool = msgspec.structs.replace(pool, id=secrets.token_hex(4), host=pool.host or get_ip())
+        return save(_with_scheduler(save(pool)))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def security_files(folder: Path) -> dict[str, str]:
+    """Arguments of ``Security`` for the pool's scheduler, and all that connects to it."""
+    certificate, key = str(folder / CERTIFICATE), str(folder / KEY)
+    roles = {f"tls_{role}_{kind}" for role in ("scheduler", "worker", "client") for kind in ("cert", "key")}
+    found = {name: certificate if name.endswith("cert") else key for name in roles}
+    return {"tls_ca_file": certificate, **found}
+
+
+def save(pool: Pool) -> Pool:
+    """Record a pool."""
+    new = pool.folder / "pool.json.new"
+    new.unlink(missing_ok=True)
+    private(new, msgspec.json.encode(pool))
+    new.rename(pool.folder / "pool.json")
+    return pool
+
+
+def _with_scheduler(pool: Pool) -> Pool:
+    folder = pool.folder
+    words = ["-m", "gridcwl.backends.dask.pool_scheduler", str(folder)]
+    with (folder / "scheduler.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+        )
+    until = time.monotonic() + _START_S
+    ready = folder / "address"
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            last = (folder / "scheduler.log").read_text("utf-8", "replace").strip().rpartition("\n")[2]
+            raise BackendError(f"The pool's scheduler does not start: {last}", remedy="Look at its options.")
+        time.sleep(0.05)
+    address, port = ready.read_text("ascii").split()
+    return msgspec.structs.replace(pool, pid=process.pid, address=address, port=int(port))
+
+
+def add_workers(pool: Pool, number: int, server: Server, folder: Path) -> Pool:
+    """Submit DIRAC jobs that hold a worker each; their files are written to this folder, which is removed by others."""
+    sandbox = server.put_sandbox(sandbox_files(pool, folder))
+    first = len(pool.jobs) + 1
+    needs = JobRequirements(
+        processors=pool.cores, ram_mib=pool.ram, cpu_time_s=pool.time_s, sites=(pool.site,) if pool.site else ()
+    )
+    batch = jdl.Batch(pool.group, "worker-", tuple(str(first + one) for one in range(number)), "", needs, sandbox)
+    numbers = server.submit(jdl.text(batch))
+    server.confirm(numbers)
+    return save(msgspec.structs.replace(pool, jobs=(*pool.jobs, *numbers)))
+
+
+def sandbox_files(pool: Pool, folder: Path) -> list[Path]:
+    """The input sandbox of its DIRAC jobs."""
+    files = [folder / name for name in (jdl.START, WORKER, SETTINGS, NODE_CERTIFICATE, NODE_KEY)]
+    shutil.copyfile(Path(__file__).with_name("pool.sh"), files[0])
+    files[0].chmod(0o755)
+    shutil.copyfile(worker_zipapp(), files[1])
+    about = {
+        "image": pool.image,
+        "host": pool.host,
+        "port": pool.port,
+        "slots": 4 * pool.cores,
+        "time_s": max(60, pool.time_s - _MARGIN_S),
+        "folder": "jobs",
+        "certificate": NODE_CERTIFICATE,
+        "key": NODE_KEY,
+    }
+    files[2].write_text(json.dumps(about))
+    for path in files[3:]:
+        private(path, (pool.folder / path.name).read_bytes())
+    return files
+
+
+def ask(pool: Pool, what: Callable[[Any], Awaitable[_T]]) -> _T:
+    """Something of the pool's scheduler.
+
+    Raises:
+        BackendError: it has ended, or does not answer.
+    """
+
+    async def asked() -> _T:
+        security = security_of(pool.settings())
+        client = Client(pool.address, asynchronous=True, security=security, timeout=_CONNECT_S, set_as_default=False)
+        async with client:
+            return await what(client.scheduler)
+
+    try:
+        return asyncio.run(asked())
+    except (OSError, TimeoutError) as error:
+        raise BackendError(
+            f"The scheduler of the pool {pool.name} has ended, or does not answer",
+            remedy=f"gridcwl pool down {pool.name} removes the pool, gridcwl pool up starts another one.",
+        ) from error
+
+
+def workers(pool: Pool) -> dict[str, Any]:
+    """The workers that are connected now, by address; raises as :func:`ask`."""
+    found: dict[str, Any] = ask(pool, lambda scheduler: scheduler.identity(n_workers=-1))["workers"]
+    return found
+
+
+def retire(pool: Pool, number: int) -> None:
+    """Let so many workers end, the idle ones first; raises as :func:`ask`."""
+    ask(pool, lambda scheduler: scheduler.retire_workers(n=number, close_workers=True))
+
+
+def is_alive(pool: Pool) -> bool:
+    """Whether its scheduler runs."""
+    try:
+        words = Path(f"/proc/{pool.pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(pool.folder) in words
+
+
+def end(pool: Pool, server: Server | None) -> None:
+    """End its scheduler, and with it its workers; kill DIRAC jobs that have not started; remove its folder."""
+    if is_alive(pool):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pool.pid, signal.SIGTERM)
+    if server is not None and pool.jobs:
+        server.kill(pool.jobs)
+    shutil.rmtree(pool.folder, ignore_errors=True)

@@ -1,0 +1,171 @@
+"""A warm pool on the user's machine: ``python -m gridcwl.backends.dask.pool_scheduler FOLDER``.
+
+It has a Dask scheduler for the user's clients, which only this machine reaches, and a port for nodes, which connect
+from worker nodes. For each node there is a Dask worker here, which hands its tasks over. Nodes speak lines of JSON, no
+Dask: they can send results of the jobs that they were given, and nothing else. A node is not trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from distributed import Scheduler, Worker
+from distributed.security import Security
+
+from gridcwl.backends.dask.pool import NODE_CERTIFICATE, NODE_KEY, Pool, load, security_files
+from gridcwl.worker.limits import MIB, RESULT_BYTES
+
+log = logging.getLogger("gridcwl.pool")
+
+_HELLO_S, _SILENT_S = 30.0, 90.0
+_MOST_NODES = 1000
+
+
+class Node:
+    """The connection to a node."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.leaving = asyncio.Event()
+        """Its time is over."""
+
+    def send(self, line: bytes) -> None:
+        """Send a request."""
+        self._writer.write(line)
+
+    async def answers(self) -> AsyncIterator[dict[str, Any]]:
+        """What it answers, until it is lost."""
+        while (answer := await self._answers.get()) is not None:
+            yield answer
+
+    async def line(self, patience_s: float) -> dict[str, Any]:
+        """The next line, which is an object.
+
+        Raises:
+            OSError, ValueError, TimeoutError: it is lost, or sends something else.
+        """
+        async with asyncio.timeout(patience_s):
+            line = await self._reader.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionError("it has closed the connection")
+        found = json.loads(line)
+        if not isinstance(found, dict):
+            raise ValueError("it sent something else than an object")  # noqa: TRY004
+        return found
+
+    async def listen(self) -> None:
+        """Take in what it sends, until it is lost or leaves."""
+        with contextlib.suppress(OSError, ValueError, TimeoutError, RecursionError):
+            while True:
+                message = await self.line(_SILENT_S)
+                if "leaving" in message:
+                    self.leaving.set()
+                elif "id" in message:
+                    self._answers.put_nowait(message)
+
+    def close(self) -> None:
+        """Close the connection: the node stops its tools, and ends."""
+        self._writer.close()
+
+
+class PoolServer:
+    """The scheduler, and a Dask worker for each node."""
+
+    def __init__(self, pool: Pool, scheduler: Scheduler, security: Security) -> None:
+        self._pool, self._scheduler, self._security = pool, scheduler, security
+        self._nodes: set[asyncio.Task[Any]] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a node that has connected, until it is lost."""
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._nodes) >= _MOST_NODES:
+            writer.close()
+            return
+        self._nodes.add(task)
+        node = Node(reader, writer)
+        try:
+            hello = await node.line(_HELLO_S)
+            await self._serve(node, str(hello.get("hello", ""))[:80], str(hello.get("site", ""))[:80])
+        except (OSError, ValueError, TimeoutError) as error:
+            log.warning("a node was lost before it could be used: %s", error)
+        finally:
+            node.close()
+            self._nodes.discard(task)
+
+    async def _serve(self, node: Node, host: str, site: str) -> None:
+        pool = self._pool
+        worker = Worker(
+            self._scheduler.address,
+            nthreads=4 * pool.cores,
+            name=f"{site or 'node'}/{host}/{os.urandom(3).hex()}",
+            resources={"CORES": float(pool.cores), "MEMORY": float(pool.ram * MIB), "GPU": 0.0},
+            security=self._security,
+            host="127.0.0.1",
+            dashboard=False,
+            memory_limit=0,
+            local_directory=str(pool.folder / "work"),
+        )
+        worker.gridcwl_node = node
+        async with worker:
+            log.info("node %s at %s", host, site)
+            listening = asyncio.ensure_future(node.listen())
+            leaving = asyncio.ensure_future(node.leaving.wait())
+            closed = asyncio.ensure_future(worker.finished())
+            try:
+                await asyncio.wait({listening, leaving, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if leaving.done():
+                    await worker.close_gracefully()
+            finally:
+                for task in (listening, leaving, closed):
+                    task.cancel()
+        log.info("node %s at %s has left", host, site)
+
+
+async def serve(pool: Pool) -> None:
+    """Serve until the pool is idle, or a signal comes."""
+    security = Security(**security_files(pool.folder), require_encryption=True)
+    scheduler = Scheduler(
+        host="127.0.0.1",
+        port=0,
+        protocol="tls://",
+        security=security,
+        dashboard=False,
+        idle_timeout=f"{pool.idle_s} s",
+    )
+    async with scheduler:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(pool.folder / NODE_CERTIFICATE, pool.folder / NODE_KEY)
+        tls.load_verify_locations(pool.folder / NODE_CERTIFICATE)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        served = PoolServer(pool, scheduler, security)
+        listening = await asyncio.start_server(
+            served.connected, host=pool.bind or None, port=pool.port, ssl=tls, limit=RESULT_BYTES
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: asyncio.ensure_future(scheduler.close()))
+        ready = pool.folder / "address.new"
+        ready.write_text(f"{scheduler.address} {listening.sockets[0].getsockname()[1]}")
+        os.rename(ready, pool.folder / "address")  # noqa: PTH104
+        await scheduler.finished()
+        sys.stderr.flush()
+        # Dask's workers may wait for ever for each other's threads; with the connections closed, nodes stop their tools
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    os.environ["GRIDCWL_STATE_DIR"] = str(Path(sys.argv[1]).parent.parent)
+    asyncio.run(serve(load(Path(sys.argv[1]).name)))
