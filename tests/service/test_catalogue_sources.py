@@ -343,3 +343,12 @@ def test_a_file_that_is_no_crate_is_refused_at_the_start(tmp_path: Path):
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(ConfigError, match="neither a folder nor an RO-Crate"):
         load(None, {"folder": tmp_path, "catalogue": [str(tmp_path / "a.txt")]})
+
+
+def test_gridcwls_own_workflows_are_offered_by_their_name(tmp_path: Path):
+    settings = load(None, {"folder": tmp_path, "catalogue": ["gridcwl"]})
+    sources = Sources(settings.catalogue, tmp_path / "own")
+    assert "corsika-production" in {offer.name for offer in sources.offers()}
+    assert sources.roots == (catalogue_sources.OWN_WORKFLOWS.parent,), "with the tools that they refer to"
+    chosen = load(None, {"folder": tmp_path, "catalogue": []}, {"catalogue": ["gridcwl"]})
+    assert chosen.catalogue == (), "a default gives way"

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     from gridcwl.service.settings import load
 
     file = given.pop("config")
-    settings = load(Path(file) if file else None, given)
+    settings = load(Path(file) if file else None, given, {"catalogue": ["gridcwl"]})
     try:
         asyncio.run(_serve(settings))
     except KeyboardInterrupt:  # before the handlers were there

@@ -28,6 +28,10 @@ from gridcwl.runs.provenance.reading import Crate, is_crate, open_crate
 from gridcwl.runs.units import amount
 
 GIT = "git+"
+OWN = "gridcwl"
+"""The source that is gridcwl's own workflows."""
+OWN_WORKFLOWS = Path(__file__).resolve().parents[3] / "cwl" / "workflows"
+"""Where they are in a checkout; an installed package does not have them."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_FILES = 5000
@@ -262,6 +266,7 @@ def roots_of(places: Sequence[str], folder: Path) -> tuple[Path, ...]:
         folder: for what is fetched and unpacked.
     """
     own = [Path(place) for place in places if not place.startswith(GIT) and Path(place).is_dir()]
+    own = [path.parent if path == OWN_WORKFLOWS else path for path in own]  # with the tools that they refer to
     made = [Path(os.path.realpath(folder))] if len(own) < len(places) else []
     return (*own, *made)
 

@@ -177,8 +177,8 @@ class ServiceSettings:
     file_roots: tuple[Path, ...] = ()
     """Folders of this machine below which documents and inputs may be named by ``file://``."""
     catalogue: tuple[str, ...] = ()
-    """What is offered as workflows, by their file names: folders of documents, RO-Crates (folders or ``.zip``), and
-    commits of repositories as ``git+https://HOST/PATH@COMMIT#FOLDER``."""
+    """What is offered as workflows, by their file names: folders of documents, RO-Crates (folders or ``.zip``), commits
+    of repositories as ``git+https://HOST/PATH@COMMIT#FOLDER``, and ``gridcwl`` for its own workflows."""
     catalogue_urls: tuple[str, ...] = ()
     """Beginnings of URLs of repositories that may be fetched for it."""
     facilities: tuple[Facility, ...] = ()
@@ -234,12 +234,13 @@ _LEAST = {
 }
 
 
-def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
+def load(file: Path | None, options: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> ServiceSettings:
     """The settings of a file, with the command line's over them.
 
     Args:
         file: TOML; None for the defaults.
         options: by the names of ``ServiceSettings``; None is for what was not given.
+        defaults: in place of those of ``ServiceSettings``.
 
     Raises:
         ConfigError: a setting does not exist or does not take its value, or the settings are not safe.
@@ -257,7 +258,7 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
             )
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = msgspec.convert(written | given, ServiceSettings, dec_hook=_path)
+        settings = msgspec.convert({**(defaults or {}), **written, **given}, ServiceSettings, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"The service's settings are wrong: {error}", remedy=f"Correct {file or 'the options'}."
@@ -267,7 +268,7 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
     output_roots = tuple((base / root).resolve() for root in settings.output_roots)
     catalogue = tuple(
         place if place.startswith(catalogue_sources.GIT) else str((base / Path(place).expanduser()).resolve())
-        for place in settings.catalogue
+        for place in _with_own(settings.catalogue)
     )
     settings = replace(
         settings, folder=folder.absolute(), file_roots=roots, output_roots=output_roots, catalogue=catalogue
@@ -275,6 +276,13 @@ def load(file: Path | None, options: Mapping[str, Any]) -> ServiceSettings:
     settings = replace(settings, **_absolute(settings, base))
     _check(settings)
     return settings
+
+
+def _with_own(catalogue: Sequence[str]) -> list[str]:
+    """The catalogue with the folder of gridcwl's own workflows for their name; without them if they are not here."""
+    own = str(catalogue_sources.OWN_WORKFLOWS)
+    named = [own if place == catalogue_sources.OWN else place for place in catalogue]
+    return [place for place in named if place != own or Path(own).is_dir()]
 
 
 def _absolute(settings: ServiceSettings, base: Path) -> dict[str, Any]:
