@@ -132,6 +132,8 @@ def test_a_step_that_is_not_there_is_named_with_the_likely_one(picking: Picking)
     refused = gridcwl("explain", "last", "pcik")
     assert refused.code == 1
     assert "Did you mean pick?" in refused.stderr
+    assert "Did you mean pick[0]?" in gridcwl("explain", "last", "pik[0]").stderr
+    assert "The step pick has no job pick[77]" in gridcwl("logs", "last", "pick[77]").stderr
 
 
 def test_after_the_document_was_edited_a_shard_is_not_compared_with_another_one(picking: Picking) -> None:

@@ -95,17 +95,19 @@ def _add_add(made: argparse.ArgumentParser) -> None:
     made.add_argument("--arrival", metavar="QUERY", default="", help="new data: Rucio query, DID, or pattern of files")
     made.add_argument("--group-count", type=positive, metavar="N", help="with --arrival: N data in each run")
     made.add_argument(
-        "--group-time", type=_seconds, metavar="TIME", default=0.0, help="with --arrival: wait so long for more data"
+        "--group-time", type=_seconds, metavar="TIME", default=0.0, help="with --arrival: wait up to TIME for more data"
     )
-    made.add_argument("--existing", action="store_true", help="with --arrival: data that are there count as new")
+    made.add_argument("--existing", action="store_true", help="with --arrival: treat existing data as new")
     made.add_argument(
         "--overlap", choices=("skip", "queue", "replace"), default="skip", help="if a run is active (default: skip)"
     )
     made.add_argument(
         "--catch-up", choices=("none", "latest", "all"), default="latest", help="missed times (default: latest)"
     )
-    made.add_argument("--deadline", type=_seconds, metavar="TIME", help="skip what could not start for so long")
-    made.add_argument("--jitter", type=_seconds, metavar="TIME", default=0.0, help="start up to so much later")
+    made.add_argument("--deadline", type=_seconds, metavar="TIME", help="skip runs that would start later than this")
+    made.add_argument(
+        "--jitter", type=_seconds, metavar="TIME", default=0.0, help="delay each start at random, up to TIME"
+    )
     made.add_argument("--pause-after", type=positive, metavar="N", help="pause after N failures in a row")
     made.add_argument("--keep", type=positive, metavar="N", help="keep records of the latest N runs only")
     made.add_argument("--replace", action="store_true", help="change the schedule of this name")

@@ -11,7 +11,7 @@ from gridcwl.errors import ConfigError
 from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.history import FAILED, History
 from gridcwl.runs.record.journal_rows import JobRow
-from gridcwl.suggest import did_you_mean
+from gridcwl.suggest import near
 
 _STREAMS = ("stdout", "stderr")
 
@@ -109,7 +109,13 @@ def check_step(history: History, step: str | None) -> None:
     known = sorted({*history.steps(), *(str(one["step"]) for one in history.progress())})
     if step in known:
         return
-    remedy = did_you_mean(step, known)
+    name, bracket, shard = step.partition("[")
+    if bracket and name in known:
+        raise ConfigError(
+            f"The step {name} has no job {step}", remedy=f"gridcwl explain RUN {name} lists those it has."
+        )
+    close = [f"{one}{bracket}{shard}" for one in near(name, known)]
+    remedy = f"Did you mean {' or '.join(close)}?" if close else ""
     if known:
         remedy = f"{remedy} It has: {', '.join(known[:30])}.".strip()
     raise ConfigError(f"The run has no jobs of a step {step}", remedy=remedy)
