@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, act: Any, text: str, *, run: bool = True, json: bool = True) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=text, description=text)
+        made = actions.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
         if run:
             made.add_argument("run", metavar="RUN", help=_RUN)
         if json:

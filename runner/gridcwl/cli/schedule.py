@@ -106,7 +106,7 @@ def _add_add(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--deadline", type=_seconds, metavar="TIME", help="skip runs that would start later than this")
     made.add_argument(
-        "--jitter", type=_seconds, metavar="TIME", default=0.0, help="delay each start at random, up to TIME"
+        "--jitter", type=_seconds, metavar="TIME", default=0.0, help="random delay of starts, at most TIME"
     )
     made.add_argument("--pause-after", type=positive, metavar="N", help="pause after N failures in a row")
     made.add_argument("--keep", type=positive, metavar="N", help="keep records of the latest N runs only")
