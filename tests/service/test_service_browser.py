@@ -183,14 +183,14 @@ def test_a_document_is_submitted_without_javascript(browser: Browser, site: Wes,
     context = browser.new_context(base_url=str(site.http.base_url), java_script_enabled=False)
     page = context.new_page()
     page.goto("/")
-    page.get_by_role("link", name="Submit a document").click()
+    page.get_by_role("link", name="Submit a document").first.click()
     page.get_by_label("CWL documents").set_input_files(tmp_path / "copy.cwl")
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("alert")).to_contain_text("Correct 1 field")
     page.get_by_label("Upload").set_input_files(tmp_path / "one.csv")
     page.get_by_label("text").fill("by hand")
-    page.get_by_label("Name").fill("without a script")
+    page.locator("input[name=name]").fill("without a script")  # productions and schedules have names, too
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url("**/runs/*")
     run = page.url.rpartition("/")[2]
