@@ -117,13 +117,20 @@ conformance-wes: install images-test wes-clients ## all CWL conformance cases th
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest tests/conformance/test_with_wes.py $(PYTEST_ARGS)
 
 .PHONY: test-jupyter
-test-jupyter: install ## JupyterLab's extension for Rucio attaches what a run has published; installs it in build/jupyter (300 MB)
-	@[ -x build/jupyter/bin/jupyter-lab ] || { python3 -m venv build/jupyter; build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0; }
-	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(PYTEST_ARGS)
+test-jupyter: install ## a real JupyterLab in a real browser, and its extension for Rucio; installs them in build/jupyter (300 MB)
+	@scripts/need chromium=chromium
+	[ -x build/jupyter/bin/jupyter-lab ] || python3 -m venv build/jupyter
+	build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0 'jupyterlab>=4.3' 'jupyter-server-proxy>=4.3' --editable '.[service,jupyter]'
+	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(wildcard tests/integration/test_jupyterlab_browser.py) $(PYTEST_ARGS)
 
-.PHONY: test-esap
-test-esap: install ## the ESAP plug-in in the gateway whose checkout is ESAP_GATEWAY; installs its packages in build/esap-gateway
-	@scripts/test-esap "$(ESAP_GATEWAY)" $(BIN)
+.PHONY: test-notebooks
+test-notebooks: install images-testbed ## the notebooks of the documentation, the long one on the testbed's DIRAC and Rucio
+	@box=$$(mktemp -d /tmp/gridcwl-notebooks-XXXXXX)
+	chmod 711 $$box
+	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box/testbed"; rmdir "$$box"' EXIT
+	$(BIN)/gridcwl testbed up --dir "$$box/testbed" --with $(TESTBED) --light-pilots 6
+	eval "$$($(BIN)/gridcwl testbed env --dir "$$box/testbed")"
+	GRIDCWL_NOTEBOOK_GRID=1 GRIDCWL_ENGINE=none $(BIN)/pytest tests/jupyter/test_documented_notebooks.py $(PYTEST_ARGS)
 
 .PHONY: test-radio
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows

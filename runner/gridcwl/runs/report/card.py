@@ -106,7 +106,7 @@ def card_html(card: Card) -> str:
         message,
         f'<div class="scroll">{drawn}</div>' if drawn else "",
         _steps(status.steps),
-        _sites(card.places),
+        _sites(card.places) if card.backend != "local" else "",
         "".join(f'<div class="failure">{failure_html(failure)}</div>' for failure in card.failures),
         _next(card),
     )
