@@ -127,7 +127,7 @@ def said(value: object) -> Answer:
 
 RUN = {"run": "20260101-000000-abcdef", "run_id": "x", "name": "x", "state": "RUNNING"}
 HTML = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>"
-FIELDS = ("runs", "logs", "state", "keys", "credentials", "schedules", "user")
+FIELDS = ("runs", "logs", "productions", "state", "keys", "credentials", "schedules", "user")
 ANSWERS = {
     "no JSON": Answer(b"it works"),
     "nothing": Answer(b""),
@@ -146,7 +146,7 @@ ANSWERS = {
     "an object of nothing": said({}),
     "an object of other things": said({"message": "hello", "status": "ok"}),
     "other types": said(dict.fromkeys(FIELDS, 5)),
-    "nulls": said(dict.fromkeys(FIELDS)),
+    "nulls": said({**dict.fromkeys(FIELDS), "productions": [None]}),
     "lists of numbers": said({name: [1] for name in FIELDS}),
     "lists of empty objects": said({name: [{}] for name in FIELDS}),
     "a run without a name": said(
@@ -156,6 +156,7 @@ ANSWERS = {
             "keys": [{"id": 1}],
             "credentials": [{"kind": "x"}],
             "schedules": [{"name": "x"}],
+            "productions": [{"name": "x"}],
         }
     ),
     "a run in a state that there is not": said({"runs": [RUN], "logs": [{}], "state": "LOST", "run_id": 7}),
@@ -190,6 +191,7 @@ COMMANDS = {
     "keys": ("keys", "ls"),
     "credentials": ("credentials", "ls"),
     "schedules": ("schedule", "list"),
+    "productions": ("production", "status"),
 }
 
 

@@ -15,7 +15,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.productions.model import seeds_of
 from gridcwl.productions.views import sentence
-from gridcwl.remote.connection import NATIVE, Connection
+from gridcwl.remote.connection import NATIVE, Connection, reading
 
 PATH = f"{NATIVE}/productions"
 
@@ -77,7 +77,7 @@ def _post(action: str) -> Callable[[argparse.Namespace], int]:
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "create": _create,
-    "status": _status,
-    **{action: _post(action) for action in ("extend", "retry", "stop")},
+    "status": reading(_status),
+    **{action: reading(_post(action)) for action in ("extend", "retry", "stop")},
 }
 """By the words of the command line."""
