@@ -29,6 +29,8 @@ PUBLIC = {
     "/openapi.json",
     "/static/{name}",
     *("/login", "/login/callback", "/logout", "/api/v1/login"),
+    # VOSI is asked before anybody logs in
+    *(f"/uws{workflow}/{what}" for workflow in ("", "/{workflow}") for what in ("availability", "capabilities")),
 }
 """What anybody may see: nothing of any run."""
 MARK = "known-to-ann-only"
