@@ -8,6 +8,11 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing depends on how fast the machine is, and what passed passes again: other examples come by the make targets.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 pytest_plugins = ["gridcwl.testbed.pytest", "postgresql_server"]
 pytest.register_assert_rewrite("dirac_suite", "engine_suite", "journal_suite")  # suites show what they found

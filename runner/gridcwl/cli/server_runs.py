@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -257,10 +256,13 @@ def _export(connection: Connection, given: argparse.Namespace) -> int:
     if target.suffix == ".zip":
         connection.download(url, target)
     else:
-        with tempfile.TemporaryDirectory() as folder:
+        from gridcwl.runs.provenance.reading import unpack
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".gridcwl-", dir=target.parent) as folder:
             connection.download(url, Path(folder, "crate.zip"))
-            with zipfile.ZipFile(Path(folder, "crate.zip")) as archive:
-                archive.extractall(target)
+            unpack(Path(folder, "crate.zip"), Path(folder, "crate"))
+            Path(folder, "crate").rename(target)
     print(f"gridcwl: crate of {run_id} written to {target}", file=sys.stderr)
     return 0
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.model import Job, JobId, RunId, StagedFile
+from gridcwl.model import Job, JobId, RunId, StagedFile, paths
 from gridcwl.model.job import Image, JobDirectories, OutputRules, Resources
 from gridcwl.model.objects import entries
 from gridcwl.runs.provenance.stored import copied, store_with
@@ -120,8 +120,10 @@ def _likeness(entry: Mapping[str, Any], target: str, identity: str) -> int:
 def _has_bytes(location: str, identity: str) -> bool:
     """Whether a file of this machine, which the job saw under another name, is the one of this checksum and size."""
     checksum, _, size = identity.partition(" ")
-    path = Path(unquote(urlsplit(location).path))
-    if urlsplit(location).scheme not in ("", "file") or not checksum.startswith("sha1$") or not path.is_file():
+    if urlsplit(location).scheme != "file" or not checksum.startswith("sha1$"):
+        return False
+    path = Path(paths.file_path(location, "An input"))
+    if not path.is_file():
         return False
     if size.isdigit() and path.stat().st_size != int(size):
         return False

@@ -327,11 +327,26 @@ def _unpacked(path: Path, cache: Path) -> Path:
     if not place.is_dir():
         private_folder(place.parent)
         with tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
-            with zipfile.ZipFile(path) as archive:
-                _extract(archive, path, Path(unfinished) / "crate")
+            unpack(path, Path(unfinished) / "crate")
             if not place.is_dir():
                 (Path(unfinished) / "crate").rename(place)
     return place if top == "./" else paths.inside(place, top.rstrip("/"), f"A folder in {path}")
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a crate's archive, from anybody, into a new folder.
+
+    Raises:
+        ConfigError: it is not a .zip archive.
+        LimitExceeded: there is more in it than a crate may have, or than its size explains.
+        UnsafePath: a member would leave the folder, or is neither a file nor a folder.
+        OSError: it cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _extract(archive, path, folder)
+    except zipfile.BadZipFile as error:
+        raise ConfigError(f"The crate {path} cannot be read: it is not a .zip archive") from error
 
 
 def _extract(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -162,6 +163,9 @@ def add(
     return f"/productions/{production.name}"
 
 
+_SEEDS = re.compile(r"\s*-?\d+\s*\.\.\s*-?\d+\s*")
+
+
 def _schedule(texts: Mapping[str, str]) -> schedule_requests.Wanted:
     text = {name.removeprefix("repeat_"): value.strip() for name, value in texts.items() if name.startswith("repeat_")}
     kind = text.get("when", "cron")
@@ -182,7 +186,7 @@ def _production(texts: Mapping[str, str], places: Mapping[str, str]) -> producti
     made: dict[str, Any] = {"name": texts.get("production_name", "").strip()}
     made["input"] = texts.get("production_input", "").strip()
     over = texts.get("production_over", "").strip()
-    if ".." in over and "://" not in over:
+    if _SEEDS.fullmatch(over):
         try:
             _, seeds = seeds_of(f"seed={over}")
         except GridCWLError as error:
