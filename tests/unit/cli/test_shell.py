@@ -100,7 +100,7 @@ MISTAKES = [
     (("last",), "STEP must be given"),
     ((), "RUN and STEP must be given"),
     (("last", "gerp"), "no jobs of a step gerp"),
-    (("last", "grep[17]"), "no jobs of a step grep[17]"),
+    (("last", "grep[17]"), "no job grep[17]"),
     (("nothing", "grep"), "no run nothing"),
     (("last", "grep", "--"), "no command behind --"),
     (("last", "grep", "-i", "a b.txt"), "-i needs --image"),
