@@ -18,7 +18,7 @@ from gridcwl.config import private_folder
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.schedules import deciding
 from gridcwl.schedules.model import Schedule, State, Tick
-from gridcwl.schedules.store import Kept
+from gridcwl.schedules.store import StoredSchedule
 
 log = logging.getLogger("gridcwl.schedules")
 
@@ -63,9 +63,9 @@ class Record(Protocol):
     """Where schedules and their ticks are kept; see ``ScheduleStore``."""
 
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
-    def again(self, kept: Kept) -> Kept | None: ...  # noqa: D102
-    def all(self) -> list[Kept]: ...  # noqa: D102
-    def to_look_at(self, now: float) -> list[Kept]: ...  # noqa: D102
+    def again(self, stored: StoredSchedule) -> StoredSchedule | None: ...  # noqa: D102
+    def all(self) -> list[StoredSchedule]: ...  # noqa: D102
+    def to_look_at(self, now: float) -> list[StoredSchedule]: ...  # noqa: D102
     def next_look(self) -> float | None: ...  # noqa: D102
     def note_paused(self, schedule: str, reason: str) -> None: ...  # noqa: D102
     def looked(self, schedule: str, cursor: float, next_: float | None, problem: str = "") -> None: ...  # noqa: D102
@@ -77,7 +77,7 @@ class Record(Protocol):
     ) -> bool: ...
     def removable(self, schedule: str, keep: int) -> list[Tick]: ...  # noqa: D102
     def note_removed(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
-    def arrive(self, kept: Kept, found: Sequence[str], now: float) -> None: ...  # noqa: D102
+    def arrive(self, stored: StoredSchedule, found: Sequence[str], now: float) -> None: ...  # noqa: D102
     def new_data(self, schedule: str) -> list[tuple[str, float]]: ...  # noqa: D102
     def assign(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
 
@@ -134,27 +134,27 @@ class Driver:
         looked_at = self._store.to_look_at(now)
         if not looked_at:
             return self._next_wake(now, [])
-        found = {kept.schedule.id: self._found(kept) for kept in looked_at if _wants_data(kept, now)}
+        found = {stored.schedule.id: self._found(stored) for stored in looked_at if _wants_data(stored, now)}
         claimed: list[tuple[Schedule, Tick]] = []
         cancelled: list[Tick] = []
         wakes: list[float] = []
-        ended = [(kept.schedule, *end) for kept in looked_at for end in self._ends(kept.schedule)]
+        ended = [(stored.schedule, *end) for stored in looked_at for end in self._ends(stored.schedule)]
         with self._store.transaction():
             for schedule, tick, state, message in ended:
                 level = logging.WARNING if state is State.FAILED else logging.INFO
                 log.log(level, "%s: the run %s ended: %s", schedule.name, tick.run, message or state)
                 self._store.set_state(schedule.id, tick, state, message=message)
             for before in looked_at:
-                kept = self._store.again(before)
-                if kept is None:
+                stored = self._store.again(before)
+                if stored is None:
                     continue
-                kept = self._paused(kept)
-                if kept.is_due(now):
-                    self._look(kept, now, found.get(kept.schedule.id))
+                stored = self._paused(stored)
+                if stored.is_due(now):
+                    self._look(stored, now, found.get(stored.schedule.id))
                 decision = deciding.decide(
-                    kept.schedule, self._store.open_ticks(kept.schedule.id), now, paused=kept.paused is not None
+                    stored.schedule, self._store.open_ticks(stored.schedule.id), now, paused=stored.paused is not None
                 )
-                claimed += self._claim(kept.schedule, decision)
+                claimed += self._claim(stored.schedule, decision)
                 cancelled += decision.cancel
                 wakes += [] if decision.wake is None else [decision.wake]
         for tick in cancelled:
@@ -162,8 +162,8 @@ class Driver:
         for schedule, tick in claimed:
             if not self._begin(schedule, tick):
                 wakes.append(now + _AGAIN_S)
-        for kept in looked_at:
-            self._retain(kept.schedule)
+        for stored in looked_at:
+            self._retain(stored.schedule)
         return self._next_wake(now, wakes)
 
     def _next_wake(self, now: float, wakes: Sequence[float]) -> float:
@@ -174,27 +174,27 @@ class Driver:
         """How many runs this driver works on."""
         return sum(
             tick.state is State.RUNNING and tick.driver == self.name
-            for kept in self._store.all()
-            for tick in self._store.open_ticks(kept.schedule.id)
+            for stored in self._store.all()
+            for tick in self._store.open_ticks(stored.schedule.id)
         )
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def _found(self, kept: Kept) -> Sequence[str] | GridCWLError:
+    def _found(self, stored: StoredSchedule) -> Sequence[str] | GridCWLError:
         try:
-            return self._launcher.find(kept.schedule)
+            return self._launcher.find(stored.schedule)
         except GridCWLError as error:
-            log.warning("%s: new data cannot be looked for: %s", kept.schedule.name, error.message)
+            log.warning("%s: new data cannot be looked for: %s", stored.schedule.name, error.message)
             return error
 
-    def _look(self, kept: Kept, now: float, found: Sequence[str] | GridCWLError | None) -> None:
-        schedule, problem, cursor = kept.schedule, "", kept.cursor
+    def _look(self, stored: StoredSchedule, now: float, found: Sequence[str] | GridCWLError | None) -> None:
+        schedule, problem, cursor = stored.schedule, "", stored.cursor
         ticks: list[Tick] = []
         try:
             if isinstance(found, GridCWLError):
                 problem = found.message
             elif found is not None:
-                self._store.arrive(kept, found, now)
+                self._store.arrive(stored, found, now)
             waiting = self._store.new_data(schedule.id) if schedule.trigger.query else []
             if schedule.trigger.query and not schedule.trigger.cron:
                 ticks = deciding.groups_of(schedule, waiting, now)
@@ -213,17 +213,17 @@ class Driver:
             following = min([following, *(max(now, seen + schedule.trigger.group_s) for seen in firsts)])
         self._store.looked(schedule.id, cursor, now + _FAR_S * 24 if following is None else following, problem)
 
-    def _paused(self, kept: Kept) -> Kept:
+    def _paused(self, stored: StoredSchedule) -> StoredSchedule:
         """The schedule, paused if its runs failed too often."""
-        most = kept.schedule.pause_after
-        if most is None or kept.paused is not None:
-            return kept
-        if deciding.failures_in_a_row(self._store.ended_states(kept.schedule.id, most * 4)) < most:
-            return kept
+        most = stored.schedule.pause_after
+        if most is None or stored.paused is not None:
+            return stored
+        if deciding.failures_in_a_row(self._store.ended_states(stored.schedule.id, most * 4)) < most:
+            return stored
         reason = f"{most} runs failed, one after the other"
-        log.warning("%s is paused: %s", kept.schedule.name, reason)
-        self._store.note_paused(kept.schedule.id, reason)
-        return replace(kept, paused=reason)
+        log.warning("%s is paused: %s", stored.schedule.name, reason)
+        self._store.note_paused(stored.schedule.id, reason)
+        return replace(stored, paused=reason)
 
     # -- ticks -----------------------------------------------------------------------------------------------------
 
@@ -311,8 +311,8 @@ class Driver:
                 self._store.note_removed(schedule.id, tick)
 
 
-def _wants_data(kept: Kept, now: float) -> bool:
-    return bool(kept.schedule.trigger.query) and kept.is_due(now)
+def _wants_data(stored: StoredSchedule, now: float) -> bool:
+    return bool(stored.schedule.trigger.query) and stored.is_due(now)
 
 
 def _shown(tick: Tick) -> str:

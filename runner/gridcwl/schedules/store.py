@@ -39,7 +39,7 @@ _COLUMNS = "key, at, run, state, dids, driver, message, forced"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredSchedule:
     """A schedule with how it stands.
 
     Attributes:
@@ -92,15 +92,15 @@ class ScheduleStore(SqliteStore):
         """Change a schedule. Its past ticks stay known; a new trigger counts from now on."""
         with self.transaction():
             before = self.get(schedule.name)
-            kept = msgspec.structs.replace(schedule, id=before.schedule.id, created=before.schedule.created)
-            moved = now if kept.trigger != before.schedule.trigger else before.cursor
-            new_query = kept.trigger.query != before.schedule.trigger.query
+            stored = msgspec.structs.replace(schedule, id=before.schedule.id, created=before.schedule.created)
+            moved = now if stored.trigger != before.schedule.trigger else before.cursor
+            new_query = stored.trigger.query != before.schedule.trigger.query
             self._database.execute(
                 "UPDATE schedules SET body = ?, cursor = ?, looked = ?, problem = '', next = NULL WHERE id = ?",
-                (msgspec.json.encode(kept).decode(), moved, before.looked and not new_query, kept.id),
+                (msgspec.json.encode(stored).decode(), moved, before.looked and not new_query, stored.id),
             )
 
-    def get(self, name: str) -> Kept:
+    def get(self, name: str) -> StoredSchedule:
         """The schedule of a name.
 
         Raises:
@@ -108,23 +108,23 @@ class ScheduleStore(SqliteStore):
         """
         row = self._row("name = ?", name)
         if row is None:
-            names = [kept.schedule.name for kept in self.all()]
+            names = [stored.schedule.name for stored in self.all()]
             close = did_you_mean(name, names)
             raise ConfigError(
                 f"There is no schedule {name}", remedy=f"{close} gridcwl schedule list lists them.".lstrip()
             )
         return row
 
-    def again(self, kept: Kept) -> Kept | None:
+    def again(self, stored: StoredSchedule) -> StoredSchedule | None:
         """The schedule as it is now: it may have been edited or removed."""
-        return self._row("id = ?", kept.schedule.id)
+        return self._row("id = ?", stored.schedule.id)
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[StoredSchedule]:
         """All schedules by name."""
         rows = self._database.execute(f"SELECT {_SCHEDULE} FROM schedules ORDER BY name")  # noqa: S608  constants
         return [_kept(row) for row in rows]
 
-    def to_look_at(self, now: float) -> list[Kept]:
+    def to_look_at(self, now: float) -> list[StoredSchedule]:
         """The schedules for which something may have become due, or that have ticks which have not ended.
 
         One that was looked at in the future, as the clock was wrong, is looked at again.
@@ -236,10 +236,10 @@ class ScheduleStore(SqliteStore):
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
-    def arrive(self, kept: Kept, found: Sequence[str], now: float) -> None:
+    def arrive(self, stored: StoredSchedule, found: Sequence[str], now: float) -> None:
         """Note data, in a transaction. Those of the first look are old, unless the schedule wants them."""
-        schedule = kept.schedule
-        old = "-" if not kept.looked and not schedule.trigger.existing else None
+        schedule = stored.schedule
+        old = "-" if not stored.looked and not schedule.trigger.existing else None
         self._database.executemany(
             "INSERT OR IGNORE INTO arrivals (schedule, did, seen, tick) VALUES (?, ?, ?, ?)",
             [(schedule.id, did, now, old) for did in found],
@@ -267,7 +267,7 @@ class ScheduleStore(SqliteStore):
             for key, at, run, state, dids, driver, message, forced in rows
         ]
 
-    def _row(self, where: str, *values: object) -> Kept | None:
+    def _row(self, where: str, *values: object) -> StoredSchedule | None:
         row = self._database.execute(f"SELECT {_SCHEDULE} FROM schedules WHERE {where}", values).fetchone()  # noqa: S608
         return None if row is None else _kept(row)
 
@@ -275,10 +275,10 @@ class ScheduleStore(SqliteStore):
 _SCHEDULE = "body, cursor, paused, looked, problem, next"
 
 
-def _kept(row: Sequence[object]) -> Kept:
+def _kept(row: Sequence[object]) -> StoredSchedule:
     body, cursor, paused, looked, problem, next_ = row
     schedule = msgspec.json.decode(str(body), type=Schedule)
-    return Kept(
+    return StoredSchedule(
         schedule,
         float(str(cursor)),
         None if paused is None else str(paused),

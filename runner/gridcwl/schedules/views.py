@@ -10,14 +10,14 @@ import msgspec
 
 from gridcwl.schedules.deciding import upcoming
 from gridcwl.schedules.model import Schedule, Tick
-from gridcwl.schedules.store import Kept
+from gridcwl.schedules.store import StoredSchedule
 
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
 _PRIVATE = ("request", "files", "groups")
 NEXT = 5
 
 
-def plain(kept: Kept, ticks: Sequence[Tick], now: float, new_data: int = 0) -> dict[str, Any]:
+def plain(stored: StoredSchedule, ticks: Sequence[Tick], now: float, new_data: int = 0) -> dict[str, Any]:
     """A schedule for JSON.
 
     Args:
@@ -26,16 +26,16 @@ def plain(kept: Kept, ticks: Sequence[Tick], now: float, new_data: int = 0) -> d
         now: seconds since 1970.
         new_data: how many data wait for a run.
     """
-    schedule = kept.schedule
+    schedule = stored.schedule
     made = {name: value for name, value in msgspec.to_builtins(schedule).items() if name not in _PRIVATE}
     if schedule.request:
         made |= {"document": schedule.request.get("workflow_url", "")}
     return made | {
         "when": when(schedule),
-        "state": standing(kept),
-        "next": [] if kept.paused is not None else [f"{at:%Y-%m-%d %H:%M:%S %Z}" for at in next_times(kept, now)],
-        "paused": kept.paused,
-        "problem": kept.problem,
+        "state": standing(stored),
+        "next": [] if stored.paused is not None else [f"{at:%Y-%m-%d %H:%M:%S %Z}" for at in next_times(stored, now)],
+        "paused": stored.paused,
+        "problem": stored.problem,
         "new_data": new_data,
         "ticks": [
             {"at": tick.at, "run": tick.run, "state": str(tick.state), "dids": list(tick.dids), "message": tick.message}
@@ -44,11 +44,11 @@ def plain(kept: Kept, ticks: Sequence[Tick], now: float, new_data: int = 0) -> d
     }
 
 
-def next_times(kept: Kept, now: float, count: int = NEXT) -> list[datetime]:
+def next_times(stored: StoredSchedule, now: float, count: int = NEXT) -> list[datetime]:
     """When it runs next; empty for one that waits for data only."""
-    if kept.schedule.trigger.query and not kept.schedule.trigger.cron:
+    if stored.schedule.trigger.query and not stored.schedule.trigger.cron:
         return []
-    return upcoming(kept.schedule, now, count)
+    return upcoming(stored.schedule, now, count)
 
 
 def when(schedule: Schedule) -> str:
@@ -71,11 +71,11 @@ def in_units(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def standing(kept: Kept) -> str:
+def standing(stored: StoredSchedule) -> str:
     """How a schedule stands, for people."""
-    if kept.paused is not None:
-        return f"paused: {kept.paused}"
-    return "problem" if kept.problem else "active"
+    if stored.paused is not None:
+        return f"paused: {stored.paused}"
+    return "problem" if stored.problem else "active"
 
 
 def next_of(about: dict[str, Any]) -> str:

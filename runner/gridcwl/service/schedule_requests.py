@@ -15,7 +15,7 @@ from gridcwl.errors import GridCWLError
 from gridcwl.runs.finding import names_files
 from gridcwl.schedules import times
 from gridcwl.schedules.model import DIDS, CatchUp, Overlap, Schedule, Trigger, checked_name, has_template
-from gridcwl.schedules.store import Kept
+from gridcwl.schedules.store import StoredSchedule
 from gridcwl.schedules.views import plain
 from gridcwl.service import submission
 from gridcwl.service.db import Viewer
@@ -120,7 +120,7 @@ def add(service: Service, viewer: Viewer, wanted: Wanted, fields: Mapping[str, s
     )  # fmt: skip
     record = ServiceSchedules(service.db.engine)
     before: Schedule | None = None
-    if wanted.replace and any(kept.schedule.name == wanted.name for kept in record.of(viewer.subject)):
+    if wanted.replace and any(stored.schedule.name == wanted.name for stored in record.of(viewer.subject)):
         before = record.replace(schedule, now)
         drop_files(service, before.files)
     else:
@@ -173,33 +173,33 @@ def drop_files(service: Service, files: str) -> None:
         shutil.rmtree(service.folder.run(files).path, ignore_errors=True)
 
 
-def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) -> Kept:
+def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) -> StoredSchedule:
     """A schedule of the caller's, by its name; for operators also anybody's, by its id.
 
     Raises:
         NotFound: there is none.
         Forbidden: the caller may only read.
     """
-    kept = ServiceSchedules(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
-    mine = viewer.may_submit and kept.schedule.owner == viewer.subject
+    stored = ServiceSchedules(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
+    mine = viewer.may_submit and stored.schedule.owner == viewer.subject
     if change and not (mine or viewer.may_operate):
-        raise Forbidden(f"You may not change the schedule {kept.schedule.name}")
-    return kept
+        raise Forbidden(f"You may not change the schedule {stored.schedule.name}")
+    return stored
 
 
 def shown(service: Service, viewer: Viewer) -> list[dict[str, Any]]:
     """The schedules that the caller sees, each with its latest run."""
     record = ServiceSchedules(service.db.engine)
     now = time.time()
-    kept = record.all() if viewer.sees_all else record.of(viewer.subject)
-    return [plain(one, record.latest_ticks(one.schedule.id, 1), now) for one in kept]
+    stored = record.all() if viewer.sees_all else record.of(viewer.subject)
+    return [plain(one, record.latest_ticks(one.schedule.id, 1), now) for one in stored]
 
 
-def shown_whole(service: Service, kept: Kept) -> dict[str, Any]:
+def shown_whole(service: Service, stored: StoredSchedule) -> dict[str, Any]:
     """A schedule with its latest runs."""
     record = ServiceSchedules(service.db.engine)
-    ticks = record.latest_ticks(kept.schedule.id, _SHOWN)
-    return plain(kept, ticks, time.time(), len(record.new_data(kept.schedule.id)))
+    ticks = record.latest_ticks(stored.schedule.id, _SHOWN)
+    return plain(stored, ticks, time.time(), len(record.new_data(stored.schedule.id)))
 
 
 Action = Literal["pause", "resume", "run-now", "rm"]
@@ -211,39 +211,39 @@ def act(service: Service, viewer: Viewer, name: str, action: str) -> dict[str, A
     Raises:
         Refused: there is no such schedule, or the caller may not.
     """
-    kept = found(service, viewer, name, change=True)
+    stored = found(service, viewer, name, change=True)
     record = ServiceSchedules(service.db.engine)
-    done = _ACTIONS[action](service, record, kept, viewer)
+    done = _ACTIONS[action](service, record, stored, viewer)
     service.driver.wake_schedules()
-    return {"name": kept.schedule.name} | (done or {})
+    return {"name": stored.schedule.name} | (done or {})
 
 
-def _pause(_service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> None:
-    who = "its user" if viewer.subject == kept.schedule.owner else viewer.subject
-    record.pause(kept.schedule.id, f"by {who}")
+def _pause(_service: Service, record: ServiceSchedules, stored: StoredSchedule, viewer: Viewer) -> None:
+    who = "its user" if viewer.subject == stored.schedule.owner else viewer.subject
+    record.pause(stored.schedule.id, f"by {who}")
 
 
-def _resume(service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> None:
-    record.pause(kept.schedule.id, None)
-    if service.owners is not None and viewer.subject == kept.schedule.owner:
+def _resume(service: Service, record: ServiceSchedules, stored: StoredSchedule, viewer: Viewer) -> None:
+    record.pause(stored.schedule.id, None)
+    if service.owners is not None and viewer.subject == stored.schedule.owner:
         service.owners.submitted(viewer)
 
 
-def _run_now(service: Service, record: ServiceSchedules, kept: Kept, viewer: Viewer) -> dict[str, Any]:
-    if service.owners is not None and viewer.subject == kept.schedule.owner:
+def _run_now(service: Service, record: ServiceSchedules, stored: StoredSchedule, viewer: Viewer) -> dict[str, Any]:
+    if service.owners is not None and viewer.subject == stored.schedule.owner:
         service.owners.submitted(viewer)
-    return {"run": record.run_now(kept.schedule.id, time.time()).run}
+    return {"run": record.run_now(stored.schedule.id, time.time()).run}
 
 
-def _remove(service: Service, record: ServiceSchedules, kept: Kept, _viewer: Viewer) -> None:
-    waiting = [tick for tick in record.open_ticks(kept.schedule.id) if tick.driver]
+def _remove(service: Service, record: ServiceSchedules, stored: StoredSchedule, _viewer: Viewer) -> None:
+    waiting = [tick for tick in record.open_ticks(stored.schedule.id) if tick.driver]
     if any(service.db.get(tick.run) is None for tick in waiting):
         raise Conflict("A run of this schedule is beginning; try again in a moment")
-    record.remove(kept.schedule.id)
-    drop_files(service, kept.schedule.files)
+    record.remove(stored.schedule.id)
+    drop_files(service, stored.schedule.files)
 
 
-_ACTIONS: dict[str, Callable[[Service, ServiceSchedules, Kept, Viewer], dict[str, Any] | None]] = {
+_ACTIONS: dict[str, Callable[[Service, ServiceSchedules, StoredSchedule, Viewer], dict[str, Any] | None]] = {
     "pause": _pause,
     "resume": _resume,
     "run-now": _run_now,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, sele
 
 from gridcwl.model import RunId
 from gridcwl.schedules.model import Schedule, State, Tick, run_id, tick_of_time
-from gridcwl.schedules.store import Kept
+from gridcwl.schedules.store import StoredSchedule
 from gridcwl.service.db import locked_for_change
 from gridcwl.service.problems import Conflict, NotFound
 from gridcwl.service.schema import drivers, runs, schedule_arrivals, schedule_ticks, schedules
@@ -63,7 +63,7 @@ class ServiceSchedules:
         """
         with self.transaction():
             mine = self._rows(schedules.c.owner == schedule.owner)
-            if any(kept.schedule.name == schedule.name for kept in mine):
+            if any(stored.schedule.name == schedule.name for stored in mine):
                 raise Conflict(f"You have a schedule {schedule.name} already: choose another name, or replace it")
             if len(mine) >= MOST_SCHEDULES:
                 raise Conflict(f"You have {MOST_SCHEDULES} schedules, the most that a user may have: remove one")
@@ -82,14 +82,14 @@ class ServiceSchedules:
         with self.transaction():
             before = self.get(schedule.owner, schedule.name)
             old = before.schedule
-            kept = msgspec.structs.replace(schedule, id=old.id, created=old.created)
-            values: dict[str, Any] = {"body": _encoded(kept), "problem": "", "next": None}
-            values["cursor"] = now if kept.trigger != old.trigger else before.cursor
-            values["looked"] = before.looked and kept.trigger.query == old.trigger.query
+            stored = msgspec.structs.replace(schedule, id=old.id, created=old.created)
+            values: dict[str, Any] = {"body": _encoded(stored), "problem": "", "next": None}
+            values["cursor"] = now if stored.trigger != old.trigger else before.cursor
+            values["looked"] = before.looked and stored.trigger.query == old.trigger.query
             self._do(update(schedules).where(schedules.c.id == old.id).values(**values))
             return old
 
-    def get(self, owner: str, name: str, *, by_id: bool = False) -> Kept:
+    def get(self, owner: str, name: str, *, by_id: bool = False) -> StoredSchedule:
         """The schedule of a name.
 
         Args:
@@ -106,19 +106,19 @@ class ServiceSchedules:
             raise NotFound(f"There is no schedule {name[:80]}")
         return found[0]
 
-    def again(self, kept: Kept) -> Kept | None:
+    def again(self, stored: StoredSchedule) -> StoredSchedule | None:
         """See ``Record``."""
-        return next(iter(self._rows(schedules.c.id == kept.schedule.id)), None)
+        return next(iter(self._rows(schedules.c.id == stored.schedule.id)), None)
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[StoredSchedule]:
         """All schedules by name."""
         return self._rows(None)
 
-    def of(self, owner: str) -> list[Kept]:
+    def of(self, owner: str) -> list[StoredSchedule]:
         """The schedules of a user."""
         return self._rows(schedules.c.owner == owner)
 
-    def to_look_at(self, now: float) -> list[Kept]:
+    def to_look_at(self, now: float) -> list[StoredSchedule]:
         """The schedules for which something may have become due, or that have ticks which have not ended."""
         open_ = select(schedule_ticks.c.schedule).where(schedule_ticks.c.state.in_(_OPEN))
         return self._rows(
@@ -150,13 +150,13 @@ class ServiceSchedules:
             Conflict: no data have arrived.
         """
         with self.transaction():
-            kept = next(iter(self._rows(schedules.c.id == schedule)), None)
-            if kept is None:
+            stored = next(iter(self._rows(schedules.c.id == schedule)), None)
+            if stored is None:
                 raise NotFound("The schedule has been removed")
             dids = tuple(did for did, _ in self.new_data(schedule))
-            if kept.schedule.trigger.query and not dids:
-                raise Conflict(f"No new data have arrived for {kept.schedule.name}")
-            tick = tick_of_time(kept.schedule, now)
+            if stored.schedule.trigger.query and not dids:
+                raise Conflict(f"No new data have arrived for {stored.schedule.name}")
+            tick = tick_of_time(stored.schedule, now)
             (made,) = self.insert(schedule, [replace(tick, key=f"now-{now:.6f}", forced=True, dids=dids)])
             self.assign(schedule, made)
             return made
@@ -242,10 +242,10 @@ class ServiceSchedules:
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
-    def arrive(self, kept: Kept, found: Sequence[str], now: float) -> None:
+    def arrive(self, stored: StoredSchedule, found: Sequence[str], now: float) -> None:
         """Note data, in a transaction. Those of the first look are old, unless the schedule wants them."""
-        schedule = kept.schedule
-        old = "-" if not kept.looked and not schedule.trigger.existing else None
+        schedule = stored.schedule
+        old = "-" if not stored.looked and not schedule.trigger.existing else None
         with self._connection() as connection:
             query = select(schedule_arrivals.c.did).where(schedule_arrivals.c.schedule == schedule.id)
             known = set(connection.execute(query).scalars())
@@ -280,12 +280,12 @@ class ServiceSchedules:
         with self._connection() as connection:
             return int(connection.execute(query).rowcount)
 
-    def _rows(self, where: Any) -> list[Kept]:
+    def _rows(self, where: Any) -> list[StoredSchedule]:
         query = select(schedules).order_by(schedules.c.name, schedules.c.id)
         with self._connection() as connection:
             found = connection.execute(query if where is None else query.where(where)).all()
         return [
-            Kept(
+            StoredSchedule(
                 msgspec.json.decode(row.body, type=Schedule),
                 *(float(row.cursor), row.paused, bool(row.looked), row.problem),
                 None if row.next is None else float(row.next),
