@@ -6,7 +6,7 @@ import argparse
 import re
 
 from gridcwl.errors import UsageError
-from gridcwl.runs.grouping import Grouping, read_grouping
+from gridcwl.model.grouping import Grouping, read_grouping
 
 _SETTING = re.compile(r"(?:(?P<step>[^=]*)\.)?(?P<field>[^.=]+)=(?P<value>.*)", re.DOTALL)
 

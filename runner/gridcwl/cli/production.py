@@ -185,7 +185,7 @@ def options_of(production: Production) -> Options:
         GridCWLError: it is wrong.
     """
     from gridcwl.cli.options import parse
-    from gridcwl.runs.grouping import Grouping
+    from gridcwl.model.grouping import Grouping
 
     options = parse(list(production.words))
     if options.grouping is not None:

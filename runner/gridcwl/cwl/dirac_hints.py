@@ -159,7 +159,7 @@ def document_hints(process: Process) -> DocumentHints:
     grouping, query = None, ""
     for kind in (GROUPING, TRANSFORMATION, HOOKS):
         hint = known.get(kind, {})
-        grouping = grouping or _grouping(hint, kind)
+        grouping = grouping or grouping_in(hint, kind)
         query = query or query_of(hint.get("input_query"), kind)
     production = known.get(PRODUCTION, {})
     plugin, config = production.get("input_dataset_plugin"), production.get("input_dataset_config") or {}
@@ -237,7 +237,7 @@ def _ignored(kind: str, hint: Mapping[str, Any], where: str, *, rucio: bool, sit
             yield f"{of}: {name} has no effect on this machine: there is nothing to choose."
         elif name in ("output_paths", "output_se", "output_data") and not rucio:
             yield f"{of}: {name} has no effect without --store rucio: outputs go to the output directory."
-        elif name in ("output_paths", "output_se", "output_data", "input_dataset_plugin", *_GROUPING) and where:
+        elif name in ("output_paths", "output_se", "output_data", "input_dataset_plugin", "input_query") and where:
             yield f"{of}: {name} has no effect on a step: gridcwl reads it on the document."
         elif name == "input_sandbox" and any(isinstance(one, Mapping) and one.get("path") for one in _listed(value)):
             yield f"{of}: the path of input_sandbox has no effect: the tool says where its files are (CWL)."
@@ -275,7 +275,12 @@ def _folder(path: Any, kind: str, name: str) -> str:
     return text.rstrip("/")
 
 
-def _grouping(hint: Mapping[str, Any], kind: str) -> GroupingHint | None:
+def grouping_in(hint: Mapping[str, Any], kind: str) -> GroupingHint | None:
+    """What a hint says about groups; None if nothing.
+
+    Raises:
+        DocumentError: it holds a value that means nothing.
+    """
     if kind == GROUPING and hint:
         return _own_grouping(hint)
     size = hint.get("group_size")

@@ -23,6 +23,7 @@ from gridcwl.cwl.inputs import plain
 from gridcwl.cwl.patches.command_line_tool import init_job
 from gridcwl.cwl.problems import problems, tidy
 from gridcwl.cwl.sources import place
+from gridcwl.cwl.step_groups import groups_of
 from gridcwl.engine import graph
 from gridcwl.errors import DocumentError, ExpressionError, InputError, UnsupportedError
 
@@ -107,16 +108,19 @@ def _step_name(step: WorkflowStep) -> str:
 
 def _step(step: WorkflowStep, parent: CwlWorkflow, names: dict[str, str], *, abstract: bool) -> graph.Step:
     tool = step.tool
+    groups = groups_of(step)
+    scattered = tuple(shortname(key) for key in aslist(tool.get("scatter", [])))
     return graph.Step(
         id=_step_name(step),
         run=build(step.embedded_tool, f"The step {tidy(step.id)}", abstract=abstract),
         sinks=tuple(_sink(parameter, "source", names, parent) for parameter in tool["inputs"]),
         outputs=tuple(shortname(output["id"]) for output in tool["outputs"]),
-        scatter=tuple(shortname(key) for key in aslist(tool.get("scatter", []))),
+        scatter=scattered or (() if groups is None else (groups.input,)),
         method=tool.get("scatterMethod") or "dotproduct",
         when=Expression(tool["when"], parent.requirements) if "when" in tool else None,
         loop=_loop(step, parent) if tool.get("loop") else None,
         handle=step,
+        groups=groups,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from gridcwl.errors import DocumentError
+from gridcwl.model.grouping import Grouping
 
 LinkMerge: TypeAlias = Literal["merge_nested", "merge_flattened"]
 PickValue: TypeAlias = Literal["first_non_null", "the_only_non_null", "all_non_null"]
@@ -77,6 +78,15 @@ class Loop(msgspec.Struct, frozen=True):
     output_method: LoopOutput = "last_iteration"
 
 
+class Groups(msgspec.Struct, frozen=True):
+    """A step runs for groups of the values of one of its inputs: each shard gets a list of some of them."""
+
+    input: str
+    how: Grouping
+    joined: bool = False
+    """The step is not written as a scatter: the lists that its shards give are put together as one."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """A process in a workflow, with its links. https://www.commonwl.org/v1.2/Workflow.html#WorkflowStep"""
 
@@ -92,6 +102,8 @@ class Step(msgspec.Struct, frozen=True):
     """An expression for the evaluator; None if the step runs in any case."""
     loop: Loop | None = None
     handle: object = None
+    groups: Groups | None = None
+    """Of the only input in ``scatter``."""
 
     def __post_init__(self) -> None:
         inputs = [sink.id for sink in self.sinks]

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from gridcwl.engine.graph import ScatterMethod, Step, Values
+from gridcwl.engine.graph import Groups, ScatterMethod, Step, Values
 from gridcwl.errors import InputError
+from gridcwl.model.grouping import grouped
 
 Index: TypeAlias = tuple[int, ...]
 """Where a shard is in its scatter: one number, or one for each input of a cross product. Empty if not scattered."""
@@ -28,6 +29,8 @@ class Scatter(msgspec.Struct, frozen=True):
     lengths: tuple[int, ...]
     """The extent of the index; a dotproduct has one, a cross product one for each input."""
     total: int
+    joined: bool = False
+    """The shards have parts of a list each, and so are their outputs."""
 
     def index(self, position: int) -> Index:
         """Where the shard with this number is."""
@@ -51,11 +54,13 @@ class Scatter(msgspec.Struct, frozen=True):
                 inputs[key] = array[at]
         return inputs
 
-    def shaped(self, column: list[Any]) -> list[Any]:
+    def shaped(self, column: list[Any]) -> list[Any] | None:
         """One output of all shards by position, in the shape that the method promises.
 
         An empty inner array leaves empty lists in its place: 2 x 0 gives ``[[], []]``.
         """
+        if self.joined:
+            return _joined(column)
         if self.method != "nested_crossproduct":
             return column
         for depth in range(len(self.lengths) - 1, 0, -1):
@@ -70,6 +75,8 @@ def scattered(step: Step, inputs: Values) -> Scatter:
     Raises:
         InputError: a scattered input is not an array, or the arrays of a dotproduct differ in length.
     """
+    if step.groups is not None:
+        return _in_groups(step.groups, inputs[step.groups.input])
     arrays = tuple(_array(key, inputs[key]) for key in step.scatter)
     lengths = tuple(len(array) for array in arrays)
     if step.method == "dotproduct":
@@ -81,6 +88,21 @@ def scattered(step: Step, inputs: Values) -> Scatter:
             )
         lengths = lengths[:1]
     return Scatter(step.scatter, arrays, step.method, lengths, prod(lengths))
+
+
+def _in_groups(groups: Groups, value: object) -> Scatter:
+    """Nothing to group is one shard of a step that is not written as a scatter, as without groups."""
+    if groups.joined and not (isinstance(value, list | tuple) and value):
+        parts: list[Any] = [value]
+    else:
+        parts = grouped(_array(groups.input, value), groups.how, name=groups.input)
+    return Scatter((groups.input,), (parts,), "dotproduct", (len(parts),), len(parts), groups.joined)
+
+
+def _joined(column: list[Any]) -> list[Any] | None:
+    """The lists of all shards as one; null if all of them are."""
+    lists = [value for value in column if isinstance(value, list | tuple)]
+    return [item for value in lists for item in value] if lists else None
 
 
 def _array(key: str, value: object) -> Sequence[Any]:

@@ -16,10 +16,11 @@ import msgspec
 from gridcwl.cwl.dirac_hints import PRODUCTION, DocumentHints, document_hints, ignored
 from gridcwl.cwl.grouped import input_to_group, shortname, takes_list, type_of, values_to_group, with_groups
 from gridcwl.cwl.inputs import optional, read
+from gridcwl.cwl.step_groups import ignored_groups
 from gridcwl.errors import ConfigError, InputError
 from gridcwl.model import confinement
+from gridcwl.model.grouping import Grouping, grouped
 from gridcwl.runs.from_options import evaluation
-from gridcwl.runs.grouping import Grouping, grouped
 from gridcwl.runs.options import Options
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def with_routes(options: Options, session: CwlSession) -> Options:
 def remarks(options: Options, session: CwlSession) -> list[str]:
     """What the document's hints say that has no effect in this run, a sentence each."""
     rucio = hasattr(options.store.settings, "output_paths")
-    return ignored(session.document.process, rucio=rucio, sites=options.grid.plugin.remote)
+    process = session.document.process
+    return [*ignored(process, rucio=rucio, sites=options.grid.plugin.remote), *dict.fromkeys(ignored_groups(process))]
 
 
 def ask_for_inputs(options: Options, session: CwlSession, folder: Path) -> None:

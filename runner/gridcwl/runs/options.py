@@ -15,7 +15,7 @@ from gridcwl.backends.base import BackendPlugin
 from gridcwl.config import Config
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
-from gridcwl.runs.grouping import Grouping
+from gridcwl.model.grouping import Grouping
 from gridcwl.worker.engine import ContainerSettings
 
 GRID_RETRIES = 2

@@ -11,7 +11,7 @@ from gridcwl import plugins
 from gridcwl.config import Config, overlaid
 from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
-from gridcwl.runs.grouping import Grouping, read_grouping
+from gridcwl.model.grouping import Grouping, read_grouping
 from gridcwl.runs.options import Options, configured
 from gridcwl.runs.record.folder import checked_name
 from gridcwl.suggest import did_you_mean

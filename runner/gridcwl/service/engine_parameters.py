@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gridcwl.runs.grouping import read_grouping
+from gridcwl.model.grouping import read_grouping
 from gridcwl.service.problems import BadRequest
 from gridcwl.suggest import did_you_mean
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridcwl.errors import InputError
-from gridcwl.runs.grouping import Grouping, grouped, read_grouping
+from gridcwl.model.grouping import Grouping, grouped, read_grouping
 
 
 def file(name: str, size: int | None = None, **fields):
