@@ -15,7 +15,8 @@ from sqlalchemy import inspect, text
 
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.service import migrations
-from gridcwl.service.db import Database, NewRun, Viewer, migrate
+from gridcwl.service.db import Database, NewRun, Viewer
+from gridcwl.service.db_opening import migrate
 from gridcwl.service.schema import metadata
 from gridcwl.service.states import MAY_FOLLOW, State
 

@@ -27,7 +27,8 @@ from gridcwl import __version__
 from gridcwl.errors import ConfigError, StoreError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.runs.record.folder import JOURNAL
-from gridcwl.service.db import Database, migrate, opened
+from gridcwl.service.db import Database
+from gridcwl.service.db_opening import migrate, opened
 from gridcwl.service.schema import metadata, runs
 from gridcwl.service.settings import ServiceSettings
 

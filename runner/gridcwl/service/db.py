@@ -6,35 +6,26 @@ A run's state changes by compare-and-set only: see ``states.py``.
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Engine,
-    Select,
     Table,
-    Text,
     case,
-    cast,
-    create_engine,
     delete,
-    event,
     exists,
     func,
-    or_,
     select,
     update,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from gridcwl.errors import ConfigError, StoreError
-from gridcwl.service import texts
+from gridcwl.service import run_lists
+from gridcwl.service.db_opening import migrate, opened
 from gridcwl.service.schema import (
     drivers,
     journal_changes,
@@ -50,11 +41,6 @@ from gridcwl.service.states import ACTIVE, State, may_precede
 RUN_KIND = "run"
 TASK_KIND = "task"
 """Kinds of runs: those of GA4GH WES and gridcwl's own clients, and those of GA4GH TES."""
-_BUSY_MS = 30_000
-_CONNECTIONS, _MORE_CONNECTIONS = 10, 40
-"""That stay open; and in addition as many as requests have threads."""
-_MIGRATING = 0x6772_6964
-"""The number of PostgreSQL's lock for changing the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +209,7 @@ class Database:
 
     def get(self, run: str, viewer: Viewer | None = None) -> StoredRun | None:
         """A run; None if there is none, or the viewer may not see it. No viewer is the service itself."""
-        query = _visible(select(runs).where(runs.c.id == run), viewer)
+        query = run_lists.visible(select(runs).where(runs.c.id == run), viewer)
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _stored(row)
@@ -261,7 +247,7 @@ class Database:
 
     def some(self, among: Sequence[str], viewer: Viewer | None = None) -> dict[str, StoredRun]:
         """Those of some runs that the viewer may see, by their ids."""
-        query = _visible(select(runs).where(runs.c.id.in_(among)), viewer)
+        query = run_lists.visible(select(runs).where(runs.c.id.in_(among)), viewer)
         with self.engine.connect() as connection:
             return {run.id: run for run in map(_stored, connection.execute(query))}
 
@@ -295,17 +281,13 @@ class Database:
             name_prefix: how the names of tasks begin.
             tags: of tasks, by key; an empty value stands for any.
         """
-        query = _visible(select(runs), viewer).where(runs.c.kind == kind).order_by(runs.c.number.desc()).limit(size)
-        if before is not None:
-            query = query.where(runs.c.number < before)
-        if states:
-            query = query.where(runs.c.state.in_(states))
-        query = _matching(query, search)
+        wanted = run_lists.matching(search)
         if name_prefix:  # LIKE would not care about capitals in SQLite
-            query = query.where(func.substr(runs.c.name, 1, len(name_prefix)) == name_prefix)
+            wanted.append(func.substr(runs.c.name, 1, len(name_prefix)) == name_prefix)
         for key, value in (tags or {}).items():
             tag = exists().where(task_tags.c.number == runs.c.number, task_tags.c.key == key)
-            query = query.where(tag.where(task_tags.c.value == value) if value else tag)
+            wanted.append(tag.where(task_tags.c.value == value) if value else tag)
+        query = run_lists.latest(viewer, size, kind, before=before, states=states, wanted=wanted)
         with self.engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
@@ -403,21 +385,22 @@ class Database:
         """
         open_ = runs.c.state.in_((State.QUEUED, *ACTIVE))
         waiting = select(runs.c.number, runs.c.state, runs.c.reason).where(runs.c.kind == RUN_KIND, open_)
-        latest = select(runs.c.number).where(runs.c.kind == RUN_KIND).order_by(runs.c.number.desc()).limit(1)
+        latest = run_lists.latest(viewer, 1, RUN_KIND).with_only_columns(runs.c.number)
         with self.engine.connect() as connection:
-            found = [tuple(row) for row in connection.execute(_visible(waiting, viewer).limit(most))]
-            return [*sorted(found), tuple(connection.execute(_visible(latest, viewer)).first() or ())]
+            found = [tuple(row) for row in connection.execute(run_lists.visible(waiting, viewer).limit(most))]
+            return [*sorted(found), tuple(connection.execute(latest).first() or ())]
 
     def counts(self, viewer: Viewer | None = None) -> dict[State, int]:
         """How many runs are in each state, of those that the viewer sees; states without any are left out.
 
         Without a viewer, of all runs and tasks.
         """
-        query = select(runs.c.state, func.count()).group_by(runs.c.state)
-        query = query if viewer is None else query.where(runs.c.kind == RUN_KIND)
-        query = _visible(query, viewer)
+        all_ = select(runs.c.state, func.count()).group_by(runs.c.state)
+        found: Counter[State] = Counter()
         with self.engine.connect() as connection:
-            return {State(state): int(count) for state, count in connection.execute(query)}
+            for query in [all_] if viewer is None else run_lists.counted(viewer, RUN_KIND):
+                found.update({State(state): int(count) for state, count in connection.execute(query)})
+        return dict(found)
 
     def continued(self, engine: str) -> bool:
         """Whether a run that has not ended works on this journal."""
@@ -436,26 +419,6 @@ def locked_for_change(connection: Connection, table: Table) -> None:
         connection.execute(update(table).where(first == "").values({first: first}))
 
 
-def _visible(query: Select[Any], viewer: Viewer | None) -> Select[Any]:
-    if viewer is None or viewer.sees_all:
-        return query
-    own = runs.c.owner == viewer.subject
-    if not viewer.groups:
-        return query.where(own)
-    theirs = exists().where(run_groups.c.number == runs.c.number, run_groups.c.name.in_(sorted(viewer.groups)))
-    return query.where(or_(own, theirs))
-
-
-def _matching(query: Select[Any], search: str) -> Select[Any]:
-    """The runs that have each word of a text in their id, document, owner or tags."""
-    for word in search.split():
-        texts = (runs.c.id, runs.c.owner, runs.c.request["workflow_url"].as_string(), runs.c.tags["name"].as_string())
-        found = [text.icontains(word, autoescape=True) for text in texts]
-        written = json.dumps(word)[1:-1]  # as it stands in a column of JSON
-        query = query.where(or_(*found, cast(runs.c.tags, Text).icontains(written, autoescape=True)))
-    return query
-
-
 def _stored(row: Any) -> StoredRun:
     values = dict(row._mapping)
     return StoredRun(**(values | {"state": State(values["state"])}))
@@ -466,77 +429,3 @@ def is_fence_of(connection: Connection, run: str, fence: int) -> bool:
     engine = select(runs.c.engine).where(runs.c.id == run).scalar_subquery()
     query = update(journals).where(journals.c.engine == engine, journals.c.fence == fence).values(fence=fence)
     return bool(connection.execute(query).rowcount == 1)
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    for line in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {line}")
-
-
-def opened(url: str) -> tuple[Engine, str]:
-    """A database that is not connected to yet, and its URL without its password.
-
-    Raises:
-        ConfigError: the URL is wrong, or what it needs is not installed.
-    """
-    try:
-        parsed = make_url(url)
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        pool = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": _MORE_CONNECTIONS}
-        engine = create_engine(parsed, json_serializer=texts.dumped, **pool)
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise ConfigError(
-            f"The database URL {_shown(url)} cannot be used: {error}",
-            remedy="Write sqlite:////absolute/path.db or postgresql://user@host/name.",
-        ) from None
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"The database {_shown(url)} needs the Python package {error.name}, which is not installed",
-            remedy="pip install 'gridcwl[service,postgresql]'",
-        ) from None
-    event.listen(engine, "before_cursor_execute", texts.with_storable, retval=True)
-    if parsed.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-    return engine, _shown(url)
-
-
-def migrate(engine: Engine, shown: str, revision: str = "head") -> None:
-    """Bring the schema to this version, or to an earlier revision.
-
-    Raises:
-        StoreError: the database is unavailable, or has a later schema.
-    """
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", "gridcwl.service:migrations")
-    config.set_main_option("path_separator", "os")
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            ScriptDirectory.from_config(config)
-            if engine.dialect.name == "postgresql":  # services that start together do this one after the other
-                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
-            command.upgrade(config, revision)
-    except CommandError as error:
-        raise StoreError(
-            f"The database {shown} has a schema that this version of gridcwl does not know: {error}",
-            remedy="Use the version of gridcwl that wrote it, or a later one.",
-        ) from None
-    except (SQLAlchemyError, IntegrityError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StoreError(
-            f"The database {shown} is unavailable: {reason}", remedy="Check its URL, and that it accepts connections."
-        ) from error
-
-
-def _shown(url: str) -> str:
-    """A URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.rpartition("@")[2]

@@ -54,7 +54,9 @@ runs = Table(
 Index("ix_runs_state_number", runs.c.state, runs.c.number)
 Index("ix_runs_owner_number", runs.c.owner, runs.c.number)
 Index("ix_runs_kind_number", runs.c.kind, runs.c.number)
-Index("ix_runs_kind_state_owner", runs.c.kind, runs.c.state, runs.c.owner)  # what counts them reads nothing else
+Index("ix_runs_kind_owner_number", runs.c.kind, runs.c.owner, runs.c.number)
+Index("ix_runs_kind_state_number", runs.c.kind, runs.c.state, runs.c.number)
+Index("ix_runs_kind_state_owner_number", runs.c.kind, runs.c.state, runs.c.owner, runs.c.number)  # counts them, too
 
 run_groups = Table(
     "run_groups",

@@ -1,4 +1,4 @@
-"""Run by alembic: the connection comes from ``gridcwl.service.db``."""
+"""Run by alembic: the connection comes from ``gridcwl.service.db_opening``."""
 
 from alembic import context
 
