@@ -9,7 +9,8 @@ import importlib
 __version__ = "0.2.0"
 
 _PLACES = {
-    "gridcwl.api": ("Client", "Run"),
+    "gridcwl.api": ("Client",),
+    "gridcwl.client_runs": ("Run",),
     "gridcwl.blocking": ("BlockingRun", "FollowedRun", "last", "open_run", "resume", "run", "submit"),
     "gridcwl.values": ("Directory", "File", "Outputs"),
     "gridcwl.datasets.basket": ("Basket", "basket"),

@@ -1,5 +1,4 @@
 from gridcwl.api import Client as Client
-from gridcwl.api import Run as Run
 from gridcwl.blocking import BlockingRun as BlockingRun
 from gridcwl.blocking import FollowedRun as FollowedRun
 from gridcwl.blocking import last as last
@@ -7,6 +6,7 @@ from gridcwl.blocking import open_run as open_run
 from gridcwl.blocking import resume as resume
 from gridcwl.blocking import run as run
 from gridcwl.blocking import submit as submit
+from gridcwl.client_runs import Run as Run
 from gridcwl.datasets.basket import Basket as Basket
 from gridcwl.datasets.basket import basket as basket
 from gridcwl.errors import BackendError as BackendError

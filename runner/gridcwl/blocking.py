@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gridcwl.api import Client, Inputs, Run
+from gridcwl.api import Client, Inputs
+from gridcwl.client_runs import Run
 from gridcwl.runs.events import Event, RunEnded
 from gridcwl.runs.queries import explained_in, exported, jobs_in, logs_of, status_in
 from gridcwl.runs.record.explain import Answer

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl import errors
-from gridcwl.api import Client, Inputs, Run
+from gridcwl.api import Client, Inputs
+from gridcwl.client_runs import Run
 from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.runs.record.folder import RunFolder
 from gridcwl.values import to_cwl

@@ -19,6 +19,7 @@ from gridcwl.service import capacity, sites
 from gridcwl.service.capacity import SiteGroup, chosen_sites, groups_of, match
 from gridcwl.service.catalogue_runs import recent_runs
 from gridcwl.service.db import Viewer
+from gridcwl.service.run_settings import completed
 from gridcwl.service.settings import load
 
 SMALL = QueueOffer(cores=2, ram_mib=4096)
@@ -188,7 +189,7 @@ def test_the_choice_is_passed_to_the_run(grid: Wes):
     run = grid.http.post(str(shown.url), data=sent, follow_redirects=False).headers["location"].rpartition("/")[2]
     stored = grid.service.db.get(run)
     assert stored.settings["sites"] == ["LCG.Turin.it"]
-    assert grid.service.driver._placed(dict(stored.settings))["dirac"] == {
+    assert completed(stored.settings, grid.service.settings)["dirac"] == {
         "mode": "local",
         "cpu_time": 99,
         "sites": ["LCG.Turin.it"],

@@ -44,12 +44,12 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module", autouse=True)
 def soon() -> Iterator[None]:
-    from gridcwl.service import driver
+    from gridcwl.service import owner_credentials
 
-    before = driver._ATTEND_EVERY_S
-    driver._ATTEND_EVERY_S = 0.1
+    before = owner_credentials._LOOK_EVERY_S
+    owner_credentials._LOOK_EVERY_S = 0.1
     yield
-    driver._ATTEND_EVERY_S = before
+    owner_credentials._LOOK_EVERY_S = before
 
 
 @pytest.fixture(scope="module")

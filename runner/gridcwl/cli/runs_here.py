@@ -13,7 +13,8 @@ from gridcwl.model import RunId
 from gridcwl.runs.record.folder import RunFolder, find
 
 if TYPE_CHECKING:
-    from gridcwl.api import Client, Run
+    from gridcwl.api import Client
+    from gridcwl.client_runs import Run
     from gridcwl.runs.options import Options
 
 RunState: TypeAlias = Literal["missing", "active", "stopped", "success", "failed", "cancelled"]

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from gridcwl.api import Run
 from gridcwl.blocking import BlockingRun
+from gridcwl.client_runs import Run
 from gridcwl.errors import GridCWLError
 
 _EVERY_S = 0.5

@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,25 +21,25 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gridcwl import plugins
-from gridcwl.api import Client, Run
+from gridcwl.api import Client
+from gridcwl.client_runs import Run
 from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model.confinement import Confinement
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
 from gridcwl.runs.record.journal_file import Fenced
-from gridcwl.service import quotas
-from gridcwl.service.catalogue_sources import roots_of
+from gridcwl.service import quotas, run_settings
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.endings import end_of, without_places
 from gridcwl.service.folders import ServiceFolder, is_resumable, stored_bytes
 from gridcwl.service.messages import Messages, reporting
+from gridcwl.service.owner_credentials import act_for_owner, renewing
 from gridcwl.service.ownership import Ownership, WatchfulSelector
-from gridcwl.service.registries import located_within, prefixes
+from gridcwl.service.registries import located_within
+from gridcwl.service.run_settings import SITES
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sharing import next_owner
 from gridcwl.service.states import State
 from gridcwl.service.tes import ending as tes
-from gridcwl.worker import credentials
 
 if TYPE_CHECKING:
     from gridcwl.service.owners import Owners
@@ -47,12 +47,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("gridcwl.service")
 
 _LOOK_EVERY_S = 5.0
-_ATTEND_EVERY_S = 5.0
-"""How often the credentials of active runs are looked at."""
 _LOOK_OFTEN_S = 1.0
 """Where other processes receive requests."""
-_SITES = "sites"
-"""The setting of a run that names the sites that its user has chosen, and that of backends."""
 EXIT_INTERNAL = 70
 """As ``sysexits.h`` has it: an internal error."""
 
@@ -210,7 +206,9 @@ class Driver:
         ) as self._client:
             await asyncio.to_thread(self._ownership.begin)
             started.set_result(None)
-            attending = asyncio.create_task(self._attend(), name="gridcwl-credentials")
+            attending = asyncio.create_task(
+                renewing(self._owners, self._db, lambda: list(self._runs.values())), name="gridcwl-credentials"
+            )
             scheduling = asyncio.create_task(self._schedule(), name="gridcwl-schedules")
             done = threading.Event()
             beating = threading.Thread(target=self._beat, args=(done,), name="gridcwl-alive")
@@ -355,17 +353,6 @@ class Driver:
                 self._db.explain_waiting(reason, owner=one.owner)
         return held
 
-    async def _attend(self) -> None:
-        """Give active runs the credentials that were renewed; note which of them wait for newer ones."""
-        while self._owners is not None:
-            for run in list(self._runs.values()):
-                try:
-                    reason = await asyncio.to_thread(self._owners.refresh, run)
-                    await asyncio.to_thread(self._db.note, run.id, reason)
-                except Exception:
-                    log.exception("The credentials of the run %s were not looked at", run.id)
-            await asyncio.sleep(_ATTEND_EVERY_S)
-
     def _begin(self, run: StoredRun, fence: int) -> None:
         task = asyncio.create_task(self._work_and_release(run, fence), name=f"gridcwl-service-{run.id}")
         self._tasks[run.id], self._runs[run.id] = task, run
@@ -392,7 +379,7 @@ class Driver:
         with Messages(submitted.messages(run.id)) as messages, reporting(messages):
             state, changes = State.SYSTEM_ERROR, {}
             try:
-                await self._act_for_owner(run)
+                await act_for_owner(self._owners, self._db, run)
                 outputs = await self._execute(run, fence, messages)
                 if run.kind == TASK_KIND:
                     outputs = await asyncio.to_thread(tes.delivered, self._settings, self._folder, run, outputs)
@@ -427,22 +414,6 @@ class Driver:
         if self._settings.quotas.stored_mib:
             quotas.note_stored(self._db, run.id, stored_bytes(self._folder.run(run.engine).path))
         self._db.move(run.id, state, fence=fence, **changes)
-
-    async def _act_for_owner(self, run: StoredRun) -> None:
-        """Use the credentials of a run's owner, in this task and what it starts, once they are there.
-
-        Raises:
-            RunCancelled: its user has stopped it.
-        """
-        if self._owners is None:
-            return
-        while reason := await asyncio.to_thread(self._owners.lacking, run.owner):
-            await asyncio.to_thread(self._db.note, run.id, reason)
-            current = await asyncio.to_thread(self._db.get, run.id)
-            if current is not None and current.state is State.CANCELING:
-                raise RunCancelled("The run was stopped by its user")
-            await asyncio.sleep(_ATTEND_EVERY_S)
-        credentials.act_for(await asyncio.to_thread(self._owners.open, run))
 
     async def _execute(self, run: StoredRun, fence: int, messages: Messages) -> Any:
         if run.state is State.CANCELING:
@@ -479,7 +450,7 @@ class Driver:
         journal_log = self._ownership.log(run.engine)
         await asyncio.to_thread(record.lift_hold)  # whoever holds it does not own the run any more
         if await asyncio.to_thread(is_resumable, record.path):
-            changes = {} if run.engine == run.id else {k: v for k, v in run.settings.items() if k != _SITES}
+            changes = {} if run.engine == run.id else {k: v for k, v in run.settings.items() if k != SITES}
             return await self.client.resume(run.engine, journal_log=journal_log, **changes)
         if record.path.exists():  # the service was killed while it made it
             await asyncio.to_thread(record.remove)
@@ -495,38 +466,12 @@ class Driver:
             basedir=submitted.files,
             outdir=submitted.outputs,
             confinement=allowed,
-            **self._placed(self._capped(run.settings)),
+            **run_settings.completed(run.settings, self._settings),
         )
-
-    def _all_settings(self, run: StoredRun) -> dict[str, Any]:
-        """The settings of a run that has no journal: if it was resumed, with those of the first one."""
-        first = self._db.get(run.engine) if run.engine != run.id else None
-        return {**(first.settings if first is not None else {}), **run.settings}
-
-    def _capped(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of a run, with no more jobs at a time than its owner may have, where the backend takes that."""
-        most = self._settings.quotas.jobs
-        if not most or (self._settings.runs.get("backend") or "local") != "local":
-            return dict(settings)
-        return {**settings, "max_jobs": min(most, settings.get("max_jobs") or most)}
-
-    def _placed(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Settings of a run whose user has chosen sites, where the backend has any to choose from."""
-        sites = settings.pop(_SITES, None)
-        plugin = plugins.backend(str(self._settings.runs.get("backend") or plugins.configuration().backend or "local"))
-        if not sites or _SITES not in getattr(plugin.settings, "__struct_fields__", ()):
-            return settings
-        table = {**(self._settings.runs.get(plugin.table) or {}), _SITES: list(sites)}
-        return {**settings, plugin.table: table}
 
     def confinement(self, *folders: Path) -> Confinement:
         """What documents may read: the operator's folders and URLs, and these folders."""
-        settings = self._settings
-        offered = roots_of(settings.catalogue, settings.catalogue_folder)
-        roots = tuple(str(root) for root in (*settings.file_roots, *offered))
-        return Confinement(
-            roots, prefixes(settings.allowed_urls), settings.in_place, settings.build_images, settings.network
-        ).also(*map(str, folders))
+        return run_settings.confinement(self._settings, *folders)
 
     def _stop_orphans(self, run: StoredRun) -> None:
         """Stop what a killed service has left of a run that was to be cancelled."""
