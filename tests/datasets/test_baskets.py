@@ -7,6 +7,7 @@ import http.server
 import json
 import sys
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,8 @@ from commandline import gridcwl as command
 import gridcwl
 from gridcwl.datasets.esap import Esap, find_token, is_valid
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.runs.record.folder import find
+from gridcwl.runs.record.journal import Journal
 
 FILES = {
     "cwlVersion": "v1.2",
@@ -176,6 +179,28 @@ def test_outputs_that_only_this_machine_has_are_reported(desk, esap, document):
     done = command("basket", "add", "last")
     assert done.code == 1
     assert "it is on this machine only; run with --store rucio" in done.stderr
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(
+    ("about", "records"),
+    [
+        ({}, [{"scope": "cta", "name": "night 1/a", "type": "FILE"}, {"scope": "cta", "name": "b", "type": "FILE"}]),
+        ({"rucio": {"outputs": ["cta:results"]}}, [{"scope": "cta", "name": "results", "type": "DATASET"}]),
+    ],
+    ids=["files", "dataset"],
+)
+def test_outputs_in_rucio_are_added_as_files_or_as_the_run_s_dataset(desk, esap, document, about, records):
+    file = desk.write("a", "a")
+    command("--quiet", "--outdir", "out", document, "--events", str(file))
+    places = ("rucio://cta/night%201/a", "rucio://cta/b")
+    outputs = {"out": [{"class": "File", "location": place, "basename": place[-1]} for place in places]}
+    with closing(Journal(find(desk.folder.parent / "state", "last").folder.journal)) as journal:
+        journal.describe({"outputs": outputs, **about})
+    done = command("basket", "add", "last")
+    assert done.code == 0, done.stderr
+    assert [one["record"] for one in esap.cart("alice")[4:]] == records
+    assert f"0 item(s) added, {len(records)} there already" in command("basket", "add", "last").stderr
 
 
 # -- tokens and gateways ---------------------------------------------------------------------------------------------

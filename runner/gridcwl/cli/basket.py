@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from gridcwl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from gridcwl.datasets.basket import Basket
+    from gridcwl.datasets.items import Item
+    from gridcwl.datasets.rules import Mapped, Port
 
 _EPILOG = """\
   gridcwl basket list --host https://esap.example.org/
@@ -48,12 +50,13 @@ def parser() -> Parser:
     listed = actions.add_parser("list", help="list the items", description="List the items.")
     _add_sources(listed)
     listed.add_argument("--json", action="store_true", help="print JSON")
-    listed.set_defaults(act=_list)
+    listed.set_defaults(act=_here_or_there("list", _list))
     rules = actions.add_parser(
         "rules", help="print the usual mapping rules for a document", description="Print the usual mapping rules."
     )
     rules.add_argument("document", metavar="DOCUMENT", help="CWL file, or FILE#process")
-    rules.set_defaults(act=_rules)
+    _add_server(rules)
+    rules.set_defaults(act=_here_or_there("rules", _rules))
     inputs = actions.add_parser(
         "inputs", help="write the items as an input object", description="Write the items as an input object."
     )
@@ -62,18 +65,36 @@ def parser() -> Parser:
     inputs.add_argument("--rules", metavar="FILE", help="mapping rules (default: those that 'rules' prints)")
     inputs.add_argument("--to", metavar="FILE", help="write the input object to this file (default: stdout)")
     inputs.add_argument("--exports", metavar="DIR", default=".", help="folder for Zooniverse exports (default: .)")
-    inputs.set_defaults(act=_inputs)
+    inputs.set_defaults(act=_here_or_there("inputs", _inputs))
     add = actions.add_parser(
         "add", help="add a run's outputs, DIDs or URLs to the basket", description="Add to the ESAP basket."
     )
     add.add_argument("what", nargs="+", metavar="RUN|DID|URL", help="a run's id or name, 'last', SCOPE:NAME, or a URL")
     add.add_argument("--state-dir", metavar="DIR", help="directory of run records")
     _add_gateway(add)
-    add.set_defaults(act=_add)
+    add.set_defaults(act=_here_or_there("add", _add))
     return made
 
 
+def _here_or_there(name: str, act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    def acting(given: argparse.Namespace) -> int:
+        if name in ("list", "inputs"):
+            _check_sources(given)
+        if not given.server:
+            return act(given)
+        from gridcwl.cli import server_baskets
+
+        return server_baskets.ACTIONS[name](given)
+
+    return acting
+
+
+def _add_server(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--server", metavar="URL", help="have this gridcwl serve do it, with its ESAP gateway")
+
+
 def _add_gateway(made: argparse.ArgumentParser) -> None:
+    _add_server(made)
     made.add_argument("--host", metavar="URL", default="", help="the ESAP gateway (default: $ESAP_HOST)")
     made.add_argument("--token-file", metavar="FILE", help="file whose first line is a token for ESAP")
 
@@ -91,20 +112,23 @@ def _add_sources(made: argparse.ArgumentParser) -> None:
     made.add_argument("--most", type=int, default=10_000, metavar="N", help="at most N rows (default 10000)")
 
 
-def _basket(given: argparse.Namespace) -> Basket:
-    """What the options choose: a service's rows, a file's, single DIDs, or the ESAP basket."""
-    from gridcwl.datasets import vo
-    from gridcwl.datasets.basket import Basket, basket, item_of_did
-
+def _check_sources(given: argparse.Namespace) -> None:
     sources = [name for name in ("tap", "sia", "datalink", "votable", "did") if getattr(given, name)]
     if len(sources) > 1:
         raise UsageError(f"basket: --{sources[0]} and --{sources[1]} exclude each other")
     if bool(given.tap) != bool(given.query) or bool(given.sia) != bool(given.pos):
         raise UsageError("basket: --tap goes with --query, and --sia with --pos")
+
+
+def _basket(given: argparse.Namespace) -> Basket:
+    """What the options choose: a service's rows, a file's, single DIDs, or the ESAP basket."""
+    from gridcwl.datasets import vo
+    from gridcwl.datasets.basket import Basket, basket, item_of_did
+
     if given.tap:
         return Basket(tuple(vo.tap(given.tap, given.query, most=given.most))).only(*given.archive or ["tap"])
     if given.sia:
-        ra, dec, radius = _position(given.pos)
+        ra, dec, radius = position_of(given.pos)
         return Basket(tuple(vo.sia(given.sia, (ra, dec), radius, most=given.most)))
     if given.datalink:
         return Basket(tuple(vo.datalink(given.datalink, most=given.most)))
@@ -112,10 +136,11 @@ def _basket(given: argparse.Namespace) -> Basket:
         return Basket(tuple(vo.votable(Path(given.votable), most=given.most)))
     if given.did:
         return Basket(tuple(item_of_did(did) for did in given.did))
-    return basket(given.host, token=_token(given), archives=given.archive)
+    return basket(given.host, token=token_of(given), archives=given.archive)
 
 
-def _position(text: str) -> tuple[float, float, float]:
+def position_of(text: str) -> tuple[float, float, float]:
+    """What ``--pos`` says."""
     try:
         ra, dec, radius = (float(one) for one in text.split(","))
     except ValueError:
@@ -123,7 +148,8 @@ def _position(text: str) -> tuple[float, float, float]:
     return ra, dec, radius
 
 
-def _token(given: argparse.Namespace) -> str:
+def token_of(given: argparse.Namespace) -> str:
+    """The token in ``--token-file``; empty without one."""
     if not given.token_file:
         return ""
     try:
@@ -134,61 +160,77 @@ def _token(given: argparse.Namespace) -> str:
 
 
 def _list(given: argparse.Namespace) -> int:
-    from gridcwl.cli.tables import show
-    from gridcwl.datasets.items import as_written
-
     found = _basket(given)
-    if given.json:
-        print(json.dumps([as_written(item) for item in found.items], indent=2))
-        return 0
-    for number, reason in found.unknown:
-        print(f"gridcwl: item {number} of the basket is left out: {reason}", file=sys.stderr)
-    if not found.items:
-        print("no items")
-        return 0
-    rows = [(str(item.number), item.archive, str(item.record.get("type") or ""), item.name) for item in found.items]
-    show(("item", "archive", "type", "name"), rows, right=("item",))
+    print_items(found.items, found.unknown, given.json)
     return 0
 
 
+def print_items(items: Sequence[Item], unknown: Sequence[tuple[int, str]], as_json: bool) -> None:
+    """The items as a table, or as ESAP writes them."""
+    from gridcwl.cli.tables import show
+    from gridcwl.datasets.items import as_written
+
+    if as_json:
+        print(json.dumps([as_written(item) for item in items], indent=2))
+        return
+    for number, reason in unknown:
+        print(f"gridcwl: item {number} of the basket is left out: {reason}", file=sys.stderr)
+    if not items:
+        print("no items")
+        return
+    rows = [(str(item.number), item.archive, str(item.record.get("type") or ""), item.name) for item in items]
+    show(("item", "archive", "type", "name"), rows, right=("item",))
+
+
 def _rules(given: argparse.Namespace) -> int:
-    from gridcwl.cli.exec_document import as_yaml
     from gridcwl.datasets.basket import ports_of
     from gridcwl.datasets.rules import usual_rules
 
     ports = ports_of(given.document)
-    takes = ", ".join(f"{port.name} ({port.kind}{'[]' if port.many else ''})" for port in ports)
-    print(f"# Which items become which inputs of {given.document}: the first rule that fits.")
-    print(f"# Its inputs: {takes or 'none'}")
-    print("# where: {FIELD: PATTERN} chooses by fields of a record; {a|b} in a value is the first field that there is.")
-    print(as_yaml({"rules": [rule.plain() for rule in usual_rules(ports)]}), end="")
+    print_rules(given.document, ports, [rule.plain() for rule in usual_rules(ports)])
     return 0
 
 
+def print_rules(document: str, ports: Sequence[Port], rules: list[dict[str, Any]]) -> None:
+    """The rules as YAML, with comments."""
+    from gridcwl.cli.exec_document import as_yaml
+
+    takes = ", ".join(f"{port.name} ({port.kind}{'[]' if port.many else ''})" for port in ports)
+    print(f"# Which items become which inputs of {document}: the first rule that fits.")
+    print(f"# Its inputs: {takes or 'none'}")
+    print("# where: {FIELD: PATTERN} chooses by fields of a record; {a|b} in a value is the first field that there is.")
+    print(as_yaml({"rules": rules}), end="")
+
+
 def _inputs(given: argparse.Namespace) -> int:
+    rules: Any = None if given.rules is None else read_rules_file(given.rules)
+    basket = _basket(given)
+    return print_inputs(basket.map(given.document, rules, folder=given.exports), basket.unknown, given.to)
+
+
+def print_inputs(found: Mapped, unknown: Sequence[tuple[int, str]], to: str | None) -> int:
+    """The input object as YAML, and on stderr what became of the items; returns the exit code."""
     from gridcwl.cli.exec_document import as_yaml
     from gridcwl.datasets.rules import described
 
-    rules: Any = None if given.rules is None else _read_yaml(given.rules)
-    basket = _basket(given)
-    found = basket.map(given.document, rules, folder=given.exports)
     text = as_yaml(found.inputs)
-    if given.to:
+    if to:
         try:
-            Path(given.to).write_text(text, "utf-8")
+            Path(to).write_text(text, "utf-8")
         except OSError as error:
-            raise ConfigError(f"{given.to} cannot be written: {error.strerror}") from None
-        print(f"gridcwl: wrote {given.to}", file=sys.stderr)
+            raise ConfigError(f"{to} cannot be written: {error.strerror}") from None
+        print(f"gridcwl: wrote {to}", file=sys.stderr)
     else:
         print(text, end="")
-    for number, reason in basket.unknown:
+    for number, reason in unknown:
         print(f"not used: item {number}: {reason}", file=sys.stderr)
     for line in described(found):
         print(line, file=sys.stderr)
-    return 1 if found.problems or basket.unknown else 0
+    return 1 if found.problems or unknown else 0
 
 
-def _read_yaml(name: str) -> Any:
+def read_rules_file(name: str) -> Any:
+    """Mapping rules as YAML."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -202,7 +244,6 @@ def _read_yaml(name: str) -> Any:
 def _add(given: argparse.Namespace) -> int:
     from gridcwl.datasets.basket import item_of_did, outputs_as_items
     from gridcwl.datasets.esap import Esap
-    from gridcwl.datasets.items import Item
     from gridcwl.plugins import configuration
     from gridcwl.runs.record.folder import find
 
@@ -218,6 +259,6 @@ def _add(given: argparse.Namespace) -> int:
         for name in local:
             left = True
             print(f"not added: {name}: it is on this machine only; run with --store rucio", file=sys.stderr)
-    count = Esap(given.host, _token(given), ask=True).add(items) if items else 0
+    count = Esap(given.host, token_of(given), ask=True).add(items) if items else 0
     print(f"gridcwl: {count} item(s) added, {len(items) - count} there already", file=sys.stderr)
     return 1 if left else 0

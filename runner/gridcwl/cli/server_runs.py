@@ -154,7 +154,7 @@ def _watcher(loudness: int, *, color: bool = True) -> PlainWatcher:
     return PlainWatcher(quiet=loudness < 0, verbose=loudness > 0)
 
 
-def _chosen(connection: Connection, word: str) -> str:
+def chosen_run(connection: Connection, word: str) -> str:
     """The id of the run that a word means: an id or a name, the beginning of one, or ``last``.
 
     Raises:
@@ -206,7 +206,7 @@ def _rm(connection: Connection, given: argparse.Namespace) -> int:
     if given.data:
         raise UsageError("--data has no effect with --server: the service decides it", remedy="Leave it out.")
     check_removal(given)
-    named = [connection.get(f"{NATIVE}/runs/{_chosen(connection, word)}") for word in dict.fromkeys(given.runs)]
+    named = [connection.get(f"{NATIVE}/runs/{chosen_run(connection, word)}") for word in dict.fromkeys(given.runs)]
     for one in named:
         if one["state"] in _ACTIVE:
             raise ConfigError(
@@ -234,7 +234,7 @@ def _removable(connection: Connection, wanted: Filter) -> list[dict[str, Any]]:
 def _explain(connection: Connection, given: argparse.Namespace) -> int:
     from msgspec import convert
 
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     found = connection.get(f"{NATIVE}/runs/{run_id}/explain", step=given.step)["answers"]
     print_answers(convert(found, list[Answer]), given)
     return 0
@@ -248,7 +248,7 @@ def _export(connection: Connection, given: argparse.Namespace) -> int:
                 f"--{name.replace('_', '-')} has no effect with --server: the service decides it",
                 remedy="Leave it out.",
             )
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     target = Path(given.crate)
     if target.exists():
         raise ConfigError(f"{target} exists already", remedy="Name another file or folder.")
@@ -268,7 +268,7 @@ def _export(connection: Connection, given: argparse.Namespace) -> int:
 
 
 def _status(connection: Connection, given: argparse.Namespace) -> int:
-    about = connection.get(f"{NATIVE}/runs/{_chosen(connection, given.run)}")
+    about = connection.get(f"{NATIVE}/runs/{chosen_run(connection, given.run)}")
     if given.json:
         print(json.dumps(about, indent=2))
     else:
@@ -277,7 +277,7 @@ def _status(connection: Connection, given: argparse.Namespace) -> int:
 
 
 def _logs(connection: Connection, given: argparse.Namespace) -> int:
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     if given.follow:
         return _follow_logs(connection, run_id)
     found = connection.get(f"{NATIVE}/runs/{run_id}/logs", step=given.step)["logs"]
@@ -333,7 +333,7 @@ def _print_text(data: bytes) -> None:
 
 
 def _report(connection: Connection, given: argparse.Namespace) -> int:
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     ending = Path(given.output or "").suffix[1:]
     form = given.format or (ending if ending in ("html", "tsv", "json") else "html")
     output = given.output or (f"report-{run_id}.html" if form == "html" else "-")
@@ -348,7 +348,7 @@ def _report(connection: Connection, given: argparse.Namespace) -> int:
 
 
 def _cancel(connection: Connection, given: argparse.Namespace) -> int:
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     before = connection.get(f"{WES}/runs/{run_id}/status")["state"]
     if before in following.ENDS:
         print(f"{run_id} has already ended: {before}", file=sys.stderr)
@@ -368,13 +368,13 @@ def _resume(connection: Connection, given: argparse.Namespace) -> int:
     chosen = {
         f"--{name.replace('_', '-')}": value for name in names if (value := getattr(given, name)) not in (None, False)
     }
-    run_id = connection.post(f"{NATIVE}/runs/{_chosen(connection, given.run)}/resume", json=chosen)["run_id"]
+    run_id = connection.post(f"{NATIVE}/runs/{chosen_run(connection, given.run)}/resume", json=chosen)["run_id"]
     print(f"gridcwl: resumed as {run_id}", file=sys.stderr)
     return _follow(connection, run_id, _watcher(given.loudness or 0), Path(given.outdir or "."))
 
 
 def _attach(connection: Connection, given: argparse.Namespace) -> int:
-    run_id = _chosen(connection, given.run)
+    run_id = chosen_run(connection, given.run)
     return _follow(connection, run_id, _watcher(given.loudness or 0), Path(given.outdir or "."))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -226,7 +227,10 @@ def _scalar(text: str, port: Port) -> tuple[Any, str]:
         if port.kind in ("int", "long"):
             return int(text), ""
         if port.kind in ("float", "double"):
-            return float(text), ""
+            number = float(text)
+            if math.isfinite(number):
+                return number, ""
+            return None, f"{text!r} is not a finite number"
     except ValueError:
         return None, f"{text!r} is not a number, as the input '{port.name}' takes"
     return text, ""

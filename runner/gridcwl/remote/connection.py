@@ -129,7 +129,7 @@ class Connection:
         Raises:
             ConfigError: the service is not reached by https.
         """
-        self._check_encrypted("what is sent")
+        self.check_encrypted("what is sent")
         return self._json(self._send(method, path, json=content))
 
     def download(self, url: str, target: Path) -> None:
@@ -171,7 +171,7 @@ class Connection:
         session = AnonymousSession()
         sent = dict(headers or {})
         if token := "" if public else bearer_token() or token_for(self.url):
-            self._check_encrypted("a token")
+            self.check_encrypted("a token")
             sent["Authorization"] = f"Bearer {token}"
         options.setdefault("timeout", _PATIENCE_S)
         try:
@@ -199,7 +199,12 @@ class Connection:
             f"The service {self.url} does not answer: {_reason(error)}", remedy="Check the URL, and that it runs."
         )
 
-    def _check_encrypted(self, what: str) -> None:
+    def check_encrypted(self, what: str) -> None:
+        """Refuse to send what others must not read.
+
+        Raises:
+            ConfigError: the service is not reached by https.
+        """
         if not self._encrypted:
             raise ConfigError(
                 f"The service {self.url} is not reached by https, and {what} would be readable on the way",

@@ -23,6 +23,7 @@ from gridcwl import __version__
 from gridcwl.cwl.javascript import apart
 from gridcwl.errors import ConfigError
 from gridcwl.service import (
+    basket_routes,
     catalogue_api,
     credentials,
     metrics,
@@ -138,6 +139,7 @@ def _route(app: FastAPI, settings: ServiceSettings) -> None:
     app.include_router(native.router)
     app.include_router(schedule_routes.router)
     app.include_router(production_routes.router)
+    app.include_router(basket_routes.router)
     app.include_router(catalogue_api.router)
     app.include_router(vosi.links)
     for prefix in (uws.PREFIX, f"{uws.PREFIX}/{{workflow}}"):

@@ -1,8 +1,4 @@
-"""A step of the form for a run: items of an ESAP basket, or rows of Virtual Observatory results, as inputs.
-
-Who fetches is the service: the gateway is the operator's choice, and services of the Virtual Observatory are below URLs
-that the operator allows. Tokens are used once, and not kept; tokens of this process are nobody's.
-"""
+"""A step of the form for a run: items of an ESAP basket, or rows of Virtual Observatory results, as inputs."""
 
 from __future__ import annotations
 
@@ -14,18 +10,18 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
 
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.datasets import vo
-from gridcwl.datasets.basket import item_of_did
-from gridcwl.datasets.esap import Esap
 from gridcwl.datasets.items import Item
-from gridcwl.datasets.rules import Mapped, Port, mapped, read_rules, usual_rules
+from gridcwl.datasets.rules import Mapped, usual_rules
 from gridcwl.errors import ConfigError, GridCWLError
-from gridcwl.service import submission
+from gridcwl.service import basket_requests, submission
+from gridcwl.service.basket_requests import Wanted
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
@@ -33,8 +29,6 @@ from gridcwl.service.problems import BadRequest, Forbidden
 from gridcwl.service.web import Service
 
 _KEPT = "basket.json"
-_MOST_ROWS = 1000
-_SOURCES = ("esap", "did", "tap", "sia", "datalink", "votable")
 
 router = APIRouter(route_class=PageRoute)
 
@@ -106,38 +100,24 @@ def _found(
     service: Service, viewer: Viewer, draft: Draft, texts: dict[str, str], form: FormData
 ) -> tuple[list[Item], list[tuple[int, str]]]:
     source, text = texts.get("source", ""), {name: value.strip() for name, value in texts.items()}
-    if source == "esap":
-        if not service.settings.esap_gateway:
-            raise BadRequest("This service knows no ESAP gateway: its operator names one by esap_gateway")
-        token = text.get("token", "") or viewer.token
-        return Esap(service.settings.esap_gateway, token, environment={}).basket()
-    if source == "did":
-        return [item_of_did(one) for one in text.get("dids", "").split()], []
     if source == "votable":
         return _of_table(draft, form), []
-    url = text.get("url", "")
-    if source not in _SOURCES or not service.driver.confinement().allows_url(url):
-        raise BadRequest("The URL is none that this service reads: its operator allows some by allowed_urls")
-    session = _session()
-    if source == "tap":
-        return vo.tap(url, text.get("query", ""), most=_MOST_ROWS, session=session), []
-    if source == "datalink":
-        return vo.datalink(url, most=_MOST_ROWS, session=session), []
+    values = {name: text[name] for name in ("token", "url", "query") if text.get(name)}
+    position = _position(text.get("position", "")) if source == "sia" else None
+    about = {**values, "source": source, "dids": text.get("dids", "").split(), "position": position}
     try:
-        ra, dec, radius = (float(one) for one in text.get("position", "").split(","))
+        wanted = msgspec.convert(about, Wanted)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The form is wrong: {error}") from None
+    return basket_requests.found(service, viewer, wanted)
+
+
+def _position(text: str) -> list[float] | None:
+    try:
+        ra, dec, radius = (float(one) for one in text.split(","))
     except ValueError:
         raise BadRequest("The position is not written as RA,DEC,RADIUS in degrees") from None
-    return vo.sia(url, (ra, dec), radius, most=_MOST_ROWS, session=session), []
-
-
-def _session() -> Any:
-    """A session without credentials of this machine, that is not led elsewhere."""
-    import requests
-
-    made = requests.Session()
-    made.trust_env = False
-    made.max_redirects = 0
-    return made
+    return [ra, dec, radius]
 
 
 def _of_table(draft: Draft, form: FormData) -> list[Item]:
@@ -147,7 +127,7 @@ def _of_table(draft: Draft, form: FormData) -> list[Item]:
     place = draft.folder.path / "table.xml"
     try:
         place.write_bytes(upload.file.read(submission.MOST_FIELD_BYTES))
-        return vo.votable(place, most=_MOST_ROWS)
+        return vo.votable(place, most=basket_requests.MOST_ROWS)
     except ConfigError as error:
         raise BadRequest(error.message.replace(str(place), "The file")) from None
     finally:
@@ -171,15 +151,6 @@ def _keep(draft: Draft, chosen: Chosen) -> None:
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
-def _ports(document: DescribedDocument) -> list[Port]:
-    made = []
-    for one in document.inputs:
-        inner = next((member.item for member in one.kind.members if member.item is not None), None)
-        members = (inner or one.kind).members
-        made.append(Port(one.name, members[0].name if members else "Any", one.kind.many))
-    return made
-
-
 def _rules_of(document: DescribedDocument) -> str:
     """The usual rules, as a user may edit them."""
     from io import StringIO
@@ -189,7 +160,7 @@ def _rules_of(document: DescribedDocument) -> str:
     yaml, text = YAML(typ="safe"), StringIO()
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump({"rules": [rule.plain() for rule in usual_rules(_ports(document))]}, text)
+    yaml.dump({"rules": [rule.plain() for rule in usual_rules(basket_requests.ports_of(document))]}, text)
     return text.getvalue()
 
 
@@ -206,23 +177,7 @@ def _mapped(chosen: Chosen, document: DescribedDocument) -> Mapped:
         written = YAML(typ="safe").load(chosen.rules) if chosen.rules.strip() else None
     except YAMLError as error:
         raise ConfigError(f"The rules are not readable YAML: {str(error).splitlines()[0]}") from None
-    ports = _ports(document)
-    made = mapped(chosen.items, usual_rules(ports) if written is None else read_rules(written, ports), ports)
-    for name, value in list(made.inputs.items()):  # exports are fetched with the user's own login at Zooniverse
-        kept = [one for one in value if not _is_export(one)] if isinstance(value, list) else value
-        if kept == [] or _is_export(kept):
-            del made.inputs[name]
-        else:
-            made.inputs[name] = kept
-    exports = [item for item in chosen.items if item.archive == "zooniverse"]
-    known = {item.number for item, _ in made.problems}
-    why = "exports of Zooniverse are fetched by: gridcwl basket inputs, on your machine"
-    made.problems.extend((item, why) for item in exports if item.number not in known)
-    return made
-
-
-def _is_export(value: Any) -> bool:
-    return isinstance(value, dict) and "zooniverse" in value
+    return basket_requests.mapped_items(chosen.items, written, document)
 
 
 def _page(
@@ -234,22 +189,12 @@ def _page(
     texts: dict[str, str],
     problem: str = "",
 ) -> Response:
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     inputs: dict[str, Any] = {}
     try:
         made = _mapped(chosen, document)
         inputs = made.inputs
-        reasons = {item.number: reason for item, reason in made.problems}
-        used = {item.number: name for name, items in made.used.items() for item in items if item.number not in reasons}
-        rows = [
-            {"number": str(item.number), "archive": item.archive, "name": item.name,
-             "input": used.get(item.number, ""), "reason": reasons.get(item.number, "")}
-            for item in chosen.items
-        ]  # fmt: skip
-        rows += [
-            {"number": str(number), "archive": "", "name": "", "input": "", "reason": why}
-            for number, why in chosen.unknown
-        ]
+        rows = basket_requests.rows(chosen.items, chosen.unknown, made)
     except GridCWLError as error:
         problem = problem or f"{error.message}. {error.remedy}".strip()
     status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
