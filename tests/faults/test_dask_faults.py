@@ -24,11 +24,20 @@ from gridcwl.testing.backends import Place, ended, text_of
 PATIENCE_S = 120
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[DaskProcesses]:
-    (tmp_path / "dask").mkdir()
-    with DaskProcesses(tmp_path / "dask") as processes:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+    with DaskProcesses(tmp_path_factory.mktemp("dask"), workers=0) as processes:
         yield processes
+
+
+@pytest.fixture
+def worker(cluster: DaskProcesses) -> str:
+    """The cluster's only worker: the one that the test before has left, if it has left one."""
+    if len(cluster.workers) == 1:
+        return cluster.workers[0]
+    for name in cluster.workers:
+        cluster.kill(name)
+    return cluster.start_worker()
 
 
 class Lasting:
@@ -55,8 +64,10 @@ class Lasting:
 
 
 @pytest.fixture
-def lasting(tmp_path: Path) -> Lasting:
-    return Lasting(tmp_path)
+def lasting(tmp_path: Path) -> Iterator[Lasting]:
+    made = Lasting(tmp_path)
+    yield made
+    made.let_go()  # whatever became of the test: its job does not stay at the worker
 
 
 @pytest.fixture
@@ -92,12 +103,12 @@ def disturbed(place: Place, job: Job, disturb: Callable[[], None]) -> JobEvent:
 
 
 def test_a_job_whose_worker_is_killed_runs_at_another_one_and_ends_once(
-    cluster: DaskProcesses, place: Place, lasting: Lasting
+    cluster: DaskProcesses, worker: str, place: Place, lasting: Lasting
 ) -> None:
     def kill() -> None:
         lasting.wait_for(1, lasting.begun)
-        cluster.kill("worker-0")
-        cluster.start_worker(1)
+        cluster.kill(worker)
+        cluster.start_worker()
         lasting.wait_for(2, lasting.begun)
         lasting.let_go()
 
@@ -108,14 +119,14 @@ def test_a_job_whose_worker_is_killed_runs_at_another_one_and_ends_once(
 
 
 def test_a_run_continues_when_the_scheduler_was_lost_and_another_one_took_its_place(
-    cluster: DaskProcesses, place: Place, lasting: Lasting
+    cluster: DaskProcesses, worker: str, place: Place, lasting: Lasting
 ) -> None:
     def restart() -> None:
         lasting.wait_for(1, lasting.begun)
         cluster.kill("scheduler")
-        cluster.kill("worker-0")
+        cluster.kill(worker)
         cluster.start_scheduler()
-        cluster.start_worker(1)
+        cluster.start_worker()
         lasting.wait_for(2, lasting.begun)
         lasting.let_go()
 
@@ -126,7 +137,7 @@ def test_a_run_continues_when_the_scheduler_was_lost_and_another_one_took_its_pl
 
 
 def test_what_ended_while_no_client_was_there_is_collected_though_its_worker_is_gone(
-    cluster: DaskProcesses, place: Place, lasting: Lasting, tmp_path: Path
+    cluster: DaskProcesses, worker: str, place: Place, lasting: Lasting, tmp_path: Path
 ) -> None:
     job = place.job(1, lasting.script)
 
@@ -148,7 +159,7 @@ def test_what_ended_while_no_client_was_there_is_collected_though_its_worker_is_
     while not witness.exists():
         assert time.monotonic() < until
         time.sleep(0.05)
-    cluster.kill("worker-0", signal.SIGTERM)
+    cluster.kill(worker, signal.SIGTERM)
     event = place.wait(come_back)
     assert event.result is not None
     assert text_of(event.result) == "made\n"
@@ -164,6 +175,7 @@ DOCUMENT = {
 }
 
 
+@pytest.mark.usefixtures("worker")
 def test_a_run_whose_client_was_killed_is_resumed_and_its_job_runs_once(
     cluster: DaskProcesses, lasting: Lasting, tmp_path: Path
 ) -> None:
@@ -195,19 +207,22 @@ def test_a_run_whose_client_was_killed_is_resumed_and_its_job_runs_once(
 
 
 def test_a_worker_process_that_is_killed_fails_its_jobs_temporarily(
-    cluster: DaskProcesses, place: Place, lasting: Lasting
+    cluster: DaskProcesses, worker: str, place: Place, lasting: Lasting
 ) -> None:
     """Not the Dask worker: the process beside it, which runs the jobs."""
 
     def kill() -> None:
         lasting.wait_for(1, lasting.begun)
         processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
-        wanted = str(cluster.folder).encode()
-        (own,) = [path for path in processes if wanted in (line := _command_line(path)) and b"worker.server" in line]
-        os.kill(int(own.name), signal.SIGKILL)
+        wanted = str(cluster.folder_of(worker)).encode() + b"/"
+        own = [path for path in processes if wanted in (line := _command_line(path)) and b"worker.server" in line]
+        assert own
+        for process in own:  # a client whose plugin differs has one of its own
+            os.kill(int(process.name), signal.SIGKILL)
 
     event = disturbed(place, place.job(1, lasting.script), kill)
     lasting.let_go()
+    cluster.kill(worker)
     assert event.result is not None
     assert event.result.outcome is Outcome.TEMPORARY_FAILURE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ class DaskProcesses:
         self.folder, self._threads = folder, threads
         self._count = workers
         self._port = 0
+        self._numbers = itertools.count()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         security = Security.temporary()
         self.ca, self.certificate, self.key = (folder / name for name in ("ca.pem", "cert.pem", "key.pem"))
@@ -37,8 +39,8 @@ class DaskProcesses:
 
     def __enter__(self) -> Self:
         self.start_scheduler()
-        for number in range(self._count):
-            self.start_worker(number)
+        for _ in range(self._count):
+            self.start_worker()
         return self
 
     def __exit__(
@@ -68,12 +70,24 @@ class DaskProcesses:
             time.sleep(0.05)
         self._port = int(found.rpartition(":")[2])
 
-    def start_worker(self, number: int) -> None:
-        local = self.folder / f"local-{number}"
-        local.mkdir(exist_ok=True)
+    @property
+    def workers(self) -> list[str]:
+        """The names of those that were started and not killed."""
+        return [name for name in self._processes if name.startswith("worker-")]
+
+    def folder_of(self, worker: str) -> Path:
+        """Where a worker, and the process beside it, have their files."""
+        return self.folder / f"local-{worker}"
+
+    def start_worker(self) -> str:
+        """Start one; returns its name, which no other one had."""
+        number = next(self._numbers)
+        local = self.folder_of(f"worker-{number}")
+        local.mkdir()
         words = ["--nthreads", str(self._threads), "--no-dashboard", "--no-nanny", "--name", f"w{number}"]
         words += ["--local-directory", str(local), "--memory-limit", "0"]
         self._start(f"worker-{number}", ["worker", self.address, *words, *self._tls()])
+        return f"worker-{number}"
 
     def kill(self, name: str, how: int = signal.SIGKILL) -> None:
         """End one of them, and wait for that."""
