@@ -140,3 +140,33 @@ def test_a_hint_that_cannot_mean_anything_has_no_effect_and_plan_says_why(desk, 
 def test_a_wrong_size_on_a_step_is_refused(desk):
     with pytest.raises(DocumentError, match="group_size"):
         ran(desk, workflow(COUNT, "int[]", {"class": "dirac:Transformation", "group_size": 0}, scatter="names"))
+
+
+FILES = {"type": "array", "items": "File"}
+
+
+def test_a_chain_of_grouped_steps_keeps_the_order_of_files_and_is_resumed(desk):
+    tool = {
+        "class": "CommandLineTool",
+        "baseCommand": ["sh", "-c", 'cat "$@" > joined.txt', "sh"],
+        "inputs": {"names": {"type": FILES, "inputBinding": {"position": 2}}},
+        "outputs": {"made": {"type": FILES, "outputBinding": {"glob": "joined.txt"}}},
+    }
+    steps = {
+        "first": {"in": {"names": "names"}, "out": ["made"], "run": tool, "hints": [HINTS[0]]},
+        "second": {"in": {"names": "first/made"}, "out": ["made"], "run": tool, "hints": [HINTS[0]]},
+    }
+    document = workflow(tool, "File[]")
+    document |= {
+        "inputs": {"names": {"type": FILES}},
+        "steps": steps,
+        "outputs": {"made": {"type": FILES, "outputSource": "second/made"}},
+    }
+    desk.write("doc.cwl", json.dumps(document))
+    for name in "abcdefg":
+        desk.write(name, name)
+    given = {"names": [{"class": "File", "path": name} for name in "abcdefg"]}
+    done = command("--quiet", "--outdir", "out", "doc.cwl", desk.write("in.json", json.dumps(given)))
+    assert [Path(file["path"]).read_text() for file in done.outputs["made"]] == ["abcd", "efg"], done.stderr
+    again = command("resume", "last", "--outdir", "again")
+    assert [Path(file["path"]).read_text() for file in again.outputs["made"]] == ["abcd", "efg"], again.stderr

@@ -131,6 +131,15 @@ def test_mistakes_are_explained(wes: Wes, about: dict[str, Any], status: int, me
     assert (answer.status_code, message in answer.json()["msg"]) == (status, True), answer.text
 
 
+def test_a_document_that_is_wrong_is_explained_without_folders_of_the_service(wes: Wes):
+    step = {"run": "missing.cwl", "in": {}, "out": []}
+    flow = {"cwlVersion": "v1.2", "class": "Workflow", "inputs": {}, "outputs": {}, "steps": {"a": step}}
+    answer = sent(wes, "rules", flow)
+    assert answer.status_code == 400
+    assert "missing.cwl, which does not exist" in answer.json()["msg"]
+    assert "/request-" not in answer.text
+
+
 def test_a_service_without_a_gateway_says_so(tmp_path: Path):
     with serving(tmp_path) as client:
         assert "esap_gateway" in client.http.post("/api/v1/baskets/items", json={}).json()["msg"]

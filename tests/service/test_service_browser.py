@@ -15,6 +15,7 @@ from browser import chromium
 from documents import expression, shell, step, workflow
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import text
+from waiting import until
 from wes import IMAGE, Wes, in_thread
 
 from gridcwl.service.db import Database
@@ -133,6 +134,36 @@ def test_pages_fit_on_a_phone(browser: Browser, site: Wes, hostile: str):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     context.close()
+
+
+def kept(wes: Wes, kind: str, **about: Any) -> None:
+    """Have a service keep a schedule or a production of a document that fails."""
+    fields = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "simulation-of-gammas.cwl"}
+    parts: list[Any] = [(name, (None, text)) for name, text in {**fields, kind: json.dumps(about)}.items()]
+    fails = expression("${ throw 'no shower: the energy is outside of the table'; }", {"seed": "int?"}, {"n": "int"})
+    parts.append(("workflow_attachment", ("simulation-of-gammas.cwl", json.dumps(fails).encode())))
+    made = wes.http.post(f"/api/v1/{kind}s", files=parts)
+    assert made.status_code == 200, made.text
+
+
+def test_schedules_and_productions_fit_on_a_phone(browser: Browser, tmp_path: Path):
+    name = "prod6-gamma-diffuse-20deg-south-lst"
+    with in_thread(tmp_path) as wes:
+        numbers = {"input": "seed", "portion": 1_000_000}
+        kept(wes, "production", name="large", seeds=[1, 1_000_000], only_create=True, **numbers)
+        kept(wes, "production", name=name, seeds=[1, 2], resubmit=0, **numbers)
+        kept(wes, "schedule", name=name, cron="0 2 * * 1-5", timezone="Europe/Berlin")
+        wes.http.post(f"/api/v1/schedules/{name}/run-now")
+        until(lambda: wes.http.get(f"/api/v1/productions/{name}").json()["state"] == "failed")
+        until(lambda: wes.http.get(f"/api/v1/schedules/{name}").json()["ticks"][0]["state"] == "failed")
+        context = browser.new_context(base_url=str(wes.http.base_url), viewport={"width": 360, "height": 700})
+        page = context.new_page()
+        for path in ("/schedules", f"/schedules/{name}", "/productions", "/productions/large", f"/productions/{name}"):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        links = page.locator("td a code")
+        assert links.evaluate_all("all => all.map(one => one.getClientRects().length)") == [1]
+        context.close()
 
 
 def test_hostile_names_texts_and_files_are_only_shown(site: Wes, context: BrowserContext, page: Page, hostile: str):

@@ -12,9 +12,11 @@ from fastapi import APIRouter, Body, Depends, Request
 
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.datasets.rules import usual_rules
+from gridcwl.errors import GridCWLError
 from gridcwl.service import basket_requests, submission
 from gridcwl.service.basket_requests import Addition, Wanted
 from gridcwl.service.db import Viewer
+from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Forbidden
 from gridcwl.service.submitting import parted
@@ -125,7 +127,11 @@ def _made(
     try:
         submission.save_attachments(uploads, folder.files)
         document = submission.document_place(url, folder.files, service.driver.confinement())
+        try:
+            described = service.described(document, folder.files)
+        except GridCWLError as error:
+            raise BadRequest(without_places(str(error), folder.files)) from None
         with basket_requests.refusals():
-            return make(service.described(document, folder.files), fields.get("basket", ""))
+            return make(described, fields.get("basket", ""))
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -24,6 +24,7 @@ from gridcwl.service import basket_requests, submission
 from gridcwl.service.basket_requests import Wanted
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
+from gridcwl.service.endings import without_places
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden
 from gridcwl.service.web import Service
@@ -66,7 +67,7 @@ def _draft(service: Service, viewer: Viewer, draft_id: str) -> tuple[Draft, Desc
     try:
         return draft, service.described(place, draft.folder.files)
     except GridCWLError as error:
-        raise BadRequest(error.message) from None
+        raise BadRequest(without_places(str(error), draft.folder.files)) from None
 
 
 def _drafts(service: Service) -> Drafts:
