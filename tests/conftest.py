@@ -32,8 +32,10 @@ def own_state_folder() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_log_level() -> None:
-    """The command line, run in this process by an earlier test, may have made gridcwl quiet."""
-    for name in ("gridcwl", "cwltool"):
+    """The command line, run in this process by an earlier test, may have made gridcwl quiet, or print all logs."""
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if not type(one).__module__.startswith("gridcwl.")]
+    for name in ("gridcwl", "cwltool", "urllib3"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 

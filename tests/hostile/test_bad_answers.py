@@ -19,6 +19,7 @@ from commandline import CommandResult, gridcwl
 from documents import Desk, expression
 
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, problem
+from gridcwl.cli.logs import set_up_logging
 from gridcwl.config import Config, load
 from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.plugins import declared
@@ -199,6 +200,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_whatever_a_service_answers_is_one_error_with_a_remedy(server: Server, answer: str, command: str) -> None:
+    set_up_logging(0)  # as after a run in the same process: what libraries log is seen
     server.answer = ANSWERS[answer]
     result = gridcwl(*COMMANDS[command], "--server", f"http://127.0.0.1:{server.server_port}")
     if command == "report" and result.code == 0:  # any text may be a report, once the run was found

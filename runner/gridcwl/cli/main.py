@@ -48,6 +48,7 @@ PROGRAMS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code, which is cwltool's: 0, 1, or 33 for what is not supported."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings have tracebacks; what follows is reported
     with escaping(), _log_format(arguments):
         code = _main(arguments)
         background.end(code)

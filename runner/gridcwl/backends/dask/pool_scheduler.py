@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -133,6 +134,16 @@ class PoolServer:
         log.info("node %s at %s has left", host, site)
 
 
+def _listening(address: str, port: int) -> socket.socket:
+    """A socket that listens at this address, or at all of IPv4 and IPv6 by one port."""
+    if address:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address, port), family=family)
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
+
+
 async def serve(pool: Pool) -> None:
     """Serve until the pool is idle, or a signal comes."""
     security = Security(**security_files(pool.folder), require_encryption=True)
@@ -151,7 +162,7 @@ async def serve(pool: Pool) -> None:
         tls.verify_mode = ssl.CERT_REQUIRED
         served = PoolServer(pool, scheduler, security)
         listening = await asyncio.start_server(
-            served.connected, host=pool.bind or None, port=pool.port, ssl=tls, limit=RESULT_BYTES
+            served.connected, sock=_listening(pool.bind, pool.port), ssl=tls, limit=RESULT_BYTES
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
