@@ -128,7 +128,7 @@ def said(value: object) -> Answer:
 
 RUN = {"run": "20260101-000000-abcdef", "run_id": "x", "name": "x", "state": "RUNNING"}
 HTML = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>"
-FIELDS = ("runs", "logs", "productions", "state", "keys", "credentials", "schedules", "user")
+FIELDS = ("runs", "logs", "productions", "state", "keys", "credentials", "schedules", "user", "answers", "items")
 ANSWERS = {
     "no JSON": Answer(b"it works"),
     "nothing": Answer(b""),
@@ -158,6 +158,8 @@ ANSWERS = {
             "credentials": [{"kind": "x"}],
             "schedules": [{"name": "x"}],
             "productions": [{"name": "x"}],
+            "answers": [{"name": "x"}],
+            "items": [{"archive": "x"}],
         }
     ),
     "a run in a state that there is not": said({"runs": [RUN], "logs": [{}], "state": "LOST", "run_id": 7}),
@@ -193,6 +195,8 @@ COMMANDS = {
     "credentials": ("credentials", "ls"),
     "schedules": ("schedule", "list"),
     "productions": ("production", "status"),
+    "explain": ("explain", "last", "step"),
+    "baskets": ("basket", "list"),
 }
 
 
@@ -207,6 +211,33 @@ def test_whatever_a_service_answers_is_one_error_with_a_remedy(server: Server, a
         assert result.stdout == server.answer.body.decode()
         return
     one_error(result)
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("runs",), "server_runs.wanted_runs"),
+        (("attach", "last"), "server_runs._watcher"),
+        (("rm", "last"), "server_runs.check_removal"),
+        (("basket", "list"), "server_baskets._source"),
+        (("basket", "list"), "server_baskets.token_of"),
+        (("keys", "ls"), "accounts.Connection"),
+        (("schedule", "show", "x"), "server_schedules.quote"),
+        (("production", "status", "x"), "server_productions.quote"),
+    ],
+)
+def test_a_mistake_of_gridcwl_s_own_is_not_said_to_be_the_service_s(
+    server: Server, words: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("our own")
+
+    server.answer = said({"runs": [RUN]})
+    monkeypatch.setattr(f"gridcwl.cli.{part}", broken)
+    result = gridcwl(*words, "--server", f"http://127.0.0.1:{server.server_port}")
+    assert "internal error: TypeError: our own" in result.stderr
+    assert "service" not in result.stderr
 
 
 @pytest.mark.node

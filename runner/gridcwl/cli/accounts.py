@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gridcwl.cli.tables import show
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError
-from gridcwl.remote.connection import NATIVE, Connection, reading
+from gridcwl.remote.connection import NATIVE, Connection
 
 COMMANDS = ("credentials", "login", "logout", "whoami", "keys")
 
@@ -41,7 +41,7 @@ def register(actions: Any) -> None:
     ):
         made = actions.add_parser(name, help=text, description=text)
         made.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
-        made.set_defaults(act=reading(act), command=name)
+        made.set_defaults(act=act, command=name)
     made.add_argument("--json", action="store_true", help="print JSON")
     _register_keys(actions)
 
@@ -74,7 +74,7 @@ def _actions(parser: argparse.ArgumentParser, command: str, act: Any) -> list[ar
         one = inner.add_parser(action, help=text, description=text)
         one.add_argument("--server", metavar="URL", required=True, help="the gridcwl serve")
         one.add_argument("--json", action="store_true", help="print JSON")
-        one.set_defaults(act=reading(act), command=command, action=action)
+        one.set_defaults(act=act, command=command, action=action)
         made.append(one)
     return made
 
@@ -88,11 +88,13 @@ def _login(given: argparse.Namespace) -> int:
     def show(page: str, code: str) -> None:
         print(f"gridcwl: open {escaped(page)}\nand enter the code {escaped(code)}", file=sys.stderr, flush=True)
 
-    file = logins.save(logins.log_in(connection.url, how, show))
+    with connection.reading():
+        login = logins.log_in(connection.url, how, show)
+    file = logins.save(login)
     found = connection.get(f"{NATIVE}/whoami")
-    print(
-        f"gridcwl: logged in at {connection.url} as {escaped(found['user'])}; the token is in {file}", file=sys.stderr
-    )
+    with connection.reading():
+        user = escaped(found["user"])
+    print(f"gridcwl: logged in at {connection.url} as {user}; the token is in {file}", file=sys.stderr)
     return 0
 
 
@@ -106,15 +108,17 @@ def _logout(given: argparse.Namespace) -> int:
 
 
 def _whoami(given: argparse.Namespace) -> int:
-    found = Connection(given.server).get(f"{NATIVE}/whoami")
+    connection = Connection(given.server)
+    found = connection.get(f"{NATIVE}/whoami")
     if given.json:
         print(json.dumps(found, indent=2))
         return 0
-    print(escaped(found["user"]))
-    for title, words in (("groups", found["groups"]), ("may", found["may"])):
-        print(f"{title}: {escaped(', '.join(words)) or '-'}")
-    if found["dirac_group"]:
-        print(f"group at DIRAC: {escaped(found['dirac_group'])}")
+    with connection.reading():
+        print(escaped(found["user"]))
+        for title, words in (("groups", found["groups"]), ("may", found["may"])):
+            print(f"{title}: {escaped(', '.join(words)) or '-'}")
+        if found["dirac_group"]:
+            print(f"group at DIRAC: {escaped(found['dirac_group'])}")
     return 0
 
 
@@ -127,19 +131,21 @@ def _keys(given: argparse.Namespace) -> int:
     if given.action == "add":
         asked = {"name": given.name, "may": given.may or ["read", "submit"], "days": given.days}
         made = connection.send_secret("POST", f"{NATIVE}/keys", asked)
-        print(json.dumps(made, indent=2) if given.json else made["key"])
-        print(f"gridcwl: keep it, it is not shown again; id {made['id']}, until {_when(made)}", file=sys.stderr)
+        with connection.reading():
+            print(json.dumps(made, indent=2) if given.json else made["key"])
+            print(f"gridcwl: keep it, it is not shown again; id {made['id']}, until {_when(made)}", file=sys.stderr)
         return 0
     found = connection.get(f"{NATIVE}/keys")["keys"]
     if given.json:
         print(json.dumps(found, indent=2))
         return 0
-    used = [datetime.fromtimestamp(one["used"]).astimezone() if one["used"] else None for one in found]
-    rows = [
-        (one["id"], one["name"], ", ".join(one["may"]), _when(one), f"{last:%Y-%m-%d %H:%M}" if last else "never")
-        for one, last in zip(found, used, strict=True)
-    ]
-    show(("id", "name", "may", "ends", "used"), rows, cut=("name",))
+    with connection.reading():
+        used = [datetime.fromtimestamp(one["used"]).astimezone() if one["used"] else None for one in found]
+        rows = [
+            (one["id"], one["name"], ", ".join(one["may"]), _when(one), f"{last:%Y-%m-%d %H:%M}" if last else "never")
+            for one, last in zip(found, used, strict=True)
+        ]
+        show(("id", "name", "may", "ends", "used"), rows, cut=("name",))
     return 0
 
 
@@ -155,13 +161,14 @@ def _credentials(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(found, indent=2))
         return 0
-    rows = [
-        (one["kind"], one["about"], one["account"] or "-", _when(one), "yes" if one["renewed"] else "no")
-        for one in found["credentials"]
-    ]
-    show(("kind", "of", "account", "ends", "renewed"), rows, cut=("of",))
-    if found["waits"]:
-        print(f"gridcwl: {escaped(found['waits'])}", file=sys.stderr)
+    with connection.reading():
+        rows = [
+            (one["kind"], one["about"], one["account"] or "-", _when(one), "yes" if one["renewed"] else "no")
+            for one in found["credentials"]
+        ]
+        show(("kind", "of", "account", "ends", "renewed"), rows, cut=("of",))
+        if found["waits"]:
+            print(f"gridcwl: {escaped(found['waits'])}", file=sys.stderr)
     return 0
 
 
@@ -175,7 +182,8 @@ def _add(connection: Connection, given: argparse.Namespace) -> int:
     stored = connection.send_secret(
         "PUT", f"{NATIVE}/credentials/{kind}", {"text": text, "account": given.account or ""}
     )
-    print(f"gridcwl: {connection.url} has your {kind} until {_when(stored)}", file=sys.stderr)
+    with connection.reading():
+        print(f"gridcwl: {connection.url} has your {kind} until {_when(stored)}", file=sys.stderr)
     return 0
 
 

@@ -17,7 +17,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.datasets.items import Item, as_written
 from gridcwl.datasets.rules import Mapped, Port
 from gridcwl.errors import UsageError
-from gridcwl.remote.connection import NATIVE, Connection, form_of, reading
+from gridcwl.remote.connection import NATIVE, Connection, form_of
 
 PATH = f"{NATIVE}/baskets"
 
@@ -54,19 +54,25 @@ def _source(given: argparse.Namespace, token: str) -> dict[str, Any]:
 def _list(given: argparse.Namespace) -> int:
     connection, token = _connection(given)
     answer = connection.post(f"{PATH}/items", json=_source(given, token))
-    items = [_item(one) for one in answer["items"]]
-    print_items(items, [(int(one["number"]), escaped(str(one["reason"]))) for one in answer["unknown"]], given.json)
+    with connection.reading():
+        items = [_item(one) for one in answer["items"]]
+        unknown = [(int(one["number"]), escaped(str(one["reason"]))) for one in answer["unknown"]]
+        print_items(items, unknown, given.json)
     return 0
 
 
 def _item(one: Any) -> Item:
-    return Item(escaped(str(one["archive"])), json.loads(json.dumps(one["record"])), int(one["number"]))
+    return Item(escaped(str(one["archive"])), dict(json.loads(json.dumps(one["record"]))), int(one["number"]))
 
 
 def _rules(given: argparse.Namespace) -> int:
-    answer = _sent(Connection(given.server), "rules", {}, given.document)
-    ports = [Port(escaped(str(one["name"])), escaped(str(one["type"])), bool(one["many"])) for one in answer["inputs"]]
-    print_rules(given.document, ports, json.loads(json.dumps(answer["rules"])))
+    connection = Connection(given.server)
+    answer = _sent(connection, "rules", {}, given.document)
+    with connection.reading():
+        ports = [
+            Port(escaped(str(one["name"])), escaped(str(one["type"])), bool(one["many"])) for one in answer["inputs"]
+        ]
+        print_rules(given.document, ports, json.loads(json.dumps(answer["rules"])))
     return 0
 
 
@@ -74,7 +80,14 @@ def _inputs(given: argparse.Namespace) -> int:
     rules: Any = None if given.rules is None else read_rules_file(given.rules)
     connection, token = _connection(given)
     answer = _sent(connection, "inputs", {**_source(given, token), "rules": rules}, given.document)
-    found = Mapped(json.loads(json.dumps(answer["inputs"])), {}, [])
+    with connection.reading():
+        found, unknown = _mapped(answer)
+    return print_inputs(found, unknown, given.to)
+
+
+def _mapped(answer: Any) -> tuple[Mapped, list[tuple[int, str]]]:
+    """The inputs of an answer, and what is unknown with its reasons."""
+    found = Mapped(dict(json.loads(json.dumps(answer["inputs"]))), {}, [])
     unknown = []
     for one in answer["items"]:
         reason = escaped(str(one["reason"]))
@@ -86,7 +99,7 @@ def _inputs(given: argparse.Namespace) -> int:
             found.used.setdefault(escaped(str(name)), []).append(item)
         if reason:
             found.problems.append((item, reason))
-    return print_inputs(found, unknown, given.to)
+    return found, unknown
 
 
 def _sent(connection: Connection, what: str, about: Any, document: str) -> Any:
@@ -107,8 +120,9 @@ def _add(given: argparse.Namespace) -> int:
     for path in [*paths, *([f"{PATH}/add"] if direct else [])]:
         items = direct if path == f"{PATH}/add" else []
         answer = connection.post(path, json={"token": token, "items": items})
-        added, present = added + int(answer["added"]), present + int(answer["present"])
-        left += [escaped(str(one)) for one in answer["left"]]
+        with connection.reading():
+            added, present = added + int(answer["added"]), present + int(answer["present"])
+            left += [escaped(str(one)) for one in answer["left"]]
     for name in left:
         print(f"not added: {name}: it is at the service only, and not in Rucio", file=sys.stderr)
     print(f"gridcwl: {added} item(s) added, {present} there already", file=sys.stderr)
@@ -116,9 +130,9 @@ def _add(given: argparse.Namespace) -> int:
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "list": reading(_list),
-    "rules": reading(_rules),
-    "inputs": reading(_inputs),
-    "add": reading(_add),
+    "list": _list,
+    "rules": _rules,
+    "inputs": _inputs,
+    "add": _add,
 }
 """By the words of the command line."""

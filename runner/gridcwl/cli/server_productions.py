@@ -15,7 +15,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError, UsageError
 from gridcwl.productions.model import seeds_of
 from gridcwl.productions.views import sentence
-from gridcwl.remote.connection import NATIVE, Connection, reading
+from gridcwl.remote.connection import NATIVE, Connection
 
 PATH = f"{NATIVE}/productions"
 
@@ -59,17 +59,23 @@ def _items(what: str) -> dict[str, Any]:
 def _status(given: argparse.Namespace) -> int:
     connection = Connection(given.server)
     if given.name is None:
-        print_list(connection.get(PATH)["productions"], as_json=given.json)
+        found = connection.get(PATH)["productions"]
+        with connection.reading():
+            print_list(found, as_json=given.json)
     else:
-        print_one(connection.get(f"{PATH}/{quote(given.name, safe='')}"), as_json=given.json)
+        about = connection.get(f"{PATH}/{quote(given.name, safe='')}")
+        with connection.reading():
+            print_one(about, as_json=given.json)
     return 0
 
 
 def _post(action: str) -> Callable[[argparse.Namespace], int]:
     def act(given: argparse.Namespace) -> int:
         body = {"count": getattr(given, "count", None), "only_create": getattr(given, "only_create", False)}
-        answer = Connection(given.server).post(f"{PATH}/{quote(given.name, safe='')}/{action}", json=body)
-        print(f"gridcwl: {escaped(str(answer['name']))}: {sentence(answer)}", file=sys.stderr)
+        connection = Connection(given.server)
+        answer = connection.post(f"{PATH}/{quote(given.name, safe='')}/{action}", json=body)
+        with connection.reading():
+            print(f"gridcwl: {escaped(str(answer['name']))}: {sentence(answer)}", file=sys.stderr)
         return 0
 
     return act
@@ -77,7 +83,7 @@ def _post(action: str) -> Callable[[argparse.Namespace], int]:
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "create": _create,
-    "status": reading(_status),
-    **{action: reading(_post(action)) for action in ("extend", "retry", "stop")},
+    "status": _status,
+    **{action: _post(action) for action in ("extend", "retry", "stop")},
 }
 """By the words of the command line."""

@@ -25,7 +25,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.errors import ConfigError, RunCancelled, RunFailed, UsageError
 from gridcwl.model import RunId
 from gridcwl.remote import following
-from gridcwl.remote.connection import NATIVE, WES, Connection, understood
+from gridcwl.remote.connection import NATIVE, WES, Connection
 from gridcwl.runs.events import Failure
 from gridcwl.runs.options import Options
 from gridcwl.runs.record.explain import Answer
@@ -81,17 +81,15 @@ def run(options: Options) -> int:
     fields, uploads = prepared(options, Path.cwd(), text)
     run_id = submit(connection, fields, uploads)
     watcher = _watcher(options.loudness, color=options.color)
-    with understood(connection.url):
-        return _follow(
-            connection, run_id, watcher, options.outdir, options.write_summary, checksums=options.cwltool.checksums
-        )
+    return _follow(
+        connection, run_id, watcher, options.outdir, options.write_summary, checksums=options.cwltool.checksums
+    )
 
 
 def command(given: argparse.Namespace) -> int:
     """A command for runs, at the service that ``--server`` names; returns the exit code."""
     connection = Connection(given.server)
-    with understood(connection.url):
-        return _COMMANDS[given.command](connection, given)
+    return _COMMANDS[given.command](connection, given)
 
 
 def _follow(
@@ -113,9 +111,11 @@ def _follow(
             file=sys.stderr,
         )
         return RunCancelled.exit_code
-    outputs = following.fetched(connection, log.get("outputs") or {}, outdir)
+    with connection.reading():
+        outputs = following.fetched(connection, log.get("outputs") or {}, outdir)
     try:
-        following.raise_end(connection, run_id, log, outputs)
+        with connection.reading():
+            following.raise_end(connection, run_id, log, outputs)
     except RunFailed as error:
         print_outputs(outputs, summary, checksums=checksums)
         print(f"gridcwl: Run failed. {escaped(error.message)}", file=sys.stderr)
@@ -161,20 +161,28 @@ def chosen_run(connection: Connection, word: str) -> str:
         ConfigError: there is none, or more than one.
     """
     runs = connection.get(f"{NATIVE}/runs", limit=1000)["runs"]
-    if word == "last" and runs:
-        return str(runs[0]["run"])
+    with connection.reading():
+        fits = _fitting(runs, word)
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise ConfigError(f"{word} can be any of {len(fits)} runs", remedy="Write more of the id.")
+    if "-" in word:  # older than those that were listed
+        return str(connection.get(f"{WES}/runs/{word}/status")["run_id"])
+    raise ConfigError(f"There is no run {word} at {connection.url}", remedy="gridcwl runs --server lists them.")
+
+
+def _fitting(runs: list[dict[str, Any]], word: str) -> list[str]:
+    """The ids of the runs that a word means: more than one if it is too short."""
     for fits in (
+        runs[:1] if word == "last" else [],
         [one for one in runs if one["run"] == word],
         [one for one in runs if one["name"] == word][:1],
         [one for one in runs if one["run"].startswith(word) or one["name"].startswith(word)],
     ):
-        if len(fits) == 1:
-            return str(fits[0]["run"])
         if fits:
-            raise ConfigError(f"{word} can be any of {len(fits)} runs", remedy="Write more of the id.")
-    if "-" in word:  # older than those that were listed
-        return str(connection.get(f"{WES}/runs/{word}/status")["run_id"])
-    raise ConfigError(f"There is no run {word} at {connection.url}", remedy="gridcwl runs --server lists them.")
+            return [str(one["run"]) for one in fits]
+    return []
 
 
 def _listed(connection: Connection, wanted: Filter, page: int = _PAGE) -> Iterator[dict[str, Any]]:
@@ -182,7 +190,9 @@ def _listed(connection: Connection, wanted: Filter, page: int = _PAGE) -> Iterat
     before = 0
     while True:
         found = connection.get(f"{NATIVE}/runs", limit=page, before=before)
-        yield from (one for one in found["runs"] if wanted.wants(one | {"ended": one["ended"] or math.inf}))
+        with connection.reading():
+            kept = [one for one in found["runs"] if wanted.wants(one | {"ended": one["ended"] or math.inf})]
+        yield from kept
         if not (before := found.get("next", 0)):
             return
 
@@ -196,7 +206,8 @@ def _runs(connection: Connection, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(about, indent=2))
         return 0
-    show_runs(about)
+    with connection.reading():
+        show_runs(about)
     if limit and next(found, None) is not None:
         print("... and more: --limit 0 shows all")
     return 0
@@ -217,7 +228,9 @@ def _rm(connection: Connection, given: argparse.Namespace) -> int:
     if not found:
         print("gridcwl: no run matches", file=sys.stderr)
         return 0
-    if (code := agreed_to_remove(found, given, asks=not named)) is not None:
+    with connection.reading():
+        code = agreed_to_remove(found, given, asks=not named)
+    if code is not None:
         return code
     for one in found:
         connection.delete(f"{NATIVE}/runs/{one['run']}")
@@ -228,7 +241,9 @@ def _rm(connection: Connection, given: argparse.Namespace) -> int:
 def _removable(connection: Connection, wanted: Filter) -> list[dict[str, Any]]:
     """The caller's runs that are wanted and have ended: those of a group's other users stay."""
     own = connection.get(f"{NATIVE}/whoami")["user"]
-    return [one for one in _listed(connection, wanted) if one["state"] not in _ACTIVE and one["owner"] == own]
+    found = list(_listed(connection, wanted))
+    with connection.reading():
+        return [one for one in found if one["state"] not in _ACTIVE and one["owner"] == own]
 
 
 def _explain(connection: Connection, given: argparse.Namespace) -> int:
@@ -236,7 +251,9 @@ def _explain(connection: Connection, given: argparse.Namespace) -> int:
 
     run_id = chosen_run(connection, given.run)
     found = connection.get(f"{NATIVE}/runs/{run_id}/explain", step=given.step)["answers"]
-    print_answers(convert(found, list[Answer]), given)
+    with connection.reading():
+        answers = convert(found, list[Answer])
+    print_answers(answers, given)
     return 0
 
 
@@ -272,7 +289,8 @@ def _status(connection: Connection, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(about, indent=2))
     else:
-        print_about(about, f"--server {connection.url} ")
+        with connection.reading():
+            print_about(about, f"--server {connection.url} ")
     return 0
 
 
@@ -281,6 +299,15 @@ def _logs(connection: Connection, given: argparse.Namespace) -> int:
     if given.follow:
         return _follow_logs(connection, run_id)
     found = connection.get(f"{NATIVE}/runs/{run_id}/logs", step=given.step)["logs"]
+    with connection.reading():
+        printed = _print_logs(connection, run_id, found)
+    if not printed:
+        print("gridcwl: No job has written anything to stdout or stderr", file=sys.stderr)
+    return 0
+
+
+def _print_logs(connection: Connection, run_id: str, found: list[dict[str, Any]]) -> int:
+    """Print what jobs have written; returns how many of them."""
     printed = 0
     for log in found:
         streams = [name for name in ("stdout", "stderr") if log[name]]
@@ -296,9 +323,7 @@ def _logs(connection: Connection, given: argparse.Namespace) -> int:
             query = {"name": log["name"], "attempt": log["attempt"], "stream": name}
             _print_text(connection.text(f"{NATIVE}/runs/{run_id}/log", **query))
         print(flush=True)
-    if not printed:
-        print("gridcwl: No job has written anything to stdout or stderr", file=sys.stderr)
-    return 0
+    return printed
 
 
 def _follow_logs(connection: Connection, run_id: str) -> int:
@@ -309,22 +334,28 @@ def _follow_logs(connection: Connection, run_id: str) -> int:
         token = ""
         while True:
             page = connection.get(f"{WES}/runs/{run_id}/tasks", page_size=1000, page_token=token)
-            for task in page["task_logs"]:
-                for name in ("stdout", "stderr"):
-                    key = f"{task['id']}/{name}"
-                    if shown.get(key, 0) < 0:
-                        continue
-                    text = connection.text(f"{WES}/runs/{run_id}/tasks/{key}", begin=shown.get(key, 0))
-                    if text:
-                        print(f"==> {escaped(task['name'])} {name}")
-                        _print_text(text)
-                    shown[key] = -1 if "end_time" in task else shown.get(key, 0) + len(text)
+            with connection.reading():
+                for task in page["task_logs"]:
+                    _print_more(connection, run_id, task, shown)
             token = page["next_page_token"]
             if not token:
                 break
         if ended:
             return 0
         time.sleep(_LOOK_EVERY_S)
+
+
+def _print_more(connection: Connection, run_id: str, task: dict[str, Any], shown: dict[str, int]) -> None:
+    """Print what a task has written since; ``shown`` has how many bytes were printed of each of its logs."""
+    for name in ("stdout", "stderr"):
+        key = f"{task['id']}/{name}"
+        if shown.get(key, 0) < 0:
+            continue
+        text = connection.text(f"{WES}/runs/{run_id}/tasks/{key}", begin=shown.get(key, 0))
+        if text:
+            print(f"==> {escaped(task['name'])} {name}")
+            _print_text(text)
+        shown[key] = -1 if "end_time" in task else shown.get(key, 0) + len(text)
 
 
 def _print_text(data: bytes) -> None:
@@ -339,7 +370,9 @@ def _report(connection: Connection, given: argparse.Namespace) -> int:
     output = given.output or (f"report-{run_id}.html" if form == "html" else "-")
     data = connection.text(f"{NATIVE}/runs/{run_id}/report", format=form)
     if output == "-":
-        sys.stdout.write(data.decode())
+        with connection.reading():
+            text = data.decode()
+        sys.stdout.write(text)
         sys.stdout.flush()
         return 0
     Path(output).write_bytes(data)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from gridcwl.cli.schedule import print_list, print_one, trigger_of
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import UsageError
-from gridcwl.remote.connection import NATIVE, Connection, form_of, reading
+from gridcwl.remote.connection import NATIVE, Connection, form_of
 
 PATH = f"{NATIVE}/schedules"
 
@@ -33,9 +33,11 @@ def _add(given: argparse.Namespace) -> int:
         "deadline_s": given.deadline, "jitter_s": given.jitter, "pause_after": given.pause_after, "keep": given.keep,
         "replace": given.replace,
     }  # fmt: skip
-    added = posted(Connection(given.server), PATH, "schedule", about, given.words)
-    print(f"gridcwl: {'changed' if added['changed'] else 'added'} {added['name']}", file=sys.stderr)
-    print(f"  next  {next_of(added)}", file=sys.stderr)
+    connection = Connection(given.server)
+    added = posted(connection, PATH, "schedule", about, given.words)
+    with connection.reading():
+        print(f"gridcwl: {'changed' if added['changed'] else 'added'} {added['name']}", file=sys.stderr)
+        print(f"  next  {next_of(added)}", file=sys.stderr)
     return 0
 
 
@@ -66,12 +68,18 @@ def posted(connection: Connection, path: str, field: str, about: Any, words: lis
 
 
 def _list(given: argparse.Namespace) -> int:
-    print_list(Connection(given.server).get(PATH)["schedules"], as_json=given.json)
+    connection = Connection(given.server)
+    found = connection.get(PATH)["schedules"]
+    with connection.reading():
+        print_list(found, as_json=given.json)
     return 0
 
 
 def _show(given: argparse.Namespace) -> int:
-    print_one(Connection(given.server).get(f"{PATH}/{quote(given.name, safe='')}"), as_json=given.json)
+    connection = Connection(given.server)
+    about = connection.get(f"{PATH}/{quote(given.name, safe='')}")
+    with connection.reading():
+        print_one(about, as_json=given.json)
     return 0
 
 
@@ -87,8 +95,8 @@ def _post(action: str) -> Callable[[argparse.Namespace], int]:
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "add": _add,
-    "list": reading(_list),
-    "show": reading(_show),
-    **{action: reading(_post(action)) for action in ("pause", "resume", "run-now", "rm")},
+    "list": _list,
+    "show": _show,
+    **{action: _post(action) for action in ("pause", "resume", "run-now", "rm")},
 }
 """By the words of the command line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,29 +48,6 @@ def not_understood(who: str, why: str = "") -> BackendError:
     )
 
 
-@contextmanager
-def understood(url: str) -> Iterator[None]:
-    """Around what reads the answers of a service: of another shape they are an error of the service.
-
-    Raises:
-        BackendError: an answer is not what it should be.
-    """
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise not_understood(f"The service {url}") from error
-
-
-def reading(act: Callable[[Any], int]) -> Callable[[Any], int]:
-    """A command with ``--server`` that reads answers, see :func:`understood`."""
-
-    def guarded(given: Any) -> int:
-        with understood(f"{given.server}"):
-            return act(given)
-
-    return guarded
-
-
 class Connection:
     """A service by its URL."""
 
@@ -85,6 +62,18 @@ class Connection:
             raise ConfigError(f"{url} is not the URL of a service", remedy="Write it as in http://127.0.0.1:8080.")
         self.url = url.rstrip("/")
         self._encrypted = parts.scheme == "https" or parts.hostname in _LOCAL
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what reads and shows an answer, and nothing else: one of another shape is an error of the service.
+
+        Raises:
+            BackendError: the answer is not what it should be.
+        """
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise not_understood(f"The service {self.url}") from error
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path."""

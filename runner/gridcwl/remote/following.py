@@ -165,7 +165,7 @@ def fetched_logs(connection: Connection, run: str, step: str | None) -> list[Job
 
 def last_words(connection: Connection, run: str, name: str) -> tuple[str, str]:
     """The end of what a job's last attempt wrote to stderr, or to stdout if that is empty; and which of them it is."""
-    with contextlib.suppress(GridCWLError):
+    with contextlib.suppress(GridCWLError), connection.reading():
         found = connection.get(f"{NATIVE}/runs/{run}/logs", step=name)["logs"]
         attempts = [log for log in found if log["name"] == name]
         for log in sorted(attempts, key=lambda one: int(one["attempt"]))[-1:]:
