@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from commandline import gridcwl as command
@@ -76,7 +78,8 @@ def test_a_schedule_is_added_shown_run_and_removed_and_its_run_is_its_owner_s(we
     until(lambda: show(wes, issuer)["ticks"][0]["state"] == "success")
     stored = wes.service.db.get(run)
     assert (stored.owner, stored.tags["schedule"]) == ("ann", "nightly")
-    assert stored.outputs["said"] == f"{run[:4]}-{run[4:6]}-{run[6:8]} 0"
+    at = datetime.fromtimestamp(show(wes, issuer)["ticks"][0]["at"], ZoneInfo("Europe/Berlin"))  # the schedule's day
+    assert stored.outputs["said"] == f"{at:%Y-%m-%d} 0"
     assert [one["name"] for one in wes.http.get(PATH, headers=issuer.bearer("ann")).json()["schedules"]] == ["nightly"]
     assert wes.http.delete(f"{PATH}/nightly", headers=issuer.bearer("ann")).status_code == 200
     assert wes.http.get(f"{PATH}/nightly", headers=issuer.bearer("ann")).status_code == 404
