@@ -123,11 +123,11 @@ def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
         (["--lifetime", "3"], "--lifetime requires --store rucio; it has no effect with --store local"),
         (["--cache", "rucio"], "--cache requires --store rucio"),
         (["--pack", "5"], "--pack requires --backend dirac"),
-        (["--submit-only"], "--submit-only requires --backend dirac"),
+        (["--submit-only"], "--submit-only requires --backend dask or --backend dirac or --backend diracx"),
         (["--no-download"], "--no-download requires --store rucio"),
         (
             ["--backend", "dirac", "--podman"],
-            "--podman requires --backend local; it has no effect with --backend dirac",
+            "--podman requires --backend local or --backend dask; it has no effect with --backend dirac",
         ),
         (["--backend", "diracx", "--max-jobs", "3"], "--max-jobs requires --backend local"),
         (["--backend", "diracx", "--custom-net", "x"], "--custom-net requires --backend local"),

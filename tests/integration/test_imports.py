@@ -34,7 +34,9 @@ inputs: {text: {type: File, inputBinding: {}}}
 outputs: {copy: stdout}
 """
 IMPORTED_AFTER_LOADING = {
-    f"backends/local/{name}.py" for name in ("docker_engine", "docker_watch", "docker_reuse", "docker_stream", "images")
+    *(f"backends/local/docker_{name}.py" for name in ("engine", "watch", "reuse", "stream")),
+    "backends/local/images.py",
+    "service/public_session.py",
 }
 """Modules that are themselves imported after ``imports.load``."""
 

@@ -77,5 +77,5 @@ def _unread(name: str, owner: OptionOwner, used: str) -> UsageError:
         now = f"--backend {local[used].name} {local[used].local_option}"
     return UsageError(
         f"{name} requires {' or '.join(names)}; it has no effect with {now}",
-        remedy=f"Add {names[0]}, or omit {name}.",
+        remedy=f"Add {names[0] if len(names) == 1 else 'one of these'}, or omit {name}.",
     )

@@ -176,11 +176,9 @@ class Connection:
         return response
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:
-        import requests
-
         try:
             yield from response.iter_content(_CHUNK)
-        except requests.RequestException as error:
+        except requests_errors() as error:
             raise self._silent(error) from error
 
     def _silent(self, error: Exception) -> BackendError:
@@ -248,6 +246,7 @@ _REFUSALS = {
 
 def requests_errors() -> type[Exception]:
     """The base of what requests raises: a body may break off."""
+    imports.load("requests")
     import requests
 
     return requests.RequestException

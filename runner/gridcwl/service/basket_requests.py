@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gridcwl import imports
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.datasets import vo
 from gridcwl.datasets.basket import item_of_did, outputs_as_items
@@ -105,6 +106,7 @@ def gateway(service: Service, viewer: Viewer, token: str) -> Esap:
 
 def _session() -> Any:
     """A session without credentials of this machine, that is not led elsewhere."""
+    imports.load("requests")
     import requests
 
     made = requests.Session()
