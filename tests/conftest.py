@@ -35,7 +35,7 @@ def own_log_level() -> None:
     """The command line, run in this process by an earlier test, may have made gridcwl quiet, or print all logs."""
     root = logging.getLogger()
     root.handlers[:] = [one for one in root.handlers if not type(one).__module__.startswith("gridcwl.")]
-    for name in ("gridcwl", "cwltool", "urllib3"):
+    for name in ("gridcwl", "cwltool", "salad", "cwl_utils", "urllib3"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 

@@ -193,6 +193,6 @@ def test_a_run_that_ends_waits_for_no_credentials(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("how", "whose"), [("proxy", "ann-proxy\n"), ("service", "")])
 def test_jobs_at_dirac_are_their_owners_or_the_services(tmp_path: Path, how: str, whose: str):
-    act_for(owner_in(tmp_path / "ann", "ann", dirac=how))
+    act_for(owner_in(tmp_path / "ann", "ann", jobs=how))
     used = DiracClient(modules=object())._proxy
     assert (Path(used).read_text() if used else "") == whose

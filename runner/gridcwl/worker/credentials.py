@@ -34,8 +34,8 @@ class Owner(NamedTuple):
     """At Rucio; empty for the default account of the credentials."""
     rucio: str = ""
     """How Rucio is authenticated to: ``token`` or ``proxy``; empty: as this process does it."""
-    dirac: str = "proxy"
-    """``service``: DIRAC's jobs are this process's, with its own proxy."""
+    jobs: str = "proxy"
+    """Whose jobs a batch system gets: by the owner's ``proxy``, or those of this process (``service``)."""
 
     @property
     def token_file(self) -> str:

@@ -121,7 +121,7 @@ class DiracClient:
         self._modules = modules
         self._timeout_s = timeout_s
         owner = acting_for()
-        self._proxy = owner.proxy_file if owner is not None and owner.dirac != "service" else ""
+        self._proxy = owner.proxy_file if owner is not None and owner.jobs != "service" else ""
         if modules is None:
             preload()
 
