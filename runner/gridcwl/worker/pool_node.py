@@ -28,7 +28,7 @@ from gridcwl.worker.witness import own_folder
 _LINE = 64 << 20
 _CONNECT_S = 60
 _ALIVE_S = 20.0
-"""Between two signs of life: what lies between the two machines may forget a connection that is silent."""
+"""Between two signs of life: a firewall on the way may forget a connection that is silent."""
 
 
 class Results:
