@@ -18,12 +18,13 @@ from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.production_runs import failures_of
 from gridcwl.service.productions import ServiceProductions
-from gridcwl.service.schedule_requests import check_request, drop_files
 from gridcwl.service.scheduled_runs import ScheduledRuns
+from gridcwl.service.stored_requests import check_action, check_request, converted, drop_folder, may_change
+from gridcwl.service.submission import json_object
 from gridcwl.service.web import Service
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProductionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A production as a client sends it; see ``gridcwl.productions.model``."""
 
     name: str
@@ -46,32 +47,8 @@ class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_create: bool = False
 
 
-def wanted_from(values: Mapping[str, Any]) -> Wanted:
-    """What a form says.
-
-    Raises:
-        BadRequest: something wrong.
-    """
-    try:
-        return msgspec.convert(values, Wanted)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The production is wrong: {error}") from None
-
-
-def wanted_of(text: str | None) -> Wanted:
-    """What the field ``production`` of a request says.
-
-    Raises:
-        BadRequest: it says nothing, or something wrong.
-    """
-    try:
-        return msgspec.json.decode(text or "", type=Wanted)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"The field production is wrong: {error}") from None
-
-
 def create(
-    service: Service, viewer: Viewer, wanted: Wanted, fields: Mapping[str, str], folder: SubmittedFolder
+    service: Service, viewer: Viewer, wanted: ProductionRequest, fields: Mapping[str, str], folder: SubmittedFolder
 ) -> None:
     """Create a production, and have it run.
 
@@ -97,7 +74,7 @@ def create(
     items = _items(service, production, wanted.items, wanted.seeds)
     if not items:
         raise BadRequest("A production needs one item at least, and there is none")
-    params = json.loads(fields.get("workflow_params") or "{}") if _is_object(fields) else {}
+    params = json_object(fields.get("workflow_params"), "workflow_params")
     whole = {**fields, "workflow_params": json.dumps({**params, wanted.input: items[0]})}
     check_request(service, whole, folder)
     service.folder.submitted(folder.path.name)
@@ -106,14 +83,7 @@ def create(
     service.driver.wake_schedules()
 
 
-def _is_object(fields: Mapping[str, str]) -> bool:
-    try:
-        return isinstance(json.loads(fields.get("workflow_params") or "{}"), dict)
-    except ValueError:
-        raise BadRequest("workflow_params is not a JSON object") from None
-
-
-def _check(wanted: Wanted) -> None:
+def _check(wanted: ProductionRequest) -> None:
     try:
         checked_name(wanted.name)
     except GridCWLError as error:
@@ -149,8 +119,7 @@ def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) 
         Forbidden: the caller may only read.
     """
     production = ServiceProductions(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
-    mine = viewer.may_submit and production.owner == viewer.subject
-    if change and not (mine or viewer.may_operate):
+    if change and not may_change(viewer, production.owner):
         raise Forbidden(f"You may not change the production {production.name}")
     return production
 
@@ -180,13 +149,10 @@ def act(service: Service, viewer: Viewer, name: str, action: str, given: Any = N
     Raises:
         Refused: there is no such production, or the caller may not, or that cannot be done now.
     """
+    check_action(action, _ACTIONS)
     production = found(service, viewer, name, change=True)
-    try:
-        extension = msgspec.convert(
-            {key: value for key, value in (given or {}).items() if value is not None}, Extension
-        )
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The request is wrong: {error}") from None
+    values = {key: value for key, value in (given or {}).items() if value is not None}
+    extension = converted(values, Extension, "request")
     record = ServiceProductions(service.db.engine)
     if service.owners is not None and viewer.subject == production.owner and action in ("extend", "retry"):
         service.owners.submitted(viewer)
@@ -229,7 +195,7 @@ def _remove(service: Service, record: ServiceProductions, production: Production
     if any(one.state is PortionState.RUNNING for one in record.portions(production.id)):
         raise Conflict(f"Runs of the production {production.name} are active: stop it first")
     record.remove(production.id)
-    drop_files(service, production.files)
+    drop_folder(service, production.files)
 
 
 _ACTIONS: dict[str, Callable[[Service, ServiceProductions, Production, Extension], None]] = {
@@ -238,4 +204,3 @@ _ACTIONS: dict[str, Callable[[Service, ServiceProductions, Production, Extension
     "stop": _stop,
     "rm": _remove,
 }
-ACTIONS: Sequence[str] = tuple(_ACTIONS)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import shutil
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request
 
-from gridcwl.service import production_requests, submission
+from gridcwl.service import production_requests
 from gridcwl.service.db import Viewer
-from gridcwl.service.problems import Forbidden, NotFound
-from gridcwl.service.submitting import parted
+from gridcwl.service.production_requests import ProductionRequest
+from gridcwl.service.stored_requests import store_request
 from gridcwl.service.web import Service, service_of, viewer_of
 
 router = APIRouter(prefix="/api/v1/productions", include_in_schema=False)
@@ -29,21 +28,8 @@ def list_productions(service: _Service, viewer: _Viewer) -> dict[str, Any]:
 @router.post("")
 async def create_production(request: Request, service: _Service, viewer: _Viewer) -> dict[str, Any]:
     """Create a production: a WES RunRequest without the values of one input, and the field ``production`` as JSON."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
-    folder = service.folder.run(f"kept-{secrets.token_hex(8)}")
-    async with service.uploading:
-        fields, uploads, form = await parted(request, service, "production")
-        try:
-            wanted = production_requests.wanted_of(fields.pop("production", None))
-            folder.path.mkdir(mode=0o700)
-            await asyncio.to_thread(submission.save_attachments, uploads, folder.files)
-            await asyncio.to_thread(production_requests.create, service, viewer, wanted, fields, folder)
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
-            raise
-        finally:
-            await form.close()
+    create = partial(production_requests.create, service, viewer)
+    wanted, _ = await store_request(request, service, viewer, "production", ProductionRequest, create)
     return await asyncio.to_thread(show_production, wanted.name, service, viewer)
 
 
@@ -58,8 +44,6 @@ def act(
     name: str, action: str, service: _Service, viewer: _Viewer, given: Annotated[dict[str, Any] | None, Body()] = None
 ) -> dict[str, Any]:
     """``extend``, ``retry``, ``stop`` or ``rm``."""
-    if action not in production_requests.ACTIONS:
-        raise NotFound(f"There is no action {action[:40]}: there are {', '.join(production_requests.ACTIONS)}")
     return production_requests.act(service, viewer, name, action, given)
 
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from gridcwl.errors import GridCWLError
 from gridcwl.runs.finding import names_files
 from gridcwl.schedules import times
-from gridcwl.schedules.model import DIDS, CatchUp, Overlap, Schedule, Trigger, checked_name, has_template
+from gridcwl.schedules.model import CatchUp, Overlap, Schedule, Trigger, checked_name
 from gridcwl.schedules.store import StoredSchedule
 from gridcwl.schedules.views import plain
-from gridcwl.service import submission
 from gridcwl.service.db import Viewer
-from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.schedules import ServiceSchedules
+from gridcwl.service.stored_requests import check_action, check_request, drop_folder, may_change
 from gridcwl.service.web import Service
 
 _SHOWN = 50
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScheduleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A schedule as a client sends it; see ``gridcwl.schedules.model``."""
 
     name: str
@@ -48,31 +45,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replace: bool = False
 
 
-def wanted_from(values: Mapping[str, Any]) -> Wanted:
-    """What a form says.
-
-    Raises:
-        BadRequest: something wrong.
-    """
-    try:
-        return msgspec.convert(values, Wanted)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The schedule is wrong: {error}") from None
-
-
-def wanted_of(text: str | None) -> Wanted:
-    """What the field ``schedule`` of a request says.
-
-    Raises:
-        BadRequest: it says nothing, or something wrong.
-    """
-    try:
-        return msgspec.json.decode(text or "", type=Wanted)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"The field schedule is wrong: {error}") from None
-
-
-def trigger_of(wanted: Wanted, now: float) -> Trigger:
+def trigger_of(wanted: ScheduleRequest, now: float) -> Trigger:
     """When it runs.
 
     Raises:
@@ -93,7 +66,9 @@ def trigger_of(wanted: Wanted, now: float) -> Trigger:
     return made
 
 
-def add(service: Service, viewer: Viewer, wanted: Wanted, fields: Mapping[str, str], folder: SubmittedFolder) -> bool:
+def add(
+    service: Service, viewer: Viewer, wanted: ScheduleRequest, fields: Mapping[str, str], folder: SubmittedFolder
+) -> bool:
     """Add a schedule, or change one; whether there was one.
 
     Args:
@@ -122,55 +97,13 @@ def add(service: Service, viewer: Viewer, wanted: Wanted, fields: Mapping[str, s
     before: Schedule | None = None
     if wanted.replace and any(stored.schedule.name == wanted.name for stored in record.of(viewer.subject)):
         before = record.replace(schedule, now)
-        drop_files(service, before.files)
+        drop_folder(service, before.files)
     else:
         record.add(schedule, now)
     if service.owners is not None:
         service.owners.submitted(viewer)
     service.driver.wake_schedules()
     return before is not None
-
-
-def check_request(service: Service, fields: Mapping[str, str], folder: SubmittedFolder) -> None:
-    """See that a run could be submitted so, but for what stands in templates; the document is read.
-
-    Raises:
-        BadRequest: it could not.
-    """
-    confinement = service.driver.confinement()
-    params = submission.accepted({**fields, "workflow_params": ""}, folder, confinement, service.schemes)
-    written = json.loads(fields.get("workflow_params") or "{}")
-    if not isinstance(written, dict):
-        raise BadRequest("workflow_params is not a JSON object")
-    submission.check_places(_without_templates(written), folder.files, confinement, service.schemes)
-    try:
-        document = service.described(params.document, folder.files)
-    except GridCWLError as error:
-        raise BadRequest(without_places(str(error), folder.files)) from None
-    known = {one.name: one for one in document.inputs}
-    for one in document.inputs:
-        if one.required and written.get(one.name) is None:
-            raise BadRequest(f"The input {one.name} is missing")
-    for name in written:
-        if name not in known and not name.startswith(("cwl:", "$")):
-            raise BadRequest(f"The document has no input {name[:80]}")
-
-
-def _without_templates(value: Any) -> Any:
-    """An input object without the Files whose places are known only when a run begins."""
-    if isinstance(value, dict):
-        place = str(value.get("location") or value.get("path") or "")
-        if value.get("class") in ("File", "Directory") and (DIDS in place or has_template(place)):
-            return None
-        return {key: _without_templates(item) for key, item in value.items()}
-    return [_without_templates(item) for item in value] if isinstance(value, list) else value
-
-
-def drop_files(service: Service, files: str) -> None:
-    """Remove what was kept for a schedule or a production."""
-    if files:
-        service.db.drop_files(files)
-        shutil.rmtree(service.folder.run(files).path, ignore_errors=True)
 
 
 def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) -> StoredSchedule:
@@ -181,8 +114,7 @@ def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) 
         Forbidden: the caller may only read.
     """
     stored = ServiceSchedules(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
-    mine = viewer.may_submit and stored.schedule.owner == viewer.subject
-    if change and not (mine or viewer.may_operate):
+    if change and not may_change(viewer, stored.schedule.owner):
         raise Forbidden(f"You may not change the schedule {stored.schedule.name}")
     return stored
 
@@ -202,15 +134,13 @@ def shown_whole(service: Service, stored: StoredSchedule) -> dict[str, Any]:
     return plain(stored, ticks, time.time(), len(record.new_data(stored.schedule.id)))
 
 
-Action = Literal["pause", "resume", "run-now", "rm"]
-
-
 def act(service: Service, viewer: Viewer, name: str, action: str) -> dict[str, Any]:
     """Pause, resume, run or remove a schedule; returns its name, and of an additional run the id.
 
     Raises:
         Refused: there is no such schedule, or the caller may not.
     """
+    check_action(action, _ACTIONS)
     stored = found(service, viewer, name, change=True)
     record = ServiceSchedules(service.db.engine)
     done = _ACTIONS[action](service, record, stored, viewer)
@@ -240,7 +170,7 @@ def _remove(service: Service, record: ServiceSchedules, stored: StoredSchedule, 
     if any(service.db.get(tick.run) is None for tick in waiting):
         raise Conflict("A run of this schedule is beginning; try again in a moment")
     record.remove(stored.schedule.id)
-    drop_files(service, stored.schedule.files)
+    drop_folder(service, stored.schedule.files)
 
 
 _ACTIONS: dict[str, Callable[[Service, ServiceSchedules, StoredSchedule, Viewer], dict[str, Any] | None]] = {
@@ -249,4 +179,3 @@ _ACTIONS: dict[str, Callable[[Service, ServiceSchedules, StoredSchedule, Viewer]
     "run-now": _run_now,
     "rm": _remove,
 }
-ACTIONS: Sequence[str] = tuple(_ACTIONS)

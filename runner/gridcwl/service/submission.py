@@ -85,12 +85,12 @@ def accepted(
     _check_kind(form)
     _check_engine(form)
     tags = _tags(form.get("tags"))
-    parameters = _object(form.get("workflow_engine_parameters"), "workflow_engine_parameters")
+    parameters = json_object(form.get("workflow_engine_parameters"), "workflow_engine_parameters")
     settings = settings_of(parameters)
     if name := tags.get(_NAME_TAG):
         with contextlib.suppress(GridCWLError):  # a tag may be any text; it names the run only if it can
             settings["name"] = checked_name(name)
-    written = _object(form.get("workflow_params"), "workflow_params")
+    written = json_object(form.get("workflow_params"), "workflow_params")
     params = copy.deepcopy(written)
     check_places(params, folder.files, confinement, schemes)
     document = document_place(form.get("workflow_url") or "", folder.files, confinement)
@@ -155,8 +155,12 @@ def _check_engine(form: Mapping[str, str]) -> None:
         )
 
 
-def _object(text: str | None, name: str) -> dict[str, Any]:
-    """The JSON object in a field; an empty one if the field is missing or empty."""
+def json_object(text: str | None, name: str) -> dict[str, Any]:
+    """The JSON object in a field; an empty one if the field is missing or empty.
+
+    Raises:
+        BadRequest: it holds something else.
+    """
     if text is None or not text.strip():
         return {}
     try:
@@ -187,7 +191,7 @@ def _no_number(word: str) -> Any:
 
 
 def _tags(text: str | None) -> dict[str, str]:
-    tags = _object(text, "tags")
+    tags = json_object(text, "tags")
     if len(tags) > _MOST_TAGS:
         raise BadRequest(f"tags has {len(tags)} entries; at most {_MOST_TAGS} are accepted")
     for name, value in tags.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,8 @@ from gridcwl.service.db import StoredRun, Viewer
 from gridcwl.service.drafts import Draft
 from gridcwl.service.form_fields import FormField
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, page, redirect
-from gridcwl.service.problems import BadRequest, NotFound, Refused
+from gridcwl.service.problems import BadRequest, Refused
+from gridcwl.service.stored_requests import converted, may_change, new_folder
 from gridcwl.service.web import Service
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -42,18 +42,15 @@ def schedule_page(request: Request, name: str, service: TheService, viewer: TheV
     kept = schedule_requests.found(service, viewer, name)
     about = schedule_requests.shown_whole(service, kept)
     runs = service.db.some([tick["run"] for tick in about["ticks"]], viewer)
-    mine = viewer.may_operate or (viewer.may_submit and kept.schedule.owner == viewer.subject)
     return page(
-        request, "schedule.html", about=about, runs=runs, key=_key(about, viewer), may_change=mine,
-        may_submit=viewer.may_submit,
+        request, "schedule.html", about=about, runs=runs, key=_key(about, viewer),
+        may_change=may_change(viewer, kept.schedule.owner), may_submit=viewer.may_submit,
     )  # fmt: skip
 
 
 @router.post("/schedules/{name}/{action}")
 def change_schedule(name: str, action: str, _form: Form, service: TheService, viewer: TheViewer) -> Response:
     """Pause, resume, run or remove a schedule."""
-    if action not in schedule_requests.ACTIONS:
-        raise NotFound("There is no such page")
     schedule_requests.act(service, viewer, name, action)
     return redirect("/schedules" if action == "rm" else f"/schedules/{name}")
 
@@ -72,18 +69,16 @@ def production_page(request: Request, name: str, service: TheService, viewer: Th
     about = production_requests.shown_whole(service, production)
     portions = about["portions"]
     latest = {one["run"]: run for one in portions[:_SHOWN_PORTIONS] if (run := _latest(service, one["run"], viewer))}
-    mine = viewer.may_operate or (viewer.may_submit and production.owner == viewer.subject)
     return page(
         request, "production.html", about=about, portions=portions[:_SHOWN_PORTIONS], runs=latest,
-        key=_key(about, viewer), may_change=mine, more=len(portions) > _SHOWN_PORTIONS, may_submit=viewer.may_submit,
+        key=_key(about, viewer), may_change=may_change(viewer, production.owner), more=len(portions) > _SHOWN_PORTIONS,
+        may_submit=viewer.may_submit,
     )  # fmt: skip
 
 
 @router.post("/productions/{name}/{action}")
 def change_production(name: str, action: str, form: Form, service: TheService, viewer: TheViewer) -> Response:
     """Extend, retry, stop or remove a production."""
-    if action not in production_requests.ACTIONS:
-        raise NotFound("There is no such page")
     count = str(form.get("count") or "").strip()
     given = {"count": int(count) if count.isascii() and count.isdigit() else None}
     production_requests.act(service, viewer, name, action, given)
@@ -144,7 +139,7 @@ def add(
     Raises:
         Refused: something is wrong; the draft is as it was.
     """
-    folder = service.folder.run(f"kept-{secrets.token_hex(8)}")
+    folder = new_folder(service)
     about = (draft.folder.path / "draft.json").read_text("utf-8")
     draft.folder.path.rename(folder.path)
     try:
@@ -166,7 +161,7 @@ def add(
 _SEEDS = re.compile(r"\s*-?\d+\s*\.\.\s*-?\d+\s*")
 
 
-def _schedule(texts: Mapping[str, str]) -> schedule_requests.Wanted:
+def _schedule(texts: Mapping[str, str]) -> schedule_requests.ScheduleRequest:
     text = {name.removeprefix("repeat_"): value.strip() for name, value in texts.items() if name.startswith("repeat_")}
     kind = text.get("when", "cron")
     made: dict[str, Any] = {"name": text.get("name", ""), "cron": "", "arrival": ""}
@@ -179,10 +174,10 @@ def _schedule(texts: Mapping[str, str]) -> schedule_requests.Wanted:
         made["group_count"] = _number(text.get("group_count", ""), "The number of files in a run")
     made |= {"overlap": text.get("overlap", "skip"), "catch_up": text.get("catch_up", "latest")}
     made["pause_after"] = _number(text.get("pause_after", ""), "The number of failures")
-    return schedule_requests.wanted_from(made)
+    return converted(made, schedule_requests.ScheduleRequest, SCHEDULE)
 
 
-def _production(texts: Mapping[str, str], places: Mapping[str, str]) -> production_requests.Wanted:
+def _production(texts: Mapping[str, str], places: Mapping[str, str]) -> production_requests.ProductionRequest:
     made: dict[str, Any] = {"name": texts.get("production_name", "").strip()}
     made["input"] = texts.get("production_input", "").strip()
     over = texts.get("production_over", "").strip()
@@ -201,7 +196,7 @@ def _production(texts: Mapping[str, str], places: Mapping[str, str]) -> producti
     for name, what in (("each", "Values for one instance"), ("portion", "Instances in a run")):
         if (number := _number(texts.get(f"production_{name}", ""), what)) is not None:
             made[name] = number
-    return production_requests.wanted_from(made)
+    return converted(made, production_requests.ProductionRequest, PRODUCTION)
 
 
 def _value(text: str) -> Any:
