@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gridcwl.schedules.driver import Driver, RunState
+from gridcwl.schedules.driver import RunState, TickDriver
 from gridcwl.schedules.model import Schedule, Tick, Trigger
 from gridcwl.schedules.store import ScheduleStore
 
@@ -49,7 +49,7 @@ def main(number: int) -> None:
             trigger = Trigger(cron="*/15 * * * *", timezone="Europe/Berlin")
             store.add(Schedule(id=f"{index:x}", name=f"s{index}", trigger=trigger, catch_up="latest"), START)
         runs = Runs()
-        driver = Driver(store, runs, Path(folder, "drivers"))
+        driver = TickDriver(store, runs, Path(folder, "drivers"))
         with driver.alive():
             for what, now in (
                 ("first look", START + 1),

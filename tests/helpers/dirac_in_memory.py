@@ -25,12 +25,12 @@ from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracCredential, DiracUnreachable, TooManyJobs
 from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.server import Credential, FoundJob, State
-from gridcwl.backends.dirac.sites import Offer, Queue
+from gridcwl.backends.dirac.sites import DiracSite, Queue
 
 SITES = (
-    Offer("LCG.Lyon.fr", (Queue("q", 4, 8192, 600_000),)),
-    Offer("LCG.CNAF.it", (Queue("q", 2, 4096, 600_000, ("GPU",)),)),
-    Offer("LCG.Orsay.fr", (Queue("q", 1, 1024, 600_000),)),
+    DiracSite("LCG.Lyon.fr", (Queue("q", 4, 8192, 600_000),)),
+    DiracSite("LCG.CNAF.it", (Queue("q", 2, 4096, 600_000, ("GPU",)),)),
+    DiracSite("LCG.Orsay.fr", (Queue("q", 1, 1024, 600_000),)),
 )
 
 
@@ -80,7 +80,7 @@ class InMemoryDirac:
     echo: Callable[[Told, str], str] = lambda _told, said: said
     full: Collection[str] = ()
     ends: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(days=1))
-    offered: Sequence[Offer] = SITES
+    offered: Sequence[DiracSite] = SITES
     calls: list[str] = field(default_factory=list)
     jobs: dict[int, Told] = field(default_factory=dict)
     sandboxes: dict[str, bytes] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class InMemoryDirac:
     def limits(self) -> Limits:
         return Limits()
 
-    def offers(self) -> Sequence[Offer]:
+    def offers(self) -> Sequence[DiracSite]:
         self._call("offers")
         return self.offered
 

@@ -28,7 +28,7 @@ from gridcwl.settings import fields_of
 from gridcwl.stores.rucio.client import RucioProblem, explained
 from gridcwl.testbed.pki import Authority
 from gridcwl.testbed.place import InstallFolder
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 from gridcwl.worker.storage import Known, way_to
 
 _PYTHON = re.compile(
@@ -286,7 +286,7 @@ def test_a_service_whose_certificate_is_not_good_gets_no_request(refused_tls: st
 
 
 def test_a_storage_element_whose_certificate_is_not_good_gets_no_request(refused_tls: str, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(SourceUnavailable) as caught:
         way_to(f"{refused_tls}/x").get(f"{refused_tls}/x", str(tmp_path / "x"), check)
     assert not _PYTHON.findall(str(caught.value)), caught.value
 
@@ -403,7 +403,7 @@ def test_whatever_a_storage_element_answers_is_a_reason_to_try_another(
             return way.put(str(tmp_path / "source"), url, check)
         return way.rename(url, f"{url}.new")
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(SourceUnavailable) as caught:
         act()
     assert f"127.0.0.1:{server.server_port}" in str(caught.value)
     assert "secret" not in str(caught.value)

@@ -18,7 +18,7 @@ from worker_builders import Bench, job, staged
 
 from gridcwl.worker import credentials, storage, web
 from gridcwl.worker.credentials import Trusted
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 
 READ = "cat /gridcwl/in/x > y"
 
@@ -285,7 +285,7 @@ def test_programs_that_read_what_rucio_named_have_them(bench: Bench, tmp_path, m
 
 @pytest.mark.parametrize("url", ["root://-y/x", "root://user:pw@se.org/x", "root:///x", "root://a b/x"])
 def test_an_address_that_a_program_could_take_for_something_else_is_refused(url: str):
-    with pytest.raises(Unavailable, match="not the address of a server") as refused:
+    with pytest.raises(SourceUnavailable, match="not the address of a server") as refused:
         storage.way_to(url)
     assert "pw" not in str(refused.value)
 
@@ -355,5 +355,5 @@ def test_authorities_that_are_no_longer_trusted_are_not_believed_over_an_open_co
     web.request("GET", davs(theirs, "x")).body.read()
     for name in ("X509_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(tmp_path))
-    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(SourceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         web.request("GET", davs(theirs, "x"))

@@ -119,9 +119,9 @@ def test_what_has_a_name_is_replaced(url: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_reported(url: str, tmp_path: Path, tool: str) -> None:
-    from gridcwl.worker.failure import Unavailable
+    from gridcwl.worker.failure import SourceUnavailable
 
-    with pytest.raises(Unavailable, match=tool):
+    with pytest.raises(SourceUnavailable, match=tool):
         way_to(url).get(f"{url}gone", str(tmp_path / "x"), check)
 
 

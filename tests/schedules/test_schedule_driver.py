@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from gridcwl.errors import ConfigError, StoreError
-from gridcwl.schedules.driver import Driver
-from gridcwl.schedules.model import Schedule, State, Trigger, Values
+from gridcwl.schedules.driver import TickDriver
+from gridcwl.schedules.model import Schedule, TickState, Trigger, Values
 from gridcwl.schedules.store import ScheduleStore
 from gridcwl.service.db import Database
 from gridcwl.service.schedules import ServiceSchedules
@@ -123,10 +123,10 @@ class World:
     runs: FakeRuns
     now: float
     stack: ExitStack
-    driver: Driver | None = None
+    driver: TickDriver | None = None
 
-    def start_driver(self, name: str) -> Driver:
-        driver = Driver(self.store, self.runs, self.folder / "drivers", name)
+    def start_driver(self, name: str) -> TickDriver:
+        driver = TickDriver(self.store, self.runs, self.folder / "drivers", name)
         self.stack.enter_context(driver.alive())
         return driver
 
@@ -242,7 +242,7 @@ def test_a_driver_killed_before_a_run_begins_leaves_it_to_the_next(world):
     world.stack.pop_all().close()
     world.runs.kill_before_start = False
     with opened(world.kind, world.folder) as store:
-        again = Driver(store, world.runs, world.folder / "drivers", "two")
+        again = TickDriver(store, world.runs, world.folder / "drivers", "two")
         with again.alive():
             again.step(at("2026-10-20T02:01"))
     assert len(world.runs.started) == 1
@@ -258,13 +258,13 @@ def test_a_driver_killed_after_a_run_began_does_not_make_it_run_twice(world):
     (run,) = world.runs.started
     world.runs.states[run] = "stopped"
     with opened(world.kind, world.folder) as store:
-        again = Driver(store, world.runs, world.folder / "drivers", "two")
+        again = TickDriver(store, world.runs, world.folder / "drivers", "two")
         with again.alive():
             again.step(at("2026-10-20T02:01"))
             assert world.runs.resumed == [run]
             world.runs.end()
             again.step(at("2026-10-20T02:02"))
-            assert [tick.state for tick in store.latest_ticks("id-s", 9)] == [State.SUCCESS]
+            assert [tick.state for tick in store.latest_ticks("id-s", 9)] == [TickState.SUCCESS]
     assert world.runs.started == [run]
 
 
@@ -342,7 +342,7 @@ def test_jitter_moves_a_tick_always_by_the_same_amount(world):
     world.add(jitter_s=600)
     world.driver.step(at("2026-10-20T02:00"))
     (tick,) = world.store.open_ticks("id-s")
-    assert tick.state is State.WAITING
+    assert tick.state is TickState.WAITING
     world.go(at("2026-10-20T02:10:01"), end="")
     assert len(world.runs.started) == 1
 
@@ -372,7 +372,7 @@ def test_a_run_that_cannot_be_begun_is_a_failure_with_its_reason(world):
     world.runs.refuse = ConfigError("there is no document")
     world.driver.step(at("2026-10-20T02:00"))
     (tick,) = world.store.latest_ticks("id-s", 9)
-    assert (tick.state, tick.message) == (State.FAILED, "there is no document")
+    assert (tick.state, tick.message) == (TickState.FAILED, "there is no document")
 
 
 def test_a_paused_schedule_runs_only_what_its_user_wants_now(world):

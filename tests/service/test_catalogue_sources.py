@@ -21,7 +21,7 @@ from wes import Wes, serving
 
 from gridcwl.errors import ConfigError
 from gridcwl.service import catalogue_sources
-from gridcwl.service.catalogue_sources import Sources
+from gridcwl.service.catalogue_sources import CatalogueSources
 from gridcwl.service.settings import load
 
 ECHO = expression("${ return {said: inputs.word}; }", {"word": "string"}, {"said": "string"})
@@ -84,7 +84,7 @@ def test_the_workflow_of_a_crate_in_an_archive_runs(tmp_path: Path, crates: list
 
 def test_an_archive_that_was_replaced_is_read_again(tmp_path: Path):
     file = zipped(crate(tmp_path / "first", {**ECHO, "label": "First"}), tmp_path / "c.zip")
-    sources = Sources([str(file)], tmp_path / "own")
+    sources = CatalogueSources([str(file)], tmp_path / "own")
     before = sources.offers()[0].path
     zipped(crate(tmp_path / "second", {**ECHO, "label": "Second"}), tmp_path / "new.zip").rename(file)
     (after,) = sources.offers()
@@ -95,7 +95,7 @@ def test_an_archive_that_was_replaced_is_read_again(tmp_path: Path):
 @pytest.mark.parametrize("main", ["../secret.cwl", "/etc/passwd", "missing.cwl"])
 def test_a_crate_whose_workflow_is_elsewhere_is_not_offered(tmp_path: Path, main: str):
     (tmp_path / "secret.cwl").write_text(json.dumps(ECHO))
-    sources = Sources([str(crate(tmp_path / "evil", main=main))], tmp_path / "own")
+    sources = CatalogueSources([str(crate(tmp_path / "evil", main=main))], tmp_path / "own")
     assert sources.offers() == []
     assert len(sources.problems) == 1
 
@@ -109,7 +109,7 @@ def test_a_crate_that_is_too_large_or_broken_is_reported_and_others_stay(
         archive.writestr("ro-crate-metadata.json", "{}" + " " * 10_000)
     (tmp_path / "broken.zip").write_text("no archive")
     places = [str(large), str(tmp_path / "broken.zip"), str(tmp_path / "gone"), str(crate(tmp_path / "good"))]
-    sources = Sources(places, tmp_path / "own")
+    sources = CatalogueSources(places, tmp_path / "own")
     assert [offer.name for offer in sources.offers()] == ["good"]
     assert set(sources.problems) == set(places[:3])
     assert "the most of a source" in sources.problems[places[0]]
@@ -238,7 +238,7 @@ def test_a_commit_is_fetched_and_its_workflows_run_with_the_tools_beside_them(
 
 def test_only_plain_files_of_a_commit_are_written(tmp_path: Path, server: tuple[str, list[str]], commit: str):
     url, asked = server
-    sources = Sources([place(url, commit)], tmp_path / "own")
+    sources = CatalogueSources([place(url, commit)], tmp_path / "own")
     sources.fetch()
     assert sources.problems == {}
     assert [offer.name for offer in sources.offers()] == ["greeting"]
@@ -255,7 +255,7 @@ def test_only_plain_files_of_a_commit_are_written(tmp_path: Path, server: tuple[
 
 def test_one_document_of_a_repository_may_be_named(tmp_path: Path, server: tuple[str, list[str]], commit: str):
     url, _ = server
-    sources = Sources([place(url, commit, below="#tools/echo.cwl")], tmp_path / "own")
+    sources = CatalogueSources([place(url, commit, below="#tools/echo.cwl")], tmp_path / "own")
     sources.fetch()
     assert [offer.name for offer in sources.offers()] == ["echo"]
 
@@ -269,7 +269,7 @@ def test_what_cannot_be_fetched_is_reported(
     tmp_path: Path, server: tuple[str, list[str]], commit: str, name: str, below: str, why: str
 ):
     url, _ = server
-    sources = Sources([wanted := place(url, commit, name, below)], tmp_path / "own")
+    sources = CatalogueSources([wanted := place(url, commit, name, below)], tmp_path / "own")
     sources.fetch()
     assert sources.offers() == []
     assert why in sources.problems[wanted]
@@ -279,7 +279,7 @@ def test_a_commit_that_is_not_there_or_too_large_is_not_offered(
     tmp_path: Path, server: tuple[str, list[str]], commit: str, monkeypatch: pytest.MonkeyPatch
 ):
     url, _ = server
-    sources = Sources([missing := place(url, "0" * 40), wanted := place(url, commit)], tmp_path / "own")
+    sources = CatalogueSources([missing := place(url, "0" * 40), wanted := place(url, commit)], tmp_path / "own")
     monkeypatch.setattr(catalogue_sources, "_MOST_FILES", 2)
     sources.fetch()
     assert "git could not fetch it" in sources.problems[missing]
@@ -295,7 +295,7 @@ def test_the_configuration_of_git_on_this_machine_has_no_effect(
     (tmp_path / "home" / ".gitconfig").write_text(f'[url "file:///"]\n\tinsteadOf = {url}\n')
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
-    sources = Sources([place(url, commit)], tmp_path / "own")
+    sources = CatalogueSources([place(url, commit)], tmp_path / "own")
     sources.fetch()
     assert len(sources.offers()) == 1
 
@@ -347,7 +347,7 @@ def test_a_file_that_is_no_crate_is_refused_at_the_start(tmp_path: Path):
 
 def test_gridcwls_own_workflows_are_offered_by_their_name(tmp_path: Path):
     settings = load(None, {"folder": tmp_path, "catalogue": ["gridcwl"]})
-    sources = Sources(settings.catalogue, tmp_path / "own")
+    sources = CatalogueSources(settings.catalogue, tmp_path / "own")
     assert "corsika-production" in {offer.name for offer in sources.offers()}
     assert sources.roots == (catalogue_sources.OWN_WORKFLOWS.parent,), "with the tools that they refer to"
     chosen = load(None, {"folder": tmp_path, "catalogue": []}, {"catalogue": ["gridcwl"]})

@@ -13,7 +13,7 @@ from wes import Wes
 from gridcwl.backends.base import QueueOffer, SiteOffer
 from gridcwl.backends.dirac import factory
 from gridcwl.backends.dirac.plugin import DiracSettings
-from gridcwl.backends.dirac.sites import Offer, Queue
+from gridcwl.backends.dirac.sites import DiracSite, Queue
 from gridcwl.errors import BackendError
 from gridcwl.service import sites
 
@@ -75,10 +75,10 @@ def test_a_backend_that_does_not_answer_is_named_and_asked_only_now_and_then(wes
 
 def test_dirac_says_which_sites_jobs_with_these_settings_go_to(monkeypatch: pytest.MonkeyPatch):
     offers = (
-        Offer("A", (Queue("ce/q", 8, 2048, 3600, ("x",), (), "el9"),), storage=("SE",)),
-        Offer("B"),
-        Offer("C"),
-        Offer("D", status="Banned"),
+        DiracSite("A", (Queue("ce/q", 8, 2048, 3600, ("x",), (), "el9"),), storage=("SE",)),
+        DiracSite("B"),
+        DiracSite("C"),
+        DiracSite("D", status="Banned"),
     )
 
     @contextmanager

@@ -54,7 +54,7 @@ def attach(folder: RunFolder, given: argparse.Namespace) -> int:
 
 
 async def _shown(folder: RunFolder, watcher: PlainWatcher) -> Any:
-    shown = Shown(folder.run, watcher)
+    shown = RecordReplay(folder.run, watcher)
     with watcher:
         watcher.started(folder.run, lambda: shown.steps)
         async for event in follow(folder):
@@ -62,7 +62,7 @@ async def _shown(folder: RunFolder, watcher: PlainWatcher) -> Any:
     return await recorded_outputs(folder)
 
 
-class Shown:
+class RecordReplay:
     """Passes on to a watcher what a run's record says."""
 
     def __init__(self, run: RunId, watcher: PlainWatcher) -> None:

@@ -15,7 +15,7 @@ from gridcwl.errors import BackendError
 
 if TYPE_CHECKING:
     from gridcwl.backends.dirac.server import FoundJob, Server
-    from gridcwl.backends.dirac.sites import Offer, Queue
+    from gridcwl.backends.dirac.sites import DiracSite, Queue
     from gridcwl.model import JobId, RunId
     from gridcwl.runs.options import GridOptions
     from gridcwl.runs.record.folder import RunFolder
@@ -47,14 +47,14 @@ def sites(given: argparse.Namespace) -> int:
     return 0
 
 
-def _row(offer: Offer, queue: Queue | None) -> list[str]:
+def _row(offer: DiracSite, queue: Queue | None) -> list[str]:
     about = [queue.name, queue.processors, queue.ram_mib, queue.cpu_time_s] if queue else [""] * 4
     tags = ", ".join(queue.tags) if queue else ""
     known = ["?" if value is None else str(value) for value in about]
     return [offer.site, offer.status, *known, tags, ", ".join(offer.storage)]
 
 
-def _plain(offer: Offer) -> dict[str, Any]:
+def _plain(offer: DiracSite) -> dict[str, Any]:
     import msgspec
 
     plain: dict[str, Any] = msgspec.to_builtins(offer)

@@ -13,7 +13,7 @@ from gridcwl.runs.options import Options
 if TYPE_CHECKING:
     from gridcwl.backends.dirac.matching import JobRequirements, Limits, Wishes
     from gridcwl.backends.dirac.server import Server
-    from gridcwl.backends.dirac.sites import Offer
+    from gridcwl.backends.dirac.sites import DiracSite
     from gridcwl.model import Job
     from gridcwl.runs.disk_forecast import DiskForecast
     from gridcwl.runs.planning import PlannedStep
@@ -79,7 +79,7 @@ def _plan(options: Options, server: Server, evaluation: Any) -> int:
 
 
 def _step(
-    step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[Offer], most: int | None, disk: DiskForecast
+    step: PlannedStep, wishes: Wishes, limits: Limits, offers: Sequence[DiracSite], most: int | None, disk: DiskForecast
 ) -> Iterator[str]:
     from gridcwl.backends.batch.packing import input_bytes
     from gridcwl.backends.dirac import matching
@@ -118,7 +118,7 @@ def _step(
     yield from _jdl(job, needs)
 
 
-def _to_move(jobs: Sequence[Job], needs: JobRequirements, wishes: Wishes, offers: Sequence[Offer]) -> str:
+def _to_move(jobs: Sequence[Job], needs: JobRequirements, wishes: Wishes, offers: Sequence[DiracSite]) -> str:
     """The input bytes that are not beside the sites where the jobs go, each as near to its own inputs as it may."""
     from gridcwl.backends.dirac import matching
 

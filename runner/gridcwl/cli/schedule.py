@@ -339,8 +339,8 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
 
     from gridcwl.api import Client
     from gridcwl.cli.runs_here import RunsHere
-    from gridcwl.cli.schedule_runs import ScheduledRuns
-    from gridcwl.schedules.driver import Driver
+    from gridcwl.cli.schedule_runs import LocalScheduledRuns
+    from gridcwl.schedules.driver import TickDriver
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -348,7 +348,7 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with Client(state_dir=state_dir) as client:
         runs = RunsHere(client, state_dir, loop)
-        driver = Driver(store, ScheduledRuns(runs), store.path.parent / "drivers")
+        driver = TickDriver(store, LocalScheduledRuns(runs), store.path.parent / "drivers")
         with driver.alive():
             while not stopping.is_set():
                 runs.changed.clear()

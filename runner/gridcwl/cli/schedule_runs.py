@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TABLES = (".yml", ".yaml", ".json")
 
 
-class ScheduledRuns:
+class LocalScheduledRuns:
     """Implements ``gridcwl.schedules.driver.Launcher``."""
 
     def __init__(self, runs: RunsHere) -> None:

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gridcwl.cli.attaching import Shown
+from gridcwl.cli.attaching import RecordReplay
 from gridcwl.cli.display import LiveWatcher, PlainWatcher
 from gridcwl.cli.run_list import agreed_to_remove, check_removal, show_runs, shown_runs, wanted_runs
 from gridcwl.cli.running import print_outputs
@@ -136,7 +136,7 @@ def _with_last_words(connection: Connection, run_id: str, failure: Failure) -> F
 
 
 async def _shown(connection: Connection, run_id: str, watcher: PlainWatcher) -> dict[str, Any]:
-    shown = Shown(RunId(run_id), watcher)
+    shown = RecordReplay(RunId(run_id), watcher)
     failures = 0
     with watcher:
         watcher.started(RunId(run_id), lambda: shown.steps)

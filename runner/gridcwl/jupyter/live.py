@@ -21,13 +21,13 @@ _MOST = 5
 """Runs that are looked at after each cell."""
 _SHARE = 5
 """A look at a large run may take so much of the time: one part of so many."""
-_active: list[Shown] = []
+_active: list[RunDisplay] = []
 """Runs that were active when they were shown last."""
 _shown: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 """The cell in which a run was shown last, by its number."""
 
 
-class Shown:
+class RunDisplay:
     """A run in the output of a cell."""
 
     def __init__(self, run: Any) -> None:
@@ -60,7 +60,7 @@ class Shown:
 
 def wait(run: BlockingRun) -> None:
     """Show a run in this cell until it has ended. An interrupt leaves it active, unless it is of this process."""
-    shown = Shown(run)
+    shown = RunDisplay(run)
     try:
         shown.follow()
     except KeyboardInterrupt:
@@ -73,12 +73,12 @@ def show(run: Any) -> None:
     """Show a run where a cell displays it, unless that cell has shown it already."""
     if _shown.get(run) == _cell():
         return
-    shown = Shown(run)
+    shown = RunDisplay(run)
     if not getattr(run, "ended", True):
         _background(shown)
 
 
-def _background(shown: Shown) -> None:
+def _background(shown: RunDisplay) -> None:
     def follow() -> None:
         try:
             shown.follow()

@@ -19,7 +19,7 @@ class WaitError(GridCWLError):
     """A portion cannot be submitted now; it is tried again."""
 
 
-class Record(Protocol):
+class ProductionRecord(Protocol):
     """Where productions are kept; see ``ProductionStore``. A key is ``Production.key``."""
 
     def portions(self, name: str) -> list[Portion]: ...  # noqa: D102
@@ -52,7 +52,7 @@ class PortionRuns(Protocol):
 class ProductionDriver:
     """Drives one production; it has to be held."""
 
-    def __init__(self, store: Record, runs: PortionRuns, production: Production) -> None:
+    def __init__(self, store: ProductionRecord, runs: PortionRuns, production: Production) -> None:
         self._store = store
         self._runs = runs
         self.production = production

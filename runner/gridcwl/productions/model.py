@@ -148,14 +148,14 @@ def portions_of(production: Production, items: Sequence[Any], first: int) -> Ite
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PortionDecision:
     """Portions to start, and portions whose failed part is to be submitted again."""
 
     start: tuple[Portion, ...] = ()
     resubmit: tuple[Portion, ...] = ()
 
 
-def decide(production: Production, portions: Iterable[Portion]) -> Decision:
+def decide(production: Production, portions: Iterable[Portion]) -> PortionDecision:
     """What to do now, with no more runs at a time than the production wants. First comes what failed."""
     known = list(portions)
     room = production.at_once - sum(portion.state is PortionState.RUNNING for portion in known)
@@ -164,7 +164,7 @@ def decide(production: Production, portions: Iterable[Portion]) -> Decision:
     ]
     again = failed[: max(room, 0)]
     waiting = [portion for portion in known if portion.state is PortionState.WAITING]
-    return Decision(tuple(waiting[: max(room - len(again), 0)]), tuple(again))
+    return PortionDecision(tuple(waiting[: max(room - len(again), 0)]), tuple(again))
 
 
 @dataclass(frozen=True, slots=True)

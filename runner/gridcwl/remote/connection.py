@@ -33,7 +33,7 @@ _LONGEST = 400
 """Characters that are shown of what a service says."""
 
 
-class Answer(dict[str, Any]):
+class ServiceAnswer(dict[str, Any]):
     """An object in a service's answer. What it lacks is the service's mistake."""
 
     def __missing__(self, name: str) -> Any:
@@ -200,7 +200,7 @@ class Connection:
 
     def _json(self, response: requests.Response) -> Any:
         try:
-            answer = response.json(object_hook=Answer)
+            answer = response.json(object_hook=ServiceAnswer)
         except (ValueError, RecursionError):
             raise not_understood(f"The service {self.url}", ": it is not JSON") from None
         if not isinstance(answer, dict):

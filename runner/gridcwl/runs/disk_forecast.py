@@ -31,7 +31,7 @@ _ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DiskUse:
     """What a job of an earlier run had on its disk, in bytes."""
 
     inputs: int
@@ -119,7 +119,7 @@ class DiskForecaster:
         for run, load in zip(runs, loads[1:], strict=True):
             samples = run.samples(step.name)
             most = max(samples, key=lambda sample: sample.fetched + sample.written)
-            shares.append(Sample(_PARTS * load // len(samples), most.fetched, most.written))
+            shares.append(DiskUse(_PARTS * load // len(samples), most.fetched, most.written))
         fetched = [replace(share, written=share.fetched) for share in shares]
         share = _PARTS * loads[0] // jobs
         return DiskForecast(expected(share, fetched), expected(share, shares), runs[0].name)
@@ -144,20 +144,20 @@ class _EarlierRun:
 
     name: str
     history: History
-    _samples: dict[str, list[Sample]] = field(default_factory=dict)
+    _samples: dict[str, list[DiskUse]] = field(default_factory=dict)
 
     def inputs(self, steps: Iterable[str]) -> list[int]:
         """What the jobs of these steps read, in bytes; 0 is unknown."""
         return [sample.inputs for step in steps for sample in self.samples(step)]
 
-    def samples(self, step: str) -> list[Sample]:
+    def samples(self, step: str) -> list[DiskUse]:
         """Those of a step."""
         if step not in self._samples:
             self._samples[step] = list(_measured(self.history, step))
         return self._samples[step]
 
 
-def expected(inputs: int, samples: Sequence[Sample]) -> int:
+def expected(inputs: int, samples: Sequence[DiskUse]) -> int:
     """Bytes that a job with inputs of this size writes, if it is like the samples: on a line through them.
 
     Where all samples have inputs of one size, what is written is in proportion to it.
@@ -174,14 +174,14 @@ def expected(inputs: int, samples: Sequence[Sample]) -> int:
     return max(0, round(above + slope * inputs))
 
 
-def _measured(history: History, step: str) -> Iterator[Sample]:
+def _measured(history: History, step: str) -> Iterator[DiskUse]:
     rows = history.jobs(step=step, where="outcome = 'success' AND reused IS NULL", newest_first=True)
     for row, _ in zip((row for row in rows if row.step == step), range(_SAMPLES), strict=False):
         usage = history.result(row.row, row.attempt).usage
         if usage is None or usage.disk_bytes is None or usage.fetched_bytes is None:
             continue
         read = _described_bytes(history.description(row.row).own) or usage.fetched_bytes
-        yield Sample(read, usage.fetched_bytes, usage.disk_bytes)
+        yield DiskUse(read, usage.fetched_bytes, usage.disk_bytes)
 
 
 def _described_bytes(own: bytes) -> int:

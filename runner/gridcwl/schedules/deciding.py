@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from gridcwl.schedules import times
-from gridcwl.schedules.model import Schedule, State, Tick, jitter_of, tick_of_data, tick_of_time
+from gridcwl.schedules.model import Schedule, Tick, TickState, jitter_of, tick_of_data, tick_of_time
 
 GRACE_S = 300.0
 """A tick that is not older than that was not missed."""
@@ -78,7 +78,7 @@ def groups_of(schedule: Schedule, waiting: Sequence[tuple[str, float]], now: flo
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class TickDecision:
     """What happens to the ticks of one schedule.
 
     Attributes:
@@ -94,7 +94,7 @@ class Decision:
     wake: float | None = None
 
 
-def decide(schedule: Schedule, ticks: Iterable[Tick], now: float, *, paused: bool = False) -> Decision:
+def decide(schedule: Schedule, ticks: Iterable[Tick], now: float, *, paused: bool = False) -> TickDecision:
     """What happens to waiting ticks.
 
     Args:
@@ -104,8 +104,8 @@ def decide(schedule: Schedule, ticks: Iterable[Tick], now: float, *, paused: boo
         paused: only ticks that a user wanted run.
     """
     known = list(ticks)
-    active = [tick for tick in known if tick.state is State.RUNNING]
-    waiting = [tick for tick in known if tick.state is State.WAITING]
+    active = [tick for tick in known if tick.state is TickState.RUNNING]
+    waiting = [tick for tick in known if tick.state is TickState.WAITING]
     start = [tick for tick in waiting if tick.forced]
     skip: list[tuple[Tick, str]] = []
     ready: list[Tick] = []
@@ -135,7 +135,7 @@ def decide(schedule: Schedule, ticks: Iterable[Tick], now: float, *, paused: boo
         start += ready[:1]
     if schedule.deadline_s is not None:
         wakes += [tick.at + jitter_of(schedule, tick) + schedule.deadline_s + 1 for tick in ready if tick not in start]
-    return Decision(tuple(start), tuple(skip), tuple(cancel), min(wakes, default=None))
+    return TickDecision(tuple(start), tuple(skip), tuple(cancel), min(wakes, default=None))
 
 
 def next_look(schedule: Schedule, cursor: float, now: float) -> float | None:
@@ -152,13 +152,13 @@ LOOK_EVERY_S = 300.0
 """How often new data are looked for, if the schedule does not say."""
 
 
-def failures_in_a_row(ended: Iterable[State]) -> int:
+def failures_in_a_row(ended: Iterable[TickState]) -> int:
     """How many runs failed since the last one that did not, of the latest ones first."""
     count = 0
     for state in ended:
-        if state is State.FAILED:
+        if state is TickState.FAILED:
             count += 1
-        elif state is not State.SKIPPED:
+        elif state is not TickState.SKIPPED:
             break
     return count
 

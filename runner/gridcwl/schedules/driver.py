@@ -17,7 +17,7 @@ from typing import Literal, Protocol, TypeAlias
 from gridcwl.config import private_folder
 from gridcwl.errors import GridCWLError, StoreError
 from gridcwl.schedules import deciding
-from gridcwl.schedules.model import Schedule, State, Tick
+from gridcwl.schedules.model import Schedule, Tick, TickState
 from gridcwl.schedules.store import StoredSchedule
 
 log = logging.getLogger("gridcwl.schedules")
@@ -26,10 +26,10 @@ RunState: TypeAlias = Literal["missing", "active", "stopped", "success", "failed
 _FAR_S = 3600.0
 _AGAIN_S = 30.0
 """After a run could not begin."""
-_ENDED: dict[RunState, State] = {
-    "success": State.SUCCESS,
-    "failed": State.FAILED,
-    "cancelled": State.CANCELLED,
+_ENDED: dict[RunState, TickState] = {
+    "success": TickState.SUCCESS,
+    "failed": TickState.FAILED,
+    "cancelled": TickState.CANCELLED,
 }
 
 
@@ -59,7 +59,7 @@ class NotNowError(GridCWLError):
     """A tick's run cannot begin now; it is tried again."""
 
 
-class Record(Protocol):
+class ScheduleRecord(Protocol):
     """Where schedules and their ticks are kept; see ``ScheduleStore``."""
 
     def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102
@@ -71,9 +71,9 @@ class Record(Protocol):
     def looked(self, schedule: str, cursor: float, next_: float | None, problem: str = "") -> None: ...  # noqa: D102
     def insert(self, schedule: str, ticks: Iterable[Tick]) -> list[Tick]: ...  # noqa: D102
     def open_ticks(self, schedule: str) -> list[Tick]: ...  # noqa: D102
-    def ended_states(self, schedule: str, count: int) -> list[State]: ...  # noqa: D102
+    def ended_states(self, schedule: str, count: int) -> list[TickState]: ...  # noqa: D102
     def set_state(  # noqa: D102
-        self, schedule: str, tick: Tick, state: State, *, driver: str = "", message: str = ""
+        self, schedule: str, tick: Tick, state: TickState, *, driver: str = "", message: str = ""
     ) -> bool: ...
     def removable(self, schedule: str, keep: int) -> list[Tick]: ...  # noqa: D102
     def note_removed(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
@@ -82,11 +82,11 @@ class Record(Protocol):
     def assign(self, schedule: str, tick: Tick) -> None: ...  # noqa: D102
 
 
-class Driver:
+class TickDriver:
     """One driver. It is alive as long as it holds the lock of its file, whatever becomes of its process."""
 
     def __init__(
-        self, store: Record, launcher: Launcher, locks: Path, name: str = "", *, begins_again: bool = False
+        self, store: ScheduleRecord, launcher: Launcher, locks: Path, name: str = "", *, begins_again: bool = False
     ) -> None:
         """Prepare.
 
@@ -141,7 +141,7 @@ class Driver:
         ended = [(stored.schedule, *end) for stored in looked_at for end in self._ends(stored.schedule)]
         with self._store.transaction():
             for schedule, tick, state, message in ended:
-                level = logging.WARNING if state is State.FAILED else logging.INFO
+                level = logging.WARNING if state is TickState.FAILED else logging.INFO
                 log.log(level, "%s: the run %s ended: %s", schedule.name, tick.run, message or state)
                 self._store.set_state(schedule.id, tick, state, message=message)
             for before in looked_at:
@@ -173,7 +173,7 @@ class Driver:
     def active(self) -> int:
         """How many runs this driver works on."""
         return sum(
-            tick.state is State.RUNNING and tick.driver == self.name
+            tick.state is TickState.RUNNING and tick.driver == self.name
             for stored in self._store.all()
             for tick in self._store.open_ticks(stored.schedule.id)
         )
@@ -227,14 +227,14 @@ class Driver:
 
     # -- ticks -----------------------------------------------------------------------------------------------------
 
-    def _claim(self, schedule: Schedule, decision: deciding.Decision) -> list[tuple[Schedule, Tick]]:
+    def _claim(self, schedule: Schedule, decision: deciding.TickDecision) -> list[tuple[Schedule, Tick]]:
         for tick, reason in decision.skip:
-            if self._store.set_state(schedule.id, tick, State.SKIPPED, message=reason):
+            if self._store.set_state(schedule.id, tick, TickState.SKIPPED, message=reason):
                 log.info("%s: %s is skipped: %s", schedule.name, _shown(tick), reason)
         return [
-            (schedule, replace(tick, state=State.RUNNING, driver=self.name))
+            (schedule, replace(tick, state=TickState.RUNNING, driver=self.name))
             for tick in decision.start
-            if self._store.set_state(schedule.id, tick, State.RUNNING, driver=self.name)
+            if self._store.set_state(schedule.id, tick, TickState.RUNNING, driver=self.name)
         ]
 
     def _begin(self, schedule: Schedule, tick: Tick) -> bool:
@@ -245,7 +245,7 @@ class Driver:
         except NotNowError as error:
             log.warning("%s: %s waits: %s", schedule.name, _shown(tick), error.message)
             with self._store.transaction():
-                self._store.set_state(schedule.id, tick, State.WAITING, message=error.message)
+                self._store.set_state(schedule.id, tick, TickState.WAITING, message=error.message)
             return False
         except GridCWLError as error:
             self._failed(schedule, tick, error)
@@ -254,12 +254,12 @@ class Driver:
     def _failed(self, schedule: Schedule, tick: Tick, error: GridCWLError) -> None:
         log.warning("%s: %s cannot run: %s", schedule.name, _shown(tick), error.message)
         with self._store.transaction():
-            self._store.set_state(schedule.id, tick, State.FAILED, message=error.message)
+            self._store.set_state(schedule.id, tick, TickState.FAILED, message=error.message)
 
-    def _ends(self, schedule: Schedule) -> Iterator[tuple[Tick, State, str]]:
+    def _ends(self, schedule: Schedule) -> Iterator[tuple[Tick, TickState, str]]:
         """The runs of this driver that have ended; those of drivers that are gone become its own."""
         for tick in self._store.open_ticks(schedule.id):
-            if tick.state is not State.RUNNING:
+            if tick.state is not TickState.RUNNING:
                 continue
             own = tick
             if tick.driver != self.name:
@@ -267,7 +267,7 @@ class Driver:
                     continue
                 own = replace(tick, driver=self.name)
                 with self._store.transaction():
-                    if not self._store.set_state(schedule.id, tick, State.RUNNING, driver=self.name):
+                    if not self._store.set_state(schedule.id, tick, TickState.RUNNING, driver=self.name):
                         continue
                 log.info("%s: %s, which another driver left, is taken over", schedule.name, tick.run)
                 self._take_over(schedule, own)

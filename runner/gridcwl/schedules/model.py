@@ -86,7 +86,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     files: str = ""
 
 
-class State(StrEnum):
+class TickState(StrEnum):
     """How a tick stands."""
 
     WAITING = "waiting"
@@ -99,7 +99,7 @@ class State(StrEnum):
     @property
     def ended(self) -> bool:
         """It will not run any more."""
-        return self not in (State.WAITING, State.RUNNING)
+        return self not in (TickState.WAITING, TickState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Tick:
     key: str
     at: float
     run: RunId
-    state: State = State.WAITING
+    state: TickState = TickState.WAITING
     dids: tuple[str, ...] = ()
     driver: str = ""
     message: str = ""

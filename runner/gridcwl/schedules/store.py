@@ -15,7 +15,7 @@ import msgspec
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
-from gridcwl.schedules.model import Schedule, State, Tick, run_id
+from gridcwl.schedules.model import Schedule, Tick, TickState, run_id
 from gridcwl.sqlite import SqliteStore
 from gridcwl.suggest import did_you_mean
 
@@ -201,16 +201,16 @@ class ScheduleStore(SqliteStore):
         """The latest ticks first."""
         return self._ticks("schedule = ? ORDER BY at DESC, key LIMIT ?", schedule, count)
 
-    def ended_states(self, schedule: str, count: int) -> list[State]:
+    def ended_states(self, schedule: str, count: int) -> list[TickState]:
         """How the latest ticks ended, the latest first."""
         rows = self._database.execute(
             "SELECT state FROM ticks WHERE schedule = ? AND forgiven = 0 AND state NOT IN ('waiting', 'running')"
             " ORDER BY at DESC, key LIMIT ?",
             (schedule, count),
         )
-        return [State(row[0]) for row in rows]
+        return [TickState(row[0]) for row in rows]
 
-    def set_state(self, schedule: str, tick: Tick, state: State, *, driver: str = "", message: str = "") -> bool:
+    def set_state(self, schedule: str, tick: Tick, state: TickState, *, driver: str = "", message: str = "") -> bool:
         """Change a tick's state, if nobody else has; whether that was done."""
         done = self._database.execute(
             "UPDATE ticks SET state = ?, driver = ?, message = ? WHERE schedule = ? AND key = ? AND state = ?"
@@ -263,7 +263,7 @@ class ScheduleStore(SqliteStore):
     def _ticks(self, where: str, *values: object) -> list[Tick]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM ticks WHERE {where}", values)  # noqa: S608  constants
         return [
-            Tick(key, at, RunId(run), State(state), tuple(json.loads(dids)), driver, message, bool(forced))
+            Tick(key, at, RunId(run), TickState(state), tuple(json.loads(dids)), driver, message, bool(forced))
             for key, at, run, state, dids, driver, message, forced in rows
         ]
 

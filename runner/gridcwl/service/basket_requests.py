@@ -32,7 +32,7 @@ Unknown = tuple[int, str]
 """What is no item: its place, and why."""
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BasketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where items come from, and what is to become of them."""
 
     source: Literal["esap", "did", "tap", "sia", "datalink", "items"] = "esap"
@@ -58,7 +58,7 @@ class Addition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """DIDs and URLs."""
 
 
-def found(service: Service, viewer: Viewer, wanted: Wanted) -> tuple[list[Item], list[Unknown]]:
+def found(service: Service, viewer: Viewer, wanted: BasketQuery) -> tuple[list[Item], list[Unknown]]:
     """The items of a source, and what there is none.
 
     Raises:
@@ -71,7 +71,7 @@ def found(service: Service, viewer: Viewer, wanted: Wanted) -> tuple[list[Item],
     return items, unknown
 
 
-def _of_source(service: Service, viewer: Viewer, wanted: Wanted) -> tuple[list[Item], list[Unknown]]:
+def _of_source(service: Service, viewer: Viewer, wanted: BasketQuery) -> tuple[list[Item], list[Unknown]]:
     if wanted.source == "esap":
         return gateway(service, viewer, wanted.token).basket()
     if wanted.source == "did":

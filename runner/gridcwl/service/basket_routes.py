@@ -14,7 +14,7 @@ from gridcwl.cwl.described import DescribedDocument
 from gridcwl.datasets.rules import usual_rules
 from gridcwl.errors import GridCWLError
 from gridcwl.service import basket_requests, submission
-from gridcwl.service.basket_requests import Addition, Wanted
+from gridcwl.service.basket_requests import Addition, BasketQuery
 from gridcwl.service.db import Viewer
 from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
@@ -33,7 +33,7 @@ T = TypeVar("T")
 @router.post("/baskets/items")
 def list_items(service: _Service, viewer: _Viewer, given: _Given = None) -> dict[str, Any]:
     """The items of a source, and what in it is none."""
-    wanted = _read(viewer, given or {}, Wanted)
+    wanted = _read(viewer, given or {}, BasketQuery)
     with basket_requests.refusals():
         items, unknown = basket_requests.found(service, viewer, wanted)
     reasons = [{"number": number, "reason": why} for number, why in unknown]
@@ -55,7 +55,7 @@ async def preview(request: Request, service: _Service, viewer: _Viewer) -> dict[
             given = msgspec.json.decode(about or "{}")
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadRequest(f"The field basket is wrong: {error}") from None
-        wanted = _read(viewer, given, Wanted)
+        wanted = _read(viewer, given, BasketQuery)
         items, unknown = basket_requests.found(service, viewer, wanted)
         made = basket_requests.mapped_items(items, wanted.rules, document)
         return {"inputs": made.inputs, "items": basket_requests.rows(items, unknown, made)}

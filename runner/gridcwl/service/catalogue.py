@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.errors import GridCWLError
-from gridcwl.service.catalogue_sources import Offer, Sources
+from gridcwl.service.catalogue_sources import CatalogueSources, CatalogueWorkflow
 from gridcwl.service.problems import BadRequest, NotFound
 
 
@@ -17,7 +17,7 @@ from gridcwl.service.problems import BadRequest, NotFound
 class DescribedOffer:
     """A workflow of the catalogue, and what it takes."""
 
-    offer: Offer
+    offer: CatalogueWorkflow
     document: DescribedDocument
 
     @property
@@ -34,7 +34,7 @@ class DescribedOffer:
 class Catalogue:
     """The documents of the operator's sources. What is put there later is found, too."""
 
-    def __init__(self, sources: Sources, describe: Callable[[str, Path], DescribedDocument]) -> None:
+    def __init__(self, sources: CatalogueSources, describe: Callable[[str, Path], DescribedDocument]) -> None:
         self._sources = sources
         self._describe = describe
         self._known: dict[Path, tuple[float, DescribedDocument]] = {}
@@ -57,11 +57,11 @@ class Catalogue:
         self._known.clear()
         self._sources.fetch()
 
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[CatalogueWorkflow]:
         """All of them by name; of two with one name, that of the earlier source."""
         return self._sources.offers()
 
-    def get(self, name: str) -> Offer:
+    def get(self, name: str) -> CatalogueWorkflow:
         """A workflow by its name.
 
         Raises:
@@ -79,7 +79,7 @@ class Catalogue:
             return True
         return path.stem == name and any(path.is_relative_to(folder) for folder in self._sources.roots)
 
-    def described(self, offer: Offer) -> DescribedOffer:
+    def described(self, offer: CatalogueWorkflow) -> DescribedOffer:
         """What a workflow takes. Reads it if it has changed, which blocks.
 
         Raises:

@@ -13,7 +13,7 @@ from gridcwl.cwl.step_requirements import StepRequirements
 from gridcwl.service import capacity, facilities
 from gridcwl.service.catalogue import DescribedOffer
 from gridcwl.service.catalogue_runs import TAG, RecentRuns, recent_runs
-from gridcwl.service.catalogue_sources import Offer
+from gridcwl.service.catalogue_sources import CatalogueWorkflow
 from gridcwl.service.db import Viewer
 from gridcwl.service.native import PREFIX
 from gridcwl.service.problems import BadRequest, Forbidden
@@ -71,7 +71,7 @@ async def refresh(service: _Service, viewer: _Viewer) -> dict[str, Any]:
     return {"problems": dict(service.catalogue.problems)}
 
 
-def _workflow(service: Service, offer: Offer, recent: RecentRuns) -> dict[str, Any]:
+def _workflow(service: Service, offer: CatalogueWorkflow, recent: RecentRuns) -> dict[str, Any]:
     about: dict[str, Any] = {"name": offer.name, "workflow_url": offer.url, "tags": {TAG: offer.name}}
     try:
         described = service.catalogue.described(offer)

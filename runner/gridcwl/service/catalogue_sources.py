@@ -54,7 +54,7 @@ class GitSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CatalogueWorkflow:
     """A workflow of the catalogue."""
 
     name: str
@@ -99,7 +99,7 @@ def git_source(text: str) -> GitSource:
 
 
 @dataclass(slots=True)
-class Sources:
+class CatalogueSources:
     """The operator's sources. Repositories are fetched by :meth:`fetch`; all else is looked at whenever it is asked."""
 
     places: Sequence[str]
@@ -117,15 +117,15 @@ class Sources:
         """The folders that documents of the catalogue, and what they refer to, are in."""
         return roots_of(self.places, self.folder)
 
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[CatalogueWorkflow]:
         """All workflows by name; of two with one name, that of the earlier source."""
-        found: dict[str, Offer] = {}
+        found: dict[str, CatalogueWorkflow] = {}
         for place in self.places:
             for offer in self._of(place):
                 found.setdefault(offer.name, offer)
         return [found[name] for name in sorted(found)]
 
-    def _of(self, place: str) -> Iterator[Offer]:
+    def _of(self, place: str) -> Iterator[CatalogueWorkflow]:
         if place.startswith(GIT):
             source = git_source(place)
             folder = self._checkout(source)
@@ -150,7 +150,7 @@ class Sources:
         name = path.stem if path.is_file() else path.name
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removesuffix(".crate")).strip("-.") or "workflow"
         about = [str(crate.root.get(key) or crate.workflow.get(key) or "") for key in ("name", "description")]
-        yield Offer(name, document, about[0][:500], about[1][:20_000], f"the RO-Crate {path.name}")
+        yield CatalogueWorkflow(name, document, about[0][:500], about[1][:20_000], f"the RO-Crate {path.name}")
 
     def _crate(self, path: Path) -> Crate:
         if path.is_dir():
@@ -295,11 +295,11 @@ def check(places: Sequence[str], allowed: Sequence[str]) -> None:
             )
 
 
-def _documents(place: Path, source: str = "") -> Iterator[Offer]:
+def _documents(place: Path, source: str = "") -> Iterator[CatalogueWorkflow]:
     """The documents in a folder; or the one document."""
     for path in sorted(place.glob("*.cwl")) if place.is_dir() else [place]:
         if _NAME.fullmatch(path.stem) and path.is_file():
-            yield Offer(path.stem, path, source=source)
+            yield CatalogueWorkflow(path.stem, path, source=source)
 
 
 def _check_archive(path: Path) -> None:

@@ -22,7 +22,7 @@ from gridcwl.service.db import NewRun, Viewer
 from gridcwl.service.ownership import Ownership
 from gridcwl.service.problems import Busy, Refused
 from gridcwl.service.productions import ServiceProductions, lock_of
-from gridcwl.service.scheduled_runs import Finding, ScheduledRuns, state_of
+from gridcwl.service.scheduled_runs import Principal, ScheduledRuns, state_of
 from gridcwl.service.submitting import Intake, filled
 from gridcwl.worker import credentials
 
@@ -32,7 +32,7 @@ TAG = "production"
 """Of runs: the name of their production."""
 
 
-class PortionRuns:
+class QueuedPortionRuns:
     """Implements ``gridcwl.productions.driver.PortionRuns`` with the queue of the service."""
 
     def __init__(self, intake: Intake, runs: ScheduledRuns) -> None:
@@ -40,7 +40,7 @@ class PortionRuns:
         self._runs = runs
 
     def start(self, production: Production, portion: Portion) -> None:
-        """See ``PortionRuns.start``."""
+        """See ``QueuedPortionRuns.start``."""
         request = production.request
         given = json.loads(request.get("workflow_engine_parameters") or "{}")
         parameters = {**given, "--group": f"{production.input}={production.each}", "--on-error": "continue"}
@@ -55,7 +55,7 @@ class PortionRuns:
             raise WaitError(error.message) from None
 
     def resume(self, portion: Portion) -> None:
-        """See ``PortionRuns.resume``: as a new run in the same journal."""
+        """See ``QueuedPortionRuns.resume``: as a new run in the same journal."""
         db, settings = self._intake.db, self._intake.settings
         run = db.latest_of(portion.run)
         if run is None or not run.state.is_terminal:
@@ -73,11 +73,11 @@ class PortionRuns:
             raise WaitError("The queue is full")
 
     def state(self, portion: Portion) -> tuple[RunState, str]:
-        """See ``PortionRuns.state``."""
+        """See ``QueuedPortionRuns.state``."""
         return state_of(self._intake.db.latest_of(portion.run))
 
     def failures(self, portion: Portion) -> int:
-        """See ``PortionRuns.failures``."""
+        """See ``QueuedPortionRuns.failures``."""
         try:
             failures = status_of(self._intake.folder.record(portion.run)).failures
         except GridCWLError:
@@ -85,18 +85,18 @@ class PortionRuns:
         return len({shard.name.split("]")[0] for shard in failures})
 
     def cancel(self, portion: Portion) -> None:
-        """See ``PortionRuns.cancel``."""
+        """See ``QueuedPortionRuns.cancel``."""
         if (run := self._intake.db.latest_of(portion.run)) is not None:
             self._intake.driver.cancel(run.id)
 
     def collect(self, production: Production, portion: Portion) -> None:
-        """See ``PortionRuns.collect``: with the rights of the production's owner."""
+        """See ``QueuedPortionRuns.collect``: with the rights of the production's owner."""
         contextvars.copy_context().run(self._collect, production, portion)
 
     def _collect(self, production: Production, portion: Portion) -> None:
         journal = self._intake.folder.record(portion.run).journal
         owners = self._runs.owners
-        asker = Finding(f"collect-{portion.run}", production.owner)
+        asker = Principal(f"collect-{portion.run}", production.owner)
         if owners is not None:
             credentials.act_for(owners.open(asker))
         try:
@@ -111,7 +111,7 @@ class Productions:
 
     def __init__(self, intake: Intake, runs: ScheduledRuns, ownership: Ownership) -> None:
         self._record = ServiceProductions(intake.db.engine)
-        self._runs = PortionRuns(intake, runs)
+        self._runs = QueuedPortionRuns(intake, runs)
         self._ownership = ownership
 
     def step(self, stopping: Callable[[], bool]) -> bool:

@@ -29,7 +29,7 @@ def lock_of(production: str) -> str:
 
 
 class ServiceProductions:
-    """Implements ``gridcwl.productions.driver.Record``; keys are ids."""
+    """Implements ``gridcwl.productions.driver.ProductionRecord``; keys are ids."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -17,7 +17,7 @@ from gridcwl.service.states import ACTIVE, State
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class QuotaUse:
     """What a user has of something, and may have."""
 
     what: str
@@ -58,7 +58,7 @@ def check_request(db: Database, quotas: Quotas, owner: str, more_bytes: int = 0)
         )
 
 
-def usage(db: Database, quotas: Quotas, owner: str) -> list[Used]:
+def usage(db: Database, quotas: Quotas, owner: str) -> list[QuotaUse]:
     """What a user has now, next to what a user may have."""
     mine = runs.c.owner == owner
     states = select(runs.c.state, func.count(), func.coalesce(func.sum(runs.c.jobs), 0)).where(mine)
@@ -69,11 +69,11 @@ def usage(db: Database, quotas: Quotas, owner: str) -> list[Used]:
         stored = int(connection.execute(select(func.coalesce(func.sum(runs.c.stored), 0)).where(mine)).scalar_one())
     active = [found[state] for state in ACTIVE if state in found]
     return [
-        Used("active_runs", sum(count for count, _ in active), quotas.active_runs),
-        Used("queued_runs", found.get(State.QUEUED, (0, 0))[0], quotas.queued_runs),
-        Used("jobs", sum(jobs for _, jobs in active), quotas.jobs),
-        Used("stored_bytes", stored, quotas.stored_mib << 20),
-        Used("runs", sum(count for count, _ in found.values()), 0),
+        QuotaUse("active_runs", sum(count for count, _ in active), quotas.active_runs),
+        QuotaUse("queued_runs", found.get(State.QUEUED, (0, 0))[0], quotas.queued_runs),
+        QuotaUse("jobs", sum(jobs for _, jobs in active), quotas.jobs),
+        QuotaUse("stored_bytes", stored, quotas.stored_mib << 20),
+        QuotaUse("runs", sum(count for count, _ in found.values()), 0),
     ]
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.finding import found, names_files
 from gridcwl.runs.settings import options_for
-from gridcwl.schedules.driver import Driver as TickDriver
-from gridcwl.schedules.driver import NotNowError, RunState
+from gridcwl.schedules.driver import NotNowError, RunState, TickDriver
 from gridcwl.schedules.model import Schedule, Tick, Values, values_of
 from gridcwl.service.db import Database, StoredRun, Viewer
 from gridcwl.service.folders import ServiceFolder
@@ -50,7 +49,7 @@ def state_of(run: StoredRun | None) -> tuple[RunState, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Principal:
     """For whom data are looked for."""
 
     id: str
@@ -79,9 +78,9 @@ class ScheduledRuns:
         """
         if self.owners is not None and (reason := self.owners.lacking(owner)):
             raise StoreError(reason)
-        return contextvars.copy_context().run(self._found, query, Finding(f"find-{asker}", owner))
+        return contextvars.copy_context().run(self._found, query, Principal(f"find-{asker}", owner))
 
-    def _found(self, query: str, finding: Finding) -> list[str]:
+    def _found(self, query: str, finding: Principal) -> list[str]:
         settings = {**self._settings.runs, "state_dir": self._folder.state, "cache_dir": self._folder.cache}
         options = options_for("", (), settings, self._folder.path)
         if self.owners is not None:

@@ -1,6 +1,6 @@
 """The record of the service's schedules: tables of its database, which all drivers share.
 
-Implements ``gridcwl.schedules.driver.Record``. What becomes due is written together with the cursor, in one
+Implements ``gridcwl.schedules.driver.ScheduleRecord``. What becomes due is written together with the cursor, in one
 transaction, and one driver does so at a time. Blocking; an object is for one thread at a time.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
 
 from gridcwl.model import RunId
-from gridcwl.schedules.model import Schedule, State, Tick, run_id, tick_of_time
+from gridcwl.schedules.model import Schedule, Tick, TickState, run_id, tick_of_time
 from gridcwl.schedules.store import StoredSchedule
 from gridcwl.service.db import locked_for_change
 from gridcwl.service.problems import Conflict, NotFound
@@ -23,8 +23,8 @@ from gridcwl.service.schema import drivers, runs, schedule_arrivals, schedule_ti
 
 MOST_SCHEDULES = 100
 """Of one user."""
-_OPEN = (State.WAITING, State.RUNNING)
-_ENDED = (State.SUCCESS, State.FAILED, State.CANCELLED)
+_OPEN = (TickState.WAITING, TickState.RUNNING)
+_ENDED = (TickState.SUCCESS, TickState.FAILED, TickState.CANCELLED)
 
 
 class ServiceSchedules:
@@ -214,13 +214,13 @@ class ServiceSchedules:
         """The latest ticks first."""
         return self._ticks(schedule, None, schedule_ticks.c.at.desc(), schedule_ticks.c.key, most=count)
 
-    def ended_states(self, schedule: str, count: int) -> list[State]:
+    def ended_states(self, schedule: str, count: int) -> list[TickState]:
         """How the latest ticks ended, the latest first."""
         counted = and_(schedule_ticks.c.forgiven.is_(False), schedule_ticks.c.state.not_in(_OPEN))
         found = self._ticks(schedule, counted, schedule_ticks.c.at.desc(), schedule_ticks.c.key, most=count)
         return [tick.state for tick in found]
 
-    def set_state(self, schedule: str, tick: Tick, state: State, *, driver: str = "", message: str = "") -> bool:
+    def set_state(self, schedule: str, tick: Tick, state: TickState, *, driver: str = "", message: str = "") -> bool:
         """Change a tick's state, if nobody else has; whether that was done."""
         query = update(schedule_ticks).where(
             *(schedule_ticks.c.schedule == schedule, schedule_ticks.c.key == tick.key),
@@ -299,7 +299,7 @@ class ServiceSchedules:
             found = connection.execute(query if where is None else query.where(where)).all()
         return [
             Tick(
-                row.key, float(row.at), RunId(row.run), State(row.state), tuple(row.dids), row.driver, row.message,
+                row.key, float(row.at), RunId(row.run), TickState(row.state), tuple(row.dids), row.driver, row.message,
                 bool(row.forced),
             )
             for row in found

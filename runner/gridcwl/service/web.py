@@ -16,7 +16,7 @@ from gridcwl.runs.prepared import RunRequest
 from gridcwl.runs.session import described_document
 from gridcwl.runs.settings import options_for
 from gridcwl.service.catalogue import Catalogue
-from gridcwl.service.catalogue_sources import Sources
+from gridcwl.service.catalogue_sources import CatalogueSources
 from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
@@ -84,7 +84,9 @@ class Service:
 
     def __post_init__(self) -> None:
         self.sites = Sites(self.settings, self.folder)
-        self.catalogue = Catalogue(Sources(self.settings.catalogue, self.settings.catalogue_folder), self.described)
+        self.catalogue = Catalogue(
+            CatalogueSources(self.settings.catalogue, self.settings.catalogue_folder), self.described
+        )
 
     def described(self, document: str, files: Path) -> DescribedDocument:
         """The inputs of a document, which is read and checked for it. Blocks, and is not for the runs' thread.

@@ -45,7 +45,7 @@ class WorkerFailure(Exception):
         self.outcome = outcome
 
 
-class Unavailable(Exception):
+class SourceUnavailable(Exception):
     """This way to the bytes is closed; another may be open. The message is part of a sentence."""
 
 

@@ -10,7 +10,7 @@ from typing import Iterable, List, NamedTuple, Sequence
 
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import PERMANENT, TEMPORARY, Unavailable, WorkerFailure, is_no_room, printable
+from gridcwl.worker.failure import PERMANENT, TEMPORARY, SourceUnavailable, WorkerFailure, is_no_room, printable
 from gridcwl.worker.paths import file_url, name_in, quote_path
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
 from gridcwl.worker.web import shown
@@ -33,7 +33,7 @@ class Fetched(NamedTuple):
         return Fetched(f"{self.path}/{name}", f"{self.location}/{quote_path(name)}", 0, directory)
 
 
-class Wanted(NamedTuple):
+class FetchRequest(NamedTuple):
     """What is to be fetched."""
 
     sources: Sequence[str]
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
     """Where credentials may be sent."""
 
 
-def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
+def fetch(wanted: FetchRequest, base: str, folder: str, check: Check) -> Fetched:
     """The first of the sources that is available. Downloads go to ``folder``.
 
     Raises:
@@ -60,7 +60,7 @@ def fetch(wanted: Wanted, base: str, folder: str, check: Check) -> Fetched:
             if scheme in ("", "file"):
                 return _here(wanted, source, scheme, base, check)
             return _brought(wanted, source, folder, check)
-        except Unavailable as error:
+        except SourceUnavailable as error:
             problems.append(str(error))
         except OSError as error:
             if is_no_room(error):
@@ -90,7 +90,7 @@ def known_of(item: Plain) -> Known:
     )
 
 
-def _here(wanted: Wanted, source: str, scheme: str, base: str, check: Check) -> Fetched:
+def _here(wanted: FetchRequest, source: str, scheme: str, base: str, check: Check) -> Fetched:
     path = path_of(source) if scheme else os.path.join(base or os.getcwd(), source)
     path = path.rstrip("/") or "/"
     status = os.stat(path)
@@ -103,7 +103,7 @@ def _here(wanted: Wanted, source: str, scheme: str, base: str, check: Check) -> 
     return Fetched(path, location, status.st_size, directory)
 
 
-def _brought(wanted: Wanted, source: str, folder: str, check: Check) -> Fetched:
+def _brought(wanted: FetchRequest, source: str, folder: str, check: Check) -> Fetched:
     way = way_to(source, wanted.trusted)
     place = f"{folder}/{hashlib.sha1(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"  # noqa: S324
     os.makedirs(place, exist_ok=True)
@@ -119,10 +119,10 @@ def _brought(wanted: Wanted, source: str, folder: str, check: Check) -> Fetched:
     return Fetched(path, wanted.location or source, got.size or 0, False, source)
 
 
-def _compare(wanted: Wanted, source: str, got: Known) -> None:
+def _compare(wanted: FetchRequest, source: str, got: Known) -> None:
     mismatch = wanted.known.mismatch(got)
     if mismatch:
-        raise Unavailable(f"{printable(shown(source))} {mismatch}")
+        raise SourceUnavailable(f"{printable(shown(source))} {mismatch}")
 
 
 def _has_sum(known: Known) -> bool:
@@ -141,7 +141,7 @@ def scheme_of(source: str) -> str:
 
 __all__: Sequence[str] = (
     "Fetched",
-    "Wanted",
+    "FetchRequest",
     "fetch",
     "known_of",
     "nearest_first",

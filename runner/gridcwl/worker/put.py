@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.failure import TEMPORARY, Unavailable, WorkerFailure, failure_of, printable
+from gridcwl.worker.failure import TEMPORARY, SourceUnavailable, WorkerFailure, failure_of, printable
 from gridcwl.worker.naming import name_of, place_of, url_of
 from gridcwl.worker.storage import Known, Way, path_of, way_to
 
@@ -98,7 +98,7 @@ def remove(urls: Sequence[str]) -> int:
             way = way_to(url, Trusted([url]))  # a place that we have put something at
             way.remove(url + _UNFINISHED)
             way.remove(url)
-        except (Unavailable, OSError):
+        except (SourceUnavailable, OSError):
             return len(urls) - number
     return 0
 
@@ -142,7 +142,7 @@ def put_files(
         for url in element["urls"]:
             try:
                 _put_below(url, uploads, scope, element.get("naming", "hash"), check, intentions)
-            except Unavailable as error:
+            except SourceUnavailable as error:
                 problems.append(f"{element['name']}: {error}")
             except OSError as error:
                 problems.append(f"{element['name']}: {failure_of(error, 'writing').reason.rstrip('.')}")
@@ -172,7 +172,7 @@ def _put_below(
     try:
         placed = [(upload, url + place_of(scope, upload.name, naming)) for upload in uploads]
     except ValueError:
-        raise Unavailable(f"its algorithm for paths, {naming}, is not supported by this worker") from None
+        raise SourceUnavailable(f"its algorithm for paths, {naming}, is not supported by this worker") from None
     if intentions is None:
         _put_all(way, placed, check, lambda _url: None)
         return
@@ -210,5 +210,5 @@ def _put_one(way: Way, upload: FileToPut, final: str, check: Callable[[], None],
     mismatch = upload.known.mismatch(arrived)
     if mismatch:
         way.remove(temporary)
-        raise Unavailable(f"what arrived of {printable(upload.name)} {mismatch}")
+        raise SourceUnavailable(f"what arrived of {printable(upload.name)} {mismatch}")
     way.rename(temporary, final)

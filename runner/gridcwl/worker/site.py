@@ -14,7 +14,7 @@ from gridcwl.worker.cli_vectors import KINDS, sif_name
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.engine import Call, Engine, EngineError, Plain, Running
 from gridcwl.worker.failure import WorkerFailure
-from gridcwl.worker.fetch import Wanted, fetch, known_of, nearest_first
+from gridcwl.worker.fetch import FetchRequest, fetch, known_of, nearest_first
 
 EVERYWHERE = "*"
 IN_RUCIO = "rucio:"
@@ -69,7 +69,7 @@ class Archives:
         """
         about = self._known[place]
         sources = nearest_first(about["sources"], about["elements"], self._site)
-        wanted = Wanted(sources, known_of(about), about["location"], Trusted(sources))  # by Rucio
+        wanted = FetchRequest(sources, known_of(about), about["location"], Trusted(sources))  # by Rucio
         try:
             return fetch(wanted, "", folder, lambda: None).path
         except (WorkerFailure, OSError) as error:

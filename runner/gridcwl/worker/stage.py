@@ -11,7 +11,7 @@ from gridcwl.worker.copies import copy_writable
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.engine import Mount, Plain
 from gridcwl.worker.failure import WorkerFailure, failure_of, printable
-from gridcwl.worker.fetch import Fetched, Wanted, fetch, known_of, nearest_first
+from gridcwl.worker.fetch import Fetched, FetchRequest, fetch, known_of, nearest_first
 from gridcwl.worker.layout import Layout
 from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.paths import below, quote_path
@@ -138,7 +138,7 @@ class Staging:
     def _fetched(self, item: Plain) -> Fetched:
         elements = (self._job["storage"] or {}).get("elements", ())
         sources = nearest_first(item["sources"], elements, self._options.site)
-        wanted = Wanted(sources, known_of(item), item["location"], self._trusted(item, elements))
+        wanted = FetchRequest(sources, known_of(item), item["location"], self._trusted(item, elements))
         downloads = self._layout.workdir + "/fetched"
         got = fetch(wanted, self._options.base, downloads, self._control.check)
         if got.source:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from gridcwl.worker import credentials, web
 from gridcwl.worker.credentials import NOBODY, Trusted
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 from gridcwl.worker.paths import RefusedPath, file_path
 
 _CHUNK = 1 << 20
@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
 
 class Way:
-    """How files of one kind of URL are reached. Every method raises ``Unavailable`` or OSError.
+    """How files of one kind of URL are reached. Every method raises ``SourceUnavailable`` or OSError.
 
     Credentials are sent only to what is ``trusted``.
     """
@@ -118,9 +118,9 @@ class FileWay(Way):
         """See ``Way.ready``: a storage that is not mounted here must not become a folder of this machine's disk."""
         path = path_of(prefix)
         if not os.path.isdir(path):
-            raise Unavailable(f"{path} is not mounted here")
+            raise SourceUnavailable(f"{path} is not mounted here")
         if not os.access(path, os.W_OK | os.X_OK):
-            raise Unavailable(f"{path} may not be written to")
+            raise SourceUnavailable(f"{path} may not be written to")
 
 
 class WebWay(Way):
@@ -150,9 +150,9 @@ class WebWay(Way):
                 got = _pumped(answer.body.read, target.write, check)
             except (OSError, http.client.HTTPException) as error:
                 answer.body.close()
-                raise Unavailable(f"{web.shown(url)}: {error or type(error).__name__}") from error
+                raise SourceUnavailable(f"{web.shown(url)}: {error or type(error).__name__}") from error
         if length is not None and got.size != length:
-            raise Unavailable(f"{web.shown(url)}: the connection was lost after {got.size} of {length} bytes")
+            raise SourceUnavailable(f"{web.shown(url)}: the connection was lost after {got.size} of {length} bytes")
         return got
 
     def first(self, url: str, count: int) -> bytes:
@@ -179,7 +179,7 @@ class WebWay(Way):
         web.drained(answer)
         arrived = self.look(url)
         if arrived is None:
-            raise Unavailable(f"{web.shown(url)}: the server took the file, and does not have it")
+            raise SourceUnavailable(f"{web.shown(url)}: the server took the file, and does not have it")
         return arrived if arrived.adler32 else self._read_back(url, check)
 
     def rename(self, old: str, new: str) -> None:
@@ -253,7 +253,7 @@ class ToolWay(Way):
                 got.kill()
             elif got.wait():
                 printed = got.stderr.read().decode("utf-8", "replace").strip().splitlines() or ["it failed"]
-                raise Unavailable(f"{command[0]}: {printed[-1]}")
+                raise SourceUnavailable(f"{command[0]}: {printed[-1]}")
             return data
 
     def put(self, path: str, url: str, check: Check) -> Known:
@@ -286,7 +286,7 @@ class ToolWay(Way):
             return False
         if shutil.which("gfal-copy"):
             return True
-        raise Unavailable("root:// needs xrdcp or gfal-copy, and neither is installed here")
+        raise SourceUnavailable("root:// needs xrdcp or gfal-copy, and neither is installed here")
 
     def _environment(self, urls: Sequence[str]) -> Dict[str, str]:
         return credentials.environment(trusted=all(map(self._trusted.covers, urls)))
@@ -298,7 +298,7 @@ class ToolWay(Way):
         )  # fmt: skip
         if ended.returncode and not fails:
             printed = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-            raise Unavailable(f"{command[0]}: {printed}")
+            raise SourceUnavailable(f"{command[0]}: {printed}")
         return None if ended.returncode else ended.stdout
 
 
@@ -328,9 +328,9 @@ def way_to(url: str, trusted: Trusted = NOBODY) -> Way:
     scheme = url.partition("://")[0]
     way = WAYS.get(scheme)
     if way is None:
-        raise Unavailable(f"{web.shown(url)}: this worker cannot reach {scheme}:// URLs")
+        raise SourceUnavailable(f"{web.shown(url)}: this worker cannot reach {scheme}:// URLs")
     if way is ToolWay and not credentials.is_server(urlsplit(url).netloc):
-        raise Unavailable(f"{web.shown(url)}: this is not the address of a server")
+        raise SourceUnavailable(f"{web.shown(url)}: this is not the address of a server")
     return way(trusted)
 
 
@@ -343,7 +343,7 @@ def path_of(url: str) -> str:
     try:
         return file_path(url)
     except RefusedPath as refused:
-        raise Unavailable(str(refused)) from None
+        raise SourceUnavailable(str(refused)) from None
 
 
 def sums(path: str, check: Check) -> Known:

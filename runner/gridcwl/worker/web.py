@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Mapping, NamedT
 from urllib.parse import urljoin, urlsplit
 
 from gridcwl.worker.credentials import NOBODY, Trusted, bearer_token, proxy_file
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 
 if TYPE_CHECKING:
     import email.message
@@ -75,7 +75,7 @@ def request(
     for _ in range(_HOPS):
         parts = urlsplit(url)
         if parts.scheme not in _SECURE:
-            raise Unavailable(f"{shown(url)}: not a URL for HTTP")
+            raise SourceUnavailable(f"{shown(url)}: not a URL for HTTP")
         sent = dict(headers or {})
         known = _SECURE[parts.scheme] and trusted.covers(url)
         if known and (token := bearer_token()):
@@ -90,11 +90,13 @@ def request(
         drained(answer)
         there = _redirected(url, answer.headers["Location"])
         if urlsplit(there).scheme not in _SECURE:
-            raise Unavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not a URL for HTTP")
+            raise SourceUnavailable(
+                f"{shown(url)}: the server redirects to {shown(there)}, which is not a URL for HTTP"
+            )
         if _SECURE[parts.scheme] and not _SECURE.get(urlsplit(there).scheme, True):
-            raise Unavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not encrypted")
+            raise SourceUnavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not encrypted")
         url = there
-    raise Unavailable(f"{shown(url)}: the server redirects without end")
+    raise SourceUnavailable(f"{shown(url)}: the server redirects without end")
 
 
 def drained(answer: Response) -> None:
@@ -106,11 +108,11 @@ def drained(answer: Response) -> None:
         answer.body.read()
 
 
-def explained(answer: Response, url: str) -> Unavailable:
+def explained(answer: Response, url: str) -> SourceUnavailable:
     """What a refusal means."""
     drained(answer)
     if answer.stranger and answer.status in (401, 403):
-        return Unavailable(
+        return SourceUnavailable(
             f"{shown(url)}: HTTP {answer.status} {answer.reason} from {answer.stranger}, where it redirects to; "
             "no token or proxy was sent there (trusted_storage can name it)"
         )
@@ -119,7 +121,7 @@ def explained(answer: Response, url: str) -> Unavailable:
         403: " (the token or proxy does not allow it)",
         507: " (it is full)",
     }.get(answer.status, "")
-    return Unavailable(f"{shown(url)}: HTTP {answer.status} {answer.reason}{hint}")
+    return SourceUnavailable(f"{shown(url)}: HTTP {answer.status} {answer.reason}{hint}")
 
 
 def _redirected(url: str, location: str) -> str:
@@ -129,7 +131,7 @@ def _redirected(url: str, location: str) -> str:
         there = urljoin({"davs": "https", "dav": "http"}.get(scheme, scheme) + separator + rest, location)
         urlsplit(there).port  # noqa: B018  it raises if there is something else
     except ValueError:
-        raise Unavailable(f"{shown(url)}: the server redirects to what is not a URL") from None
+        raise SourceUnavailable(f"{shown(url)}: the server redirects to what is not a URL") from None
     return there
 
 
@@ -147,14 +149,14 @@ def _sent(
         except lost as error:
             _forget(_key(url, known=known))
             if last or not old:
-                raise Unavailable(f"{shown(url)}: the connection was lost") from error
+                raise SourceUnavailable(f"{shown(url)}: the connection was lost") from error
         except ssl.SSLError as error:
             _forget(_key(url, known=known))
-            raise Unavailable(f"{shown(url)}: {error.reason or error}") from error
+            raise SourceUnavailable(f"{shown(url)}: {error.reason or error}") from error
         except (OSError, http.client.HTTPException) as error:
             _forget(_key(url, known=known))
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unavailable(f"{shown(url)}: {reason}") from error
+            raise SourceUnavailable(f"{shown(url)}: {reason}") from error
     raise AssertionError("not reached")
 
 
@@ -312,5 +314,5 @@ def _context(proxy: str) -> ssl.SSLContext:
         try:
             context.load_cert_chain(proxy)
         except (ssl.SSLError, OSError) as error:
-            raise Unavailable(f"the proxy {proxy} cannot be used: {error}") from error
+            raise SourceUnavailable(f"the proxy {proxy} cannot be used: {error}") from error
     return context

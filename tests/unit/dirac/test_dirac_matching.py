@@ -7,14 +7,14 @@ from dirac_builders import a_job
 
 from gridcwl.backends.dirac import matching
 from gridcwl.backends.dirac.matching import JobRequirements, Limits, Wishes
-from gridcwl.backends.dirac.sites import Offer, Queue, offers
+from gridcwl.backends.dirac.sites import DiracSite, Queue, offers
 from gridcwl.errors import BackendError, ConfigError
 from gridcwl.model import Placement, Resources, StagedFile, Storage, StorageElement
 
-LYON = Offer("Lyon", (Queue("q", 4, 8192, 36_000),))
-CNAF = Offer("CNAF", (Queue("q", 2, 4096, 36_000, ("GPU",)),))
-ORSAY = Offer("Orsay", (Queue("q", 1, 1024, 3_600),))
-CLOSED = Offer("Meudon", (Queue("q", 64, 65536, 36_000),), "Banned")
+LYON = DiracSite("Lyon", (Queue("q", 4, 8192, 36_000),))
+CNAF = DiracSite("CNAF", (Queue("q", 2, 4096, 36_000, ("GPU",)),))
+ORSAY = DiracSite("Orsay", (Queue("q", 1, 1024, 3_600),))
+CLOSED = DiracSite("Meudon", (Queue("q", 64, 65536, 36_000),), "Banned")
 ALL = (LYON, CNAF, ORSAY, CLOSED)
 
 
@@ -217,6 +217,6 @@ def test_a_site_that_dirac_does_not_use_is_closed():
 
 
 def test_a_queue_for_gpu_jobs_takes_no_others():
-    picky = Offer("X", (Queue("q", tags=("GPU",), required_tags=("GPU",)),))
+    picky = DiracSite("X", (Queue("q", tags=("GPU",), required_tags=("GPU",)),))
     assert "only jobs that ask for GPU" in str(matching.why_not(JobRequirements(), picky))
     assert matching.why_not(JobRequirements(tags=("GPU",)), picky) is None

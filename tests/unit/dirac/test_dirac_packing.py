@@ -8,7 +8,7 @@ from dirac_builders import a_job
 from gridcwl.backends.batch import packing
 from gridcwl.backends.dirac import matching
 from gridcwl.backends.dirac.matching import JobRequirements, Limits
-from gridcwl.backends.dirac.sites import Offer, Queue
+from gridcwl.backends.dirac.sites import DiracSite, Queue
 from gridcwl.model import Job, JobResult, Outcome, Resources, StagedFile, Usage
 
 
@@ -82,8 +82,8 @@ def test_no_part_takes_much_longer_than_its_share(size):
 
 # -- what a DIRAC job needs for several --------------------------------------------------------------------------------
 
-LARGE = Offer("Lyon", (Queue("q", 8, 16_000, 36_000),))
-SMALL = Offer("CNAF", (Queue("q", 2, 4_000, 36_000),))
+LARGE = DiracSite("Lyon", (Queue("q", 8, 16_000, 36_000),))
+SMALL = DiracSite("CNAF", (Queue("q", 2, 4_000, 36_000),))
 
 
 def test_jobs_share_as_many_cores_as_every_site_that_can_run_one_has():

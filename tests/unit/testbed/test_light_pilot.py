@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gridcwl.testbed.dirac.inside import light_pilot
-from gridcwl.testbed.dirac.inside.light_pilot import Pilot, Slot
+from gridcwl.testbed.dirac.inside.light_pilot import PilotSlot, SharedState
 
 LOCAL_SITE = {
     "Site": "LCG.Lyon.fr",
@@ -36,20 +36,20 @@ class Report:
 
 
 @pytest.fixture
-def slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slot:
+def slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PilotSlot:
     monkeypatch.setattr(light_pilot, "_BETWEEN_REPORTS_S", 0.001)
     ending = threading.Event()
-    pilot = Pilot(tmp_path, ending, light_pilot.Accounts(ending))
-    return Slot(LOCAL_SITE, threading.Lock(), light_pilot.Owners(), pilot)
+    pilot = SharedState(tmp_path, ending, light_pilot.Accounts(ending))
+    return PilotSlot(LOCAL_SITE, threading.Lock(), light_pilot.OwnerProxies(), pilot)
 
 
-def test_the_last_report_is_sent_until_it_arrives(slot: Slot) -> None:
+def test_the_last_report_is_sent_until_it_arrives(slot: PilotSlot) -> None:
     report = Report(lost=3)
     slot._commit(report)
     assert report.sent == 4
 
 
-def test_a_slot_does_not_wait_for_ever(slot: Slot) -> None:
+def test_a_slot_does_not_wait_for_ever(slot: PilotSlot) -> None:
     report = Report(lost=1000)
     slot._commit(report)
     assert report.sent == 15

@@ -10,7 +10,7 @@ from webdav import Dav, served
 from worker_builders import job, literal, staged
 
 from gridcwl.worker import web
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 from gridcwl.worker.naming import place_of
 from gridcwl.worker.put import left_behind, remove
 from gridcwl.worker.storage import way_to
@@ -263,7 +263,7 @@ def test_a_server_that_sends_us_on_never_gets_the_body(dav, tmp_path, big):
 
 def test_a_server_that_refuses_never_gets_the_body_and_the_connection_can_be_used_again(dav, big):
     dav.refuses["PUT"] = 507
-    with pytest.raises(Unavailable, match="it is full"):
+    with pytest.raises(SourceUnavailable, match="it is full"):
         way_to(dav.url).put(big, f"{dav.url}x", lambda: None)
     assert dav.taken == 0
     del dav.refuses["PUT"]

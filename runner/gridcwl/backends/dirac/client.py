@@ -25,7 +25,7 @@ from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
 from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.server import Credential, FoundJob, State
-from gridcwl.backends.dirac.sites import Offer, offers
+from gridcwl.backends.dirac.sites import DiracSite, offers
 from gridcwl.errors import ConfigError
 from gridcwl.model import limits
 from gridcwl.worker.credentials import acting_for
@@ -170,7 +170,7 @@ class DiracClient:
         listed = self._dirac.config.getOptions(path)
         return list(listed["Value"]) if listed["OK"] else []
 
-    def offers(self) -> Sequence[Offer]:
+    def offers(self) -> Sequence[DiracSite]:
         """See ``Server``."""
         tree = self._dirac.config.getConfigurationTree("/Resources/Sites")
         if not tree["OK"]:

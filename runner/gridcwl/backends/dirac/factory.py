@@ -15,7 +15,7 @@ from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.placements import placement_of
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
-from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
@@ -172,7 +172,7 @@ def health(settings: DiracxSettings, needed: bool) -> Iterator[HealthCheck]:
         yield from health.dirac(needed=needed and name == "dirac")
 
 
-def _offer(offer: Offer, settings: DiracxSettings) -> SiteOffer:
+def _offer(offer: DiracSite, settings: DiracxSettings) -> SiteOffer:
     queues = tuple(
         QueueOffer(
             name=queue.name,

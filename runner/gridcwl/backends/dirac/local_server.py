@@ -32,7 +32,7 @@ from gridcwl.backends.dirac.parametric import singles, value, values, with_list
 from gridcwl.backends.dirac.problems import DiracRefused
 from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.server import Credential, FoundJob, State
-from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.worker.removing import remove_tree
 
 SITE = "DIRAC.Client.local"
@@ -136,7 +136,7 @@ class LocalServer:
         """See ``Server``. There is nobody to set any but this machine."""
         return Limits(processors=self._processors)
 
-    def offers(self) -> Sequence[Offer]:
+    def offers(self) -> Sequence[DiracSite]:
         """See ``Server``. Whatever site a job asks for, it comes here: none is listed, and none ruled out."""
         return ()
 

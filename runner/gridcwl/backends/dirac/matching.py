@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from gridcwl.backends.batch.packing import input_bytes, step_of
-from gridcwl.backends.dirac.sites import Offer, Queue
+from gridcwl.backends.dirac.sites import DiracSite, Queue
 from gridcwl.errors import BackendError, ConfigError
 from gridcwl.model import Job, Placement
 
@@ -91,7 +91,7 @@ def merged(under: Placement, over: Placement | None) -> Placement:
     )
 
 
-def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] = ()) -> JobRequirements:
+def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[DiracSite] = ()) -> JobRequirements:
     """The requirements of the job, locality aside.
 
     Args:
@@ -132,7 +132,7 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[Offer] =
     )
 
 
-def _least_ram(offers: Iterable[Offer]) -> int:
+def _least_ram(offers: Iterable[DiracSite]) -> int:
     return min((queue.ram_mib or _SLOT_MIB for offer in offers for queue in offer.queues), default=_SLOT_MIB)
 
 
@@ -162,7 +162,7 @@ def _within(value: int, bounds: tuple[int, int]) -> int:
 # -- which sites ---------------------------------------------------------------------------------------------------
 
 
-def why_not(needs: JobRequirements, offer: Offer, *, ignore_status: bool = False) -> str | None:
+def why_not(needs: JobRequirements, offer: DiracSite, *, ignore_status: bool = False) -> str | None:
     """Why a site cannot run jobs with these needs, as the end of a sentence; None if it can."""
     if needs.sites and offer.site not in needs.sites:
         return "it is not one of the sites that were asked for"
@@ -192,7 +192,7 @@ def _queue_lacks(needs: JobRequirements, queue: Queue) -> str | None:
     return None
 
 
-def fitting(needs: JobRequirements, offers: Iterable[Offer]) -> list[str]:
+def fitting(needs: JobRequirements, offers: Iterable[DiracSite]) -> list[str]:
     """The sites that can run jobs with these needs."""
     return [offer.site for offer in offers if why_not(needs, offer) is None]
 
@@ -207,7 +207,7 @@ class Room:
     """CPU time for all of them together; None if no site says."""
 
 
-def room_for(needs: JobRequirements, ram_mib: int, offers: Iterable[Offer]) -> Room:
+def room_for(needs: JobRequirements, ram_mib: int, offers: Iterable[DiracSite]) -> Room:
     """How much room there is for several jobs with these needs in one DIRAC job.
 
     Args:
@@ -257,7 +257,7 @@ def together(needs: JobRequirements, size: int, room: Room, limits: Limits) -> t
     )
 
 
-def refuse_homeless(job: Job, needs: JobRequirements, offers: Sequence[Offer]) -> None:
+def refuse_homeless(job: Job, needs: JobRequirements, offers: Sequence[DiracSite]) -> None:
     """See that some site can run the job, now or when it is opened again.
 
     Raises:
@@ -313,7 +313,7 @@ def bytes_to_move(job: Job, sites: Collection[str]) -> tuple[int, int]:
     return total - max(there), total - min(there)
 
 
-def near(job: Job, needs: JobRequirements, wishes: Wishes, offers: Sequence[Offer]) -> JobRequirements:
+def near(job: Job, needs: JobRequirements, wishes: Wishes, offers: Sequence[DiracSite]) -> JobRequirements:
     """The needs, with the sites where most of the input bytes are.
 
     ``strict`` keeps to the sites that hold the most; ``prefer`` to those that hold at least half of it, where the
@@ -348,7 +348,7 @@ def placed(
     job: Job,
     needs: JobRequirements,
     wishes: Wishes,
-    offers: Sequence[Offer],
+    offers: Sequence[DiracSite],
     *,
     failed: Sequence[str] = (),
     anywhere: bool = False,
@@ -372,7 +372,7 @@ def placed(
     return needs if anywhere else near(job, needs, wishes, offers)
 
 
-def elsewhere(needs: JobRequirements, failed: Iterable[str], offers: Sequence[Offer]) -> JobRequirements:
+def elsewhere(needs: JobRequirements, failed: Iterable[str], offers: Sequence[DiracSite]) -> JobRequirements:
     """The needs without the sites where the job failed; unchanged where no other site could run it."""
     bad = tuple(dict.fromkeys(failed))
     if not bad:

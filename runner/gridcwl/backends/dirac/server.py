@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.results import JobStatus
-from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.sites import DiracSite
 
 State: TypeAlias = tuple[str, str, str]
 """Status, minor status, application status."""
@@ -57,7 +57,7 @@ class Server(Protocol):
     def limits(self) -> Limits:
         """What it takes."""
 
-    def offers(self) -> Sequence[Offer]:
+    def offers(self) -> Sequence[DiracSite]:
         """What its sites offer; empty if that is not known."""
 
     def credential(self) -> Credential:

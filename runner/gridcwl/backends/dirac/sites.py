@@ -26,7 +26,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class DiracSite:
     """What a site offers."""
 
     site: str
@@ -42,7 +42,7 @@ class Offer:
         return self.status in ("Active", "Degraded")
 
 
-def offers(tree: Mapping[str, str | None], usable: Collection[str] | None = None) -> tuple[Offer, ...]:
+def offers(tree: Mapping[str, str | None], usable: Collection[str] | None = None) -> tuple[DiracSite, ...]:
     """The sites of a configuration.
 
     Args:
@@ -58,9 +58,9 @@ def _below(tree: Mapping[str, str | None], site: str) -> dict[str, str]:
     return {found[1]: value for path, value in tree.items() if value is not None and (found := inside.match(path))}
 
 
-def _offer(site: str, options: Mapping[str, str], usable: Collection[str] | None) -> Offer:
+def _offer(site: str, options: Mapping[str, str], usable: Collection[str] | None) -> DiracSite:
     status = "Active" if usable is None or site in usable else "Banned"
-    return Offer(site, tuple(_queues(options)), status, _listed(options.get("SE")))
+    return DiracSite(site, tuple(_queues(options)), status, _listed(options.get("SE")))
 
 
 def _queues(options: Mapping[str, str]) -> Iterator[Queue]:

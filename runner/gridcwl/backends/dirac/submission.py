@@ -26,7 +26,7 @@ from gridcwl.backends.dirac.matching import JobRequirements, Limits
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.problems import DiracCredential, DiracRefused, DiracUnreachable, TooManyJobs
 from gridcwl.backends.dirac.server import Server
-from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.backends.dirac.states import active_job
 from gridcwl.errors import BackendError, ConfigError, GridCWLError, UnsupportedError
 from gridcwl.model import Job, JobId, JobResult, Outcome, RunId
@@ -80,7 +80,7 @@ class Submitter:
         self._poller, self._events = poller, events
         self.most: int | None = None
         """How many jobs the server takes in one submission; None if unknown."""
-        self.offers: Sequence[Offer] = ()
+        self.offers: Sequence[DiracSite] = ()
         """Of the sites, as far as they are known."""
         self.limits = Limits()
         """Of the server."""

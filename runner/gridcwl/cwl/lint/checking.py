@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.cwl.lint.rules import RULES, Level, LintRule
-from gridcwl.cwl.lint.source import Node, Source, Sources, line_of
+from gridcwl.cwl.lint.source import Node, Source, SourceFiles, line_of
 
 _STANDARD_PREFIXES = ("http://commonwl.org/", "https://w3id.org/cwl/cwl#")
 
@@ -70,7 +70,7 @@ class LintScope:
 class Linter:
     """Collects what the rules find."""
 
-    sources: Sources = field(default_factory=Sources)
+    sources: SourceFiles = field(default_factory=SourceFiles)
     findings: set[Finding] = field(default_factory=set)
     _seen: set[tuple[int, frozenset[str]]] = field(default_factory=set)
 

@@ -38,7 +38,7 @@ class Source:
         return any(not (codes := self.silenced[at]) or code in codes for at in (0, line, -line) if at in self.silenced)
 
 
-class Sources:
+class SourceFiles:
     """Reads each file once."""
 
     def __init__(self) -> None:

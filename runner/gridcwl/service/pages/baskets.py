@@ -21,7 +21,7 @@ from gridcwl.datasets.items import Item
 from gridcwl.datasets.rules import Mapped, usual_rules
 from gridcwl.errors import ConfigError, GridCWLError
 from gridcwl.service import basket_requests, submission
-from gridcwl.service.basket_requests import Wanted
+from gridcwl.service.basket_requests import BasketQuery
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.endings import without_places
@@ -107,7 +107,7 @@ def _found(
     position = _position(text.get("position", "")) if source == "sia" else None
     about = {**values, "source": source, "dids": text.get("dids", "").split(), "position": position}
     try:
-        wanted = msgspec.convert(about, Wanted)
+        wanted = msgspec.convert(about, BasketQuery)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The form is wrong: {error}") from None
     return basket_requests.found(service, viewer, wanted)

@@ -13,7 +13,7 @@ from gridcwl.service import facilities
 from gridcwl.service.capacity import Match
 from gridcwl.service.catalogue import DescribedOffer
 from gridcwl.service.catalogue_runs import TAG, RecentRuns, recent_runs
-from gridcwl.service.catalogue_sources import Offer
+from gridcwl.service.catalogue_sources import CatalogueWorkflow
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Drafts
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, page, redirect
@@ -24,10 +24,10 @@ router = APIRouter(route_class=PageRoute)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownWorkflow:
     """A workflow on the page."""
 
-    offer: Offer
+    offer: CatalogueWorkflow
     described: DescribedOffer | None = None
     problem: str = ""
     match: Match | None = None
@@ -88,10 +88,10 @@ def _draft(service: Service, viewer: Viewer, name: str) -> str:
     return draft.link
 
 
-def _shown(service: Service, offer: Offer, recent: RecentRuns) -> Shown:
+def _shown(service: Service, offer: CatalogueWorkflow, recent: RecentRuns) -> ShownWorkflow:
     try:
         described = service.catalogue.described(offer)
     except BadRequest as problem:
-        return Shown(offer, problem=problem.message)
+        return ShownWorkflow(offer, problem=problem.message)
     match = None if service.sites.offers().problem else facilities.matched(service, described.document.steps)
-    return Shown(offer, described, match=match, recent=recent)
+    return ShownWorkflow(offer, described, match=match, recent=recent)

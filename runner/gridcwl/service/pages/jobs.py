@@ -43,7 +43,7 @@ router = APIRouter(route_class=PageRoute)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobFilter:
     """Which jobs of a run are shown."""
 
     step: str = ""
@@ -72,7 +72,7 @@ class Tail:
     ends: int
 
 
-def listed(history: History, wanted: Wanted) -> dict[str, Any]:
+def listed(history: History, wanted: JobFilter) -> dict[str, Any]:
     """A page of jobs, and where the next one begins."""
     where = f"{history.of_run} AND {STATES.get(wanted.state, '1')}"
     found = history.jobs(step=wanted.step or None, where=where, after=wanted.after, place=wanted.site or None)

@@ -78,7 +78,7 @@ def run_page(
 ) -> Response:
     """One run: its steps, its jobs, its outputs."""
     run = visible(service, run_id, viewer)
-    wanted = jobs.Wanted(step, site, state if state in jobs.STATES else "", after)
+    wanted = jobs.JobFilter(step, site, state if state in jobs.STATES else "", after)
     return page(
         request,
         "run.html",
@@ -149,7 +149,7 @@ def _value(value: Any) -> str:
     return text if len(text) <= _LONGEST_INPUT else f"{text[:_LONGEST_INPUT]} ..."
 
 
-def _progress(service: Service, run: StoredRun, wanted: jobs.Wanted) -> dict[str, Any]:
+def _progress(service: Service, run: StoredRun, wanted: jobs.JobFilter) -> dict[str, Any]:
     """What the journal has of a run; nothing before it has begun."""
     made: dict[str, Any] = {
         **{"steps": [], "graph": "", "done": summary([]), "failures": [], "more_failures": False},

@@ -14,7 +14,7 @@ from vo_models.uws.types import ErrorType, ExecutionPhase
 
 from gridcwl.service.db import StoredRun
 from gridcwl.service.states import State
-from gridcwl.service.uws.store import JobState, UwsJob
+from gridcwl.service.uws.store import UwsJob, UwsState
 
 _PHASES = {
     State.UNKNOWN: ExecutionPhase.UNKNOWN,
@@ -54,7 +54,7 @@ class Found:
         """Its phase."""
         if self.run is not None:
             return _PHASES[self.run.state]
-        aborted = self.job is not None and self.job.state is JobState.ABORTED
+        aborted = self.job is not None and self.job.state is UwsState.ABORTED
         return ExecutionPhase.ABORTED if aborted else ExecutionPhase.PENDING
 
     @property

@@ -20,7 +20,7 @@ from gridcwl.service.db import Viewer
 from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound, TooLarge
 from gridcwl.service.submitting import enqueue
 from gridcwl.service.uws.documents import CHANGING, Found
-from gridcwl.service.uws.store import JobState, JobStore, UwsJob
+from gridcwl.service.uws.store import JobStore, UwsJob, UwsState
 from gridcwl.service.web import Service
 from gridcwl.service.wes import changeable, may_change
 
@@ -53,7 +53,7 @@ def find(service: Service, viewer: Viewer, job_id: str, workflow: str = "") -> F
         job = None
     if (
         (job is None and run is None)
-        or (job is not None and (job.state is JobState.DELETED or (run is None and job.state is JobState.STARTED)))
+        or (job is not None and (job.state is UwsState.DELETED or (run is None and job.state is UwsState.STARTED)))
         or (workflow and (job is None or job.workflow != workflow))
     ):
         raise NotFound(f"There is no job {job_id[:80]}")
@@ -73,15 +73,15 @@ def listed(
     found: list[Found] = []
     if workflow:
         jobs = store.page(viewer, MOST_LISTED, workflow)
-        runs = service.db.some([job.id for job in jobs if job.state is JobState.STARTED], viewer)
+        runs = service.db.some([job.id for job in jobs if job.state is UwsState.STARTED], viewer)
         found = [Found(job.id, job, runs.get(job.id)) for job in jobs]
-        found = [one for one in found if one.run is not None or (one.job and one.job.state is not JobState.STARTED)]
+        found = [one for one in found if one.run is not None or (one.job and one.job.state is not UwsState.STARTED)]
     else:
         page = service.db.page(viewer, MOST_LISTED)
         known = store.some([run.id for run in page])
         found = [Found(run.id, known.get(run.id), run) for run in page]
-        found = [one for one in found if one.job is None or one.job.state is not JobState.DELETED]
-        ahead = store.page(viewer, MOST_LISTED, states=(JobState.PENDING, JobState.ABORTED))
+        found = [one for one in found if one.job is None or one.job.state is not UwsState.DELETED]
+        ahead = store.page(viewer, MOST_LISTED, states=(UwsState.PENDING, UwsState.ABORTED))
         found += [Found(job.id, job, None) for job in ahead]
         found.sort(key=lambda one: one.created, reverse=True)
     chosen = [
@@ -119,7 +119,7 @@ def create(
     parameters = _known(values, [one.name for one in described.document.inputs])
     label = label.replace("\0", "")[:255]
     now = time.time()
-    job = UwsJob(str(new_run_id()), viewer.subject, workflow, label, parameters, now, JobState.PENDING)
+    job = UwsJob(str(new_run_id()), viewer.subject, workflow, label, parameters, now, UwsState.PENDING)
     _save(service, job.id, uploads)
     try:
         _check_uploads(service, job.id, parameters)
@@ -160,7 +160,7 @@ def start(service: Service, viewer: Viewer, found: Found) -> None:
     fields = form_fields.fields_of(service.catalogue.described(offer).document.inputs)
     params = _params(fields, job.parameters, service.folder.run(job.id).files)
     store = JobStore(service.db.engine)
-    if not store.move(job.id, JobState.PENDING, JobState.STARTED):
+    if not store.move(job.id, UwsState.PENDING, UwsState.STARTED):
         raise Conflict(_not_pending(found))
     folder = service.folder.run(job.id)
     folder.files.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -174,7 +174,7 @@ def start(service: Service, viewer: Viewer, found: Found) -> None:
     try:
         enqueue(service, viewer, job.id, folder, request)
     except BaseException:
-        store.move(job.id, JobState.STARTED, JobState.PENDING)
+        store.move(job.id, UwsState.STARTED, UwsState.PENDING)
         raise
     if service.owners is not None:
         service.owners.submitted(viewer)
@@ -192,7 +192,7 @@ def abort(service: Service, viewer: Viewer, found: Found) -> None:
         service.driver.cancel(found.id)
     elif found.phase is ExecutionPhase.PENDING:
         _own(viewer, found)
-        JobStore(service.db.engine).move(found.id, JobState.PENDING, JobState.ABORTED)
+        JobStore(service.db.engine).move(found.id, UwsState.PENDING, UwsState.ABORTED)
 
 
 def delete(service: Service, viewer: Viewer, found: Found) -> None:

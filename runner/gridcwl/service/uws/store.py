@@ -14,7 +14,7 @@ from gridcwl.service.db import Viewer
 from gridcwl.service.schema import uws_jobs
 
 
-class JobState(StrEnum):
+class UwsState(StrEnum):
     """How far a job has come."""
 
     PENDING = "pending"
@@ -39,7 +39,7 @@ class UwsJob:
     parameters: Mapping[str, Sequence[str]]
     """Values of inputs as the client wrote them, by name."""
     created: float
-    state: JobState
+    state: UwsState
 
 
 class JobStore:
@@ -67,7 +67,7 @@ class JobStore:
             found = connection.execute(select(uws_jobs).where(uws_jobs.c.id.in_(known)))
             return {job.id: job for job in map(_job, found)}
 
-    def page(self, viewer: Viewer, most: int, workflow: str = "", states: Sequence[JobState] = ()) -> list[UwsJob]:
+    def page(self, viewer: Viewer, most: int, workflow: str = "", states: Sequence[UwsState] = ()) -> list[UwsJob]:
         """The latest jobs; those without a run, that the viewer may see.
 
         Args:
@@ -77,24 +77,24 @@ class JobStore:
             states: only in one of these.
         """
         query = select(uws_jobs).order_by(uws_jobs.c.number.desc()).limit(most)
-        query = query.where(uws_jobs.c.state != JobState.DELETED)
+        query = query.where(uws_jobs.c.state != UwsState.DELETED)
         if workflow:
             query = query.where(uws_jobs.c.workflow == workflow)
         if states:
             query = query.where(uws_jobs.c.state.in_([str(state) for state in states]))
         if not viewer.sees_all:
-            query = query.where((uws_jobs.c.state == JobState.STARTED) | (uws_jobs.c.owner == viewer.subject))
+            query = query.where((uws_jobs.c.state == UwsState.STARTED) | (uws_jobs.c.owner == viewer.subject))
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def pending(self, owner: str) -> int:
         """How many jobs of a user have not been started."""
         query = select(func.count()).select_from(uws_jobs)
-        query = query.where(uws_jobs.c.owner == owner, uws_jobs.c.state == JobState.PENDING)
+        query = query.where(uws_jobs.c.owner == owner, uws_jobs.c.state == UwsState.PENDING)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def move(self, job: str, before: JobState, after: JobState) -> bool:
+    def move(self, job: str, before: UwsState, after: UwsState) -> bool:
         """Compare and set; False if the job is in another state."""
         query = update(uws_jobs).where(uws_jobs.c.id == job, uws_jobs.c.state == before).values(state=after)
         with self._engine.begin() as connection:
@@ -102,7 +102,7 @@ class JobStore:
 
     def change(self, job: str, parameters: Mapping[str, Sequence[str]]) -> bool:
         """Other parameters; False if the job is not pending any more."""
-        query = update(uws_jobs).where(uws_jobs.c.id == job, uws_jobs.c.state == JobState.PENDING)
+        query = update(uws_jobs).where(uws_jobs.c.id == job, uws_jobs.c.state == UwsState.PENDING)
         with self._engine.begin() as connection:
             return bool(connection.execute(query.values(parameters=_plain(parameters))).rowcount == 1)
 
@@ -110,13 +110,13 @@ class JobStore:
         """Show a job no longer; its run stays."""
         with self._engine.begin() as connection:
             changed = connection.execute(
-                update(uws_jobs).where(uws_jobs.c.id == job).values(state=JobState.DELETED)
+                update(uws_jobs).where(uws_jobs.c.id == job).values(state=UwsState.DELETED)
             ).rowcount
             if not changed:
                 connection.execute(
                     uws_jobs.insert().values(
                         id=job, owner=owner, workflow="", label="", parameters={}, created=time.time(),
-                        state=JobState.DELETED,
+                        state=UwsState.DELETED,
                     )
                 )  # fmt: skip
 
@@ -128,4 +128,4 @@ def _plain(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def _job(row: Any) -> UwsJob:
     values = dict(row._mapping)
     del values["number"]
-    return UwsJob(**(values | {"state": JobState(values["state"])}))
+    return UwsJob(**(values | {"state": UwsState(values["state"])}))

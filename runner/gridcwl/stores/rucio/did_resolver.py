@@ -21,7 +21,7 @@ from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.stores.rucio.trees import TreeMetadata, place_of
 from gridcwl.stores.rucio.trees import read as read_tree
 from gridcwl.worker.credentials import Trusted
-from gridcwl.worker.failure import Unavailable
+from gridcwl.worker.failure import SourceUnavailable
 from gridcwl.worker.naming import path_in
 from gridcwl.worker.storage import way_to
 
@@ -95,7 +95,7 @@ class DidResolver:
         for pfn in self.replicas[did].pfns if did in self.replicas else ():
             try:
                 return way_to(pfn, Trusted([pfn])).first(pfn, count)
-            except (Unavailable, OSError) as error:
+            except (SourceUnavailable, OSError) as error:
                 problems.append(str(error))
         raise StoreError(
             f"{url} cannot be read: {'; '.join(problems) or 'Rucio knows no replica of it'}",

@@ -24,7 +24,7 @@ from gridcwl.stores.rucio.names import Did, did_of, maker_of
 from gridcwl.stores.rucio.replicas import Replicas, find_replicas
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import WorkerFailure
-from gridcwl.worker.fetch import Wanted, fetch
+from gridcwl.worker.fetch import FetchRequest, fetch
 from gridcwl.worker.paths import file_url
 from gridcwl.worker.storage import Known, sums
 
@@ -192,7 +192,7 @@ def _problem(url: str, replica: str, known: Known) -> str:
     """What is wrong with a replica, which is read; empty if nothing is."""
     with TemporaryDirectory(prefix="gridcwl-verify-") as folder:
         try:
-            got = fetch(Wanted((replica,), Known(), url, Trusted((replica,))), "", folder, lambda: None)
+            got = fetch(FetchRequest((replica,), Known(), url, Trusted((replica,))), "", folder, lambda: None)
             problem = known.mismatch(sums(got.path, lambda: None))
         except (WorkerFailure, OSError) as error:
             return f"it cannot be read: {error}"
@@ -218,7 +218,7 @@ def _all_copied(urls: Sequence[str], found: Mapping[Did, Replicas], folder: Path
             continue
         place = folder / str(number)
         place.mkdir(parents=True)
-        wanted = Wanted(about.pfns, Known(about.size, about.adler32), url, Trusted(about.pfns))
+        wanted = FetchRequest(about.pfns, Known(about.size, about.adler32), url, Trusted(about.pfns))
         try:
             copies[url] = file_url(fetch(wanted, "", str(place), lambda: None).path)
         except WorkerFailure as failure:

@@ -21,7 +21,7 @@ CwlObject = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Outputs:
+class OutputDatasets:
     """The datasets that the outputs of one run go to."""
 
     run_files: RunFiles

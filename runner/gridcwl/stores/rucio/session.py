@@ -16,12 +16,12 @@ from gridcwl.model import Job, JobId, JobResult
 from gridcwl.stores.rucio.cache import RucioCache
 from gridcwl.stores.rucio.client import CHUNK
 from gridcwl.stores.rucio.names import Did, attempt_of, did_of, maker_of
-from gridcwl.stores.rucio.outputs import Outputs
+from gridcwl.stores.rucio.outputs import OutputDatasets
 from gridcwl.stores.rucio.replicas import find_replicas, prefix_in
 from gridcwl.stores.rucio.run_files import URL, RunFiles, own_files
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import WorkerFailure
-from gridcwl.worker.fetch import Wanted, fetch
+from gridcwl.worker.fetch import FetchRequest, fetch
 from gridcwl.worker.paths import file_url
 from gridcwl.worker.storage import Known
 
@@ -122,7 +122,7 @@ class RucioSession:
         outputs = copy.deepcopy(outputs)
         if self.cache is not None:
             await self.cache.attach_shared()
-        made = Outputs(self.run_files)
+        made = OutputDatasets(self.run_files)
         if final:
             await made.keep(outputs)
         await self.run_files.registrar.add_metadata(self.run_files.descriptions.completed(keys_of))
@@ -141,7 +141,7 @@ class RucioSession:
             kind, _, digest = str(file.get("checksum", "")).partition("$")
             sums = {kind: digest} if kind in ("sha1", "adler32") else {}
             sources = self.run_files.book.sources(did_of(url))
-            wanted = Wanted(sources, Known(file.get("size"), **sums), url, Trusted(sources))
+            wanted = FetchRequest(sources, Known(file.get("size"), **sums), url, Trusted(sources))
             try:
                 got = fetch(wanted, "", str(folder / str(number)), lambda: None)
             except WorkerFailure as failure:

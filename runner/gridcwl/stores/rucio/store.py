@@ -22,7 +22,7 @@ from gridcwl.stores.rucio.registering import NewReplica, Registrar
 from gridcwl.stores.rucio.replicas import ReplicaBook, Replicas, find_replicas
 from gridcwl.worker.credentials import Trusted
 from gridcwl.worker.failure import WorkerFailure
-from gridcwl.worker.fetch import Wanted, fetch, nearest_first
+from gridcwl.worker.fetch import FetchRequest, fetch, nearest_first
 from gridcwl.worker.naming import name_of
 from gridcwl.worker.put import FileToPut, put_files
 from gridcwl.worker.storage import Known, sums
@@ -213,7 +213,7 @@ class RucioStore:
             for ref in refs:
                 did = did_of(ref.url)
                 about = found[did]
-                wanted = Wanted(about.pfns, Known(about.size, about.adler32), ref.url, Trusted(about.pfns))
+                wanted = FetchRequest(about.pfns, Known(about.size, about.adler32), ref.url, Trusted(about.pfns))
                 try:
                     got = fetch(wanted, "", str(scratch), lambda: None)
                 except WorkerFailure as failure:

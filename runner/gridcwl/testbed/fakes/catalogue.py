@@ -136,7 +136,7 @@ class ReplicationRule:
         }
 
 
-class Catalogue:
+class RucioCatalogue:
     """What the server of a fake Rucio keeps."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from rucio.common import exception
 
 from gridcwl.testbed.fakes import expressions
 from gridcwl.testbed.fakes.catalogue import in_seconds, now
-from gridcwl.testbed.fakes.rucio_server import DidLike, FakeRucio, Session
+from gridcwl.testbed.fakes.rucio_server import AccountSession, DidLike, FakeRucio
 
 __all__ = ["FakeClient", "FakeRucio"]
 
@@ -36,7 +36,7 @@ _TYPES = {
 }
 
 
-class FakeClient(Session):
+class FakeClient(AccountSession):
     """The calls of ``rucio.client.Client`` that gridcwl makes, with its arguments and answers."""
 
     vo = "def"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rucio.common import exception
 
 from gridcwl.testbed.fakes import expressions
-from gridcwl.testbed.fakes.catalogue import COLUMNS, Catalogue, CatalogueEntry, ReplicationRule, in_seconds, now
+from gridcwl.testbed.fakes.catalogue import COLUMNS, CatalogueEntry, ReplicationRule, RucioCatalogue, in_seconds, now
 from gridcwl.testbed.rucio.contents import ACCOUNTS, Account
 from gridcwl.testbed.sites import SITES, Site
 
@@ -31,7 +31,7 @@ class FakeRucio:
         Args:
             root: each storage element is a folder below it.
         """
-        self.catalogue = Catalogue()
+        self.catalogue = RucioCatalogue()
         self.calls: list[str] = []
         """The name of each call that was made, by whichever client."""
         self.root = root
@@ -101,7 +101,7 @@ class FakeRucio:
         return False
 
 
-class Session:
+class AccountSession:
     """What one account does to the server: checked as Rucio checks it, then done."""
 
     def __init__(self, server: FakeRucio, account: str) -> None:

@@ -19,7 +19,7 @@ from gridcwl.backends.dirac.parametric import cut, singles, value
 from gridcwl.backends.dirac.problems import DiracRefused, DiracUnreachable
 from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.server import Credential, FoundJob, Server, State
-from gridcwl.backends.dirac.sites import Offer
+from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.errors import ConfigError
 
 _LIMIT = re.compile(r"more than (\d+) jobs")
@@ -108,11 +108,11 @@ class DiracXServer:
             platforms=tuple(platforms),
         )
 
-    def offers(self) -> Sequence[Offer]:
+    def offers(self) -> Sequence[DiracSite]:
         """See ``Server``. DiracX knows which sites there are and whether they take jobs, not what they have."""
         answer = self._rest.ask("asking which sites are usable", "GET", "/rss/site").json()
         return [
-            Offer(site, status="Active" if about.get("all", {}).get("allowed", True) else "Banned")
+            DiracSite(site, status="Active" if about.get("all", {}).get("allowed", True) else "Banned")
             for site, about in sorted(answer.items())
         ]
 

@@ -41,7 +41,7 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PayloadExit:
     """How a payload ended: its exit code, or why there is none; and the CPU time that it took."""
 
     exit_code: int
@@ -50,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Pilot:
+class SharedState:
     """What all slots share: where jobs have their folders, and whether it ends."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Accounts:
         self.send()
 
 
-class Owners:
+class OwnerProxies:
     """Proxies of the users whose jobs run here, fetched once in ten minutes each."""
 
     def __init__(self) -> None:
@@ -117,10 +117,12 @@ class Owners:
             return text
 
 
-class Slot(threading.Thread):
+class PilotSlot(threading.Thread):
     """One slot: asks for a job, runs it, asks for the next."""
 
-    def __init__(self, local_site: dict[str, Any], asking: threading.Lock, owners: Owners, pilot: Pilot) -> None:
+    def __init__(
+        self, local_site: dict[str, Any], asking: threading.Lock, owners: OwnerProxies, pilot: SharedState
+    ) -> None:
         super().__init__(name=local_site["PilotReference"])
         self._asking = asking
         self._site = local_site["Site"]
@@ -156,7 +158,7 @@ class Slot(threading.Thread):
         report = JobReport(job, "JobWrapper")
         report.setJobStatus("Running", "Job Initialization", sendFlag=False)
         cost = _account(matched, description, self._site)
-        outcome = Outcome(1)
+        outcome = PayloadExit(1)
         folder = self._folder / str(job)
         folder.mkdir()
         # beside the working directory: its contents are the user's
@@ -185,7 +187,7 @@ class Slot(threading.Thread):
             if report.commit()["OK"] or self._ending.wait(_BETWEEN_REPORTS_S):
                 return
 
-    def _run_payload(self, job: int, description: dict[str, Any], folder: Path, proxy: Path) -> Outcome:
+    def _run_payload(self, job: int, description: dict[str, Any], folder: Path, proxy: Path) -> PayloadExit:
         environment = {
             **os.environ,
             "JOBID": str(job),
@@ -213,7 +215,7 @@ class Slot(threading.Thread):
             )
             return self._attend(job, payload)
 
-    def _attend(self, job: int, payload: subprocess.Popen[bytes]) -> Outcome:
+    def _attend(self, job: int, payload: subprocess.Popen[bytes]) -> PayloadExit:
         """Signs of life until it ends; a kill comes as the answer to one."""
         from DIRAC.WorkloadManagementSystem.Client.JobStateUpdateClient import JobStateUpdateClient
 
@@ -319,7 +321,7 @@ def _deliver_output(job: int, sandbox: list[str], folder: Path, proxy: Path) -> 
         raise Failed("Failed to upload output sandbox")
 
 
-def _tell_outcome(report: Any, outcome: Outcome) -> None:
+def _tell_outcome(report: Any, outcome: PayloadExit) -> None:
     if outcome.killed:
         report.setJobStatus("Failed", "Received Kill signal", sendFlag=False)
         return
@@ -332,27 +334,27 @@ def _tell_outcome(report: Any, outcome: Outcome) -> None:
         report.setJobStatus("Done", "Execution Complete", sendFlag=False)
 
 
-def _waited(payload: subprocess.Popen[bytes], seconds: float) -> Outcome | None:
+def _waited(payload: subprocess.Popen[bytes], seconds: float) -> PayloadExit | None:
     """How a payload has ended, with the CPU time of it and of its children; None if it has not yet."""
     until, pause = time.monotonic() + seconds, 0.001
     while True:
         pid, status, used = os.wait4(payload.pid, os.WNOHANG)
         if pid:
             payload.returncode = os.waitstatus_to_exitcode(status)
-            return Outcome(payload.returncode, cpu_s=used.ru_utime + used.ru_stime)
+            return PayloadExit(payload.returncode, cpu_s=used.ru_utime + used.ru_stime)
         if time.monotonic() > until:
             return None
         time.sleep(pause)
         pause = min(_POLL_S, 2 * pause)
 
 
-def _end(payload: subprocess.Popen[bytes]) -> Outcome:
+def _end(payload: subprocess.Popen[bytes]) -> PayloadExit:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(payload.pid, number)
         if (ended := _waited(payload, _KILL_AFTER_S)) is not None:
             return ended
-    return Outcome(-signal.SIGKILL)
+    return PayloadExit(-signal.SIGKILL)
 
 
 def _account(matched: dict[str, Any], description: dict[str, Any], site: str) -> Any:
@@ -414,11 +416,11 @@ def main() -> None:
     folder.mkdir()
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
-    owners = Owners()
+    owners = OwnerProxies()
     asking = {slot["Site"]: threading.Lock() for slot in slots}
     accounts = Accounts(ending)
-    pilot = Pilot(folder, ending, accounts)
-    threads = [Slot(slot, asking[slot["Site"]], owners, pilot) for slot in slots]
+    pilot = SharedState(folder, ending, accounts)
+    threads = [PilotSlot(slot, asking[slot["Site"]], owners, pilot) for slot in slots]
     for thread in threads:
         thread.start()
     sender = threading.Thread(target=accounts.run, name="accounts")
