@@ -43,7 +43,7 @@ class HealthCheck:
     remedy: str = ""
 
 
-def asked(name: str, ask: Callable[[], str]) -> HealthCheck:
+def server_check(name: str, ask: Callable[[], str]) -> HealthCheck:
     """Whether a server answers: ``ask`` returns what is worth showing of its answer."""
     try:
         return HealthCheck(name, "ok", ask())

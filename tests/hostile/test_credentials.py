@@ -308,7 +308,7 @@ def test_a_proxy_in_tmp_counts_only_if_it_is_ones_own_and_private(tmp_path, monk
     mine.chmod(0o600)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     assert credentials.proxy_file() == ""
-    assert credentials.environment(trusted=True)["X509_USER_PROXY"] == os.devnull
+    assert credentials.transfer_environment(trusted=True)["X509_USER_PROXY"] == os.devnull
 
 
 def test_a_users_name_and_password_are_in_no_message(bench: Bench):

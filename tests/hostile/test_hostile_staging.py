@@ -10,7 +10,7 @@ import pytest
 
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.cli_engines import CommandLineEngine
-from gridcwl.worker.cli_vectors import Cli, environment, vector
+from gridcwl.worker.cli_vectors import Cli, command_environment, vector
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, EngineError
 from gridcwl.worker.job import run_job
@@ -140,7 +140,7 @@ def test_a_variable_that_the_engine_would_read_itself_is_given_by_its_value(kind
     call = Call("c", ("true",), {name: "value"}, "/", "out", "err", image="i", mounts=())
 
     assert f"--env={name}=value" in vector(cli, call)
-    assert environment(cli, call) == {}
+    assert command_environment(cli, call) == {}
 
 
 @pytest.mark.parametrize("kind", ["docker", "podman", "apptainer", "singularity", "udocker"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
-from gridcwl.runs.record.folder import RunFolder, checked_name, find, new_folder
+from gridcwl.runs.record.folder import RunFolder, checked_run_name, find, new_folder
 from gridcwl.runs.record.journal import Journal
 from gridcwl.runs.record.listing import age, point
 
@@ -90,12 +90,12 @@ def test_the_latest_of_several_runs_of_one_name_is_taken_and_that_is_reported(ke
 @pytest.mark.parametrize("name", ["last", "a b", "../x", "", "-x", "20261123-000349-033c51", "x" * 101])
 def test_a_name_that_means_something_else_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be called"):
-        checked_name(name)
+        checked_run_name(name)
 
 
 @given(st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,30}", fullmatch=True).filter(lambda name: name != "last"))
 def test_any_plain_word_is_a_name(name: str) -> None:
-    assert checked_name(name) == name
+    assert checked_run_name(name) == name
 
 
 def test_last_is_the_latest_of_this_terminal_then_of_this_folder_then_of_all(kept: Kept) -> None:

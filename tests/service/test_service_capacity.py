@@ -16,7 +16,7 @@ from gridcwl.backends.base import QueueOffer, SiteOffer
 from gridcwl.cwl.step_requirements import StepRequirements
 from gridcwl.errors import ConfigError
 from gridcwl.service import capacity, sites
-from gridcwl.service.capacity import SiteGroup, chosen_sites, groups_of, match
+from gridcwl.service.capacity import SiteGroup, chosen_sites, match, site_groups
 from gridcwl.service.catalogue_runs import recent_runs
 from gridcwl.service.db import Viewer
 from gridcwl.service.run_settings import completed
@@ -37,7 +37,7 @@ NEEDS = StepRequirements(name="simulate", cores=4, ram_mib=8000)
 
 
 def words(*steps: StepRequirements, offers: list[SiteOffer] | None = None) -> tuple[str, tuple[str, ...]]:
-    found = match(steps, offers or GRID, groups_of(offers or GRID, ()))
+    found = match(steps, offers or GRID, site_groups(offers or GRID, ()))
     return found.summary, found.details
 
 
@@ -94,13 +94,13 @@ def test_one_site_and_no_site_are_said_in_words_of_their_own():
 
 
 def test_facilities_are_the_operators_or_the_grids_of_the_names():
-    assert [group.name for group in groups_of(GRID, ())] == ["LCG", "CLOUD"]
+    assert [group.name for group in site_groups(GRID, ())] == ["LCG", "CLOUD"]
     italy = SiteGroup("Italy", ("*.it",), "INFN")
-    assert groups_of(GRID, [italy]) == [SiteGroup("Italy", ("LCG.Bari.it", "LCG.Turin.it"), "INFN")]
+    assert site_groups(GRID, [italy]) == [SiteGroup("Italy", ("LCG.Bari.it", "LCG.Turin.it"), "INFN")]
 
 
 def test_a_choice_is_of_sites_facilities_or_gpus_and_leaves_out_what_cannot_run_it():
-    groups = groups_of(GRID, ())
+    groups = site_groups(GRID, ())
     assert chosen_sites(["LCG"], GRID, groups, [NEEDS]) == ("LCG.Lyon.fr", "LCG.Bari.it", "LCG.Turin.it")
     assert chosen_sites(["GPU"], GRID, groups, [NEEDS]) == ("LCG.Turin.it",)
     assert chosen_sites(["CLOUD.One.pl", "LCG.Lyon.fr"], GRID, groups, [NEEDS]) == ("LCG.Lyon.fr",)

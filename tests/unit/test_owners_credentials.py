@@ -18,7 +18,7 @@ from gridcwl.errors import StoreError
 from gridcwl.stores.rucio import client as rucio_client
 from gridcwl.stores.rucio.client import RucioClient, RucioProblem
 from gridcwl.worker import credentials
-from gridcwl.worker.credentials import Owner, act_for, bearer_token, environment, only_for_owners, proxy_file
+from gridcwl.worker.credentials import Owner, act_for, bearer_token, only_for_owners, proxy_file, transfer_environment
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_runs_of_one_event_loop_use_each_its_owners_credentials(tmp_path: Path):
     async def seen(word: str) -> tuple[str, str, str | None]:
         act_for(owner_in(tmp_path / word, word))
         await asyncio.sleep(0)
-        found = await asyncio.to_thread(lambda: (bearer_token(), proxy_file(), environment(trusted=True)))
+        found = await asyncio.to_thread(lambda: (bearer_token(), proxy_file(), transfer_environment(trusted=True)))
         assert "BEARER_TOKEN" not in found[2]
         assert found[2]["BEARER_TOKEN_FILE"] == f"{tmp_path / word}/token"
         return found[0], found[1], found[2]["X509_USER_PROXY"]
@@ -63,7 +63,7 @@ def test_a_process_that_serves_owners_uses_its_own_credentials_for_nobody():
         assert bearer_token() == ""
         assert proxy_file() == ""
         for trusted in (True, False):
-            variables = environment(trusted=trusted)
+            variables = transfer_environment(trusted=trusted)
             assert "BEARER_TOKEN" not in variables
             assert variables.get("X509_USER_PROXY", os.devnull) == os.devnull
         with pytest.raises(StoreError, match="owner"):
@@ -75,8 +75,8 @@ def test_an_owner_without_a_token_does_not_get_that_of_the_process(tmp_path: Pat
     act_for(Owner(str(tmp_path / "nothing")))
     assert bearer_token() == ""
     assert proxy_file() == ""
-    assert environment(trusted=True)["X509_USER_PROXY"] == os.devnull
-    assert environment(trusted=False)["BEARER_TOKEN_FILE"] == os.devnull
+    assert transfer_environment(trusted=True)["X509_USER_PROXY"] == os.devnull
+    assert transfer_environment(trusted=False)["BEARER_TOKEN_FILE"] == os.devnull
 
 
 def test_a_worker_process_has_its_owners_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

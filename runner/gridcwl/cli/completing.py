@@ -213,7 +213,7 @@ def _values(action: argparse.Action, before: Sequence[str]) -> Iterator[tuple[st
     elif action.choices:
         yield from ((str(choice), "") for choice in action.choices)
     elif action.dest in ("run", "runs"):
-        yield from runs()
+        yield from latest_runs()
     elif action.dest == "step":
         yield from ((step, "") for step in steps(before[-1] if before else "last"))
     else:
@@ -226,7 +226,7 @@ def _state_dir() -> Path:
     return configuration().state()
 
 
-def runs() -> Iterator[tuple[str, str]]:
+def latest_runs() -> Iterator[tuple[str, str]]:
     """The last runs, with their documents."""
     from gridcwl.runs.record.folder import all_folders
 

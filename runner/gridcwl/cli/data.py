@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def data(given: argparse.Namespace) -> int:
     """Show it."""
-    from gridcwl.runs.record.data import local_files, stored
+    from gridcwl.runs.record.data import local_files, stored_data
 
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
-        files, about = local_files(history), asyncio.run(stored(history))
+        files, about = local_files(history), asyncio.run(stored_data(history))
     if given.json:
         plain = about.plain() if about is not None else {}
         print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))

@@ -19,7 +19,7 @@ from gridcwl.model import Job
 from gridcwl.model.codec import to_plain
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.cli_engines import CommandLineEngine, find_engine
-from gridcwl.worker.cli_vectors import environment, vector
+from gridcwl.worker.cli_vectors import command_environment, vector
 from gridcwl.worker.control import Control
 from gridcwl.worker.engine import Call, EngineError, Exit
 from gridcwl.worker.job import run_job
@@ -80,7 +80,7 @@ class InteractiveEngine:
         if cli.daemonlike:
             words = [word for word in words if not word.startswith("--log-driver=")]
             words[2:2] = ["--interactive", "--log-driver=none", *(["--tty"] if self._terminal else [])]
-        return _Session(subprocess.Popen(words, env={**os.environ, **environment(cli, call)}, cwd="/"))
+        return _Session(subprocess.Popen(words, env={**os.environ, **command_environment(cli, call)}, cwd="/"))
 
 
 def run_in(job: Job, engine: str, command: Sequence[str], folder: Path | None = None) -> int:

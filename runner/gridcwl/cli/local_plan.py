@@ -30,7 +30,7 @@ _MOST_LOOKED_UP = 200
 """Jobs of one step whose inputs are read to see whether their results are known."""
 
 
-def plan(options: Options, evaluation: Any) -> int:
+def print_local_plan(options: Options, evaluation: Any) -> int:
     """Print the plan; returns 0, or 1 if the run could not be done.
 
     Raises:

@@ -133,9 +133,9 @@ def act(options: Options, *, planning: bool = False) -> int:
 
     set_up_logging(options.loudness, timestamps=options.timestamps)
     if planning or options.show == "plan":
-        from gridcwl.cli.planning import plan
+        from gridcwl.cli.planning import print_plan
 
-        return plan(options)
+        return print_plan(options)
     if options.show:
         from gridcwl.cli.instead import show
 

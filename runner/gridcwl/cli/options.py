@@ -182,9 +182,9 @@ def _check(parser: Parser, words: Sequence[str], given: argparse.Namespace, conf
 
 
 def _run_name(name: str | None) -> str:
-    from gridcwl.runs.record.folder import checked_name
+    from gridcwl.runs.record.folder import checked_run_name
 
-    return "" if name is None else checked_name(name)
+    return "" if name is None else checked_run_name(name)
 
 
 def _containers(given: argparse.Namespace, base: Options) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.planning import PlannedStep
 
 
-def plan(options: Options) -> int:
+def print_plan(options: Options) -> int:
     """Print the plan; returns 0, or 1 if some step could run nowhere.
 
     Raises:
@@ -30,7 +30,7 @@ def plan(options: Options) -> int:
 
     plugin = options.grid.plugin
     if plugin.table != "dirac":
-        from gridcwl.cli.local_plan import plan as local_plan
+        from gridcwl.cli.local_plan import print_local_plan as local_plan
 
         return local_plan(options, evaluation(options))
     module = plugins.loaded(plugin)
@@ -96,7 +96,7 @@ def _step(
         yield f"  input      {sum(read)} bytes in all, at most {max(read)} for one job"
     yield f"  disk       {disk}"
     try:
-        needs = matching.near(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
+        needs = matching.near_data(job, matching.needs_of(job, wishes, limits, offers), wishes, offers)
     except GridCWLError as error:
         yield f"  sites      none: {error.message}"
         return
@@ -125,7 +125,7 @@ def _to_move(jobs: Sequence[Job], needs: JobRequirements, wishes: Wishes, offers
     anywhere = replace(needs, sites=(), near=False) if needs.near else needs
     moved = []
     for job in jobs:
-        own = matching.near(job, anywhere, wishes, offers)
+        own = matching.near_data(job, anywhere, wishes, offers)
         moved.append(matching.bytes_to_move(job, matching.fitting(own, offers)))
     least, most = (sum(counts) for counts in zip(*moved, strict=True))
     return f"{least} bytes in all" if least == most else f"{least} to {most} bytes in all, depending on the site"

@@ -16,7 +16,7 @@ from gridcwl.cli.parsing import Actions, Parser, acted, positive, state_dir_of
 from gridcwl.cli.runs_here import RunsHere, RunState
 from gridcwl.errors import ConfigError, GridCWLError, UsageError
 from gridcwl.productions.driver import ProductionDriver
-from gridcwl.productions.model import Portion, Production, checked_name, portions_of, progress, seeds_of
+from gridcwl.productions.model import Portion, Production, checked_production_name, portions_of, progress, seeds_of
 from gridcwl.productions.store import ProductionStore
 from gridcwl.productions.views import sentence
 
@@ -118,7 +118,7 @@ def _create(given: argparse.Namespace) -> int:
         name, items = seeds_of(given.seeds)
     production = Production(
         id=new_id(),
-        name=checked_name(given.name),
+        name=checked_production_name(given.name),
         input=name,
         query=query,
         counts=bool(given.seeds),

@@ -16,7 +16,7 @@ from gridcwl import plugins
 from gridcwl.cli.tables import show
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.runs.record.folder import RunFolder, find
-from gridcwl.runs.record.listing import STATES, Filter, about_folder, age, disk_use, listed, point, working_of
+from gridcwl.runs.record.listing import STATES, Filter, about_folder, age, disk_use, listed_runs, point, working_of
 from gridcwl.runs.units import amount, duration, roughly
 from gridcwl.worker.removing import remove_tree
 
@@ -48,7 +48,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 def runs(given: argparse.Namespace) -> int:
     """List the runs that are wanted."""
     limit = shown_runs(given)
-    found = listed(given.state_dir, wanted_runs(given))
+    found = listed_runs(given.state_dir, wanted_runs(given))
     about = [_with_size(one, given.state_dir) for one in islice(found, limit or None)]
     if given.json:
         print(json.dumps(about, indent=2))
@@ -204,7 +204,7 @@ def _filtered(given: argparse.Namespace) -> list[RunFolder]:
     wanted = wanted_runs(given)
     return [
         RunFolder(given.state_dir / "runs" / about["run"])
-        for about in listed(given.state_dir, wanted)
+        for about in listed_runs(given.state_dir, wanted)
         if about["state"] not in _ACTIVE
     ]
 

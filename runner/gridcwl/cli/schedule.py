@@ -166,7 +166,7 @@ def _add(given: argparse.Namespace) -> int:
     from gridcwl.cli.schedule_runs import options_of
     from gridcwl.runs.from_options import evaluation
     from gridcwl.schedules.deciding import upcoming
-    from gridcwl.schedules.model import Schedule, checked_name
+    from gridcwl.schedules.model import Schedule, checked_schedule_name
     from gridcwl.schedules.store import new_id
 
     if not given.words:
@@ -174,7 +174,7 @@ def _add(given: argparse.Namespace) -> int:
     now = time.time()
     schedule = Schedule(
         id=new_id(),
-        name=checked_name(given.name),
+        name=checked_schedule_name(given.name),
         trigger=trigger_of(given, now),
         words=tuple(given.words),
         cwd=str(Path.cwd()),

@@ -13,7 +13,7 @@ from typing import Any
 from gridcwl.cli.run_list import chosen
 from gridcwl.cli.tables import show
 from gridcwl.runs.about import about_whole
-from gridcwl.runs.record.explain import Answer, explained
+from gridcwl.runs.record.explain import Answer, answers
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.logs import check_step
 from gridcwl.runs.units import amount, duration, moment, roughly
@@ -132,8 +132,8 @@ def explain(given: argparse.Namespace) -> int:
     """Why jobs ran, or where their results came from."""
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
-        answers = explained(history, folder, given.step, given.state_dir)
-        first = list(islice(answers, None if given.all or given.json else _FIRST_SHARDS + 1))
+        found = answers(history, folder, given.step, given.state_dir)
+        first = list(islice(found, None if given.all or given.json else _FIRST_SHARDS + 1))
         if not first:
             check_step(history, given.step)
     print_answers(first, given)

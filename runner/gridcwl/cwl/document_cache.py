@@ -168,7 +168,7 @@ def cache_path(uri: str, options: EvaluationOptions, changes: Sequence[Any]) -> 
 
 def cached(path: Path) -> tuple[Process, Reading] | None:
     """The document that is kept there, if it still is what its files say; warns as it did when it was read."""
-    kept = pickles.read(path)
+    kept = pickles.read_pickle(path)
     if not isinstance(kept, tuple) or len(kept) != 2:
         return None
     reading, pickled = kept
@@ -194,5 +194,5 @@ def store(path: Path, process: Process, reading: Reading) -> None:
     }
     pickled = pickles.dumps(process, left_out)
     if pickled is not None:
-        pickles.write(path, (reading, pickled))
+        pickles.write_pickle(path, (reading, pickled))
         pickles.clear_out(path.parent, _MOST)

@@ -81,7 +81,7 @@ def _find_place(entry: Any, key: str, base: str) -> None:
         path = str(Path(base, location))
     path = paths.absolute(_without_dots(path), f"The location of a {entry['class']}")
     if not _is_utf8(path):
-        message = SourceLine(entry, key, str).makeError(f"The name {paths.shown(path)} is not UTF-8")
+        message = SourceLine(entry, key, str).makeError(f"The name {paths.quoted(path)} is not UTF-8")
         raise InputError(tidy(message), remedy="Rename it: the names of inputs travel in JSON documents.")
     entry["location"] = file_uri(path)
     wanted = entry["class"]

@@ -30,7 +30,7 @@ from gridcwl.cwl.patches.loader import loader
 from gridcwl.cwl.problems import colons_in_names, problems
 from gridcwl.cwl.remote import Remote
 from gridcwl.cwl.remote_inputs import put_in_place
-from gridcwl.cwl.schema_errors import described, findings
+from gridcwl.cwl.schema_errors import findings, message_of_mistakes
 from gridcwl.cwl.text_limits import check_text
 from gridcwl.errors import InputError
 from gridcwl.model import paths
@@ -76,7 +76,7 @@ class WrittenInputs:
     """What was read in place of the file."""
 
 
-def read(
+def read_input_object(
     name: str | None, basedir: str | None, document_uri: str, folder: Path | None = None, text: str | None = None
 ) -> WrittenInputs:
     """Read the input object.
@@ -317,7 +317,7 @@ def _check_types(process: Process, values: CommentedMap) -> None:
     except Exception as error:
         found = findings(error) if isinstance(error, SchemaSaladException) else None
         if found is not None:
-            message, remedy = described(found)
+            message, remedy = message_of_mistakes(found)
             raise InputError(f"The input object does not fit the document: {message}", remedy=remedy) from error
         text = for_patterns(error)
         plainly = explained(text)
@@ -346,7 +346,7 @@ def _check_text(text: str) -> None:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InputError(
-            f"A text of the input object is not Unicode (a lone surrogate): {paths.shown(text)}",
+            f"A text of the input object is not Unicode (a lone surrogate): {paths.quoted(text)}",
             remedy="Write the character itself.",
         ) from None
 

@@ -22,7 +22,7 @@ from gridcwl.cwl.patches.enum_symbols import noted_symbols
 from gridcwl.cwl.prefixes import undeclared
 from gridcwl.cwl.resources import mistakes
 from gridcwl.cwl.same_names import same_names, same_processes, shared_names
-from gridcwl.cwl.schema_errors import Mistake, described
+from gridcwl.cwl.schema_errors import Mistake, message_of_mistakes
 from gridcwl.cwl.sources import place, shown_path
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import near
@@ -139,7 +139,7 @@ def _made(document: Any, loading: LoadingContext, make: Callable[[Any, Any], Pro
 
 def _refuse(found: Sequence[Mistake], document: Any, cause: Exception | None = None) -> None:
     if found:
-        message, remedy = described(found)
+        message, remedy = message_of_mistakes(found)
         name = shown_path(str(document.get("id", "")))
         what = "" if name.startswith("_:") or not name else f" {name}"
         raise DocumentError(f"The document{what} is not valid: {message}", remedy=remedy) from cause

@@ -21,7 +21,7 @@ from gridcwl.errors import OutputError, ResultError
 from gridcwl.model import JobResult, ProducedFile
 from gridcwl.model.limits import CONTENTS_BYTES
 from gridcwl.model.objects import entries
-from gridcwl.model.paths import shown
+from gridcwl.model.paths import quoted
 from gridcwl.worker.limits import OUTPUT_OBJECT
 
 _ALIASES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
@@ -228,7 +228,7 @@ def _decoded(entry: ProducedFile) -> bytes:
     try:
         return base64.b64decode(entry.contents or "", validate=True)
     except ValueError:
-        raise ResultError(f"The contents of {shown(entry.path)} in the job's result are damaged") from None
+        raise ResultError(f"The contents of {quoted(entry.path)} in the job's result are damaged") from None
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from gridcwl.cwl.expressions import Lack, check_changes, check_expressions
 from gridcwl.cwl.link_targets import names_of
 from gridcwl.cwl.links import note_lacks
 from gridcwl.cwl.problems import colons_in_names, problems
-from gridcwl.cwl.schema_errors import Mistake, described, findings
+from gridcwl.cwl.schema_errors import Mistake, findings, message_of_mistakes
 from gridcwl.cwl.sources import place as place_in
 from gridcwl.cwl.sources import shown_path
 from gridcwl.errors import DocumentError, InputError
@@ -161,7 +161,7 @@ def load(
     return document
 
 
-def read(uri: str, options: EvaluationOptions, *, preprocess_only: bool = False) -> Document:
+def read_document(uri: str, options: EvaluationOptions, *, preprocess_only: bool = False) -> Document:
     """Read a document from its files, with the ``loading`` that packing and drawing need.
 
     Args:
@@ -184,7 +184,7 @@ def read_with(
     preprocess_only: bool = False,
     update: bool = True,
 ) -> Document:
-    """As :func:`read`, with the changes that :func:`load` takes; ``update`` brings it to the newest version of CWL."""
+    """As :func:`read_document`, with the changes that :func:`load` takes; ``update``: to the newest version of CWL."""
     return _read(uri, options, overrides, requirements, preprocess_only=preprocess_only, update=update)[0]
 
 
@@ -202,8 +202,8 @@ def _read(
     from gridcwl.cwl.patches.schema_cache import load_schema
 
     reading = Reading()
-    folder = Path(shown(uri).partition("#")[0]).parent
-    what = f"The document {shown(uri)} is not valid"
+    folder = Path(shown_uri(uri).partition("#")[0]).parent
+    what = f"The document {shown_uri(uri)} is not valid"
     with problems(DocumentError, what), colons_in_names(folder), recording_warnings(reading):
         context = loading_context(options, reading)
         context.overrides_list.extend(overrides)
@@ -211,7 +211,7 @@ def _read(
         context, workflow_object, uri = fetch_document(uri, context)
         if not isinstance(workflow_object, dict):
             raise DocumentError(
-                f"The document {shown(uri)} is not valid: it is not a mapping",
+                f"The document {shown_uri(uri)} is not valid: it is not a mapping",
                 remedy="A CWL document begins with cwlVersion and class.",
             )
         _check_sections(workflow_object, uri)
@@ -241,7 +241,7 @@ def _check_sections(document: Any, uri: str) -> None:
             value = process.get(section) if isinstance(process, dict) else None
             if value is not None and not isinstance(value, dict | list):
                 raise DocumentError(
-                    f"The document {shown(uri)} is not valid: {place_in(process, section)} "
+                    f"The document {shown_uri(uri)} is not valid: {place_in(process, section)} "
                     f"{section} is '{value}'; it has to be a list or a map",
                     remedy=f"Write '{section}: []' if there are none; is a ':' missing?",
                 )
@@ -261,8 +261,8 @@ def _explained(uri: str, document: Any) -> Iterator[None]:
             found = list(_missing_imports(document, uri))
         if not found:
             raise
-        message, remedy = described(found)
-        raise DocumentError(f"The document {shown(uri)} is not valid: {message}", remedy=remedy) from error
+        message, remedy = message_of_mistakes(found)
+        raise DocumentError(f"The document {shown_uri(uri)} is not valid: {message}", remedy=remedy) from error
 
 
 def _missing_imports(value: Any, uri: str) -> Iterator[Mistake]:
@@ -285,7 +285,9 @@ def _check_expressions(process: Process, uri: str) -> tuple[Lack, ...]:
     try:
         return check_expressions(process)
     except DocumentError as error:
-        raise DocumentError(f"The document {shown(uri)} is not valid: {error.message}", remedy=error.remedy) from error
+        raise DocumentError(
+            f"The document {shown_uri(uri)} is not valid: {error.message}", remedy=error.remedy
+        ) from error
 
 
 def _check_changes(process: Process, overrides: list[Any], requirements: list[Any]) -> tuple[Lack, ...]:
@@ -299,6 +301,6 @@ def _check_changes(process: Process, overrides: list[Any], requirements: list[An
         raise InputError(f"The {what} are not valid: {message}", remedy=error.remedy) from error
 
 
-def shown(uri: str) -> str:
+def shown_uri(uri: str) -> str:
     """A document's URI as people write it."""
     return shown_path(uri)

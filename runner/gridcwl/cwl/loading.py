@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cwltool.workflow import Workflow
 
-from gridcwl.cwl.load import Document, load, shown
+from gridcwl.cwl.load import Document, load, shown_uri
 from gridcwl.cwl.selection import Selection, select
 from gridcwl.errors import InputError
 from gridcwl.suggest import did_you_mean
@@ -113,7 +113,7 @@ class _Names:
         known = list(dict.fromkeys([*self._steps, *self._shown()]))
         listed = ", ".join(known[:_MOST_NAMES]) + (" ..." if len(known) > _MOST_NAMES else "")
         raise InputError(
-            f"The overrides are for {name}, which is no process and no step of {shown(self._file)}",
+            f"The overrides are for {name}, which is no process and no step of {shown_uri(self._file)}",
             remedy=f"{did_you_mean(name.removeprefix('#'), known)} There are: {listed}.".lstrip(),
         )
 

@@ -104,7 +104,7 @@ def explained(text: str) -> Explanation | None:
     return None
 
 
-def place_of(text: str) -> str:
+def leading_place(text: str) -> str:
     """The ``file:line:column:`` that the text begins with, or nothing."""
     place = _PLACE.match(text)
     return place[0] if place else ""

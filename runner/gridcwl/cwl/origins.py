@@ -15,8 +15,8 @@ from schema_salad.ref_resolver import file_uri
 
 from gridcwl.errors import OutputError
 from gridcwl.model.objects import entries
-from gridcwl.model.paths import dotted, shown
-from gridcwl.worker.web import shown as without_secrets
+from gridcwl.model.paths import dotted, quoted
+from gridcwl.worker.web import shown_url
 
 _LITERAL = "_:"
 
@@ -73,7 +73,7 @@ def check(value: Any, origins: Origins, what: str) -> None:
 def refused(location: str, what: str) -> OutputError:
     """The error of a location that is nobody's input."""
     return OutputError(
-        f"{what} names {shown(without_secrets(location))}, which is not one of its inputs",
+        f"{what} names {quoted(shown_url(location))}, which is not one of its inputs",
         remedy="Only inputs can be passed on. Name the file in the input object, or as the default of an input.",
     )
 

@@ -80,7 +80,7 @@ class _Check:
             text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise OutputError(
-                f"An output of {self._name} has text that is not Unicode (a lone surrogate): {paths.shown(text)}"
+                f"An output of {self._name} has text that is not Unicode (a lone surrogate): {paths.quoted(text)}"
             ) from None
 
     def _check_entry(self, entry: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def _own_state() -> str:
     return ",".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in modules)
 
 
-def read(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
     """What was kept there; None if nothing was, or if it cannot be read."""
     try:
         with path.open("rb") as stream:
@@ -71,7 +71,7 @@ def read(path: Path) -> Any:
         return None
 
 
-def write(path: Path, value: Any) -> None:
+def write_pickle(path: Path, value: Any) -> None:
     """Keep a value. That it cannot be kept only costs time, later."""
     pickled = dumps(value)
     if pickled is None:

@@ -21,7 +21,7 @@ from gridcwl.cwl.messages import (
     for_patterns,
     for_people,
     known_requirement,
-    place_of,
+    leading_place,
     tidy,
     without_types,
 )
@@ -121,7 +121,7 @@ def _in_our_words(error: Exception, kind: type[GridCWLError], what: str, remedy:
     plainly = explained(text)
     if plainly is None:
         return kind(f"{what}: {without_types(text)}", remedy=remedy)
-    if plainly.unsupported and place_of(plainly.message):  # then "is not valid" would say too much
+    if plainly.unsupported and leading_place(plainly.message):  # then "is not valid" would say too much
         return UnsupportedError(plainly.message, remedy=plainly.remedy)
     return (UnsupportedError if plainly.unsupported else kind)(f"{what}: {plainly.message}", remedy=plainly.remedy)
 
@@ -138,7 +138,7 @@ def _unknown_field(text: str) -> Explanation | None:
     if found is None:
         return None
     name = found["key"]
-    place = place_of(text)
+    place = leading_place(text)
     where = f"{place.strip()} " if place else ""
     owner = found["reference"].removesuffix(f".{name}").removesuffix(f"['{name}']")
     if owner == "inputs":

@@ -13,7 +13,7 @@ from schema_salad.sourceline import cmap
 
 from gridcwl.cwl.messages import bare_name, known_requirement, tidy
 from gridcwl.cwl.resources import mistakes
-from gridcwl.cwl.schema_errors import described, findings
+from gridcwl.cwl.schema_errors import findings, message_of_mistakes
 from gridcwl.cwl.sources import place, shown_path
 from gridcwl.errors import InputError, UnsupportedError
 from gridcwl.suggest import did_you_mean
@@ -89,7 +89,7 @@ def _check(name: str, requirements: Any) -> None:
         if not kind.startswith(_PREFIX):
             _validate(name, requirement)
     if found := list(mistakes({_REQUIREMENTS: requirements})):
-        detail, remedy = described(found)
+        detail, remedy = message_of_mistakes(found)
         detail = detail if len(found) == 1 else detail.replace("it has", "they have", 1)
         raise InputError(f"The {name} are not valid: {detail}", remedy=remedy)
 
@@ -106,7 +106,7 @@ def _validate(name: str, requirement: Any) -> None:
         resolve_and_validate_document(context, document, uri)
     except SchemaSaladException as error:
         if found := findings(error):
-            detail, better = described([one._replace(place="") for one in found])
+            detail, better = message_of_mistakes([one._replace(place="") for one in found])
             raise InputError(f"{what}: {detail}", remedy=better or remedy) from error
         # before that it speaks of the probe
         _, _, detail = tidy(error).partition("item is invalid because")

@@ -132,7 +132,7 @@ def findings(error: SchemaSaladException, names: Names | None = None) -> list[Mi
     return found or None
 
 
-def described(found: Sequence[Mistake]) -> tuple[str, str]:
+def message_of_mistakes(found: Sequence[Mistake]) -> tuple[str, str]:
     """Message and remedy of findings: of a single one as they are, else a line for each."""
     if len(found) == 1:
         return str(found[0]), found[0].remedy

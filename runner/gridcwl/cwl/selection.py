@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cwltool.process import shortname
 from cwltool.workflow import Workflow
 
-from gridcwl.cwl.load import Document, read_with, shown
+from gridcwl.cwl.load import Document, read_with, shown_uri
 from gridcwl.cwl.problems import problems
 from gridcwl.errors import DocumentError
 from gridcwl.suggest import did_you_mean
@@ -69,7 +69,7 @@ def select(
         target=list(selection.targets), single_step=selection.step, single_process=selection.process
     )
     choose = choose_target if selection.targets else choose_step if selection.step else choose_process
-    with problems(DocumentError, f"Cannot take a part of {shown(uri)}"):
+    with problems(DocumentError, f"Cannot take a part of {shown_uri(uri)}"):
         try:
             chosen = choose(given, workflow, document.loading)
         except Exception as error:
@@ -78,7 +78,7 @@ def select(
             # cwltool knows only steps by the ids that they have in the document itself
             name = selection.step or selection.process
             raise DocumentError(
-                f"{name} is a step of a sub-workflow, and only those of {shown(uri)} itself can run alone",
+                f"{name} is a step of a sub-workflow, and only those of {shown_uri(uri)} itself can run alone",
                 remedy="Run the document of the sub-workflow, if it has one.",
             ) from error
     if selection.process and str(chosen.tool.get("id", "_:")).startswith("_:"):
@@ -89,7 +89,7 @@ def select(
 
 def _check(workflow: Process, selection: Selection) -> None:
     option = "--target" if selection.targets else "--single-step" if selection.step else "--single-process"
-    where = shown(str(workflow.tool.get("id", "the document")))
+    where = shown_uri(str(workflow.tool.get("id", "the document")))
     if not isinstance(workflow, Workflow):
         raise DocumentError(
             f"{option} takes a part of a workflow, and {where} is a {workflow.tool.get('class')}",

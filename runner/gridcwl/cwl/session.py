@@ -15,7 +15,7 @@ from gridcwl.cwl.context import EvaluationOptions, JobContext, job_context
 from gridcwl.cwl.graph import build
 from gridcwl.cwl.input_options import InputOptions, not_true_or_false, options_of
 from gridcwl.cwl.javascript import allow_javascript
-from gridcwl.cwl.load import Document, load, locate, shown
+from gridcwl.cwl.load import Document, load, locate, shown_uri
 from gridcwl.cwl.loading import Loading
 from gridcwl.cwl.no_javascript import processes, refuse_javascript
 from gridcwl.cwl.option_values import absolute
@@ -126,7 +126,7 @@ def open_document(
     check_overrides(f"overrides in {overrides}", changes)
     loading = Loading(uri, file_uri, options, selection or Selection())
     if not words or (len(words) == 1 and (words[0] == "-" or not words[0].startswith("-"))):
-        written = cwl_inputs.read(_in(here, words[0]) if words else None, basedir, file_uri, here, text)
+        written = cwl_inputs.read_input_object(_in(here, words[0]) if words else None, basedir, file_uri, here, text)
     else:
         written = _with_options(loading.load(changes), words, basedir, name, file_uri, here)
     check_run_requirements(written)
@@ -172,7 +172,7 @@ def _check_lacks(document: Document, *, only_check: bool) -> None:
     first = document.lacks[0]
     if not only_check:
         raise DocumentError(
-            f"The document {shown(document.uri)} cannot run alone: {first.message}", remedy=first.remedy
+            f"The document {shown_uri(document.uri)} cannot run alone: {first.message}", remedy=first.remedy
         )
     for lack in document.lacks:
         log.warning("%s. %s A workflow that runs this document may do so instead.", lack.message, lack.remedy)
@@ -208,6 +208,6 @@ def _with_options(
         raise SystemExit(0)
     if read.behind and read.file and "://" not in read.file and not Path(_in(here, read.file)).exists():
         raise not_true_or_false(read.behind, read.file)
-    written = cwl_inputs.read(_in(here, read.file) if read.file else None, basedir, file_uri, here)
+    written = cwl_inputs.read_input_object(_in(here, read.file) if read.file else None, basedir, file_uri, here)
     written.options = absolute(read.values, basedir or str(here or Path.cwd()))
     return written

@@ -33,17 +33,21 @@ def accepted(result: JobResult, job: Job, roots: Sequence[str] = (), *, sandbox:
         UnsafePath: a location is not acceptable.
     """
     if result.id != job.id:
-        raise ResultError(f"The result is of the job {paths.shown(result.id)}, not of {job.id}")
+        raise ResultError(f"The result is of the job {paths.quoted(result.id)}, not of {job.id}")
     for log in (result.stdout_log, result.stderr_log):
         if log is not None and not (log.startswith(tuple(roots)) and paths.absolute(log, "A job's log")):
-            raise ResultError(f"The result names the log {paths.shown(log)}, which is not the job's")
+            raise ResultError(f"The result names the log {paths.quoted(log)}, which is not the job's")
     if not result.files and not result.outdir and not result.element:
         return result
     if result.element and all(result.element != element.name for element in _elements(job)):
-        raise ResultError(f"The result names the storage element {paths.shown(result.element)}, which is not the job's")
+        raise ResultError(
+            f"The result names the storage element {paths.quoted(result.element)}, which is not the job's"
+        )
     own = _Own(job, roots, sandbox, bool(result.element))
     if result.outdir and not own.is_outdir(result.outdir):
-        raise ResultError(f"The result names the output directory {paths.shown(result.outdir)}, which is not the job's")
+        raise ResultError(
+            f"The result names the output directory {paths.quoted(result.outdir)}, which is not the job's"
+        )
     files = tuple([own.checked(file) for file in result.files])
     changed = any(new is not old for new, old in zip(files, result.files, strict=True))
     return replace(result, files=files) if changed else result
@@ -90,13 +94,13 @@ class _Own:
                 raise self._foreign(file)
             return file  # its size is compared with its bytes
         if file.size < 0:
-            raise ResultError(f"The output {paths.shown(file.path)} has an impossible size")
+            raise ResultError(f"The output {paths.quoted(file.path)} has an impossible size")
         if self._uploads is not None and location.startswith(self._uploads):
-            paths.location(location, f"The location of the output {paths.shown(file.path)}")
+            paths.location(location, f"The location of the output {paths.quoted(file.path)}")
             if file.kind == "file" and (file.adler32 is None or not self._element):
-                raise ResultError(f"The output {paths.shown(file.path)} has no checksum or no storage element")
+                raise ResultError(f"The output {paths.quoted(file.path)} has no checksum or no storage element")
             if not _ADLER32.fullmatch(file.adler32 or "00000000") or not _SHA1.fullmatch(file.sha1 or 40 * "0"):
-                raise ResultError(f"The output {paths.shown(file.path)} has a checksum that is none")
+                raise ResultError(f"The output {paths.quoted(file.path)} has a checksum that is none")
             return file
         if self._is_input(location):
             # Its sums are known where it came from; with sums it would be taken for the job's own.
@@ -118,9 +122,9 @@ class _Own:
         return location.rstrip("/") in whole or (location.startswith(below) and _is_plain(location))
 
     def _foreign(self, file: ProducedFile) -> ResultError:
-        where = paths.shown(file.location)
+        where = paths.quoted(file.location)
         return ResultError(
-            f"The output {paths.shown(file.path)} is at {where}, which is neither the job's own nor its input"
+            f"The output {paths.quoted(file.path)} is at {where}, which is neither the job's own nor its input"
         )
 
 

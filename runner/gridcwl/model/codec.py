@@ -52,7 +52,7 @@ def result_from_plain(plain: dict[str, Any]) -> JobResult:
     for file in result.files:
         paths.relative(file.path, "The path of an output")
         if abs(file.size) > _LARGEST:
-            raise ResultError(f"The output {paths.shown(file.path)} of a job's result has an impossible size")
+            raise ResultError(f"The output {paths.quoted(file.path)} of a job's result has an impossible size")
     if result.exit_code is not None and abs(result.exit_code) > _LARGEST_EXIT_CODE:
         raise ResultError("A job's result has an impossible exit code")
     return replace(_readable(result), usage=_believable(result.usage))

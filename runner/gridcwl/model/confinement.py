@@ -82,7 +82,7 @@ def check_file(path: str, what: str) -> None:
     """
     confinement = _current.get()
     if confinement is not None and not confinement.allows_file(path):
-        raise UnsafePath(what, paths.shown(path), "is not below a folder that this service reads")
+        raise UnsafePath(what, paths.quoted(path), "is not below a folder that this service reads")
 
 
 def check_url(url: str, what: str) -> None:
@@ -93,4 +93,4 @@ def check_url(url: str, what: str) -> None:
     """
     confinement = _current.get()
     if confinement is not None and not confinement.allows_url(url):
-        raise UnsafePath(what, paths.shown(url), "is not below a URL that this service fetches from")
+        raise UnsafePath(what, paths.quoted(url), "is not below a URL that this service fetches from")

@@ -23,7 +23,7 @@ from gridcwl.worker.paths import (
     climbs,
     dotted,
     name_in,
-    shown,
+    quoted,
 )
 
 __all__ = [
@@ -41,8 +41,8 @@ __all__ = [
     "join",
     "location",
     "name_in",
+    "quoted",
     "relative",
-    "shown",
 ]
 
 

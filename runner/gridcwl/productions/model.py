@@ -102,7 +102,7 @@ class Portion:
         return -(-len(self.items) // each)
 
 
-def checked_name(name: str) -> str:
+def checked_production_name(name: str) -> str:
     """The name of a production.
 
     Raises:

@@ -15,7 +15,7 @@ import msgspec
 
 from gridcwl.cwl.dirac_hints import PRODUCTION, DocumentHints, document_hints, ignored
 from gridcwl.cwl.grouped import input_to_group, shortname, takes_list, type_of, values_to_group, with_groups
-from gridcwl.cwl.inputs import optional, read
+from gridcwl.cwl.inputs import optional, read_input_object
 from gridcwl.cwl.step_groups import ignored_groups
 from gridcwl.errors import ConfigError, InputError
 from gridcwl.model import confinement
@@ -112,7 +112,7 @@ def _from_plugin(options: Options, session: CwlSession, hints: DocumentHints, fo
         if made is None:
             return {}
         if isinstance(made, str | Path):
-            values = read(str(made), str(folder), session.document.uri).values
+            values = read_input_object(str(made), str(folder), session.document.uri).values
             made = dict(values or {})
     if not isinstance(made, Mapping):
         raise InputError(f"The dataset plug-in {hints.plugin} gives no inputs, but {type(made).__name__}")

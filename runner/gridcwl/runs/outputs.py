@@ -101,16 +101,16 @@ async def published(
     def put(value: Any) -> Any:
         return publish(value, folder.path, record.working, record.run, inputs, folder=folder, copy=way == "copy")
 
-    from gridcwl.runs.storing import merged
+    from gridcwl.runs.storing import with_store_locations
 
     elsewhere = await stored.publish(outputs, session.context.remote, final=True)
     if not stored.store.download or elsewhere is outputs:
-        return await in_thread(folder, put, elsewhere)
+        return await publish_in_thread(folder, put, elsewhere)
     here = await stored.fetched(elsewhere, record.working / "downloaded")
-    return merged(elsewhere, await in_thread(folder, put, here))
+    return with_store_locations(elsewhere, await publish_in_thread(folder, put, here))
 
 
-async def in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any) -> Any:
+async def publish_in_thread(folder: OutputFolder, put: Callable[[Any], Any], value: Any) -> Any:
     """Publish in a thread. When the run is cancelled meanwhile, what was begun is taken back, and this is cancelled.
 
     What was complete before the cancellation came stays so, and the run has succeeded.
@@ -166,7 +166,7 @@ async def partial(
     try:
         if public:
             whole = await stored.fetched(whole, record.working / "downloaded")
-        whole = await in_thread(folder, bound(_put_partial, folder, record, public=public), whole)
+        whole = await publish_in_thread(folder, bound(_put_partial, folder, record, public=public), whole)
     except GridCWLError as error:
         log.warning("The outputs of finished steps could not be collected: %s", error)
         return outputs
@@ -233,9 +233,9 @@ def copy_published(outputs: Any, folder: OutputFolder, working: Path, inputs: An
     made = publish(here, folder.path, working, folder.run, inputs, folder=folder, copy=True, recorded=True)
     if not any(lives_elsewhere(entry) for entry in entries(outputs)):
         return made
-    from gridcwl.runs.storing import merged
+    from gridcwl.runs.storing import with_store_locations
 
-    return merged(outputs, made)
+    return with_store_locations(outputs, made)
 
 
 def _on_this_machine(outputs: Any) -> Any:

@@ -198,14 +198,14 @@ class PreparedRun:
             return await run.execute(), stored
 
     async def _copy_outputs(self) -> Finished:
-        from gridcwl.runs.outputs import copy_published, in_thread
+        from gridcwl.runs.outputs import copy_published, publish_in_thread
         from gridcwl.stores.transaction import discard
 
         folder, working = self.folder, self.record.working
         assert folder is not None
         discard(folder.path, self.record.run)  # of a client that was killed
         put = partial(copy_published, folder=folder, working=working, inputs=self.inputs)
-        return Finished(await in_thread(folder, put, self.earlier), 0)
+        return Finished(await publish_in_thread(folder, put, self.earlier), 0)
 
     async def _stored(self, recorder: Recorder) -> RunStorage:
         from gridcwl.runs.planning import step_names

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gridcwl.model.chunks import chunks
-from gridcwl.runs.record.journal_file import connect, explained
+from gridcwl.runs.record.journal_file import connect, journal_error
 from gridcwl.stores.transaction import Moved
 
 _SCHEMA = """
@@ -137,7 +137,7 @@ class Published:
                 self._db.executescript(_SCHEMA)
             yield self._db
         except (sqlite3.Error, OSError) as error:
-            raise explained(error, self._path) from error
+            raise journal_error(error, self._path) from error
 
 
 @contextmanager

@@ -53,13 +53,13 @@ def jobs_in(folder: RunFolder) -> list[JobRecord]:
 
 def explained_in(folder: RunFolder, step: str) -> list[Answer]:
     """See ``Run.explain``."""
-    from gridcwl.runs.record.explain import explained
+    from gridcwl.runs.record.explain import answers
     from gridcwl.runs.record.history import History
     from gridcwl.runs.record.journal_check import explained_damage
     from gridcwl.runs.record.logs import check_step
 
     with explained_damage(folder), closing(History(folder.journal)) as history:
-        answers = list(explained(history, folder, step, folder.path.parents[1]))
-        if not answers:
+        found = list(answers(history, folder, step, folder.path.parents[1]))
+        if not found:
             check_step(history, step)
-        return answers
+        return found

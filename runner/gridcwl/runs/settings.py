@@ -13,7 +13,7 @@ from gridcwl.errors import ConfigError
 from gridcwl.model.confinement import Confinement
 from gridcwl.model.grouping import Grouping, read_grouping
 from gridcwl.runs.options import Options, configured
-from gridcwl.runs.record.folder import checked_name
+from gridcwl.runs.record.folder import checked_run_name
 from gridcwl.suggest import did_you_mean
 
 
@@ -223,7 +223,7 @@ def _applied(options: Options, settings: Mapping[str, Any], folder: Path) -> Opt
         elif name in _PARTS:
             parts[name] = _checked(name, value, _PARTS[name], folder)
     if "run_name" in changes:
-        checked_name(changes["run_name"])
+        checked_run_name(changes["run_name"])
     if "outdir" in changes:
         changes["outdir"] = Path(changes["outdir"])
     if (way := settings.get("outputs")) is not None:

@@ -71,7 +71,7 @@ class RunStorage:
             StoreError: the store does not answer, or does not accept them.
         """
         if remote is not None and any(lives_elsewhere(entry) for entry in entries(outputs, "Directory")):
-            outputs = listed(copy.deepcopy(outputs), remote)
+            outputs = with_listings(copy.deepcopy(outputs), remote)
         with contextlib.ExitStack() as stack:
 
             def keys_of(step: str) -> Iterator[bytes]:
@@ -93,7 +93,7 @@ class RunStorage:
         return _here(outputs, await self.session.fetch(files, folder))
 
 
-def listed(value: Any, remote: Remote) -> Any:
+def with_listings(value: Any, remote: Remote) -> Any:
     """Give every Directory that is in the store what is in it, in place; returns the value."""
     for entry in entries(value, "Directory"):
         if lives_elsewhere(entry):
@@ -102,21 +102,21 @@ def listed(value: Any, remote: Remote) -> Any:
     return value
 
 
-def merged(elsewhere: Any, here: Any) -> Any:
+def with_store_locations(elsewhere: Any, here: Any) -> Any:
     """The published output object with the locations that its files have in the store."""
     if isinstance(elsewhere, list) and isinstance(here, list):
-        return [merged(one, other) for one, other in zip(elsewhere, here, strict=True)]
+        return [with_store_locations(one, other) for one, other in zip(elsewhere, here, strict=True)]
     if not isinstance(elsewhere, dict) or not isinstance(here, dict):
         return here
     if here.get("class") not in ("File", "Directory"):
-        return {key: merged(elsewhere.get(key), item) for key, item in here.items()}
+        return {key: with_store_locations(elsewhere.get(key), item) for key, item in here.items()}
     whole = dict(here)
     if lives_elsewhere(elsewhere):
         whole["location"] = elsewhere["location"]
     for key in ("secondaryFiles", "listing"):
         if key in whole and key in elsewhere:
             known = {one.get("basename"): one for one in elsewhere[key]}
-            whole[key] = [merged(known.get(one.get("basename"), {}), one) for one in whole[key]]
+            whole[key] = [with_store_locations(known.get(one.get("basename"), {}), one) for one in whole[key]]
     return whole
 
 

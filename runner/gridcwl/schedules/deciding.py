@@ -54,7 +54,7 @@ def due(schedule: Schedule, cursor: float, now: float, arrived: Sequence[str] = 
     return Due(tuple(ticks), now)
 
 
-def groups_of(schedule: Schedule, waiting: Sequence[tuple[str, float]], now: float) -> list[Tick]:
+def complete_groups(schedule: Schedule, waiting: Sequence[tuple[str, float]], now: float) -> list[Tick]:
     """The groups of new data that are complete.
 
     Args:

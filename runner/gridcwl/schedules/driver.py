@@ -197,7 +197,7 @@ class TickDriver:
                 self._store.arrive(stored, found, now)
             waiting = self._store.new_data(schedule.id) if schedule.trigger.query else []
             if schedule.trigger.query and not schedule.trigger.cron:
-                ticks = deciding.groups_of(schedule, waiting, now)
+                ticks = deciding.complete_groups(schedule, waiting, now)
                 cursor = now
             elif not problem:  # what arrived for a time is known only if it could be looked for
                 made = deciding.due(schedule, cursor, now, [did for did, _ in waiting])

@@ -151,7 +151,7 @@ def jitter_of(schedule: Schedule, tick: Tick) -> float:
     return schedule.jitter_s * int.from_bytes(digest[:4], "big") / 2**32
 
 
-def checked_name(name: str) -> str:
+def checked_schedule_name(name: str) -> str:
     """The name of a schedule.
 
     Raises:

@@ -119,7 +119,7 @@ def match(steps: Sequence[StepRequirements], sites: Sequence[SiteOffer], groups:
     Args:
         steps: what each asks for.
         sites: what each offers.
-        groups: of sites; see :func:`groups_of`.
+        groups: of sites; see :func:`site_groups`.
     """
     fits = {site.site: Fit(site, why_not(steps, site)) for site in sites}
     within = [GroupFit(group, tuple(fits[name] for name in group.sites if name in fits)) for group in groups]
@@ -185,7 +185,7 @@ def _queue_gpu(queue: QueueOffer) -> bool:
 # -- groups of sites, and the choice among them ------------------------------------------------------------------------
 
 
-def groups_of(sites: Sequence[SiteOffer], facilities: Sequence[SiteGroup]) -> list[SiteGroup]:
+def site_groups(sites: Sequence[SiteOffer], facilities: Sequence[SiteGroup]) -> list[SiteGroup]:
     """The operator's facilities with the names of their sites; without any, DIRAC's grids: ``LCG`` of ``LCG.Lyon.fr``.
 
     Args:
@@ -214,7 +214,7 @@ def chosen_sites(
     Args:
         choice: names of sites and of groups of sites, and ``GPU`` for all sites that have one.
         sites: all of them.
-        groups: see :func:`groups_of`.
+        groups: see :func:`site_groups`.
         steps: of the workflow; empty if they are not known.
 
     Raises:

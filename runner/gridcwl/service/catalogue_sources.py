@@ -220,7 +220,7 @@ class CatalogueSources:
             for blob, size, name in entries:
                 head = answer.readline(200).split()
                 if head != [blob.encode(), b"blob", str(size).encode()]:
-                    raise ConfigError(f"The repository does not have its file {paths.shown(name)}.")
+                    raise ConfigError(f"The repository does not have its file {paths.quoted(name)}.")
                 path = paths.inside(files, paths.relative(name, "A file of a repository"), "A file of a repository")
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path.write_bytes(answer.read(size))

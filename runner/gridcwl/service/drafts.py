@@ -196,5 +196,5 @@ def checked_document(text: str, files: Path) -> str:
     except UnsafePath as error:
         raise BadRequest(error.message) from None
     if not found.is_file():
-        raise BadRequest(f"The document {paths.shown(name)} is not among the files")
+        raise BadRequest(f"The document {paths.quoted(name)} is not among the files")
     return text

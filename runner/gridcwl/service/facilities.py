@@ -25,7 +25,7 @@ class Offering(Protocol):
 def groups(service: Offering) -> list[SiteGroup]:
     """The operator's facilities, or else the grids of the sites' names. Blocks while the backend is queried."""
     wanted = [SiteGroup(one.name, one.sites, one.description, one.url, one.kind) for one in service.settings.facilities]
-    return capacity.groups_of(service.sites.offers().sites, wanted)
+    return capacity.site_groups(service.sites.offers().sites, wanted)
 
 
 def matched(service: Offering, steps: Sequence[StepRequirements]) -> Match:

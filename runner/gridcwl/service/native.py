@@ -25,7 +25,7 @@ from gridcwl.remote.following import plain_event
 from gridcwl.runs.about import about_whole
 from gridcwl.runs.events import Event, Failure, RunEnded, RunStarted
 from gridcwl.runs.observer import Follower
-from gridcwl.runs.record.explain import explained
+from gridcwl.runs.record.explain import answers
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_file import JournalError
@@ -139,12 +139,12 @@ def run_explained(run_id: str, step: str, service: _Service, viewer: _Viewer) ->
     record = service.folder.record(run.engine)
     try:
         with contextlib.closing(History(record.journal)) as history:
-            answers = list(explained(history, record, step, service.folder.state))
-            if not answers:
+            found = list(answers(history, record, step, service.folder.state))
+            if not found:
                 check_step(history, step)
     except GridCWLError as error:
         raise NotFound(error.message) from None
-    return {"answers": msgspec.to_builtins(answers)}
+    return {"answers": msgspec.to_builtins(found)}
 
 
 @router.get("/runs/{run_id}/report")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gridcwl.errors import GridCWLError
-from gridcwl.productions.model import MOST_ITEMS, PortionState, Production, checked_name, portions_of
+from gridcwl.productions.model import MOST_ITEMS, PortionState, Production, checked_production_name, portions_of
 from gridcwl.productions.views import plain, summary
 from gridcwl.service.db import Viewer
 from gridcwl.service.folders import SubmittedFolder
@@ -85,7 +85,7 @@ def create(
 
 def _check(wanted: ProductionRequest) -> None:
     try:
-        checked_name(wanted.name)
+        checked_production_name(wanted.name)
     except GridCWLError as error:
         raise BadRequest(str(error)) from None
     if sum((wanted.seeds is not None, bool(wanted.query), wanted.items is not None)) != 1:

@@ -12,7 +12,7 @@ import msgspec
 from gridcwl.errors import GridCWLError
 from gridcwl.runs.finding import names_files
 from gridcwl.schedules import times
-from gridcwl.schedules.model import CatchUp, Overlap, Schedule, Trigger, checked_name
+from gridcwl.schedules.model import CatchUp, Overlap, Schedule, Trigger, checked_schedule_name
 from gridcwl.schedules.store import StoredSchedule
 from gridcwl.schedules.views import plain
 from gridcwl.service.db import Viewer
@@ -60,7 +60,7 @@ def trigger_of(wanted: ScheduleRequest, now: float) -> Trigger:
     )  # fmt: skip
     try:
         times.check(made)
-        checked_name(wanted.name)
+        checked_schedule_name(wanted.name)
     except GridCWLError as error:
         raise BadRequest(str(error)) from None
     return made

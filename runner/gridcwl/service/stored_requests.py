@@ -130,7 +130,7 @@ def check_request(service: Service, fields: Mapping[str, str], folder: Submitted
         BadRequest: it could not.
     """
     confinement = service.driver.confinement()
-    params = submission.accepted({**fields, "workflow_params": ""}, folder, confinement, service.schemes)
+    params = submission.checked_submission({**fields, "workflow_params": ""}, folder, confinement, service.schemes)
     written = submission.json_object(fields.get("workflow_params"), "workflow_params")
     submission.check_places(_without_templates(written), folder.files, confinement, service.schemes)
     try:

@@ -22,7 +22,7 @@ from gridcwl.errors import GridCWLError, UnsafePath
 from gridcwl.model import paths
 from gridcwl.model.confinement import Confinement
 from gridcwl.model.objects import entries
-from gridcwl.runs.record.folder import checked_name
+from gridcwl.runs.record.folder import checked_run_name
 from gridcwl.service.engine_parameters import settings_of
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, TooLarge
@@ -68,7 +68,7 @@ class Submission:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def accepted(
+def checked_submission(
     form: Mapping[str, str], folder: SubmittedFolder, confinement: Confinement, schemes: Sequence[str]
 ) -> Submission:
     """Check a request whose attachments have been saved.
@@ -89,7 +89,7 @@ def accepted(
     settings = settings_of(parameters)
     if name := tags.get(_NAME_TAG):
         with contextlib.suppress(GridCWLError):  # a tag may be any text; it names the run only if it can
-            settings["name"] = checked_name(name)
+            settings["name"] = checked_run_name(name)
     written = json_object(form.get("workflow_params"), "workflow_params")
     params = copy.deepcopy(written)
     check_places(params, folder.files, confinement, schemes)
@@ -129,7 +129,7 @@ def save_attachments(uploads: Sequence[Upload], folder: Path) -> None:
             with target.open("wb") as stream:  # clients send a file twice that two documents name
                 shutil.copyfileobj(upload.file, stream, 1 << 20)
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
-            raise BadRequest(f"The attachment {paths.shown(name)} is a file and a directory at once") from None
+            raise BadRequest(f"The attachment {paths.quoted(name)} is a file and a directory at once") from None
 
 
 def _check_kind(form: Mapping[str, str]) -> None:
@@ -213,18 +213,18 @@ def document_place(url: str, files: Path, confinement: Confinement) -> str:
     if scheme in ("http", "https", "trs"):
         if not confinement.allows_url(file):
             raise BadRequest(
-                f"workflow_url {paths.shown(file)} is not below a URL that this service fetches documents from"
+                f"workflow_url {paths.quoted(file)} is not below a URL that this service fetches documents from"
             )
         return url
     if scheme == "file":
         return f"{_allowed_file(file, 'workflow_url', confinement)}{hash_}{fragment}"
     if scheme:
-        raise BadRequest(f"workflow_url {paths.shown(file)} is neither an attachment nor an http(s), trs or file URL")
+        raise BadRequest(f"workflow_url {paths.quoted(file)} is neither an attachment nor an http(s), trs or file URL")
     if (file == "." or _BESIDE.fullmatch(file)) and (files / ITSELF).is_file():
         file = ITSELF
     found = _attachment(file, files, "workflow_url")
     if not found.is_file():
-        raise BadRequest(f"workflow_url is {paths.shown(file)}, which is a folder of the attachments, not a document")
+        raise BadRequest(f"workflow_url is {paths.quoted(file)}, which is a folder of the attachments, not a document")
     return f"{found}{hash_}{fragment}"
 
 
@@ -248,14 +248,14 @@ def check_places(params: Any, files: Path, confinement: Confinement, schemes: Se
         if scheme in ("http", "https"):
             if not confinement.allows_url(place):
                 raise BadRequest(
-                    f"{what} is {paths.shown(place)}, which is not below a URL that this service fetches from"
+                    f"{what} is {paths.quoted(place)}, which is not below a URL that this service fetches from"
                 )
         elif scheme == "file" or place.startswith("/"):
             _find_file(entry, key, place, what, files, confinement)
         elif scheme and scheme in schemes:
             continue
         elif scheme and "://" in place:
-            raise BadRequest(f"{what} is {paths.shown(place)}, a kind of URL that this service does not read")
+            raise BadRequest(f"{what} is {paths.quoted(place)}, a kind of URL that this service does not read")
         else:
             _attachment(place, files, what)
 
@@ -301,7 +301,7 @@ def _allowed_file(place: str, what: str, confinement: Confinement) -> str:
     if not confinement.allows_file(path):
         # the same sentence whether it is there or not
         raise BadRequest(
-            f"{what} is {paths.shown(place)}, which is not below a folder that this service reads; attach it instead"
+            f"{what} is {paths.quoted(place)}, which is not below a folder that this service reads; attach it instead"
         )
     return path
 
@@ -315,7 +315,7 @@ def _attachment(place: str, files: Path, what: str) -> Path:
             raise BadRequest(error.message) from None
         if found.exists():
             return found
-    raise BadRequest(f"{what} is {paths.shown(place)}, which is not among the attachments")
+    raise BadRequest(f"{what} is {paths.quoted(place)}, which is not among the attachments")
 
 
 def check_size(files: int, most_files: int) -> None:

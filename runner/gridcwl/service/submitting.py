@@ -181,7 +181,7 @@ def enqueue(service: Intake, viewer: Viewer, run: str, folder: SubmittedFolder, 
         Refused: the request is malformed, or the queue is full.
     """
     confinement = service.driver.confinement()
-    accepted = submission.accepted(fields, folder, confinement, service.schemes)
+    accepted = submission.checked_submission(fields, folder, confinement, service.schemes)
     settings = dict(accepted.settings)
     if choice := settings.get("sites"):
         settings["sites"] = list(facilities.chosen(service, choice))

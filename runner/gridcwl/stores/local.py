@@ -202,7 +202,7 @@ class AtomicPublication:
         hidden = paths.join(self._hidden, str(name), what)
         if f"/{transaction.HIDDEN}" in f"/{name}":  # a later run would take it for what a killed one has left
             reason = f"has a name that begins with {transaction.HIDDEN}, which is reserved for unfinished publications"
-            raise UnsafePath(what, paths.shown(str(name)), reason)
+            raise UnsafePath(what, paths.quoted(str(name)), reason)
         return hidden
 
 
@@ -268,7 +268,7 @@ def path_of(url: str) -> Path:
         UnsafePath: it is a file of another host, or its path is not acceptable.
     """
     if not url.startswith("file://"):
-        raise StoreError(f"{paths.shown(url)} is not a file of this machine")
+        raise StoreError(f"{paths.quoted(url)} is not a file of this machine")
     return Path(paths.file_path(url, "The location of a file of this machine"))
 
 

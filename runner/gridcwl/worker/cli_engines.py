@@ -26,7 +26,7 @@ from gridcwl.worker.cli_images import (
 from gridcwl.worker.cli_vectors import (
     KINDS,
     Cli,
-    environment,
+    command_environment,
     is_modern,
     list_vector,
     oom_vector,
@@ -122,7 +122,7 @@ class CommandLineEngine:
         """
         cli = self._cli()
         words = vector(cli, call)
-        own = {**os.environ, **environment(cli, call)}
+        own = {**os.environ, **command_environment(cli, call)}
         folder = container = None
         if cli.daemonlike:
             folder = tempfile.mkdtemp(prefix="gridcwl-")

@@ -59,7 +59,7 @@ def vector(cli: Cli, call: Call) -> List[str]:
     return _apptainer(cli, call, call.image)
 
 
-def environment(cli: Cli, call: Call) -> Dict[str, str]:
+def command_environment(cli: Cli, call: Call) -> Dict[str, str]:
     """What the command's own environment must hold for the tool to get its own; empty where options do it."""
     if cli.daemonlike:
         return {name: value for name, value in call.environment.items() if not _is_the_engines(name)}

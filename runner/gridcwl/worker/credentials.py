@@ -209,7 +209,7 @@ def proxy_file() -> str:
     return place if private else ""
 
 
-def environment(*, trusted: bool) -> Dict[str, str]:
+def transfer_environment(*, trusted: bool) -> Dict[str, str]:
     """The environment of a program that moves files; without credentials unless its URLs are ``trusted``."""
     variables = dict(os.environ)
     if not own_are_used():
@@ -236,7 +236,7 @@ __all__ = (
     "act_for",
     "acting_for",
     "bearer_token",
-    "environment",
+    "transfer_environment",
     "is_server",
     "only_for_owners",
     "own_are_used",

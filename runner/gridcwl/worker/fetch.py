@@ -13,7 +13,7 @@ from gridcwl.worker.engine import Plain
 from gridcwl.worker.failure import PERMANENT, TEMPORARY, SourceUnavailable, WorkerFailure, is_no_room, printable
 from gridcwl.worker.paths import file_url, name_in, quote_path
 from gridcwl.worker.storage import Check, Known, path_of, sums, way_to
-from gridcwl.worker.web import shown
+from gridcwl.worker.web import shown_url
 
 
 class Fetched(NamedTuple):
@@ -65,8 +65,8 @@ def fetch(wanted: FetchRequest, base: str, folder: str, check: Check) -> Fetched
         except OSError as error:
             if is_no_room(error):
                 raise
-            problems.append(f"{printable(shown(source))}: {error.strerror}")
-    name = f" {printable(shown(wanted.location))}" if wanted.location else ""
+            problems.append(f"{printable(shown_url(source))}: {error.strerror}")
+    name = f" {printable(shown_url(wanted.location))}" if wanted.location else ""
     if not problems:
         problems = ["no replica of it is available"]
     raise WorkerFailure(
@@ -107,7 +107,7 @@ def _brought(wanted: FetchRequest, source: str, folder: str, check: Check) -> Fe
     way = way_to(source, wanted.trusted)
     place = f"{folder}/{hashlib.sha1(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"  # noqa: S324
     os.makedirs(place, exist_ok=True)
-    path = f"{place}/{_name_in(wanted.location or shown(source))}"
+    path = f"{place}/{_name_in(wanted.location or shown_url(source))}"
     try:
         got = way.get(source, path + ".part", check)
         _compare(wanted, source, got)
@@ -122,7 +122,7 @@ def _brought(wanted: FetchRequest, source: str, folder: str, check: Check) -> Fe
 def _compare(wanted: FetchRequest, source: str, got: Known) -> None:
     mismatch = wanted.known.mismatch(got)
     if mismatch:
-        raise SourceUnavailable(f"{printable(shown(source))} {mismatch}")
+        raise SourceUnavailable(f"{printable(shown_url(source))} {mismatch}")
 
 
 def _has_sum(known: Known) -> bool:

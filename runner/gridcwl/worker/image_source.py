@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from gridcwl.worker.engine import EngineError
 from gridcwl.worker.paths import RefusedPath, file_path
-from gridcwl.worker.web import shown
+from gridcwl.worker.web import shown_url
 
 DOCKERFILE_LABEL = "gridcwl.dockerfile"
 """On an image that was built by us: the digest of its Dockerfile. One that bears none was put there on purpose."""
@@ -24,7 +24,7 @@ class _Encrypted(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """See ``HTTPRedirectHandler.redirect_request``."""
         if req.type == "https" and not newurl.lower().startswith("https://"):
-            raise urllib.error.URLError(f"the server redirects to {shown(newurl)}, which is not encrypted")
+            raise urllib.error.URLError(f"the server redirects to {shown_url(newurl)}, which is not encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -42,7 +42,7 @@ def open_archive(location: str) -> IO[bytes]:
         return cast("IO[bytes]", opener.open(location, timeout=_TIMEOUT_S))
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else getattr(error, "strerror", None)
-        raise EngineError(f"The image's archive {shown(location)} cannot be read: {reason or error}.") from error
+        raise EngineError(f"The image's archive {shown_url(location)} cannot be read: {reason or error}.") from error
 
 
 def local_path(location: str) -> "str | None":

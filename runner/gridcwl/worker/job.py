@@ -17,7 +17,7 @@ from gridcwl.worker.engine import Call, Engine, EngineError, Exit, Plain, Runnin
 from gridcwl.worker.failure import SUCCESS, TEMPORARY, WorkerFailure, failure_of
 from gridcwl.worker.globs import BadGlob, parse
 from gridcwl.worker.layout import Layout, Occupied
-from gridcwl.worker.options import WorkerOptions, asked, complete
+from gridcwl.worker.options import WorkerOptions, complete, text_field
 from gridcwl.worker.paths import climbs, file_url
 from gridcwl.worker.processes import Processes
 from gridcwl.worker.put import put_away
@@ -42,7 +42,7 @@ def run_job(job: Plain, workdir: str, engine: Engine, control: Control, *, optio
     """
     clock = results.Clock()
     attempt = _Attempt(workdir, engine, control, options)
-    result = results.new(asked(job, "id"), {})
+    result = results.new(text_field(job, "id"), {})
     try:
         attempt.run(complete(job), result)
     except WorkerFailure as failure:

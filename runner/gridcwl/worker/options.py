@@ -111,7 +111,7 @@ def complete(job: Plain) -> Plain:
     return full
 
 
-def asked(job: Any, key: str) -> str:
+def text_field(job: Any, key: str) -> str:
     """A text field of something that may not be a job at all; for a result that has to be written all the same."""
     value: Optional[Any] = job.get(key) if isinstance(job, dict) else None
     return value if isinstance(value, str) else ""

@@ -45,12 +45,12 @@ class RefusedPath(ValueError):
     """
 
     def __init__(self, value: object, reason: str) -> None:
-        super().__init__(f"{shown(value)} {reason}")
-        self.shown = shown(value)
+        super().__init__(f"{quoted(value)} {reason}")
+        self.shown = quoted(value)
         self.reason = reason
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A hostile value for a sentence: in quotes, escaped, at most about 100 characters."""
     if not isinstance(value, str):
         return f"a value of type {type(value).__name__}"

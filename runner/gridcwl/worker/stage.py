@@ -16,7 +16,7 @@ from gridcwl.worker.layout import Layout
 from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.paths import below, quote_path
 from gridcwl.worker.plan import above, plan
-from gridcwl.worker.web import shown
+from gridcwl.worker.web import shown_url
 
 MOUNTS = 1000
 """The most mounts of a container."""
@@ -142,10 +142,10 @@ class Staging:
         downloads = self._layout.workdir + "/fetched"
         got = fetch(wanted, self._options.base, downloads, self._control.check)
         if got.source:
-            self.fetched.append(shown(got.source))
+            self.fetched.append(shown_url(got.source))
         if got.path.startswith(downloads + "/"):
             self.fetched_bytes += got.size
-        name = printable(shown(got.location))
+        name = printable(shown_url(got.location))
         if got.directory != (item["kind"] == "directory"):
             raise WorkerFailure(f"The input {name} was to be a {item['kind']}, and is not.")
         if item["size"] is not None and not got.directory and got.size != item["size"]:

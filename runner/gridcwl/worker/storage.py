@@ -150,9 +150,9 @@ class WebWay(Way):
                 got = _pumped(answer.body.read, target.write, check)
             except (OSError, http.client.HTTPException) as error:
                 answer.body.close()
-                raise SourceUnavailable(f"{web.shown(url)}: {error or type(error).__name__}") from error
+                raise SourceUnavailable(f"{web.shown_url(url)}: {error or type(error).__name__}") from error
         if length is not None and got.size != length:
-            raise SourceUnavailable(f"{web.shown(url)}: the connection was lost after {got.size} of {length} bytes")
+            raise SourceUnavailable(f"{web.shown_url(url)}: the connection was lost after {got.size} of {length} bytes")
         return got
 
     def first(self, url: str, count: int) -> bytes:
@@ -179,7 +179,7 @@ class WebWay(Way):
         web.drained(answer)
         arrived = self.look(url)
         if arrived is None:
-            raise SourceUnavailable(f"{web.shown(url)}: the server took the file, and does not have it")
+            raise SourceUnavailable(f"{web.shown_url(url)}: the server took the file, and does not have it")
         return arrived if arrived.adler32 else self._read_back(url, check)
 
     def rename(self, old: str, new: str) -> None:
@@ -289,7 +289,7 @@ class ToolWay(Way):
         raise SourceUnavailable("root:// needs xrdcp or gfal-copy, and neither is installed here")
 
     def _environment(self, urls: Sequence[str]) -> Dict[str, str]:
-        return credentials.environment(trusted=all(map(self._trusted.covers, urls)))
+        return credentials.transfer_environment(trusted=all(map(self._trusted.covers, urls)))
 
     def _run(self, command: List[str], *urls: str, fails: bool = False) -> Optional[str]:
         ended = subprocess.run(
@@ -328,9 +328,9 @@ def way_to(url: str, trusted: Trusted = NOBODY) -> Way:
     scheme = url.partition("://")[0]
     way = WAYS.get(scheme)
     if way is None:
-        raise SourceUnavailable(f"{web.shown(url)}: this worker cannot reach {scheme}:// URLs")
+        raise SourceUnavailable(f"{web.shown_url(url)}: this worker cannot reach {scheme}:// URLs")
     if way is ToolWay and not credentials.is_server(urlsplit(url).netloc):
-        raise SourceUnavailable(f"{web.shown(url)}: this is not the address of a server")
+        raise SourceUnavailable(f"{web.shown_url(url)}: this is not the address of a server")
     return way(trusted)
 
 

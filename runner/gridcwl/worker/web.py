@@ -42,7 +42,7 @@ class Response(NamedTuple):
     """The server that a redirection led to and that got neither token nor proxy; empty if there is none."""
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL for a sentence: a user's name and password are left out, and what comes behind ``?``, which may be one."""
     bare = url.partition("?")[0]
     scheme, separator, rest = bare.partition("://")
@@ -75,7 +75,7 @@ def request(
     for _ in range(_HOPS):
         parts = urlsplit(url)
         if parts.scheme not in _SECURE:
-            raise SourceUnavailable(f"{shown(url)}: not a URL for HTTP")
+            raise SourceUnavailable(f"{shown_url(url)}: not a URL for HTTP")
         sent = dict(headers or {})
         known = _SECURE[parts.scheme] and trusted.covers(url)
         if known and (token := bearer_token()):
@@ -91,12 +91,14 @@ def request(
         there = _redirected(url, answer.headers["Location"])
         if urlsplit(there).scheme not in _SECURE:
             raise SourceUnavailable(
-                f"{shown(url)}: the server redirects to {shown(there)}, which is not a URL for HTTP"
+                f"{shown_url(url)}: the server redirects to {shown_url(there)}, which is not a URL for HTTP"
             )
         if _SECURE[parts.scheme] and not _SECURE.get(urlsplit(there).scheme, True):
-            raise SourceUnavailable(f"{shown(url)}: the server redirects to {shown(there)}, which is not encrypted")
+            raise SourceUnavailable(
+                f"{shown_url(url)}: the server redirects to {shown_url(there)}, which is not encrypted"
+            )
         url = there
-    raise SourceUnavailable(f"{shown(url)}: the server redirects without end")
+    raise SourceUnavailable(f"{shown_url(url)}: the server redirects without end")
 
 
 def drained(answer: Response) -> None:
@@ -113,7 +115,7 @@ def explained(answer: Response, url: str) -> SourceUnavailable:
     drained(answer)
     if answer.stranger and answer.status in (401, 403):
         return SourceUnavailable(
-            f"{shown(url)}: HTTP {answer.status} {answer.reason} from {answer.stranger}, where it redirects to; "
+            f"{shown_url(url)}: HTTP {answer.status} {answer.reason} from {answer.stranger}, where it redirects to; "
             "no token or proxy was sent there (trusted_storage can name it)"
         )
     hint = {
@@ -121,7 +123,7 @@ def explained(answer: Response, url: str) -> SourceUnavailable:
         403: " (the token or proxy does not allow it)",
         507: " (it is full)",
     }.get(answer.status, "")
-    return SourceUnavailable(f"{shown(url)}: HTTP {answer.status} {answer.reason}{hint}")
+    return SourceUnavailable(f"{shown_url(url)}: HTTP {answer.status} {answer.reason}{hint}")
 
 
 def _redirected(url: str, location: str) -> str:
@@ -131,7 +133,7 @@ def _redirected(url: str, location: str) -> str:
         there = urljoin({"davs": "https", "dav": "http"}.get(scheme, scheme) + separator + rest, location)
         urlsplit(there).port  # noqa: B018  it raises if there is something else
     except ValueError:
-        raise SourceUnavailable(f"{shown(url)}: the server redirects to what is not a URL") from None
+        raise SourceUnavailable(f"{shown_url(url)}: the server redirects to what is not a URL") from None
     return there
 
 
@@ -149,14 +151,14 @@ def _sent(
         except lost as error:
             _forget(_key(url, known=known))
             if last or not old:
-                raise SourceUnavailable(f"{shown(url)}: the connection was lost") from error
+                raise SourceUnavailable(f"{shown_url(url)}: the connection was lost") from error
         except ssl.SSLError as error:
             _forget(_key(url, known=known))
-            raise SourceUnavailable(f"{shown(url)}: {error.reason or error}") from error
+            raise SourceUnavailable(f"{shown_url(url)}: {error.reason or error}") from error
         except (OSError, http.client.HTTPException) as error:
             _forget(_key(url, known=known))
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise SourceUnavailable(f"{shown(url)}: {reason}") from error
+            raise SourceUnavailable(f"{shown_url(url)}: {reason}") from error
     raise AssertionError("not reached")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridcwl.cwl.inputs import read
+from gridcwl.cwl.inputs import read_input_object
 from gridcwl.cwl.large_inputs import read_quickly
 
 MANY = 3000
@@ -25,7 +25,9 @@ def test_a_large_object_means_what_a_small_one_does(tmp_path):
     name = written(tmp_path, {"files": files, "n": list(range(MANY)), "text": "location"})
 
     quick = read_quickly(name, str(tmp_path))
-    slow = json.loads(json.dumps(read(written(tmp_path, {"files": files[-2:] + files[:2]}), None, "").values))
+    slow = json.loads(
+        json.dumps(read_input_object(written(tmp_path, {"files": files[-2:] + files[:2]}), None, "").values)
+    )
 
     assert quick is not None
     assert [file.get("location", file.get("path")) for file in quick["files"][-2:] + quick["files"][:2]] == [

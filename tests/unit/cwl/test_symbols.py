@@ -79,7 +79,7 @@ def test_a_document_that_was_kept_knows_its_symbols(bench, monkeypatch, tmp_path
 def test_a_template_spells_types_out(bench):
     inputs = {name: {"type": written} for name, (written, _) in PLACES.items() if " " not in name}
     path = bench.write("doc.cwl", tool("echo", inputs=inputs, **named()))
-    text = template(load.read(load.locate(path)[0], EvaluationOptions()).process)
+    text = template(load.read_document(load.locate(path)[0], EvaluationOptions()).process)
     assert '"a/b", "edam:format_1", "http://x.org/y", "x#y", "two words"' in text
     assert "file:" not in text
     assert "{" not in text

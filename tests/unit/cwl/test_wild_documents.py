@@ -101,7 +101,7 @@ def test_what_cannot_be_drawn_or_filled_in_is_reported(bench):
 
     nothing = {"x": {"type": {"type": "array", "items": ["null"]}}}
     path = bench.write("empty.cwl", workflow(nothing, {}))
-    document = load.read(load.locate(path)[0], EvaluationOptions())
+    document = load.read_document(load.locate(path)[0], EvaluationOptions())
     with pytest.raises(DocumentError, match="it has no steps"):
         show.drawn(document)
     with pytest.raises(DocumentError, match="nothing but null"):

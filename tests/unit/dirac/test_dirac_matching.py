@@ -120,7 +120,7 @@ def reading(**bytes_by_url: int) -> object:
 
 def placed(job: object, locality: str, local_bytes: int = 0) -> tuple[str, ...]:
     wishes = Wishes(locality=locality, local_bytes=local_bytes)
-    return matching.near(job, matching.needs_of(job, wishes, Limits(), ALL), wishes, ALL).sites
+    return matching.near_data(job, matching.needs_of(job, wishes, Limits(), ALL), wishes, ALL).sites
 
 
 def test_jobs_go_where_most_of_their_input_is():

@@ -28,13 +28,13 @@ def test_several_jobs_share_a_name_that_lists_them():
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=30), st.integers(1, 9))
 def test_a_name_gives_back_the_jobs_that_it_was_made_of(numbers, attempt):
     jobs = [replace(a_job(number), attempt=attempt) for number in sorted(numbers)]
-    kept = names.read(names.name_of(jobs), RUN)
+    kept = names.jobs_in_name(names.name_of(jobs), RUN)
     assert kept == (tuple(job.id for job in jobs), attempt)
 
 
 @pytest.mark.parametrize("name", ["Unknown", f"{RUN}", f"{RUN}-1-", "20260102-030405-fedcba-1-17", f"{RUN}-1-17:x"])
 def test_names_of_others_mean_nothing(name):
-    assert names.read(name, RUN) is None
+    assert names.jobs_in_name(name, RUN) is None
 
 
 def test_an_id_without_a_number_is_refused():

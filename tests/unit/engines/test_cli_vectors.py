@@ -7,7 +7,7 @@ import pytest
 from engines_builders import INPUT, OUT, a_call, a_cli
 
 from gridcwl.worker.cli_vectors import (
-    environment,
+    command_environment,
     is_modern,
     list_vector,
     qualified,
@@ -82,7 +82,7 @@ def test_values_of_variables_are_not_in_the_process_list(kind):
     call = a_call(environment={"TOKEN": "s3cret", "HOME": "/gridcwl/out", "DOCKER_HOST": "tcp://x"})
 
     assert not any("s3cret" in word for word in vector(a_cli(kind), call))
-    assert environment(a_cli(kind), call) == {"TOKEN": "s3cret"}
+    assert command_environment(a_cli(kind), call) == {"TOKEN": "s3cret"}
     assert "--env=DOCKER_HOST=tcp://x" in vector(a_cli(kind), call)
 
 
@@ -145,11 +145,11 @@ def test_apptainer_vector_only_not_run_here():
 
 
 def test_apptainer_gets_the_environment_by_its_own_vector_only_not_run_here():
-    assert environment(a_cli("apptainer"), a_call()) == {
+    assert command_environment(a_cli("apptainer"), a_call()) == {
         "APPTAINERENV_TMPDIR": "/gridcwl/tmp",
         "APPTAINERENV_X": "1,2",
     }
-    assert environment(a_cli("udocker"), a_call()) == {}
+    assert command_environment(a_cli("udocker"), a_call()) == {}
 
 
 def test_apptainer_with_limits_gpus_and_network_vector_only_not_run_here():

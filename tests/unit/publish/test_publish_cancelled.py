@@ -11,7 +11,7 @@ import pytest
 
 from gridcwl.model import RunId
 from gridcwl.runs.outdir import OutputFolder
-from gridcwl.runs.outputs import in_thread
+from gridcwl.runs.outputs import publish_in_thread
 from gridcwl.runs.publish import publish
 
 
@@ -29,7 +29,7 @@ def outputs(tmp_path: Path) -> dict[str, Any]:
 
 
 async def cancelled_while(folder: OutputFolder, put: Any, value: Any, begun: threading.Event) -> Any:
-    task = asyncio.create_task(in_thread(folder, put, value))
+    task = asyncio.create_task(publish_in_thread(folder, put, value))
     await asyncio.to_thread(begun.wait)
     task.cancel()
     return await task

@@ -385,7 +385,7 @@ def test_a_store_that_does_not_answer_leaves_a_note(state, monkeypatch):
     async def stored(_history):
         raise StoreError("Rucio does not answer")
 
-    monkeypatch.setattr("gridcwl.runs.record.data.stored", stored)
+    monkeypatch.setattr("gridcwl.runs.record.data.stored_data", stored)
     report = asyncio.run(report_with_replicas(run.folder))
 
     assert "could not be queried: Rucio does not answer." in report.html()

@@ -71,7 +71,7 @@ def suffix(attempt: int) -> str:
     return "" if attempt == 1 else f".{attempt}"
 
 
-def read(name: str, run: str) -> Held | None:
+def jobs_in_name(name: str, run: str) -> Held | None:
     """The jobs that a batch job of this run holds; None if the name is not of this form."""
     found = _NAME.match(name)
     if found is None or not found["prefix"].startswith(run + "-"):

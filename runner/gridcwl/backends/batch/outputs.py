@@ -70,17 +70,17 @@ def _placed(file: ProducedFile, member: str, members: Archive, out: Path) -> Pro
         target.parent.mkdir(parents=True, exist_ok=True)
         return _brought(file, member, members, target)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise ResultError(f"The output {paths.shown(file.path)} is listed twice, or is below another file") from None
+        raise ResultError(f"The output {paths.quoted(file.path)} is listed twice, or is below another file") from None
 
 
 def _brought(file: ProducedFile, member: str, members: Archive, target: Path) -> ProducedFile:
     if member not in members:
-        raise ResultError(f"The output {paths.shown(file.path)} is not in the results archive")
+        raise ResultError(f"The output {paths.quoted(file.path)} is not in the results archive")
     if members.size(member) == file.size:
         sums = members.copy(member, target)
         if file.sha1 in (None, sums.sha1) and file.adler32 in (None, sums.adler32) and sums.size == file.size:
             return replace(file, location=_url(target), sha1=sums.sha1, adler32=sums.adler32)
-    raise ResultError(f"The output {paths.shown(file.path)} in the results archive is not what the result says of it")
+    raise ResultError(f"The output {paths.quoted(file.path)} in the results archive is not what the result says of it")
 
 
 def _url(path: Path) -> str:

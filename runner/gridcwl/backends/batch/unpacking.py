@@ -73,7 +73,7 @@ class Archive:
         place = self._files.get(name)
         if place is None:
             return None
-        limits.check(place.size, most, f"{self.what}: its member {paths.shown(name)}")
+        limits.check(place.size, most, f"{self.what}: its member {paths.quoted(name)}")
         self._file.seek(place.offset)
         return self._file.read(place.size)
 
@@ -108,16 +108,16 @@ class Archive:
         """An archive that is a member of this one; empty if there is none of that name.
 
         Raises:
-            LimitExceeded, ResultError: see :func:`read`.
+            LimitExceeded, ResultError: see :func:`read_archive`.
         """
         place = self._files.get(name)
         if place is None:
             return Archive(what)
         self._file.seek(place.offset)
-        return read(cast("IO[bytes]", _Slice(self._file, place.size)), what, limits.ARCHIVE_BYTES, scratch)
+        return read_archive(cast("IO[bytes]", _Slice(self._file, place.size)), what, limits.ARCHIVE_BYTES, scratch)
 
 
-def read(
+def read_archive(
     source: IO[bytes],
     what: str,
     most: int = limits.ARCHIVE_BYTES,
@@ -157,7 +157,9 @@ def _index(members: tarfile.TarFile, archive: Archive, only: Collection[str] | N
         members.members = []  # type: ignore[attr-defined]  # it would keep all of them
         number += 1
         limits.check(number, limits.ARCHIVE_MEMBERS, archive.what, "members")
-        limits.check(member.size, limits.ARCHIVE_MEMBER_BYTES, f"{archive.what}: its member {paths.shown(member.name)}")
+        limits.check(
+            member.size, limits.ARCHIVE_MEMBER_BYTES, f"{archive.what}: its member {paths.quoted(member.name)}"
+        )
         name = member.name.removeprefix("./")
         if name in ("", ".") or (only is not None and name not in only):
             continue
@@ -165,9 +167,9 @@ def _index(members: tarfile.TarFile, archive: Archive, only: Collection[str] | N
         if member.isdir():
             archive._folders.add(name)
         elif not member.isreg() or member.sparse is not None or member.size < 0:
-            raise ResultError(f"{archive.what} is refused: its member {paths.shown(name)} is not a plain file")
+            raise ResultError(f"{archive.what} is refused: its member {paths.quoted(name)} is not a plain file")
         elif name in archive._files:
-            raise ResultError(f"{archive.what} is refused: its member {paths.shown(name)} is there twice")
+            raise ResultError(f"{archive.what} is refused: its member {paths.quoted(name)} is there twice")
         else:
             archive._files[name] = _Place(member.offset_data, member.size)
 

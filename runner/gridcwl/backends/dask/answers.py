@@ -75,7 +75,7 @@ def _archived(job: Job, line: str, options: TaskOptions) -> JobResult:
         raise ResultError("The answer of a worker is damaged") from None
     folder = options.folder / folder_name(job)
     folder.mkdir(parents=True, exist_ok=True)
-    members = unpacking.read(io.BytesIO(content), "The results archive", scratch=folder)
+    members = unpacking.read_archive(io.BytesIO(content), "The results archive", scratch=folder)
     text = members.read(f"{job.id}/result.json", limits.RESULT_BYTES)
     if text is None:
         raise ResultError("The results archive of a worker has no result")

@@ -12,7 +12,7 @@ from gridcwl import imports
 from gridcwl.backends.base import Backend, BackendContext, JobOptions, QueueOffer, SiteOffer
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.backends.dirac.options import DiracOptions
-from gridcwl.backends.dirac.placements import placement_of
+from gridcwl.backends.dirac.placements import placement_from_table
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import DiracSite
@@ -67,7 +67,7 @@ def wishes_of(settings: DiracxSettings) -> Wishes:
         placement=Placement(
             settings.sites, settings.banned, settings.tags, settings.platform, settings.priority, settings.job_type
         ),
-        steps={step: placement_of(step, about) for step, about in settings.placement.items()},
+        steps={step: placement_from_table(step, about) for step, about in settings.placement.items()},
         cpu_time_s=settings.cpu_time,
         locality=settings.locality,
         local_bytes=settings.local_mib << 20,

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gridcwl.errors import GridCWLError
-from gridcwl.health import PATIENCE_S, HealthCheck, asked, clock, credential
+from gridcwl.health import PATIENCE_S, HealthCheck, clock, credential, server_check
 
 
 def dirac(*, needed: bool) -> Iterator[HealthCheck]:
@@ -26,7 +26,7 @@ def dirac(*, needed: bool) -> Iterator[HealthCheck]:
         client.most_jobs()
         return "its job manager answers"
 
-    yield asked("DIRAC", answers)
+    yield server_check("DIRAC", answers)
 
     def proxy() -> tuple[str, datetime, str]:
         ours = client.credential()

@@ -66,17 +66,17 @@ class JobRequirements:
     """The sites are those that hold its inputs: better than others, and not the only ones that will do."""
 
 
-def placement_of(job: Job, wishes: Wishes) -> Placement:
+def job_placement(job: Job, wishes: Wishes) -> Placement:
     """What holds for this job: single steps over the document over what is wanted of all."""
-    found = merged(wishes.placement, job.placement)
+    found = merged_placement(wishes.placement, job.placement)
     step = step_of(job.name)
     for name, placement in wishes.steps.items():
         if step == name or step.endswith("/" + name):
-            found = merged(found, placement)
+            found = merged_placement(found, placement)
     return found
 
 
-def merged(under: Placement, over: Placement | None) -> Placement:
+def merged_placement(under: Placement, over: Placement | None) -> Placement:
     """Field by field the one that says something; banned sites of both."""
     if over is None:
         return under
@@ -103,7 +103,7 @@ def needs_of(job: Job, wishes: Wishes, limits: Limits, offers: Sequence[DiracSit
     Raises:
         BackendError: DIRAC takes no such job, whatever the site.
     """
-    place = placement_of(job, wishes)
+    place = job_placement(job, wishes)
     wanted = job.resources
     if place.job_type is not None and place.job_type not in limits.job_types:
         raise BackendError(
@@ -138,7 +138,7 @@ def _least_ram(offers: Iterable[DiracSite]) -> int:
 
 def not_honoured(job: Job, wishes: Wishes, limits: Limits) -> list[str]:
     """Requests of the job that DIRAC has no parameter for, a sentence each."""
-    place, wanted = placement_of(job, wishes), job.resources
+    place, wanted = job_placement(job, wishes), job.resources
     messages: list[str] = []
     if place.platform and place.platform not in limits.platforms:
         messages.append(f"The platform {place.platform} is not requested: DIRAC's configuration does not define it.")
@@ -313,7 +313,7 @@ def bytes_to_move(job: Job, sites: Collection[str]) -> tuple[int, int]:
     return total - max(there), total - min(there)
 
 
-def near(job: Job, needs: JobRequirements, wishes: Wishes, offers: Sequence[DiracSite]) -> JobRequirements:
+def near_data(job: Job, needs: JobRequirements, wishes: Wishes, offers: Sequence[DiracSite]) -> JobRequirements:
     """The needs, with the sites where most of the input bytes are.
 
     ``strict`` keeps to the sites that hold the most; ``prefer`` to those that hold at least half of it, where the
@@ -367,9 +367,9 @@ def placed(
         BackendError: with ``strict``, no site that holds the inputs can run the job.
     """
     if wishes.locality == "strict":
-        return elsewhere(near(job, needs, wishes, offers), failed, offers)
+        return elsewhere(near_data(job, needs, wishes, offers), failed, offers)
     needs = elsewhere(needs, failed, offers)
-    return needs if anywhere else near(job, needs, wishes, offers)
+    return needs if anywhere else near_data(job, needs, wishes, offers)
 
 
 def elsewhere(needs: JobRequirements, failed: Iterable[str], offers: Sequence[DiracSite]) -> JobRequirements:

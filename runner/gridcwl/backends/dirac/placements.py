@@ -31,11 +31,11 @@ def read_placements(name: str) -> dict[str, dict[str, Any]]:
             remedy="For example:\n  align/sort:\n    sites: [LCG.Lyon.fr]\n    priority: 5",
         )
     for step, about in written.items():
-        placement_of(step, about)
+        placement_from_table(step, about)
     return written
 
 
-def placement_of(step: str, about: Mapping[str, Any]) -> Placement:
+def placement_from_table(step: str, about: Mapping[str, Any]) -> Placement:
     """A step's table in a placement file, or in the options.
 
     Raises:

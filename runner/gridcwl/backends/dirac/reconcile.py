@@ -60,7 +60,7 @@ def where(server: Server, run: RunId) -> dict[JobId, FoundJob]:
     """The DIRAC job of each job of a run, the latest where there are several."""
     latest: dict[JobId, FoundJob] = {}
     for one in server.find(run):
-        kept = names.read(one.name, run)
+        kept = names.jobs_in_name(one.name, run)
         for job_id in kept.jobs if kept else ():
             latest[job_id] = one
     return latest
@@ -74,7 +74,7 @@ def reconciled(found: Sequence[FoundJob], run: RunId) -> tuple[dict[JobId, Found
     best: dict[JobId, tuple[int, FoundJob]] = {}
     superfluous: list[int] = []
     for one in found:
-        kept = names.read(one.name, run)
+        kept = names.jobs_in_name(one.name, run)
         if kept is None:
             continue
         if one.place.status == "Submitting":
@@ -94,7 +94,7 @@ def reconciled(found: Sequence[FoundJob], run: RunId) -> tuple[dict[JobId, Found
 
 def recovered(found: FoundJob, run: RunId) -> Recovered:
     """The state of a DIRAC job, as a run reports it, and which attempt of its jobs it is."""
-    held = names.read(found.name, run)
+    held = names.jobs_in_name(found.name, run)
     attempt = 1 if held is None else held.attempt
     if found.place.status == "Done":
         return Recovered(JobState.DONE, attempt)

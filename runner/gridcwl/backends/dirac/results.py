@@ -81,7 +81,7 @@ def opened(sandbox: bytes | None, scratch: Path | None = None) -> SandboxContent
         return SandboxContents()
     try:
         limits.check(len(sandbox), limits.SANDBOX_BYTES, "The output sandbox")
-        outer = unpacking.read(io.BytesIO(sandbox), "The output sandbox", scratch=scratch, only=_OUTER)
+        outer = unpacking.read_archive(io.BytesIO(sandbox), "The output sandbox", scratch=scratch, only=_OUTER)
     except (LimitExceeded, ResultError) as problem:
         return SandboxContents(problem=problem)
     stdout, stderr = (outer.end(name, limits.LOG_BYTES) for name in (jdl.STDOUT, jdl.STDERR))
@@ -99,7 +99,7 @@ def reported(text: str, jobs: Iterable[JobId]) -> WorkerReport | None:
     site, archive = found[-1]
     try:
         content = io.BytesIO(base64.b64decode(archive, validate=True))
-        members = unpacking.read(content, "The job's report", limits.REPORT_BYTES)
+        members = unpacking.read_archive(content, "The job's report", limits.REPORT_BYTES)
     except (ValueError, GridCWLError):
         return None
     if any(f"{job}/result.json" not in members for job in jobs):

@@ -76,7 +76,7 @@ def _popen(folder: str) -> subprocess.Popen[bytes]:
         start_new_session=True,  # Ctrl-C is the client's business
         cwd=folder,
         bufsize=0,
-        env=None if credentials.own_are_used() else credentials.environment(trusted=True),
+        env=None if credentials.own_are_used() else credentials.transfer_environment(trusted=True),
     )
 
 

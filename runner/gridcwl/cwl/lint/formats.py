@@ -19,7 +19,8 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 def as_text(findings: Sequence[Finding]) -> str:
     """One finding in two lines: where and what; what to do."""
     return "".join(
-        f"{shown(one)}:{one.line}:{one.column}: {one.code} {one.message}\n    {one.rule.remedy}\n" for one in findings
+        f"{relative_path(one)}:{one.line}:{one.column}: {one.code} {one.message}\n    {one.rule.remedy}\n"
+        for one in findings
     )
 
 
@@ -34,7 +35,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
         "code": finding.code,
         "level": finding.level,
         "rule": rule.name,
-        "file": shown(finding),
+        "file": relative_path(finding),
         "line": finding.line,
         "column": finding.column,
         "message": finding.message,
@@ -83,11 +84,11 @@ def as_sarif(findings: Sequence[Finding]) -> str:
 def _artifact(finding: Finding) -> dict[str, str]:
     from urllib.parse import quote
 
-    name = shown(finding)
+    name = relative_path(finding)
     return {"uri": Path(name).as_uri() if Path(name).is_absolute() else quote(name)}
 
 
-def shown(finding: Finding) -> str:
+def relative_path(finding: Finding) -> str:
     """The path of a file as people write it: relative, if it is below the current folder."""
     relative = os.path.relpath(finding.path)
     return finding.path if relative.startswith("..") else relative

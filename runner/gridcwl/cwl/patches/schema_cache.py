@@ -80,14 +80,14 @@ def load_schema(version: Any) -> None:
     if version not in _EXTENSIONS or (version in process.SCHEMA_CACHE and process.SCHEMA_FILE is not None):
         return
     path = pickles.cache_file("schemas", version)
-    kept = pickles.read(path)
+    kept = pickles.read_pickle(path)
     if kept is None:
         loader, names, metadata, _ = process.get_schema(version)
         process.get_schema("v1.0")
         index = process.SCHEMA_CACHE["v1.0"][3].idx
         classes = {name: index[uri] for name, uri in _CLASSES.items()}
         kept = (loader, names, metadata, classes, schema.get_metaschema())
-        pickles.write(path, kept)
+        pickles.write_pickle(path, kept)
     loader, names, metadata, classes, schema.cached_metaschema = kept
     process.SCHEMA_CACHE.setdefault(version, (loader, names, metadata, loader))
     for name, value in classes.items():

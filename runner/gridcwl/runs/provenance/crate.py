@@ -464,17 +464,17 @@ def folder_of(name: str) -> str:
 
 def _copies(history: History, folder: Path) -> dict[str, str]:
     """Copies of the files of a run that are in a store only."""
-    from gridcwl.runs.provenance.stored import copied, locations
+    from gridcwl.runs.provenance.stored import copied, stored_locations
 
-    return copied(locations(history), folder)
+    return copied(stored_locations(history), folder)
 
 
 def _logs(history: History, folder: Path) -> dict[str, str]:
     """Copies of ctapipe's logs that are in a store only; none if it does not give them."""
-    from gridcwl.runs.provenance.stored import copied, locations
+    from gridcwl.runs.provenance.stored import copied, stored_locations
 
     try:
-        return copied([url for url in locations(history) if ctapipe.is_log(url.rpartition("/")[2])], folder)
+        return copied([url for url in stored_locations(history) if ctapipe.is_log(url.rpartition("/")[2])], folder)
     except GridCWLError as error:
         log.warning("Logs of ctapipe are not in the crate: %s", error.message)
         return {}

@@ -24,7 +24,7 @@ def store_with(hook: str, location: str) -> StorePlugin | None:
     return None
 
 
-def locations(history: History) -> list[str]:
+def stored_locations(history: History) -> list[str]:
     """The files of a run that are in a store."""
     found: dict[str, None] = {}
     for value in _values(history):
@@ -55,7 +55,7 @@ def copied(urls: Sequence[str], folder: Path) -> dict[str, str]:
     return found
 
 
-def checked(files: Mapping[str, Mapping[str, Any]]) -> dict[str, list[ReplicaCheck]]:
+def checked_replicas(files: Mapping[str, Mapping[str, Any]]) -> dict[str, list[ReplicaCheck]]:
     """Read every replica of files in stores, and compare it with what is known of the file.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from gridcwl.errors import UnsafePath
 from gridcwl.runs.provenance.reading import METADATA, Crate
-from gridcwl.runs.provenance.stored import checked, store_with
+from gridcwl.runs.provenance.stored import checked_replicas, store_with
 from gridcwl.runs.reuse.checksums import local_path
 
 State: TypeAlias = Literal["ok", "damaged", "missing", "unchecked"]
@@ -47,7 +47,7 @@ def verified(crate: Crate) -> Iterator[Check]:
         for other in _same(entity):
             if store_with("check_files", other) is not None:
                 stored[other] = _known(entity)
-    for id_, replicas in checked(stored).items():
+    for id_, replicas in checked_replicas(stored).items():
         for replica in replicas:
             state: State = "damaged" if replica.problem else "ok"
             if not replica.replica:

@@ -47,7 +47,7 @@ def _files_here(value: Any) -> Iterator[tuple[str, int]]:
     return ((str(entry["path"]), int(entry.get("size") or 0)) for entry in entries(value, "File") if entry.get("path"))
 
 
-async def stored(history: History) -> RunReport | None:
+async def stored_data(history: History) -> RunReport | None:
     """What the run's store holds of it; None if that is nothing.
 
     Raises:

@@ -61,7 +61,7 @@ class Answer:
         }
 
 
-def explained(history: History, folder: RunFolder, step: str, state_dir: Path) -> Iterator[Answer]:
+def answers(history: History, folder: RunFolder, step: str, state_dir: Path) -> Iterator[Answer]:
     """The answer for every shard of a step, one by one.
 
     Args:

@@ -275,7 +275,7 @@ def checked_id(run: str) -> RunId:
     return RunId(run)
 
 
-def checked_name(name: str) -> str:
+def checked_run_name(name: str) -> str:
     """A name for a run.
 
     Raises:

@@ -23,7 +23,7 @@ import msgspec
 from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
-from gridcwl.runs.record.journal_file import Fenced, JournalError, add_later, connect, explained, last_session, make
+from gridcwl.runs.record.journal_file import Fenced, JournalError, add_later, connect, journal_error, last_session, make
 from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
 
@@ -86,7 +86,7 @@ class Journal:
             self._db.execute("PRAGMA synchronous=NORMAL")
             add_later(self._db)
         except (sqlite3.Error, OSError) as error:
-            raise explained(error, path) from error
+            raise journal_error(error, path) from error
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Journal:
                         self._db.execute("INSERT INTO pieces VALUES (?, ?, ?)", (name, number, text))
                     self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (name,))
             except sqlite3.Error as error:
-                self.failure = explained(error, self.path)
+                self.failure = journal_error(error, self.path)
         self.flush()
 
     def document(self, path: str, text: bytes) -> None:
@@ -334,7 +334,7 @@ class Journal:
                 try:
                     self._write()
                 except sqlite3.Error as error:
-                    self.failure = explained(error, self.path)
+                    self.failure = journal_error(error, self.path)
                 except JournalError as error:
                     self.failure = error
             self._flushed = time.monotonic()
@@ -356,7 +356,7 @@ class Journal:
                 with self._transaction():
                     self._check_owner()
             except sqlite3.Error as error:
-                self.failure = explained(error, self.path)
+                self.failure = journal_error(error, self.path)
             except JournalError as error:
                 self.failure = error
         if self.failure is not None:
@@ -380,7 +380,7 @@ class Journal:
                 if self.failure is None and self._pending:
                     self._write()
             except sqlite3.Error as error:
-                self.failure = explained(error, self.path)
+                self.failure = journal_error(error, self.path)
             except JournalError as error:
                 self.failure = error
             self._db.close()

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.runs.record.journal_file import SCHEMA, JournalError, connect, explained
+from gridcwl.runs.record.journal_file import SCHEMA, JournalError, connect, journal_error
 
 if TYPE_CHECKING:
     from gridcwl.runs.record.folder import RunFolder
@@ -78,7 +78,7 @@ def explained_damage(folder: RunFolder) -> Iterator[None]:
         if found := find_damage(folder.journal):
             raise damaged_journal(folder.journal, found) from error
         if isinstance(error, sqlite3.Error):
-            raise explained(error, folder.journal) from error
+            raise journal_error(error, folder.journal) from error
         raise
 
 

@@ -110,7 +110,7 @@ def columns(db: sqlite3.Connection, table: str) -> set[str]:
     return {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
-def explained(error: Exception, path: Path) -> JournalError:
+def journal_error(error: Exception, path: Path) -> JournalError:
     """The message of SQLite or of the system, for people."""
     message = getattr(error, "strerror", None) or str(error)
     if "full" in message or "No space" in message or "disk I/O" in message:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from gridcwl.config import private_folder
-from gridcwl.runs.record.journal_file import connect, explained, make
+from gridcwl.runs.record.journal_file import connect, journal_error, make
 
 Change = tuple[str, tuple[Any, ...]]
 """A statement of the journal, and its values."""
@@ -97,7 +97,7 @@ def bring_up_to_date(path: Path, log: JournalLog) -> None:
                 copy.add(number, changes)
             copy.finish()
     except (sqlite3.Error, OSError) as error:
-        raise explained(error, path) from error
+        raise journal_error(error, path) from error
 
 
 class _Copy:

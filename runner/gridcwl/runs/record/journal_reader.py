@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl.runs.record.journal_check import damaged_journal, find_damage, is_session, is_well_formed, missing_part
-from gridcwl.runs.record.journal_file import FORMAT, LATER_COLUMNS, JournalError, columns, connect, explained
+from gridcwl.runs.record.journal_file import FORMAT, LATER_COLUMNS, JournalError, columns, connect, journal_error
 from gridcwl.runs.record.journal_rows import SessionRow
 
 _JOB = ("id", "session", "step", "name", "job", "key", "outcome", "attempt", "reused", *LATER_COLUMNS)
@@ -39,7 +39,7 @@ class JournalReader:
             self._has = {name for name in ("failures", "skipped", "bindings") if columns(self._db, name)}
         except (sqlite3.Error, UnicodeDecodeError) as error:
             found = find_damage(path)
-            raise (damaged_journal(path, found) if found else explained(error, path)) from error
+            raise (damaged_journal(path, found) if found else journal_error(error, path)) from error
         if missing or written is None:
             raise damaged_journal(path, missing or "it has no format number")
         if written != FORMAT:

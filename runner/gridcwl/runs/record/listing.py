@@ -48,7 +48,7 @@ class Filter:
         )  # fmt: skip
 
 
-def listed(state_dir: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
+def listed_runs(state_dir: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
     """The runs that are wanted, the latest first, one by one."""
     for folder in all_folders(state_dir):
         about = about_folder(folder)

@@ -123,12 +123,12 @@ async def report_with_replicas(folder: RunFolder) -> Report:
     """
     import asyncio
 
-    from gridcwl.runs.record.data import replicas_of, stored
+    from gridcwl.runs.record.data import replicas_of, stored_data
 
     report = await asyncio.to_thread(report_of, folder)
     with explained_damage(folder), closing(History(folder.journal)) as history:
         try:
-            found = await stored(history)
+            found = await stored_data(history)
             details = report._details
             files = (*details.inputs.files, *details.outputs.files)
             known = await replicas_of([file.place for file in files])

@@ -69,7 +69,7 @@ def _delivered_all(
         value = outputs.get(f"o{number}")
         if value is None:
             kind = "directory" if output.is_directory else "file"
-            raise StoreError(f"The task has made no {kind} {paths.shown(output.path)}, which is one of its outputs")
+            raise StoreError(f"The task has made no {kind} {paths.quoted(output.path)}, which is one of its outputs")
         for made in _files(output, value, result, found, folder):
             yield _delivered(made, output, folder, allowed)
 
@@ -109,7 +109,7 @@ def _taken(entries: list[Any], file: ProducedFile) -> Any:
             fits = checksum is None or entry.get("checksum") in (None, checksum)
             if fits and (entry.get("basename") == name or not same_name):
                 return entries.pop(index)
-    raise StoreError(f"The output {paths.shown(name)} was not published")
+    raise StoreError(f"The output {paths.quoted(name)} was not published")
 
 
 def _below(entry: Mapping[str, Any], path: str, rest: str, folder: SubmittedFolder) -> Iterator[_Made]:
@@ -138,11 +138,11 @@ def _delivered(made: _Made, output: Output, folder: SubmittedFolder, allowed: ur
     kind = urls.scheme(output.url)
     if kind in allowed.schemes:
         if urls.scheme(made.location) not in allowed.schemes:
-            raise StoreError(f"The output {paths.shown(made.path)} is not in the store, where it was to be")
+            raise StoreError(f"The output {paths.quoted(made.path)} is not in the store, where it was to be")
         return _log(made, made.location)
     if not made.local:
         raise StoreError(
-            f"The output {paths.shown(made.path)} is in the store only", remedy="Let the service download outputs."
+            f"The output {paths.quoted(made.path)} is in the store only", remedy="Let the service download outputs."
         )
     source = _inside(made.local, folder)
     if kind == "file":
@@ -165,7 +165,7 @@ def _inside(local: str, folder: SubmittedFolder) -> Path:
     """
     path = Path(os.path.realpath(local))
     if not paths.below(str(path), os.path.realpath(folder.outputs)) or not path.exists():
-        raise StoreError(f"The output {paths.shown(local)} is not in the run's output directory")
+        raise StoreError(f"The output {paths.quoted(local)} is not in the run's output directory")
     return path
 
 
@@ -182,7 +182,7 @@ def _copied(made: _Made, output: Output, source: Path, allowed: urls.Allowed) ->
     except (BadRequest, UnsafePath) as error:
         raise StoreError(error.message) from None
     except OSError as error:
-        raise StoreError(f"{what}, {paths.shown(output.url)}, cannot be written to: {error.strerror}") from None
+        raise StoreError(f"{what}, {paths.quoted(output.url)}, cannot be written to: {error.strerror}") from None
     return target.as_uri()
 
 
@@ -205,14 +205,14 @@ def _put(source: Path, url: str, allowed: urls.Allowed) -> None:
     from gridcwl.cwl.anonymous import AnonymousSession
 
     if not allowed.outputs.allows_url(url):
-        raise StoreError(f"The output's URL {paths.shown(url)} is not below a URL that this service writes to")
+        raise StoreError(f"The output's URL {paths.quoted(url)} is not below a URL that this service writes to")
     try:
         with source.open("rb") as stream, AnonymousSession() as session:
             answer = session.put(url, data=stream, timeout=_PATIENCE_S, allow_redirects=False)
             answer.close()
     except (requests.RequestException, OSError) as error:
-        raise StoreError(f"The output could not be written to {paths.shown(url)}: {error}") from None
+        raise StoreError(f"The output could not be written to {paths.quoted(url)}: {error}") from None
     if not 200 <= answer.status_code < 300:
         raise StoreError(
-            f"The output could not be written to {paths.shown(url)}: the server answers {answer.status_code}"
+            f"The output could not be written to {paths.quoted(url)}: the server answers {answer.status_code}"
         )

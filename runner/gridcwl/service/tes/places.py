@@ -82,17 +82,17 @@ def check(task: Task) -> None:
     for given in task.inputs or ():
         path = normal(given.path)
         if path in seen:
-            raise BadRequest(f"Two inputs have the path {paths.shown(path)}")
+            raise BadRequest(f"Two inputs have the path {paths.quoted(path)}")
         seen[path] = given.is_directory
     for path, is_directory in seen.items():
         if any(paths.below(path, system) for system in _NEVER):
-            raise BadRequest(f"The input {paths.shown(path)} has a path that belongs to the container's system")
+            raise BadRequest(f"The input {paths.quoted(path)} has a path that belongs to the container's system")
         if not is_directory and any(
             paths.below(other, path) for other in (*found.folders, *found.made, *seen) if other != path
         ):
-            raise BadRequest(f"The input {paths.shown(path)} is a file, and something else is to be below it")
+            raise BadRequest(f"The input {paths.quoted(path)} is a file, and something else is to be below it")
         if not is_directory and path in found.folders:
-            raise BadRequest(f"The input {paths.shown(path)} is a file, and a folder is to be there")
+            raise BadRequest(f"The input {paths.quoted(path)} is a file, and a folder is to be there")
     _check_streams(task, found, seen)
 
 
@@ -101,13 +101,13 @@ def _check_streams(task: Task, found: Places, inputs: dict[str, bool]) -> None:
         for name in ("stdout", "stderr"):
             path = getattr(executor, name)
             if path and normal(path) in inputs:
-                raise BadRequest(f"executors[{number}].{name} is {paths.shown(path)}, where an input is")
+                raise BadRequest(f"executors[{number}].{name} is {paths.quoted(path)}, where an input is")
         if executor.stdin:
             path = normal(executor.stdin)
             there = path in inputs or any(paths.below(path, one) for one in (*found.folders, *inputs))
             if not there:
                 raise BadRequest(
-                    f"executors[{number}].stdin is {paths.shown(path)}, which is neither an input nor in a folder "
+                    f"executors[{number}].stdin is {paths.quoted(path)}, which is neither an input nor in a folder "
                     "that executors write to"
                 )
 
@@ -141,7 +141,7 @@ def _written(task: Task) -> Iterable[str]:
 
 def _folder(folder: str, path: str) -> str:
     if not folder.strip("/"):
-        raise BadRequest(f"{paths.shown(path)} is directly below /, where nothing can be written. Use a folder.")
+        raise BadRequest(f"{paths.quoted(path)} is directly below /, where nothing can be written. Use a folder.")
     return folder
 
 

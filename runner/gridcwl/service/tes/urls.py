@@ -73,7 +73,7 @@ def dataset(url: str, what: str = "A URL") -> str:
         paths.basename(scope, what)
         paths.relative(name, what)
     except UnsafePath:
-        raise BadRequest(f"{what} is {paths.shown(url)}, but takes SCHEME://SCOPE/DATASET") from None
+        raise BadRequest(f"{what} is {paths.quoted(url)}, but takes SCHEME://SCOPE/DATASET") from None
     return f"{scope}:{name}"
 
 
@@ -84,7 +84,7 @@ def output_folder(path: str, roots: Confinement, what: str) -> Path:
         BadRequest: it is below none.
     """
     if not roots.allows_file(path):
-        raise BadRequest(f"{what} is {paths.shown(path)}, which is not below a folder that this service writes to")
+        raise BadRequest(f"{what} is {paths.quoted(path)}, which is not below a folder that this service writes to")
     return Path(path)
 
 
@@ -93,14 +93,14 @@ def _check_input(url: str, what: str, allowed: Allowed, *, directory: bool) -> N
     if kind == "file":
         if not allowed.inputs.allows_file(file_of(url, what)):
             # the same sentence whether it is there or not
-            raise BadRequest(f"{what} is {paths.shown(url)}, which is not below a folder that this service reads")
+            raise BadRequest(f"{what} is {paths.quoted(url)}, which is not below a folder that this service reads")
     elif kind in ("http", "https"):
         if directory:
-            raise BadRequest(f"{what} is {paths.shown(url)}, but a DIRECTORY cannot be fetched by {kind}")
+            raise BadRequest(f"{what} is {paths.quoted(url)}, but a DIRECTORY cannot be fetched by {kind}")
         if not allowed.inputs.allows_url(url):
-            raise BadRequest(f"{what} is {paths.shown(url)}, which is not below a URL that this service fetches from")
+            raise BadRequest(f"{what} is {paths.quoted(url)}, which is not below a URL that this service fetches from")
     elif kind not in allowed.schemes:
-        raise BadRequest(f"{what} is {paths.shown(url)}, a kind of URL that this service does not read")
+        raise BadRequest(f"{what} is {paths.quoted(url)}, a kind of URL that this service does not read")
 
 
 def _check_output(url: str, what: str, allowed: Allowed) -> None:
@@ -109,6 +109,6 @@ def _check_output(url: str, what: str, allowed: Allowed) -> None:
         output_folder(file_of(url, what), allowed.outputs, what)
     elif kind in ("http", "https"):
         if not allowed.outputs.allows_url(url):
-            raise BadRequest(f"{what} is {paths.shown(url)}, which is not below a URL that this service writes to")
+            raise BadRequest(f"{what} is {paths.quoted(url)}, which is not below a URL that this service writes to")
     else:
-        raise BadRequest(f"{what} is {paths.shown(url)}, a kind of URL that this service does not write to")
+        raise BadRequest(f"{what} is {paths.quoted(url)}, a kind of URL that this service does not write to")

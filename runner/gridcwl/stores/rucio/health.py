@@ -11,7 +11,7 @@ from configparser import Error as ConfigParserError
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gridcwl.health import HealthCheck, asked, clock, credential
+from gridcwl.health import HealthCheck, clock, credential, server_check
 
 
 def rucio(*, needed: bool) -> Iterator[HealthCheck]:
@@ -30,7 +30,7 @@ def rucio(*, needed: bool) -> Iterator[HealthCheck]:
         def account() -> str:
             return f"account {client.call_now('whoami')['account']}"
 
-        yield asked("Rucio", account)
+        yield server_check("Rucio", account)
         if (ends := client.token_ends()) is not None:
             renewal = "Renew the token in rucio.cfg's auth_token_file_path, or run: rucio whoami"
             yield credential("Rucio token", lambda: ("", datetime.fromtimestamp(ends, UTC), renewal))
