@@ -19,7 +19,9 @@ from typing import Literal, TypeAlias
 
 from gridcwl.errors import ConfigError
 
-Library: TypeAlias = Literal["cryptography", "DIRAC", "docker", "httpx", "requests", "rich", "rucio", "rucio.rse"]
+Library: TypeAlias = Literal[
+    "cryptography", "DIRAC", "docker", "httpx", "panoptes_client", "requests", "rich", "rucio", "rucio.rse"
+]
 
 _REQUESTS = ("requests", "requests.auth", "requests.adapters", "idna", "encodings.idna")
 LIBRARIES: dict[Library, tuple[str, ...]] = {
@@ -27,6 +29,7 @@ LIBRARIES: dict[Library, tuple[str, ...]] = {
     "DIRAC": (*_REQUESTS, "DIRAC", "DIRAC.Core.Utilities.exceptions"),
     "docker": (*_REQUESTS, "docker", "docker.context", "docker.errors", "docker.transport.unixconn", "docker.utils"),
     "httpx": ("httpx",),
+    "panoptes_client": (*_REQUESTS, "panoptes_client"),
     "requests": _REQUESTS,
     "rich": ("rich.console", "rich.live", "rich.table", "rich.text"),
     "rucio": (*_REQUESTS, "rucio.client"),

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import http.server
 import json
-import sys
 import threading
 from contextlib import closing
-from types import SimpleNamespace
 
 import pytest
 from commandline import gridcwl as command
@@ -139,21 +137,6 @@ def test_rules_that_mean_nothing_are_explained(document, esap, rules, message):
     with pytest.raises(ConfigError) as caught:
         gridcwl.basket().map(document, rules)
     assert message in str(caught.value)
-
-
-def test_zooniverse_exports_become_files(desk, esap, token, document, monkeypatch):
-    class Workflow:
-        @staticmethod
-        def find(number):
-            assert number == 2
-            answer = SimpleNamespace(iter_content=lambda _size: [b"id,", b"user\n"])
-            return SimpleNamespace(get_export=lambda category: answer if category == "classifications" else None)
-
-    fake = SimpleNamespace(Panoptes=None, Project=None, Workflow=Workflow, __spec__=SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "panoptes_client", fake)
-    found = gridcwl.basket(archives=["zooniverse"]).map(document, folder="exports")
-    assert (desk.folder / "exports" / "workflow-2-classifications.csv").read_text() == "id,user\n"
-    assert found.inputs["events"][0]["location"].endswith("/exports/workflow-2-classifications.csv")
 
 
 # -- into the basket -------------------------------------------------------------------------------------------------

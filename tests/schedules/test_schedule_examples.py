@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from commandline import gridcwl
 from documents import Desk, new_desk
+
+from gridcwl.testbed.fakes.zooniverse import FakeZooniverse
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "schedules.md").read_text("utf-8")
@@ -75,23 +75,21 @@ def test_a_nightly_check_works_on_whatever_arrived(desk, monkeypatch):
 
 
 def test_a_weekly_run_fetches_the_export_as_it_is_then(desk, monkeypatch):
-    class Workflow:
-        made = 0
+    with FakeZooniverse({"ann": "secret"}) as zooniverse:
+        monkeypatch.setenv("PANOPTES_ENDPOINT", zooniverse.url)
+        monkeypatch.setenv("PANOPTES_USERNAME", "ann")
+        monkeypatch.setenv("PANOPTES_PASSWORD", "secret")
+        zooniverse.add("workflow", 2)
+        weekly(desk, zooniverse)
 
-        @classmethod
-        def find(cls, number):
-            assert number == 2
-            cls.made += 1
-            rows = [b"classification_id,user_name,annotations\n", *[b"1,ann,[]\n"] * cls.made]
-            return SimpleNamespace(get_export=lambda _category: SimpleNamespace(iter_content=lambda _size: rows))
 
-    fake = SimpleNamespace(Panoptes=None, Project=None, Workflow=Workflow, __spec__=SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "panoptes_client", fake)
+def weekly(desk: Desk, zooniverse: FakeZooniverse) -> None:
     desk.write("classify.cwl", json.dumps(COUNT))
     desk.write("weekly.yml", shown("weekly.yml"))
     gridcwl("schedule", "add", "zooniverse", "--cron", "0 6 * * 1", "--", "--outdir", "weeks/{run}", "classify.cwl",
             "weekly.yml")  # fmt: skip
     for lines in (2, 3):
+        zooniverse.classify("workflow", 2)
         run = gridcwl("schedule", "run-now", "zooniverse").stdout.strip()
         done = gridcwl("schedule", "run", "--once")
         (written,) = (desk.folder / "weeks" / run).glob("*-W*.txt")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.cli.runs_here import RunsHere, RunState
-from gridcwl.datasets.zooniverse import export, with_exports
+from gridcwl.datasets.zooniverse import NotReadyError, export, with_exports
 from gridcwl.errors import InputError
 from gridcwl.runs.finding import found
+from gridcwl.schedules.driver import NotNowError
 from gridcwl.schedules.model import Schedule, Tick, values_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class LocalScheduledRuns:
         options = replace(options_of(schedule, tick), state_dir=self._runs.state_dir)
         exports = self._runs.state_dir / "schedules" / "exports" / tick.run
         fill = values_of(schedule, tick).of
-        options, text = filled(options, Path(schedule.cwd), lambda value: with_exports(fill(value), exports, export))
+        try:
+            options, text = filled(
+                options, Path(schedule.cwd), lambda value: with_exports(fill(value), exports, export)
+            )
+        except NotReadyError as error:
+            raise NotNowError(error.message) from None
         self._runs.start(tick.run, options, Path(schedule.cwd), text)
 
     def resume(self, schedule: Schedule, tick: Tick) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 from gridcwl.datasets import zooniverse
 from gridcwl.datasets.esap import Esap
-from gridcwl.datasets.items import Item
+from gridcwl.datasets.items import ZOONIVERSE, Item
 from gridcwl.datasets.rules import Mapped, Port, Rule, mapped, read_rules, usual_rules
-from gridcwl.errors import ConfigError
+from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model.objects import entries
+from gridcwl.worker.paths import file_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,31 @@ class Basket:
         Raises:
             ConfigError: a rule means nothing, or a package is missing.
             DocumentError: the document is not valid.
-            StoreError: an export could not be fetched.
         """
         ports = ports_of(str(document))
         chosen: Sequence[Rule] = usual_rules(ports) if rules is None else read_rules(_plain(rules), ports)
         found = mapped(self.items, chosen, ports)
-        inputs = zooniverse.with_exports(found.inputs, Path(folder or "."), zooniverse.export)
-        return replace(found, inputs=inputs)
+        files, missing = self._exports(found, Path(folder or "."))
+        if missing:
+            without = {id(item) for item, _ in missing}
+            found = mapped([item for item in self.items if id(item) not in without], chosen, ports)
+        inputs = zooniverse.replaced(found.inputs, lambda record: files[zooniverse.wanted(record).file])
+        problems = sorted([*found.problems, *missing], key=lambda problem: problem[0].number)
+        return replace(found, inputs=inputs, problems=problems)
+
+    def _exports(self, found: Mapped, folder: Path) -> tuple[dict[str, str], list[tuple[Item, str]]]:
+        """The URLs of exports that are inputs, by the names of their files; and items whose export is not given."""
+        files: dict[str, str] = {}
+        missing: list[tuple[Item, str]] = []
+        used = [item for items in found.used.values() for item in items if item.archive == ZOONIVERSE]
+        for item in used:
+            try:
+                path = zooniverse.export(item.record, folder)
+            except StoreError as error:
+                missing.append((item, error.message))
+            else:
+                files[path.name] = file_url(str(path))
+        return files, missing
 
     def inputs(self, document: str | Path, rules: Any = None, *, folder: str | Path | None = None) -> dict[str, Any]:
         """The input object of :meth:`map`.

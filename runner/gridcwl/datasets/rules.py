@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gridcwl.datasets.items import ZOONIVERSE, Item
+from gridcwl.datasets.zooniverse import wanted
 from gridcwl.errors import ConfigError
 from gridcwl.suggest import did_you_mean
 
@@ -202,8 +203,10 @@ def _looked_up(record: Mapping[str, Any], name: str) -> Any:
 def _export(item: Item) -> tuple[Any, str]:
     if item.archive != ZOONIVERSE:
         return None, "it has no export: only Zooniverse's items do"
-    if not _looked_up(item.record, f"{item.record.get('catalog', 'project')}_id"):
-        return None, "it names no project or workflow"
+    try:
+        wanted(item.record)
+    except ConfigError as error:
+        return None, f"it names no export: {error.message}"
     return {"class": "File", "zooniverse": dict(item.record)}, ""
 
 
