@@ -221,10 +221,12 @@ def test_a_worker_process_that_is_killed_fails_its_jobs_temporarily(
             os.kill(int(process.name), signal.SIGKILL)
 
     event = disturbed(place, place.job(1, lasting.script), kill)
+    left = [path for path in Path("/proc").iterdir() if str(lasting.begun).encode() in _command_line(path)]
     lasting.let_go()
     cluster.kill(worker)
     assert event.result is not None
     assert event.result.outcome is Outcome.TEMPORARY_FAILURE
+    assert not left, "the tool does not run beside the next attempt"
 
 
 def _command_line(process: Path) -> bytes:

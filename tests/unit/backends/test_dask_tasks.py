@@ -24,7 +24,7 @@ from gridcwl.backends.dask.clusters import (
     workers_of,
 )
 from gridcwl.backends.dask.plugin import DaskSettings
-from gridcwl.backends.dask.tasks import TaskOptions, demands, job_of, key_of, refuse_giant, task_of
+from gridcwl.backends.dask.tasks import TaskOptions, demands, job_of, key_of, messages_of, refuse_giant, task_of
 from gridcwl.errors import BackendError, ConfigError, UnsupportedError
 from gridcwl.model import Job, JobId, Outcome, Resources, RunId
 from gridcwl.model.job import StagedFile
@@ -183,6 +183,26 @@ def test_what_a_running_job_writes_is_kept_where_logs_are_looked_for(tmp_path: P
     write_log(JOB, {"stream": "../../evil", "start": 0, "text": b"x"}, options)
     assert (tmp_path / f"{JOB.id}-1" / "stdout.log").read_text() == "one\ntwo\n"
     assert not (tmp_path.parent / "evil.log").exists()
+
+
+def test_a_worker_of_this_machine_recycles_folders_and_only_its_own_shelf_holds_a_jobs_outputs(tmp_path: Path) -> None:
+    options = TaskOptions(tmp_path, shared=True, local=True, recycled=f"{tmp_path}/recycled")
+    request = json.loads(task_of(JOB, options, {})["request"])
+    assert request["options"]["recycle"] == f"{tmp_path}/recycled"
+    assert "witness" not in request
+    shelf = f"file://{tmp_path}/recycled-17/outputs/{JOB.id}-1.0"
+    answer = {"line": json.dumps(outside(shelf)), "worker": "inproc://w"}
+    assert result_of(JOB, {**answer, "process": 17}, options).outcome is Outcome.SUCCESS
+    for process in (18, "17", None):
+        assert "was not accepted" in result_of(JOB, {**answer, "process": process}, options).reason
+
+
+@pytest.mark.parametrize(
+    "event", [None, "x", {}, {"messages": None}, {"messages": "ended"}, {"messages": ["x", {}, 7]}]
+)
+def test_events_of_others_at_the_scheduler_are_no_messages(event: Any) -> None:
+    assert not list(messages_of(event))
+    assert list(messages_of({"messages": ["x", {"state": "ended"}]})) == [{"state": "ended"}]
 
 
 def test_workers_of_this_machine_share_it() -> None:

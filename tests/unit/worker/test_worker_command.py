@@ -284,3 +284,18 @@ def _copy_of_the_package(folder):
     shutil.copy(zipapp._HERE.parent / "__init__.py", package)
     shutil.copytree(zipapp._HERE, package / "worker", ignore=shutil.ignore_patterns("*.pyz"))
     return package / "worker"
+
+
+def test_a_zipapp_that_was_built_is_found_again_and_one_that_is_damaged_is_built_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = worker_zipapp()
+    if tmp_path not in made.parents:
+        pytest.skip("an installed package ships it")
+    content = made.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("gridcwl.worker.zipapp._bytes", None)  # nothing is built
+        assert worker_zipapp() == made
+    for damaged in (content[:-100], content.replace(b"PK", b"XX"), b""):
+        made.write_bytes(damaged)
+        assert worker_zipapp() == made
+        assert made.read_bytes() == content

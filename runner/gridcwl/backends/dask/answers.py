@@ -17,6 +17,7 @@ from gridcwl.model import Job, JobResult, Outcome, limits
 from gridcwl.model.acceptance import accepted, refused
 from gridcwl.model.codec import result_from_json
 from gridcwl.model.job import folder_name
+from gridcwl.worker.recycle import places_of, recycled_by
 
 _STREAMS = ("stdout", "stderr")
 _MOST_LOG = 1 << 20
@@ -30,7 +31,10 @@ def result_of(job: Job, answer: Mapping[str, Any], options: TaskOptions) -> JobR
         if not isinstance(line, str):
             return lost_result(job, str(answer.get("lost", "it sent no result"))[:_MOST_REASON])
         limits.check(len(line), limits.RESULT_BYTES, "The answer of a worker")
-        result = _shared(job, line, options) if options.shared else _archived(job, line, options)
+        if options.shared:
+            result = accepted(result_from_json(line), job, _places(job, answer.get("process"), options))
+        else:
+            result = _archived(job, line, options)
     except GridCWLError as error:
         return refused(job, error)
     if result.usage is not None:
@@ -57,8 +61,10 @@ def write_log(job: Job, message: Mapping[str, Any], options: TaskOptions) -> Non
             file.write(text)
 
 
-def _shared(job: Job, line: str, options: TaskOptions) -> JobResult:
-    return accepted(result_from_json(line), job, (f"{options.folder / folder_name(job)}/",))
+def _places(job: Job, process: object, options: TaskOptions) -> list[str]:
+    """What the paths of a job's files begin with."""
+    recycled = recycled_by(options.recycled, process) if isinstance(process, int) else ""
+    return places_of(str(options.folder / folder_name(job)), recycled)
 
 
 def _archived(job: Job, line: str, options: TaskOptions) -> JobResult:

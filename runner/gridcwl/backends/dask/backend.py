@@ -25,7 +25,7 @@ from gridcwl.backends.dask import remote
 from gridcwl.backends.dask.answers import lost_result, write_log
 from gridcwl.backends.dask.answers import result_of as read_answer
 from gridcwl.backends.dask.clusters import workers_of
-from gridcwl.backends.dask.tasks import TaskOptions, demands, job_of, key_of, refuse_giant, task_of, topic
+from gridcwl.backends.dask.tasks import TaskOptions, demands, job_of, key_of, messages_of, refuse_giant, task_of, topic
 from gridcwl.errors import BackendError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.tasks import TaskScope, stop
@@ -37,6 +37,7 @@ _STATES = {Outcome.SUCCESS: JobState.DONE, Outcome.CANCELLED: JobState.CANCELLED
 _CONNECT_S = 30
 _AT_END_S = 30.0
 _AGAIN_S = 2.0
+_LOOK_S = 0.5
 _GIVEN_UP = "Dask gave the task up, as its workers were lost again and again"
 
 cloudpickle.register_pickle_by_value(remote)  # so that workers need no gridcwl
@@ -116,7 +117,7 @@ class DaskBackend:
                 remedy="Start it (dask scheduler), or correct address and TLS files in the table [dask].",
             ) from error
         await self._scope.__aenter__()
-        self._working = [self._scope.start(self._reconnect())]
+        self._working = [self._scope.start(self._reconnect()), self._scope.start(self._look())]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -239,6 +240,8 @@ class DaskBackend:
                 except Exception as error:
                     log.debug("the Dask scheduler cannot be reached", exc_info=error)
                     await asyncio.sleep(_AGAIN_S)
+            for active in self._active.values():
+                active.future = None  # of the client that was closed
             self._disconnected.clear()
             log.warning("The Dask scheduler answers again; the run continues")
             for message in await self._logged():
@@ -248,7 +251,7 @@ class DaskBackend:
     async def _logged(self) -> list[Mapping[str, Any]]:
         """The run's events that the scheduler keeps."""
         events = await self._client.get_events(topic(self._run))
-        return [message for _, message in events or () if isinstance(message, Mapping) and "state" in message]
+        return [message for _, event in events or () for message in messages_of(event)]
 
     async def _refuse_giant(self, job: Job) -> None:
         try:
@@ -286,15 +289,13 @@ class DaskBackend:
                 distributed.fire_and_forget(futures)
             for active, future in zip(group, futures, strict=True):
                 active.future = future
-                future.add_done_callback(self._done)
             if self.capabilities.survives_client:  # for a client that comes back; the tasks are on their way meanwhile
-                await client.log_event(topic(self._run), {"state": "submitted", "keys": keys})
+                await client.log_event(topic(self._run), {"messages": [{"state": "submitted", "keys": keys}]})
 
     def _heard(self, event: tuple[float, Any]) -> None:
         """An event of the scheduler: a worker reports something of a job."""
-        _, message = event
         try:
-            if isinstance(message, Mapping):
+            for message in messages_of(event[1]):
                 self._take(message)
         except Exception as error:  # noqa: BLE001  Dask would only log it, and the run would wait for ever
             self._events.put_nowait(error)
@@ -313,15 +314,16 @@ class DaskBackend:
         elif state == "ended":
             self._end(active, read_answer(active.job, message, self._options))
 
-    def _done(self, future: Any) -> None:
-        """A task has ended, and its answer has been logged before; or it never will be."""
-        active = self._active.get(future.key)
-        if active is None or active.future is not future or self._closed:
-            return
-        if future.status == "error":
-            self._end(active, lost_result(active.job, _GIVEN_UP))
-        elif future.status == "cancelled" and not active.cancelled:
-            self._disconnected.set()
+    async def _look(self) -> None:
+        """Look for tasks whose answer will never come; a callback of each would cost more than they all."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for active in list(self._active.values()):
+                status = "pending" if active.future is None else active.future.status
+                if status == "error":
+                    self._end(active, lost_result(active.job, _GIVEN_UP))
+                elif status == "cancelled" and not active.cancelled:
+                    self._disconnected.set()
 
     def _end(self, active: _Active, result: JobResult) -> None:
         if self._active.pop(active.task["key"], None) is None:

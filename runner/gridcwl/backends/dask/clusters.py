@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import dask
 from distributed import LocalCluster
 from distributed.security import Security
 
@@ -34,6 +35,13 @@ class Machine(NamedTuple):
     gpus: int
 
 
+@contextmanager
+def without_pages() -> Iterator[None]:
+    """Schedulers and workers that start meanwhile have no web pages: to load those takes a quarter of a second."""
+    with dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}):
+        yield
+
+
 @asynccontextmanager
 async def open_cluster(settings: DaskSettings, machine: Machine, folder: Path) -> AsyncIterator[Any]:
     """What a client connects to: an address, or a cluster that ends with the block.
@@ -51,7 +59,8 @@ async def open_cluster(settings: DaskSettings, machine: Machine, folder: Path) -
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         made = cluster_class(settings.cluster)(**cluster_arguments(settings, folder), asynchronous=True)
     try:
-        cluster = await made
+        with without_pages():
+            cluster = await made
     except Exception as error:
         raise BackendError(
             f"The Dask cluster ({settings.cluster}) does not start: {error}",

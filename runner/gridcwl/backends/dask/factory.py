@@ -95,6 +95,7 @@ def task_options(settings: DaskSettings, context: BackendContext) -> TaskOptions
         folder=context.folder,
         shared=settings.sees_files,
         local=settings.is_local,
+        recycled=str(context.folder / "recycled") if settings.is_local and not jobs.keep_folders else "",
         base=settings.folder,
         site=settings.site or jobs.site,
         settings={"*": _site_settings(settings, jobs)},

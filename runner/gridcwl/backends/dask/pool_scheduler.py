@@ -23,6 +23,7 @@ from typing import Any
 from distributed import Scheduler, Worker
 from distributed.security import Security
 
+from gridcwl.backends.dask.clusters import without_pages
 from gridcwl.backends.dask.pool import NODE_CERTIFICATE, NODE_KEY, Pool, load, security_files
 from gridcwl.worker.limits import MIB, RESULT_BYTES
 
@@ -179,4 +180,5 @@ async def serve(pool: Pool) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     os.environ["GRIDCWL_STATE_DIR"] = str(Path(sys.argv[1]).parent.parent)
-    asyncio.run(serve(load(Path(sys.argv[1]).name)))
+    with without_pages():
+        asyncio.run(serve(load(Path(sys.argv[1]).name)))

@@ -26,6 +26,9 @@ _CHUNK, _MOST_LOG = 16 << 10, 256 << 10
 _MOST_ANSWER = 8 << 20
 _MOST_AGE_S = 7 * 86400
 _SERVER = "import sys; sys.path.insert(0, sys.argv.pop()); from gridcwl.worker.server import main; main()"
+_CLEAR = """import sys; sys.path.insert(0, sys.argv[1])
+from gridcwl.worker.stale import kill_below
+kill_below(sys.argv[2:], 30)"""
 _FOLDERS = """import sys; sys.path.insert(0, sys.argv[1])
 from gridcwl.worker.witness import own_folder, remove_old
 folder = own_folder(sys.argv[2])
@@ -53,6 +56,10 @@ class JobPlugin(WorkerPlugin):
         self.process: asyncio.subprocess.Process | None = None
         self.starting = asyncio.Lock()
         self.bases: dict[str, str] = {}
+        self.kept: list[str] = []
+        """Jobs whose results have arrived since the last request: the process need not leave them in a file."""
+        self.unsent: dict[str, list[dict[str, Any]]] = {}
+        """Messages by topic: several go in one event, as each costs as much as starting a process."""
         self.reading: asyncio.Task[None] | None = None
         self.watching: asyncio.Task[None] | None = None
         descriptor, self.path = tempfile.mkstemp(prefix="gridcwl-worker-", suffix=".pyz", dir=worker.local_directory)
@@ -73,9 +80,11 @@ class JobPlugin(WorkerPlugin):
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """Stop what runs, and wait for it."""
+        self._log_all()
         if self.watching is not None:
             self.watching.cancel()
         if self.process is not None and self.process.stdin is not None:
+            self._send({"kept": self.kept})
             self.process.stdin.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.process.wait(), 30)
@@ -94,16 +103,30 @@ class JobPlugin(WorkerPlugin):
         key, job_id = task["key"], task["job"]
         self.jobs[job_id] = task
         about = {"key": key, "worker": self.worker.address, "host": os.uname().nodename}
-        self.worker.log_event(task["topic"], {**about, "state": "running"})
+        self._log(task["topic"], {**about, "state": "running"})
         try:
-            answer = {"line": await self._answer(task)}
+            answer: dict[str, Any] = {"line": await self._answer(task)}
+            if self.process is not None:
+                answer["process"] = self.process.pid
             if len(answer["line"]) > _MOST_ANSWER:
                 answer = {"lost": f"its result has more than {_MOST_ANSWER >> 20} MiB"}
         except Exception as error:  # noqa: BLE001  whatever it is: who waits for the job has to know
             answer = {"lost": f"{type(error).__name__}: {error}"}
         finally:
             self.jobs.pop(job_id, None)
-        self.worker.log_event(task["topic"], {**about, "state": "ended", **answer})
+        self._log(task["topic"], {**about, "state": "ended", **answer})
+        self._log_all()  # before Dask reports that the task has ended
+
+    def _log(self, topic: str, message: dict[str, Any]) -> None:
+        """Log a message soon: with the answer of a short job goes that it has begun."""
+        if not self.unsent:
+            asyncio.get_running_loop().call_later(_SOON_S, self._log_all)
+        self.unsent.setdefault(topic, []).append(message)
+
+    def _log_all(self) -> None:
+        unsent, self.unsent = self.unsent, {}
+        for topic, messages in unsent.items():
+            self.worker.log_event(topic, {"messages": messages})
 
     def stop(self, jobs: list[str], reason: str) -> None:
         """Stop those of these jobs that are here; each still ends with an answer."""
@@ -130,8 +153,10 @@ class JobPlugin(WorkerPlugin):
             task["watched"] = f"{place}/gridcwl-0"
             if self.watching is None or self.watching.done():
                 self.watching = asyncio.create_task(self._watch())
+        task["place"] = request["workdir"]
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.running[task["job"]] = future
+        request["kept"], self.kept = self.kept, []
         self._send(request)
         if "stopped" in task:
             self._send({"stop": task["job"], "reason": task["stopped"]})
@@ -179,7 +204,9 @@ class JobPlugin(WorkerPlugin):
         reason = ""
         try:
             while line := await process.stdout.readline():  # type: ignore[union-attr]
-                future = self.running.pop(json.loads(line)["id"], None)
+                job = json.loads(line)["id"]
+                future = self.running.pop(job, None)
+                self.kept.append(job)
                 if future is not None and not future.done():
                     future.set_result(line.decode("ascii"))
         except Exception as error:  # noqa: BLE001  a tool may write into the pipe
@@ -189,6 +216,10 @@ class JobPlugin(WorkerPlugin):
         code = await process.wait()
         self.process = None
         lost, self.running = self.running, {}
+        if places := [self.jobs[job]["place"] for job in lost if job in self.jobs]:
+            # nobody else stops their tools, which must not run beside the next attempt
+            words = [sys.executable, "-S", "-P", "-c", _CLEAR, self.path, *places]
+            await (await asyncio.create_subprocess_exec(*words)).wait()
         for future in lost.values():
             if not future.done():
                 future.set_exception(RuntimeError(f"the process of gridcwl's worker ended with {code}{reason}"))
@@ -216,7 +247,7 @@ class JobPlugin(WorkerPlugin):
                     if text:
                         sent[task["key"], stream] = start + len(text)
                         said = {"key": task["key"], "state": "wrote", "stream": stream, "start": start, "text": text}
-                        self.worker.log_event(task["topic"], said)
+                        self._log(task["topic"], said)
 
 
 def _read_log(path: str, start: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ class TaskOptions:
     shared: bool
     """Workers have this machine's files."""
     local: bool = False
-    """Jobs do not leave this machine, so that they may have secrets."""
+    """Jobs do not leave this machine, so that they may have secrets, and end with the client."""
+    recycled: str = ""
+    """The folder of recyclers of workers of this machine; empty: each job has a folder of its own, which stays."""
     base: str = ""
     """Folder for jobs on workers that have not."""
     site: str = ""
@@ -40,6 +42,14 @@ class TaskOptions:
     """For containers, as ``gridcwl.worker.site`` reads them."""
     worker_options: Mapping[str, Any] | None = None
     """Fields of ``WorkerOptions``."""
+
+
+def messages_of(event: Any) -> Iterator[Mapping[str, Any]]:
+    """What clients and workers report in an event of the scheduler."""
+    messages = event.get("messages") if isinstance(event, Mapping) else None
+    for message in messages if isinstance(messages, list | tuple) else ():
+        if isinstance(message, Mapping) and "state" in message:
+            yield message
 
 
 def topic(run: RunId) -> str:
@@ -108,10 +118,11 @@ def task_of(job: Job, options: TaskOptions, secrets: Mapping[str, str]) -> dict[
         plain = revealed
     if options.shared:
         request |= {
-            "options": options.worker_options or {},
+            "options": {**(options.worker_options or {}), "recycle": options.recycled},
             "workdir": str(options.folder / name),
-            "witness": str(options.folder / WITNESSES / name),
         }
+        if not options.local:  # the workers of this client run a job once
+            request["witness"] = str(options.folder / WITNESSES / name)
     else:
         carried, files = _along(plain, job) if job.storage is None else ({}, b"")
         request |= {"carried": carried, "room": ROOM, "settings": {"*": dict(options.settings or {}).get("*", {})}}
