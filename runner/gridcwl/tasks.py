@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -39,12 +39,29 @@ class TaskScope:
             if first is not error:  # that of the block is raised as it is
                 raise first from first.__cause__
 
+    async def close_after(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close what the tasks work for, then the scope, whatever becomes of the first."""
+        try:
+            await close()
+        finally:
+            await self.__aexit__(None, None, None)
+
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task in the group."""
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def wait_for_any(*events: asyncio.Event, timeout_s: float) -> None:
+    """Wait until one of the events is set, or for so long."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def in_thread(work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gridcwl.tasks import TaskScope, in_thread, stop
+from gridcwl.tasks import TaskScope, in_thread, stop, wait_for_any
 
 
 async def for_ever(ended: list[str] | None = None) -> None:
@@ -110,3 +110,31 @@ def test_work_in_a_thread_does_not_end_with_who_waits_for_it() -> None:
         return await work
 
     assert asyncio.run(go()) == 7
+
+
+def test_a_scope_ends_its_tasks_although_what_they_work_for_cannot_be_closed() -> None:
+    ended: list[str] = []
+
+    async def close() -> None:
+        raise ValueError("it cannot be closed")
+
+    async def go() -> None:
+        scope = await TaskScope().__aenter__()
+        scope.start(for_ever(ended))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="cannot be closed"):
+            await scope.close_after(close)
+
+    asyncio.run(go())
+    assert ended == ["ended"]
+
+
+def test_waiting_for_events_ends_with_the_first_of_them_and_leaves_no_task() -> None:
+    async def go() -> int:
+        first, second = asyncio.Event(), asyncio.Event()
+        asyncio.get_running_loop().call_soon(second.set)
+        await wait_for_any(first, second, timeout_s=600)
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(go()) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Parser
+from gridcwl.cli.parsing import Act, Parser, here_or_at_server
 from gridcwl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -76,17 +76,22 @@ def parser() -> Parser:
     return made
 
 
-def _here_or_there(name: str, act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def acting(given: argparse.Namespace) -> int:
-        if name in ("list", "inputs"):
-            _check_sources(given)
-        if not given.server:
-            return act(given)
-        from gridcwl.cli import server_baskets
+def _here_or_there(name: str, act: Act) -> Act:
+    acting = here_or_at_server(name, act, _at_server)
+    if name not in ("list", "inputs"):
+        return acting
 
-        return server_baskets.ACTIONS[name](given)
+    def checked(given: argparse.Namespace) -> int:
+        _check_sources(given)
+        return acting(given)
 
-    return acting
+    return checked
+
+
+def _at_server() -> Mapping[str, Act]:
+    from gridcwl.cli import server_baskets
+
+    return server_baskets.ACTIONS
 
 
 def _add_server(made: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -214,6 +214,25 @@ def positive(text: str) -> int:
     return int(text)
 
 
+Act = Callable[[argparse.Namespace], int]
+"""Does what an action of the command line says; returns the exit code."""
+
+
+def here_or_at_server(name: str, act: Act, at_server: Callable[[], Mapping[str, Act]]) -> Act:
+    """An action that another one of the same name does instead, if ``--server`` is given.
+
+    Args:
+        name: of the action.
+        act: does it on this machine.
+        at_server: imports the actions that a service does.
+    """
+
+    def acting(given: argparse.Namespace) -> int:
+        return at_server()[name](given) if getattr(given, "server", None) else act(given)
+
+    return acting
+
+
 class Actions:
     """The commands of a command, each with ``--state-dir`` and a name of what it acts on."""
 
@@ -225,7 +244,7 @@ class Actions:
     def __call__(
         self,
         name: str,
-        act: Callable[[argparse.Namespace], int],
+        act: Act,
         text: str,
         *,
         named: bool = True,

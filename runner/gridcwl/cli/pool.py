@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from gridcwl import imports, plugins
 from gridcwl.cli.parsing import Parser, acted, positive
 from gridcwl.cli.tables import show
 from gridcwl.errors import BackendError
+from gridcwl.runs.units import seconds_of
 
 if TYPE_CHECKING:
     from gridcwl.backends.dask.pool import Pool
@@ -22,7 +22,6 @@ _EPILOG = """\
   gridcwl --backend pool workflow.cwl inputs.yml
   gridcwl pool down
 """
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,10 +74,10 @@ def parser() -> Parser:
 
 
 def _seconds(text: str) -> int:
-    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd]?)", text)
-    if found is None:
+    seconds = seconds_of(text)
+    if not seconds or not 1 <= seconds < 1e9:
         raise argparse.ArgumentTypeError(f"takes a time such as 90s, 30m or 8h, not {text!r}")
-    return int(found[1]) * _UNITS[found[2] or "s"]
+    return int(seconds)
 
 
 def _up(given: argparse.Namespace) -> int:

@@ -7,18 +7,20 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Actions, Parser, acted, positive, state_dir_of
+from gridcwl.cli.parsing import Act, Actions, Parser, acted, here_or_at_server, positive, state_dir_of
 from gridcwl.cli.runs_here import RunsHere, RunState
 from gridcwl.errors import ConfigError, GridCWLError, UsageError
+from gridcwl.model.names import checked_name
 from gridcwl.productions.driver import ProductionDriver
-from gridcwl.productions.model import Portion, Production, checked_production_name, portions_of, progress, seeds_of
+from gridcwl.productions.model import Portion, Production, portions_of, progress, seeds_of
 from gridcwl.productions.store import ProductionStore
 from gridcwl.productions.views import sentence
+from gridcwl.tasks import wait_for_any
 
 if TYPE_CHECKING:
     from gridcwl.runs.options import Options
@@ -33,6 +35,8 @@ _EPILOG = """\
 create, extend and retry work until all has ended; Ctrl-C stops them, and retry continues.
 """
 _MOST_FAILURES = 10
+_LOOK_S = 1.0
+"""The longest wait for the next step: another process may stop the production."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +59,7 @@ def parser() -> Parser:
     actions = Actions(made, "production")
 
     def action(name: str, act: Any, text: str, *, all_too: bool = False) -> argparse.ArgumentParser:
-        one = actions(name, _here_or_there(name, act), text, all_too=all_too)
+        one = actions(name, here_or_at_server(name, act, _at_server), text, all_too=all_too)
         one.add_argument("--server", metavar="URL", help="productions of this gridcwl serve, which runs them")
         return one
 
@@ -79,15 +83,10 @@ def parser() -> Parser:
     return made
 
 
-def _here_or_there(name: str, act: Any) -> Any:
-    def acting(given: argparse.Namespace) -> int:
-        if not given.server:
-            return int(act(given))
-        from gridcwl.cli import server_productions
+def _at_server() -> Mapping[str, Act]:
+    from gridcwl.cli import server_productions
 
-        return server_productions.ACTIONS[name](given)
-
-    return acting
+    return server_productions.ACTIONS
 
 
 def _store(given: argparse.Namespace) -> ProductionStore:
@@ -118,7 +117,7 @@ def _create(given: argparse.Namespace) -> int:
         name, items = seeds_of(given.seeds)
     production = Production(
         id=new_id(),
-        name=checked_production_name(given.name),
+        name=checked_name(given.name, "production"),
         input=name,
         query=query,
         counts=bool(given.seeds),
@@ -310,20 +309,10 @@ async def _driven(store: ProductionStore, production: Production, state_dir: Pat
                 shown = standing
             if not busy:
                 return store.is_stopped(production.name)
-            await _either(stopping, runs.changed)
+            await wait_for_any(stopping, runs.changed, timeout_s=_LOOK_S)
         runs.mark_stopped()
         client.cancel_all("the driver of its production")
     return True
-
-
-async def _either(*events: asyncio.Event) -> None:
-    """Wait for one of the events, for a second at most: another process may stop the production."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 # -- views ---------------------------------------------------------------------------------------------------------

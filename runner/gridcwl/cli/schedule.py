@@ -6,16 +6,16 @@ import argparse
 import asyncio
 import json
 import logging
-import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gridcwl.cli.parsing import Actions, Parser, acted, positive, state_dir_of
+from gridcwl.cli.parsing import Act, Actions, Parser, acted, here_or_at_server, positive, state_dir_of
 from gridcwl.errors import ConfigError, UsageError
+from gridcwl.runs.units import seconds_of
 
 if TYPE_CHECKING:
     from gridcwl.schedules.model import Trigger
@@ -33,9 +33,9 @@ In the words behind -- and in the input object, {tick}, {tick:%Y-%m-%d}, {dids},
 {schedule} and {run} stand for the values of each run; a value "{dids}" alone
 becomes the list of Files.
 """
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 _SHOWN = 10
+_LOOK_S = 30.0
+"""The longest wait for the next step: the clock may be set, or another process add something."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,8 +57,8 @@ def parser() -> Parser:
     )
     actions = Actions(made, "schedule")
 
-    def action(name: str, act: Callable[[argparse.Namespace], int], text: str, *, named: bool = True) -> Any:
-        one = actions(name, _here_or_there(name, act), text, named=named)
+    def action(name: str, act: Act, text: str, *, named: bool = True) -> Any:
+        one = actions(name, here_or_at_server(name, act, _at_server), text, named=named)
         if name != "run":
             one.add_argument("--server", metavar="URL", help="schedules of this gridcwl serve, which drives them")
         return one
@@ -77,15 +77,10 @@ def parser() -> Parser:
     return made
 
 
-def _here_or_there(name: str, act: Any) -> Any:
-    def acting(given: argparse.Namespace) -> int:
-        if not getattr(given, "server", None):
-            return int(act(given))
-        from gridcwl.cli import server_schedules
+def _at_server() -> Mapping[str, Act]:
+    from gridcwl.cli import server_schedules
 
-        return server_schedules.ACTIONS[name](given)
-
-    return acting
+    return server_schedules.ACTIONS
 
 
 def _add_add(made: argparse.ArgumentParser) -> None:
@@ -114,10 +109,10 @@ def _add_add(made: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip())
-    if not found or float(found[1]) <= 0:
+    seconds = seconds_of(text)
+    if not seconds:
         raise argparse.ArgumentTypeError(f"takes a time as 90s, 15m, 6h or 1d, not {text!r}")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return seconds
 
 
 def _store(given: argparse.Namespace) -> ScheduleStore:
@@ -164,9 +159,10 @@ def trigger_of(given: argparse.Namespace, now: float) -> Trigger:
 
 def _add(given: argparse.Namespace) -> int:
     from gridcwl.cli.schedule_runs import options_of
+    from gridcwl.model.names import checked_name
     from gridcwl.runs.from_options import evaluation
     from gridcwl.schedules.deciding import upcoming
-    from gridcwl.schedules.model import Schedule, checked_schedule_name
+    from gridcwl.schedules.model import Schedule
     from gridcwl.schedules.store import new_id
 
     if not given.words:
@@ -174,7 +170,7 @@ def _add(given: argparse.Namespace) -> int:
     now = time.time()
     schedule = Schedule(
         id=new_id(),
-        name=checked_schedule_name(given.name),
+        name=checked_name(given.name, "schedule"),
         trigger=trigger_of(given, now),
         words=tuple(given.words),
         cwd=str(Path.cwd()),
@@ -341,6 +337,7 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
     from gridcwl.cli.runs_here import RunsHere
     from gridcwl.cli.schedule_runs import LocalScheduledRuns
     from gridcwl.schedules.driver import TickDriver
+    from gridcwl.tasks import wait_for_any
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -356,18 +353,6 @@ async def _drive(store: ScheduleStore, state_dir: Path, *, once: bool) -> None:
                 busy = await asyncio.to_thread(driver.active)
                 if once and not busy:
                     return
-                await _wait(stopping, runs.changed, wake)
+                await wait_for_any(stopping, runs.changed, timeout_s=min(_LOOK_S, max(0.2, wake - time.time())))
             runs.mark_stopped()
             client.cancel_all("the driver of its schedule")
-
-
-async def _wait(stopping: asyncio.Event, changed: asyncio.Event, wake: float) -> None:
-    """Wait for the next step. Not longer than half a minute: the clock may be set, or another process add something."""
-    waiting = [asyncio.create_task(event.wait()) for event in (stopping, changed)]
-    try:
-        await asyncio.wait(
-            waiting, timeout=min(30.0, max(0.2, wake - time.time())), return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        for task in waiting:
-            task.cancel()

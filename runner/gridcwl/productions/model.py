@@ -15,7 +15,6 @@ import msgspec
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
 
-_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _SEEDS = re.compile(r"(?P<input>[^=]+)=(?P<first>-?\d+)\.\.(?P<last>-?\d+)")
 MOST_ITEMS = 1_000_000
 
@@ -100,20 +99,6 @@ class Portion:
     def instances(self, each: int) -> int:
         """How many instances of the document it has."""
         return -(-len(self.items) // each)
-
-
-def checked_production_name(name: str) -> str:
-    """The name of a production.
-
-    Raises:
-        ConfigError: it has other characters than letters, digits and ``. _ -``, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} cannot be the name of a production",
-            remedy="It begins with a letter and has letters, digits and . _ - after it, 64 at most.",
-        )
-    return name
 
 
 def seeds_of(text: str) -> tuple[str, range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 
@@ -43,3 +44,18 @@ def roughly(seconds: float | None) -> str:
         if whole >= (2 * size if unit == "d" else size):
             return f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w|)\s*")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def seconds_of(text: str, unit: str = "s") -> float | None:
+    """A span of time as people type it, in seconds: ``90s``, ``15m``, ``6h``, ``1.5d``, ``2w``; None if it is none.
+
+    Args:
+        text: as typed.
+        unit: of a number alone.
+    """
+    found = _SPAN.fullmatch(text) if text.isascii() else None
+    return None if found is None else float(found[1]) * _SECONDS[found[2] or unit]

@@ -12,12 +12,10 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
 
 Overlap: TypeAlias = Literal["skip", "queue", "replace"]
 CatchUp: TypeAlias = Literal["none", "latest", "all"]
-_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _DIGITS = 6
 """Of the digest in a run's id."""
 
@@ -149,20 +147,6 @@ def jitter_of(schedule: Schedule, tick: Tick) -> float:
     """By how much a tick is moved: always the same, and spread over the schedules."""
     digest = hashlib.sha256(f"jitter\0{schedule.id}\0{tick.key}".encode()).digest()
     return schedule.jitter_s * int.from_bytes(digest[:4], "big") / 2**32
-
-
-def checked_schedule_name(name: str) -> str:
-    """The name of a schedule.
-
-    Raises:
-        ConfigError: it has other characters than letters, digits and ``. _ -``, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} cannot be the name of a schedule",
-            remedy="It begins with a letter and has letters, digits and . _ - after it, 64 at most.",
-        )
-    return name
 
 
 # -- templates -----------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ from gridcwl.service.basket_requests import Addition, BasketQuery
 from gridcwl.service.db import Viewer
 from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
-from gridcwl.service.problems import BadRequest, Forbidden
+from gridcwl.service.problems import BadRequest
+from gridcwl.service.stored_requests import converted
 from gridcwl.service.submitting import parted
-from gridcwl.service.web import Service, service_of, viewer_of
+from gridcwl.service.web import Service, check_may_submit, service_of, viewer_of
 from gridcwl.service.wes import visible
 
 router = APIRouter(prefix="/api/v1", include_in_schema=False)
@@ -81,16 +82,8 @@ def add_outputs(run_id: str, service: _Service, viewer: _Viewer, given: _Given =
 
 
 def _read(viewer: Viewer, given: Any, kind: type[T]) -> T:
-    _check(viewer)
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The request is wrong: {error}") from None
-
-
-def _check(viewer: Viewer) -> None:
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
+    return converted(given, kind, "request")
 
 
 def _usual(document: DescribedDocument, _about: str) -> dict[str, Any]:
@@ -104,7 +97,7 @@ def _usual(document: DescribedDocument, _about: str) -> dict[str, Any]:
 async def _of_document(
     request: Request, service: Service, viewer: Viewer, make: Callable[[DescribedDocument, str], dict[str, Any]]
 ) -> dict[str, Any]:
-    _check(viewer)
+    check_may_submit(viewer)
     async with service.uploading:
         fields, uploads, form = await parted(request, service, "basket")
         try:

@@ -42,6 +42,10 @@ class Fit:
         return not self.reason
 
 
+def _able(fits: Iterable[Fit]) -> tuple[str, ...]:
+    return tuple(fit.site.site for fit in fits if fit.can)
+
+
 @dataclass(frozen=True, slots=True)
 class GroupFit:
     """A group of sites, and which of them can run a workflow."""
@@ -52,7 +56,7 @@ class GroupFit:
     @property
     def able(self) -> tuple[str, ...]:
         """The sites that can."""
-        return tuple(fit.site.site for fit in self.fits if fit.can)
+        return _able(self.fits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,12 @@ class Match:
     @property
     def able(self) -> tuple[str, ...]:
         """The sites that can run it."""
-        return tuple(fit.site.site for fit in self.fits if fit.can)
+        return _able(self.fits)
 
     @property
     def with_gpu(self) -> tuple[str, ...]:
         """Those of them that have a GPU."""
-        return tuple(fit.site.site for fit in self.fits if fit.can and has_gpu(fit.site))
+        return _able(fit for fit in self.fits if has_gpu(fit.site))
 
     @property
     def summary(self) -> str:
@@ -246,30 +250,19 @@ def chosen_sites(
 
 def needs_in_words(step: StepRequirements) -> str:
     """What a step asks for, in a line; empty if the document says nothing."""
-    return ", ".join(_words(step))
-
-
-def _words(step: StepRequirements) -> Iterator[str]:
-    if step.cores:
-        yield _cores(step.cores)
-    if step.ram_mib:
-        yield f"{_mib(step.ram_mib)} memory"
-    if step.disk_mib:
-        yield f"{_mib(step.disk_mib)} disk"
-    if step.gpus:
-        yield f"{step.gpus} {'GPU' if step.gpus == 1 else 'GPUs'}"
-    if step.time_s:
-        yield f"up to {duration(step.time_s)}"
-    if step.tags:
-        yield f"tag {', '.join(step.tags)}"
-    if step.sites:
-        yield f"only at {', '.join(step.sites)}"
-    if step.banned:
-        yield f"not at {', '.join(step.banned)}"
-    if step.platform:
-        yield f"platform {step.platform}"
-    if step.by_inputs:
-        yield f"{' and '.join(step.by_inputs)} by the inputs"
+    words = {
+        _cores(step.cores): step.cores,
+        f"{_mib(step.ram_mib)} memory": step.ram_mib,
+        f"{_mib(step.disk_mib)} disk": step.disk_mib,
+        f"{step.gpus} {'GPU' if step.gpus == 1 else 'GPUs'}": step.gpus,
+        f"up to {duration(step.time_s)}": step.time_s,
+        f"tag {', '.join(step.tags)}": step.tags,
+        f"only at {', '.join(step.sites)}": step.sites,
+        f"not at {', '.join(step.banned)}": step.banned,
+        f"platform {step.platform}": step.platform,
+        f"{' and '.join(step.by_inputs)} by the inputs": step.by_inputs,
+    }
+    return ", ".join(text for text, value in words.items() if value)
 
 
 def offered_in_words(site: SiteOffer) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 
 from gridcwl.service.db import Viewer
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden, NotFound, TooLarge
-from gridcwl.service.web import Service, service_of, viewer_of
+from gridcwl.service.web import Service, check_may_submit, service_of, viewer_of
 
 router = APIRouter(prefix="/api/v1/credentials", include_in_schema=False)
 _Service = Annotated[Service, Depends(service_of)]
@@ -52,8 +52,7 @@ def put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> d
     """
     from gridcwl.service import uploads
 
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
 
     if service.vault is None:
         raise Conflict("This service uses no credentials of users: all runs use those of the service")

@@ -71,6 +71,10 @@ class Viewer:
         """Whether what the user has here may be removed: by an API key that may only read it may not."""
         return self.may_submit or not self.key
 
+    def may_change(self, owner: str) -> bool:
+        """Whether what belongs to this user may be changed: runs cancelled, schedules paused."""
+        return self.may_operate or (self.may_submit and self.subject == owner)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from gridcwl.errors import GridCWLError
-from gridcwl.productions.model import MOST_ITEMS, PortionState, Production, checked_production_name, portions_of
+from gridcwl.model.names import checked_name
+from gridcwl.productions.model import MOST_ITEMS, PortionState, Production, portions_of
 from gridcwl.productions.views import plain, summary
 from gridcwl.service.db import Viewer
 from gridcwl.service.folders import SubmittedFolder
@@ -19,7 +20,7 @@ from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.production_runs import failures_of
 from gridcwl.service.productions import ServiceProductions
 from gridcwl.service.scheduled_runs import ScheduledRuns
-from gridcwl.service.stored_requests import check_action, check_request, converted, drop_folder, may_change
+from gridcwl.service.stored_requests import check_action, check_request, converted, drop_folder
 from gridcwl.service.submission import json_object
 from gridcwl.service.web import Service
 
@@ -85,7 +86,7 @@ def create(
 
 def _check(wanted: ProductionRequest) -> None:
     try:
-        checked_production_name(wanted.name)
+        checked_name(wanted.name, "production")
     except GridCWLError as error:
         raise BadRequest(str(error)) from None
     if sum((wanted.seeds is not None, bool(wanted.query), wanted.items is not None)) != 1:
@@ -119,7 +120,7 @@ def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) 
         Forbidden: the caller may only read.
     """
     production = ServiceProductions(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
-    if change and not may_change(viewer, production.owner):
+    if change and not viewer.may_change(production.owner):
         raise Forbidden(f"You may not change the production {production.name}")
     return production
 

@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 
 from gridcwl.errors import GridCWLError
+from gridcwl.model.names import checked_name
 from gridcwl.runs.finding import names_files
 from gridcwl.schedules import times
-from gridcwl.schedules.model import CatchUp, Overlap, Schedule, Trigger, checked_schedule_name
+from gridcwl.schedules.model import CatchUp, Overlap, Schedule, Trigger
 from gridcwl.schedules.store import StoredSchedule
 from gridcwl.schedules.views import plain
 from gridcwl.service.db import Viewer
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.schedules import ServiceSchedules
-from gridcwl.service.stored_requests import check_action, check_request, drop_folder, may_change
+from gridcwl.service.stored_requests import check_action, check_request, drop_folder
 from gridcwl.service.web import Service
 
 _SHOWN = 50
@@ -60,7 +61,7 @@ def trigger_of(wanted: ScheduleRequest, now: float) -> Trigger:
     )  # fmt: skip
     try:
         times.check(made)
-        checked_schedule_name(wanted.name)
+        checked_name(wanted.name, "schedule")
     except GridCWLError as error:
         raise BadRequest(str(error)) from None
     return made
@@ -114,7 +115,7 @@ def found(service: Service, viewer: Viewer, name: str, *, change: bool = False) 
         Forbidden: the caller may only read.
     """
     stored = ServiceSchedules(service.db.engine).get(viewer.subject, name, by_id=viewer.sees_all)
-    if change and not may_change(viewer, stored.schedule.owner):
+    if change and not viewer.may_change(stored.schedule.owner):
         raise Forbidden(f"You may not change the schedule {stored.schedule.name}")
     return stored
 

@@ -17,9 +17,9 @@ from gridcwl.service import submission
 from gridcwl.service.db import Viewer
 from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
-from gridcwl.service.problems import BadRequest, Forbidden, NotFound
+from gridcwl.service.problems import BadRequest, NotFound
 from gridcwl.service.submitting import parted
-from gridcwl.service.web import Service
+from gridcwl.service.web import Service, check_may_submit
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -61,8 +61,7 @@ async def store_request(
     Raises:
         Refused: the request is wrong; nothing of it is left.
     """
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
     folder = new_folder(service)
     async with service.uploading:
         fields, uploads, form = await parted(request, service, field)
@@ -116,11 +115,6 @@ def check_action(action: str, known: Mapping[str, Any]) -> None:
     """
     if action not in known:
         raise NotFound(f"There is no action {action[:40]}: there are {', '.join(known)}")
-
-
-def may_change(viewer: Viewer, owner: str) -> bool:
-    """Whether a caller may change what this user has stored."""
-    return viewer.may_operate or (viewer.may_submit and viewer.subject == owner)
 
 
 def check_request(service: Service, fields: Mapping[str, str], folder: SubmittedFolder) -> None:

@@ -21,6 +21,7 @@ from gridcwl.service.db import Database, Viewer
 from gridcwl.service.driver import Driver
 from gridcwl.service.folders import ServiceFolder
 from gridcwl.service.limits import RateLimit
+from gridcwl.service.problems import Forbidden
 from gridcwl.service.registries import located_within
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sites import Sites
@@ -133,6 +134,16 @@ async def viewer_of(request: Request) -> Viewer:
     service.rates.check(viewer.subject)
     request.state.viewer = viewer
     return viewer
+
+
+def check_may_submit(viewer: Viewer) -> None:
+    """Check that a caller may begin something.
+
+    Raises:
+        Forbidden: they may read only.
+    """
+    if not viewer.may_submit:
+        raise Forbidden("The token does not allow to submit runs")
 
 
 def public_url(request: Request, service: Service) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from gridcwl.service.credentials import body_of
 from gridcwl.service.db import Viewer
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden, NotFound
-from gridcwl.service.web import Service, service_of, viewer_of
+from gridcwl.service.web import Service, check_may_submit, service_of, viewer_of
 from gridcwl.service.webhooks import Webhooks
 from gridcwl.service.wes import visible
 
@@ -49,8 +49,7 @@ def remove_webhook(hook: str, service: _Service, viewer: _Viewer) -> dict[str, s
 @router.post("/{hook}/test")
 def send_test(hook: str, service: _Service, viewer: _Viewer) -> dict[str, str]:
     """Send a test at once; what went wrong, empty if nothing."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
     problem = None if service.webhooks is None else service.webhooks.test(viewer.subject, hook)
     if problem is None:
         raise NotFound(f"You have no webhook {hook[:40]}")
@@ -72,8 +71,7 @@ def add(service: Service, viewer: Viewer, url: str, run: str | None, states: lis
     Raises:
         Refused: the caller may not, or the service calls no such URL.
     """
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
     hooks: Webhooks | None = service.webhooks
     if hooks is None:
         raise Conflict("This service calls no webhooks: its operator allows none by [webhooks] urls")

@@ -23,7 +23,7 @@ from gridcwl.service.problems import BadRequest, Forbidden, NotFound
 from gridcwl.service.states import State
 from gridcwl.service.submitting import submitted
 from gridcwl.service.times import iso
-from gridcwl.service.web import Service, public_url, service_of, viewer_of
+from gridcwl.service.web import Service, check_may_submit, public_url, service_of, viewer_of
 
 PREFIX = "/ga4gh/wes/v1"
 WES_VERSIONS = ("1.1.0", "1.0.0")
@@ -76,8 +76,7 @@ def list_runs(service: _Service, viewer: _Viewer, page_size: _Size = None, page_
 @router.post("/runs")
 async def run_workflow(request: Request, service: _Service, viewer: _Viewer) -> dict[str, str]:
     """Add a run to the queue."""
-    if not viewer.may_submit:
-        raise Forbidden("The token does not allow to submit runs")
+    check_may_submit(viewer)
     return {"run_id": await submitted(request, service, viewer)}
 
 
@@ -249,15 +248,10 @@ def changeable(service: Service, run_id: str, viewer: Viewer) -> StoredRun:
         Forbidden: it is somebody else's, or the caller may only read.
     """
     run = visible(service, run_id, viewer)
-    if not may_change(run, viewer):
+    if not viewer.may_change(run.owner):
         what = "belongs to somebody else" if viewer.may_submit else "cannot be changed with a token that may only read"
         raise Forbidden(f"The run {run.id} {what}")
     return run
-
-
-def may_change(run: StoredRun, viewer: Viewer) -> bool:
-    """Whether the caller may cancel and resume a run."""
-    return viewer.may_operate or (viewer.may_submit and run.owner == viewer.subject)
 
 
 def _system_logs(run: StoredRun) -> list[str]:

@@ -111,10 +111,7 @@ class DiracBackend:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        try:
-            await self.close()
-        finally:
-            await self._tasks.__aexit__(None, None, None)
+        await self._tasks.close_after(self.close)
 
     async def check(self, samples: Sequence[Job]) -> None:
         """See ``Backend.check``."""

@@ -17,6 +17,7 @@ from gridcwl.runs.record.counts import step_counts, summary
 from gridcwl.runs.record.folder import RunFolder, all_folders
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_check import explained_damage
+from gridcwl.runs.units import seconds_of
 
 STATES = ("running", "detached", "success", "failed", "cancelled", "killed", "broken")
 
@@ -150,20 +151,16 @@ def _size(top: str, seen: set[tuple[int, int]]) -> int:
     return total
 
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
 def age(text: str) -> float:
     """Seconds, from ``30d``, ``12h``, ``90min``; a number alone counts days.
 
     Raises:
         ConfigError: it is none of these.
     """
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    try:
-        return float(number) * _UNITS[text[len(number) :].strip() or "d"]
-    except (ValueError, KeyError):
-        raise ConfigError(f"{text} is not a length of time", remedy="Write it as in 30d, 12h or 90min.") from None
+    seconds = seconds_of(text, "d")
+    if seconds is None:
+        raise ConfigError(f"{text} is not a length of time", remedy="Write it as in 30d, 12h or 90min.")
+    return seconds
 
 
 def point(text: str) -> float:

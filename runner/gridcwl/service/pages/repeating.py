@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from gridcwl.errors import GridCWLError
 from gridcwl.productions.model import seeds_of
+from gridcwl.runs.units import seconds_of
 from gridcwl.schedules.model import DIDS
 from gridcwl.service import production_requests, schedule_requests
 from gridcwl.service.db import StoredRun, Viewer
@@ -19,10 +20,9 @@ from gridcwl.service.drafts import Draft
 from gridcwl.service.form_fields import FormField
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, page, redirect
 from gridcwl.service.problems import BadRequest, Refused
-from gridcwl.service.stored_requests import converted, may_change, new_folder
+from gridcwl.service.stored_requests import converted, new_folder
 from gridcwl.service.web import Service
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SHOWN_PORTIONS = 500
 SCHEDULE, PRODUCTION = "schedule", "production"
 
@@ -44,7 +44,7 @@ def schedule_page(request: Request, name: str, service: TheService, viewer: TheV
     runs = service.db.some([tick["run"] for tick in about["ticks"]], viewer)
     return page(
         request, "schedule.html", about=about, runs=runs, key=_key(about, viewer),
-        may_change=may_change(viewer, kept.schedule.owner), may_submit=viewer.may_submit,
+        may_change=viewer.may_change(kept.schedule.owner), may_submit=viewer.may_submit,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def production_page(request: Request, name: str, service: TheService, viewer: Th
     latest = {one["run"]: run for one in portions[:_SHOWN_PORTIONS] if (run := _latest(service, one["run"], viewer))}
     return page(
         request, "production.html", about=about, portions=portions[:_SHOWN_PORTIONS], runs=latest,
-        key=_key(about, viewer), may_change=may_change(viewer, production.owner), more=len(portions) > _SHOWN_PORTIONS,
+        key=_key(about, viewer), may_change=viewer.may_change(production.owner), more=len(portions) > _SHOWN_PORTIONS,
         may_submit=viewer.may_submit,
     )  # fmt: skip
 
@@ -216,8 +216,7 @@ def _number(text: str, what: str) -> int | None:
 
 
 def _seconds(text: str, what: str) -> float:
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
-    try:
-        return float(number) * _UNITS[unit]
-    except ValueError:
-        raise BadRequest(f"{what} is {text[:40]!r}, but takes a time as 15m, 6h or 1d") from None
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise BadRequest(f"{what} is {text[:40]!r}, but takes a time as 15m, 6h or 1d")
+    return seconds

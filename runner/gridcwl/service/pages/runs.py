@@ -24,7 +24,7 @@ from gridcwl.service.pages.rendering import STATIC, Form, PageRoute, TheService,
 from gridcwl.service.problems import Forbidden, NotFound
 from gridcwl.service.states import State
 from gridcwl.service.web import Service
-from gridcwl.service.wes import PREFIX, changeable, may_change, public_outputs, visible
+from gridcwl.service.wes import PREFIX, changeable, public_outputs, visible
 
 _PAGE = 50
 _GROUPS = 10
@@ -90,8 +90,8 @@ def run_page(
         messages=jobs.tail(service.folder.run(run.engine).messages(run.id)),
         inputs=_inputs(run),
         outputs=list(shown_outputs(public_outputs(request, service, run), run.id)),
-        may_resume=may_change(run, viewer) and run.state.is_terminal and run.state is not State.COMPLETE,
-        may_change=may_change(run, viewer),
+        may_resume=viewer.may_change(run.owner) and run.state.is_terminal and run.state is not State.COMPLETE,
+        may_change=viewer.may_change(run.owner),
         may_submit=viewer.may_submit,
         wanted=wanted,
         in_words=in_words,

@@ -22,7 +22,7 @@ from gridcwl.service.submitting import enqueue
 from gridcwl.service.uws.documents import CHANGING, Found
 from gridcwl.service.uws.store import JobStore, UwsJob, UwsState
 from gridcwl.service.web import Service
-from gridcwl.service.wes import changeable, may_change
+from gridcwl.service.wes import changeable
 
 MOST_LISTED = 1000
 _MOST_PENDING = 100
@@ -201,7 +201,7 @@ def delete(service: Service, viewer: Viewer, found: Found) -> None:
     Raises:
         Forbidden: it is somebody else's.
     """
-    if found.run is not None and not may_change(found.run, viewer):
+    if found.run is not None and not viewer.may_change(found.run.owner):
         raise Forbidden(f"The job {found.id} belongs to somebody else")
     abort(service, viewer, found)
     JobStore(service.db.engine).delete(found.id, found.owner)
