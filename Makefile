@@ -65,7 +65,7 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 ##@ To work on it
 
 .PHONY: test
-test: install images-test images-demo images-testbed images-service podman wes-clients helm ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
+test: install images-test images-demo images-testbed images-service images-clients podman wes-clients helm ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
 	@scripts/need chromium=chromium '/usr/lib/postgresql/*/bin/postgres=postgresql' gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
 	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
@@ -229,8 +229,8 @@ engine: ## a docker engine that answers: installed and started if missing
 podman: images-test ## podman in addition to docker, with the same images
 	@scripts/podman $(TEST_IMAGES)
 
-.PHONY: images images-test images-demo images-testbed images-service
-images: images-test images-demo images-testbed images-service ## every image
+.PHONY: images images-test images-demo images-testbed images-service images-clients
+images: images-test images-demo images-testbed images-service images-clients ## every image
 images-test: engine ## the images that tests use
 	@scripts/images test
 images-demo: engine ## the images that the science tools use
@@ -239,6 +239,8 @@ images-testbed: engine ## the image that holds the testbed
 	@scripts/images testbed
 images-service: engine ## the image of gridcwl serve
 	@scripts/images service
+images-clients: engine ## the image that jobs of Snakemake run in
+	@scripts/images clients
 
 ##@ Housekeeping
 

@@ -197,6 +197,9 @@ COMMANDS = {
     "productions": ("production", "status"),
     "explain": ("explain", "last", "step"),
     "baskets": ("basket", "list"),
+    "usage": ("usage",),
+    "data": ("data", "last"),
+    "sites": ("sites",),
 }
 
 

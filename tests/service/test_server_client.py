@@ -160,6 +160,71 @@ def test_runs_of_a_service_are_filtered_explained_exported_and_removed(url: str)
 
 
 @pytest.mark.docker
+def test_costs_and_files_of_runs_at_a_service_are_shown_as_those_of_runs_here(served: Wes, url: str, desk: Path):
+    says = shell("echo some text", outputs={"text": "stdout"}, stdout="text.txt", requirements=IMAGE)
+    (desk / "says.cwl").write_text(json.dumps(says))
+    assert command("--server", url, "--run-name", "says", "says.cwl").code == 0
+    run = json.loads(command("status", "--server", url, "says", "--json").stdout)["run"]
+
+    costs = json.loads(command("usage", "--server", url, "says", "--json").stdout)
+    assert (costs["runs"], costs["total"]["jobs"], costs["total"]["failed"]) == ([run], 1, 0)
+    assert costs["total"]["wall_s"] > 0
+    every = json.loads(command("usage", "--server", url, "--by", "step", "--json").stdout)
+    assert run in every["runs"]
+    assert any("says" in group["name"] for group in every["groups"])
+    assert "says" in command("usage", "--server", url, "--since", "1d").stdout
+    assert json.loads(command("usage", "--server", url, "--since", "2999-01-01", "--json").stdout)["runs"] == []
+    assert "no effect with --server" in command("usage", "--server", url, "--backend", "dirac").stderr
+
+    (file,) = json.loads(command("data", "--server", url, "says", "--json").stdout)["files"]
+    assert (file["output"], file["state"], file["size"]) == ("text", "published", 10)
+    assert served.http.get(file["path"]).text == "some text\n"
+    assert "1 file(s) at the service" in command("data", "--server", url, "says").stdout
+    assert "There is no run none" in command("data", "--server", url, "none").stderr
+
+    assert json.loads(command("sites", "--server", url, "--json").stdout)[0]["queues"]
+    assert "cores" in command("sites", "--server", url).stdout.splitlines()[0]
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("desk")
+def test_what_a_resumed_run_cost_is_counted_once(served: Wes, url: str):
+    failed = served.submit({"cwlVersion": "v1.2", **FAILS})
+    served.ended(failed)
+    assert command("resume", "--server", url, failed).code == 1
+    again = json.loads(command("status", "--server", url, "last", "--json").stdout)["run"]
+    assert again != failed
+    costs = json.loads(command("usage", "--server", url, failed, again, "--json").stdout)
+    assert (costs["runs"], costs["total"]["attempts"]) == ([failed], 2)
+    every = json.loads(command("usage", "--server", url, "--json").stdout)
+    assert next(one for one in every["groups"] if one["name"] == failed)["attempts"] == 2
+    assert again not in every["runs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (["doctor"], "gridcwl whoami --server URL"),
+        (["lint", "twice.cwl"], "a service checks"),
+        (["plan", "twice.cwl"], "gridcwl sites --server URL"),
+        (["verify", "crate"], "gridcwl export RUN"),
+        (["lineage", "x"], "gridcwl export RUN"),
+        (["rerun", "last"], "gridcwl export RUN"),
+        (["shell", "last", "step"], "gridcwl logs RUN STEP --server URL"),
+        (["pool", "ls"], "Whoever runs the service"),
+        (["serve"], "Leave out"),
+        (["testbed", "up"], "Leave out"),
+    ],
+)
+def test_commands_that_a_service_does_not_have_name_what_to_do(words: list[str], instead: str):
+    for option in (["--server", "http://127.0.0.1:9"], ["--server=http://127.0.0.1:9"]):
+        result = command(*words, *option)
+        assert result.code == 2
+        assert f"{words[0]}: --server is not supported" in result.stderr
+        assert instead.casefold() in result.stderr.casefold()
+
+
+@pytest.mark.docker
 @pytest.mark.usefixtures("desk")
 def test_an_active_run_of_a_service_is_not_removed(served: Wes, url: str):
     run = served.submit({"cwlVersion": "v1.2", **shell("sleep 600", requirements=IMAGE)})

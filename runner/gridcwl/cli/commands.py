@@ -19,7 +19,10 @@ from gridcwl.runs.options import Options
 Command: TypeAlias = Callable[..., argparse.ArgumentParser]
 """Adds a command: its name, what it does, its help, and whether it takes ``RUN`` and ``--json``."""
 
-SERVED = ("runs", "status", "logs", "report", "cancel", "resume", "attach", "rm", "explain", "export")
+SERVED = (
+    *("runs", "status", "logs", "report", "cancel", "resume", "attach", "rm", "explain", "export"),
+    *("usage", "data", "sites"),
+)
 """Commands that take ``--server``."""
 _RUN = "its id or name, the beginning of it, or 'last'"
 
@@ -69,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--json", action="store_true", help="print JSON")
         add_state_dir(made)
         if name in SERVED:
-            made.add_argument("--server", metavar="URL", help="runs at this gridcwl serve")
+            help_ = "sites of this gridcwl serve" if name == "sites" else "runs at this gridcwl serve"
+            made.add_argument("--server", metavar="URL", help=help_)
         made.set_defaults(act=act, command=name)
         return made
 

@@ -25,19 +25,26 @@ def data(given: argparse.Namespace) -> int:
     folder = chosen(given.state_dir, given.run)
     with closing(History(folder.journal)) as history:
         files, about = local_files(history), asyncio.run(stored_data(history))
-    if given.json:
-        plain = about.plain() if about is not None else {}
-        print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))
-        return 0
-    if about is not None:
-        _show(about, files=given.files)
-    if files or about is None:
-        _show_local(files)
+    print_data(files, about, given)
     return 0
 
 
-def _show_local(files: Sequence[LocalFile]) -> None:
-    print(f"{len(files)} file(s) on this machine")
+def print_data(
+    files: Sequence[LocalFile], about: RunReport | None, given: argparse.Namespace, place: str = "on this machine"
+) -> None:
+    """Print the files of a run: those at ``place``, and those in a store."""
+    if given.json:
+        plain = about.plain() if about is not None else {}
+        print(json.dumps(plain | {"files": [file._asdict() for file in files]}, indent=2))
+        return
+    if about is not None:
+        _show(about, files=given.files)
+    if files or about is None:
+        _show_local(files, place)
+
+
+def _show_local(files: Sequence[LocalFile], place: str) -> None:
+    print(f"{len(files)} file(s) {place}")
     if files:
         rows = [(file.output, file.state, amount(file.size), file.path) for file in files]
         show(("output", "state", "size", "path"), rows, right=("size",))

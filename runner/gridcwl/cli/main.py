@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from gridcwl.cli import background
+from gridcwl.cli.not_served import refuse_server
 from gridcwl.cli.options import options_of_run, parse
 from gridcwl.cli.parsing import HELP
 from gridcwl.cli.terminal import escaping
@@ -116,14 +117,18 @@ def _dispatch(arguments: Sequence[str]) -> int:
     arguments = _asked_for_help(arguments)
     words = _command(arguments)
     if words:
+        refuse_server(words[0], words[1:])
         from gridcwl.cli.commands import main as command
 
         return command(words)
     if arguments and arguments[0] in PROGRAMS and not os.path.isfile(arguments[0]):  # noqa: PTH113
+        refuse_server(arguments[0], arguments[1:])
         program = importlib.import_module(PROGRAMS[arguments[0]])
         return int(program.main(arguments[1:]))
     _refuse_near_commands(arguments)
     planning = bool(arguments) and arguments[0] == PLAN and not os.path.isfile(PLAN)  # noqa: PTH113
+    if planning:
+        refuse_server(PLAN, arguments[1:])
     return act(parse(arguments[1:] if planning else arguments), planning=planning)
 
 

@@ -88,7 +88,11 @@ def run(options: Options) -> int:
 
 def command(given: argparse.Namespace) -> int:
     """A command for runs, at the service that ``--server`` names; returns the exit code."""
+    from gridcwl.cli import server_records
+
     connection = Connection(given.server)
+    if given.command in server_records.COMMANDS:
+        return server_records.COMMANDS[given.command](connection, given)
     return _COMMANDS[given.command](connection, given)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ def usage(given: argparse.Namespace) -> int:
     """Print it."""
     from gridcwl.runs.record.folder import find
     from gridcwl.runs.record.listing import point
-    from gridcwl.runs.usage import costs
+    from gridcwl.runs.usage import costs, labels
 
     since = point(given.since) if given.since else None
     folders = [find(given.state_dir, word).folder for word in given.runs] or None
@@ -51,12 +51,13 @@ def usage(given: argparse.Namespace) -> int:
     found = costs(given.state_dir, given.by, since=since, runs=folders)
     remote = _accounting(given.backend, found.runs, given.by, since) if given.backend is not None else None
     if given.json:
-        plain = _plain(found, given.by, since)
+        plain = plain_costs(found, given.by, since)
         print(json.dumps(plain | ({"dirac": [asdict(one) for one in remote]} if remote is not None else {}), indent=2))
     elif remote is not None:
         _compare(found, remote, given.by)
     else:
-        _show(found, given)
+        names = [cost.name for cost in found.groups[:_MOST]]
+        show_costs(found, given.by, dict(labels(given.state_dir, names)) if given.by == "run" else {})
     return 0
 
 
@@ -95,7 +96,8 @@ def _compared(remote: Any, own: Cost | None) -> Iterator[str]:
     yield amount(round(remote.output_bytes)) if remote.output_bytes else ""
 
 
-def _plain(found: Costs, by: str, since: float | None) -> dict[str, Any]:
+def plain_costs(found: Costs, by: str, since: float | None) -> dict[str, Any]:
+    """Costs as JSON has them."""
     return {
         "by": by,
         "since": since,
@@ -106,17 +108,15 @@ def _plain(found: Costs, by: str, since: float | None) -> dict[str, Any]:
     }
 
 
-def _show(found: Costs, given: argparse.Namespace) -> None:
-    from gridcwl.runs.usage import labels
-
-    names = dict(labels(given.state_dir, (cost.name for cost in found.groups[:_MOST]))) if given.by == "run" else {}
-    columns = [given.by, "jobs", "failed", "core hours", "of failed", "CPU hours", "busy", "memory", "read", "written"]
+def show_costs(found: Costs, by: str, names: Mapping[str, str]) -> None:
+    """Print a table of costs; ``names`` has what each run is called, or its document."""
+    columns = [by, "jobs", "failed", "core hours", "of failed", "CPU hours", "busy", "memory", "read", "written"]
     rows = [list(_row(cost)) for cost in (*found.groups[:_MOST], found.total)]
-    if given.by == "run":
+    if by == "run":
         columns.append("document")
         for row in rows:
             row.append(names.get(row[0], ""))
-    show(columns, rows, right=columns[1:10], cut=(given.by, "document"), optional=("failed", "of failed"))
+    show(columns, rows, right=columns[1:10], cut=(by, "document"), optional=("failed", "of failed"))
     if len(found.groups) > _MOST:
         print(f"... and {len(found.groups) - _MOST} more, counted in the total")
     if found.total.unmeasured:

@@ -111,11 +111,16 @@ def costs(state_dir: Path, by: By, *, since: float | None = None, runs: Iterable
             found.setdefault(name, Cost(name)).merge(cost)
         if own:
             counted.append(str(folder.run))
+    return in_order(found.values(), counted, unreadable)
+
+
+def in_order(found: Iterable[Cost], counted: Iterable[str], unreadable: Iterable[str]) -> Costs:
+    """The costs of groups, in order and with their total."""
+    groups = sorted(found, key=lambda cost: (-cost.core_s, cost.name))
     total = Cost("total")
-    for cost in found.values():
+    for cost in groups:
         total.merge(cost)
-    order = sorted(found.values(), key=lambda cost: (-cost.core_s, cost.name))
-    return Costs(tuple(order), total, tuple(counted), tuple(unreadable))
+    return Costs(tuple(groups), total, tuple(counted), tuple(unreadable))
 
 
 def _of_run(folder: RunFolder, history: History, by: By, since: float | None) -> dict[str, Cost]:

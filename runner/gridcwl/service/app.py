@@ -30,6 +30,7 @@ from gridcwl.service import (
     native,
     pages,
     production_routes,
+    run_data,
     schedule_routes,
     wes,
 )
@@ -137,6 +138,7 @@ def _route(app: FastAPI, settings: ServiceSettings) -> None:
     app.include_router(wes.router)
     app.include_router(tes.router)
     app.include_router(native.router)
+    app.include_router(run_data.router)
     app.include_router(schedule_routes.router)
     app.include_router(production_routes.router)
     app.include_router(basket_routes.router)
