@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from cwltool.process import Process
 
 CwlObject = dict[str, Any]
+
+_PLAIN_FILE = re.compile(r"file://(/[A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*)")
+"""The URL of a file whose path is written in it as it is."""
 
 
 def plain_word(value: str | None) -> str | None:
@@ -72,6 +76,24 @@ def staged_files(
                 confinement.check_file(str(entry.resolved), f"An input of {name}")
             about = known.get(location) or (remote.entry(location) if remote is not None else None) or {}
             yield _staged_file(entry, about, remote)
+
+
+def staged_input(file: CwlObject, target: str, remote: Remote | None, name: str) -> tuple[MapperEnt, StagedFile]:
+    """The same for one File that is an input, without secondary files: where it is, and what is staged there.
+
+    Raises:
+        UnsafePath: it is not there, or may not be read.
+    """
+    location = file["location"]
+    if (plain := _PLAIN_FILE.fullmatch(location)) is not None:
+        entry, url = MapperEnt(plain[1], target, "File", True), location
+    else:
+        entry = StagePathMapper.entry_of(location, target, remote)
+        url = _url(str(entry.resolved))
+    if entry.resolved.startswith("/"):
+        confinement.check_file(entry.resolved, f"An input of {name}")
+    staged = StagedFile(target, "file", (url,), size=file["size"], checksum=plain_word(file.get("checksum")))
+    return entry, staged
 
 
 def _origin(entry: MapperEnt) -> str:

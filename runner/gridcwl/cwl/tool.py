@@ -82,11 +82,17 @@ class ResolvedJob:
 
     job: Job
     tool: Process
-    builder: Builder
+    made: Builder | Callable[[], Builder]
+    """cwltool's builder, or what makes it when it is asked for."""
     reusable: bool = True
     """Its result may stand for that of the same job in another run (WorkReuse)."""
     remote: Remote | None = None
     """Registers the directories that the job made at the site."""
+
+    @property
+    def builder(self) -> Builder:
+        """cwltool's, which evaluates the tool's expressions for this job."""
+        return self.made() if callable(self.made) else self.made
 
 
 def resolve(
@@ -140,7 +146,7 @@ def resolve(
             stdin=_stdin(captured.stdin, staged, name),
             stdout=plain_word(captured.stdout),
             stderr=plain_word(captured.stderr),
-            outputs=_output_rules(tool, builder, by_port=context.remote is not None),
+            outputs=output_rules(tool, builder, by_port=context.remote is not None),
             resources=_resources(captured, tool, name),
             exit_codes=_exit_codes(captured),
             in_place=captured.inplace_update,
@@ -419,7 +425,7 @@ def _resources(captured: CapturedJob, tool: Process, name: str) -> Resources:
     )
 
 
-def _output_rules(tool: Process, builder: Builder, *, by_port: bool) -> OutputRules:
+def output_rules(tool: Process, builder: Builder, *, by_port: bool) -> OutputRules:
     """What the worker has to keep: the globs, or everything where only an expression can tell."""
     bindings = list(_output_bindings(tool.tool["outputs"]))
     ports = _ports(tool.tool["outputs"], builder) if by_port else {}

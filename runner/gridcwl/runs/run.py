@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 from gridcwl.cwl.context import JobContext
 from gridcwl.cwl.graph import CwlEvaluator
-from gridcwl.cwl.tool import ResolvedJob, collect, evaluate, resolve
+from gridcwl.cwl.resolver import JobResolver
+from gridcwl.cwl.tool import ResolvedJob, collect, evaluate
 from gridcwl.engine.dataflow import Dataflow, Invocation, OnError, Status, spelled, unscattered
 from gridcwl.engine.graph import Leaf, Workflow
 from gridcwl.errors import BackendError, GridCWLError, JobFailed, RunDetached, UnsupportedError
@@ -87,6 +88,7 @@ class RunLoop:
     """Waits before another attempt; tests have a clock of their own."""
     chance: Callable[[], float] = random.random
     _flow: Dataflow = field(init=False)
+    _resolver: JobResolver = field(init=False)
     _active: dict[JobId, _ActiveJob] = field(init=False, default_factory=dict)
     _retrying: dict[JobId, tuple[asyncio.Task[None], Job, JobResult]] = field(init=False, default_factory=dict)
     """Jobs that wait for another attempt, with the one before and what came of it."""
@@ -110,6 +112,7 @@ class RunLoop:
         """
         self._flow = Dataflow(self.process, self.inputs, CwlEvaluator(self.context), on_error=self.on_error)
         self._inbox = asyncio.Queue()
+        self._resolver = JobResolver(self.context)
         self.watcher.started(self.recorder.run, self._flow.progress)
         if self.recorder.earlier is not None:
             self.recorder.active_jobs = await self.backend.recover(self.recorder.run)
@@ -251,7 +254,7 @@ class RunLoop:
         active.found = None
         if not refused:
             try:
-                outputs = collect(active.resolved, known.result)
+                outputs = self._resolver.collect(active.resolved, known.result)
             except GridCWLError as error:
                 refused = error.message
                 self._move(job, Transition.REFUSE)
@@ -318,7 +321,7 @@ class RunLoop:
         error: GridCWLError
         if result.outcome is Outcome.SUCCESS:
             try:
-                outputs = collect(active.resolved, result)
+                outputs = self._resolver.collect(active.resolved, result)
             except GridCWLError as collecting:
                 error, result = collecting, uncollected(result, collecting.message)
                 self._move(job, Transition.REFUSE)
@@ -375,10 +378,9 @@ class RunLoop:
         return True
 
     def _resolved(self, invocation: Invocation, job_id: JobId, ram_mib: int | None = None) -> ResolvedJob:
-        return resolve(
+        return self._resolver.resolve(
             invocation.leaf.handle,
             dict(invocation.inputs),
-            self.context,
             job_id=job_id,
             run=self.recorder.run,
             name=invocation.name,

@@ -61,7 +61,7 @@ UPSTREAM = (
 )
 _CONTAINERS = (dict, list)
 _FILES, _DIRECTORIES, _BOTH = ("File",), ("Directory",), ("File", "Directory")
-_PLAIN_URL = re.compile(r"(?:[a-z]+://[A-Za-z0-9.:@-]*/|_:)[^\x00-\x20?#;\[\]\x7f-\U0010ffff]*[A-Za-z0-9_.~-]")
+PLAIN_URL = re.compile(r"(?:[a-z]+://[A-Za-z0-9.:@-]*/|_:)[^\x00-\x20?#;\[\]\x7f-\U0010ffff]*[A-Za-z0-9_.~-]")
 """One whose path is what it ends in, and is no folder's."""
 _NORMALIZE = "normalizeFilesDirs"
 _NAMERS = ("checker", "command_line_tool", "process", "workflow", "workflow_job")
@@ -122,7 +122,7 @@ def normalize(value: Any) -> None:
 
 def _normalized(entry: Any) -> None:
     location, name = entry.get("location"), entry.get("basename")
-    if not name or type(location) is not str or _PLAIN_URL.fullmatch(location) is None:
+    if not name or type(location) is not str or PLAIN_URL.fullmatch(location) is None:
         _normalize(entry)
     elif entry["class"] == "File":
         root, extension = os.path.splitext(name)  # noqa: PTH122  as cwltool's

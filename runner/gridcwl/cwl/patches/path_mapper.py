@@ -76,6 +76,15 @@ class StagePathMapper(PathMapper):  # type: ignore[misc]
         self._remote = remote
         super().__init__(referenced_files, basedir, stagedir, separateDirs)
 
+    @classmethod
+    def entry_of(cls, location: str, target: str, remote: Remote | None) -> MapperEnt:
+        """The entry of a staged File that is no literal."""
+        if location.startswith("file://"):
+            resolved = _path_here(location)
+        else:
+            resolved = location if remote is None else remote.real(location)
+        return MapperEnt(resolved, target, "File", True)
+
     def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
         """Give each file a folder of its own where ``separateDirs`` asks for it."""
         for number, entry in enumerate(referenced_files):
