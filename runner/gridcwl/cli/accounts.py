@@ -29,10 +29,13 @@ def register(actions: Any) -> None:
         description="Proxies and tokens that your runs use at a service: it encrypts them, and shows them to nobody.",
     )
     add, _, remove = _actions(made, "credentials", _credentials)
-    remove.add_argument("kind", choices=("proxy", "token"), help="what is removed")
+    remove.add_argument("kind", choices=("proxy", "token", "zooniverse"), help="what is removed")
     which = add.add_mutually_exclusive_group()
     which.add_argument("--proxy", metavar="FILE", help="a proxy certificate (default: as dirac-proxy-init leaves it)")
     which.add_argument("--token", metavar="FILE", help="a file with an access token")
+    which.add_argument(
+        "--zooniverse", metavar="FILE", help="a file with PANOPTES_USERNAME=... and PANOPTES_PASSWORD=..."
+    )
     add.add_argument("--account", metavar="NAME", help="the account at Rucio (default: your name at the service)")
     for name, act, text in (
         ("login", _login, "log in at a service, in a browser"),
@@ -163,7 +166,10 @@ def _credentials(given: argparse.Namespace) -> int:
         return 0
     with connection.reading():
         rows = [
-            (one["kind"], one["about"], one["account"] or "-", _when(one), "yes" if one["renewed"] else "no")
+            (
+                *(one["kind"], one["about"], one["account"] or "-"),
+                *("-" if one.get("unlimited") else _when(one), "yes" if one["renewed"] else "no"),
+            )
             for one in found["credentials"]
         ]
         show(("kind", "of", "account", "ends", "renewed"), rows, cut=("of",))
@@ -173,7 +179,11 @@ def _credentials(given: argparse.Namespace) -> int:
 
 
 def _add(connection: Connection, given: argparse.Namespace) -> int:
-    kind, file = ("token", given.token) if given.token else ("proxy", given.proxy or _own_proxy())
+    kind, file = next(
+        ((kind, file) for kind in ("token", "zooniverse") if (file := getattr(given, kind))),
+        ("proxy", given.proxy or ""),
+    )
+    file = file or _own_proxy()
     try:
         text = Path(file).read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
@@ -183,7 +193,9 @@ def _add(connection: Connection, given: argparse.Namespace) -> int:
         "PUT", f"{NATIVE}/credentials/{kind}", {"text": text, "account": given.account or ""}
     )
     with connection.reading():
-        print(f"gridcwl: {connection.url} has your {kind} until {_when(stored)}", file=sys.stderr)
+        what = {"zooniverse": "account at Zooniverse"}.get(kind, kind)
+        until = "" if stored.get("unlimited") else f" until {_when(stored)}"
+        print(f"gridcwl: {connection.url} has your {what}{until}", file=sys.stderr)
     return 0
 
 

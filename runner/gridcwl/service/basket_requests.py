@@ -125,10 +125,11 @@ def ports_of(document: DescribedDocument) -> list[Port]:
     return made
 
 
-def mapped_items(items: Sequence[Item], rules: Any, document: DescribedDocument) -> Mapped:
+def mapped_items(service: Service, items: Sequence[Item], rules: Any, document: DescribedDocument) -> Mapped:
     """The inputs that items become.
 
     Args:
+        service: see there; whether it fetches exports.
         items: in their order.
         rules: as a user wrote them; None for the usual ones.
         document: whose inputs they become.
@@ -138,7 +139,9 @@ def mapped_items(items: Sequence[Item], rules: Any, document: DescribedDocument)
     """
     ports = ports_of(document)
     made = mapped(items, usual_rules(ports) if rules is None else read_rules(rules, ports), ports)
-    for name, value in list(made.inputs.items()):  # exports are fetched with the user's own login at Zooniverse
+    if service.settings.zooniverse is not None:  # when the run begins
+        return made
+    for name, value in list(made.inputs.items()):
         kept = [one for one in value if not _is_export(one)] if isinstance(value, list) else value
         if kept == [] or _is_export(kept):
             del made.inputs[name]

@@ -58,7 +58,7 @@ async def preview(request: Request, service: _Service, viewer: _Viewer) -> dict[
             raise BadRequest(f"The field basket is wrong: {error}") from None
         wanted = _read(viewer, given, BasketQuery)
         items, unknown = basket_requests.found(service, viewer, wanted)
-        made = basket_requests.mapped_items(items, wanted.rules, document)
+        made = basket_requests.mapped_items(service, items, wanted.rules, document)
         return {"inputs": made.inputs, "items": basket_requests.rows(items, unknown, made)}
 
     return await _of_document(request, service, viewer, mapped)

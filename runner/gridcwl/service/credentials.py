@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from gridcwl.service.db import Viewer
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden, NotFound, TooLarge
 from gridcwl.service.web import Service, check_may_submit, service_of, viewer_of
+from gridcwl.service.zooniverse_exports import KIND
 
 router = APIRouter(prefix="/api/v1/credentials", include_in_schema=False)
 _Service = Annotated[Service, Depends(service_of)]
@@ -21,10 +22,14 @@ _MOST_BYTES = 256 << 10
 def list_credentials(service: _Service, viewer: _Viewer) -> dict[str, Any]:
     """What the caller has here, without the secrets; what runs need, and why they wait."""
     if service.vault is None or service.owners is None:
-        return {"needed": [], "credentials": [], "waits": ""}
+        return {"needed": [], "optional": [], "credentials": [], "waits": ""}
     stored = service.vault.all_of(viewer.subject)
     waits = service.owners.lacking(viewer.subject)
-    return {"needed": list(service.owners.needed), "credentials": [one.shown() for one in stored], "waits": waits}
+    optional = [KIND] if service.settings.zooniverse is not None else []
+    return {
+        **{"needed": list(service.owners.needed), "optional": optional},
+        **{"credentials": [one.shown() for one in stored], "waits": waits},
+    }
 
 
 @router.put("/{kind}")
@@ -59,6 +64,8 @@ def put(service: Service, viewer: Viewer, kind: str, given: dict[str, Any]) -> d
     text, account = given.get("text"), given.get("account") or ""
     if not isinstance(text, str) or not isinstance(account, str):
         raise BadRequest("The request takes text and account")
+    if kind == KIND and service.settings.zooniverse is None:
+        raise Conflict("This service fetches no exports of Zooniverse")
     stored = uploads.read(kind, text, account, viewer.dirac_group)
     service.vault.put(viewer.subject, stored)
     service.driver.wake()

@@ -27,7 +27,7 @@ from gridcwl.errors import GridCWLError, RunCancelled
 from gridcwl.model.confinement import Confinement
 from gridcwl.runs.events import Event, Failure, JobEnded, JobStarted, RunEnded, RunStarted
 from gridcwl.runs.record.journal_file import Fenced
-from gridcwl.service import quotas, run_settings
+from gridcwl.service import quotas, run_settings, zooniverse_exports
 from gridcwl.service.db import TASK_KIND, Database, OwnersQueue, StoredRun
 from gridcwl.service.endings import end_of, without_places
 from gridcwl.service.folders import ServiceFolder, is_resumable, stored_bytes
@@ -455,6 +455,7 @@ class Driver:
         if record.path.exists():  # the service was killed while it made it
             await asyncio.to_thread(record.remove)
         submitted = self._folder.run(run.engine)
+        await zooniverse_exports.fetch_for(run, self._settings, self._folder, self._db, self._owners)
         params = await asyncio.to_thread(submitted.read_params)
         allowed = self.confinement(submitted.files)
         document = await asyncio.to_thread(located_within, submitted.here(run.document), allowed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,9 @@ class ServiceFolder:
     def restored(self, engine: str) -> SubmittedFolder:
         """The folder of one run, with what its client has sent, whichever machine has received that."""
         return self.run(engine)
+
+    def added(self, engine: str, files: Iterable[Path]) -> None:
+        """Files below the folder of a run were made or changed by a driver."""
 
     def submitted(self, engine: str) -> None:
         """All that a client has sent is in the folder."""

@@ -35,7 +35,7 @@ _MARGIN_S = 300.0
 _LOCK = "lock"
 _AGAIN_S = 30.0
 """After an issuer did not answer."""
-_WHAT = {"proxy": "a proxy certificate", "token": "a token"}
+_WHAT: dict[Kind, str] = {"proxy": "a proxy certificate", "token": "a token"}
 
 
 class OfOwner(Protocol):
@@ -138,6 +138,11 @@ class Owners:
                 self._written[folder / kind] = stored.changed
         return reason
 
+    def text_of(self, owner: str, kind: Kind) -> str:
+        """A credential that no job gets, as its owner has given it; empty if there is none."""
+        stored = self._vault.get(owner, kind)
+        return "" if stored is None else stored.text
+
     def close(self, run: str) -> None:
         """Take a run's credentials away: it has ended."""
         shutil.rmtree(self._folder / run, ignore_errors=True)
@@ -190,7 +195,7 @@ class Owners:
         return self._vault.get(owner, kind)
 
 
-_REMEDY = {
+_REMEDY: dict[Kind, str] = {
     "proxy": "Add one: gridcwl credentials add --server URL --proxy FILE",
     "token": "Submit or resume with a token that the issuer exchanges, or add one: "
     "gridcwl credentials add --server URL --token FILE",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from gridcwl.service.db import Database, OwnersQueue
 from gridcwl.service.problems import Busy, TooLarge
@@ -48,10 +48,22 @@ def check_request(db: Database, quotas: Quotas, owner: str, more_bytes: int = 0)
     waiting = select(func.count()).where(mine, runs.c.state == State.QUEUED)
     with db.engine.connect() as connection:
         queued = int(connection.execute(waiting).scalar_one())
-        stored = int(connection.execute(select(func.coalesce(func.sum(runs.c.stored), 0)).where(mine)).scalar_one())
     if quotas.queued_runs and queued >= quotas.queued_runs:
         raise Busy(f"{queued} runs of yours wait, the most that a user may have", {"Retry-After": "60"})
-    if quotas.stored_mib and stored + more_bytes > quotas.stored_mib << 20:
+    check_stored(db, quotas, owner, more_bytes)
+
+
+def check_stored(db: Database, quotas: Quotas, owner: str, more_bytes: int) -> None:
+    """Check that a user may have so many bytes more.
+
+    Raises:
+        TooLarge: it is too much.
+    """
+    if not quotas.stored_mib:
+        return
+    with db.engine.connect() as connection:
+        stored = _stored_bytes(connection, owner)
+    if stored + more_bytes > quotas.stored_mib << 20:
         raise TooLarge(
             f"Your runs have {stored >> 20} MiB here, and a user may have {quotas.stored_mib} MiB: "
             "remove runs that you no longer need (DELETE /api/v1/runs/ID)"
@@ -66,7 +78,7 @@ def usage(db: Database, quotas: Quotas, owner: str) -> list[QuotaUse]:
         found = {State(state): (int(count), int(jobs)) for state, count, jobs in connection.execute(
             states.group_by(runs.c.state)
         )}  # fmt: skip
-        stored = int(connection.execute(select(func.coalesce(func.sum(runs.c.stored), 0)).where(mine)).scalar_one())
+        stored = _stored_bytes(connection, owner)
     active = [found[state] for state in ACTIVE if state in found]
     return [
         QuotaUse("active_runs", sum(count for count, _ in active), quotas.active_runs),
@@ -75,6 +87,11 @@ def usage(db: Database, quotas: Quotas, owner: str) -> list[QuotaUse]:
         QuotaUse("stored_bytes", stored, quotas.stored_mib << 20),
         QuotaUse("runs", sum(count for count, _ in found.values()), 0),
     ]
+
+
+def _stored_bytes(connection: Connection, owner: str) -> int:
+    total = select(func.coalesce(func.sum(runs.c.stored), 0)).where(runs.c.owner == owner)
+    return int(connection.execute(total).scalar_one())
 
 
 def note_stored(db: Database, run: str, size: int) -> None:

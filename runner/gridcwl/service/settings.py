@@ -139,6 +139,21 @@ class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses in private networks are called, too."""
 
 
+class ZooniverseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That exports of Zooniverse are fetched for runs, and from where."""
+
+    endpoint: str = "https://www.zooniverse.org"
+    media: tuple[str, ...] = (
+        "https://panoptesuploads.blob.core.windows.net/",
+        "https://panoptes-uploads.zooniverse.org/",
+    )
+    """Beginnings of the URLs of files that Zooniverse names."""
+    max_mib: int = 1024
+    """Of one export."""
+    wait_hours: float = 48.0
+    """For an export that Zooniverse is making."""
+
+
 _KINDS: tuple[Literal["proxy"], Literal["token"]] = ("proxy", "token")
 
 
@@ -185,6 +200,8 @@ class ServiceSettings:
     """Groups of the backend's sites; none: DIRAC's grids."""
     esap_gateway: str = ""
     """The URL of an ESAP gateway whose shopping baskets users take inputs from; empty for none."""
+    zooniverse: ZooniverseSettings | None = None
+    """None: no exports of Zooniverse are fetched."""
     allowed_urls: tuple[str, ...] = ()
     """Beginnings of http(s) and trs URLs that documents and inputs may come from."""
     output_roots: tuple[Path, ...] = ()
@@ -313,6 +330,7 @@ def _check(settings: ServiceSettings) -> None:
     _check_webhooks(settings.webhooks)
     _check_roles(settings)
     _check_credentials(settings)
+    _check_zooniverse(settings.zooniverse)
     for name in settings.runs:
         if name in _NOT_FOR_RUNS:
             raise ConfigError(f"[runs] has {name}, which the service sets itself", remedy="Remove it.")
@@ -394,6 +412,17 @@ def _check_credentials(settings: ServiceSettings) -> None:
         )
     if settings.runs.get("backend") == "diracx":
         raise ConfigError("[credentials] is for DIRAC, not for DiracX", remedy="Use backend = 'dirac'.")
+
+
+def _check_zooniverse(about: ZooniverseSettings | None) -> None:
+    for url in (f"{about.endpoint}/", *about.media) if about is not None else ():
+        scheme, _, rest = url.partition("://")
+        host = rest.partition("/")[0].rpartition(":")[0]
+        if not (scheme == "https" and "/" in rest) and not (scheme == "http" and is_loopback(host)):
+            raise ConfigError(
+                f"[zooniverse] has {url!r}, which is not the beginning of an https URL up to a '/'",
+                remedy="Write it as in https://www.zooniverse.org/.",
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,13 @@ class SharedFolder(ServiceFolder):
         (folder.path / HOME).write_text(str(folder.path), "utf-8")
         for path in _files(folder.path):
             self._put(engine, str(path.relative_to(folder.path)), path)
+
+    def added(self, engine: str, files: Iterable[Path]) -> None:
+        """See ``ServiceFolder``."""
+        folder = self.run(engine)
+        for path in files:
+            if path.is_file():
+                self._put(engine, str(path.relative_to(folder.path)), path)
 
     def keep(self, engine: str, run: str, outputs: Any) -> None:
         """See ``ServiceFolder``."""

@@ -13,7 +13,7 @@ from fastapi import Request
 
 from gridcwl.errors import GridCWLError
 from gridcwl.schedules.model import DIDS, has_template
-from gridcwl.service import submission
+from gridcwl.service import submission, zooniverse_exports
 from gridcwl.service.db import Viewer
 from gridcwl.service.endings import without_places
 from gridcwl.service.folders import SubmittedFolder
@@ -126,6 +126,7 @@ def check_request(service: Service, fields: Mapping[str, str], folder: Submitted
     confinement = service.driver.confinement()
     params = submission.checked_submission({**fields, "workflow_params": ""}, folder, confinement, service.schemes)
     written = submission.json_object(fields.get("workflow_params"), "workflow_params")
+    zooniverse_exports.check(service.settings, written)
     submission.check_places(_without_templates(written), folder.files, confinement, service.schemes)
     try:
         document = service.described(params.document, folder.files)

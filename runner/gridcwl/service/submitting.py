@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from gridcwl import plugins
 from gridcwl.model.confinement import Confinement
 from gridcwl.runs.record.folder import new_run_id
-from gridcwl.service import facilities, quotas, submission
+from gridcwl.service import facilities, quotas, submission, zooniverse_exports
 from gridcwl.service.db import Database, NewRun, Viewer
 from gridcwl.service.folders import ServiceFolder, SubmittedFolder, stored_bytes
 from gridcwl.service.problems import BadRequest, Busy, TooLarge
@@ -182,6 +182,7 @@ def enqueue(service: Intake, viewer: Viewer, run: str, folder: SubmittedFolder, 
     """
     confinement = service.driver.confinement()
     accepted = submission.checked_submission(fields, folder, confinement, service.schemes)
+    zooniverse_exports.check(service.settings, accepted.params)
     settings = dict(accepted.settings)
     if choice := settings.get("sites"):
         settings["sites"] = list(facilities.chosen(service, choice))

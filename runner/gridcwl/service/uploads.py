@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from gridcwl.datasets.zooniverse import VARIABLES, account_of
 from gridcwl.service.problems import BadRequest
-from gridcwl.service.vault import Stored
+from gridcwl.service.vault import NO_END, Stored
 
 MOST_BYTES = 64 << 10
 _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{0,64}")
@@ -31,7 +32,7 @@ def read(kind: str, text: str, account: str = "", group: str = "") -> Stored:
     """An uploaded credential, checked.
 
     Args:
-        kind: proxy or token.
+        kind: proxy, token or zooniverse.
         text: what was uploaded.
         account: at Rucio.
         group: the group at DIRAC that a proxy has to be of; empty for any.
@@ -47,8 +48,10 @@ def read(kind: str, text: str, account: str = "", group: str = "") -> Stored:
         stored = _proxy(text, account, group)
     elif kind == "token":
         stored = _token(text.strip(), account)
+    elif kind == "zooniverse":
+        stored = _zooniverse(text)
     else:
-        raise BadRequest(f"There are no credentials of the kind {kind[:40]!r}: there are proxy and token")
+        raise BadRequest(f"There are no credentials of the kind {kind[:40]!r}: there are proxy, token and zooniverse")
     if stored.has_ended():
         raise BadRequest(f"The {kind} ended at {datetime.fromtimestamp(stored.ends, UTC):%Y-%m-%d %H:%M} UTC")
     return stored
@@ -102,6 +105,30 @@ def _depth(chain: Sequence[x509.Certificate]) -> int:
 
 def _slashed(name: x509.Name) -> str:
     return "".join(f"/{rdn.rfc4514_string()}" for rdn in name.rdns)
+
+
+def _zooniverse(text: str) -> Stored:
+    """An account at Zooniverse: lines as ``PANOPTES_USERNAME=ann``, as panoptes-client's environment has them."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        value = value.strip()
+        if value[:1] in "'\"" and value[-1:] == value[:1] and len(value) > 1:
+            value = value[1:-1]
+        if name.startswith("#") or not line.strip():
+            continue
+        if not equals or name.strip() not in VARIABLES:
+            raise BadRequest(
+                f"A line of the account at Zooniverse is none of {', '.join(VARIABLES)}, with = and a value"
+            )
+        values[name.strip()] = value
+    account = account_of(values)
+    if not account.is_known:
+        raise BadRequest(
+            "The account at Zooniverse needs PANOPTES_USERNAME and PANOPTES_PASSWORD, or PANOPTES_CLIENT_ID and "
+            "PANOPTES_CLIENT_SECRET"
+        )
+    return Stored("zooniverse", json.dumps(values), NO_END, (account.user or account.client_id)[:255])
 
 
 def _token(text: str, account: str) -> Stored:

@@ -21,8 +21,10 @@ from sqlalchemy.exc import IntegrityError
 from gridcwl.errors import ConfigError
 from gridcwl.service.schema import credentials
 
-Kind: TypeAlias = Literal["proxy", "token"]
-KINDS: tuple[Kind, ...] = ("proxy", "token")
+Kind: TypeAlias = Literal["proxy", "token", "zooniverse"]
+KINDS: tuple[Kind, ...] = ("proxy", "token", "zooniverse")
+NO_END = 1 << 37
+"""When what does not end ends: in seconds since 1970, the year 6325."""
 VARIABLE = "GRIDCWL_CREDENTIALS_KEY"
 _LEASE_S = 120.0
 
@@ -52,6 +54,7 @@ class Stored:
         """What its owner may see of it: all but the secrets."""
         return {
             **{"kind": self.kind, "about": self.about, "account": self.account, "ends": self.ends},
+            "unlimited": self.ends >= NO_END,
             **{"renewed": bool(self.refresh), "changed": self.changed, "expired": self.has_ended()},
         }
 

@@ -192,8 +192,12 @@ def _credentials(service: Service, viewer: Viewer) -> dict[str, Any] | None:
     if service.vault is None:
         return None
     stored = {one["kind"]: one for one in found["credentials"]}
-    kinds = [*found["needed"], *(kind for kind in stored if kind not in found["needed"])]
-    return {"waits": found["waits"], "kinds": [(kind, stored.get(kind)) for kind in kinds]}
+    kinds = list(dict.fromkeys([*found["needed"], *found["optional"], *stored]))
+    return {
+        "waits": found["waits"],
+        "kinds": [(kind, stored.get(kind)) for kind in kinds],
+        "optional": found["optional"],
+    }
 
 
 def _keys(service: Service) -> ApiKeys | None:

@@ -85,7 +85,7 @@ def _done(request: Request, service: Service, viewer: Viewer, draft_id: str, for
         _keep(draft, chosen)
         if texts.get("do") == "use":
             drafts = _drafts(service)
-            drafts.save(replace(draft, params={**draft.params, **_mapped(chosen, document).inputs}))
+            drafts.save(replace(draft, params={**draft.params, **_mapped(service, chosen, document).inputs}))
             return redirect(draft.link)
     except GridCWLError as error:
         return _page(request, service, draft, document, chosen, texts, f"{error.message}. {error.remedy}".strip())
@@ -165,7 +165,7 @@ def _rules_of(document: DescribedDocument) -> str:
     return text.getvalue()
 
 
-def _mapped(chosen: Chosen, document: DescribedDocument) -> Mapped:
+def _mapped(service: Service, chosen: Chosen, document: DescribedDocument) -> Mapped:
     """The inputs that items become.
 
     Raises:
@@ -178,7 +178,7 @@ def _mapped(chosen: Chosen, document: DescribedDocument) -> Mapped:
         written = YAML(typ="safe").load(chosen.rules) if chosen.rules.strip() else None
     except YAMLError as error:
         raise ConfigError(f"The rules are not readable YAML: {str(error).splitlines()[0]}") from None
-    return basket_requests.mapped_items(chosen.items, written, document)
+    return basket_requests.mapped_items(service, chosen.items, written, document)
 
 
 def _page(
@@ -193,7 +193,7 @@ def _page(
     rows: list[dict[str, Any]] = []
     inputs: dict[str, Any] = {}
     try:
-        made = _mapped(chosen, document)
+        made = _mapped(service, chosen, document)
         inputs = made.inputs
         rows = basket_requests.rows(chosen.items, chosen.unknown, made)
     except GridCWLError as error:
