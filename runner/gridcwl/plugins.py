@@ -103,6 +103,11 @@ def stores_with(hook: str) -> str:
     return _titles(plugin for plugin in stores().values() if hook in plugin.hooks)
 
 
+def backends_with(hook: str) -> list[str]:
+    """The names of the backends whose module has an optional function."""
+    return [name for name, plugin in backends().items() if hook in plugin.hooks]
+
+
 def stores_reading(option: str) -> list[str]:
     """The names of the stores that read an option of the command line, in addition to their settings."""
     return [name for name, plugin in stores().items() if option in plugin.reads]

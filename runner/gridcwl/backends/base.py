@@ -40,11 +40,19 @@ class BackendPlugin:
     reads: frozenset[str] = frozenset()
     """Which options of the command line it reads, in addition to its settings; see :class:`JobOptions`."""
     hooks: frozenset[str] = frozenset()
-    """Optional functions of the module: ``start_ahead(containers)`` before the document is read, ``preload(settings)``
-    while it is read, ``stop(settings, run)`` for jobs that no client monitors any more, ``offers(settings)`` for what
-    its sites offer: ``SiteOffer`` values, ``health(settings, needed)`` for ``gridcwl doctor``: ``HealthCheck`` values
-    of ``gridcwl.health``; ``needed``: the configuration chooses this backend.
-    The local backend has its own for what a killed client left on this machine."""
+    """Optional functions of the module:
+
+    - ``start_ahead(containers)``: begin what takes long, before the document is read;
+    - ``preload(settings)``: the same, while it is read;
+    - ``stop(settings, run)``: stop jobs that no client monitors any more; returns how many there were;
+    - ``offers(settings)``: what its sites offer: ``SiteOffer`` values;
+    - ``accounting(settings, runs, by, since)``: what the jobs of these runs used as its accounting has it, by "run" or
+      "site": ``AccountedUsage`` values;
+    - ``health(settings, needed)``: for ``gridcwl doctor``: ``HealthCheck`` values of ``gridcwl.health``; ``needed`` if
+      the configuration chooses this backend.
+
+    The local backend has its own for what a killed client left on this machine.
+    """
     local_mode: Callable[[Any], bool] = lambda _settings: False
     """Whether these settings of a remote backend keep jobs on this machine, where they end with the client."""
     local_option: str = ""
@@ -81,6 +89,23 @@ class SiteOffer:
     """Storage elements beside it."""
     hints_give_way: bool = False
     """Jobs that a hint asks more for than there is run with what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountedUsage:
+    """What the accounting of a batch system has of one group of jobs: those of a run, or of a site."""
+
+    name: str
+    jobs: int = 0
+    """Batch jobs: several jobs of gridcwl may be in one."""
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    """Wall time times processors."""
+    norm_cpu_hours: float = 0.0
+    """CPU hours times the benchmark of the machine; 0 if unknown."""
+    input_bytes: float = 0.0
+    output_bytes: float = 0.0
+    """Of files that the batch system moved; gridcwl's workers move their own."""
 
 
 @dataclass(frozen=True, slots=True)

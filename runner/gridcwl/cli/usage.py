@@ -1,4 +1,4 @@
-"""``gridcwl usage``: what runs cost, from their journals, and from DIRAC's accounting."""
+"""``gridcwl usage``: what runs cost, from their journals, and from the accounting of a backend."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from gridcwl import plugins
 from gridcwl.cli.tables import show
 from gridcwl.errors import UsageError
 from gridcwl.runs.units import amount
 
 if TYPE_CHECKING:
+    from gridcwl.backends.base import AccountedUsage
     from gridcwl.runs.usage import Cost, Costs
 
 _MOST = 1000
@@ -30,8 +32,8 @@ def add_usage(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--backend",
-        choices=("dirac",),
-        help="compare with the accounting of DIRAC, by run or site (default: journals only)",
+        choices=plugins.backends_with("accounting"),
+        help="compare with the accounting of a backend, by run or site (default: journals only)",
     )
 
 
@@ -45,45 +47,49 @@ def usage(given: argparse.Namespace) -> int:
     folders = [find(given.state_dir, word).folder for word in given.runs] or None
     if given.backend is not None and given.by not in ("run", "site"):
         raise UsageError(
-            f"DIRAC's accounting cannot be added up by {given.by}",
+            f"{_title(given.backend)}'s accounting cannot be added up by {given.by}",
             remedy="It knows runs and sites: --by run or --by site.",
         )
     found = costs(given.state_dir, given.by, since=since, runs=folders)
     remote = _accounting(given.backend, found.runs, given.by, since) if given.backend is not None else None
     if given.json:
-        plain = plain_costs(found, given.by, since)
-        print(json.dumps(plain | ({"dirac": [asdict(one) for one in remote]} if remote is not None else {}), indent=2))
+        accounts = {given.backend: [asdict(one) for one in remote]} if remote is not None else {}
+        print(json.dumps(plain_costs(found, given.by, since) | accounts, indent=2))
     elif remote is not None:
-        _compare(found, remote, given.by)
+        _compare(found, remote, given.by, _title(given.backend))
     else:
         names = [cost.name for cost in found.groups[:_MOST]]
         show_costs(found, given.by, dict(labels(given.state_dir, names)) if given.by == "run" else {})
     return 0
 
 
-def _accounting(backend: str, runs: Sequence[str], by: str, since: float | None) -> list[Any]:
-    """What the backend's accounting has of these runs: those without a DIRAC job are not in it."""
-    from gridcwl import plugins
-
-    with plugins.loaded(plugins.backend(backend)).open_server(backend) as server:
-        found: list[Any] = server.accounting(runs, by, since) if runs else []
-    return found
+def _title(backend: str) -> str:
+    return plugins.backend(backend).title or backend
 
 
-def _compare(found: Costs, remote: Sequence[Any], by: str) -> None:
+def _accounting(backend: str, runs: Sequence[str], by: str, since: float | None) -> list[AccountedUsage]:
+    """What the backend's accounting has of these runs: those without a batch job are not in it."""
+    if not runs:
+        return []
+    plugin = plugins.backend(backend)
+    settings = plugins.configured(plugin, plugins.configuration())
+    return list(plugins.call(plugin, "accounting", settings, runs, by, since))
+
+
+def _compare(found: Costs, remote: Sequence[AccountedUsage], by: str, title: str) -> None:
     own = {cost.name: cost for cost in found.groups}
     columns = (
-        *(by, "DIRAC jobs", "jobs", "DIRAC wall hours", "wall hours", "DIRAC CPU hours", "CPU hours"),
-        *("norm. CPU hours", "DIRAC input", "DIRAC output"),
+        *(by, f"{title} jobs", "jobs", f"{title} wall hours", "wall hours", f"{title} CPU hours", "CPU hours"),
+        *("norm. CPU hours", f"{title} input", f"{title} output"),
     )
     rows = [list(_compared(one, own.get(one.name))) for one in remote]
-    show(columns, rows, right=columns[1:], cut=(by,), optional=("norm. CPU hours", "DIRAC input", "DIRAC output"))
+    show(columns, rows, right=columns[1:], cut=(by,), optional=columns[7:])
     if missing := [name for name in own if name not in {one.name for one in remote}]:
-        print(f"\n{len(missing)} of {len(own)} are not in DIRAC's accounting: {', '.join(missing[:3])}")
+        print(f"\n{len(missing)} of {len(own)} are not in {title}'s accounting: {', '.join(missing[:3])}")
         print("Records arrive some time after a job, and the service keeps its answers for ten minutes.")
 
 
-def _compared(remote: Any, own: Cost | None) -> Iterator[str]:
+def _compared(remote: AccountedUsage, own: Cost | None) -> Iterator[str]:
     yield remote.name
     yield str(remote.jobs)
     yield str(own.attempts) if own is not None else ""

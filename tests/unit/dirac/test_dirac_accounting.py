@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
@@ -11,7 +10,8 @@ from commandline import gridcwl
 from report_runs import recorded, usage
 
 from gridcwl import plugins
-from gridcwl.backends.dirac.accounting import Accounted, accounted
+from gridcwl.backends.base import AccountedUsage
+from gridcwl.backends.dirac.accounting import accounted
 from gridcwl.backends.dirac.client import DiracClient
 from gridcwl.errors import BackendError
 
@@ -36,7 +36,7 @@ class Reports:
 
 def test_sums_are_seconds_and_bytes():
     (found,) = accounted(Reports(), ["run-1"], "run", None, NOW)
-    assert found == Accounted("run-1", 3, 43_200.0, 86_400.0, 120.0, 2_000_000.0, 0.0)
+    assert found == AccountedUsage("run-1", 3, 43_200.0, 86_400.0, 120.0, 2_000_000.0, 0.0)
 
 
 def test_only_the_runs_are_asked_for_and_since_when():
@@ -90,12 +90,8 @@ def test_what_the_service_refuses_is_an_error():
 
 @pytest.fixture
 def state(tmp_path, monkeypatch):
-    @contextmanager
-    def open_server(_name):
-        yield DiracClient(modules=Modules(lambda query: {"OK": True, "Value": Reports()(query)}))
-
-    loaded = type("Loaded", (), {"open_server": staticmethod(open_server)})
-    monkeypatch.setattr(plugins, "loaded", lambda _plugin: loaded)
+    made = DiracClient(modules=Modules(lambda query: {"OK": True, "Value": Reports()(query)}))
+    monkeypatch.setattr("gridcwl.backends.dirac.client.DiracClient", lambda: made)
     return tmp_path / "state"
 
 
@@ -116,3 +112,10 @@ def test_dirac_knows_neither_steps_nor_tools(state):
     result = gridcwl("usage", "--backend", "dirac", "--by", "step", "--state-dir", str(state))
     assert result.code == 2
     assert "DIRAC's accounting cannot be added up by step" in result.stderr
+
+
+def test_only_backends_with_accounting_can_be_compared_with(tmp_path):
+    assert plugins.backends_with("accounting") == ["dirac"]
+    result = gridcwl("usage", "--backend", "local", "--state-dir", str(tmp_path))
+    assert result.code == 2
+    assert "local is not one of dirac" in result.stderr

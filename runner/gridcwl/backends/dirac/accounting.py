@@ -7,9 +7,10 @@ each bucket of time. Times are whole seconds for each DIRAC job, so those of ver
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+
+from gridcwl.backends.base import AccountedUsage
 
 SERVICE = "Accounting/ReportGenerator"
 By = Literal["run", "site"]
@@ -27,30 +28,13 @@ _GROWING = {
 """Reports that add up over time: the last number counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accounted:
-    """What DIRAC has of one group."""
-
-    name: str
-    jobs: int = 0
-    """DIRAC jobs: several of gridcwl's may be in one."""
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
-    """DIRAC's ExecTime: wall time times processors."""
-    norm_cpu_hours: float = 0.0
-    """CPU hours times the benchmark of the machine (HS06)."""
-    input_bytes: float = 0.0
-    output_bytes: float = 0.0
-    """Of files that JobWrappers moved; gridcwl's workers move their own."""
-
-
 def accounted(
     ask: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     runs: Sequence[str],
     by: By,
     since: float | None,
     now: float,
-) -> list[Accounted]:
+) -> list[AccountedUsage]:
     """What DIRAC's accounting has of these runs.
 
     Args:
@@ -86,5 +70,5 @@ def _number(value: Any) -> float:
     return max(map(float, value.values()), default=0.0) if isinstance(value, Mapping) else float(value)
 
 
-def _made(name: str, values: dict[str, float]) -> Accounted:
-    return Accounted(name, **{**values, "jobs": round(values.get("jobs", 0))})  # type: ignore[arg-type]
+def _made(name: str, values: dict[str, float]) -> AccountedUsage:
+    return AccountedUsage(name, **{**values, "jobs": round(values.get("jobs", 0))})  # type: ignore[arg-type]

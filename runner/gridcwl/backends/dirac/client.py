@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from gridcwl import imports, telemetry
-from gridcwl.backends.dirac.accounting import SERVICE, Accounted, By, accounted
+from gridcwl.backends.base import AccountedUsage
+from gridcwl.backends.dirac.accounting import SERVICE, By, accounted
 from gridcwl.backends.dirac.matching import Limits
 from gridcwl.backends.dirac.problems import DiracUnreachable, TooManyJobs, problem
 from gridcwl.backends.dirac.results import JobStatus
@@ -285,7 +286,7 @@ class DiracClient:
         answer = self._call("asking about a job", self._monitoring().getJobParameters, job)
         return {str(name): str(value) for name, value in answer.get(job, {}).items()}
 
-    def accounting(self, runs: Sequence[str], by: By, since: float | None = None) -> list[Accounted]:
+    def accounting(self, runs: Sequence[str], by: By, since: float | None = None) -> list[AccountedUsage]:
         """What DIRAC's accounting has of these runs; see :func:`gridcwl.backends.dirac.accounting.accounted`."""
         service = self._dirac.service(url=SERVICE, **self._how)
         return accounted(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gridcwl import imports
-from gridcwl.backends.base import Backend, BackendContext, JobOptions, QueueOffer, SiteOffer
+from gridcwl.backends.base import AccountedUsage, Backend, BackendContext, JobOptions, QueueOffer, SiteOffer
+from gridcwl.backends.dirac.accounting import By
 from gridcwl.backends.dirac.matching import Wishes
 from gridcwl.backends.dirac.options import DiracOptions
 from gridcwl.backends.dirac.placements import placement_from_table
@@ -159,6 +160,22 @@ def offers(settings: DiracxSettings) -> list[SiteOffer]:
     """
     with open_server(server_name(settings)) as server:
         return [_offer(one, settings) for one in server.offers()]
+
+
+def accounting(
+    settings: DiracSettings,  # noqa: ARG001  in DIRAC's local mode there is no accounting: DIRAC's own is meant
+    runs: Sequence[str],
+    by: By,
+    since: float | None,
+) -> list[AccountedUsage]:
+    """What DIRAC's accounting has of these runs.
+
+    Raises:
+        BackendError: DIRAC does not answer.
+    """
+    from gridcwl.backends.dirac.client import DiracClient
+
+    return DiracClient().accounting(runs, by, since)
 
 
 def health(settings: DiracxSettings, needed: bool) -> Iterator[HealthCheck]:

@@ -99,7 +99,7 @@ DIRAC = BackendPlugin(
     packages=("DIRAC",),
     title="DIRAC",
     remote=True,
-    hooks=_HOOKS,
+    hooks=_HOOKS | {"accounting"},
     local_mode=lambda settings: bool(settings.mode == "local"),
     local_option="--dirac-mode local",
     local_reads=frozenset({"max_jobs"}),
