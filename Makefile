@@ -120,7 +120,7 @@ conformance-wes: install images-test wes-clients ## all CWL conformance cases th
 test-jupyter: install ## a real JupyterLab in a real browser, and its extension for Rucio; installs them in build/jupyter (300 MB)
 	@scripts/need chromium=chromium
 	[ -x build/jupyter/bin/jupyter-lab ] || python3 -m venv build/jupyter
-	build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0 'jupyterlab>=4.3' 'jupyter-server-proxy>=4.3' --editable '.[service,jupyter]'
+	build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0 'jupyterlab>=4.3' 'jupyter-server-proxy>=4.3' 'anywidget>=0.9.13' --editable '.[service,jupyter]'
 	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(wildcard tests/integration/test_jupyterlab_browser.py) $(PYTEST_ARGS)
 
 .PHONY: test-notebooks

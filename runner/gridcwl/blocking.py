@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report
+    from gridcwl.runs.report.card import Card
 
 _LOOK_EVERY_S = 0.1
 
@@ -75,6 +76,9 @@ class BlockingRun:
 
     def _repr_html_(self) -> str:
         return self._run._repr_html_()
+
+    def _card(self) -> Card:
+        return self._run._card()
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
         """Wait in an event loop, as that of a notebook, until the run has ended; returns and raises as :meth:`result`.

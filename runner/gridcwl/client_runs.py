@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gridcwl.runs.provenance.crate_options import CrateOptions
     from gridcwl.runs.record.job_records import JobRecord
     from gridcwl.runs.report import Report
+    from gridcwl.runs.report.card import Card
 
 
 class Resumes(Protocol):
@@ -48,9 +49,15 @@ class Run:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """For notebooks: how the run stands now."""
-        from gridcwl.runs.report.card import bundle, card_of
+        from gridcwl.runs.report.card import bundle
 
-        return bundle(card_of(self._folder))
+        return bundle(self._card())
+
+    def _card(self) -> Card:
+        """What notebooks show of the run."""
+        from gridcwl.runs.report.card import card_of
+
+        return card_of(self._folder)
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_()["text/html"]
@@ -209,11 +216,11 @@ class ServerRun(Run):
         self._outdir = outdir
         self._driver = None
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from gridcwl.runs.report.card import Card, bundle
+    def _card(self) -> Card:
+        from gridcwl.runs.report.card import Card
 
         about = self._server.get(f"{NATIVE}/runs/{self._run}")
-        return bundle(Card(status_from(about), server=self._server.url))
+        return Card(status_from(about), server=self._server.url)
 
     @property
     def id(self) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 PATIENCE_S = 120
+_OF_ANY_CELL = ("comm_msg", "update_display_data")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -29,6 +31,8 @@ class Cell:
     updates: int = 0
     error: str = ""
     traceback: list[str] = field(default_factory=list)
+    widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The values of each widget that was made, as they were last."""
     _by_id: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -48,6 +52,8 @@ class Cell:
             if name:
                 self._by_id[name] = len(self.displays)
             self.displays.append(content["data"])
+        elif kind in ("comm_open", "comm_msg"):
+            self.widgets.setdefault(content["comm_id"], {}).update(content["data"].get("state", {}))
         elif kind == "error":
             self.error = content["evalue"]
             self.traceback = [_COLOR.sub("", line) for line in content["traceback"]]
@@ -79,9 +85,9 @@ class Kernel:
         sent = message["header"]["msg_id"]
         while True:
             message = self.client.get_iopub_msg(timeout=PATIENCE_S)
-            if message["parent_header"].get("msg_id") != sent:
-                continue
             kind, content = message["msg_type"], message["content"]
+            if message["parent_header"].get("msg_id") != sent and kind not in _OF_ANY_CELL:
+                continue
             if kind == "status" and content["execution_state"] == "idle":
                 break
             cell.take(kind, content)
@@ -90,6 +96,22 @@ class Kernel:
                 then()
         self.client.get_shell_msg(timeout=PATIENCE_S)
         return cell
+
+    def press(self, widget: str, action: str, *, subshell: bool = False) -> None:
+        """Have a widget receive what its script in a page sends; by a subshell also while a cell is executed."""
+        data = {"method": "custom", "content": {"action": action}}
+        message = self.client.session.msg("comm_msg", {"comm_id": widget, "data": data})
+        if subshell:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    @cached_property
+    def subshell(self) -> str:
+        """A subshell, as JupyterLab makes one for the messages of widgets."""
+        request = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(request)
+        reply = self.client.get_control_msg(timeout=PATIENCE_S)
+        return str(reply["content"]["subshell_id"])
 
     def value(self, expression: str) -> str:
         """A value, as it is printed."""

@@ -33,6 +33,7 @@ _STEPS = 40
 _SITES = 20
 _TEXT = 2000
 """Signs of a message."""
+_RESUMABLE = ("failed", "cancelled", "killed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class Card:
     backend: str = ""
     server: str = ""
     """The service where the run is."""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What can be done with the run now, of ``cancel`` and ``resume``."""
+        if self.status.active:
+            return ("cancel",)
+        return ("resume",) if self.status.state in _RESUMABLE and not self.server else ()
 
 
 def card_of(folder: RunFolder) -> Card:
@@ -95,8 +103,8 @@ def _plain(text: str) -> str:
 # -- HTML --------------------------------------------------------------------------------------------------------------
 
 
-def card_html(card: Card) -> str:
-    """The card as HTML, with styles that hold for it alone."""
+def card_html(card: Card, *, buttons: bool = False) -> str:
+    """The card as HTML, with styles that hold for it alone; where buttons cancel and resume, no code does."""
     status = card.status
     message = f'<p class="message">{escaped(status.message[:_TEXT])}</p>' if status.message else ""
     drawn = picture(card.outline, {step.step: step for step in status.steps}) if len(card.outline) > 1 else ""
@@ -108,7 +116,7 @@ def card_html(card: Card) -> str:
         _steps(status.steps),
         _sites(card.places) if card.backend != "local" else "",
         "".join(f'<div class="failure">{failure_html(failure)}</div>' for failure in card.failures),
-        _next(card),
+        _next(card, buttons=buttons),
     )
     return f'<div class="gridcwl-run"><style>{style()}</style>{"".join(parts)}</div>'
 
@@ -174,8 +182,9 @@ def _sites(places: Sequence[PlaceTally]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
 
 
-def _next(card: Card) -> str:
-    items = "".join(f"<li><code>{escape(code)}</code> {escape(words)}</li>" for code, words in _hints(card))
+def _next(card: Card, *, buttons: bool) -> str:
+    hints = _shell_hint(card) if buttons else _hints(card)
+    items = "".join(f"<li><code>{escape(code)}</code> {escape(words)}</li>" for code, words in hints)
     return f"<ul>{items}</ul>" if items else ""
 
 
@@ -188,11 +197,15 @@ def _hints(card: Card) -> Iterator[tuple[str, str]]:
         opened = "run" if card.server else f'gridcwl.open_run("{run}")'
         yield f"{opened}.cancel()", "stops it; finished jobs are kept."
         return
-    if status.state in ("failed", "cancelled", "killed"):
-        if card.failures and not card.server:
-            yield f"gridcwl shell {run} '{_first(card.failures[0])}'", "opens the failed job with its inputs."
+    if status.state in _RESUMABLE:
+        yield from _shell_hint(card)
         resume = f"gridcwl resume {run}{there}" if card.server else f'gridcwl.resume("{run}")'
         yield resume, "resumes it when the cause is fixed; finished jobs do not run again."
+
+
+def _shell_hint(card: Card) -> Iterator[tuple[str, str]]:
+    if card.failures and not card.status.active and not card.server:
+        yield f"gridcwl shell {card.status.run} '{_first(card.failures[0])}'", "opens the failed job with its inputs."
 
 
 def _first(failure: FailureDetails) -> str:
