@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import ssl
 import stat
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -93,6 +96,150 @@ class TestPoolBackend(SurvivingSuite):
         assert done.read_text() == "x\n"
         pools.add_workers(pools.load("default"), 1, nodes, tmp_path)
         waited(lambda: len(pools.workers(pool)) == 2)
+
+    def test_a_job_at_a_node_whose_time_runs_out_ends_there_and_no_other_one_begins_there(
+        self, place: Place, pool: Pool, nodes: NodesHere, tmp_path: Path
+    ) -> None:
+        lasting = Lasting(place, tmp_path, "ends")
+
+        async def all_of_it(backend: Backend) -> str:
+            await backend.submit([lasting.job])
+            await asyncio.to_thread(waited, lambda: lasting.begun == 1)
+            nodes.signal(nodes.node_of(lasting.job.id), signal.SIGUSR1)
+            await asyncio.to_thread(waited, lambda: "closing_gracefully" in states(pool))
+            after = place.job(2, "pwd > out.txt")
+            await backend.submit([after])
+            (other,) = await ended(backend, 1)
+            assert other.result is not None
+            assert f"/node-{nodes.node_of(lasting.job.id)}/" not in text_of(other.result)
+            lasting.let_go()
+            (event,) = await ended(backend, 1)
+            assert event.result is not None
+            return text_of(event.result)
+
+        assert "/node-" in place.wait(all_of_it)
+        assert (lasting.begun, lasting.done) == (1, 1)
+        waited(lambda: len(pools.workers(pool)) == 1)
+
+    def test_a_job_that_does_not_end_in_time_starts_at_another_node_once_it_is_stopped(
+        self, place: Place, pool: Pool, nodes: NodesHere, tmp_path: Path
+    ) -> None:
+        lasting = Lasting(place, tmp_path, "moves")
+        nodes.settings = {"margin_s": 0.4}
+
+        def another() -> None:
+            pools.add_workers(pools.load("default"), 1, nodes, Path(tempfile.mkdtemp(dir=tmp_path)))  # type: ignore[arg-type]
+            waited(lambda: len(pools.workers(pool)) >= 2)
+
+        async def all_of_it(backend: Backend) -> str:
+            await backend.submit([lasting.job])
+            term, usr1 = signal.SIGTERM, signal.SIGUSR1
+            for number, how in enumerate((term, usr1, term, usr1), 1):
+                await asyncio.to_thread(waited, lambda number=number: lasting.begun == number)
+                await asyncio.to_thread(another)
+                nodes.signal(nodes.node_of(lasting.job.id), how)
+            await asyncio.to_thread(waited, lambda: lasting.begun == 5)
+            lasting.let_go()
+            (event,) = await ended(backend, 1)
+            assert event.result is not None
+            return text_of(event.result)
+
+        assert "/node-" in place.wait(all_of_it)
+        assert lasting.done == 1, "more often than a task may lose its worker, and each time stopped before"
+
+    def test_what_a_running_job_writes_is_seen_before_it_ends(self, place: Place, tmp_path: Path) -> None:
+        lasting = Lasting(place, tmp_path, "writes")
+        log = self.folder / f"{lasting.job.id}-1" / "stdout.log"
+
+        async def all_of_it(backend: Backend) -> None:
+            await backend.submit([lasting.job])
+            await asyncio.to_thread(waited, lambda: log.exists() and log.read_text() == "so far\n")
+            lasting.let_go()
+            await ended(backend, 1)
+
+        place.wait(all_of_it)
+        assert log.read_text() == "so far\n"
+
+
+class Lasting:
+    """A job that runs until it may end, and that writes down each beginning and each end."""
+
+    def __init__(self, place: Place, folder: Path, name: str) -> None:
+        self._begun, self._done, self._go = (folder / f"{name}.{what}" for what in ("begun", "done", "go"))
+        self.job = place.job(
+            1,
+            f"echo x >> {self._begun}; echo so far; while [ ! -e {self._go} ]; do sleep 0.05; done; "
+            f"echo x >> {self._done}; pwd > out.txt",
+        )
+
+    @property
+    def begun(self) -> int:
+        return len(self._begun.read_text().splitlines()) if self._begun.exists() else 0
+
+    @property
+    def done(self) -> int:
+        return len(self._done.read_text().splitlines()) if self._done.exists() else 0
+
+    def let_go(self) -> None:
+        self._go.touch()
+
+
+def states(pool: Pool) -> set[str]:
+    return {str(worker["status"]) for worker in pools.workers(pool).values()}
+
+
+PILOT = "LocalSite\n{\n  CPUTimeLeft = 36000\n  CPUNormalizationFactor = 12.0\n  Site = X\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "granted"),
+    [
+        ({}, {}, (None, None)),
+        ({"pilot.cfg": PILOT}, {}, (3000, None)),
+        ({"etc/dirac.cfg": PILOT}, {"DIRAC": "@"}, (3000, None)),
+        ({"own.cfg": PILOT, "pilot.cfg": "CPUTimeLeft = 1"}, {"DIRACSYSCONFIG": "@/none.cfg,@/own.cfg"}, (3000, None)),
+        ({"pilot.cfg": "CPUTimeLeft = 36000\nCPUNormalizationFactor = 0\n"}, {}, (None, None)),
+        ({"f/wall_limit_secs": "900", "f/cpu_limit_secs": "1800"}, {"JOBFEATURES": "@/f"}, (900, 1800)),
+        ({"f/wall_limit_secs": "x; exit 1", "f/cpu_limit_secs": "$(id)"}, {"JOBFEATURES": "@/f"}, (None, None)),
+        ({"f/cpu_limit_secs": "1800"}, {"JOBFEATURES": "@/f"}, (None, 1800)),
+        ({"pilot.cfg": PILOT}, {"SLURM_JOB_END_TIME": "+600"}, (600, None)),
+        ({"pilot.cfg": PILOT}, {"SLURM_JOB_END_TIME": "+6000"}, (3000, None)),
+    ],
+)
+@pytest.mark.usefixtures("pool")
+def test_a_node_takes_the_time_that_it_has_from_the_pilot_or_the_batch_system(
+    files: dict[str, str],
+    environment: dict[str, str],
+    granted: tuple[int | None, int | None],
+    nodes: NodesHere,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "job").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("node-key.pem", "node-cert.pem", "pool-node.json"):
+        (tmp_path / "job" / name).write_text("{}")
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\n[ "$1" = -SE ] || echo "times ${GRIDCWL_WALL_LEFT:-}, ${GRIDCWL_CPU_LEFT:-}"\n')
+    python.chmod(0o755)
+    given = {
+        name: str(int(time.time()) + int(value)) if value.startswith("+") else value.replace("@", str(tmp_path))
+        for name, value in environment.items()
+    }
+    (script, *_) = nodes.folder.glob("sandbox-*/gridcwl-start.sh")
+    done = subprocess.run(
+        ["/bin/sh", str(script), "1"],
+        cwd=tmp_path / "job",
+        env={"PATH": f"{python.parent}:/usr/bin:/bin", **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = next(line for line in done.stdout.splitlines() if line.startswith("times"))
+    for text, wanted in zip(line.removeprefix("times ").split(", "), granted, strict=True):
+        assert text == "" if wanted is None else wanted - 60 <= int(text) <= wanted
 
 
 def test_no_secret_of_a_pool_is_readable_by_others_or_in_its_description(pool: Pool, nodes: NodesHere) -> None:

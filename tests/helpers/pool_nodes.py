@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class NodesHere:
@@ -17,6 +19,8 @@ class NodesHere:
     def __init__(self, folder: Path, site: str = "LCG.Here.org") -> None:
         self.folder, self._site = folder, site
         self.descriptions: list[str] = []
+        self.settings: dict[str, Any] = {}
+        """Of nodes that are started from now on, in addition to those of their sandbox."""
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def put_sandbox(self, files: Sequence[Path]) -> str:
@@ -48,6 +52,15 @@ class NodesHere:
         os.kill(int(children.split()[0]), signal.SIGKILL)
         self._processes.pop(number).wait()
 
+    def signal(self, number: int, what: int) -> None:
+        """Send a signal to a node as a batch system does: to what it has started."""
+        self._processes[number].send_signal(what)
+
+    def node_of(self, job: str) -> int:
+        """The number of the node that runs a job, or has run it last."""
+        places = sorted(self.folder.glob(f"node-*/jobs/{job}-*/gridcwl-0"), key=lambda place: place.stat().st_mtime)
+        return int(places[-1].relative_to(self.folder).parts[0].removeprefix("node-"))
+
     def wait(self) -> None:
         """Until all nodes have ended by themselves."""
         for process in self._processes.values():
@@ -57,6 +70,8 @@ class NodesHere:
         number = len(list(self.folder.glob("node-*"))) + 1
         place = self.folder / f"node-{number}"
         shutil.copytree(sandbox, place)
+        settings = place / "pool-node.json"
+        settings.write_text(json.dumps({**json.loads(settings.read_text()), **self.settings}))
         environment = {"PATH": os.environ["PATH"], "DIRACSITE": self._site, "JOBID": str(number)}
         with (place / "std.out").open("wb") as log:
             self._processes[number] = subprocess.Popen(

@@ -12,7 +12,8 @@ Further keys of a job, for clients whose jobs may be started again by somebody e
 - ``"settings"``: of the site, for jobs in containers; without them there are only bare commands
 - ``"witness"``: a file; see ``gridcwl.worker.witness``
 - ``"carried"``: input files that came along, by their names in ``"files"``, a tar file. The answer is then
-  ``{"id": ..., "archive": ...}``, with an archive of results as ``gridcwl.worker.batch`` makes it, in base64
+  ``{"id": ..., "outcome": ..., "archive": ...}``, with an archive of results as ``gridcwl.worker.batch`` makes it, in
+  base64
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class JobServer:
         made, file = runner.execute(), io.BytesIO()
         runner.archive(made, file)
         remove_tree(folder)
-        answer = {"id": job["id"], "archive": base64.b64encode(file.getvalue()).decode("ascii")}
+        outcome = made[0]["outcome"]
+        answer = {"id": job["id"], "outcome": outcome, "archive": base64.b64encode(file.getvalue()).decode("ascii")}
         return json.dumps(answer).encode("ascii") + b"\n"
 
     def _finished(self, request: Plain) -> bytes:

@@ -55,6 +55,9 @@ def write_log(job: Job, message: Mapping[str, Any], options: TaskOptions) -> Non
         return
     path = options.folder / folder_name(job) / f"{stream}.log"
     known = path.stat().st_size if path.is_file() else 0
+    if start == 0 < known:  # its worker was lost, and it was started again elsewhere
+        path.unlink()
+        known = 0
     if start == known and known + len(text) <= _MOST_LOG:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:

@@ -36,8 +36,6 @@ from gridcwl.worker.zipapp import NAME as WORKER
 from gridcwl.worker.zipapp import worker_zipapp
 
 _START_S, _CONNECT_S = 60.0, 10
-_MARGIN_S = 600
-"""So long before a job's time is over its worker takes no more tasks."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 SETTINGS = "pool-node.json"
 CERTIFICATE, KEY = "client-cert.pem", "client-key.pem"
@@ -209,7 +207,7 @@ def sandbox_files(pool: Pool, folder: Path) -> list[Path]:
         "host": pool.host,
         "port": pool.port,
         "slots": 4 * pool.cores,
-        "time_s": max(60, pool.time_s - _MARGIN_S),
+        "time_s": pool.time_s,
         "folder": "jobs",
         "certificate": NODE_CERTIFICATE,
         "key": NODE_KEY,

@@ -5,7 +5,31 @@ umask 077
 here=$(pwd)
 chmod 600 node-key.pem node-cert.pem
 GRIDCWL_SITE=${DIRACSITE:-${GRIDCWL_SITE:-}}
-export GRIDCWL_SITE
+# The seconds that this job has: as the pilot knows them, the way DIRAC's watchdog reads them; as HEPiX's machine and
+# job features have them; as Slurm does.
+least() { # VARIABLE SECONDS: set it, if it is not set to less
+  case $2 in "" | *[!0-9]*) return ;; esac
+  eval "known=\${$1:-}"
+  if [ -z "$known" ] || [ "$2" -lt "$known" ]; then eval "$1=$2"; fi
+}
+for config in $(echo "${DIRACSYSCONFIG:-}" | tr , ' ') "${DIRAC:-/none}/etc/dirac.cfg" ./pilot.cfg ../pilot.cfg ../../pilot.cfg; do
+  if [ -r "$config" ]; then
+    least GRIDCWL_WALL_LEFT "$(awk -F= '
+      { gsub(/[ \t]/, "") }
+      $1 == "CPUTimeLeft" { work = $2 }
+      $1 == "CPUNormalizationFactor" { power = $2 }
+      END { if (work > 0 && power > 0) printf "%d", work / power }' "$config")"
+    break
+  fi
+done
+if [ -d "${JOBFEATURES:-}" ]; then
+  begun=$(cat "$JOBFEATURES/jobstart_secs" 2> /dev/null)
+  wall=$(cat "$JOBFEATURES/wall_limit_secs" 2> /dev/null)
+  case $begun$wall in "" | *[!0-9]*) ;; *) least GRIDCWL_WALL_LEFT $((${begun:-$(date +%s)} + ${wall:-999999999} - $(date +%s))) ;; esac
+  least GRIDCWL_CPU_LEFT "$(cat "$JOBFEATURES/cpu_limit_secs" 2> /dev/null)"
+fi
+case ${SLURM_JOB_END_TIME:-} in "" | *[!0-9]*) ;; *) least GRIDCWL_WALL_LEFT $((SLURM_JOB_END_TIME - $(date +%s))) ;; esac
+export GRIDCWL_SITE GRIDCWL_WALL_LEFT GRIDCWL_CPU_LEFT
 code=0
 image=$(sed -n 's/.*"image": "\([^"]*\)".*/\1/p' pool-node.json)
 if [ -n "$image" ] && [ -z "${GRIDCWL_POOL_INSIDE:-}" ]; then
@@ -20,7 +44,7 @@ if [ -n "$image" ] && [ -z "${GRIDCWL_POOL_INSIDE:-}" ]; then
   for engine in podman docker; do
     if command -v "$engine" > /dev/null; then
       exec "$engine" run --rm --init --network host --volume "$here:$here" --workdir "$here" \
-        --env GRIDCWL_POOL_INSIDE=1 --env GRIDCWL_SITE "$image" /bin/sh gridcwl-start.sh "$1"
+        --env GRIDCWL_POOL_INSIDE=1 --env GRIDCWL_SITE --env GRIDCWL_WALL_LEFT --env GRIDCWL_CPU_LEFT "$image" /bin/sh gridcwl-start.sh "$1"
     fi
   done
   echo "gridcwl: there is no container engine on $(uname -n) for the image $image" >&2
@@ -35,6 +59,7 @@ for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.
     "$python" -S -m gridcwl.worker.pool_node pool-node.json &
     node=$!
     trap 'kill -TERM "$node" 2> /dev/null' TERM INT HUP
+    trap 'kill -USR1 "$node" 2> /dev/null' USR1 USR2 XCPU
     while kill -0 "$node" 2> /dev/null; do
       wait "$node"
       code=$?

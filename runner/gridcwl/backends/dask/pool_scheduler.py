@@ -16,11 +16,12 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from distributed import Scheduler, Worker
+from distributed import Scheduler, Status, Worker
 from distributed.security import Security
 
 from gridcwl.backends.dask.clusters import without_pages
@@ -31,6 +32,8 @@ log = logging.getLogger("gridcwl.pool")
 
 _HELLO_S, _SILENT_S = 30.0, 90.0
 _MOST_NODES = 1000
+_LONGEST_LEAVE_S, _STOPPED_S = 3600.0, 20.0
+_PAUSE_S = 0.2
 
 
 class Node:
@@ -40,7 +43,11 @@ class Node:
         self._reader, self._writer = reader, writer
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.leaving = asyncio.Event()
-        """Its time is over."""
+        """Its time runs out."""
+        self.leaves_in_s = 0.0
+        """In so many seconds after that, jobs may still end."""
+        self.moved: set[str] = set()
+        """Jobs that are stopped because it leaves."""
 
     def send(self, line: bytes) -> None:
         """Send a request."""
@@ -72,9 +79,12 @@ class Node:
             while True:
                 message = await self.line(_SILENT_S)
                 if "leaving" in message:
+                    given = message["leaving"]
+                    self.leaves_in_s = min(float(given), _LONGEST_LEAVE_S) if isinstance(given, int | float) else 0.0
                     self.leaving.set()
-                elif "id" in message:
+                elif "id" in message or "log" in message:
                     self._answers.put_nowait(message)
+        self._answers.put_nowait(None)
 
     def close(self) -> None:
         """Close the connection: the node stops its tools, and ends."""
@@ -128,11 +138,41 @@ class PoolServer:
             try:
                 await asyncio.wait({listening, leaving, closed}, return_when=asyncio.FIRST_COMPLETED)
                 if leaving.done():
-                    await worker.close_gracefully()
+                    log.info("node %s at %s leaves in %.0f s", host, site, node.leaves_in_s)
+                    await self._leave(worker, node, {listening, closed})
             finally:
                 for task in (listening, leaving, closed):
                     task.cancel()
         log.info("node %s at %s has left", host, site)
+
+    async def _leave(self, worker: Worker, node: Node, ended: set[asyncio.Future[Any]]) -> None:
+        """Give the node no more tasks; those that run may end, and what is left starts elsewhere once it is stopped."""
+        worker.status = Status.closing_gracefully
+        await asyncio.sleep(_PAUSE_S)  # the scheduler hears of it
+        state = self._scheduler.workers.get(worker.address)
+        begun = {task.key for task in worker.state.executing}
+        for task in list(state.processing) if state is not None else ():
+            if task.key not in begun:
+                self._scheduler._reschedule(
+                    task.key, worker.address, stimulus_id=f"gridcwl-leave-{os.urandom(4).hex()}"
+                )
+        await _until(lambda: not worker.state.executing, node.leaves_in_s, ended)
+        plugins = [plugin for plugin in worker.plugins.values() if isinstance(getattr(plugin, "running", None), dict)]
+        node.moved = {job for plugin in plugins for job in plugin.running}
+        for job in node.moved:
+            node.send(json.dumps({"stop": job, "reason": "The node leaves."}).encode("ascii") + b"\n")
+        await _until(lambda: not node.moved, _STOPPED_S, ended)
+        # expected: that a node leaves does not count as a failure of its tasks
+        await self._scheduler.remove_worker(worker.address, stimulus_id="gridcwl-leave", expected=True)
+
+
+async def _until(condition: Callable[[], bool], patience_s: float, ended: set[asyncio.Future[Any]]) -> None:
+    """Wait for a condition, as long as the node is there."""
+    until = time.monotonic() + patience_s
+    while not condition() and time.monotonic() < until:
+        done, _ = await asyncio.wait(ended, timeout=_PAUSE_S, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
 
 
 def _listening(address: str, port: int) -> socket.socket:

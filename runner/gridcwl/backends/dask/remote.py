@@ -20,7 +20,7 @@ from typing import Any
 from distributed import Status, Worker, WorkerPlugin, get_worker
 
 _LINE = 64 << 20
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 _SOON_S = 0.02
 _CHUNK, _MOST_LOG = 16 << 10, 256 << 10
 _MOST_ANSWER = 8 << 20
@@ -131,6 +131,8 @@ class JobPlugin(WorkerPlugin):
     def stop(self, jobs: list[str], reason: str) -> None:
         """Stop those of these jobs that are here; each still ends with an answer."""
         for job in jobs:
+            if self.node is not None:
+                self.node.moved.discard(job)
             if job in self.running:
                 self._send({"stop": job, "reason": reason})
             elif job in self.jobs:
@@ -176,9 +178,29 @@ class JobPlugin(WorkerPlugin):
     async def _read_node(self) -> None:
         """Answers of the node; if it is lost, so is the Dask worker, and Dask starts its tasks elsewhere."""
         async for answer in self.node.answers():
-            future = self.running.pop(str(answer.get("id")), None)
+            if "log" in answer:
+                self._log_of_node(answer)
+                continue
+            job = str(answer.get("id"))
+            if job in self.node.moved:
+                self.node.moved.discard(job)
+                if answer.get("outcome") == "cancelled":  # because the node leaves: its task starts elsewhere
+                    continue
+            future = self.running.pop(job, None)
             if future is not None and not future.done():
                 future.set_result(json.dumps(answer))
+
+    def _log_of_node(self, written: dict[str, Any]) -> None:
+        """A node is not trusted: it may send the beginning of the logs of its jobs."""
+        task = self.jobs.get(str(written.get("log")))
+        stream, start, text = written.get("stream"), written.get("start"), written.get("text")
+        if task is None or stream not in ("stdout", "stderr"):
+            return
+        if isinstance(start, int) and isinstance(text, str) and 0 <= start < _MOST_LOG and len(text) <= 2 * _CHUNK:
+            with contextlib.suppress(ValueError):
+                content = base64.b64decode(text, validate=True)
+                said = {"key": task["key"], "state": "wrote", "stream": stream, "start": start, "text": content}
+                self._log(task["topic"], said)
 
     def _send(self, request: dict[str, Any]) -> None:
         if self.node is not None:
