@@ -64,14 +64,15 @@ def test_a_nightly_check_works_on_whatever_arrived(desk, monkeypatch):
     gridcwl("schedule", "run", "--once")
     assert ticks("corsika") == []  # it is not two o'clock
     desk.write("arrived/DAT000002", "two")
-    gridcwl("schedule", "run", "--once")  # a look at most each night: the second file is seen at two
-    gridcwl("schedule", "run-now", "corsika")
+    gridcwl("schedule", "run-now", "corsika")  # does not wait for two o'clock to look
     done = gridcwl("schedule", "run", "--once")
     (tick,) = ticks("corsika")
     assert tick["state"] == "success", done.stderr
     reports = sorted(path.name for path in (desk.folder / "checks").rglob("*.check.json"))
     assert reports == [f"{Path(did).name}.check.json" for did in sorted(tick["dids"])]
-    assert reports
+    assert len(reports) == 2
+    again = gridcwl("schedule", "run-now", "corsika")
+    assert "No new data have arrived for corsika" in again.stderr
 
 
 def test_a_weekly_run_fetches_the_export_as_it_is_then(desk, monkeypatch):

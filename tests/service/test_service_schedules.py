@@ -132,6 +132,17 @@ def test_new_files_start_a_run_with_them(wes: Wes, issuer: Provided, tmp_path: P
     assert wes.service.db.get(tick["run"]).outputs["said"] == "nightly 1"
 
 
+def test_a_run_that_is_wanted_now_has_what_arrived_since_the_last_look(wes: Wes, issuer: Provided, tmp_path: Path):
+    query = f"{tmp_path}/data/*.dat"
+    add(wes, issuer, params={"night": "{schedule}", "events": "{dids}"}, arrival=query)
+    until(lambda: _looked(wes))
+    assert act(wes, issuer, "run-now").status_code == 409
+    (tmp_path / "data" / "a.dat").touch()
+    run = act(wes, issuer, "run-now").json()["run"]
+    until(lambda: show(wes, issuer)["ticks"][0]["state"] == "success")
+    assert wes.service.db.get(run).outputs["said"] == "nightly 1"
+
+
 def _looked(wes: Wes) -> bool:
     from gridcwl.service.schedules import ServiceSchedules
 

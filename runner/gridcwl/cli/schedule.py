@@ -216,11 +216,17 @@ def _resume(given: argparse.Namespace) -> int:
 def _run_now(given: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from gridcwl.cli.schedule_runs import found_now
     from gridcwl.schedules.model import tick_of_time
 
+    with _store(given) as store:
+        asked = store.get(given.name).schedule
+        arrived = found_now(asked) if asked.trigger.query else []  # a look may take long: in no transaction
     with _store(given) as store, store.transaction():
         kept = store.get(given.name)
         tick = tick_of_time(kept.schedule, time.time())
+        if kept.schedule.trigger.query == asked.trigger.query:
+            store.arrive(kept, arrived, tick.at)
         dids = tuple(did for did, _ in store.new_data(kept.schedule.id))
         if kept.schedule.trigger.query and not dids:
             raise ConfigError(f"No new data have arrived for {given.name}", remedy="See gridcwl schedule show.")

@@ -30,7 +30,7 @@ class LocalScheduledRuns:
 
     def find(self, schedule: Schedule) -> Sequence[str]:
         """See ``Launcher.find``."""
-        return found(schedule.trigger.query, options_of(schedule, None), Path(schedule.cwd))
+        return found_now(schedule)
 
     def start(self, schedule: Schedule, tick: Tick) -> None:
         """See ``Launcher.start``."""
@@ -62,6 +62,15 @@ class LocalScheduledRuns:
         """See ``Launcher.remove``."""
         self._runs.remove(tick.run)
         shutil.rmtree(self._runs.state_dir / "schedules" / "exports" / tick.run, ignore_errors=True)
+
+
+def found_now(schedule: Schedule) -> Sequence[str]:
+    """The data that match a schedule's query now.
+
+    Raises:
+        GridCWLError: they cannot be looked for.
+    """
+    return found(schedule.trigger.query, options_of(schedule, None), Path(schedule.cwd))
 
 
 def options_of(schedule: Schedule, tick: Tick | None) -> Options:

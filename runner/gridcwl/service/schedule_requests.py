@@ -19,6 +19,7 @@ from gridcwl.schedules.views import plain
 from gridcwl.service.db import Viewer
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
+from gridcwl.service.scheduled_runs import ScheduledRuns
 from gridcwl.service.schedules import ServiceSchedules
 from gridcwl.service.stored_requests import check_action, check_request, drop_folder
 from gridcwl.service.web import Service
@@ -163,7 +164,16 @@ def _resume(service: Service, record: ServiceSchedules, stored: StoredSchedule, 
 def _run_now(service: Service, record: ServiceSchedules, stored: StoredSchedule, viewer: Viewer) -> dict[str, Any]:
     if service.owners is not None and viewer.subject == stored.schedule.owner:
         service.owners.submitted(viewer)
-    return {"run": record.run_now(stored.schedule.id, time.time()).run}
+    now, schedule = time.time(), stored.schedule
+    if schedule.trigger.query:
+        try:
+            found = ScheduledRuns(service, service.owners).matching(schedule.trigger.query, schedule.owner, schedule.id)
+        except GridCWLError as error:
+            raise BadRequest(str(error)) from None
+        with record.transaction():
+            if (kept := record.again(stored)) is not None and kept.schedule.trigger.query == schedule.trigger.query:
+                record.arrive(kept, found, now)
+    return {"run": record.run_now(schedule.id, now).run}
 
 
 def _remove(service: Service, record: ServiceSchedules, stored: StoredSchedule, _viewer: Viewer) -> None:
