@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Without compiled modules each start of gridcwl takes five times the CPU time, and the tests start it thousands of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV ?= .venv
 # dependencies on demand: make install EXTRAS="demo dirac diracx rucio"; kept until others are asked for
