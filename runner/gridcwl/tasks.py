@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+log = logging.getLogger("gridcwl.runs")
 
 
 class TaskScope:
@@ -78,6 +82,33 @@ def give_up_threads() -> None:
     global given_up  # noqa: PLW0603  of the process
     given_up = True
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+
+end_process: Callable[[], None] | None = None
+"""Ends this process at once. Set where the process is gridcwl's own: that of a program that imports gridcwl is not."""
+
+
+@contextmanager
+def deadline(seconds: float, message: str) -> Iterator[None]:
+    """A limit for what cannot be cancelled, because it blocks the event loop, or ignores that it is cancelled.
+
+    Args:
+        seconds: how long the block may take. Then the message is logged, and ``end_process`` is called.
+        message: what has not ended, and what to do.
+    """
+
+    def give_up() -> None:
+        log.error(message)
+        if end_process is not None:
+            end_process()
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -8,11 +8,13 @@ import logging
 import os
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gridcwl.errors import RunCancelled
+from gridcwl import tasks
+from gridcwl.errors import EXIT_FAILURE, RunCancelled
 
 if TYPE_CHECKING:
     from gridcwl.runs.prepared import PreparedRun
@@ -27,6 +29,7 @@ def cancelling(run: PreparedRun) -> Iterator[None]:
     Raises:
         RunCancelled: with the exit code that shells use: 128 and the number of the first signal.
     """
+    tasks.end_process = _end_process
     loop = asyncio.get_running_loop()
     received: list[signal.Signals] = []
 
@@ -47,8 +50,16 @@ def cancelling(run: PreparedRun) -> Iterator[None]:
             error.exit_code = 128 + received[0]
         raise
     finally:
+        tasks.end_process = None
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+def _end_process() -> None:
+    """End although the thread of the event loop does not: as after a kill, the run can be resumed."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(EXIT_FAILURE)
 
 
 def _hangup() -> tuple[signal.Signals, ...]:

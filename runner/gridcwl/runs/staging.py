@@ -19,7 +19,7 @@ from gridcwl.errors import StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.lifecycle import Stages, Transition
 from gridcwl.runs.literals import Literals
-from gridcwl.tasks import TaskScope, give_up_threads, stop
+from gridcwl.tasks import TaskScope, deadline, give_up_threads, stop
 
 if TYPE_CHECKING:
     from gridcwl.stores.base import StoreSession
@@ -35,6 +35,13 @@ CLOSE_S = 300.0
 """How long a backend may take to close: it stops the jobs of a run, and a server may have to be reached for that."""
 CLOSE_NOTICE_S = 20.0
 """After this the wait is reported."""
+GRACE_S = 60.0
+"""How long after these two limits the process ends, if the backend blocks it or ignores that it is cancelled."""
+
+_BLOCKED = (
+    "The backend does not close and cannot be interrupted. Finished jobs are recorded: gridcwl resume RUN continues the "
+    "run. Report this to the backend's authors."
+)
 
 Ended: TypeAlias = tuple[Job, JobResult]
 _Arrived: TypeAlias = JobEvent | Exception | None
@@ -107,12 +114,13 @@ class StagingBackend:
 
     async def __aexit__(self, *error: object) -> None:
         """Close the backend. What ended until then is recorded; a resumed run commits it."""
-        try:
-            await stop(self._working)
-            self._literals.close()
-            await self._close(*error)
-        finally:
-            await self._record_rest()
+        with deadline(CLOSE_S + LAST_RESULTS_S + GRACE_S, _BLOCKED):
+            try:
+                await stop(self._working)
+                self._literals.close()
+                await self._close(*error)
+            finally:
+                await self._record_rest()
 
     async def _close(self, *error: object) -> None:
         """Close the backend. The run ends without one that does not close in time: its outcome is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -404,6 +405,35 @@ def test_a_backend_that_does_not_close_is_given_up_with_a_message(
     finally:
         forever.set()
     assert any("has not closed within" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("hangs", ["blocking the event loop", "ignoring that it is cancelled"])
+def test_a_backend_that_cannot_be_interrupted_ends_the_process_of_the_command_line(
+    hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()  # stands for the end of the process
+
+    class Stubborn(PlainInner):
+        async def close(self) -> None:
+            while not ended.is_set():
+                if hangs == "blocking the event loop":
+                    ended.wait()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            await super().close()
+
+    async def leave() -> None:
+        async with TaskScope() as tasks, StagingBackend(Stubborn(), LocalSession(), Log(), tasks) as backend:
+            await backend.submit([plain_job(1)])
+
+    for limit in ("CLOSE_S", "LAST_RESULTS_S", "GRACE_S"):
+        monkeypatch.setattr(staging, limit, 0.01)
+    monkeypatch.setattr("gridcwl.tasks.end_process", ended.set)
+    monkeypatch.setattr("gridcwl.tasks.given_up", False)
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(leave())
+    assert ended.is_set()
+    assert any("cannot be interrupted" in record.getMessage() for record in caplog.records)
 
 
 def test_an_event_that_comes_twice_or_for_nobody_means_nothing() -> None:
