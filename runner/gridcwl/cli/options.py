@@ -111,54 +111,84 @@ def _options(parser: Parser, words: Sequence[str], document: str, behind: tuple[
     backend = f"{grid.backend}-local" if grid.is_local_mode else grid.backend
     owners.check(parser, words, backend=backend, store=store.store)
     _check(parser, words, given, config, grid)
-    base = configured(config, document, behind, Path(given.outdir), grid=grid, store=store)
-    engine = _engine(given, base)
-    if given.reuse_containers and engine != "docker":
-        parser.error(f"--reuse-containers works with docker only, not with {engine}")
+    options = configured(config, document, behind, Path(given.outdir), grid=grid, store=store)
+    if given.reuse_containers and _engine(given, options) != "docker":
+        parser.error(f"--reuse-containers works with docker only, not with {_engine(given, options)}")
+    for part in (_places, _display, _loading, _jobs, _outputs):
+        options = part(given, options)
+    return replace(options, server=given.server or "", cwltool=cwltool_options.read(given))
+
+
+def _places(given: argparse.Namespace, base: Options) -> Options:
+    """Directories, and how the run is recorded."""
     return replace(
         base,
-        server=given.server or "",
         basedir=str(Path(given.basedir).absolute()) if given.basedir else None,
         tmpdir_prefix=given.tmpdir_prefix or given.tmp_outdir_prefix or base.tmpdir_prefix,
+        leave_tmpdir=given.leave_tmpdir,
+        state_dir=Path(given.state_dir).absolute() if given.state_dir else base.state_dir,
+        cache_dir=Path(given.cachedir).absolute() if given.cachedir else base.cache_dir,
+        cache=bool(given.cache or given.cachedir or (base.cache and given.cache is None)),
+        background=given.background,
+        run_name=_run_name(given.run_name),
+    )
+
+
+def _display(given: argparse.Namespace, base: Options) -> Options:
+    return replace(
+        base,
         loudness=-1 if given.no_warnings else given.loudness or 0,
         timestamps=given.timestamps,
         color=given.color,
         show=given.show,
-        containers=_containers(given, base),
-        engine=engine,
-        max_jobs=given.max_jobs or base.max_jobs,
-        on_error=given.on_error or base.on_error,
-        default_container=given.default_container,
-        capabilities=tuple(given.cap_add or base.capabilities),
-        processes=given.pids_limit if given.pids_limit is not None else base.processes,
-        leave_tmpdir=given.leave_tmpdir,
+        js_console=given.js_console,
+    )
+
+
+def _loading(given: argparse.Namespace, base: Options) -> Options:
+    """How the document is read and evaluated."""
+    return replace(
+        base,
         strict=given.strict,
         validate=given.do_validate,
         skip_schemas=given.skip_schemas,
         enable_dev=given.enable_dev,
         eval_timeout_s=given.eval_timeout,
-        js_console=given.js_console,
         javascript=given.javascript and base.javascript,
         overrides=given.overrides,
+        settings=tuple(given.settings or ()),
+        grouping=output_options.grouping_of(given),
+    )
+
+
+def _jobs(given: argparse.Namespace, base: Options) -> Options:
+    """How jobs run, and what becomes of those that fail."""
+    return replace(
+        base,
+        containers=_containers(given, base),
+        engine=_engine(given, base),
+        max_jobs=given.max_jobs or base.max_jobs,
+        on_error=given.on_error or base.on_error,
+        default_container=given.default_container,
+        capabilities=tuple(given.cap_add or base.capabilities),
+        processes=given.pids_limit if given.pids_limit is not None else base.processes,
         preserve_environment=tuple(given.preserve_environment or ()),
         preserve_entire_environment=given.preserve_entire_environment,
         mpi_config_file=str(Path(given.mpi_config_file).absolute()) if given.mpi_config_file else None,
-        write_summary=given.write_summary,
-        background=given.background,
-        run_name=_run_name(given.run_name),
-        state_dir=Path(given.state_dir).absolute() if given.state_dir else base.state_dir,
-        cache_dir=Path(given.cachedir).absolute() if given.cachedir else base.cache_dir,
-        cache=bool(given.cache or given.cachedir or (base.cache and given.cache is None)),
         retries=base.retries if given.retries is None else given.retries,
         retry_all=given.retry_all,
         retry_memory=given.retry_memory,
-        settings=tuple(given.settings or ()),
         cap_resources=given.cap_resources,
+    )
+
+
+def _outputs(given: argparse.Namespace, base: Options) -> Options:
+    return replace(
+        base,
+        write_summary=given.write_summary,
         overwrite=given.overwrite,
         publish_partial=given.publish_partial,
         outputs=given.outputs or "move",
-        cwltool=cwltool_options.read(given),
-        grouping=output_options.grouping_of(given),
     )
 
 

@@ -39,8 +39,8 @@ GRACE_S = 60.0
 """How long after these two limits the process ends, if the backend blocks it or ignores that it is cancelled."""
 
 _BLOCKED = (
-    "The backend does not close and cannot be interrupted. Finished jobs are recorded: gridcwl resume RUN continues the "
-    "run. Report this to the backend's authors."
+    "The backend does not close, and cannot be interrupted. Finished jobs are recorded: gridcwl resume RUN continues. "
+    "Report this to the backend's authors."
 )
 
 Ended: TypeAlias = tuple[Job, JobResult]

@@ -70,27 +70,10 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
         handler = RunHandler()
         logger = logging.getLogger("gridcwl")
         with ExitStack() as stack:
-            if not settings.database_url.startswith("postgresql"):
-                stack.enter_context(_held(settings.folder))
-            db = Database(settings.database_url)
-            stack.callback(db.close)
-            folder = service_folder(settings, db)
-            stack.enter_context(apart(required=settings.expressions == "user"))
-            vault, owners = owners_of(settings, db, stack)
-            if settings.drivers is None:
-                driver = Driver(settings, folder, db, owners, lost)
-            else:
-                driver = DriverProcesses(settings, folder, db, owners)
-            app.state.service = Service(
-                settings, folder, db, driver, authenticator(settings, db), schemes_of(settings), owners, vault
-            )
-            app.state.service.webhooks = webhooks_of(settings, db)
-            app.state.service.rates = RateLimit(settings.quotas.requests_per_minute)
-            app.state.service.catalogue.begin()
-            stack.callback(app.state.service.catalogue.end)
+            service = app.state.service = _open(settings, lost, stack)
             logger.addHandler(handler)
             try:
-                async with driver.working(), _delivering(app.state.service.webhooks):
+                async with service.driver.working(), _delivering(service.webhooks):
                     yield
             finally:
                 logger.removeHandler(handler)
@@ -114,6 +97,27 @@ def application(settings: ServiceSettings, lost: Callable[[], None] | None = Non
     app.add_api_route("/metrics", metrics.metrics, include_in_schema=False)
     _guard(app, settings)
     return app
+
+
+def _open(settings: ServiceSettings, lost: Callable[[], None] | None, stack: ExitStack) -> Service:
+    """The service's parts, which the stack closes; see :func:`application`."""
+    if not settings.database_url.startswith("postgresql"):
+        stack.enter_context(_held(settings.folder))
+    db = Database(settings.database_url)
+    stack.callback(db.close)
+    folder = service_folder(settings, db)
+    stack.enter_context(apart(required=settings.expressions == "user"))
+    vault, owners = owners_of(settings, db, stack)
+    if settings.drivers is None:
+        driver = Driver(settings, folder, db, owners, lost)
+    else:
+        driver = DriverProcesses(settings, folder, db, owners)
+    service = Service(settings, folder, db, driver, authenticator(settings, db), schemes_of(settings), owners, vault)
+    service.webhooks = webhooks_of(settings, db)
+    service.rates = RateLimit(settings.quotas.requests_per_minute)
+    service.catalogue.begin()
+    stack.callback(service.catalogue.end)
+    return service
 
 
 def _guard(app: FastAPI, settings: ServiceSettings) -> None:
