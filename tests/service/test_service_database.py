@@ -11,6 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from postgresql_server import PostgreSQL
 from sqlalchemy import inspect, text
 
 from gridcwl.errors import ConfigError, StoreError
@@ -154,6 +155,15 @@ def test_a_database_of_a_later_version_is_refused(url: str):
 def test_a_database_that_cannot_be_opened_is_an_error_without_a_password(url: str):
     with pytest.raises((ConfigError, StoreError), match=r"cannot be used|unavailable|needs"):
         Database(url)
+
+
+@pytest.mark.postgresql
+def test_a_database_that_does_not_take_all_texts_is_refused(postgresql: PostgreSQL):
+    made = "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    postgresql.run("DROP DATABASE IF EXISTS ascii", made)
+    with pytest.raises(ConfigError, match="has the encoding SQL_ASCII"):
+        Database(postgresql.url("ascii"))
+    postgresql.run("DROP DATABASE ascii WITH (FORCE)")
 
 
 def test_runs_are_found_by_words_of_their_id_owner_document_and_tags(db: Database):

@@ -37,7 +37,7 @@ from gridcwl.service import (
 from gridcwl.service.db import Database
 from gridcwl.service.driver import Driver
 from gridcwl.service.driver_processes import DriverProcesses
-from gridcwl.service.folders import ServiceFolder
+from gridcwl.service.folders import ServiceFolder, remove_unfinished
 from gridcwl.service.guard import BodyLimit, SameOrigin
 from gridcwl.service.limits import AddressLimit, RateLimit
 from gridcwl.service.messages import RunHandler
@@ -106,6 +106,7 @@ def _open(settings: ServiceSettings, lost: Callable[[], None] | None, stack: Exi
     db = Database(settings.database_url)
     stack.callback(db.close)
     folder = service_folder(settings, db)
+    remove_unfinished(folder, lambda run: db.get(run) is not None)
     stack.enter_context(apart(required=settings.expressions == "user"))
     vault, owners = owners_of(settings, db, stack)
     if settings.drivers is None:

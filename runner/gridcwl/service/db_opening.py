@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -34,6 +34,8 @@ def opened(url: str) -> tuple[Engine, str]:
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         pool = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": _MORE_CONNECTIONS}
+        if parsed.get_backend_name() == "postgresql":  # or texts of a database without an encoding come as bytes
+            parsed = parsed.update_query_dict({"client_encoding": "utf8"})
         engine = create_engine(parsed, json_serializer=texts.dumped, **pool)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
@@ -71,6 +73,7 @@ def migrate(engine: Engine, shown: str, revision: str = "head") -> None:
             ScriptDirectory.from_config(config)
             if engine.dialect.name == "postgresql":  # services that start together do this one after the other
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+                _check_encoding(connection, shown)
             command.upgrade(config, revision)
     except CommandError as error:
         raise StoreError(
@@ -82,6 +85,20 @@ def migrate(engine: Engine, shown: str, revision: str = "head") -> None:
         raise StoreError(
             f"The database {shown} is unavailable: {reason}", remedy="Check its URL, and that it accepts connections."
         ) from error
+
+
+def _check_encoding(connection: Connection, shown: str) -> None:
+    """See that a PostgreSQL database takes all texts.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"The database {shown} has the encoding {encoding}, which does not take all texts",
+            remedy="Create it again with: createdb --encoding UTF8 --template template0 NAME.",
+        )
 
 
 def _shown(url: str) -> str:

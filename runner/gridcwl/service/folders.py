@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from gridcwl.runs.record.folder import RunFolder
 
 HOME = "home"
 """The file that names the run's folder on the machine that has received it."""
+_RECEIVING = ".receiving"
+"""Of files that are locked while a run's folder is being filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,47 @@ class SubmittedFolder:
             home = (self.path / HOME).read_text("utf-8")
             return text.replace(f"{home}/", f"{self.path}/") if home != str(self.path) else text
         return text
+
+
+@contextmanager
+def received(folder: SubmittedFolder) -> Iterator[None]:
+    """Make a run's folder for what a client sends; without the run it is removed, also if this process is killed.
+
+    See :func:`remove_unfinished`.
+    """
+    folder.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark = folder.path.with_name(f".{folder.path.name}{_RECEIVING}")
+    descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        folder.path.mkdir(mode=0o700)
+        yield
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    finally:
+        mark.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def remove_unfinished(folder: ServiceFolder, is_known: Callable[[str], bool]) -> None:
+    """Remove what processes that were killed had received of runs that there are not.
+
+    Args:
+        folder: the service's.
+        is_known: whether there is a run.
+    """
+    for mark in (folder.path / "runs").glob(f".*{_RECEIVING}"):
+        with suppress(OSError):  # another process has removed it
+            descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # that of a process that is there is held
+                run = mark.name[1 : -len(_RECEIVING)]
+                if not is_known(run):
+                    shutil.rmtree(folder.run(run).path, ignore_errors=True)
+                mark.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 def stored_bytes(folder: Path) -> int:

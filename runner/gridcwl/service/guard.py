@@ -20,6 +20,10 @@ from gridcwl.service.settings import is_loopback
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
+_MOST_IN_MEMORY = 64 << 20
+"""Of a body that is no form with files."""
+
+
 class BodyLimit:
     """Refuses bodies with more bytes than a request may have, also where their length is not announced."""
 
@@ -32,9 +36,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        message = f"The request has more than {self._most >> 20} MiB, which is the most that this service accepts"
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdigit() and int(announced[:20]) > self._most:
+        headers = Headers(scope=scope)
+        # all but the files of a form is kept in memory
+        is_form = headers.get("content-type", "").lstrip().lower().startswith("multipart/form-data")
+        most = self._most if is_form else min(self._most, _MOST_IN_MEMORY)
+        message = f"The request has more than {most >> 20} MiB, which is the most that this service accepts"
+        announced = headers.get("content-length", "")
+        if announced.isdigit() and int(announced[:20]) > most:
             await _refuse(scope, receive, send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
             return
         received = 0
@@ -43,7 +51,7 @@ class BodyLimit:
             nonlocal received
             part = await receive()
             received += len(part.get("body", b""))
-            if received > self._most:
+            if received > most:
                 raise TooLarge(message)
             return part
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from gridcwl.model.confinement import Confinement
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import facilities, quotas, submission, zooniverse_exports
 from gridcwl.service.db import Database, NewRun, Viewer
-from gridcwl.service.folders import ServiceFolder, SubmittedFolder, stored_bytes
+from gridcwl.service.folders import ServiceFolder, SubmittedFolder, received, stored_bytes
+from gridcwl.service.forms import form_of, read_form
 from gridcwl.service.problems import BadRequest, Busy, TooLarge
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.sites import Sites
@@ -36,18 +36,14 @@ async def submitted(request: Request, service: Service, viewer: Viewer) -> str:
     limits = service.settings
     async with (
         service.uploading,
-        request.form(
-            max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
+        form_of(
+            request, max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
         ) as form,
     ):
         fields, uploads = await _parted(form)
         run = new_run_id()
         folder = service.folder.run(run)
-        try:
-            await asyncio.to_thread(_take_in, service, viewer, run, folder, fields, uploads)
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
-            raise
+        await asyncio.to_thread(_take_in, service, viewer, run, folder, fields, uploads)
     if service.owners is not None:
         await asyncio.to_thread(service.owners.submitted, viewer)
     service.driver.wake()
@@ -86,9 +82,26 @@ async def _text(name: str, value: UploadFile | str) -> str:
 def _take_in(
     service: Service, viewer: Viewer, run: str, folder: SubmittedFolder, fields: dict[str, str], uploads: list[Any]
 ) -> None:
-    folder.path.mkdir(mode=0o700)
-    submission.save_attachments(uploads, folder.files)
-    enqueue(service, viewer, run, folder, fields)
+    with received(folder):
+        submission.save_attachments(uploads, folder.files)
+        enqueue(service, viewer, run, folder, fields)
+
+
+def add_to_queue(service: Intake, new: NewRun) -> None:
+    """Let other machines have what a client has sent, and add its run to the queue.
+
+    Raises:
+        Busy: the queue is full. Nothing of the run is left in the database.
+    """
+    added = False
+    try:
+        service.folder.submitted(new.id)
+        added = service.db.add(new, service.settings.max_queued)
+    finally:
+        if not added:
+            service.db.drop_files(new.id)
+    if not added:
+        raise Busy("The queue is full; try again later", {"Retry-After": "60"})
 
 
 class Taking(Protocol):
@@ -160,8 +173,8 @@ async def parted(request: Request, service: Service, *more: str) -> tuple[dict[s
         more: names of fields that are not WES's.
     """
     limits = service.settings
-    form = await request.form(
-        max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
+    form = await read_form(
+        request, max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
     )
     fields, uploads = await _parted(form, more)
     return fields, uploads, form
@@ -187,7 +200,6 @@ def enqueue(service: Intake, viewer: Viewer, run: str, folder: SubmittedFolder, 
     if choice := settings.get("sites"):
         settings["sites"] = list(facilities.chosen(service, choice))
     folder.params.write_text(json.dumps(accepted.params), "utf-8")
-    service.folder.submitted(run)
     new = NewRun(
         id=run,
         owner=viewer.subject,
@@ -199,7 +211,6 @@ def enqueue(service: Intake, viewer: Viewer, run: str, folder: SubmittedFolder, 
     )
     size = stored_bytes(folder.path)
     quotas.check_request(service.db, service.settings.quotas, viewer.subject, size)
-    if not service.db.add(new, service.settings.max_queued):
-        raise Busy("The queue is full; try again later", {"Retry-After": "60"})
+    add_to_queue(service, new)
     if service.settings.quotas.stored_mib:
         quotas.note_stored(service.db, run, size)

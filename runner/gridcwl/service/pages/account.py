@@ -18,6 +18,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from gridcwl.service import credentials, quotas
 from gridcwl.service.db import Viewer
+from gridcwl.service.forms import form_of
 from gridcwl.service.identities import Identities
 from gridcwl.service.keys import ApiKeys
 from gridcwl.service.pages.rendering import Form, PageRoute, TheService, TheViewer, checked, page, redirect
@@ -215,6 +216,6 @@ async def _small_form(request: Request) -> AsyncIterator[FormData]:
     length = request.headers.get("content-length", "")
     if not length.isdigit() or int(length[:20]) > _MOST_FORM_BYTES:
         raise TooLarge(f"The form has more than {_MOST_FORM_BYTES >> 10} KiB")
-    async with request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FORM_BYTES) as form:
+    async with form_of(request, max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FORM_BYTES) as form:
         await checked(request, form)
         yield form

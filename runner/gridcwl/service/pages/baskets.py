@@ -25,6 +25,7 @@ from gridcwl.service.basket_requests import BasketQuery
 from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.endings import without_places
+from gridcwl.service.forms import form_of
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden
 from gridcwl.service.web import Service
@@ -53,7 +54,7 @@ def basket_page(request: Request, draft_id: str, service: TheService, viewer: Th
 @router.post("/submit/{draft_id}/basket")
 async def basket_step(request: Request, draft_id: str, service: TheService, viewer: TheViewer) -> Response:
     """Look for items, map them by other rules, or use what they become."""
-    reading = request.form(max_files=2, max_fields=50, max_part_size=submission.MOST_FIELD_BYTES)
+    reading = form_of(request, max_files=2, max_fields=50, max_part_size=submission.MOST_FIELD_BYTES)
     async with service.uploading, reading as form:
         await checked(request, form)
         return await asyncio.to_thread(_done, request, service, viewer, draft_id, form)

@@ -26,6 +26,7 @@ from gridcwl.service.db import Viewer
 from gridcwl.service.drafts import Draft, Drafts
 from gridcwl.service.endings import without_places
 from gridcwl.service.form_fields import FormField
+from gridcwl.service.forms import form_of
 from gridcwl.service.pages import repeating
 from gridcwl.service.pages.rendering import PageRoute, TheService, TheViewer, checked, page, redirect
 from gridcwl.service.problems import BadRequest, Forbidden, Refused
@@ -120,8 +121,8 @@ def _of_run(service: Service, viewer: Viewer, run_id: str) -> Draft:
 async def _form(request: Request, service: Service) -> Any:
     """The fields of a form with files, whose token has been checked."""
     limits = service.settings
-    reading = request.form(
-        max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
+    reading = form_of(
+        request, max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
     )
     async with service.uploading, reading as form:
         await checked(request, form)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import quotas
 from gridcwl.service.db import TASK_KIND, NewRun, Viewer
-from gridcwl.service.folders import stored_bytes
-from gridcwl.service.problems import Busy
+from gridcwl.service.folders import received, stored_bytes
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.submitting import add_to_queue
 from gridcwl.service.tes import document, request, shown, urls
 from gridcwl.service.tes.ending import allowed
 from gridcwl.service.web import Service
@@ -28,8 +27,8 @@ def create(service: Service, viewer: Viewer, body: bytes) -> str:
     urls.check(task, allowed(settings, tuple(service.schemes)))
     run = new_run_id()
     folder = service.folder.run(run)
-    folder.files.mkdir(mode=0o700, parents=True)
-    try:
+    with received(folder):
+        folder.files.mkdir(mode=0o700)
         made = document.document(task, network=settings.network)
         (folder.files / document.DOCUMENT).write_text(json.dumps(made), "utf-8")
         _write_contents(task, folder.files)
@@ -48,24 +47,15 @@ def create(service: Service, viewer: Viewer, body: bytes) -> str:
             kind=TASK_KIND,
             name=task.name or "",
         )
-        service.folder.submitted(run)
         size = stored_bytes(folder.path)
         quotas.check_request(service.db, settings.quotas, viewer.subject, size)
-        _add(service, new)
+        add_to_queue(service, new)
         if settings.quotas.stored_mib:
             quotas.note_stored(service.db, run, size)
-    except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise
     if service.owners is not None:
         service.owners.submitted(viewer)
     service.driver.wake()
     return str(run)
-
-
-def _add(service: Service, new: NewRun) -> None:
-    if not service.db.add(new, service.settings.max_queued):
-        raise Busy("The queue is full; try again later", {"Retry-After": "60"})
 
 
 def _write_contents(task: request.Task, files: Any) -> None:

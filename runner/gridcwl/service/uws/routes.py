@@ -20,6 +20,7 @@ from vo_models.uws.types import ExecutionPhase
 
 from gridcwl.service import submission
 from gridcwl.service.db import Viewer
+from gridcwl.service.forms import read_form
 from gridcwl.service.problems import BadRequest, Forbidden, NotFound, Refused
 from gridcwl.service.uws import documents, jobs
 from gridcwl.service.uws.documents import WAITING, Found
@@ -267,8 +268,8 @@ async def set_limit(job: str, asked: TheAsked) -> Response:
 
 async def _form(asked: Asked) -> list[tuple[str, Any]]:
     limits = asked.service.settings
-    form = await asked.request.form(
-        max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
+    form = await read_form(
+        asked.request, max_files=limits.max_files, max_fields=_MOST_FIELDS, max_part_size=submission.MOST_FIELD_BYTES
     )
     return [*asked.request.query_params.multi_items(), *form.multi_items()]
 
