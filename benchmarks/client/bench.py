@@ -11,7 +11,7 @@ submitted, with one output file that lies elsewhere. Each shape runs in a proces
 memory are printed. Growth is the CPU time for each job against that at a tenth of the size.
 
 Then each runner runs the same shapes in earnest, on this machine without containers, one after another; the jobs are
-``cat`` of small files. A run that takes longer than the limit is stopped, and said not to have finished. StreamFlow is
+``cat`` of small files. A run that takes longer than the limit is stopped, and listed as not finished. StreamFlow is
 installed into an environment of its own, below ``build``, where it is not there yet.
 """
 
@@ -86,9 +86,9 @@ class Cost:
 def measure(command: Sequence[str], environment: Mapping[str, str], limit_s: float) -> Cost | str:
     """What a whole process cost; or why there is nothing to say."""
     begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=said, env=environment, start_new_session=True
+            command, stdout=subprocess.DEVNULL, stderr=messages, env=environment, start_new_session=True
         )
         while time.perf_counter() - begun < limit_s:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -101,8 +101,8 @@ def measure(command: Sequence[str], environment: Mapping[str, str], limit_s: flo
             return f"not finished after {limit_s:g} s"
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            last = said.read()[-500:].decode(errors="replace").strip().rpartition("\n")[2]
+            messages.seek(0)
+            last = messages.read()[-500:].decode(errors="replace").strip().rpartition("\n")[2]
             return f"failed with {process.returncode}: {last[:100]}"
     return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
@@ -156,9 +156,9 @@ def streamflow() -> Path:
     if not runner.exists():
         venv.create(STREAMFLOW, with_pip=True)
         pip = [STREAMFLOW / "bin" / "pip", "install", "streamflow"]
-        said = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if said.returncode:
-            raise SystemExit(f"StreamFlow cannot be installed:\n{said.stdout[-2000:]}")
+        installed = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if installed.returncode:
+            raise SystemExit(f"StreamFlow cannot be installed:\n{installed.stdout[-2000:]}")
     return runner
 
 

@@ -115,7 +115,7 @@ def write(folder: Path, shape: str, *, really: bool) -> tuple[list[str], int]:
     """Write a shape's document and input object; the words that name them, and how many jobs there are.
 
     Args:
-        really: the input files are written, too, and not said to lie elsewhere.
+        really: the input files are written, too, and do not only exist as names.
     """
     make, size = SHAPES[shape]
     made = make(size)

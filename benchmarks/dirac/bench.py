@@ -225,8 +225,11 @@ def measure_memory(numbers: Sequence[int]) -> None:
     """Peak memory of a process over the whole life of so many jobs, without DIRAC's own client, each by itself."""
     for number in numbers:
         words = [sys.executable, str(Path(__file__).with_name("memory.py")), str(number)]
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-        line(f"life of {number} jobs", f"{said[0]:>7} MiB at most, {said[1]} ms of CPU a job without DIRAC's client")
+        printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+        line(
+            f"life of {number} jobs",
+            f"{printed[0]:>7} MiB at most, {printed[1]} ms of CPU a job without DIRAC's client",
+        )
 
 
 def line(name: str, value: str, ratio: float | None = None, every: Sequence[float] = ()) -> None:

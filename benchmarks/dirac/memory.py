@@ -84,11 +84,11 @@ class AtOnce:
 
     def _report(self, job: str) -> str:
         buffer = io.BytesIO()
-        said = json.dumps({"id": job, "outcome": "success", "exit_code": 0}).encode()
+        content = json.dumps({"id": job, "outcome": "success", "exit_code": 0}).encode()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             member = tarfile.TarInfo(f"{job}/result.json")
-            member.size = len(said)
-            archive.addfile(member, io.BytesIO(said))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
         return f"gridcwl-results LCG.Bench.org {base64.b64encode(buffer.getvalue()).decode()}"
 
     def sandbox(self, job: int) -> bytes | None:  # noqa: ARG002
@@ -97,7 +97,7 @@ class AtOnce:
     def kill(self, jobs: Iterable[int]) -> None:
         pass
 
-    def said(self, job: int) -> Mapping[str, str]:  # noqa: ARG002
+    def parameters(self, job: int) -> Mapping[str, str]:  # noqa: ARG002
         return {}
 
 

@@ -53,11 +53,11 @@ def measure(command: list[str], *, stdin: Path | None = None) -> Cost:
     with open(stdin or os.devnull, "rb") as given, open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         process = subprocess.Popen(command, stdin=given, stdout=nowhere, stderr=subprocess.PIPE)
         assert process.stderr is not None
-        said = process.stderr.read()
+        messages = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.stderr.buffer.write(said[-4000:])
+        sys.stderr.buffer.write(messages[-4000:])
         raise SystemExit(f"failed with {process.returncode}: {' '.join(command)}")
     return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 

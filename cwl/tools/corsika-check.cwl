@@ -64,5 +64,5 @@ outputs:
   report:
     type: File
     format: edam:format_3464
-    label: Verdict, problems, and what each witness said (JSON)
+    label: Verdict, problems, and the findings of each check (JSON)
     outputBinding: {glob: $(inputs.data.basename).check.json}

@@ -93,7 +93,7 @@ outputs:
     outputSource: simulate/run
   logs:
     type: File[]
-    label: What CORSIKA said
+    label: Messages of CORSIKA
     outputSource: simulate/log
   reports:
     type: File[]

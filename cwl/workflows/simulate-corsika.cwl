@@ -54,7 +54,7 @@ outputs:
     outputSource: image/events
   log:
     type: File
-    label: What CORSIKA said
+    label: Messages of CORSIKA
     outputSource: shower/log
   report:
     type: File

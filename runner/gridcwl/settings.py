@@ -26,7 +26,7 @@ class NoSettings(msgspec.Struct, frozen=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What is declared of a setting, beside its type and its default. The default holds if nobody sets it."""
+    """What is declared of a setting, in addition to its type and its default. The default holds if nobody sets it."""
 
     help: str
     option: str = ""

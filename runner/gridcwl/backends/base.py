@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from gridcwl.model import Job, JobEvent, JobId, JobState, Resources, RunId
 from gridcwl.settings import NoSettings
 from gridcwl.worker.engine import ContainerSettings
-
-FindArchives: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-"""From ``scope:name`` to what ``gridcwl.worker.site.Archives`` needs; what does not exist is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ class SiteOffer:
     is_open: bool = True
     """Jobs are sent there now."""
     storage: tuple[str, ...] = ()
-    """Storage elements beside it."""
+    """Storage elements at the site."""
     hints_give_way: bool = False
     """Jobs that a hint asks more for than there is run with what there is."""
 
@@ -139,8 +136,6 @@ class BackendContext:
     secrets: Mapping[str, str] = field(default_factory=dict)
     """By their stand-ins in jobs: see ``gridcwl.model.codec.with_secrets``; never for what leaves this machine. More
     may come while the run is active."""
-    archives: FindArchives | None = None
-    """Finds images in the run's store, if it holds any."""
     jobs: JobOptions = field(default_factory=JobOptions)
 
 
@@ -160,6 +155,9 @@ class Capabilities:
     """The most that one job can be given; None where only the server knows."""
     sees_files: bool = True
     """Jobs can read the files of this machine."""
+    image_places: tuple[str, ...] = ()
+    """Where its sites look for container images in the run's store: ``rucio:scope:name``, with ``{image}`` or
+    ``{file}`` in it. If there are any, the backend is a :class:`StoreImages` as well."""
 
 
 class Recovered(NamedTuple):
@@ -167,6 +165,19 @@ class Recovered(NamedTuple):
 
     state: JobState
     attempt: int = 1
+
+
+class StoreImages(Protocol):
+    """In addition, of a backend whose sites fetch container images from the run's store.
+
+    The run looks the images up before it submits jobs: a backend calls no store.
+    """
+
+    def missing_images(self, jobs: Sequence[Job]) -> Sequence[str]:
+        """Names in the store that the images of these jobs may have, and of which nothing is known yet."""
+
+    def add_images(self, found: Mapping[str, Any]) -> None:
+        """What the store has of them, by name: see ``StoreSession.archives``. Those that it lacks are left out."""
 
 
 class Backend(Protocol):

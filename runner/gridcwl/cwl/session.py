@@ -200,7 +200,7 @@ def input_options(name: str, options: EvaluationOptions) -> InputOptions | None:
 def _with_options(
     document: Document, words: Sequence[str], basedir: str | None, name: str, file_uri: str, here: Path | None
 ) -> cwl_inputs.WrittenInputs:
-    """The input object, and what options for inputs say beside it."""
+    """The input object, and what options for inputs add."""
     options = options_of(document.process)
     read = options.read(words, name)
     if read.help:

@@ -175,8 +175,7 @@ class PreparedRun:
         session, options, recorder = self.session, self.options, self.recorder
         assert recorder is not None
         stored = await self._stored(recorder)
-        archives = stored.session.archives if stored.session.between_jobs else None
-        place = BackendContext(recorder.run, self.record.working, session.secrets.secrets, archives)
+        place = BackendContext(recorder.run, self.record.working, session.secrets.secrets)
         opening = open_backend(backend_of(options), place)
         async with StagingBackend(opening, stored.session, recorder, tasks) as backend:
             session.context.largest = backend.capabilities.largest

@@ -12,10 +12,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, cast
 
-from gridcwl.backends.base import Backend, Recovered
-from gridcwl.errors import StoreError
+from gridcwl.backends.base import Backend, Recovered, StoreImages
+from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.runs.lifecycle import Stages, Transition
 from gridcwl.runs.literals import Literals
@@ -143,7 +143,16 @@ class StagingBackend:
             notice.cancel()
 
     async def check(self, samples: Sequence[Job]) -> None:
-        """See ``Backend.check``."""
+        """See ``Backend.check``.
+
+        Raises:
+            ConfigError: container images are to come from a store that the run does not use.
+        """
+        if (places := self.capabilities.image_places) and not self._store.between_jobs:
+            raise ConfigError(
+                f"The images of {places[0]} are in a store, and the run does not use it",
+                remedy=f"Choose --store {places[0].partition(':')[0]}, or take the place out of the table of images.",
+            )
         await self._inner.check(samples)
 
     async def submit(self, jobs: Sequence[Job]) -> None:
@@ -166,12 +175,20 @@ class StagingBackend:
         if not ready:
             return
         try:
+            await self._look_up_images(ready)
             await self._inner.submit(ready)
         except Exception:
             for job in ready:
                 del self._jobs[job.id]
                 self.stages.move(job.id, Transition.DECLINE)
             raise
+
+    async def _look_up_images(self, jobs: Sequence[Job]) -> None:
+        """Give the backend what the store has of the jobs' images, if its sites fetch images from there."""
+        if self.capabilities.image_places:
+            images = cast(StoreImages, self._inner)
+            if names := images.missing_images(jobs):
+                images.add_images(await self._store.archives(names))
 
     def reuse(self, job: Job, result: JobResult) -> bool:
         """An earlier session has recorded this success of a job.

@@ -1,10 +1,6 @@
-"""Images that sites are to have from Rucio: asked for once, by what the jobs name."""
+"""Images that sites are to have from Rucio: looked up once, by what the jobs name."""
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from dirac_builders import a_job
@@ -17,35 +13,27 @@ SITES = {"*": {"engines": ["docker"]}, "LCG.Lyon.fr": {"images": ["/cvmfs/{image
 
 
 def test_jobs_name_where_their_images_are():
-    asked: list[Sequence[str]] = []
-
-    async def find(names: Sequence[str]) -> dict[str, Any]:
-        asked.append(names)
-        return {"images:debian.tar": {"sources": ["https://se/debian.tar"]}}
-
-    archives = ImageArchives(SITES, find)
+    archives = ImageArchives(SITES)
     jobs = [a_job(1, image=Image(pull="debian", id="debian")), a_job(2), a_job(3, image=Image(pull="bash", id="bash"))]
+    assert archives.missing(jobs) == ["images:bash.tar", "images:debian.tar"]
+    archives.add({"images:debian.tar": {"sources": ["https://se/debian.tar"]}})
 
-    async def twice() -> Any:
-        await archives.for_jobs(jobs)
-        return await archives.for_jobs(jobs)
-
-    settings = asyncio.run(twice())
+    settings = archives.settings_for(jobs)
     assert settings["*"] == {
         "engines": ["docker"],
         "archives": {"rucio:images:debian.tar": {"sources": ["https://se/debian.tar"]}},
     }
     assert settings["LCG.Lyon.fr"] == SITES["LCG.Lyon.fr"]
-    assert asked == [["images:bash.tar", "images:debian.tar"], ["images:bash.tar"]]
+    assert archives.missing(jobs) == ["images:bash.tar"]
 
 
-def test_images_in_rucio_need_rucio():
-    with pytest.raises(ConfigError, match="the run does not use it"):
-        ImageArchives(SITES, None)
+def test_a_place_that_is_no_did_is_refused():
     with pytest.raises(ConfigError, match="is no place for images"):
-        ImageArchives({"*": {"images": ["rucio:images"]}}, None)
+        ImageArchives({"*": {"images": ["rucio:images"]}})
 
 
-def test_without_such_places_nobody_is_asked():
+def test_without_such_places_nothing_is_missing():
     sites = {"*": {"images": ["registry.org/{image}"]}}
-    assert asyncio.run(ImageArchives(sites, None).for_jobs([a_job(1)])) == sites
+    archives = ImageArchives(sites)
+    assert archives.missing([a_job(1, image=Image(pull="debian", id="debian"))]) == []
+    assert archives.settings_for([a_job(1)]) == sites

@@ -9,13 +9,13 @@ import zlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from rucio_builders import client_of, fake_server
 
 from gridcwl.backends.base import Capabilities, Recovered
-from gridcwl.errors import BackendError, StoreError
+from gridcwl.errors import BackendError, ConfigError, StoreError
 from gridcwl.model import (
     Job,
     JobEvent,
@@ -405,6 +405,58 @@ def test_a_backend_that_does_not_close_is_given_up_with_a_message(
     finally:
         forever.set()
     assert any("has not closed within" in record.getMessage() for record in caplog.records)
+
+
+IMAGE = "images:debian.tar"
+
+
+class SitesWithImages(PlainInner):
+    """A backend whose sites fetch images from the run's store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = replace(self.capabilities, image_places=("rucio:images:{image}.tar",))
+        self.images: dict[str, Any] = {}
+
+    def missing_images(self, jobs: Sequence[Job]) -> Sequence[str]:  # noqa: ARG002
+        return [] if IMAGE in self.images else [IMAGE]
+
+    def add_images(self, found: Mapping[str, Any]) -> None:
+        self.images |= found
+
+
+class StoreWithImages(LocalSession):
+    between_jobs = True
+
+    def __init__(self) -> None:
+        self.asked: list[Sequence[str]] = []
+
+    async def archives(self, names: Sequence[str]) -> dict[str, Any]:
+        self.asked.append(names)
+        return {name: {"sources": [f"https://se/{name}"]} for name in names}
+
+
+def test_images_in_the_store_are_looked_up_once_before_their_jobs_are_submitted() -> None:
+    inner, store = SitesWithImages(), StoreWithImages()
+
+    async def go() -> None:
+        async with TaskScope() as tasks, StagingBackend(inner, store, Log(), tasks) as backend:
+            await backend.submit([plain_job(1)])
+            await backend.submit([plain_job(2)])
+
+    asyncio.run(go())
+    assert store.asked == [[IMAGE]]
+    assert inner.images == {IMAGE: {"sources": [f"https://se/{IMAGE}"]}}
+
+
+def test_images_that_are_in_a_store_need_a_run_with_that_store() -> None:
+    async def go() -> None:
+        async with TaskScope() as tasks, StagingBackend(SitesWithImages(), LocalSession(), Log(), tasks) as backend:
+            await backend.check([])
+
+    with pytest.raises(ConfigError, match="the run does not use it") as refused:
+        asyncio.run(go())
+    assert "--store rucio" in refused.value.remedy
 
 
 @pytest.mark.parametrize("hangs", ["blocking the event loop", "ignoring that it is cancelled"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gridcwl.backends.base import FindArchives
 from gridcwl.errors import ConfigError
 from gridcwl.model import Job
 from gridcwl.worker.site import EVERYWHERE, IN_RUCIO, filled
@@ -24,39 +23,37 @@ def named(places: Sequence[str], jobs: Iterable[Job]) -> list[str]:
 
 
 class ImageArchives:
-    """What was found so far; what was not is looked for again with the next batch."""
+    """What the run's store has of images; the run looks them up before it submits their jobs."""
 
-    def __init__(self, sites: Mapping[str, Any], find: FindArchives | None) -> None:
-        """Look at the configuration; nothing is asked yet.
+    def __init__(self, sites: Mapping[str, Any]) -> None:
+        """Look at the configuration.
+
+        Args:
+            sites: container engines and image places by site.
 
         Raises:
-            ConfigError: an image is to come from Rucio, and the run has none, or a place is no DID.
+            ConfigError: a place is no DID.
         """
-        self._sites, self._find = sites, find
-        self._templates = templates(sites)
+        self._sites = sites
+        self.templates = templates(sites)
         self._known: dict[str, Any] = {}
-        for place in self._templates:
+        for place in self.templates:
             if place.count(":") < 2:
                 raise ConfigError(f"{place} is no place for images", remedy="Write rucio:SCOPE:NAME.")
-        if self._templates and find is None:
-            store = self._templates[0].partition(":")[0]
-            raise ConfigError(
-                f"The images of {self._templates[0]} are in a store, and the run does not use it",
-                remedy=f"Choose --store {store}, or take the place out of [dirac.images].",
-            )
 
-    async def for_jobs(self, jobs: Iterable[Job]) -> Mapping[str, Any]:
-        """The settings of all sites, with where the images of these jobs are in Rucio.
+    def missing(self, jobs: Iterable[Job]) -> list[str]:
+        """See ``StoreImages.missing_images``; the names are ``scope:name``."""
+        places = named(self.templates, jobs)
+        return [place.removeprefix(IN_RUCIO) for place in places if place not in self._known]
 
-        Raises:
-            StoreError: Rucio does not answer.
-        """
-        if not self._templates or self._find is None:
+    def add(self, found: Mapping[str, Any]) -> None:
+        """See ``StoreImages.add_images``."""
+        self._known |= {IN_RUCIO + did: about for did, about in found.items()}
+
+    def settings_for(self, jobs: Iterable[Job]) -> Mapping[str, Any]:
+        """The settings of all sites, with where the images of these jobs are in the store."""
+        if not self.templates:
             return self._sites
-        places = named(self._templates, jobs)
-        unknown = [place for place in places if place not in self._known]
-        if unknown:
-            found = await self._find([place.removeprefix(IN_RUCIO) for place in unknown])
-            self._known |= {IN_RUCIO + did: about for did, about in found.items()}
+        places = named(self.templates, jobs)
         archives = {place: self._known[place] for place in places if place in self._known}
         return {**self._sites, EVERYWHERE: {**self._sites.get(EVERYWHERE, {}), "archives": archives}}

@@ -92,6 +92,7 @@ class DiracBackend:
             batch_size=MOST_JOBS,
             window=options.window,
             sees_files=False,
+            image_places=tuple(self._submission.archives.templates),
         )
 
     async def __aenter__(self) -> Self:
@@ -120,6 +121,14 @@ class DiracBackend:
             matching.refuse_homeless(
                 job, matching.needs_of(job, self._options.wishes, self._submission.limits, offers), offers
             )
+
+    def missing_images(self, jobs: Sequence[Job]) -> Sequence[str]:
+        """See ``StoreImages.missing_images``."""
+        return self._submission.archives.missing(jobs)
+
+    def add_images(self, found: Mapping[str, Any]) -> None:
+        """See ``StoreImages.add_images``."""
+        self._submission.archives.add(found)
 
     async def submit(self, jobs: Sequence[Job]) -> None:
         """Check the jobs, and queue them for the next submission; see ``Backend.submit``.

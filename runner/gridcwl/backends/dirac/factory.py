@@ -37,7 +37,6 @@ async def open_backend(settings: DiracxSettings, context: BackendContext) -> Asy
     from gridcwl.backends.dirac.backend import DiracBackend
 
     options = options_of(settings, context.jobs, context.folder)
-    options = replace(options, archives=context.archives)
     name = server_name(settings)
     if name == "dirac-local":
         options = replace(options, poll_first_s=_LOCAL_POLL_S[0], poll_top_s=_LOCAL_POLL_S[1])

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gridcwl.backends.base import FindArchives
 from gridcwl.backends.batch.packing import Pack
 from gridcwl.backends.dirac.matching import Wishes
 
@@ -22,8 +21,6 @@ class DiracOptions:
     pack: Pack = 1
     sites: Mapping[str, Any] = field(default_factory=dict)
     """Container engines and image places by site, as ``gridcwl.worker.site`` reads them."""
-    archives: FindArchives | None = None
-    """Finds images in Rucio; None without Rucio."""
     poll_first_s: float = 1.0
     poll_top_s: float = 30.0
     stalled_s: float = 3600.0

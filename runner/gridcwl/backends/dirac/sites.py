@@ -34,7 +34,7 @@ class DiracSite:
     status: str = "Active"
     """As DIRAC's resource status system has it; jobs go to ``Active`` and ``Degraded`` sites."""
     storage: tuple[str, ...] = ()
-    """Storage elements beside it."""
+    """Storage elements at the site."""
 
     @property
     def open(self) -> bool:

@@ -84,7 +84,7 @@ class Submitter:
         """Of the sites, as far as they are known."""
         self.limits = Limits()
         """Of the server."""
-        self._archives = ImageArchives(options.sites, options.archives)
+        self.archives = ImageArchives(options.sites)
         self._due: dict[SubmissionKind, list[Job]] = {}
         self._now, self._idle = asyncio.Event(), asyncio.Event()
         self._under_way = False
@@ -162,7 +162,7 @@ class Submitter:
 
     async def _send(self, kind: SubmissionKind, needs: JobRequirements, parts: Sequence[packing.BatchPart]) -> int:
         """Submit parts, as many as fit into one sandbox; returns how many did."""
-        sites = await self._archives.for_jobs(job for part in parts for job in part.jobs)
+        sites = self.archives.settings_for(job for part in parts for job in part.jobs)
         with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
             files, held = await self._call.once(sandbox.write, Path(folder), parts, sites)
             place = await self._call(self._server.put_sandbox, files)

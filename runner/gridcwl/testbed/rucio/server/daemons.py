@@ -57,7 +57,7 @@ class CopyingTransfertool(MockTransfertool):  # type: ignore[misc]
     _done: dict[str, Any] = {}  # noqa: RUF012 - shared by all instances: one submits, another is asked
 
     def submit(self, transfers: Iterable[Any], job_params: Any, timeout: int | None = None) -> str:  # noqa: ARG002
-        """Copy, at once; what became of it is told when the poller asks."""
+        """Copy, at once; the poller asks for the outcome."""
         for transfer in transfers:
             try:
                 copy(transfer.source_url(transfer.sources[0]), transfer.dest_url, transfer.rws.adler32)

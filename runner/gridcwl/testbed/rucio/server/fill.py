@@ -54,7 +54,7 @@ def create_database(url: str, name: str) -> None:
 
 
 def make_tables() -> None:
-    """Rucio's schema, the base VO and the root account; what an interrupted attempt left half-made is made anew."""
+    """Rucio's schema, the base VO and the root account; what an interrupted attempt left half-made is made again."""
     schema = config_get("database", "schema", raise_exception=False, default=None) or None
     engine = get_engine()
     tables = inspect(engine)
