@@ -41,6 +41,8 @@ def test_the_wheel_brings_types_schemas_and_the_worker(dist: Path) -> None:
         "gridcwl/cwl/node_engine.js",
         "gridcwl/worker/gridcwl-worker.pyz",
     } <= names
+    offered = {f"gridcwl/own_workflows/workflows/{path.name}" for path in (ROOT / "cwl" / "workflows").glob("*.cwl")}
+    assert offered <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"gridcwl"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,51 @@ def test_runs_beyond_the_quota_wait_and_those_of_others_begin(
         assert wes.service.db.get(third).state == "QUEUED"
         gate.set()
         until(lambda: wes.service.db.get(third).state == "COMPLETE")
+
+
+def stored(wes: Wes, issuer: Provided, what: str, about: dict[str, Any], data: bytes) -> Any:
+    """POST a schedule or a production with an attachment; the response."""
+    fields = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
+    fields |= {"workflow_params": '{"number": 1}', what: json.dumps(about)}
+    parts = [(name, (None, value)) for name, value in fields.items()]
+    files = [("main.cwl", json.dumps(TWICE).encode()), ("data.bin", data)]
+    attached = [("workflow_attachment", one) for one in files]
+    return wes.http.post(f"/api/v1/{what}s", files=[*parts, *attached], headers=issuer.bearer("ann"))
+
+
+@pytest.mark.parametrize(
+    ("what", "about"),
+    [
+        ("schedule", {"name": "s", "cron": "0 2 * * *"}),
+        ("production", {"name": "s", "input": "number", "seeds": [1, 2], "only_create": True}),
+    ],
+)
+def test_what_is_kept_for_schedules_and_productions_counts_until_they_are_removed(
+    tmp_path: Path, issuer: Provided, what: str, about: dict[str, Any]
+):
+    large = b"x" * 700_000
+    with serving(tmp_path, auth=issuer.auth(tmp_path), quotas={"stored_mib": 1}) as wes:
+        ann = issuer.bearer("ann")
+        assert stored(wes, issuer, what, about, large).status_code in (200, 201)
+        assert wes.http.get("/api/v1/usage", headers=ann).json()["stored_bytes"]["used"] >= len(large)
+        assert stored(wes, issuer, what, {**about, "name": "other"}, large).status_code == 413
+        assert submitted(wes, issuer, "ann", **{"data.bin": large}).status_code == 413
+        assert wes.http.delete(f"/api/v1/{what}s/s", headers=ann).status_code == 200
+        assert submitted(wes, issuer, "ann", **{"data.bin": large}).status_code == 200
+        assert [path.name for path in (tmp_path / "service" / "runs").glob("kept-*")] == []
+
+
+def test_folders_of_requests_that_were_never_stored_are_removed_at_the_next_start(tmp_path: Path, issuer: Provided):
+    runs = tmp_path / "service" / "runs"
+    with serving(tmp_path, auth=issuer.auth(tmp_path)) as wes:
+        stored(wes, issuer, "schedule", {"name": "s", "cron": "0 2 * * *"}, b"x")
+    (known,) = runs.glob("kept-*")
+    for path in (runs / "kept-0123", runs / "kept-4567"):
+        (path / "files").mkdir(parents=True)
+    for path in (known, runs / "kept-0123"):
+        os.utime(path, (0, 0))  # kept-4567 may be being received
+    with serving(tmp_path, auth=issuer.auth(tmp_path)):
+        assert {path.name for path in runs.glob("kept-*")} == {known.name, "kept-4567"}
 
 
 def test_stored_bytes_have_a_quota_and_are_freed_by_removing_runs(tmp_path: Path, issuer: Provided):

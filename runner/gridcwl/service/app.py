@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
@@ -44,6 +45,7 @@ from gridcwl.service.messages import RunHandler
 from gridcwl.service.opening import authenticator, owners_of, service_folder, webhooks_of
 from gridcwl.service.problems import Refused
 from gridcwl.service.settings import ServiceSettings
+from gridcwl.service.stored_requests import remove_unknown
 from gridcwl.service.submitting import schemes_of
 from gridcwl.service.tes import routes as tes
 from gridcwl.service.uws import routes as uws
@@ -107,6 +109,7 @@ def _open(settings: ServiceSettings, lost: Callable[[], None] | None, stack: Exi
     stack.callback(db.close)
     folder = service_folder(settings, db)
     remove_unfinished(folder, lambda run: db.get(run) is not None)
+    remove_unknown(folder, db, time.time())
     stack.enter_context(apart(required=settings.expressions == "user"))
     vault, owners = owners_of(settings, db, stack)
     if settings.drivers is None:

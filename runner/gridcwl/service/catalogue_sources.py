@@ -30,8 +30,12 @@ from gridcwl.runs.units import amount
 GIT = "git+"
 OWN = "gridcwl"
 """The source that is gridcwl's own workflows."""
-OWN_WORKFLOWS = Path(__file__).resolve().parents[3] / "cwl" / "workflows"
-"""Where they are in a checkout; an installed package does not have them."""
+_PACKAGE = Path(__file__).resolve().parents[1]
+OWN_WORKFLOWS = next(
+    (path for path in (_PACKAGE / "own_workflows" / "workflows",) if path.is_dir()),
+    _PACKAGE.parents[1] / "cwl" / "workflows",
+)
+"""Where they are: in an installed package, which hatch_build.py puts them into, or in a checkout."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_FILES = 5000

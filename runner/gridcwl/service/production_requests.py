@@ -20,7 +20,7 @@ from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.production_runs import failures_of
 from gridcwl.service.productions import ServiceProductions
 from gridcwl.service.scheduled_runs import ScheduledRuns
-from gridcwl.service.stored_requests import check_action, check_request, converted, drop_folder
+from gridcwl.service.stored_requests import check_action, check_request, checked_size, converted, drop_folder
 from gridcwl.service.submission import json_object
 from gridcwl.service.web import Service
 
@@ -78,9 +78,10 @@ def create(
     params = json_object(fields.get("workflow_params"), "workflow_params")
     whole = {**fields, "workflow_params": json.dumps({**params, wanted.input: items[0]})}
     check_request(service, whole, folder)
+    size = checked_size(service, viewer, folder)
     service.folder.submitted(folder.path.name)
     record = ServiceProductions(service.db.engine)
-    record.create(production, portions_of(production, items, 1), is_open=not wanted.only_create)
+    record.create(production, portions_of(production, items, 1), is_open=not wanted.only_create, stored=size)
     service.driver.wake_schedules()
 
 

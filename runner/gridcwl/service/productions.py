@@ -34,8 +34,8 @@ class ServiceProductions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, production: Production, made: Iterable[Portion], *, is_open: bool) -> None:
-        """Add a production.
+    def create(self, production: Production, made: Iterable[Portion], *, is_open: bool, stored: int = 0) -> None:
+        """Add a production, with the size of what was attached.
 
         Raises:
             Conflict: its owner has one of this name, or too many.
@@ -50,7 +50,7 @@ class ServiceProductions:
                 raise Conflict(f"You have {MOST_PRODUCTIONS} productions, the most that a user may have: remove one")
             body = msgspec.json.encode(production).decode()
             row = {"id": production.id, "owner": production.owner, "name": production.name, "body": body}
-            connection.execute(insert(productions).values(**row, open=is_open, stopped=not is_open))
+            connection.execute(insert(productions).values(**row, open=is_open, stopped=not is_open, stored=stored))
             _insert(connection, production.id, made)
 
     def extend(self, production: str, made: Iterable[Portion], *, is_open: bool) -> None:

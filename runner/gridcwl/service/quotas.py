@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, update
 
 from gridcwl.service.db import Database, OwnersQueue
 from gridcwl.service.problems import Busy, TooLarge
-from gridcwl.service.schema import runs
+from gridcwl.service.schema import productions, runs, schedules
 from gridcwl.service.settings import Quotas
 from gridcwl.service.states import ACTIVE, State
 
@@ -65,8 +65,8 @@ def check_stored(db: Database, quotas: Quotas, owner: str, more_bytes: int) -> N
         stored = _stored_bytes(connection, owner)
     if stored + more_bytes > quotas.stored_mib << 20:
         raise TooLarge(
-            f"Your runs have {stored >> 20} MiB here, and a user may have {quotas.stored_mib} MiB: "
-            "remove runs that you no longer need (DELETE /api/v1/runs/ID)"
+            f"Your runs, schedules and productions have {stored >> 20} MiB here, and a user may have "
+            f"{quotas.stored_mib} MiB: remove what you no longer need (DELETE /api/v1/runs/ID)"
         )
 
 
@@ -90,8 +90,12 @@ def usage(db: Database, quotas: Quotas, owner: str) -> list[QuotaUse]:
 
 
 def _stored_bytes(connection: Connection, owner: str) -> int:
-    total = select(func.coalesce(func.sum(runs.c.stored), 0)).where(runs.c.owner == owner)
-    return int(connection.execute(total).scalar_one())
+    """Of runs, and of what is kept for schedules and productions."""
+    sums = [
+        select(func.coalesce(func.sum(table.c.stored), 0)).where(table.c.owner == owner).scalar_subquery()
+        for table in (runs, schedules, productions)
+    ]
+    return int(connection.execute(select(sums[0] + sums[1] + sums[2])).scalar_one())
 
 
 def note_stored(db: Database, run: str, size: int) -> None:

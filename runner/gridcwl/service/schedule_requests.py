@@ -21,7 +21,7 @@ from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
 from gridcwl.service.scheduled_runs import ScheduledRuns
 from gridcwl.service.schedules import ServiceSchedules
-from gridcwl.service.stored_requests import check_action, check_request, drop_folder
+from gridcwl.service.stored_requests import check_action, check_request, checked_size, drop_folder
 from gridcwl.service.web import Service
 
 _SHOWN = 50
@@ -88,6 +88,7 @@ def add(
     if trigger.query and names_files(trigger.query) and not service.settings.file_roots:
         raise BadRequest("Files of this machine cannot be waited for: this service reads none")
     check_request(service, fields, folder)
+    size = checked_size(service, viewer, folder)
     service.folder.submitted(folder.path.name)
     schedule = Schedule(
         id=secrets.token_hex(8), name=wanted.name, trigger=trigger, overlap=wanted.overlap, catch_up=wanted.catch_up,
@@ -98,10 +99,10 @@ def add(
     record = ServiceSchedules(service.db.engine)
     before: Schedule | None = None
     if wanted.replace and any(stored.schedule.name == wanted.name for stored in record.of(viewer.subject)):
-        before = record.replace(schedule, now)
+        before = record.replace(schedule, now, size)
         drop_folder(service, before.files)
     else:
-        record.add(schedule, now)
+        record.add(schedule, now, size)
     if service.owners is not None:
         service.owners.submitted(viewer)
     service.driver.wake_schedules()

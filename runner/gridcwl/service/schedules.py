@@ -55,8 +55,8 @@ class ServiceSchedules:
 
     # -- schedules -----------------------------------------------------------------------------------------------------
 
-    def add(self, schedule: Schedule, now: float) -> None:
-        """Add a schedule; what is due before now is not caught up.
+    def add(self, schedule: Schedule, now: float, stored: int = 0) -> None:
+        """Add a schedule, with the size of what was attached; what is due before now is not caught up.
 
         Raises:
             Conflict: its owner has one of this name, or too many.
@@ -68,9 +68,9 @@ class ServiceSchedules:
             if len(mine) >= MOST_SCHEDULES:
                 raise Conflict(f"You have {MOST_SCHEDULES} schedules, the most that a user may have: remove one")
             values = {"id": schedule.id, "owner": schedule.owner, "name": schedule.name, "body": _encoded(schedule)}
-            self._do(insert(schedules).values(**values, cursor=now, looked=False, problem=""))
+            self._do(insert(schedules).values(**values, cursor=now, looked=False, problem="", stored=stored))
 
-    def replace(self, schedule: Schedule, now: float) -> Schedule:
+    def replace(self, schedule: Schedule, now: float, size: int = 0) -> Schedule:
         """Change a schedule of this owner and name. Its past ticks stay known; a new trigger counts from now on.
 
         Returns:
@@ -83,7 +83,7 @@ class ServiceSchedules:
             before = self.get(schedule.owner, schedule.name)
             old = before.schedule
             stored = msgspec.structs.replace(schedule, id=old.id, created=old.created)
-            values: dict[str, Any] = {"body": _encoded(stored), "problem": "", "next": None}
+            values: dict[str, Any] = {"body": _encoded(stored), "problem": "", "next": None, "stored": size}
             values["cursor"] = now if stored.trigger != old.trigger else before.cursor
             values["looked"] = before.looked and stored.trigger.query == old.trigger.query
             self._do(update(schedules).where(schedules.c.id == old.id).values(**values))

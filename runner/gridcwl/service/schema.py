@@ -222,6 +222,7 @@ schedules = Table(
     Column("looked", Boolean, nullable=False),  # data have been looked for
     Column("problem", Text, nullable=False),
     Column("next", Float),  # when to look again
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of what was attached
 )
 Index("ix_schedules_owner_name", schedules.c.owner, schedules.c.name)
 
@@ -261,6 +262,7 @@ productions = Table(
     Column("body", Text, nullable=False),  # see gridcwl.productions.model
     Column("open", Boolean, nullable=False),  # something is to be done
     Column("stopped", Boolean, nullable=False),
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of what was attached
 )
 Index("ix_productions_owner_name", productions.c.owner, productions.c.name)
 

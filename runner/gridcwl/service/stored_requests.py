@@ -13,21 +13,26 @@ from fastapi import Request
 
 from gridcwl.errors import GridCWLError
 from gridcwl.schedules.model import DIDS, has_template
-from gridcwl.service import submission, zooniverse_exports
-from gridcwl.service.db import Viewer
+from gridcwl.service import quotas, submission, zooniverse_exports
+from gridcwl.service.db import Database, Viewer
 from gridcwl.service.endings import without_places
-from gridcwl.service.folders import SubmittedFolder
+from gridcwl.service.folders import ServiceFolder, SubmittedFolder, stored_bytes
 from gridcwl.service.problems import BadRequest, NotFound
+from gridcwl.service.productions import ServiceProductions
+from gridcwl.service.schedules import ServiceSchedules
 from gridcwl.service.submitting import parted
 from gridcwl.service.web import Service, check_may_submit
 
+_PREFIX = "kept-"
+_BEING_MADE_S = 86_400.0
+"""A folder that is not older may belong to a request that is being received."""
 K = TypeVar("K")
 R = TypeVar("R")
 
 
 def new_folder(service: Service) -> SubmittedFolder:
     """The place of a stored request, and of what is attached to it; not made yet."""
-    return service.folder.run(f"kept-{secrets.token_hex(8)}")
+    return service.folder.run(f"{_PREFIX}{secrets.token_hex(8)}")
 
 
 def drop_folder(service: Service, name: str) -> None:
@@ -35,6 +40,36 @@ def drop_folder(service: Service, name: str) -> None:
     if name:
         service.db.drop_files(name)
         shutil.rmtree(service.folder.run(name).path, ignore_errors=True)
+
+
+def checked_size(service: Service, viewer: Viewer, folder: SubmittedFolder) -> int:
+    """The size of what was attached, which counts in its owner's quota.
+
+    Raises:
+        TooLarge: it is too much.
+    """
+    size = stored_bytes(folder.path)
+    quotas.check_stored(service.db, service.settings.quotas, viewer.subject, size)
+    return size
+
+
+def remove_unknown(folder: ServiceFolder, db: Database, now: float) -> None:
+    """Remove folders of requests that were never stored, as the service was killed, or that are no longer known.
+
+    Args:
+        folder: of the service.
+        db: its database.
+        now: seconds since 1970.
+    """
+    kept = [path for path in (folder.path / "runs").glob(f"{_PREFIX}*") if path.stat().st_mtime < now - _BEING_MADE_S]
+    if not kept:
+        return
+    stored = [one.schedule.files for one in ServiceSchedules(db.engine).all()]
+    stored += [one.files for one in ServiceProductions(db.engine).of(None)]
+    for path in kept:
+        if path.name not in stored:
+            db.drop_files(path.name)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 async def store_request(
