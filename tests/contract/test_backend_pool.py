@@ -22,9 +22,9 @@ from gridcwl import plugins
 from gridcwl.backends import Backend
 from gridcwl.backends.base import BackendContext, JobOptions
 from gridcwl.backends.dask import pool as pools
-from gridcwl.backends.dask import pool_scheduler
 from gridcwl.backends.dask.plugin import PoolSettings
 from gridcwl.backends.dask.pool import Pool
+from gridcwl.backends.nodes import listening_socket
 from gridcwl.errors import ConfigError
 from gridcwl.testing.backends import Place, SurvivingSuite, ended, text_of
 
@@ -263,7 +263,7 @@ def test_who_has_no_certificate_of_the_pool_is_not_a_node(pool: Pool) -> None:
 
 def test_a_pool_without_an_address_listens_at_one_port_for_all_kinds_of_addresses() -> None:
     for bind in ("", "127.0.0.1"):
-        with pool_scheduler._listening(bind, 0) as listening:
+        with listening_socket(bind, 0) as listening:
             socket.create_connection(("127.0.0.1", listening.getsockname()[1]), timeout=60).close()
 
 

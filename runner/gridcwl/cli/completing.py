@@ -197,6 +197,7 @@ def _commands() -> Iterator[tuple[str, str]]:
     helps["shell"] = "the container of a job with its inputs, to find out why it failed"
     helps["production"] = "one document over a growing list of inputs or seeds, in portions"
     helps["pool"] = "nodes in DIRAC jobs that wait for jobs of yours"
+    helps["kernel"] = "Jupyter kernels as jobs, in JupyterLab's launcher"
     helps["schedule"] = "run documents at certain times, at intervals, or when data arrive"
     helps["basket"] = "items of an ESAP basket, or rows of Virtual Observatory results, as inputs"
     helps[main.SERVE] = "serve GA4GH WES, for gridcwl --server and other clients"

@@ -43,6 +43,7 @@ PROGRAMS = {
     "production": "gridcwl.cli.production",
     "shell": "gridcwl.cli.shell",
     "pool": "gridcwl.cli.pool",
+    "kernel": "gridcwl.jupyter.kernels.command",
 }
 """Commands with a command line of their own, and the modules whose ``main`` takes it."""
 

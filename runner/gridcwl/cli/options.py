@@ -30,7 +30,7 @@ Runs are recorded and can be resumed. For details, gridcwl COMMAND --help:
   gridcwl usage [RUN ...] | export RUN CRATE | verify CRATE
   gridcwl init -- COMMAND | exec -- COMMAND | basket ACTION
   gridcwl shell RUN STEP | rerun RUN | lineage FILE
-  gridcwl schedule ACTION | production ACTION | pool ACTION
+  gridcwl schedule ACTION | production ACTION | pool ACTION | kernel ACTION
   gridcwl lint DOCUMENT | sites | doctor | serve | completion SHELL | man
   gridcwl login | logout | whoami | credentials ACTION | keys ACTION
 To see what a run would do:

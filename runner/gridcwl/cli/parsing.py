@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gridcwl.errors import UnknownOption, UsageError
+from gridcwl.runs.units import seconds_of
 from gridcwl.suggest import did_you_mean
 
 HELP = ("-h", "--help")
@@ -205,6 +206,14 @@ def _take(parser: Parser, ahead: list[str]) -> list[str]:
     if word.startswith("--"):
         return [f"{word}={ahead.pop(0)}"]
     return [word, ahead.pop(0)]
+
+
+def seconds(text: str) -> int:
+    """A time as a number of seconds: ``90s``, ``30m``, ``8h``, ``2d``."""
+    found = seconds_of(text)
+    if not found or not 1 <= found < 1e9:
+        raise argparse.ArgumentTypeError(f"takes a time such as 90s, 30m or 8h, not {text!r}")
+    return int(found)
 
 
 def positive(text: str) -> int:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcwl import imports, plugins
-from gridcwl.cli.parsing import Parser, acted, positive
+from gridcwl.cli.parsing import Parser, acted, positive, seconds
 from gridcwl.cli.tables import show
 from gridcwl.errors import BackendError
-from gridcwl.runs.units import seconds_of
 
 if TYPE_CHECKING:
     from gridcwl.backends.dask.pool import Pool
@@ -53,10 +52,10 @@ def parser() -> Parser:
         "--image", metavar="IMAGE", default="", help="container image that has the tools, and Python 3.9 or newer"
     )
     up.add_argument(
-        "--idle", metavar="TIME", type=_seconds, default=1800, help="end when nothing ran for so long (default: 30m)"
+        "--idle", metavar="TIME", type=seconds, default=1800, help="end when nothing ran for so long (default: 30m)"
     )
     up.add_argument(
-        "--time", metavar="TIME", type=_seconds, default=8 * 3600, help="CPU time of each DIRAC job (default: 8h)"
+        "--time", metavar="TIME", type=seconds, default=8 * 3600, help="CPU time of each DIRAC job (default: 8h)"
     )
     up.add_argument("--host", metavar="HOST", default="", help="name or address by which sites reach this machine")
     up.add_argument("--backend", choices=("dirac", "diracx"), default="dirac", help="by which DIRAC is reached")
@@ -71,13 +70,6 @@ def parser() -> Parser:
     down.add_argument("name", metavar="NAME", nargs="?", default="default", help="of the pool")
     down.set_defaults(act=_down)
     return made
-
-
-def _seconds(text: str) -> int:
-    seconds = seconds_of(text)
-    if not seconds or not 1 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"takes a time such as 90s, 30m or 8h, not {text!r}")
-    return int(seconds)
 
 
 def _up(given: argparse.Namespace) -> int:

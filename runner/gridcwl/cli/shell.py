@@ -161,7 +161,7 @@ def _chosen(given: argparse.Namespace) -> Job:
     staged: dict[str, StagedFile] = {}
     values = [value for one in exec_document.inputs_of(given.input) for value in _each(one.value)]
     for base, kind, location in _located(values):
-        target = _free(f"{directories.out}/{base}", staged)
+        target = free_path(f"{directories.out}/{base}", staged)
         staged[target] = StagedFile(target, kind, (location,))  # type: ignore[arg-type]  # file or directory
     name = "shell"
     return Job(
@@ -171,7 +171,7 @@ def _chosen(given: argparse.Namespace) -> Job:
     )  # fmt: skip
 
 
-def _free(target: str, taken: Container[str]) -> str:
+def free_path(target: str, taken: Container[str]) -> str:
     """The path, or where another input has it, one with a number: ``made_2.txt``."""
     stem, ending = posixpath.splitext(target)
     return next(one for n in itertools.count(1) if (one := f"{stem}_{n}{ending}" if n > 1 else target) not in taken)
@@ -202,16 +202,17 @@ def _in_store(name: str, location: str) -> Iterator[tuple[str, str, str]]:
     store = plugins.loaded(plugin).open_run_store(plugins.configured(plugin, plugins.configuration()), None)
     with closing(store):
         found = store.files.find([location])[location]
-    for file in _files_in(found):
+    for file in files_in(found):
         if store_with("copy_files", str(file["location"])) is None:
             raise UsageError(f"shell: {file['location']} cannot be copied here")
         yield str(file.get("path") or file["basename"]), "file", str(file["location"])
 
 
-def _files_in(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def files_in(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The files of what a store has found, with those of datasets and containers."""
     if found["class"] == "File":
         yield found
     for file in found.get("files") or ():
-        yield from _files_in(file)
+        yield from files_in(file)
     for collection in found.get("collections") or ():
-        yield from _files_in(collection)
+        yield from files_in(collection)

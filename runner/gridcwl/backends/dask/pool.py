@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -23,25 +22,20 @@ from typing import Any, TypeVar
 
 import msgspec
 from distributed import Client
-from distributed.security import Security
-from distributed.utils import get_ip
 
 from gridcwl.backends.dask.clusters import security_of
 from gridcwl.backends.dask.plugin import DaskSettings, pool_folder
-from gridcwl.backends.dirac import jdl
-from gridcwl.backends.dirac.matching import JobRequirements
+from gridcwl.backends.dirac.nodes import submit
 from gridcwl.backends.dirac.server import Server
+from gridcwl.backends.nodes import NODE_CERTIFICATE, NODE_KEY, NodeRequest, own_address, private, write_certificate
+from gridcwl.backends.nodes import sandbox_files as node_files
 from gridcwl.errors import BackendError, ConfigError
-from gridcwl.worker.zipapp import NAME as WORKER
-from gridcwl.worker.zipapp import worker_zipapp
 
 _START_S, _CONNECT_S = 60.0, 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 SETTINGS = "pool-node.json"
 CERTIFICATE, KEY = "client-cert.pem", "client-key.pem"
 """Of clients and the scheduler: they never leave this machine."""
-NODE_CERTIFICATE, NODE_KEY = "node-cert.pem", "node-key.pem"
-"""Of the pool and its nodes."""
 
 _T = TypeVar("_T")
 
@@ -130,21 +124,12 @@ def create(pool: Pool) -> Pool:
     folder.mkdir(mode=0o700)
     try:
         for certificate, key in ((CERTIFICATE, KEY), (NODE_CERTIFICATE, NODE_KEY)):
-            made = Security.temporary()
-            private(folder / certificate, made.tls_ca_file.encode())
-            private(folder / key, made.tls_client_key.encode())
-        pool = msgspec.structs.replace(pool, id=secrets.token_hex(4), host=pool.host or get_ip())
+            write_certificate(folder / certificate, folder / key)
+        pool = msgspec.structs.replace(pool, id=secrets.token_hex(4), host=pool.host or own_address())
         return save(_with_scheduler(save(pool)))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
 
 
 def security_files(folder: Path) -> dict[str, str]:
@@ -185,23 +170,15 @@ def _with_scheduler(pool: Pool) -> Pool:
 
 def add_workers(pool: Pool, number: int, server: Server, folder: Path) -> Pool:
     """Submit DIRAC jobs that hold a worker each; their files are written to this folder, which is removed by others."""
-    sandbox = server.put_sandbox(sandbox_files(pool, folder))
-    first = len(pool.jobs) + 1
-    needs = JobRequirements(
-        processors=pool.cores, ram_mib=pool.ram, cpu_time_s=pool.time_s, sites=(pool.site,) if pool.site else ()
+    needs = NodeRequest(
+        pool.group, tuple(sandbox_files(pool, folder)), pool.cores, pool.ram, pool.time_s, pool.site, prefix="worker-"
     )
-    batch = jdl.Batch(pool.group, "worker-", tuple(str(first + one) for one in range(number)), "", needs, sandbox)
-    numbers = server.submit(jdl.text(batch))
-    server.confirm(numbers)
+    numbers = submit(server, needs, len(pool.jobs) + 1, number)
     return save(msgspec.structs.replace(pool, jobs=(*pool.jobs, *numbers)))
 
 
 def sandbox_files(pool: Pool, folder: Path) -> list[Path]:
     """The input sandbox of its DIRAC jobs."""
-    files = [folder / name for name in (jdl.START, WORKER, SETTINGS, NODE_CERTIFICATE, NODE_KEY)]
-    shutil.copyfile(Path(__file__).with_name("pool.sh"), files[0])
-    files[0].chmod(0o755)
-    shutil.copyfile(worker_zipapp(), files[1])
     about = {
         "image": pool.image,
         "host": pool.host,
@@ -209,13 +186,8 @@ def sandbox_files(pool: Pool, folder: Path) -> list[Path]:
         "slots": 4 * pool.cores,
         "time_s": pool.time_s,
         "folder": "jobs",
-        "certificate": NODE_CERTIFICATE,
-        "key": NODE_KEY,
     }
-    files[2].write_text(json.dumps(about))
-    for path in files[3:]:
-        private(path, (pool.folder / path.name).read_bytes())
-    return files
+    return node_files(folder, pool.folder, "gridcwl.worker.pool_node", SETTINGS, about)
 
 
 def ask(pool: Pool, what: Callable[[Any], Awaitable[_T]]) -> _T:

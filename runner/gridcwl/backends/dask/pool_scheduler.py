@@ -13,8 +13,6 @@ import json
 import logging
 import os
 import signal
-import socket
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +23,8 @@ from distributed import Scheduler, Status, Worker
 from distributed.security import Security
 
 from gridcwl.backends.dask.clusters import without_pages
-from gridcwl.backends.dask.pool import NODE_CERTIFICATE, NODE_KEY, Pool, load, security_files
+from gridcwl.backends.dask.pool import Pool, load, security_files
+from gridcwl.backends.nodes import listening_socket, server_tls
 from gridcwl.worker.limits import MIB, RESULT_BYTES
 
 log = logging.getLogger("gridcwl.pool")
@@ -175,16 +174,6 @@ async def _until(condition: Callable[[], bool], patience_s: float, ended: set[as
             return
 
 
-def _listening(address: str, port: int) -> socket.socket:
-    """A socket that listens at this address, or at all of IPv4 and IPv6 by one port."""
-    if address:
-        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((address, port), family=family)
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))
-
-
 async def serve(pool: Pool) -> None:
     """Serve until the pool is idle, or a signal comes."""
     security = Security(**security_files(pool.folder), require_encryption=True)
@@ -197,13 +186,12 @@ async def serve(pool: Pool) -> None:
         idle_timeout=f"{pool.idle_s} s",
     )
     async with scheduler:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(pool.folder / NODE_CERTIFICATE, pool.folder / NODE_KEY)
-        tls.load_verify_locations(pool.folder / NODE_CERTIFICATE)
-        tls.verify_mode = ssl.CERT_REQUIRED
         served = PoolServer(pool, scheduler, security)
         listening = await asyncio.start_server(
-            served.connected, sock=_listening(pool.bind, pool.port), ssl=tls, limit=RESULT_BYTES
+            served.connected,
+            sock=listening_socket(pool.bind, pool.port),
+            ssl=server_tls(pool.folder),
+            limit=RESULT_BYTES,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,6 +17,7 @@ from gridcwl.backends.dirac.placements import placement_from_table
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import DiracSite
+from gridcwl.backends.nodes import NodeHost
 from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
@@ -125,6 +126,20 @@ def open_server(
 
         with closing(LocalServer(folder, max_jobs=max_jobs, site=site)) as local:
             yield local
+
+
+@contextmanager
+def open_nodes(settings: DiracxSettings) -> Iterator[NodeHost]:
+    """Nodes as DIRAC jobs; raises as :func:`open_server`."""
+    from gridcwl.backends.dirac.nodes import DiracNodes
+
+    with open_server(server_name(settings)) as server:
+        yield DiracNodes(server)
+
+
+def node_sites(settings: DiracxSettings) -> dict[str, Any]:
+    """Container settings of each site, for nodes."""
+    return _site_settings(settings, JobOptions())
 
 
 def preload(settings: DiracxSettings) -> None:

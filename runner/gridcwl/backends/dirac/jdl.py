@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gridcwl.backends import nodes
 from gridcwl.backends.dirac.matching import JobRequirements
 from gridcwl.errors import ConfigError
 
-START = "gridcwl-start.sh"
+START = nodes.START
 RESULTS = "gridcwl-results.tar.gz"
 STDOUT, STDERR = "std.out", "std.err"
 LONGEST_NAME = 128

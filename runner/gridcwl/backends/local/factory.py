@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcwl.backends.base import BackendContext, QueueOffer, SiteOffer
+from gridcwl.backends.nodes import NodeHost
 from gridcwl.model import RunId
 
 if TYPE_CHECKING:
@@ -40,6 +43,14 @@ def open_backend(settings: LocalSettings, context: BackendContext) -> LocalBacke
     from gridcwl.backends.local.backend import LocalBackend
 
     return LocalBackend(context.folder, context.jobs, settings, secrets=context.secrets)
+
+
+@contextmanager
+def open_nodes(_settings: LocalSettings) -> Iterator[NodeHost]:
+    """Nodes as processes of this machine."""
+    from gridcwl.backends.local.nodes import LocalNodes
+
+    yield LocalNodes()
 
 
 def offers(_settings: LocalSettings) -> list[SiteOffer]:

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Runs a node of a warm pool on a worker node: gridcwl-start.sh NUMBER
+# Runs a node, which connects outwards to the user's machine, on a worker node: gridcwl-start.sh NUMBER
 # All it needs is a Python of 3.9 or newer, here or in the image; everything else is in the sandbox.
+module=@MODULE@
+settings=@SETTINGS@
 umask 077
 here=$(pwd)
 chmod 600 node-key.pem node-cert.pem
@@ -31,7 +33,7 @@ fi
 case ${SLURM_JOB_END_TIME:-} in "" | *[!0-9]*) ;; *) least GRIDCWL_WALL_LEFT $((SLURM_JOB_END_TIME - $(date +%s))) ;; esac
 export GRIDCWL_SITE GRIDCWL_WALL_LEFT GRIDCWL_CPU_LEFT
 code=0
-image=$(sed -n 's/.*"image": "\([^"]*\)".*/\1/p' pool-node.json)
+image=$(sed -n 's/.*"image": "\([^"]*\)".*/\1/p' "$settings")
 if [ -n "$image" ] && [ -z "${GRIDCWL_POOL_INSIDE:-}" ]; then
   GRIDCWL_POOL_INSIDE=1
   export GRIDCWL_POOL_INSIDE
@@ -56,7 +58,7 @@ for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.
   if "$python" -SE -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2> /dev/null; then
     PYTHONPATH="$here/gridcwl-worker.pyz"
     export PYTHONPATH
-    "$python" -S -m gridcwl.worker.pool_node pool-node.json &
+    "$python" -S -m "$module" "$settings" &
     node=$!
     trap 'kill -TERM "$node" 2> /dev/null' TERM INT HUP
     trap 'kill -USR1 "$node" 2> /dev/null' USR1 USR2 XCPU
