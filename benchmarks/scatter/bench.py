@@ -25,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from commands import program
 from results import note
 
 HERE = Path(__file__).parent
@@ -60,15 +61,6 @@ def measure(command: list[str], *, stdin: Path | None = None) -> Cost:
         sys.stderr.buffer.write(messages[-4000:])
         raise SystemExit(f"failed with {process.returncode}: {' '.join(command)}")
     return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
-def program(name: str) -> str:
-    """A command of the environment that runs this benchmark, else of PATH."""
-    here = Path(sys.executable).with_name(name)
-    found = str(here) if here.exists() else shutil.which(name)
-    if found is None:
-        raise SystemExit(f"{name} is not installed: make install")
-    return found
 
 
 def row(what: str, size: int, cost: Cost, limit: Cost | None) -> None:

@@ -24,18 +24,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from commands import program
 from results import note
 
 TOOL = Path(__file__).parent.parent / "scatter" / "echo.cwl"
-
-
-def program(name: str) -> str:
-    """A command of the environment that runs this benchmark, else of PATH."""
-    here = Path(sys.executable).with_name(name)
-    found = str(here) if here.exists() else shutil.which(name)
-    if found is None:
-        raise SystemExit(f"{name} is not installed: make install")
-    return found
 
 
 def seconds(command: list[str], environment: Mapping[str, str]) -> float:

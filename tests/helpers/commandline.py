@@ -30,6 +30,15 @@ class CommandResult:
         """The lines on stderr but for those that count steps."""
         return [line for line in self.stderr.splitlines() if not line.startswith("[0:")]
 
+    def assert_one_error(self, code: int, *words: str) -> None:
+        """It failed with one error of these words, and with nothing of Python, libraries or URLs in it."""
+        assert self.code == code, self.stderr
+        assert self.stdout == ""
+        assert self.stderr.count("gridcwl:") == 1
+        assert [word for word in words if word not in self.stderr] == []
+        for noise in ("Traceback", "ruamel", "Commented", "[Errno", "file://", "internal error"):
+            assert noise not in self.stderr
+
 
 def gridcwl(*arguments: str, stdin: str = "") -> CommandResult:
     """Run ``gridcwl`` with these arguments."""

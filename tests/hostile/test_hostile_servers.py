@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 import time
 import uuid
 import zlib
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from archives import tar_gz
 from documents import Desk, on_command_line, shell
 from rucio_grid import Grid, remote
 
@@ -41,16 +40,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(folder)
 
 
-def packed(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as made:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            made.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
 def said(*files: dict[str, Any]) -> bytes:
     return json.dumps({"id": JOB.id, "outcome": "success", "files": files, "outdir": "sandbox:"}).encode()
 
@@ -74,7 +63,7 @@ def test_results_archives_made_by_hand_come_back_through_dirac(dirac_clients: An
         "missing": ({f"{JOB.id}/result.json": said(a_file("a", b"x"))}, "is not in the results archive"),
     }
     for name, (members, _) in cases.items():
-        desk.write(f"{name}.tar.gz", packed(members))
+        desk.write(f"{name}.tar.gz", tar_gz(members))
     desk.write("run.sh", 'cp "$1.tar.gz" gridcwl-results.tar.gz\n')
     sandbox = ", ".join(f'"{name}.tar.gz"' for name in cases)
     description = {

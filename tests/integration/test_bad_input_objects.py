@@ -34,12 +34,7 @@ WRONG = {
 def test_a_wrong_input_object_is_one_error(desk: Desk, wrong: str) -> None:
     name, content, words = WRONG[wrong]
     result = gridcwl("--no-container", "--outdir=outputs", desk.write("copy.cwl", COPY), desk.write(name, content))
-    assert result.code == 1, result.stderr
-    assert result.stdout == ""
-    assert result.stderr.count("gridcwl:") == 1
-    assert [word for word in words if word not in result.stderr] == []
-    for noise in ("Traceback", "ruamel", "Commented", "[Errno", "file://", "internal error"):
-        assert noise not in result.stderr
+    result.assert_one_error(1, *words)
     assert not desk.outdir.exists()
 
 

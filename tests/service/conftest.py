@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from issuing import Provided, issuing
 from wes import Wes, serving
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Provided]:
+    """An issuer of tokens, as the identity provider of a service."""
+    with issuing() as provided:
+        yield provided
 
 
 @pytest.fixture(scope="module")

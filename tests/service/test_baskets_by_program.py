@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commandline import gridcwl as command
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from wes import Wes, in_thread, serving
 
 from gridcwl.runs.record.journal import Journal
@@ -26,12 +26,6 @@ CART = [
     {"nothing": 1},
 ]
 RULES = [{"input": "events", "archive": "apertif", "value": "https://h/{name}"}]
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture

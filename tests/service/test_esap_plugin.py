@@ -14,7 +14,7 @@ from documents import expression, shell
 from gridcwl_esap import batch
 from gridcwl_esap.client import GridcwlClient, GridcwlError, basket_item
 from gridcwl_esap.connector import TOKEN, concordia_connector
-from issuing import Provided, issuing
+from issuing import Provided
 from waiting import until
 from wes import Wes, in_thread
 
@@ -32,12 +32,6 @@ SITES = [
 ]
 STUB = ("JobID", "OK", "MinorStatus", "Status", "Site")
 """What the gateway's stub answered, and its front end shows."""
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture(scope="module")

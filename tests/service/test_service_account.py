@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import chromium
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from playwright.sync_api import sync_playwright
 from sqlalchemy import update
 from wes import Wes, in_thread, serving
@@ -58,12 +58,6 @@ class Taking(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture(scope="module")

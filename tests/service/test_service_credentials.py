@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from documents import expression
-from issuing import SECRET, Provided, issuing
+from issuing import SECRET, Provided
 from sqlalchemy import select, update
 from waiting import until
 from wes import Wes, serving
@@ -29,12 +29,6 @@ from gridcwl.testbed.place import InstallFolder
 
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
 PATH = "/api/v1/credentials"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture(scope="module")

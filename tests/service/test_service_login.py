@@ -15,7 +15,7 @@ import httpx
 import pytest
 from commandline import gridcwl
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from sqlalchemy import select, update
 from waiting import until
 from wes import Wes, process, serving
@@ -27,12 +27,6 @@ from gridcwl.service.schema import api_keys, sessions
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
 HTML = {"accept": "text/html"}
 COOKIE = "gridcwl_session"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 def auth(issuer: Provided, folder: Path, **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commandline import gridcwl as command
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from waiting import until
 from wes import Wes, in_thread, serving
 
@@ -20,12 +20,6 @@ SHOWER = expression(
     {"seed": "int", "bad": {"type": "int", "default": 0}},
     {"events": "int"},
 )
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from waiting import until
 from wes import Wes, serving
 
@@ -24,12 +23,6 @@ from gridcwl.service.quotas import why_held
 from gridcwl.service.settings import Quotas, load
 
 TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 def submitted(wes: Wes, issuer: Provided, user: str, **files: bytes) -> Any:

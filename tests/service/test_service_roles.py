@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from documents import glob, shell
 from fastapi.routing import APIRoute
-from issuing import Provided, issuing
+from issuing import Provided
 from wes import IMAGE, Wes, serving
 
 from gridcwl.errors import ConfigError
@@ -43,12 +43,6 @@ ROLES = [
     {"group": "operators", "may": ["operate"]},
     {"group": "admins", "may": ["admin"]},
 ]
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture(scope="module")

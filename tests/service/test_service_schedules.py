@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from commandline import gridcwl as command
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from sqlalchemy import delete, insert
 from waiting import until
 from wes import Wes, in_thread, serving
@@ -35,12 +35,6 @@ COUNT = expression(
     {"said": "string"},
 )
 EACH_NIGHT = {"name": "nightly", "cron": "0 2 * * *", "timezone": "Europe/Berlin"}
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture

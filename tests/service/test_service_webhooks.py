@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from sqlalchemy import select, update
 from waiting import until
 from wes import Wes, serving
@@ -69,12 +69,6 @@ class Taking(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commandline import gridcwl as command
 from documents import expression
-from issuing import Provided, issuing
+from issuing import Provided
 from waiting import until
 from wes import Wes, process, serving
 
@@ -28,12 +28,6 @@ RECORD = {"catalog": "workflow", "workflow_id": 2, "category": "classifications"
 ROWS = {"rows": {"class": "File", "zooniverse": RECORD}}
 NEW = {"rows": {"class": "File", "zooniverse": {**RECORD, "generate": True}}}
 ACCOUNT = "# of the project\nPANOPTES_USERNAME=ann\nexport PANOPTES_PASSWORD='secret'\n"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provided]:
-    with issuing() as provided:
-        yield provided
 
 
 @pytest.fixture(autouse=True)

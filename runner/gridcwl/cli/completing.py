@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -237,9 +236,11 @@ def latest_runs() -> Iterator[tuple[str, str]]:
 
 
 def _document(journal: Path) -> str:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(journal)) as db:
-        row = db.execute("SELECT value FROM meta WHERE name='document'").fetchone()
-        return str(row[0]).strip('"') if row else ""
+    from gridcwl.errors import StoreError
+    from gridcwl.runs.record.journal_file import document_of
+
+    with contextlib.suppress(StoreError):
+        return document_of(journal)
     return ""
 
 
@@ -247,14 +248,9 @@ def steps(run: str) -> list[str]:
     """The steps of a run."""
     from gridcwl.errors import GridCWLError
     from gridcwl.runs.record.folder import find
+    from gridcwl.runs.record.journal_file import steps_of
 
     try:
-        journal = find(_state_dir(), run).folder.journal
-        with contextlib.closing(_opened(journal)) as db:
-            return [str(step) for (step,) in db.execute("SELECT DISTINCT step FROM jobs ORDER BY 1")]
-    except (GridCWLError, sqlite3.Error):
+        return steps_of(find(_state_dir(), run).folder.journal)
+    except GridCWLError:
         return []
-
-
-def _opened(journal: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=1)

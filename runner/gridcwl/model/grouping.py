@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from gridcwl.errors import InputError
+from gridcwl.model.chunks import chunks
 
 Balance: TypeAlias = Literal["", "size", "events"]
 
@@ -63,7 +64,7 @@ def grouped(
 
 
 def _slices(items: Sequence[Any], size: int) -> list[list[Any]]:
-    return [list(items[at : at + size]) for at in range(0, len(items), size)]
+    return [list(some) for some in chunks(items, size)]
 
 
 def _neighbours(items: Sequence[Any], count: int) -> list[list[Any]]:

@@ -12,6 +12,13 @@ from typing import Literal, NewType
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
 
+
+def session_and_number(job_id: str) -> tuple[int, int]:
+    """The session of its run that a job belongs to, and its number in it: 2 and 17 of ``RUN-2-17``."""
+    _, session, number = job_id.rsplit("-", 2)
+    return int(session), int(number)
+
+
 JOB_FORMAT: Literal["gridcwl-job/1"] = "gridcwl-job/1"
 
 StagedKind = Literal["file", "directory", "literal"]

@@ -14,6 +14,7 @@ import msgspec
 
 from gridcwl.errors import ConfigError
 from gridcwl.model import RunId
+from gridcwl.model.chunks import chunks
 
 _SEEDS = re.compile(r"(?P<input>[^=]+)=(?P<first>-?\d+)\.\.(?P<last>-?\d+)")
 MOST_ITEMS = 1_000_000
@@ -125,11 +126,11 @@ def portions_of(production: Production, items: Sequence[Any], first: int) -> Ite
         first: the number of the first portion.
     """
     size = production.each * production.portion
-    for number, at in enumerate(range(0, len(items), size), first):
+    for number, some in enumerate(chunks(items, size), first):
         digest = hashlib.sha256(f"{production.id}\0{number}".encode()).hexdigest()[:6]
         # a second for each portion: ids sort by number, and do not collide
         made = datetime.fromtimestamp(production.created + number, UTC)
-        yield Portion(number, tuple(items[at : at + size]), RunId(f"{made:%Y%m%d-%H%M%S}-{digest}"))
+        yield Portion(number, tuple(some), RunId(f"{made:%Y%m%d-%H%M%S}-{digest}"))
 
 
 @dataclass(frozen=True, slots=True)

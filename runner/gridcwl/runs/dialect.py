@@ -20,6 +20,7 @@ from gridcwl.cwl.step_groups import ignored_groups
 from gridcwl.errors import ConfigError, InputError
 from gridcwl.model import confinement
 from gridcwl.model.grouping import Grouping, grouped
+from gridcwl.model.paths import file_path
 from gridcwl.runs.from_options import evaluation
 from gridcwl.runs.options import Options
 
@@ -100,7 +101,7 @@ def _from_plugin(options: Options, session: CwlSession, hints: DocumentHints, fo
             remedy="Give the input data as inputs.",
         )
     plugin = dataset_plugin(hints.plugin)
-    document = Path(session.document.uri.partition("#")[0].removeprefix("file://"))
+    document = Path(file_path(session.document.uri.partition("#")[0], "The document"))
     with tempfile.TemporaryDirectory(prefix="gridcwl-dataset-") as place:
         try:
             made = _called(plugin, document, dict(hints.plugin_config), Path(place))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.model.paths import file_path
 from gridcwl.runs.finding import found, names_files
 from gridcwl.runs.settings import options_for
 from gridcwl.schedules.driver import NotNowError, RunState, TickDriver
@@ -92,7 +93,7 @@ class ScheduledRuns:
                 self.owners.close(finding.id)
         if names_files(query):
             allowed = self._intake.driver.confinement()
-            urls = [url for url in urls if allowed.allows_file(url.removeprefix("file://"))]
+            urls = [url for url in urls if allowed.allows_file(file_path(url, "A file that matches the query"))]
         return urls
 
     def start(self, schedule: Schedule, tick: Tick) -> None:

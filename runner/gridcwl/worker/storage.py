@@ -12,12 +12,12 @@ import shutil
 import subprocess
 import zlib
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Sequence, Type
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from gridcwl.worker import credentials, web
 from gridcwl.worker.credentials import NOBODY, Trusted
 from gridcwl.worker.failure import SourceUnavailable
-from gridcwl.worker.paths import RefusedPath, file_path
+from gridcwl.worker.paths import RefusedPath, file_path, file_url
 
 _CHUNK = 1 << 20
 
@@ -237,7 +237,7 @@ class ToolWay(Way):
         """See ``Way.get``."""
         check()
         if self._gfal():
-            self._run(["gfal-copy", "-f", "-p", url, "file://" + quote(path)], url)
+            self._run(["gfal-copy", "-f", "-p", url, file_url(path)], url)
         else:
             self._run(["xrdcp", "-f", "-s", url, path], url)
         return sums(path, check)
@@ -260,7 +260,7 @@ class ToolWay(Way):
         """See ``Way.put``."""
         check()
         if self._gfal():
-            self._run(["gfal-copy", "-f", "-p", "-K", "ADLER32", "file://" + quote(path), url], url)
+            self._run(["gfal-copy", "-f", "-p", "-K", "ADLER32", file_url(path), url], url)
         else:
             self._run(["xrdcp", "-f", "-s", "-p", "--cksum", "adler32:source", path, url], url)
         arrived = self.look(url)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from archives import tar_gz
 
 pytest.importorskip("distributed")
 
@@ -105,13 +106,8 @@ def test_large_input_files_need_a_store(tmp_path: Path, monkeypatch: pytest.Monk
 
 def archived(**members: bytes) -> dict[str, Any]:
     """An answer with an archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in members.items():
-            member = tarfile.TarInfo(f"{JOB.id}/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    line = {"id": JOB.id, "archive": base64.b64encode(buffer.getvalue()).decode()}
+    archive = tar_gz({f"{JOB.id}/{name}": content for name, content in members.items()})
+    line = {"id": JOB.id, "archive": base64.b64encode(archive).decode()}
     return {"line": json.dumps(line), "worker": "tls://w"}
 
 

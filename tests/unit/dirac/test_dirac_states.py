@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import tarfile
 
 import pytest
+from archives import tar_gz
 from dirac_builders import a_job
 
 from gridcwl.backends.batch.poller import Pace
@@ -73,19 +72,9 @@ def test_asking_takes_a_small_part_of_the_server_s_time():
 PLACE = JobStatus(42, "Failed", "Application Finished With Errors", "Unknown", "LCG.Lyon.fr")
 
 
-def archive(**members: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as made:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            made.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
 def sandbox(job, result: dict, **more: bytes) -> bytes:
-    inner = archive(**{f"{job.id}/result.json": json.dumps(result).encode(), **more})
-    return archive(**{jdl.RESULTS: inner, "std.err": b"worker's words\n"})
+    inner = tar_gz({f"{job.id}/result.json": json.dumps(result).encode(), **more})
+    return tar_gz({jdl.RESULTS: inner, "std.err": b"worker's words\n"})
 
 
 def test_a_failure_reports_where_it_was_and_keeps_the_tool_s_output(tmp_path):
@@ -101,7 +90,7 @@ def test_a_failure_reports_where_it_was_and_keeps_the_tool_s_output(tmp_path):
     assert (tmp_path / "stderr.log").read_text() == "ouch\n"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no archive", archive(**{"std.err": b"no python here\n"})])
+@pytest.mark.parametrize("content", [None, b"", b"no archive", tar_gz({"std.err": b"no python here\n"})])
 def test_a_job_without_a_result_may_be_tried_again(content, tmp_path):
     result = results.result_of(a_job(), results.opened(content), PLACE, tmp_path)
     assert result.outcome is Outcome.TEMPORARY_FAILURE
@@ -143,7 +132,7 @@ def test_an_archive_with_a_member_that_climbs_out_of_its_folder_is_refused(tmp_p
 
 def line(*jobs, site: str = "LCG.Lyon.fr") -> str:
     made = {f"{job.id}/result.json": json.dumps({"id": job.id, "outcome": "success"}).encode() for job in jobs}
-    return f"{results.REPORT} {site} {base64.b64encode(archive(**made)).decode()}"
+    return f"{results.REPORT} {site} {base64.b64encode(tar_gz(made)).decode()}"
 
 
 def test_a_small_result_is_read_from_the_last_line_of_a_job(tmp_path):

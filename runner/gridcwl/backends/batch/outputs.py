@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 from gridcwl.backends.batch.unpacking import Archive
 from gridcwl.errors import GridCWLError, ResultError
 from gridcwl.model import Job, JobId, JobResult, Outcome, ProducedFile, limits, paths
 from gridcwl.model.acceptance import SANDBOX, accepted
+from gridcwl.worker.paths import file_url
 from gridcwl.worker.removing import remove_tree
 
 
@@ -56,7 +55,7 @@ def _with_outputs(result: JobResult, members: Archive, folder: Path) -> JobResul
     except GridCWLError:
         remove_tree(out)
         raise
-    return replace(result, files=files, outdir=_url(out) if result.outdir == SANDBOX else result.outdir)
+    return replace(result, files=files, outdir=file_url(str(out)) if result.outdir == SANDBOX else result.outdir)
 
 
 def _placed(file: ProducedFile, member: str, members: Archive, out: Path) -> ProducedFile:
@@ -66,7 +65,7 @@ def _placed(file: ProducedFile, member: str, members: Archive, out: Path) -> Pro
     try:
         if file.kind == "directory":
             target.mkdir(parents=True, exist_ok=True)
-            return replace(file, location=_url(target))
+            return replace(file, location=file_url(str(target)))
         target.parent.mkdir(parents=True, exist_ok=True)
         return _brought(file, member, members, target)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
@@ -79,9 +78,5 @@ def _brought(file: ProducedFile, member: str, members: Archive, target: Path) ->
     if members.size(member) == file.size:
         sums = members.copy(member, target)
         if file.sha1 in (None, sums.sha1) and file.adler32 in (None, sums.adler32) and sums.size == file.size:
-            return replace(file, location=_url(target), sha1=sums.sha1, adler32=sums.adler32)
+            return replace(file, location=file_url(str(target)), sha1=sums.sha1, adler32=sums.adler32)
     raise ResultError(f"The output {paths.quoted(file.path)} in the results archive is not what the result says of it")
-
-
-def _url(path: Path) -> str:
-    return "file://" + quote(os.fsencode(path))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from gridcwl.backends.base import AccountedUsage
+from gridcwl.model.chunks import chunks
 
 SERVICE = "Accounting/ReportGenerator"
 By = Literal["run", "site"]
@@ -47,8 +48,8 @@ def accounted(
     start = datetime.fromtimestamp(since if since is not None else now - 10 * 365 * _DAY_S, UTC).replace(tzinfo=None)
     end = datetime.fromtimestamp(now, UTC).replace(tzinfo=None) + timedelta(days=1)
     found: dict[str, dict[str, float]] = {}
-    for first in range(0, len(runs), _AT_A_TIME):
-        condition = {"JobGroup": list(runs[first : first + _AT_A_TIME])}
+    for some in chunks(runs, _AT_A_TIME):
+        condition = {"JobGroup": list(some)}
         for field, (report, factor) in {**_SUMS, **_GROWING}.items():
             query = {
                 "typeName": "Job",

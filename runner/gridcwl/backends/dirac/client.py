@@ -29,6 +29,7 @@ from gridcwl.backends.dirac.server import Credential, FoundJob, State
 from gridcwl.backends.dirac.sites import DiracSite, offers
 from gridcwl.errors import ConfigError
 from gridcwl.model import limits
+from gridcwl.model.chunks import chunks
 from gridcwl.worker.credentials import acting_for
 
 log = logging.getLogger("gridcwl.backends.dirac")
@@ -225,7 +226,7 @@ class DiracClient:
         """See ``Server``."""
         numbers = self._call("looking for jobs", self._monitoring().getJobs, {"JobGroup": group})
         found: list[FoundJob] = []
-        for some in _pages([int(number) for number in numbers]):
+        for some in chunks([int(number) for number in numbers], _AT_A_TIME):
             answer = self._call("looking at jobs", self._monitoring().getJobsSummary, some)
             for number, about in answer.items():
                 state = (about["Status"], about["MinorStatus"], about["ApplicationStatus"])
@@ -235,7 +236,7 @@ class DiracClient:
     def reports(self, jobs: Collection[int]) -> Mapping[int, str]:
         """See ``Server``. DIRAC's JobWrapper keeps them as a job's parameter."""
         found: dict[int, str] = {}
-        for some in _pages(list(jobs)):
+        for some in chunks(list(jobs), _AT_A_TIME):
             answer = self._call(
                 "fetching the parameters of jobs", self._monitoring().getJobParameters, some, _LAST_WORDS
             )
@@ -275,7 +276,7 @@ class DiracClient:
 
     def kill(self, jobs: Iterable[int]) -> None:
         """See ``Server``."""
-        for some in _pages(list(jobs)):
+        for some in chunks(list(jobs), _AT_A_TIME):
             answer = self._raw("killing jobs", self._manager().killJob, some)
             # A job that is between two states, or has just ended, cannot be killed; whoever cares looks again.
             if not answer["OK"] and "failed deletion" not in answer["Message"]:
@@ -318,7 +319,3 @@ class DiracClient:
             with contextlib.suppress(OSError):
                 os.unlink(written)  # noqa: PTH108
         return answer
-
-
-def _pages(jobs: list[int]) -> Iterable[list[int]]:
-    return (jobs[first : first + _AT_A_TIME] for first in range(0, len(jobs), _AT_A_TIME))

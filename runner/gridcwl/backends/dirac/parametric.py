@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from gridcwl.model.chunks import chunks
 
 _COUNT = re.compile(r"^Parameters = (\d+);$", re.MULTILINE)
 _START = re.compile(r"^ParameterStart = (\d+);$", re.MULTILINE)
@@ -25,9 +28,8 @@ def cut(text: str, size: int) -> list[str]:
     words = _words(text)
     if words is None or len(words) <= size:
         return [text]
-    parts = [words[first : first + size] for first in range(0, len(words), size)]
     common = _GONE.sub("", text)
-    return [common.removesuffix("]") + f"Parameters = {{{_listed(part)}}};\n]" for part in parts]
+    return [common.removesuffix("]") + f"Parameters = {{{_listed(part)}}};\n]" for part in chunks(words, size)]
 
 
 def value(text: str, name: str) -> str | None:
@@ -57,5 +59,5 @@ def _words(text: str) -> list[str] | None:
     return None if listed is None else _QUOTED.findall(listed[1])
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     return ", ".join(f'"{word}"' for word in words)

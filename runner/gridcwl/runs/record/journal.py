@@ -468,8 +468,8 @@ def _parts(value: Any) -> Iterator[str]:
             yield from _parts(part)
         yield "]"
     elif isinstance(value, list) and len(value) > _ITEMS:
-        for start in range(0, len(value), _ITEMS):
-            yield (", " if start else "[") + json.dumps(value[start : start + _ITEMS], default=_number)[1:-1]
+        for number, part in enumerate(chunks(value, _ITEMS)):
+            yield (", " if number else "[") + json.dumps(part, default=_number)[1:-1]
         yield "]"
     else:
         yield json.dumps(value, default=_number)

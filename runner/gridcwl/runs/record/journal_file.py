@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from gridcwl.errors import StoreError
@@ -119,3 +120,33 @@ def journal_error(error: Exception, path: Path) -> JournalError:
             remedy="Free some space there, then run gridcwl resume: nothing that was recorded is lost.",
         )
     return JournalError(f"The journal {path} cannot be used: {message}", remedy="Is it damaged, or not yours to write?")
+
+
+# -- what a shell completes: read without the rest of gridcwl ----------------------------------------------------------
+
+
+def document_of(journal: Path) -> str:
+    """The document of a run, as it was given; empty if none is recorded.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    found = _column(journal, "SELECT value FROM meta WHERE name = 'document'")
+    return found[0].strip('"') if found else ""
+
+
+def steps_of(journal: Path) -> list[str]:
+    """The names of the steps that have jobs.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    return _column(journal, "SELECT DISTINCT step FROM jobs ORDER BY 1")
+
+
+def _column(journal: Path, query: str) -> list[str]:
+    try:
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as db:
+            return [str(value) for (value,) in db.execute(query)]
+    except sqlite3.Error as error:
+        raise journal_error(error, journal) from None

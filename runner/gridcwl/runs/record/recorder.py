@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gridcwl.backends.base import Recovered
 from gridcwl.engine.progress import StepProgress
 from gridcwl.model import Job, JobEvent, JobId, JobResult, Outcome, ProducedFile, RunId
-from gridcwl.model.job import folder_name
+from gridcwl.model.job import folder_name, session_and_number
 from gridcwl.runs.provenance import ctapipe
 from gridcwl.runs.record.bindings import BindingEncoder
 from gridcwl.runs.record.cleanup import mask_secrets
@@ -276,8 +276,7 @@ class Recorder:
         return text if self.hide is None else self.hide(text.decode()).encode()
 
     def _row(self, job_id: JobId) -> int:
-        _, session, number = job_id.rsplit("-", 2)
-        return row_id(int(session), int(number))
+        return row_id(*session_and_number(job_id))
 
     def _find_active_job(self, key: bytes, job: Job, step: str) -> JobId | None:
         if self.earlier is None or not self.active_jobs:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from gridcwl.model.chunks import chunks
 from gridcwl.runs.outline import OutlineStep
 from gridcwl.runs.record.counts import StepCounts
 from gridcwl.runs.report.layout import collapsed, laid_out
@@ -31,7 +32,7 @@ def picture(outline: Sequence[OutlineStep], counts: Mapping[str, StepCounts]) ->
     if not nodes or len(nodes) > _MOST:
         return ""
     layout = laid_out(list(nodes), links)
-    rows = [layer[at : at + _WIDEST] for layer in layout.layers for at in range(0, len(layer), _WIDEST)]
+    rows = [row for layer in layout.layers for row in chunks(layer, _WIDEST)]
     width = max(len(row) for row in rows) * (_WIDTH + _GAP) - _GAP
     boxes: dict[str, _Box] = {}
     for number, row in enumerate(rows):

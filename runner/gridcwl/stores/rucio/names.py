@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from gridcwl.errors import ConfigError, InputError
+from gridcwl.model.job import session_and_number
 from gridcwl.stores.rucio.settings import SCHEME, SHORT_NAME
 from gridcwl.worker.naming import LONGEST, MARK, escaped, name_of, split_url, url_of
 
@@ -240,5 +241,5 @@ def _mark_in(name: str) -> re.Match[str] | None:
 
 def mark_of(job_id: str, attempt: int) -> str:
     """``session-number-attempt`` of a job."""
-    session, number = job_id.rsplit("-", 2)[1:]
+    session, number = session_and_number(job_id)
     return f"{session}-{number}-{attempt}"

@@ -21,6 +21,7 @@ from gridcwl.backends.dirac.results import JobStatus
 from gridcwl.backends.dirac.server import Credential, FoundJob, Server, State
 from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.errors import ConfigError
+from gridcwl.model.chunks import chunks
 
 _LIMIT = re.compile(r"more than (\d+) jobs")
 _FIRST = 100
@@ -257,19 +258,17 @@ class DiracXServer:
     def _set_status(self, doing: str, jobs: Sequence[int], status: str, minor: str) -> dict[int, str]:
         """Set the state of jobs; returns what it now is, of those that have another one than before."""
         changed: dict[int, str] = {}
-        for first in range(0, len(jobs), _AT_A_TIME):
+        for some in chunks(jobs, _AT_A_TIME):
             # An update that is older than the last one by the server's clock counts for nothing.
             when = datetime.fromtimestamp(self._rest.time(), UTC).isoformat()
             update = {when: {"Status": status, "MinorStatus": minor, "Source": "gridcwl"}}
-            asked = {str(job): update for job in jobs[first : first + _AT_A_TIME]}
+            asked = {str(job): update for job in some}
             answer = self._rest.ask(doing, "PATCH", "/jobs/status", json=asked).json()
             changed.update((int(job), about.get("Status", "")) for job, about in answer["success"].items())
         return changed
 
     def _jobs(self, doing: str, jobs: Collection[int], wanted: list[str]) -> Iterator[dict[str, Any]]:
-        numbers = list(jobs)
-        for first in range(0, len(numbers), _AT_A_TIME):
-            some = [str(number) for number in numbers[first : first + _AT_A_TIME]]
+        for some in chunks(list(map(str, jobs)), _AT_A_TIME):
             yield from self._search(doing, {"parameter": "JobID", "operator": "in", "values": some}, wanted)
 
     def _search(self, doing: str, asked: Mapping[str, Any], wanted: list[str]) -> Iterator[dict[str, Any]]:
