@@ -114,6 +114,11 @@ wes-clients: install ## WES clients of other projects, each in an environment be
 helm: install ## helm, for tests of the chart in deploy/helm, in build/helm
 	@scripts/helm $(VENV) build/helm
 
+.PHONY: test-compose
+test-compose: install engine ## the compose file started: a run, a restart, a backup and its restoration, with images of Debian's packages
+	@scripts/images compose
+	GRIDCWL_COMPOSE=1 $(BIN)/pytest tests/integration/test_compose_deployment.py $(PYTEST_ARGS)
+
 .PHONY: conformance-wes
 conformance-wes: install images-test wes-clients ## all CWL conformance cases through gridcwl serve, sent by toil-wes-cwl-runner
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest tests/conformance/test_with_wes.py $(PYTEST_ARGS)

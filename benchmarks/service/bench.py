@@ -13,7 +13,7 @@ and the peak memory of the process.
 ``list``: a database with so many finished runs: the first page, one from the middle, by state, by a search, and the
 page for people.
 ``clients``: so many clients for so many seconds: lists, states, run logs, tasks, and now and then a new run. Errors,
-how long requests take, and memory at a quarter of the time and at the end.
+how long requests take, and memory, open files, threads and the size of the database over the time.
 """
 
 from __future__ import annotations
@@ -105,6 +105,14 @@ class Service:
         """Its memory now, or its peak (``VmHWM``), in 10^6 bytes."""
         lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e6
+
+    def descriptors(self) -> int:
+        """Files and sockets that it has open."""
+        return len(os.listdir(f"/proc/{self._pid}/fd"))  # noqa: PTH208
+
+    def threads(self) -> int:
+        """Its threads."""
+        return len(os.listdir(f"/proc/{self._pid}/task"))  # noqa: PTH208
 
     def cpu_s(self) -> float:
         """CPU seconds of the process so far."""
@@ -256,6 +264,17 @@ async def long_list(folder: Path, db: str, listed: int) -> None:
                 note(f"{listed} runs, {what}", median_ms=statistics.median(took), p99_ms=percentile(took, 0.99))
 
 
+def database_mb(folder: Path, db: str) -> float:
+    """The size of the database, in 10^6 bytes."""
+    if db:
+        import psycopg
+
+        with psycopg.connect(db) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+            return int(row[0]) / 1e6 if row is not None else 0.0
+    return sum(path.stat().st_size for path in (folder / "service").glob("service.db*")) / 1e6
+
+
 async def many_clients(folder: Path, db: str, clients: int, seconds: float) -> None:
     """Clients that keep asking; now and then one submits a run."""
     with running(folder, db, max_queued=100_000) as service:
@@ -265,11 +284,12 @@ async def many_clients(folder: Path, db: str, clients: int, seconds: float) -> N
         known: list[str] = []
         numbers = itertools.count(1)
         end = time.perf_counter() + seconds
-        memory: list[tuple[float, float]] = []
+        seen: list[tuple[float, int, int, float]] = []
 
         async def watch() -> None:
             while time.perf_counter() < end:
-                memory.append((time.perf_counter(), service.memory_mb()))
+                size = await asyncio.to_thread(database_mb, folder, db)
+                seen.append((service.memory_mb(), service.descriptors(), service.threads(), size))
                 await asyncio.sleep(min(1.0, seconds / 20))
 
         async def act(http: httpx.AsyncClient, what: str) -> None:
@@ -307,9 +327,11 @@ async def many_clients(folder: Path, db: str, clients: int, seconds: float) -> N
                 print(f"{what:<10}{len(values):>10}{statistics.median(values):>11.1f}{percentile(values, 0.99):>9.1f}")
                 median = statistics.median(values)
                 note(f"{clients} clients, {what}", median_ms=median, p99_ms=percentile(values, 0.99))
-        quarter = memory[len(memory) // 4][1]
-        print(f"errors: {dict(errors) or 'none'}; ", end="")
-        print(f"{quarter:.0f} MB at a quarter of the time, {memory[-1][1]:.0f} at the end")
+        counts = (await asyncio.to_thread(httpx.get, f"{service.url}{WES}/service-info", timeout=120)).json()
+        print(f"errors: {dict(errors) or 'none'}; runs: {counts['system_state_counts']}")
+        print(f"{'':<10}{'memory MB':>10}{'files':>7}{'threads':>9}{'database MB':>13}")
+        for what, at in (("1/4", len(seen) // 4), ("1/2", len(seen) // 2), ("3/4", 3 * len(seen) // 4), ("end", -1)):
+            print(f"{what:<10}{seen[at][0]:>10.0f}{seen[at][1]:>7}{seen[at][2]:>9}{seen[at][3]:>13.1f}")
 
 
 def main() -> int:
