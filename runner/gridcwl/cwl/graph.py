@@ -177,9 +177,12 @@ class CwlEvaluator:
         self._entered = True
         process: Any = workflow.handle
         with problems(InputError, f"The inputs of {workflow.id} are not valid"):
-            entered: Mapping[str, Any] = init_job(process, dict(inputs), context).job
+            entered: dict[str, Any] = init_job(process, dict(inputs), context).job
             if context.toplevel:
                 encode_secondary_files(entered)
+            for name, value in inputs.items():
+                if entered.get(name) == value:
+                    entered[name] = value  # a hundred thousand Files need not be held twice
         return entered
 
     def load_contents(self, step: graph.Step, value: Any) -> Any:

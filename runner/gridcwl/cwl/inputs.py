@@ -34,6 +34,7 @@ from gridcwl.cwl.schema_errors import findings, message_of_mistakes
 from gridcwl.cwl.text_limits import check_text
 from gridcwl.errors import InputError
 from gridcwl.model import paths
+from gridcwl.model.objects import make_lean
 from gridcwl.suggest import did_you_mean, near_files
 
 if TYPE_CHECKING:
@@ -186,8 +187,22 @@ def load_overrides(path: str, document_uri: str) -> list[Any]:
         return overrides
 
 
-def complete(process: Process, written: WrittenInputs, secrets: SecretStore, remote: Remote | None = None) -> CwlObject:
+def complete(
+    process: Process,
+    written: WrittenInputs,
+    secrets: SecretStore,
+    remote: Remote | None = None,
+    *,
+    use_up: bool = False,
+) -> CwlObject:
     """The input object, whole: options over the file, defaults filled in, files found, everything checked.
+
+    Args:
+        process: the document.
+        written: what the user wrote.
+        secrets: gets those of the inputs.
+        remote: knows files elsewhere.
+        use_up: nobody else needs the values as they were written.
 
     Returns:
         Plain dicts and lists: cwltool deep-copies its inputs for every job, and ruamel's objects make that slow.
@@ -196,8 +211,9 @@ def complete(process: Process, written: WrittenInputs, secrets: SecretStore, rem
         InputError: something is missing, of the wrong type, or a file that is not there.
     """
     values = CommentedMap() if written.values is None else written.values
+    use_up = use_up and written.hurried is not None
     try:
-        return _completed(process, with_options(values, written), written.base, secrets, remote)
+        return _completed(process, with_options(values, written), written.base, secrets, remote, use_up=use_up)
     except InputError:
         if written.hurried is None:
             raise
@@ -220,15 +236,23 @@ def _put_over(values: Any, options: Any) -> None:
 
 
 def _completed(
-    process: Process, values: CommentedMap, base: str, secrets: SecretStore, remote: Remote | None
+    process: Process,
+    values: CommentedMap,
+    base: str,
+    secrets: SecretStore,
+    remote: Remote | None,
+    *,
+    use_up: bool = False,
 ) -> CwlObject:
     for name in ("cwl:tool", "$namespaces", "$schemas", _ID):
         values.pop(name, None)
     _warn_of_strangers(process, values)
+    given = set(values) if use_up else set()
     for parameter in process.tool["inputs"]:
         name = shortname(parameter["id"])
         if "default" in parameter and values.get(name) is None:
             values[name] = parameter["default"]
+            given.discard(name)
     with problems(InputError, "The input object is not valid"):
         name_directories(values)
         find_files(values, base)
@@ -237,10 +261,10 @@ def _completed(
         refuse_dids(values, remote)
         _expand_formats(values, process)
         _check_types(process, values)
-        whole: CwlObject = plain(values)
+        whole = {str(name): _used_up(value) if name in given else plain(value) for name, value in values.items()}
         _each_file(whole, _measure)  # before literals are given a location
         adjustDirObjs(whole, trim_listing)
-        normalizeFilesDirs(whole)
+        make_lean(whole, normalizeFilesDirs)
         secret, _ = process.get_requirement(_SECRETS)
         if secret:
             secrets.store([shortname(name) for name in secret["secrets"]], whole)
@@ -349,6 +373,18 @@ def _check_text(text: str) -> None:
             f"A text of the input object is not Unicode (a lone surrogate): {paths.quoted(text)}",
             remedy="Write the character itself.",
         ) from None
+
+
+def _used_up(value: Any) -> Any:
+    """As :func:`plain`, without a copy of what json has read: of a hundred thousand Files there is no room for two."""
+    if type(value) is not dict and type(value) is not list:
+        return plain(value)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, dict | list):
+            value[key] = _used_up(item)
+        elif isinstance(item, str) and not item.isascii():
+            _check_text(item)
+    return value
 
 
 def plain(value: Any) -> Any:

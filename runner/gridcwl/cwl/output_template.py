@@ -11,6 +11,7 @@ from cwltool.process import shortname
 
 from gridcwl.errors import GridCWLError
 from gridcwl.model import JobResult, Outcome, paths
+from gridcwl.model.objects import make_lean
 from gridcwl.worker.limits import OUTPUT_OBJECT
 
 if TYPE_CHECKING:
@@ -82,4 +83,5 @@ class OutputTemplate:
                 made["checksum"] = f"sha1${file.sha1}"
         if resolved.remote is not None:
             resolved.remote.settle(outputs)
+        make_lean(outputs)
         return outputs

@@ -51,7 +51,7 @@ class CwlSession:
     def inputs(self) -> dict[str, Any]:
         """The whole input object; asked for once. Raises as ``gridcwl.cwl.inputs.complete``."""
         remote = self.context.remote
-        whole = cwl_inputs.complete(self.document.process, self.written, self.secrets, remote)
+        whole = cwl_inputs.complete(self.document.process, self.written, self.secrets, remote, use_up=True)
         self.written.values = None  # a hundred thousand Files need not be held twice
         return whole
 

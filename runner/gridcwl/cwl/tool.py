@@ -51,6 +51,7 @@ from gridcwl.model import (
     StagedFile,
     confinement,
 )
+from gridcwl.model.objects import make_lean
 from gridcwl.worker.limits import OUTPUT_OBJECT
 
 if TYPE_CHECKING:
@@ -272,6 +273,7 @@ def collect(resolved: ResolvedJob, result: JobResult) -> CwlObject:
         if resolved.remote is not None:
             note_directories(outputs, listing, resolved.remote)
             resolved.remote.settle(outputs)
+    make_lean(outputs)
     return outputs
 
 

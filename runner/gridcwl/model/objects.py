@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 Entry = dict[str, Any]
@@ -11,6 +13,10 @@ Entry = dict[str, Any]
 _CLASSES = ("File", "Directory")
 _CONTAINERS = (dict, list)
 _TEXTS = ("location", "contents")
+_NAMES = ("class", "location", "path", "basename", "dirname", "nameroot", "nameext")
+_FIELDS = frozenset((*_NAMES, "checksum", "size", "format", "contents", "secondaryFiles", "listing"))
+_OFTEN = frozenset(("class", "nameext", "format"))
+"""Fields that tend to have the same value in many Files."""
 
 
 def entries(value: Any, *kinds: str, into: Callable[[Entry], bool] | None = None) -> Iterator[Entry]:
@@ -68,3 +74,47 @@ def changed(value: Any, change: Callable[[Entry], Any]) -> Any:
         return made
     replaced = change(made)
     return made if replaced is None else replaced
+
+
+def lean(entry: Entry) -> Entry:
+    """The same File or Directory, in half of the memory: those with the same fields share their keys (PEP 412)."""
+    if not entry.keys() <= _FIELDS:
+        return entry
+    holder: Any = _shape(tuple(entry))()
+    for key, item in entry.items():
+        setattr(holder, key, sys.intern(item) if key in _OFTEN and type(item) is str else item)
+    made: Entry = holder.__dict__
+    return made
+
+
+def make_lean(value: Any, prepare: Callable[[Entry], Any] | None = None) -> Any:
+    """Make every File and Directory in a value so, in place.
+
+    Args:
+        value: an object, or any part of one.
+        prepare: changes each of them before, the inner ones first: fields that it adds take no more memory in between.
+
+    Returns:
+        What stands for the value.
+    """
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            if isinstance(item, _CONTAINERS):
+                value[number] = make_lean(item, prepare)
+        return value
+    if type(value) is not dict:
+        return value
+    for key, item in value.items():
+        if isinstance(item, _CONTAINERS):
+            value[key] = make_lean(item, prepare)
+    if value.get("class") not in _CLASSES:
+        return value
+    if prepare is not None:
+        prepare(value)
+    return lean(value)
+
+
+@lru_cache(maxsize=256)
+def _shape(_keys: tuple[str, ...]) -> type:
+    """A class whose instances have these attributes, set in this order."""
+    return type("Shape", (), {})

@@ -278,7 +278,8 @@ def _describe_run(request: RunRequest, record: RunRecord, session: CwlSession, i
 def _without_passwords(value: Any) -> Any:
     """The input object as it is recorded: without the passwords in its URLs."""
     if isinstance(value, dict):
-        return {key: _without_passwords(item) for key, item in value.items()}
+        made = {key: _without_passwords(item) for key, item in value.items()}
+        return made if any(made[key] is not item for key, item in value.items()) else value
     if isinstance(value, list):
         return [_without_passwords(item) for item in value]
     return crossed_out(value) if isinstance(value, str) else value

@@ -1,7 +1,11 @@
 """The walk over Files and Directories, and long sequences in parts."""
 
+import copy
+import json
+import sys
+
 from gridcwl.model.chunks import chunks
-from gridcwl.model.objects import changed, entries, outermost
+from gridcwl.model.objects import changed, entries, lean, make_lean, outermost
 
 
 def file(name, **more):
@@ -59,3 +63,32 @@ def test_what_a_change_gives_replaces_the_entry():
 def test_chunks_are_of_one_size_but_the_last():
     assert list(chunks([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
     assert list(chunks([], 2)) == []
+
+
+def test_a_lean_file_is_the_same_in_less_memory():
+    usual = file("srm://there/a.h5", basename="a.h5", nameroot="a", nameext=".h5", size=3, checksum="sha1$00")
+    made = [lean(usual) for _ in range(50)][-1]  # the first ones leave room for more fields
+    assert type(made) is dict
+    assert list(made.items()) == list(usual.items())
+    assert sys.getsizeof(made) < sys.getsizeof(usual) * 0.6
+
+
+def test_a_lean_file_can_be_changed_and_copied_as_any_other():
+    made = lean(file("a", size=1))
+    made["path"] = "/a"
+    del made["size"]
+    assert json.dumps(made) == json.dumps({**file("a"), "path": "/a"})
+    assert copy.deepcopy(made) == dict(made) == {**file("a"), "path": "/a"}
+
+
+def test_a_file_with_fields_of_its_own_stays_as_it_is():
+    strange = file("a", __class__="x")
+    assert lean(strange) is strange
+
+
+def test_all_files_of_a_value_become_lean_after_they_are_prepared_from_the_inside_out():
+    value, met = copy.deepcopy(VALUE), []
+    made = make_lean(value, lambda entry: met.append(entry["location"]))
+    assert made is value
+    assert json.dumps(value) == json.dumps(VALUE)
+    assert met == ["a.bai", "a", "d/b", "d"]

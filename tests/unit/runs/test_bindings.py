@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +26,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def encoder() -> tuple[BindingEncoder, dict[int, bytes]]:
     shared: dict[int, bytes] = {}
-    return BindingEncoder(lambda text: text, shared.__setitem__), shared
+    shared: dict[int, bytes] = {}
+
+    def share(number: int, size: int, pieces: Iterator[bytes]) -> None:
+        shared[number] = b"".join(pieces)
+        assert len(shared[number]) == size
+
+    return BindingEncoder(lambda text: text, share), shared
 
 
 def test_of_a_file_what_identifies_it_is_kept_and_the_contents_of_a_literal():

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from gridcwl.model.chunks import chunks
 from gridcwl.worker.failure import crossed_out
 
 SHARED = "gridcwl:shared"
@@ -22,6 +23,8 @@ SHARED = "gridcwl:shared"
 _KEPT = ("class", "location", "basename", "size", "checksum", "format", "secondaryFiles", "listing")
 _LARGE = 32
 """Items of a value from which on it may be shared."""
+_TOGETHER = 250
+"""Items of an array that are encoded together."""
 _REMEMBERED = 8
 """Large values that are recognized when they come again."""
 
@@ -46,8 +49,8 @@ class BindingEncoder:
     """Values as JSON for the journal."""
 
     mask: Callable[[bytes], bytes]
-    share: Callable[[int, bytes], None]
-    """Writes a large value under its number."""
+    share: Callable[[int, int, Iterator[bytes]], None]
+    """Writes a large value under its number: how many bytes it has, and the pieces of its text."""
     _seen: OrderedDict[int, tuple[Any, int]] = field(init=False, default_factory=OrderedDict)
     """Large values by their id, which is valid as long as they are held here."""
 
@@ -60,13 +63,25 @@ class BindingEncoder:
             return slim(value)
         known = self._seen.get(id(value))
         if known is None:
-            text = self._text(slim(value))
-            number = int.from_bytes(hashlib.sha256(text).digest()[:7])
-            self.share(number, text)
+            digest, size = hashlib.sha256(), 0
+            for piece in self._pieces(value):
+                digest.update(piece)
+                size += len(piece)
+            number = int.from_bytes(digest.digest()[:7])
+            self.share(number, size, self._pieces(value))
             known = self._seen[id(value)] = (value, number)
             if len(self._seen) > _REMEMBERED:
                 self._seen.popitem(last=False)
         return {SHARED: known[1]}
+
+    def _pieces(self, value: Any) -> Iterator[bytes]:
+        """As :meth:`_text`; of an array some items at a time: of a hundred thousand Files no copy is made."""
+        if not isinstance(value, list):
+            yield self._text(slim(value))
+            return
+        for number, part in enumerate(chunks(value, _TOGETHER)):
+            yield (b"," if number else b"[") + self._text(slim(part)).strip()[1:-1]
+        yield b"]"
 
     def _text(self, value: Any) -> bytes:
         try:

@@ -24,15 +24,12 @@ from gridcwl.model import Job, JobResult, Resources
 from gridcwl.model.chunks import chunks
 from gridcwl.model.codec import to_json
 from gridcwl.runs.record.journal_file import Fenced, JournalError, add_later, connect, journal_error, last_session, make
+from gridcwl.runs.record.pieces import PIECE_CHARACTERS, in_pieces
 from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
     from gridcwl.runs.record.journal_log import JournalLog
-
-_PIECE_CHARACTERS = 1 << 20
-_ITEMS = 1000
-"""Of a list, how many are encoded together."""
 
 _PER_SESSION = 1 << 32
 _QUESTIONED = 500
@@ -93,7 +90,7 @@ class Journal:
     def describe(self, values: Mapping[str, Any]) -> None:
         """Keep what the run is, by names; given again, it is replaced."""
         for name, value in values.items():
-            pieces = _pieces(value)
+            pieces = in_pieces(value)
             first, more = next(pieces, ""), next(pieces, "")
             if more and self._log is not None:
                 self._put("DELETE FROM pieces WHERE name=?", name)
@@ -270,9 +267,35 @@ class Journal:
             self.session, step, name, kind, inputs, outputs, time.time(),
         )  # fmt: skip
 
-    def share(self, number: int, text: bytes) -> None:
-        """A large value that bindings refer to."""
-        self._put("INSERT OR IGNORE INTO shared_values VALUES (?, ?)", number, text)
+    def share(self, number: int, size: int, pieces: Iterator[bytes]) -> None:
+        """A large value that bindings refer to.
+
+        Args:
+            number: that it has there.
+            size: the bytes of its text.
+            pieces: the text.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        if size <= PIECE_CHARACTERS or self._log is not None:
+            self._put("INSERT OR IGNORE INTO shared_values VALUES (?, ?)", number, b"".join(pieces))
+            return
+        self.flush()
+        with self._lock:
+            try:
+                with self._transaction():
+                    self._check_owner()
+                    new = "INSERT OR IGNORE INTO shared_values VALUES (?, zeroblob(?))"
+                    if self._db.execute(new, (number, size)).rowcount:
+                        with self._db.blobopen("shared_values", "text", number) as text:
+                            for piece in pieces:
+                                text.write(piece)
+            except sqlite3.Error as error:
+                self.failure = journal_error(error, self.path)
+            except JournalError as error:
+                self.failure = error
+        self.flush()
 
     def result(self, row: int, attempt: int, result: JobResult, folder: str) -> None:
         """An attempt ended; see :meth:`results`."""
@@ -439,42 +462,3 @@ def _encoded(result: JobResult) -> bytes:
         return msgspec.json.encode(result)
     except UnicodeEncodeError:  # file names need not be UTF-8
         return to_json(result).encode("ascii")
-
-
-def _pieces(value: Any) -> Iterator[str]:
-    """JSON, in one piece if it is small."""
-    gathered: list[str] = []
-    size = 0
-    for part in _parts(value):
-        gathered.append(part)
-        size += len(part)
-        if size > _PIECE_CHARACTERS:
-            yield "".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield "".join(gathered)
-
-
-def _parts(value: Any) -> Iterator[str]:
-    """Its text, in parts that the quick encoder makes, each of some items of a list."""
-    if isinstance(value, dict) and value and all(isinstance(name, str) for name in value):
-        for number, (name, part) in enumerate(value.items()):
-            yield f"{', ' if number else '{'}{json.dumps(name)}: "
-            yield from _parts(part)
-        yield "}"
-    elif isinstance(value, list) and value and isinstance(value[0], list):
-        for number, part in enumerate(value):
-            yield ", " if number else "["
-            yield from _parts(part)
-        yield "]"
-    elif isinstance(value, list) and len(value) > _ITEMS:
-        for number, part in enumerate(chunks(value, _ITEMS)):
-            yield (", " if number else "[") + json.dumps(part, default=_number)[1:-1]
-        yield "]"
-    else:
-        yield json.dumps(value, default=_number)
-
-
-def _number(value: Any) -> Any:
-    """What json does not know: the numbers that ruamel keeps as they were written."""
-    return float(value) if hasattr(value, "__float__") else str(value)

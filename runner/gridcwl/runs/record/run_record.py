@@ -36,6 +36,7 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal import Journal
 from gridcwl.runs.record.journal_check import explained_damage
 from gridcwl.runs.record.journal_file import JournalError
+from gridcwl.runs.record.pieces import sorted_text
 from gridcwl.worker.removing import remove_tree
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
     digest = hashlib.sha256(
         json.dumps(sorted((name, hashlib.sha256(text).hexdigest()) for name, text in documents.items())).encode()
     )
-    digest.update(json.dumps(inputs, default=str, sort_keys=True).encode())
+    for text in sorted_text(inputs):
+        digest.update(text.encode())
     for path in sorted(_local_files(inputs)):
         with contextlib.suppress(OSError):
             about = os.stat(path)  # noqa: PTH116
