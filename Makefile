@@ -139,6 +139,15 @@ test-notebooks: install images-testbed ## the notebooks of the documentation, th
 	eval "$$($(BIN)/gridcwl testbed env --dir "$$box/testbed")"
 	GRIDCWL_NOTEBOOK_GRID=1 GRIDCWL_ENGINE=none $(BIN)/pytest tests/jupyter/test_documented_notebooks.py $(PYTEST_ARGS)
 
+.PHONY: bench-pool
+bench-pool: install images-demo images-testbed ## a warm pool against plain DIRAC jobs on a testbed: 500 half-second shards, and cta-irf
+	@box=$$(mktemp -d /tmp/gridcwl-bench-pool-XXXXXX)
+	chmod 711 $$box
+	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box/testbed"; rmdir "$$box"' EXIT
+	$(BIN)/gridcwl testbed up --dir "$$box/testbed" --with $(TESTBED) --pilots 3
+	eval "$$($(BIN)/gridcwl testbed env --dir "$$box/testbed")"
+	GRIDCWL_TESTBED_DIR=$$box/testbed $(BIN)/python benchmarks/interactive/pool.py --irf $(POOL_ARGS)
+
 .PHONY: test-radio
 test-radio: install images-demo ## every example of the radio tools, and the longer tests of their workflows
 	GRIDCWL_ALL_EXAMPLES=1 $(BIN)/pytest tests/science -k "radio or lofar or ska or example or rapthor" $(PYTEST_ARGS)

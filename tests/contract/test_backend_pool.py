@@ -147,6 +147,16 @@ class TestPoolBackend(SurvivingSuite):
         assert "/node-" in place.wait(all_of_it)
         assert lasting.done == 1, "more often than a task may lose its worker, and each time stopped before"
 
+    def test_clients_of_different_versions_share_a_pool(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gridcwl.backends.dask import backend, remote
+
+        own = backend._plugin()
+        other = remote.JobPlugin("gridcwl-another-version", own.zipapp)
+        for number, plugin in enumerate((own, other, own), 1):
+            monkeypatch.setattr(backend, "_plugin", lambda plugin=plugin: plugin)
+            jobs = [place.job(10 * number + one, "pwd > out.txt") for one in range(4)]
+            assert {result.exit_code for result in place.results(jobs).values()} == {0}
+
     def test_what_a_running_job_writes_is_seen_before_it_ends(self, place: Place, tmp_path: Path) -> None:
         lasting = Lasting(place, tmp_path, "writes")
         log = self.folder / f"{lasting.job.id}-1" / "stdout.log"

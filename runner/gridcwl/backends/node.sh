@@ -37,19 +37,34 @@ image=$(sed -n 's/.*"image": "\([^"]*\)".*/\1/p' "$settings")
 if [ -n "$image" ] && [ -z "${GRIDCWL_POOL_INSIDE:-}" ]; then
   GRIDCWL_POOL_INSIDE=1
   export GRIDCWL_POOL_INSIDE
+  number=$1
+  set --
+  for path in "${X509_USER_PROXY:-}" "${X509_CERT_DIR:-}" "${BEARER_TOKEN_FILE:-}"; do
+    if [ -e "$path" ]; then set -- "$@" --volume "$path:$path:ro"; fi
+  done
   for engine in apptainer singularity; do
     if command -v "$engine" > /dev/null; then
       case $image in /* | *://*) source=$image ;; *) source=docker://$image ;; esac
-      exec "$engine" exec --bind "$here" --pwd "$here" "$source" /bin/sh gridcwl-start.sh "$1"
+      APPTAINER_BIND=$(printf '%s\n' "$@" | grep : | paste -s -d , -)
+      SINGULARITY_BIND=$APPTAINER_BIND
+      export APPTAINER_BIND SINGULARITY_BIND
+      exec "$engine" exec --bind "$here" --pwd "$here" "$source" /bin/sh gridcwl-start.sh "$number"
     fi
   done
-  for engine in podman docker; do
-    if command -v "$engine" > /dev/null; then
-      exec "$engine" run --rm --init --network host --volume "$here:$here" --workdir "$here" \
-        --env GRIDCWL_POOL_INSIDE=1 --env GRIDCWL_SITE --env GRIDCWL_WALL_LEFT --env GRIDCWL_CPU_LEFT "$image" /bin/sh gridcwl-start.sh "$1"
-    fi
+  for name in POOL_INSIDE SITE WALL_LEFT CPU_LEFT; do set -- "$@" --env "GRIDCWL_$name"; done
+  for name in X509_USER_PROXY X509_CERT_DIR BEARER_TOKEN BEARER_TOKEN_FILE; do set -- "$@" --env "$name"; done
+  for fetch in false "pull --quiet"; do # an engine that has the image is preferred to one that fetches it
+    for engine in podman docker; do
+      command -v "$engine" > /dev/null || continue
+      # shellcheck disable=SC2086
+      "$engine" image inspect "$image" > /dev/null 2>&1 || "$engine" $fetch "$image" > /dev/null 2>&1 || continue
+      if [ "$engine" = docker ]; then set -- "$@" "--user=$(id -u):$(id -g)"; fi # what it leaves is ours
+      # shellcheck disable=SC2093
+      exec "$engine" run --rm --init --network host --volume "$here:$here" --workdir "$here" "$@" \
+        "$image" /bin/sh gridcwl-start.sh "$number"
+    done
   done
-  echo "gridcwl: there is no container engine on $(uname -n) for the image $image" >&2
+  echo "gridcwl: no container engine on $(uname -n) has the image $image" >&2
   exit 97
 fi
 echo "gridcwl: node $1 at ${GRIDCWL_SITE:-an unknown site}, $(uname -n), DIRAC job ${JOBID:-unknown}"

@@ -14,6 +14,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import cloudpickle
@@ -92,6 +93,8 @@ class DaskBackend:
         self._left: dict[str, JobId] = {}
         """By key: jobs of earlier sessions that have not ended, and were not submitted again yet."""
         self._workers: dict[str, Mapping[str, float]] = {}
+        self._warned: set[str] = set()
+        """Images that jobs name and do not get."""
         self._events: asyncio.Queue[JobEvent | Exception | None] = asyncio.Queue()
         self._scope = TaskScope()
         self._working: list[asyncio.Task[None]] = []
@@ -137,6 +140,7 @@ class DaskBackend:
             raise BackendError("The Dask backend is closed")
         for job in jobs:
             await self._refuse_giant(job)
+        self._warn_of_images(jobs)
         new = [_Active(job, task_of(job, self._options, self._secrets)) for job in jobs]
         for active in new:
             self._active[active.task["key"]] = active
@@ -253,6 +257,17 @@ class DaskBackend:
         events = await self._client.get_events(topic(self._run))
         return [message for _, event in events or () for message in messages_of(event)]
 
+    def _warn_of_images(self, jobs: Sequence[Job]) -> None:
+        """Workers that are in a container start no others."""
+        for image in {job.image.pull or job.image.id for job in jobs if job.image} if self._options.image else ():
+            if image not in (self._options.image, *self._warned):
+                self._warned.add(image)
+                log.warning(
+                    "Jobs that name the image %s run in that of the pool, %s, which has to have their tools",
+                    image,
+                    self._options.image,
+                )
+
     async def _refuse_giant(self, job: Job) -> None:
         try:
             refuse_giant(job, self._workers)
@@ -363,7 +378,7 @@ class DaskBackend:
 def _plugin() -> remote.JobPlugin:
     """The plugin for workers, named by what is in it: another version's is another plugin."""
     zipapp = worker_zipapp().read_bytes()
-    code = cloudpickle.dumps(remote.JobPlugin)
+    code = Path(remote.__file__).read_bytes()  # pickled, it would be another one in each process
     return remote.JobPlugin(f"gridcwl-{hashlib.sha256(zipapp + code).hexdigest()[:16]}", zipapp)
 
 

@@ -98,6 +98,7 @@ def task_options(settings: DaskSettings, context: BackendContext) -> TaskOptions
         recycled=str(context.folder / "recycled") if settings.is_local and not jobs.keep_folders else "",
         base=settings.folder,
         site=settings.site or jobs.site,
+        image=settings.image if settings.engines == ("none",) else "",
         settings={"*": _site_settings(settings, jobs)},
         worker_options=worker_options,
     )

@@ -30,4 +30,4 @@ def _dask(settings: PoolSettings) -> DaskSettings:
     pool = load(settings.name)
     # a node in a container starts no others
     engines = settings.engines or (("none",) if pool.image else ())
-    return pool.settings(folder=settings.folder, engines=engines)
+    return pool.settings(folder=settings.folder, engines=engines, image=pool.image)

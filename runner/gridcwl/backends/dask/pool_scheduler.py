@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Node:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        """What takes its answers: the plugins of clients, whose versions may differ."""
         self.leaving = asyncio.Event()
         """Its time runs out."""
         self.leaves_in_s = 0.0
@@ -51,11 +52,6 @@ class Node:
     def send(self, line: bytes) -> None:
         """Send a request."""
         self._writer.write(line)
-
-    async def answers(self) -> AsyncIterator[dict[str, Any]]:
-        """What it answers, until it is lost."""
-        while (answer := await self._answers.get()) is not None:
-            yield answer
 
     async def line(self, patience_s: float) -> dict[str, Any]:
         """The next line, which is an object.
@@ -79,11 +75,11 @@ class Node:
                 message = await self.line(_SILENT_S)
                 if "leaving" in message:
                     given = message["leaving"]
-                    self.leaves_in_s = min(float(given), _LONGEST_LEAVE_S) if isinstance(given, int | float) else 0.0
+                    self.leaves_in_s = float(min(given, _LONGEST_LEAVE_S)) if isinstance(given, int | float) else 0.0
                     self.leaving.set()
                 elif "id" in message or "log" in message:
-                    self._answers.put_nowait(message)
-        self._answers.put_nowait(None)
+                    for listener in self.listeners:
+                        listener(message)
 
     def close(self) -> None:
         """Close the connection: the node stops its tools, and ends."""

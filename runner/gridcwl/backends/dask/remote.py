@@ -53,6 +53,8 @@ class JobPlugin(WorkerPlugin):
         self.jobs: dict[str, dict[str, Any]] = {}
         self.node: Any = getattr(worker, "gridcwl_node", None)
         """The connection to a node of a pool, which then runs the jobs in place of a process."""
+        if self.node is not None:
+            self.node.listeners.append(self._heard_of_node)
         self.process: asyncio.subprocess.Process | None = None
         self.starting = asyncio.Lock()
         self.bases: dict[str, str] = {}
@@ -166,8 +168,6 @@ class JobPlugin(WorkerPlugin):
         return await future
 
     async def _of_node(self, task: dict[str, Any], request: dict[str, Any]) -> str:
-        if self.reading is None:
-            self.reading = asyncio.create_task(self._read_node())
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.running[task["job"]] = future
         self._send({**request, "name": task["name"], "files": base64.b64encode(task["files"]).decode("ascii")})
@@ -175,20 +175,21 @@ class JobPlugin(WorkerPlugin):
             self._send({"stop": task["job"], "reason": task["stopped"]})
         return await future
 
-    async def _read_node(self) -> None:
-        """Answers of the node; if it is lost, so is the Dask worker, and Dask starts its tasks elsewhere."""
-        async for answer in self.node.answers():
-            if "log" in answer:
-                self._log_of_node(answer)
-                continue
-            job = str(answer.get("id"))
-            if job in self.node.moved:
-                self.node.moved.discard(job)
-                if answer.get("outcome") == "cancelled":  # because the node leaves: its task starts elsewhere
-                    continue
-            future = self.running.pop(job, None)
-            if future is not None and not future.done():
-                future.set_result(json.dumps(answer))
+    def _heard_of_node(self, answer: dict[str, Any]) -> None:
+        """An answer of the node; if it is lost, so is the Dask worker, and Dask starts its tasks elsewhere."""
+        if "log" in answer:
+            self._log_of_node(answer)
+            return
+        job = str(answer.get("id"))
+        if job not in self.running:  # another client's, whose plugin differs
+            return
+        if job in self.node.moved:
+            self.node.moved.discard(job)
+            if answer.get("outcome") == "cancelled":  # because the node leaves: its task starts elsewhere
+                return
+        future = self.running.pop(job)
+        if not future.done():
+            future.set_result(json.dumps(answer))
 
     def _log_of_node(self, written: dict[str, Any]) -> None:
         """A node is not trusted: it may send the beginning of the logs of its jobs."""

@@ -38,6 +38,8 @@ class TaskOptions:
     base: str = ""
     """Folder for jobs on workers that have not."""
     site: str = ""
+    image: str = ""
+    """The workers are in this container, and start no others."""
     settings: Mapping[str, Any] | None = None
     """For containers, as ``gridcwl.worker.site`` reads them."""
     worker_options: Mapping[str, Any] | None = None
