@@ -16,7 +16,7 @@ from typing import Any
 import jupyter_kernel_test
 import pytest
 from job_kernels import PATIENCE_S, added, own_jupyter, printed, started, until_said
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager, KernelManager
 from waiting import until
 
 from gridcwl.cli.main import main
@@ -192,9 +192,12 @@ def test_a_kernel_of_another_program_is_not_replaced(capsys: pytest.CaptureFixtu
 
 
 def test_what_ended_by_itself_is_not_started_again_by_jupyter_but_by_a_person() -> None:
-    added("short", "--idle", "2s")
-    with started("short") as (manager, _):
+    manager = KernelManager(kernel_name=added("short", "--idle", "1s"))
+    manager.start_kernel()
+    try:
         until(lambda: not manager.is_alive())
-        with pytest.raises(Exception, match=r"The kernel was idle for 2 s"):
+        with pytest.raises(Exception, match=r"The kernel was idle for 1 s"):
             manager.restart_kernel(now=True)  # as Jupyter's restarter does it
         manager.restart_kernel()
+    finally:
+        manager.shutdown_kernel(now=True)

@@ -100,7 +100,8 @@ class GridcwlProvisioner(KernelProvisionerBase):
         if state["kernel"] != "running":
             if not self._launched:
                 await self._end()
-            raise BackendError(f"{record.title}: {state['reason'].rstrip('.')}", remedy=_remedy(record))
+            reason, _, remedy = state["reason"].partition("\n")
+            raise BackendError(f"{record.title}: {reason.rstrip('.')}", remedy=remedy or _remedy(record))
 
     async def poll(self) -> int | None:
         """See the base class. While the connection to its node is lost, a kernel counts as running."""
