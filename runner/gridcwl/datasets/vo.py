@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gridcwl.datasets.items import Item
-from gridcwl.errors import ConfigError, StoreError
+from gridcwl.errors import ConfigError, GridCWLError, StoreError
 
 MOST_ROWS = 10_000
 
@@ -130,6 +130,8 @@ def _answered(url: str, ask: Any) -> Any:
 
     try:
         return ask()
+    except GridCWLError as error:  # of a session that reads not everything
+        raise StoreError(f"The service {url} is not read: {error.message}", remedy=error.remedy) from None
     except pyvo.dal.exceptions.DALQueryError as error:
         raise StoreError(f"The service {url} refuses the query: {_first(error)}", remedy="Check the query.") from error
     except Exception as error:

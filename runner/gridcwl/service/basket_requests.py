@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gridcwl import imports
 from gridcwl.cwl.described import DescribedDocument
 from gridcwl.datasets import vo
 from gridcwl.datasets.basket import item_of_did, outputs_as_items
@@ -23,6 +22,7 @@ from gridcwl.datasets.items import Item, item_of
 from gridcwl.datasets.rules import Mapped, Port, mapped, read_rules, usual_rules
 from gridcwl.errors import BackendError, ConfigError, GridCWLError, StoreError
 from gridcwl.runs.record.journal_file import JournalError
+from gridcwl.service.confined_session import confined_session
 from gridcwl.service.db import StoredRun, Viewer
 from gridcwl.service.problems import BadRequest, Conflict, Unavailable
 from gridcwl.service.web import Service
@@ -80,9 +80,10 @@ def _of_source(service: Service, viewer: Viewer, wanted: BasketQuery) -> tuple[l
         made = [(number, item_of(one, number)) for number, one in enumerate(wanted.items, 1)]
         items = [one for _, one in made if isinstance(one, Item)]
         return items, [(number, one) for number, one in made if isinstance(one, str)]
-    if not service.driver.confinement().allows_url(wanted.url):
+    allows = service.driver.confinement().allows_url
+    if not allows(wanted.url):
         raise BadRequest("The URL is none that this service reads: its operator allows some by allowed_urls")
-    session, most = _session(), min(wanted.most, MOST_ROWS)
+    session, most = confined_session(allows), min(wanted.most, MOST_ROWS)
     if wanted.source == "tap":
         return vo.tap(wanted.url, wanted.query, most=most, session=session), []
     if wanted.source == "datalink":
@@ -90,6 +91,8 @@ def _of_source(service: Service, viewer: Viewer, wanted: BasketQuery) -> tuple[l
     if wanted.position is None:
         raise BadRequest("The position is not written as RA,DEC,RADIUS in degrees")
     ra, dec, radius = wanted.position
+    if not (0 <= ra <= 360 and -90 <= dec <= 90 and 0 < radius <= 180):
+        raise BadRequest("The position is not RA,DEC,RADIUS in degrees: 0..360, -90..90 and up to 180")
     return vo.sia(wanted.url, (ra, dec), radius, most=most, session=session), []
 
 
@@ -102,17 +105,6 @@ def gateway(service: Service, viewer: Viewer, token: str) -> Esap:
     if not service.settings.esap_gateway:
         raise BadRequest("This service knows no ESAP gateway: its operator names one by esap_gateway")
     return Esap(service.settings.esap_gateway, token or viewer.token, environment={})
-
-
-def _session() -> Any:
-    """A session without credentials of this machine, that is not led elsewhere."""
-    imports.load("requests")
-    import requests
-
-    made = requests.Session()
-    made.trust_env = False
-    made.max_redirects = 0
-    return made
 
 
 def ports_of(document: DescribedDocument) -> list[Port]:
