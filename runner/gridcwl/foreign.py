@@ -31,19 +31,32 @@ def attached(value: Any, where: str) -> Attached | list[Any]:
     Raises:
         InputError: Rucio has not made it available yet.
     """
-    if not value.did_available:
-        raise InputError(
-            f"{where} is an attached DID that is not available yet",
-            remedy="Make it available in JupyterLab's panel of Rucio, then attach it again. Or give File('rucio://...').",
-        )
     if isinstance(value, list):
-        return list(value.items)  # type: ignore[attr-defined]  # its own list, not dict.items
+        items = list(value.items)  # type: ignore[attr-defined]  # its own list, not dict.items
+        if not value.did_available and not (items and all(map(_is_readable, items))):  # type: ignore[attr-defined]
+            raise _unavailable(where)
+        return items
     path, pfn = getattr(value, "path", None), getattr(value, "pfn", None)
     if path and Path(path).exists():
         return Path(path)
     if pfn and urlsplit(str(pfn)).scheme in _SCHEMES:
         return str(pfn)
+    if not value.did_available:
+        raise _unavailable(where)
     raise InputError(f"{where} is an attached DID whose file {path} does not exist", remedy="Attach it again.")
+
+
+def _is_readable(value: Any) -> bool:
+    """Whether it is here, or at a URL from which jobs can read it."""
+    pfn = getattr(value, "pfn", None)
+    return bool(value.did_available) or bool(pfn and urlsplit(str(pfn)).scheme in _SCHEMES)
+
+
+def _unavailable(where: str) -> InputError:
+    return InputError(
+        f"{where} is an attached DID that is not available yet",
+        remedy="Make it available in JupyterLab's panel of Rucio, then attach it again. Or give File('rucio://...').",
+    )
 
 
 def converted(value: Any, where: str) -> Any:

@@ -127,6 +127,13 @@ def test_attached_files_are_files_by_their_path_or_else_by_where_rucio_has_them(
     assert to_cwl(given, HERE) == {"one": at_path, "many": [at_path, at_pfn]}
 
 
+def test_attached_files_that_are_not_here_but_in_rucio_are_inputs_of_jobs_that_read_them_there():
+    there = SingleItemDID(None, "rucio://cta/run1")
+    given = {"one": there, "many": MultipleItemDID([there], did_available=False)}
+    place = to_cwl(File("rucio://cta/run1"), HERE)
+    assert to_cwl(given, HERE) == {"one": place, "many": [place]}
+
+
 @pytest.mark.parametrize(
     "value",
     [SingleItemDID(None), MultipleItemDID([], did_available=False), [SingleItemDID(None)], {"a": SingleItemDID(None)}],

@@ -11,6 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from commandline import gridcwl
@@ -47,7 +48,7 @@ def configured(rucio: RucioService, account: str) -> dict[str, Any]:
     return {"instance": instance, "auth": auth}
 
 
-def test_a_dataset_and_a_file_of_a_run_are_found_and_attached(
+def test_a_dataset_a_file_and_the_outputs_of_a_run_are_found_attached_and_inputs_again(
     desk: Desk, rucio: RucioService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rucio.common.config import clean_cached_config
@@ -64,7 +65,9 @@ def test_a_dataset_and_a_file_of_a_run_are_found_and_attached(
     scope, name = dataset["did"].split(":")
     files = sorted(one["did"] for one in dataset["files"])
 
+    outputs = json.loads(result.stdout)
     asked = configured(rucio, "alice") | {"scope": scope, "dataset": name, "file": files[0].split(":")[1]}
+    asked["outputs"] = outputs
     home = desk.folder / "home"
     home.mkdir()
     ended = subprocess.run(
@@ -79,3 +82,14 @@ def test_a_dataset_and_a_file_of_a_run_are_found_and_attached(
     assert found["states"] == ["OK", "OK"]
     assert sorted(found["read"]) == ["a", "b"]
     assert found["single"] in ("a", "b")
+    # attached DIDs are inputs, by the paths that the extension gives
+    locations = [file["location"] for file in found["inputs"]["many"]]
+    assert sorted(Path(unquote(urlsplit(one).path)).read_text() for one in locations) == ["a", "b"]
+    assert found["inputs"]["one"]["class"] == "File"
+    # outputs are attached by their DIDs, and read through the extension
+    assert sorted(note["did"] for note in found["notes"]) == files
+    assert [note["variableName"] for note in found["notes"]] == ["result", "result_1"]
+    assert sorted(found["attached"]) == ["a", "b"]
+    # and are of its own classes, which are inputs again, although their files are not on this machine
+    assert found["published"] == "MultipleItemDID"
+    assert [file["location"] for file in found["given again"]["many"]] == [one["location"] for one in outputs["result"]]

@@ -25,7 +25,7 @@ from waiting import until
 PYTHON = os.environ.get("GRIDCWL_JUPYTER_PYTHON", "")
 PICTURES = os.environ.get("GRIDCWL_SCREENSHOTS", "")
 TOKEN = "not-a-secret"
-PATIENCE_MS = 60_000
+PATIENCE_MS = 90_000
 IDLE = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 SIZE: ViewportSize = {"width": 1360, "height": 1000}
 LOAD = "%load_ext gridcwl\nimport gridcwl"
@@ -86,7 +86,7 @@ class Lab:
         """Open a notebook, which is written before if cells are given."""
         if cells:
             self.write(name, *cells)
-        self.page.goto(f"{self.url}lab/tree/{name}.ipynb?token={TOKEN}")
+        self.page.goto(f"{self.url}lab/tree/{name}.ipynb?reset&token={TOKEN}")
         expect(self.page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=PATIENCE_MS)
         self.page.wait_for_function(IDLE, timeout=PATIENCE_MS)
 

@@ -65,7 +65,7 @@ def page(browser_page: Page) -> Page:
 def shown(page: Page, **values: Any) -> None:
     """Show a widget with these values."""
     script = resources.files("gridcwl.jupyter").joinpath("run_widget.js").read_bytes()
-    values = {"card": card("running"), "actions": ["cancel"], "pending": "", "message": "", **values}
+    values = {"card": card("running"), "actions": ["cancel"], "pending": "", "message": "", "answered": True, **values}
     page.evaluate(MODEL, [base64.b64encode(script).decode(), values])
 
 
@@ -73,18 +73,28 @@ def changed(page: Page, **values: Any) -> None:
     page.evaluate("values => window.model.change(values)", values)
 
 
-def test_it_reports_that_it_can_be_shown_and_each_button_sends_its_action_once(page: Page):
+def test_it_reports_that_it_can_be_shown_until_python_has_received_that(page: Page):
+    page.clock.install()
+    shown(page, answered=False)
+    page.clock.run_for(2500)
+    assert page.evaluate("window.sent") == ["ready"] * 3
+    changed(page, answered=True)
+    page.clock.run_for(5000)
+    assert page.evaluate("window.sent") == ["ready"] * 3
+
+
+def test_each_button_sends_its_action_once(page: Page):
     shown(page)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Cancelling")).to_be_disabled()
     page.get_by_role("button").click(force=True)
-    assert page.evaluate("window.sent") == ["ready", "cancel"]
+    assert page.evaluate("window.sent") == ["cancel"]
     changed(page, pending="cancel")
     expect(page.get_by_role("button", name="Cancelling")).to_be_disabled()
     changed(page, card=card("cancelled"), actions=["resume"])
     changed(page, pending="")
     page.get_by_role("button", name="Resume").click()
-    assert page.evaluate("window.sent") == ["ready", "cancel", "resume"]
+    assert page.evaluate("window.sent") == ["cancel", "resume"]
 
 
 def test_an_action_that_failed_leaves_its_message_and_its_button(page: Page):
@@ -102,6 +112,7 @@ def test_a_kernel_that_does_not_answer_is_reported_with_what_to_do(page: Page):
     page.get_by_role("button", name="Cancel").click()
     page.clock.fast_forward(5000)
     expect(page.get_by_role("status")).to_contain_text("Interrupt the cell")
+    expect(page.get_by_role("button", name="Cancel")).to_be_enabled()  # it may get through the next time
     changed(page, pending="cancel")
     expect(page.locator("[role=status]")).to_be_empty()
 

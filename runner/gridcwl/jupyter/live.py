@@ -212,13 +212,15 @@ def install(shell: Any) -> None:
     if imports.installed("anywidget") and getattr(shell, "kernel", None) is not None and not _probes:
         from gridcwl.jupyter.widget import RunWidget
 
-        _probes.append(RunWidget(_answer))
+        _probes.append(RunWidget(_answer, answered=False))
         atexit.register(_without_buttons)
 
 
 def _answer(action: str) -> None:
     if action == "ready" and not _answered.is_set():
         _answered.set()
+        for probe in _probes:
+            probe.answered = True
         threading.Thread(target=_update_recent, daemon=True, name="gridcwl-buttons").start()
 
 

@@ -1,7 +1,7 @@
 // A run in a notebook: the card that Python makes of it, and buttons. What a button does is Python's, too.
 //
 // The model has: card (HTML, of which all text is escaped), actions (the buttons), pending (the action that is being
-// done) and message (how it went wrong). Messages to Python: {action: "cancel"}.
+// done), message (how it went wrong) and answered (no answer is awaited). Messages to Python: {action: "cancel"}.
 
 const WORDS = { cancel: ["Cancel", "Cancelling"], resume: ["Resume", "Resuming"] };
 const TITLES = {
@@ -9,6 +9,7 @@ const TITLES = {
   resume: "Resume the run. Finished jobs do not run again.",
 };
 const PATIENCE_MS = 4000;
+const ATTEMPTS = 60, EVERY_MS = 1000;
 const BUSY =
   "The kernel is busy with a cell and does it afterwards. Interrupt the cell to have it done now; the run continues.";
 
@@ -62,9 +63,19 @@ function update(body, shown, html) {
   }
 }
 
-/** Python shows runs by widgets as soon as a program has answered that can show them. */
+/**
+ * Python shows runs by widgets as soon as a program has answered that can show them. What is sent before JupyterLab has
+ * a subshell for widgets waits for the cell that is executed, so it is sent again until Python has received it.
+ */
 function initialize({ model }) {
-  model.send({ action: "ready" });
+  let attempts = 0;
+  function answer() {
+    if (model.get("answered") || attempts >= ATTEMPTS) return;
+    attempts += 1;
+    model.send({ action: "ready" });
+    setTimeout(answer, EVERY_MS);
+  }
+  answer();
 }
 
 function render({ model, el }) {
@@ -80,7 +91,7 @@ function render({ model, el }) {
   function request(action) {
     requested = action;
     clearTimeout(timer);
-    timer = setTimeout(() => { if (requested) { message.textContent = BUSY; } }, PATIENCE_MS);
+    timer = setTimeout(() => { requested = ""; message.textContent = BUSY; showButtons(); }, PATIENCE_MS);
     model.send({ action });
     showButtons();
   }

@@ -42,6 +42,8 @@ class RunWidget(anywidget.AnyWidget):
     """The action that is being done."""
     message = traitlets.Unicode().tag(sync=True)
     """What went wrong with it."""
+    answered = traitlets.Bool(True).tag(sync=True)
+    """No answer of the program that shows it is awaited."""
 
     def __init__(self, acted: Callable[[str], None], **values: Any) -> None:
         super().__init__(**values)
