@@ -348,7 +348,7 @@ def test_input_files_that_came_along_stay_in_the_job_s_folder(tmp_path: Path, na
     folder.mkdir()
     (tmp_path / "files.tar").write_bytes(tar({"link": link, name: b"pwned"}, "w"))
     with pytest.raises(RefusedPath):
-        batch._unpack(str(tmp_path / "files.tar"), str(folder))
+        batch.unpack(str(tmp_path / "files.tar"), str(folder))
     assert set(files_in(tmp_path)) - {"job/link/files.tar"} == {"files.tar"}
 
 
@@ -361,7 +361,7 @@ def test_input_files_that_came_along_keep_their_links_and_modes(tmp_path: Path) 
     (source / "link").symlink_to("run")
     with tarfile.open(tmp_path / "files.tar", "w") as made:
         made.add(source, "gridcwl-files/0/source")
-    batch._unpack(str(tmp_path / "files.tar"), str(folder))
+    batch.unpack(str(tmp_path / "files.tar"), str(folder))
     there = folder / "gridcwl-files/0/source"
     assert [(there / name).read_text() for name in ("run", "same", "link")] == ["#!/bin/sh"] * 3
     assert (there / "link").is_symlink()

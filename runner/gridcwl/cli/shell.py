@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from gridcwl import plugins
@@ -35,6 +35,9 @@ from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_check import explained_damage
 from gridcwl.worker.removing import remove_tree
 
+if TYPE_CHECKING:
+    from gridcwl.cli.shell_at_site import SiteShell
+
 _EPILOG = """\
 The command, or a shell, is in the folder where the tool ran, with the tool's
 environment; its exit code is that of gridcwl shell. What it changes is lost.
@@ -42,6 +45,7 @@ environment; its exit code is that of gridcwl shell. What it changes is lost.
   gridcwl shell last 'align[3]'
   gridcwl shell last align -- ls -l
   gridcwl shell --image rootproject/root -i cta:run1 -- root -b run1.root
+  gridcwl shell --image rootproject/root --site LCG.Lyon.fr -i cta:run1
 """
 
 
@@ -53,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: ``--help``.
     """
     from gridcwl.cli.interactive import run_in
+    from gridcwl.cli.shell_at_site import run_at_site
 
     words = list(arguments)
     at = words.index("--") if "--" in words else len(words)
@@ -61,20 +66,23 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("shell: there is no command behind --", remedy="Leave out -- for an interactive shell.")
     given = parser().parse_args(words[:at])
     engine = _engine(given)
+    _check_site(given)
     fetched = Path(tempfile.mkdtemp(prefix="gridcwl-inputs-"))
     try:
         if given.image is not None:
             if given.run is not None:
                 raise UsageError("shell: --image takes no run", remedy="gridcwl shell --image IMAGE -i FILE -- COMMAND")
-            job = here(_chosen(given), fetched)
+            job, configured, backend = _chosen(given), "", ""
         else:
             if given.input:
                 raise UsageError("shell: -i needs --image", remedy="A job of a run has its own inputs.")
-            found, configured = _recorded(given)
-            job, engine = here(found.job, fetched), engine or configured
+            found, configured, backend = _recorded(given)
+            job = found.job
             _explain(found)
         job = _changed(job, network=given.network)
-        return run_in(job, engine or _default_engine(), _as_words(command))
+        if given.site or given.backend:
+            return run_at_site(job, _as_words(command), _where(given, engine, backend))
+        return run_in(here(job, fetched), engine or configured or _default_engine(), _as_words(command))
     finally:
         remove_tree(str(fetched))
 
@@ -85,8 +93,8 @@ def parser() -> Parser:
         prog="gridcwl shell",
         usage="gridcwl shell RUN STEP[SHARD] [OPTIONS] [-- COMMAND]\n"
         "       gridcwl shell --image IMAGE [-i FILE|DID ...] [OPTIONS] [-- COMMAND]",
-        description="Open the container of a job with its inputs, here: to find out why it failed. Or a container "
-        "with inputs of your choice, to look at data.",
+        description="Open the container of a job with its inputs, on this machine or at a site: to find out why it "
+        "failed. Or a container with inputs of your choice, to look at data.",
         epilog=_EPILOG,
     )
     made.add_argument("run", metavar="RUN", nargs="?", help="its id or name, the beginning of it, or 'last'")
@@ -97,10 +105,37 @@ def parser() -> Parser:
         help="with --image: file, folder, pattern, URL or DID; may be repeated",
     )  # fmt: skip
     made.add_argument("--network", action="store_true", help="with the network, also where the job had none")
+    made.add_argument("--site", metavar="SITE", default="", help="at this site, in place of this machine")
+    made.add_argument(
+        "--backend", metavar="NAME", default="", help="what starts it there (default: that of the run, or dirac)"
+    )
+    made.add_argument(
+        "--host", metavar="HOST", default="", help="with --site: name or address by which the site reaches this machine"
+    )
     add_engines(made.add_mutually_exclusive_group())
     add_state_dir(made)
     made.set_defaults(containers=None, engine=None)
     return made
+
+
+def _check_site(given: argparse.Namespace) -> None:
+    for option in ("host",):
+        if getattr(given, option) and not (given.site or given.backend):
+            raise UsageError(f"shell: --{option} needs --site", remedy="Without it, the container is on this machine.")
+    if given.site and given.backend == "local":
+        raise UsageError("shell: --backend local takes no --site", remedy="It is this machine.")
+
+
+def _where(given: argparse.Namespace, engine: str, backend: str) -> SiteShell:
+    """At which site, and by which backend: the one that is named, or else the run's, or else DIRAC."""
+    from gridcwl.cli.shell_at_site import SiteShell, has_nodes
+
+    chosen = given.backend or (backend if backend != "local" and has_nodes(backend) else "dirac")
+    if engine and chosen != "local":
+        raise UsageError(
+            "shell: a container engine is that of this machine", remedy="[dirac] engines has those of sites."
+        )
+    return SiteShell(chosen, given.site, engine or (_default_engine() if chosen == "local" else ""), given.host)
 
 
 def _engine(given: argparse.Namespace) -> str:
@@ -124,8 +159,8 @@ def _changed(job: Job, *, network: bool) -> Job:
 # -- a job of a run ----------------------------------------------------------------------------------------------------
 
 
-def _recorded(given: argparse.Namespace) -> tuple[RebuiltJob, str]:
-    """The job, and what ran containers in its run, if that was on this machine."""
+def _recorded(given: argparse.Namespace) -> tuple[RebuiltJob, str, str]:
+    """The job; what ran containers in its run, if that was on this machine; and the run's backend."""
     if given.run is None or given.step is None:
         missing = "RUN and STEP" if given.run is None else "STEP"
         raise UsageError(
@@ -136,10 +171,10 @@ def _recorded(given: argparse.Namespace) -> tuple[RebuiltJob, str]:
     folder = find(state, given.run).folder
     with explained_damage(folder), closing(History(folder.journal)) as history:
         saved = history.meta("options") or {}
-        engine = ""
-        if not saved_grid(saved).is_elsewhere:
+        grid, engine = saved_grid(saved), ""
+        if not grid.is_elsewhere:
             engine = "none" if saved.get("containers") is False else str(saved.get("engine") or "")
-        return rebuilt(history, given.step), engine
+        return rebuilt(history, given.step), engine, grid.backend
 
 
 def _explain(found: RebuiltJob) -> None:

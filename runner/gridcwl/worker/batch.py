@@ -118,7 +118,7 @@ class PartRunner:
     def execute(self) -> List[Plain]:
         """Run all jobs; returns their results."""
         if self._carried:
-            _unpack(f"{self._folder}/{FILES}", self._folder)
+            unpack(f"{self._folder}/{FILES}", self._folder)
         with ThreadPoolExecutor(max_workers=self._width) as pool:
             return list(pool.map(self._one, range(len(self._jobs))))
 
@@ -286,7 +286,7 @@ def _ends(path: str) -> bytes:
         return b""
 
 
-def _unpack(name: str, folder: str) -> None:
+def unpack(name: str, folder: str) -> None:
     """Input files that came along, with the links in their folders; nothing is written through a link.
 
     Raises:

@@ -121,6 +121,11 @@ class SiteEngine:
                 return engine.prepare({**image, "load": path})
             return engine.keep(path, str(image["id"]))
 
+    @property
+    def chosen(self) -> CommandLineEngine:
+        """The one that has the image, after ``prepare``."""
+        return self._engines[0]
+
     def digest(self, prepared: str) -> str:
         """See ``Engine.digest``."""
         return self._engines[0].digest(prepared)
