@@ -71,7 +71,8 @@ class NodesHere:
         place = self.folder / f"node-{number}"
         shutil.copytree(sandbox, place)
         settings = place / "pool-node.json"
-        settings.write_text(json.dumps({**json.loads(settings.read_text()), **self.settings}))
+        if settings.exists():  # there are other nodes
+            settings.write_text(json.dumps({**json.loads(settings.read_text()), **self.settings}))
         environment = {"PATH": os.environ["PATH"], "DIRACSITE": self._site, "JOBID": str(number)}
         with (place / "std.out").open("wb") as log:
             self._processes[number] = subprocess.Popen(

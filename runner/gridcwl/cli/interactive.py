@@ -57,7 +57,7 @@ def run_in(job: Job, engine: str, command: Sequence[str], folder: Path | None = 
 
 def plain_of(job: Job) -> dict[str, Any]:
     """The job for the worker, with its inputs and without its outputs and streams."""
-    left_out = {"stdin": None, "stdout": None, "stderr": None, "processes": [], "in_place": False}
+    left_out: dict[str, Any] = {"stdin": None, "stdout": None, "stderr": None, "processes": [], "in_place": False}
     return to_plain(job) | left_out | {"outputs": {"globs": []}}
 
 

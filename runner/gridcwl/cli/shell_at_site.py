@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -88,7 +89,7 @@ def run_at_site(job: Job, command: Sequence[str], where: SiteShell) -> int:
         plain, carried = _carried(job, box)
         about = {
             "host": where.host or own_address(), "port": listening.getsockname()[1], "time_s": where.time_s,
-            "job": plain, "carried": bool(carried), "command": list(command), "sites": sites,
+            "job": json.dumps(plain), "carried": bool(carried), "command": list(command), "sites": sites,
             "terminal": terminal, "term": os.environ.get("TERM", ""), "folder": "job",
             "size": _size() if terminal else None,
         }  # fmt: skip

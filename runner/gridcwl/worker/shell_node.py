@@ -152,6 +152,7 @@ class ShellNode:
 
     def __init__(self, about: Plain, connection: Connection) -> None:
         self._about, self._connection = about, connection
+        self._job: Plain = json.loads(about["job"])  # as a text, in which the start script finds nothing of its own
         self._site = os.environ.get("GRIDCWL_SITE", "")
         self._control = Control()
         self._over = False
@@ -191,10 +192,10 @@ class ShellNode:
             engine, command, terminal=about["terminal"], term=about["term"], streams=streams.of_command
         )
         options = WorkerOptions(base=os.getcwd(), site=self._site)
-        return run_job(about["job"], os.path.abspath("job"), shell, self._control, options=options)
+        return run_job(self._job, os.path.abspath("job"), shell, self._control, options=options)
 
     def _engine(self) -> Engine:
-        if self._about["job"].get("image") is None:
+        if self._job.get("image") is None:
             return BareEngine()
         return engine_of(settings_of(self._about["sites"], self._site), site=self._site)
 

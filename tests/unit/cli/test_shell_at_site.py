@@ -79,7 +79,10 @@ def test_large_outputs_come_whole():
 
 
 def test_a_job_of_a_run_is_opened_as_it_was(desk: Desk):
-    document = shell('grep -q good "$0"', inputs={"data": on_command_line("File")}, outputs={})
+    document = shell(
+        'grep -q good "$0"', inputs={"data": on_command_line("File")}, outputs={},
+        requirements={"EnvVarRequirement": {"envDef": {"image": "not one"}}},
+    )  # fmt: skip
     given = desk.write("in.json", {"data": {"class": "File", "path": desk.write("d.txt", "bad\n")}})
     path = desk.write("d.cwl", document)
     assert gridcwl("--no-container", "--quiet", path, given).code == 1
