@@ -55,6 +55,19 @@ def test_a_quarter_hourly_tick_is_every_quarter_of_an_hour_also_then():
         assert {second - first for first, second in pairwise(found)} == {900.0}
 
 
+@pytest.mark.parametrize(
+    ("cron", "ticks"),
+    [
+        ("@hourly", ["10-24 23:00 UTC", "10-25 00:00 UTC"]),
+        ("@daily", ["10-25 00:00 UTC", "10-26 00:00 UTC"]),
+        ("@Weekly", ["10-25 00:00 UTC", "11-01 00:00 UTC"]),
+        ("@monthly", ["11-01 00:00 UTC", "12-01 00:00 UTC"]),
+    ],
+)
+def test_words_stand_for_usual_times(cron, ticks):
+    assert shown(Trigger(cron=cron), at("2026-10-24T22:30"), 2) == ticks
+
+
 def test_an_interval_counts_from_its_start_whatever_the_clock_says():
     trigger = Trigger(every_s=3600, start=at("2026-10-24T00:10"))
     found = list(islice(times.ticks_after(trigger, at("2026-10-25T00:00")), 3))

@@ -11,6 +11,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from gridcwl.errors import ConfigError
 from gridcwl.schedules.model import Trigger
 
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""Of cron."""
 LONGEST_S = 5 * 366 * 86_400
 """No cron expression is looked at further than that: some never come true."""
 
@@ -93,14 +103,15 @@ def _cron(trigger: Trigger, after: datetime) -> Iterator[datetime]:
     from cronsim import CronSim, CronSimError
 
     zone = ZoneInfo(trigger.timezone)
-    if len(trigger.cron.split()) != 5:
+    expression = ALIASES.get(trigger.cron.strip().lower(), trigger.cron)
+    if len(expression.split()) != 5:
         raise ConfigError(
             f"{trigger.cron!r} is no cron expression: it has to have five fields",
-            remedy="Write minute, hour, day, month and weekday: '0 2 * * *' is each night at two.",
+            remedy="Write minute, hour, day, month and weekday: '0 2 * * *' is each night at two; or @daily, @weekly.",
         )
     try:
         # an hour earlier: of a time that comes twice, cronsim begins with the first
-        ticks: Any = CronSim(trigger.cron, (after - timedelta(hours=1)).astimezone(zone))
+        ticks: Any = CronSim(expression, (after - timedelta(hours=1)).astimezone(zone))
     except CronSimError as error:
         raise ConfigError(
             f"{trigger.cron!r} is no cron expression: {error}", remedy="For example '0 2 * * *': each night at two."
