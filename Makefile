@@ -68,7 +68,7 @@ packed: install ## each workflow of cwl/ with all that it refers to as one file,
 
 .PHONY: test
 test: install images-test images-demo images-testbed images-service images-clients podman wes-clients helm ## all tests, with the coverage they reach (PYTEST_ARGS=..., WORKERS=...)
-	@scripts/need chromium=chromium '/usr/lib/postgresql/*/bin/postgres=postgresql' gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
+	@scripts/need cc=gcc /usr/include/stdio.h=libc6-dev chromium=chromium '/usr/lib/postgresql/*/bin/postgres=postgresql' gfal-copy=gfal2-util-scripts /usr/lib/$$(uname -m)-linux-gnu/gfal2-plugins/libgfal_plugin_xrootd.so=gfal2-plugin-xrootd
 	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
 	# one testbed for all of pytest's processes; in a folder that the servers' own users may enter
 	box=$$(mktemp -d /tmp/gridcwl-test-XXXXXX)
@@ -176,6 +176,17 @@ fuzz-decoders: install ## FUZZ_SECONDS=600 of hostile archives, reports, results
 	  echo "seed $$seed"
 	  GRIDCWL_HOSTILE_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/pytest -q --no-header -p no:randomly --hypothesis-seed=$$seed tests/hostile/test_fuzz_decoders.py $(PYTEST_ARGS)
 	done
+
+.PHONY: campaign campaign-crash-points campaign-page
+campaign: install ## MINUTES=20 of faults: clients, workers, containers and servers are killed and frozen (ON="bare+rucio", SEED=1)
+	@scripts/need cc=gcc /usr/include/stdio.h=libc6-dev node=nodejs
+	if [ -e build/containers.conf ]; then export CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/build/containers.conf}; fi
+	PYTHONPATH=tests:tests/helpers $(BIN)/python -m campaign --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON)) $(CAMPAIGN_ARGS)
+campaign-crash-points: install ## a run is ended before each of its system calls that changes something, and resumed (STEP=10)
+	@scripts/need cc=gcc /usr/include/stdio.h=libc6-dev
+	PYTHONPATH=tests:tests/helpers $(BIN)/python -m campaign --crash-points --step $(or $(STEP),1) --on $(or $(ON),bare+local bare+rucio dirac+rucio) $(CAMPAIGN_ARGS)
+campaign-page: install ## docs/reference/endurance.md from the results in build/campaign
+	@PYTHONPATH=tests:tests/helpers $(BIN)/python -m campaign --page docs/reference/endurance.md
 
 .PHONY: conformance-dirac
 conformance-dirac: install images-test ## all CWL conformance cases as DIRAC jobs in containers, on the testbed

@@ -39,6 +39,13 @@ PUBLISHING = [
     Call("before", "gridcwl.runs.prepared", "finish"),  # they are in the output directory
     Call("after", "gridcwl.runs.prepared", "finish"),
 ]
+MOVING = [
+    Call("after", "gridcwl.stores.transaction", "_rename"),  # the files have moved; that can be taken back
+    Call("after", "gridcwl.stores.transaction", "move"),  # and now it cannot
+    Call("before", "gridcwl.runs.record.run_record", "remove_working_copies"),  # the run has succeeded
+    Call("after", "gridcwl.runs.record.cleanup", "remove_tree"),  # the folder of one job has gone
+]
+"""While outputs are moved into the output directory, and working copies are removed."""
 EXPECTED = "".join(f"made by {number}\n" for number in SHARDS)
 
 
@@ -94,6 +101,14 @@ def test_clients_that_end_one_after_the_other_at_each_point(bench: Bench) -> Non
 def test_a_client_that_ends_while_a_job_is_tried_again(bench: Bench, point: Point) -> None:
     bench.failing = SHARDS[1]
     crash_and_resume(bench, point)
+
+
+@pytest.mark.parametrize("point", MOVING, ids=str)
+@places(("local", "local"))
+def test_a_client_that_ends_while_outputs_are_moved_and_working_copies_removed(bench: Bench, point: Call) -> None:
+    crash_and_resume(bench, point)
+    assert not list(bench.folder.glob("tmp-*"))
+    assert not list((bench.folder / "out").glob(".gridcwl-*"))
 
 
 @pytest.mark.parametrize("point", PUBLISHING, ids=str)

@@ -30,6 +30,7 @@ import gridcwl.runs.outdir
 import gridcwl.runs.planning
 import gridcwl.runs.run
 import gridcwl.runs.storing  # all of them once, and not in each process that is forked
+from gridcwl.backends.local import process
 from gridcwl.model import JobId
 from gridcwl.runs.lifecycle import Stage, Stages, Transition
 from gridcwl.runs.record.history import History
@@ -144,6 +145,7 @@ class Bench:
                 with (self.folder / "client.log").open("a") as log:
                     os.dup2(log.fileno(), 1)
                     os.dup2(log.fileno(), 2)
+                process._ready.clear()  # a worker process that was started ahead is the parent's
                 self._connect()
                 if crash is not None:
                     _kill_at(crash)

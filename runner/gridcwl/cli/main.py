@@ -5,6 +5,7 @@ stdout carries the output object (or what was asked for instead) and nothing els
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -86,7 +87,27 @@ def _main(arguments: Sequence[str]) -> int:
         return _not_installed(error)
     except Exception as error:
         log.debug("raised here", exc_info=True)
-        return _our_mistake(error)
+        return _out_of_memory(error) if _is_lack_of_memory(error) else _our_mistake(error)
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether the system gave no memory, also where that was the cause of another error."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_lack_of_memory, error.exceptions))
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    no_fork = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EAGAIN)
+    return no_thread or no_fork or _is_lack_of_memory(error.__cause__ or error.__context__)
+
+
+def _out_of_memory(error: Exception) -> int:
+    print(f"gridcwl: The system gives this process no more memory or threads ({error})", file=sys.stderr)
+    print(
+        "Raise the limit (ulimit -v, ulimit -u) or free some memory. A run resumes with: gridcwl resume last",
+        file=sys.stderr,
+    )
+    return EXIT_FAILURE
 
 
 def _not_installed(error: ModuleNotFoundError) -> int:

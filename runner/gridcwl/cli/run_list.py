@@ -15,6 +15,7 @@ from typing import Any
 from gridcwl import plugins
 from gridcwl.cli.tables import show
 from gridcwl.errors import ConfigError, StoreError
+from gridcwl.runs.record.cleanup import remove_unused
 from gridcwl.runs.record.folder import RunFolder, find
 from gridcwl.runs.record.listing import STATES, Filter, about_folder, age, disk_use, listed_runs, point, working_of
 from gridcwl.runs.units import amount, duration, roughly
@@ -249,5 +250,7 @@ def _remove_one(folder: RunFolder, *, data: bool) -> None:
             let_go(folder)
         if (working := working_of(folder)) is not None:
             remove_tree(working)
+        elif folder.working is not None:
+            remove_unused(folder.working)  # the client was killed before it had marked it
         folder.remove()
     print(f"{folder.run} is removed", file=sys.stderr)

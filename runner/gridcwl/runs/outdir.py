@@ -28,7 +28,7 @@ from gridcwl.runs.published import Published, PublishedFile
 from gridcwl.runs.record.folder import RunFolder
 from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.stores.local import explained, sums_of
-from gridcwl.stores.transaction import Moved, recover, refuse_other_kind
+from gridcwl.stores.transaction import HIDDEN, Moved, recover, refuse_other_kind
 
 log = logging.getLogger("gridcwl.runs")
 
@@ -91,6 +91,7 @@ class OutputFolder:
         names = list(names)
         if not names:
             return
+        self._recover()
         self.check(names)
         plain = [name.rstrip("/") for name in names]
         try:
@@ -107,6 +108,13 @@ class OutputFolder:
                 several=len(taken) > 1,
                 writer=str(other),
             )
+
+    def _recover(self) -> None:
+        """Take back what a process that was killed has moved, of this run's or another's: it would be in the way."""
+        with contextlib.suppress(FileNotFoundError):
+            if any(name.startswith(HIDDEN) for name in os.listdir(self.path)):  # noqa: PTH208
+                with self.locked():
+                    return
 
     def check(self, names: Iterable[str]) -> None:
         """See that files and directories of these names may be written.

@@ -126,8 +126,9 @@ def _commit(publication: _Publication, folder: OutputFolder) -> None:
         for name in folder.replaceable(staged, staged.__getitem__):
             placement.leave_out(name)
         tops = [str(name) for name in publication.listings if len(name.parts) == 1]
-        moved = placement.commit(folder.stale(tops, publication.digests))
-        folder.record(moved, staged.__getitem__)
+        placement.commit(
+            folder.stale(tops, publication.digests), record=lambda moved: folder.record(moved, staged.__getitem__)
+        )
 
 
 def local_paths(inputs: Any) -> frozenset[str]:

@@ -21,7 +21,13 @@ from gridcwl.model import confinement, paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.options import Options, from_plain, to_plain
 from gridcwl.runs.prepared import Finished, PreparedRun, RunRequest, confine, with_remedies
-from gridcwl.runs.record.run_record import RunRecord, create_run, fingerprint, reopen_run
+from gridcwl.runs.record.run_record import (
+    RunRecord,
+    create_run,
+    fingerprint,
+    remove_working_copies,
+    reopen_run,
+)
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
@@ -82,9 +88,15 @@ def resumed(folder: RunFolder, request: RunRequest) -> Iterator[PreparedRun]:
             if _is_elsewhere(request, record):
                 yield _copying_run(request, record, session, inputs, store, outputs, closing_)
             else:
+                if not _keeps_working_copies(request.options):  # its client was killed while it removed them
+                    remove_working_copies(record)
                 yield PreparedRun(request, record, session, inputs, store, finished=Finished(outputs, 0))
             return
         yield _prepare_run(request, record, session, inputs, store, closing_)
+
+
+def _keeps_working_copies(options: Options) -> bool:
+    return options.leave_tmpdir or options.outputs != "move" or options.cwltool.provenance is not None
 
 
 def saved_request(folder: RunFolder) -> RunRequest:

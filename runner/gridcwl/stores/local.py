@@ -174,12 +174,19 @@ class AtomicPublication:
         """Do not place a file after all."""
         (self._hidden / name).unlink()
 
-    def commit(self, removing: Sequence[str] = (), *, durable: bool = True) -> list[transaction.Moved]:
+    def commit(
+        self,
+        removing: Sequence[str] = (),
+        *,
+        durable: bool = True,
+        record: Callable[[list[transaction.Moved]], None] = lambda _files: None,
+    ) -> list[transaction.Moved]:
         """Move everything into place, and write it to disk; files that are there are replaced.
 
         Args:
             removing: names of files in the target that go at the same time.
             durable: wait until it is on disk.
+            record: called with what was moved, while that can still be taken back.
 
         Raises:
             OutputConflict: a file is where a folder has to go, or the other way round; nothing was moved then.
@@ -187,7 +194,7 @@ class AtomicPublication:
         """
         if self.check is not None:
             self.check()
-        return transaction.move(self._work, self.target, removing, durable=durable)
+        return transaction.move(self._work, self.target, removing, durable=durable, record=record)
 
     def _prepared(self, name: Path) -> Path:
         if self.check is not None:

@@ -61,7 +61,14 @@ class _Moves:
     """Files that were there and are to go; their second names follow those of ``replaced``."""
 
 
-def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: bool = True) -> list[Moved]:
+def move(
+    work: Path,
+    target: Path,
+    removing: Sequence[str] = (),
+    *,
+    durable: bool = True,
+    record: Callable[[list[Moved]], None] = lambda _files: None,
+) -> list[Moved]:
     """Move ``work/new`` into the target and write it to disk.
 
     Args:
@@ -69,6 +76,8 @@ def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: boo
         target: it is there.
         removing: names of files in the target that go at the same time.
         durable: wait until it is on disk.
+        record: called with the files that were moved while that can still be taken back: a process that is killed
+            leaves either all of it or nothing.
 
     Returns:
         The files that were moved.
@@ -81,15 +90,16 @@ def move(work: Path, target: Path, removing: Sequence[str] = (), *, durable: boo
     if durable:
         _sync([f"{work}/new/{file.name}" for file in files], work)
     replaced = [file.name for file in files if os.path.lexists(f"{target}/{file.name}")]
-    record = _Moves([name for name in folders if not (target / name).is_dir()], replaced, files, list(removing))
+    moves = _Moves([name for name in folders if not (target / name).is_dir()], replaced, files, list(removing))
     (work / "old").mkdir()
     for number, name in enumerate([*replaced, *removing]):
         _second_name(target / name, work / "old" / str(number))
-    _write(record, work)
+    _write(moves, work)
     try:
-        _rename(record, folders, staged, target)
+        _rename(moves, folders, staged, target)
         if durable:
             _sync_folders([target, *(target / name for name in folders)])
+        record(files)
     except BaseException:
         roll_back(work, target)
         raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from gridcwl.model import JobResult, RunId, paths
 from gridcwl.worker.removing import remove_tree
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
-"""The end of a name that ``mkdtemp`` gives."""
+"""The end of a working folder's name."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_"
 _MARKER = ".gridcwl-run"
 """In each working folder: a file with the id of its run."""
 _MARKER_BYTES = 256
@@ -27,15 +28,20 @@ _END_BYTES = 64 << 20
 _LONGEST_LINE = 16 << 20  # characters of a log that are searched for secrets in one piece
 
 
-def working_folder(prefix: str, run: RunId) -> Path:
+def working_folder(prefix: str, run: RunId, note: Callable[[Path], None] = lambda _path: None) -> Path:
     """A new folder for a run's jobs, with the marker that says whose it is.
+
+    Args:
+        prefix: how its path begins.
+        run: whose it is.
+        note: called with its path before it is made: whoever is killed in between has not lost it.
 
     Raises:
         StoreError: it cannot be made.
     """
     parent, name = os.path.split(prefix)
     try:
-        made = Path(tempfile.mkdtemp(prefix=name, dir=parent or ".")).resolve()
+        made = _new_folder(Path(parent or ".").resolve(), name, note)
         try:
             (made / _MARKER).write_text(f"{run}\n")
         except OSError:
@@ -49,11 +55,21 @@ def working_folder(prefix: str, run: RunId) -> Path:
     return made
 
 
+def _new_folder(parent: Path, prefix: str, note: Callable[[Path], None]) -> Path:
+    """As ``mkdtemp``, but its name is known before it is made."""
+    while True:
+        made = parent / f"{prefix}{''.join(secrets.choice(_LETTERS) for _ in range(8))}"
+        note(made)
+        with contextlib.suppress(FileExistsError):
+            made.mkdir(mode=0o700)
+            return made
+
+
 def remove_unused(working: Path) -> None:
-    """Remove a working folder that nothing was put into."""
-    with contextlib.suppress(OSError):
-        if os.listdir(working) == [_MARKER]:  # noqa: PTH208
-            (working / _MARKER).unlink()
+    """Remove a working folder that nothing was put into, even if it was killed before it had its marker."""
+    with contextlib.suppress(OSError, ValueError):
+        if _is_private(working) and os.listdir(working) in ([], [_MARKER]):  # noqa: PTH208
+            (working / _MARKER).unlink(missing_ok=True)
             working.rmdir()
 
 
@@ -64,7 +80,9 @@ def remove_but_logs(working: Path, logs: Path) -> None:
             _keep(entry / f"{stream}.log", logs / entry.name / f"{stream}.log")
             for shelved in entry.glob(f"outputs/*.{stream}_log"):  # of a job whose folders others have got since
                 _keep(shelved, logs / shelved.name.removesuffix(f".{stream}_log") / f"{stream}.log")
-    remove_tree(working)
+        if entry.is_dir() and not entry.is_symlink():
+            remove_tree(entry)
+    remove_tree(working)  # with the marker, without which nobody would know what is left after a kill
 
 
 def remove_failed(working: Path, folders: Iterable[str], logs: Path) -> None:
@@ -97,13 +115,17 @@ def is_working_folder(path: Path, run: RunId) -> bool:
 
     Nothing else is removed, whatever a journal names.
     """
+    return _is_private(path) and _marked(path / _MARKER) == f"{run}\n".encode()
+
+
+def _is_private(path: Path) -> bool:
+    """Whether it is a folder of this user's, named and closed to others as working folders are."""
     try:
         about = path.lstat()
     except (OSError, ValueError):
         return False
     private = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
-    named = path.is_absolute() and not paths.dotted(path.parts) and _RANDOM.search(path.name) is not None
-    return private and named and _marked(path / _MARKER) == f"{run}\n".encode()
+    return private and path.is_absolute() and not paths.dotted(path.parts) and _RANDOM.search(path.name) is not None
 
 
 def _marked(marker: Path) -> bytes:

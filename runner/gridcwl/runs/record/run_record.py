@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gridcwl.runs")
 
+_LITERAL = re.compile(r'"location": "_:[^"]*"')
+"""What a literal File or Directory is called: another name each time that the inputs are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -75,13 +79,12 @@ def create_run(state_dir: Path, run: RunId, tmpdir_prefix: str, log: JournalLog 
     Raises:
         StoreError: one of them cannot be made.
     """
-    working = working_folder(tmpdir_prefix, run)
+    folder = new_folder(state_dir, run)
     try:
-        folder = new_folder(state_dir, run)
+        working = working_folder(tmpdir_prefix, run, folder.note_working)
     except StoreError:
-        remove_unused(working)
+        folder.remove()
         raise
-    folder.note_working(working)
     with folder.held():
         journal = Journal(folder.journal, new=True, log=log)
         journal.describe({"working": str(working)})
@@ -158,7 +161,7 @@ def fingerprint(documents: Mapping[str, bytes], inputs: Any) -> str:
         json.dumps(sorted((name, hashlib.sha256(text).hexdigest()) for name, text in documents.items())).encode()
     )
     for text in sorted_text(inputs):
-        digest.update(text.encode())
+        digest.update(_LITERAL.sub("", text).encode())
     for path in sorted(_local_files(inputs)):
         with contextlib.suppress(OSError):
             about = os.stat(path)  # noqa: PTH116
@@ -171,7 +174,12 @@ def finish(record: RunRecord, outputs: Any, published: Any, *, leave: bool) -> N
     record.journal.moved(moved(outputs, published))
     record.journal.describe({"outputs": published})
     if not leave:
-        remove_but_logs(record.working, record.folder.logs)
+        remove_working_copies(record)
+
+
+def remove_working_copies(record: RunRecord) -> None:
+    """Remove what the jobs of a run made, whose outputs are published; their logs stay."""
+    remove_but_logs(record.working, record.folder.logs)
 
 
 @contextmanager
@@ -289,8 +297,8 @@ def _ensure_working_folder(folder: RunFolder, working: Path, journal: Journal, h
         return working
     options = history.meta("options") or {}
     prefix = str(options.get("tmpdir_prefix") or f"{tempfile.gettempdir()}/gridcwl-")
-    made = working_folder(prefix, folder.run)
-    folder.note_working(made)
+    remove_unused(working)  # a client was killed while it removed it
+    made = working_folder(prefix, folder.run, folder.note_working)
     journal.describe({"working": str(made)})
     return made
 
