@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from campaign.clients import until
 from campaign.documents import Witness
 from campaign.fakes import FaultyServer
 from campaign.scene import Process
@@ -50,6 +52,9 @@ class Place:
     rucio: Any = None
     cluster: Any = None
     nodes: Any = None
+    pool: Any = None
+    pools: Path | None = None
+    """The folder in which the pool is recorded; each trial's state folder has a link to it."""
     port: WitnessServer | None = None
 
     @property
@@ -64,7 +69,7 @@ class Place:
         return Witness(file, self.port.host, self.port.port)
 
     def settle(self, patience_s: float = 60.0) -> None:
-        """Wait until jobs that outlive their client have ended."""
+        """Wait until jobs that outlive their client have ended, where that can be seen."""
         end = time.monotonic() + patience_s
         while time.monotonic() < end and self.dirac is not None:
             if all(job.status in ("Done", "Failed", "Killed", "Submitting") for job in list(self.dirac.jobs.values())):
@@ -175,20 +180,43 @@ def opened(backend: str, store: str, folder: Path) -> Iterator[Place]:
         else:
             place.words += ("--no-container",)
         if backend == "dask":
-            from dask_processes import DaskProcesses
-
-            (folder / "dask").mkdir()
-            place.cluster = stack.enter_context(DaskProcesses(folder / "dask", workers=2, threads=2))
-            settings = {"address": place.cluster.address, "tls_ca": place.cluster.ca}
-            settings |= {"tls_cert": place.cluster.certificate, "tls_key": place.cluster.key}
-            place.words += ("--backend", "dask", *_options("dask", settings))
+            _open_dask(place, folder / "dask", stack)
+        if backend == "pool":
+            _open_pool(place, folder / "pool", stack)
         if sockets:
             place.connect = ("campaign.fakes:connect", sockets)
         yield place
 
 
-def _options(backend: str, settings: Mapping[str, Any]) -> Sequence[str]:
-    return [f"--{backend}-{name.replace('_', '-')}={value}" for name, value in settings.items()]
+def _open_dask(place: Place, folder: Path, stack: contextlib.ExitStack) -> None:
+    """A cluster of a scheduler and two workers, with TLS."""
+    from dask_processes import DaskProcesses
+
+    folder.mkdir()
+    place.cluster, place.outlives = stack.enter_context(DaskProcesses(folder, workers=2, threads=2)), True
+    settings = {"ADDRESS": place.cluster.address, "TLS_CA": place.cluster.ca}
+    settings |= {"TLS_CERT": place.cluster.certificate, "TLS_KEY": place.cluster.key}
+    place.environment |= {f"GRIDCWL_DASK_{name}": str(value) for name, value in settings.items()}
+    place.words += ("--backend", "dask")
+
+
+def _open_pool(place: Place, folder: Path, stack: contextlib.ExitStack) -> None:
+    """A pool of two nodes, which are processes of this machine."""
+    from pool_nodes import NodesHere
+
+    from gridcwl.backends.dask import pool as pools
+
+    (folder / "sandbox").mkdir(parents=True)
+    os.environ["GRIDCWL_STATE_DIR"] = str(folder)  # where pools are recorded
+    stack.callback(os.environ.pop, "GRIDCWL_STATE_DIR", None)
+    place.nodes, place.outlives = NodesHere(folder / "nodes"), True
+    made = pools.create(pools.Pool(name="default", id="", host="127.0.0.1", bind="127.0.0.1", cores=2))
+    stack.callback(place.nodes.wait)
+    stack.callback(pools.end, made, None)
+    made = pools.add_workers(made, 2, place.nodes, folder / "sandbox")
+    until(lambda: len(pools.workers(made)) == 2)
+    place.pool, place.pools = made, folder / "pools"
+    place.words += ("--backend", "pool")
 
 
 def _bridge(engine: str) -> str:

@@ -242,6 +242,29 @@ def _dask_frozen(attack: Attack) -> bool:
     return attack.freeze(Process(pid, "dask"))
 
 
+def _node(attack: Attack) -> bool:
+    """A node of the pool is killed; another one is there a moment later."""
+    from gridcwl.backends.dask import pool as pools
+
+    place = attack.place
+    numbers = sorted(place.nodes._processes)
+    if not numbers:
+        return False
+    try:
+        place.nodes.kill_node(attack.random.choice(numbers))
+    except (OSError, IndexError):
+        return False
+    place.pool = pools.add_workers(pools.load("default"), 1, place.nodes, place.nodes.folder.parent / "sandbox")
+    return True
+
+
+def _pool_frozen(attack: Attack) -> bool:
+    """The scheduler of the pool, or one of its nodes."""
+    place = attack.place
+    pids = [place.pool.pid, *(process.pid for process in place.nodes._processes.values())]
+    return attack.freeze(Process(attack.random.choice(pids), "pool"))
+
+
 def _is_root() -> bool:
     return os.geteuid() == 0
 
@@ -278,6 +301,8 @@ ALL: tuple[Fault, ...] = (
     Fault("Dask worker killed", lambda attack: _dask(attack, "worker"), lambda place: place.cluster is not None),
     Fault("Dask scheduler killed", lambda attack: _dask(attack, "scheduler"), lambda place: place.cluster is not None),
     Fault("Dask process frozen", _dask_frozen, lambda place: place.cluster is not None),
+    Fault("pool node killed", _node, lambda place: place.nodes is not None),
+    Fault("pool process frozen", _pool_frozen, lambda place: place.nodes is not None),
 )
 BY_NAME = {fault.name: fault for fault in ALL}
 

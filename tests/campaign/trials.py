@@ -7,7 +7,6 @@ give the same workflow and the same adversary again.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -149,6 +148,8 @@ class Trial:
         scene = Scene(self.bench.root / "trial", small=any(fault.small for fault in chosen))
         scene.remove()
         with scene.open(self.bench.schemas):
+            if self.place.pools is not None:
+                (scene.state / "pools").symlink_to(self.place.pools)
             case.write(scene.desk, self.place.witness(scene.witness), containers=bool(self.place.engine))
             try:
                 self._disturbed(scene, case, expected, chosen)
@@ -316,7 +317,7 @@ def _difference(one: Any, other: Any, place: str = "") -> str:
             if first != second:
                 return _difference(first, second, f"{place}[{number}]")
     if isinstance(one, str) and isinstance(other, str):
-        same = len(os.path.commonprefix([one, other]))
+        same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
         place, one, other = f"{place} from character {same}", one[same:], other[same:]
     return f"{place}: {str(one)[:300]!r} is {str(other)[:300]!r}"
 

@@ -75,6 +75,10 @@ class DaskProcesses:
         """The names of those that were started and not killed."""
         return [name for name in self._processes if name.startswith("worker-")]
 
+    def pid(self, name: str) -> int:
+        """The process of one of them."""
+        return self._processes[name].pid
+
     def folder_of(self, worker: str) -> Path:
         """Where a worker, and the process beside it, have their files."""
         return self.folder / f"local-{worker}"
