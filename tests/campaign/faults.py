@@ -134,7 +134,9 @@ def _oom(attack: Attack) -> bool:
 
 
 def _clock(attack: Attack) -> bool:
-    preload.set_clock(attack.scene.control, attack.random.choice((-400 * _DAY, -_DAY, -5, 5, 3600, 40 * _DAY)))
+    jumps = (-400 * _DAY, -_DAY, -5, 5, 3600, 40 * _DAY)
+    by_tls = attack.place.cluster is not None or attack.place.nodes is not None  # whose certificates are of today
+    preload.set_clock(attack.scene.control, attack.random.choice(jumps[3:5] if by_tls else jumps))
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from gridcwl.errors import (
     EXIT_FAILURE,
     EXIT_UNSUPPORTED,
+    BackendError,
     GridCWLError,
     OutputConflict,
+    ResourcesExceeded,
     RunCancelled,
     StoreError,
 )
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("gridcwl")
 
 _CANCEL_EVERY_S = 0.5
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What is no mistake of gridcwl's: a full disk, one that fails, too many open files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +308,19 @@ def with_remedies(record: RunRecord) -> Iterator[None]:
         outdir = " --outdir DIR" if "--outdir" in error.remedy else ""
         error.remedy = f"{error.remedy} Then run: gridcwl resume {record.run}{outdir}{_finished_jobs(record)}".strip()
         raise
+    except ResourcesExceeded:
+        raise
+    except BackendError as error:
+        error.remedy = f"{error.remedy} Then run: gridcwl resume {record.run}{_finished_jobs(record)}".strip()
+        raise
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        raise StoreError(
+            f"The run cannot write its files: {error.strerror}{place}",
+            remedy=f"Fix the cause, then run: gridcwl resume {record.run}{_finished_jobs(record)}",
+        ) from error
 
 
 def _finished_jobs(record: RunRecord) -> str:
