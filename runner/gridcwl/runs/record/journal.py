@@ -29,8 +29,9 @@ from gridcwl.runs.reuse.keys import JobDescription
 from gridcwl.worker.failure import crossed_out
 
 if TYPE_CHECKING:
-    from gridcwl.runs.record.journal_log import JournalLog
+    from gridcwl.runs.record.journal_log import Change, JournalLog
 
+_BIND = "INSERT OR REPLACE INTO bindings VALUES (?, ?, ?)"
 _PER_SESSION = 1 << 32
 _QUESTIONED = 500
 """Jobs that are looked up at a time."""
@@ -67,8 +68,8 @@ class Journal:
         self._final = False
         self._log = log
         self._lock = threading.Lock()
-        self._pending: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._commons: set[int] = set()
+        self._pending: deque[Change] = deque()
+        self._commons: dict[bytes, int] = {}
         self._requests: dict[Resources, int] = {}
         self._flushed = 0.0
         if not new and not path.is_file():
@@ -180,9 +181,9 @@ class Journal:
 
     def add(self, row: int, step: str, job: Job, what: JobDescription, *, reused: str | None = None) -> None:
         """A job is to be run, or its result was found elsewhere (``reused`` says where)."""
-        common = int.from_bytes(hashlib.sha256(what.common).digest()[:7])
-        if common not in self._commons:
-            self._commons.add(common)
+        common = self._commons.get(what.common)
+        if common is None:
+            common = self._commons[what.common] = int.from_bytes(hashlib.sha256(what.common).digest()[:7])
             self._put("INSERT OR IGNORE INTO commons VALUES (?, ?)", common, what.common)
         self._put(
             "INSERT INTO jobs (id, session, step, name, key, common, own, job, attempt, reused, submitted, requested) "
@@ -258,7 +259,7 @@ class Journal:
 
     def bound(self, row: int, inputs: bytes, outputs: bytes | None) -> None:
         """The values of a job's inputs and outputs, as JSON; written along with the next results."""
-        self._put("INSERT OR REPLACE INTO bindings VALUES (?, ?, ?)", row, inputs, outputs)
+        self._put(_BIND, row, inputs, outputs)
 
     def evaluated(self, step: str, name: str, kind: str, inputs: bytes, outputs: bytes | None) -> None:
         """The same of an expression or a workflow that has ended; the run's outermost workflow has no name."""
@@ -417,17 +418,17 @@ class Journal:
             return
         with self._transaction():
             self._check_owner()
-            while self._pending:
-                statement, values = self._pending.popleft()
-                rows = [values]
-                while self._pending and self._pending[0][0] is statement:  # the same for many jobs
-                    rows.append(self._pending.popleft()[1])
+            for statement, rows in _by_statement(self._taken()):
                 self._db.executemany(statement, rows)
+
+    def _taken(self) -> list[Change]:
+        """What waits, to be written now."""
+        return [self._pending.popleft() for _ in range(len(self._pending))]
 
     def _write_to(self, log: JournalLog) -> None:
         from gridcwl.runs.record.journal_log import apply, number_in
 
-        changes = [self._pending.popleft() for _ in range(len(self._pending))]
+        changes = self._taken()
         last = log.append(changes)
         with self._transaction():
             at = number_in(self._db)
@@ -455,6 +456,17 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _by_statement(changes: list[Change]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """The changes of one transaction, each statement with all that it is executed for in a row.
+
+    Bindings, which come between others and are in a table of their own, come last.
+    """
+    changes.sort(key=lambda change: change[0] is _BIND)
+    for _, group in itertools.groupby(changes, key=lambda change: id(change[0])):
+        alike = list(group)
+        yield alike[0][0], [values for _, values in alike]
 
 
 def _encoded(result: JobResult) -> bytes:

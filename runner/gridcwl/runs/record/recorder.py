@@ -106,7 +106,7 @@ class Recorder:
             return found
         if self.cache is not None and reusable and (cached := self.cache.take(what.key, job)) is not None:
             return ReusableResult(cached.result, what, origin=f"run {cached.run}, {cached.name}")
-        active = self._find_active_job(what.key, job, step)
+        active = self._find_active_job(what, job, step)
         if active is None:
             self.journal.add(self._row(job.id), step, job, what)
         elif job.id in self._keys:
@@ -278,12 +278,12 @@ class Recorder:
     def _row(self, job_id: JobId) -> int:
         return row_id(*session_and_number(job_id))
 
-    def _find_active_job(self, key: bytes, job: Job, step: str) -> JobId | None:
+    def _find_active_job(self, what: JobDescription, job: Job, step: str) -> JobId | None:
         if self.earlier is None or not self.active_jobs:
             return None
         with self._lookup:
             found = self.earlier.find_left(
-                key, job.name, row_id(self.journal.session, 0), self.active_jobs, self._taken
+                what.key, job.name, row_id(self.journal.session, 0), self.active_jobs, self._taken
             )
             if found is None:
                 return None

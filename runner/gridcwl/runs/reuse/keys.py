@@ -26,6 +26,9 @@ from gridcwl.worker.failure import crossed_out
 _FORMAT = 1
 """Goes up when the meaning of a key changes: then no earlier result is taken for the same."""
 
+_REMEMBERED = 64
+"""Common parts of jobs that are kept."""
+
 Masks = Mapping[str, str]
 """Stand-ins of secrets, new in every session, to words that stay the same and give nothing away."""
 
@@ -56,15 +59,6 @@ def describe(job: Job, identity: Identity, masks: Masks) -> JobDescription:
         identity: what :func:`unidentified` asks for.
         masks: see there.
     """
-    common: dict[str, Any] = {
-        "image": job.image,
-        "environment": dict(sorted(job.environment.items())),
-        "directories": job.directories,
-        "outputs": {"globs": job.outputs.globs, "contents": job.outputs.contents},
-        "resources": {"cores": job.resources.cores, "gpus": job.resources.gpus, "network": job.resources.network},
-        "success codes": job.exit_codes.success,
-        "in place": job.in_place,
-    }
     own: dict[str, Any] = {
         "command": job.command,
         "inputs": {entry.target: _staged(entry, job, identity) for entry in job.staged},
@@ -74,7 +68,41 @@ def describe(job: Job, identity: Identity, masks: Masks) -> JobDescription:
     }
     if job.processes:
         own |= {"processes": job.processes, "folders": job.folders}
-    return JobDescription(_encoded(common, masks), _encoded(own, masks))
+    return JobDescription(_COMMON.of(job, masks), _encoded(own, masks))
+
+
+class _CommonParts:
+    """The common parts of jobs that were met last, by the values that they are made of: those of a step share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Any, bytes]] = {}
+        """By the ids of the values, which are valid as long as they are held here."""
+
+    def of(self, job: Job, masks: Masks) -> bytes:
+        """The JSON of the common part of a job."""
+        values = job.image, job.environment, job.directories, job.outputs, job.resources, job.exit_codes, masks
+        ids = (*map(id, values), job.in_place)
+        found = self._known.get(ids)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known = {}
+            found = self._known[ids] = values, _encoded(_common(job), masks)
+        return found[1]
+
+
+_COMMON = _CommonParts()
+
+
+def _common(job: Job) -> dict[str, Any]:
+    return {
+        "image": job.image,
+        "environment": dict(sorted(job.environment.items())),
+        "directories": job.directories,
+        "outputs": {"globs": job.outputs.globs, "contents": job.outputs.contents},
+        "resources": {"cores": job.resources.cores, "gpus": job.resources.gpus, "network": job.resources.network},
+        "success codes": job.exit_codes.success,
+        "in place": job.in_place,
+    }
 
 
 def unidentified(job: Job, declared: Container[str] = frozenset()) -> Iterator[StagedFile]:
