@@ -252,6 +252,14 @@ def test_a_function_is_a_dataset_plugin_too(desk, monkeypatch):
     assert Path(run.outputs["result-file"].path).read_text() == "3\n"
 
 
+def test_a_dataset_plugin_gets_the_path_of_the_document_as_it_is(desk, monkeypatch):
+    read = []
+    with_plugin(monkeypatch, "names", lambda path, config: read.append(path) or {"input-data": config["names"]})
+    written = desk.write("my documents/doc.cwl", json.dumps(job_grouping(production("names"))))
+    gridcwl.run("my documents/doc.cwl", outdir="out")
+    assert read == [Path(written)]
+
+
 def test_inputs_of_the_user_go_before_those_of_the_plugin(desk):
     desk.write("doc.cwl", json.dumps(job_grouping(production("not-installed"))))
     run = gridcwl.run("doc.cwl", {"input-data": ["x"]}, outdir="out")

@@ -22,7 +22,7 @@ from gridcwl.model.confinement import Confinement
 from gridcwl.schedules.model import Schedule, Trigger
 from gridcwl.service.db import Database, Viewer
 from gridcwl.service.folders import ServiceFolder
-from gridcwl.service.scheduled_runs import ScheduleDriver
+from gridcwl.service.scheduled_runs import ScheduleDriver, ScheduledRuns
 from gridcwl.service.schema import drivers
 from gridcwl.service.settings import load
 from gridcwl.service.states import State
@@ -135,6 +135,16 @@ def test_a_run_that_is_wanted_now_has_what_arrived_since_the_last_look(wes: Wes,
     run = act(wes, issuer, "run-now").json()["run"]
     until(lambda: show(wes, issuer)["ticks"][0]["state"] == "success")
     assert wes.service.db.get(run).outputs["said"] == "nightly 1"
+
+
+def test_files_below_a_folder_with_a_space_in_its_name_arrive(tmp_path: Path):
+    folder = tmp_path / "data of ann"
+    folder.mkdir()
+    (folder / "a.dat").touch()
+    with serving(tmp_path, file_roots=[str(folder)]) as wes:
+        assert wes.service is not None
+        found = ScheduledRuns(wes.service, None).matching(f"{folder}/*.dat", "ann", "nightly")
+    assert found == [(folder / "a.dat").as_uri()]
 
 
 def _looked(wes: Wes) -> bool:
