@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from gridcwl.tasks import wait_for_any
 
 if TYPE_CHECKING:
     from gridcwl.runs.options import Options
+    from gridcwl.runs.record.folder import RunFolder
 
 _EPILOG = """\
   gridcwl production create mc --seeds seed=1..2000 --portion 100 \\
@@ -233,15 +234,9 @@ class RunsOfPortions:
 
     def failures(self, portion: Portion) -> int:
         """See ``PortionRuns.failures``."""
-        from gridcwl.runs.record.status import status_of
+        from gridcwl.productions.collecting import failed_instances
 
-        folder = self._runs.folder(portion.run)
-        if folder is None:
-            return 0
-        try:
-            return len({shard.name.split("]")[0] for shard in status_of(folder).failures})
-        except GridCWLError:
-            return 0
+        return failed_instances(self._runs.folder(portion.run))
 
     def cancel(self, portion: Portion) -> None:
         """See ``PortionRuns.cancel``."""
@@ -380,22 +375,14 @@ def print_one(about: dict[str, Any], *, as_json: bool) -> None:
         print(f"and {len(failures) - _MOST_FAILURES} more: gridcwl status RUN")
 
 
-def _failures(state_dir: Path, portions: Sequence[Portion]) -> list[dict[str, str]]:
-    """What failed in portions that have not succeeded, by job."""
-    from gridcwl.productions.model import PortionState
+def _failures(state_dir: Path, portions: Sequence[Portion]) -> Iterator[dict[str, str]]:
+    from gridcwl.productions.collecting import failures_of
     from gridcwl.runs.record.folder import find
-    from gridcwl.runs.record.status import status_of
 
-    found = []
-    for portion in portions:
-        if portion.state is not PortionState.FAILED:
-            continue
+    def folder_of(portion: Portion) -> RunFolder | None:
         try:
-            status = status_of(find(state_dir, portion.run).folder)
+            return find(state_dir, portion.run).folder
         except GridCWLError:
-            continue
-        found += [
-            {"run": str(portion.run), "job": shard.name, "reason": str(shard.reason or "").split("\n")[0]}
-            for shard in status.failures
-        ]
-    return found
+            return None
+
+    return failures_of(portions, folder_of)

@@ -17,7 +17,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from gridcwl import plugins
 from gridcwl.cli import exec_document
@@ -27,6 +26,7 @@ from gridcwl.cli.terminal import escaped
 from gridcwl.errors import UsageError
 from gridcwl.model import Job, JobId, RunId, StagedFile
 from gridcwl.model.job import Image, JobDirectories, OutputRules, Resources
+from gridcwl.model.objects import base_name_of
 from gridcwl.runs.options import saved_grid
 from gridcwl.runs.provenance.stored import store_with
 from gridcwl.runs.rebuilt_job import RebuiltJob, here, rebuilt
@@ -224,8 +224,7 @@ def _located(values: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, str]]
         if name:
             yield from _in_store(name, location)
         else:
-            base = str(value.get("basename") or unquote(posixpath.basename(urlsplit(location).path.rstrip("/"))))
-            yield base, str(value["class"]).lower(), location
+            yield base_name_of(value), str(value["class"]).lower(), location
 
 
 def _in_store(name: str, location: str) -> Iterator[tuple[str, str, str]]:

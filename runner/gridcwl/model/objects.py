@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 Entry = dict[str, Any]
 """A File or Directory as CWL has it."""
@@ -43,6 +45,11 @@ def entries(value: Any, *kinds: str, into: Callable[[Entry], bool] | None = None
                 continue
             inner = [item for key, item in value.items() if isinstance(item, _CONTAINERS) and key not in _TEXTS]
             waiting.extend(reversed(inner))
+
+
+def base_name_of(entry: Mapping[str, Any]) -> str:
+    """The base name of a File or Directory: its own, or else the last part of its location."""
+    return str(entry.get("basename") or unquote(posixpath.basename(urlsplit(str(entry["location"])).path.rstrip("/"))))
 
 
 def outermost(value: Any) -> Iterator[Entry]:

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model import Job, JobId, RunId, StagedFile, paths
 from gridcwl.model.job import Image, JobDirectories, OutputRules, Resources
-from gridcwl.model.objects import entries
+from gridcwl.model.objects import base_name_of, entries
 from gridcwl.runs.provenance.stored import copied, store_with
 from gridcwl.runs.record.history import FAILED, History
 from gridcwl.runs.record.journal_rows import JobRow
@@ -113,8 +113,7 @@ def _staged(target: str, what: Sequence[Any], known: Sequence[Mapping[str, Any]]
 def _likeness(entry: Mapping[str, Any], target: str, identity: str) -> int:
     """How sure it is that an input's value is what was staged there; 0 if nothing says so."""
     same_bytes = bool(entry.get("checksum")) and str(entry["checksum"]) in identity
-    base = str(entry.get("basename") or unquote(posixpath.basename(urlsplit(str(entry["location"])).path.rstrip("/"))))
-    return 2 * same_bytes + (base == posixpath.basename(target))
+    return 2 * same_bytes + (base_name_of(entry) == posixpath.basename(target))
 
 
 def _has_bytes(location: str, identity: str) -> bool:

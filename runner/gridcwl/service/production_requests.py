@@ -6,18 +6,19 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from gridcwl.errors import GridCWLError
 from gridcwl.model.names import checked_name
+from gridcwl.productions.collecting import failures_of
 from gridcwl.productions.model import MOST_ITEMS, PortionState, Production, portions_of
-from gridcwl.productions.views import plain, summary
+from gridcwl.productions.views import MOST_FAILURES, plain, summary
 from gridcwl.service.db import Viewer
 from gridcwl.service.folders import SubmittedFolder
 from gridcwl.service.problems import BadRequest, Conflict, Forbidden
-from gridcwl.service.production_runs import failures_of
 from gridcwl.service.productions import ServiceProductions
 from gridcwl.service.scheduled_runs import ScheduledRuns
 from gridcwl.service.stored_requests import check_action, check_request, checked_size, converted, drop_folder
@@ -140,7 +141,9 @@ def shown_whole(service: Service, production: Production) -> dict[str, Any]:
     """A production with its portions, and what failed."""
     record = ServiceProductions(service.db.engine)
     portions = record.portions(production.id)
-    about = plain(production, portions, failures_of(service, portions), stopped=record.is_stopped(production.id))
+    failures = failures_of(portions, lambda portion: service.folder.record(portion.run))
+    shown = list(islice(failures, MOST_FAILURES))
+    about = plain(production, portions, shown, stopped=record.is_stopped(production.id))
     about |= {"owner": production.owner, "id": production.id, "document": production.request.get("workflow_url", "")}
     return about
 

@@ -9,13 +9,11 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gridcwl.errors import GridCWLError, StoreError
-from gridcwl.productions.collecting import collect
+from gridcwl.errors import StoreError
+from gridcwl.productions.collecting import collect, failed_instances
 from gridcwl.productions.driver import ProductionDriver, RunState, WaitError
 from gridcwl.productions.model import Portion, Production, decide
-from gridcwl.productions.views import MOST_FAILURES
 from gridcwl.runs.record.folder import new_run_id
-from gridcwl.runs.record.status import status_of
 from gridcwl.schedules.driver import NotNowError
 from gridcwl.service import quotas
 from gridcwl.service.db import NewRun, Viewer
@@ -40,7 +38,7 @@ class QueuedPortionRuns:
         self._runs = runs
 
     def start(self, production: Production, portion: Portion) -> None:
-        """See ``QueuedPortionRuns.start``."""
+        """See ``PortionRuns.start``."""
         request = production.request
         given = json.loads(request.get("workflow_engine_parameters") or "{}")
         parameters = {**given, "--group": f"{production.input}={production.each}", "--on-error": "continue"}
@@ -55,7 +53,7 @@ class QueuedPortionRuns:
             raise WaitError(error.message) from None
 
     def resume(self, portion: Portion) -> None:
-        """See ``QueuedPortionRuns.resume``: as a new run in the same journal."""
+        """See ``PortionRuns.resume``: as a new run in the same journal."""
         db, settings = self._intake.db, self._intake.settings
         run = db.latest_of(portion.run)
         if run is None or not run.state.is_terminal:
@@ -73,24 +71,20 @@ class QueuedPortionRuns:
             raise WaitError("The queue is full")
 
     def state(self, portion: Portion) -> tuple[RunState, str]:
-        """See ``QueuedPortionRuns.state``."""
+        """See ``PortionRuns.state``."""
         return state_of(self._intake.db.latest_of(portion.run))
 
     def failures(self, portion: Portion) -> int:
-        """See ``QueuedPortionRuns.failures``."""
-        try:
-            failures = status_of(self._intake.folder.record(portion.run)).failures
-        except GridCWLError:
-            return 0
-        return len({shard.name.split("]")[0] for shard in failures})
+        """See ``PortionRuns.failures``."""
+        return failed_instances(self._intake.folder.record(portion.run))
 
     def cancel(self, portion: Portion) -> None:
-        """See ``QueuedPortionRuns.cancel``."""
+        """See ``PortionRuns.cancel``."""
         if (run := self._intake.db.latest_of(portion.run)) is not None:
             self._intake.driver.cancel(run.id)
 
     def collect(self, production: Production, portion: Portion) -> None:
-        """See ``QueuedPortionRuns.collect``: with the rights of the production's owner."""
+        """See ``PortionRuns.collect``: with the rights of the production's owner."""
         contextvars.copy_context().run(self._collect, production, portion)
 
     def _collect(self, production: Production, portion: Portion) -> None:
@@ -149,22 +143,3 @@ class Productions:
             self._record.reopen(production.id)  # its user wanted something just now
             return True
         return False
-
-
-def failures_of(intake: Intake, portions: list[Portion]) -> list[dict[str, str]]:
-    """What failed in portions that have not succeeded, by job."""
-    from gridcwl.productions.model import PortionState
-
-    found: list[dict[str, str]] = []
-    for portion in portions:
-        if portion.state is not PortionState.FAILED or len(found) >= MOST_FAILURES:
-            continue
-        try:
-            failures = status_of(intake.folder.record(portion.run)).failures
-        except GridCWLError:
-            continue
-        found += [
-            {"run": str(portion.run), "job": shard.name, "reason": str(shard.reason or "").split("\n")[0]}
-            for shard in failures
-        ]
-    return found[:MOST_FAILURES]

@@ -148,7 +148,7 @@ class ScheduleDriver(TickDriver):
         super().__init__(self.record, self.runs, Path(), begins_again=True)
 
     def is_alive(self, driver: str) -> bool:
-        """See ``Driver.is_alive``: by the locks of the database."""
+        """See ``TickDriver.is_alive``: by the locks of the database."""
         return self.record.is_driver(driver)
 
 

@@ -107,7 +107,7 @@ class ServiceSchedules:
         return found[0]
 
     def again(self, stored: StoredSchedule) -> StoredSchedule | None:
-        """See ``Record``."""
+        """See ``ScheduleRecord``."""
         return next(iter(self._rows(schedules.c.id == stored.schedule.id)), None)
 
     def all(self) -> list[StoredSchedule]:
@@ -162,7 +162,7 @@ class ServiceSchedules:
             return made
 
     def note_paused(self, schedule: str, reason: str) -> None:
-        """See ``Record``."""
+        """See ``ScheduleRecord``."""
         self._do(update(schedules).where(schedules.c.id == schedule).values(paused=reason))
 
     def remove(self, schedule: str) -> None:
@@ -173,7 +173,7 @@ class ServiceSchedules:
             self._do(delete(schedules).where(schedules.c.id == schedule))
 
     def looked(self, schedule: str, cursor: float, next_: float | None, problem: str = "") -> None:
-        """See ``Record``."""
+        """See ``ScheduleRecord``."""
         query = update(schedules).where(schedules.c.id == schedule)
         self._do(query.values(cursor=cursor, next=next_, problem=problem))
 
@@ -236,7 +236,7 @@ class ServiceSchedules:
         return [tick for tick in found if tick.key in there]
 
     def note_removed(self, schedule: str, tick: Tick) -> None:
-        """See ``Record``."""
+        """See ``ScheduleRecord``."""
         query = update(schedule_ticks).where(schedule_ticks.c.schedule == schedule, schedule_ticks.c.key == tick.key)
         self._do(query.values(removed=True))
 
