@@ -12,7 +12,7 @@ from commandline import gridcwl as command
 
 import gridcwl
 from gridcwl.datasets import zooniverse
-from gridcwl.datasets.zooniverse import Account, NotReadyError, account_of, export
+from gridcwl.datasets.zooniverse import NotReadyError, ZooniverseAccount, account_of, export
 from gridcwl.errors import ConfigError, StoreError
 from gridcwl.model.confinement import Confinement
 from gridcwl.testbed.fakes.zooniverse import FakeZooniverse
@@ -41,7 +41,7 @@ def api(desk, monkeypatch):
 
 @pytest.fixture
 def ann(api):
-    return Account("ann", "secret", endpoint=api.url)
+    return ZooniverseAccount("ann", "secret", endpoint=api.url)
 
 
 def lines(path: Path) -> list[str]:
@@ -71,7 +71,7 @@ def test_a_new_export_is_asked_for_once_and_waited_for(api, ann, tmp_path):
 
 
 def test_an_application_may_ask_in_place_of_a_user(api, tmp_path):
-    program = Account(client_id="program", client_secret="its-secret", endpoint=api.url)
+    program = ZooniverseAccount(client_id="program", client_secret="its-secret", endpoint=api.url)
     assert export(WEEK, tmp_path, program).exists()
     assert "POST /users/sign_in" not in api.requests
 
@@ -110,7 +110,7 @@ def test_what_is_not_given_is_explained(api, ann, tmp_path, change, record, mess
 )
 def test_a_record_that_names_no_export_is_refused(record, tmp_path):
     with pytest.raises(ConfigError, match="Zooniverse"):
-        export(record, tmp_path, Account())
+        export(record, tmp_path, ZooniverseAccount())
 
 
 def test_nothing_of_this_machine_is_used_but_what_the_account_says(api, tmp_path, monkeypatch):
@@ -121,14 +121,14 @@ def test_nothing_of_this_machine_is_used_but_what_the_account_says(api, tmp_path
     monkeypatch.setenv("PANOPTES_CLIENT_SECRET", "its-secret")
     level = logging.getLogger().level
     with pytest.raises(StoreError):
-        export(WEEK, tmp_path, Account(endpoint=api.url))
+        export(WEEK, tmp_path, ZooniverseAccount(endpoint=api.url))
     assert logging.getLogger().level == level
     assert [one for one in api.requests if one.startswith("POST")] == []
 
 
 def test_the_environment_has_the_account_of_the_command_line(api):
     found = account_of({"PANOPTES_USERNAME": "ann", "PANOPTES_PASSWORD": "secret", "PANOPTES_ENDPOINT": api.url})
-    assert found == Account("ann", "secret", endpoint=api.url)
+    assert found == ZooniverseAccount("ann", "secret", endpoint=api.url)
     assert found.is_known
     assert "secret" not in repr(found)
 

@@ -49,7 +49,7 @@ class Kind:
         self.word: Callable[[Any], str] = _path if item == FILE else _text
 
 
-class Field:
+class InputField:
     """One input."""
 
     __slots__ = ("_default", "_has_default", "binding", "kind", "name")
@@ -94,7 +94,7 @@ class Field:
         return default
 
 
-def fields_of(tool: Process) -> dict[str, Field]:
+def fields_of(tool: Process) -> dict[str, InputField]:
     """The inputs of a tool, in the order in which cwltool binds them.
 
     Raises:
@@ -105,7 +105,7 @@ def fields_of(tool: Process) -> dict[str, Field]:
     schema = tool.names.get_name("input_record_schema", None)
     written = {shortname(one["id"]): one for one in tool.tool["inputs"]}
     symbols = {field.name: field.type for field in schema.fields}
-    made: dict[str, Field] = {}
+    made: dict[str, InputField] = {}
     for field in tool.inputs_record_schema["fields"]:
         name = str(field["name"])
         if any(part in field or part in written[name] for part in _NOT_FAST):
@@ -116,7 +116,7 @@ def fields_of(tool: Process) -> dict[str, Field]:
         binding = field.get("inputBinding")
         if binding is not None and not isinstance(binding, Mapping):
             raise NotFast
-        made[name] = Field(name, kind, binding, written[name])
+        made[name] = InputField(name, kind, binding, written[name])
     if len(made) != len(written):
         raise NotFast
     return made

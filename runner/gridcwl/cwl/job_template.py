@@ -23,7 +23,7 @@ from cwltool.pathmapper import MapperEnt
 from cwltool.utils import aslist, cmp_like_py2
 
 from gridcwl.cwl.access import InputFs
-from gridcwl.cwl.field_template import FILE, Field, Kind, NotFast, fields_of, file_of
+from gridcwl.cwl.field_template import FILE, InputField, Kind, NotFast, fields_of, file_of
 from gridcwl.cwl.output_template import OutputTemplate
 from gridcwl.cwl.patches.path_mapper import StagePathMapper
 from gridcwl.cwl.placement import kind_of
@@ -298,7 +298,7 @@ class _Part(NamedTuple):
     quote: bool = True
 
 
-def _command_of(tool: Process, fields: Mapping[str, Field]) -> list[_Part]:
+def _command_of(tool: Process, fields: Mapping[str, InputField]) -> list[_Part]:
     """All bindings in their order, as ``Process._init_job`` sorts them."""
     parts = [
         _Part([-1000000, number], (str(word),))
@@ -328,7 +328,7 @@ def _argument(written: Any, number: int) -> _Part:
     return _Part([position, number], partial(_generated, binding, None), bool(written.get("shellQuote", True)))
 
 
-def _input(field: Field) -> _Part:
+def _input(field: InputField) -> _Part:
     binding, kind = field.binding, field.kind
     assert binding is not None
     position = [_position(binding), field.name]

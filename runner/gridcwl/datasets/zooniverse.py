@@ -34,7 +34,7 @@ class NotReadyError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ZooniverseAccount:
     """Who asks Zooniverse, and what is read.
 
     Attributes:
@@ -59,16 +59,16 @@ class Account:
         return bool((self.user and self.password) or (self.client_id and self.client_secret))
 
 
-def account_of(values: Mapping[str, str], **more: Any) -> Account:
+def account_of(values: Mapping[str, str], **more: Any) -> ZooniverseAccount:
     """The account that panoptes-client's own variables name.
 
     Args:
         values: of the environment, or of a file with such lines.
-        more: fields of :class:`Account`.
+        more: fields of :class:`ZooniverseAccount`.
     """
     user, password, client_id, client_secret = (values.get(name, "") for name in VARIABLES)
     endpoint = values.get("PANOPTES_ENDPOINT") or ENDPOINT
-    return Account(user, password, client_id, client_secret, **{"endpoint": endpoint, **more})
+    return ZooniverseAccount(user, password, client_id, client_secret, **{"endpoint": endpoint, **more})
 
 
 def records_in(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -148,7 +148,7 @@ def wanted(record: Mapping[str, Any]) -> Wanted:
     return Wanted(catalog, int(number), category, generate)
 
 
-def export(record: Mapping[str, Any], folder: Path, account: Account | None = None) -> Path:
+def export(record: Mapping[str, Any], folder: Path, account: ZooniverseAccount | None = None) -> Path:
     """Write an export as Zooniverse has it; returns the file.
 
     With ``generate`` a new export is asked for first, once for each file: whoever asks again gets the new one.
@@ -181,7 +181,7 @@ def export(record: Mapping[str, Any], folder: Path, account: Account | None = No
 
 
 @contextmanager
-def _explained(one: Wanted, account: Account) -> Iterator[None]:
+def _explained(one: Wanted, account: ZooniverseAccount) -> Iterator[None]:
     try:
         yield
     except GridCWLError:
@@ -202,7 +202,7 @@ def _explained(one: Wanted, account: Account) -> Iterator[None]:
 
 
 @contextmanager
-def _client(account: Account) -> Iterator[Mapping[str, Any]]:
+def _client(account: ZooniverseAccount) -> Iterator[Mapping[str, Any]]:
     """The classes of panoptes-client, in whose calls this account asks; nothing of this machine's is used."""
     if not imports.installed("panoptes_client"):
         raise imports.missing("panoptes_client")
@@ -245,7 +245,7 @@ def _session() -> Any:
     return made
 
 
-def _written(url: str, path: Path, account: Account) -> Path:
+def _written(url: str, path: Path, account: ZooniverseAccount) -> Path:
     scheme = urlsplit(url).scheme
     if account.media is None:
         allowed = scheme == "https" or scheme == urlsplit(account.endpoint).scheme == "http"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gridcwl.datasets import zooniverse
-from gridcwl.datasets.zooniverse import Account, NotReadyError
+from gridcwl.datasets.zooniverse import NotReadyError, ZooniverseAccount
 from gridcwl.errors import ConfigError, GridCWLError, RunCancelled, StoreError
 from gridcwl.model.confinement import Confinement
 from gridcwl.service import quotas
@@ -107,7 +107,7 @@ def _fetched(
     return ""
 
 
-def account_of(settings: ServiceSettings, owner: str, owners: Owners | None) -> Account | None:
+def account_of(settings: ServiceSettings, owner: str, owners: Owners | None) -> ZooniverseAccount | None:
     """The account that fetches a user's exports: the user's; where runs use no user's credentials, the service's."""
     about = settings.zooniverse
     assert about is not None

@@ -17,7 +17,7 @@ from gridcwl.worker.limits import OUTPUT_OBJECT, OUTPUT_OBJECT_BYTES, RESULT_FIL
 from gridcwl.worker.paths import file_url, quote_path
 from gridcwl.worker.replace import in_json
 from gridcwl.worker.stage import Staging
-from gridcwl.worker.tree import ROOT, Node, Tree
+from gridcwl.worker.tree import ROOT, Tree, TreeEntry
 
 _MOST_LEFT = 20
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
@@ -65,10 +65,10 @@ def collect(job: Plain, layout: Layout, staging: Staging, check: Callable[[], No
     return Collection(files, sorted(tree.escaped), _left(job["outputs"], tree, layout))
 
 
-def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[Node]:
+def _kept(rules: Plain, tree: Tree, layout: Layout) -> List[TreeEntry]:
     if rules["globs"] is None or tree.child(ROOT, OUTPUT_OBJECT) is not None:
         return list(itertools.islice(tree.below(ROOT), RESULT_FILES + 1))
-    nodes: Dict[str, Node] = {}
+    nodes: Dict[str, TreeEntry] = {}
     for glob in rules["globs"]:
         for node in tree.matched(parse(glob, layout.seen_out)):
             nodes[node.path] = node
@@ -90,7 +90,7 @@ def _wanted(rules: Plain, tree: Tree, layout: Layout) -> Set[str]:
     return {node.path for glob in rules["contents"] for node in tree.expand(parse(glob, layout.seen_out))}
 
 
-def _entry(node: Node, host: str, url: str, wanted: bool, check: Callable[[], None]) -> Plain:
+def _entry(node: TreeEntry, host: str, url: str, wanted: bool, check: Callable[[], None]) -> Plain:
     original = node.original
     entry: Plain = {
         "path": node.path,

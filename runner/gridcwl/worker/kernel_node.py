@@ -19,11 +19,11 @@ import sys
 from typing import Any, List, Optional, Set
 
 from gridcwl.worker.engine import Plain
-from gridcwl.worker.kernel_process import CHANNELS, Kernel, NotStarted
+from gridcwl.worker.kernel_process import CHANNELS, Kernel, KernelNotStarted
 from gridcwl.worker.orphans import ORPHANS
 from gridcwl.worker.pool_node import tls_of
 from gridcwl.worker.site import settings_of
-from gridcwl.worker.streams import ProtocolError, Session, Stream, bridge
+from gridcwl.worker.streams import ProtocolError, Stream, StreamSession, bridge
 
 _LONGEST_START = 64 << 20
 """Bytes of a message of the user's machine: it may describe many files."""
@@ -33,14 +33,14 @@ _PAUSES_S = (0.2, 10.0)
 _LAST_WORDS_S = 10.0
 
 
-class Node:
+class KernelNode:
     """The connection, and the kernel."""
 
     def __init__(self, about: Plain, tls: ssl.SSLContext) -> None:
         self._about, self._tls = about, tls
         self._id = secrets.token_hex(8)
         self._site = os.environ.get("GRIDCWL_SITE", "")
-        self._session = Session(self._message, self._opened, _LONGEST_START)
+        self._session = StreamSession(self._message, self._opened, _LONGEST_START)
         self._kernel = Kernel(about["folder"], settings_of(about["sites"], self._site), self._site)
         self._over = asyncio.Event()
         self._tasks: Set["asyncio.Future[Any]"] = set()
@@ -130,7 +130,7 @@ class Node:
             await asyncio.wait({previous})
         try:
             await self._in_thread(functools.partial(self._kernel.start, request, ended))
-        except NotStarted as error:
+        except KernelNotStarted as error:
             self._session.send({"kernel": "failed", "number": number, "reason": str(error)[:4000]})
         except Exception as error:  # noqa: BLE001  the last resort: the user is waiting for an answer
             reason = f"The node itself failed: {type(error).__name__}: {error}"
@@ -173,7 +173,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     tls = tls_of(about["certificate"], about["key"])
 
     async def serve() -> bool:
-        return await Node(about, tls).serve()
+        return await KernelNode(about, tls).serve()
 
     if not asyncio.run(serve()):
         print(f"gridcwl: {about['host']}:{about['port']} cannot be reached from {os.uname().nodename}", file=sys.stderr)

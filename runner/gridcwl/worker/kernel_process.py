@@ -37,7 +37,7 @@ _LONGEST_PLACE = 60
 """A socket's path has 107 bytes at most."""
 
 
-class NotStarted(Exception):
+class KernelNotStarted(Exception):
     """The kernel does not start; why, in a sentence."""
 
 
@@ -78,9 +78,9 @@ class Kernel:
             self._control.check()
             running = self._running = engine.start(call)
         except WorkerFailure as failure:
-            raise NotStarted(failure.reason) from failure
+            raise KernelNotStarted(failure.reason) from failure
         except (EngineError, OSError) as error:
-            raise NotStarted(str(error)) from error
+            raise KernelNotStarted(str(error)) from error
         codes: List[int] = []
         over = threading.Event()
         started = threading.Event()
@@ -96,10 +96,10 @@ class Kernel:
         while not all(map(_listens, map(self.socket_of, range(1, len(CHANNELS) + 1)))):
             if over.wait(0.05) or time.monotonic() > until:
                 running.kill()
-                raise NotStarted(_reason(codes, request["job"].get("image"), call.stderr))
+                raise KernelNotStarted(_reason(codes, request["job"].get("image"), call.stderr))
         started.set()
         if over.is_set():
-            raise NotStarted(_reason(codes, request["job"].get("image"), call.stderr))
+            raise KernelNotStarted(_reason(codes, request["job"].get("image"), call.stderr))
 
     def stop(self, *, now: bool) -> None:
         """Ask the kernel to end, or end it now with all that it started."""

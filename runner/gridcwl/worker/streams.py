@@ -37,7 +37,7 @@ class ProtocolError(Exception):
 class Stream:
     """One stream, at one end."""
 
-    def __init__(self, session: "Session", number: int, channel: int) -> None:
+    def __init__(self, session: "StreamSession", number: int, channel: int) -> None:
         self.number, self.channel = number, channel
         self.closed = False
         """At this end."""
@@ -110,7 +110,7 @@ class Stream:
         self._changed.set()
 
 
-class Session:
+class StreamSession:
     """The streams between two peers, whatever connection they have at a time. Made and used in one event loop."""
 
     def __init__(

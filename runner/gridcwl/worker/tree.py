@@ -22,7 +22,7 @@ _Identity = Tuple[int, int]
 _FILE, _FOLDER, _LINK, _SPECIAL = range(4)
 
 
-class Node(NamedTuple):
+class TreeEntry(NamedTuple):
     """A file or directory below the output directory."""
 
     path: str
@@ -34,7 +34,7 @@ class Node(NamedTuple):
     """The input that this is."""
 
 
-ROOT = Node("", "", directory=True)
+ROOT = TreeEntry("", "", directory=True)
 
 
 class Tree:
@@ -51,11 +51,11 @@ class Tree:
         self._links: Optional[Links] = None
         self._linked = 0
 
-    def host(self, node: Node) -> str:
+    def host(self, node: TreeEntry) -> str:
         """The node's path on this machine."""
         return f"{self._layout.out}/{node.real}" if node.original is None else node.original.host
 
-    def matched(self, glob: Glob) -> Iterator[Node]:
+    def matched(self, glob: Glob) -> Iterator[TreeEntry]:
         """What a pattern matches, directories with all that is below them."""
         for node in self.expand(glob):
             if node.directory:
@@ -65,16 +65,16 @@ class Tree:
             else:
                 yield node
 
-    def expand(self, glob: Glob) -> List[Node]:
+    def expand(self, glob: Glob) -> List[TreeEntry]:
         """What a pattern matches, without what is below."""
         nodes = [ROOT]
         for part in glob.parts:
             nodes = [child for node in nodes if node.directory for child in self._matching(node, part)]
         return [node for node in nodes if node.directory] if glob.only_directories else nodes
 
-    def below(self, top: Node) -> Iterator[Node]:
+    def below(self, top: TreeEntry) -> Iterator[TreeEntry]:
         """Everything below a directory. A link to a directory around itself is left out, as it would never end."""
-        ahead: List[Tuple[Node, Tuple[_Identity, ...]]] = [(top, (self._identity(top),))]
+        ahead: List[Tuple[TreeEntry, Tuple[_Identity, ...]]] = [(top, (self._identity(top),))]
         while ahead:
             folder, around = ahead.pop()
             for child in self._children(folder):
@@ -91,7 +91,7 @@ class Tree:
         """What is at the top, sorted; folders end in ``/``."""
         return sorted(f"{name}/" if kind == _FOLDER else name for name, kind in self._listed(ROOT))
 
-    def child(self, folder: Node, name: str) -> Optional[Node]:
+    def child(self, folder: TreeEntry, name: str) -> Optional[TreeEntry]:
         """The entry of that name; None if it is not there."""
         try:
             mode = os.lstat(f"{self.host(folder)}/{name}").st_mode
@@ -99,20 +99,20 @@ class Tree:
             return None
         return self._node(folder, name, _kind_of_mode(mode))
 
-    def _matching(self, folder: Node, part: GlobPart) -> Sequence[Node]:
+    def _matching(self, folder: TreeEntry, part: GlobPart) -> Sequence[TreeEntry]:
         if part.pattern is None:
             child = self.child(folder, part.literal)
             return () if child is None else (child,)
         nodes = (self._node(folder, name, kind) for name, kind in self._listed(folder) if part.matches(name))
         return [node for node in nodes if node is not None]
 
-    def _children(self, folder: Node) -> Iterator[Node]:
+    def _children(self, folder: TreeEntry) -> Iterator[TreeEntry]:
         for name, kind in self._listed(folder):
             node = self._node(folder, name, kind)
             if node is not None:
                 yield node
 
-    def _listed(self, folder: Node) -> List[Tuple[str, int]]:
+    def _listed(self, folder: TreeEntry) -> List[Tuple[str, int]]:
         host = self.host(folder)
         try:
             entries = os.scandir(host)
@@ -128,7 +128,7 @@ class Tree:
             raise WorkerFailure(f"{where} has more than {RESULT_FILES} entries.")
         return listed
 
-    def _node(self, folder: Node, name: str, kind: int) -> Optional[Node]:
+    def _node(self, folder: TreeEntry, name: str, kind: int) -> Optional[TreeEntry]:
         path = f"{folder.path}/{name}" if folder.path else name
         if folder.original is not None:
             return _of_original(path, folder.original.child(name, contained=not self._layout.bare))
@@ -138,7 +138,7 @@ class Tree:
             return _of_original(path, staged)
         if kind == _LINK:
             return self._through_link(path, real)
-        return None if kind == _SPECIAL else Node(path, real, kind == _FOLDER)
+        return None if kind == _SPECIAL else TreeEntry(path, real, kind == _FOLDER)
 
     def _staged(self, real: str, kind: int) -> Optional[StagedInput]:
         """The input that lies at this place of the output directory, unless the tool replaced it."""
@@ -150,7 +150,7 @@ class Tree:
         still = kind == _LINK and os.readlink(f"{self._layout.out}/{real}") == staged.link
         return staged if still else None
 
-    def _through_link(self, path: str, real: str) -> Optional[Node]:
+    def _through_link(self, path: str, real: str) -> Optional[TreeEntry]:
         if self._links is None:
             self._links = Links(self._layout, self._staging)
         try:
@@ -168,9 +168,9 @@ class Tree:
             return _of_original(path, leads.original)
         inside = leads.inside or ""
         kind = _kind_of_mode(os.lstat(f"{self._layout.out}/{inside}").st_mode)
-        return Node(path, inside, kind == _FOLDER) if kind in (_FILE, _FOLDER) else None
+        return TreeEntry(path, inside, kind == _FOLDER) if kind in (_FILE, _FOLDER) else None
 
-    def _identity(self, folder: Node) -> _Identity:
+    def _identity(self, folder: TreeEntry) -> _Identity:
         status = os.stat(self.host(folder))
         return status.st_dev, status.st_ino
 
@@ -182,7 +182,7 @@ class Tree:
             )
 
 
-def _of_original(path: str, original: StagedInput) -> Optional[Node]:
+def _of_original(path: str, original: StagedInput) -> Optional[TreeEntry]:
     if original.leads_out():
         return None
     try:
@@ -191,7 +191,7 @@ def _of_original(path: str, original: StagedInput) -> Optional[Node]:
         if error.errno in LEADS_NOWHERE:
             return None
         raise WorkerFailure(f"{printable(path)} cannot be looked at: {error.strerror}.") from error
-    return Node(path, "", kind == _FOLDER, original) if kind in (_FILE, _FOLDER) else None
+    return TreeEntry(path, "", kind == _FOLDER, original) if kind in (_FILE, _FOLDER) else None
 
 
 def _kind_of_entry(entry: "os.DirEntry[str]") -> int:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridcwl.worker import streams
-from gridcwl.worker.streams import HEAD, PIECE, WINDOW, ProtocolError, Session, Stream
+from gridcwl.worker.streams import HEAD, PIECE, WINDOW, ProtocolError, Stream, StreamSession
 
 
 class Pipe:
@@ -40,7 +40,7 @@ class Pipe:
         self._broken()
 
 
-async def connected(one: Session, other: Session, room: float = float("inf")) -> None:
+async def connected(one: StreamSession, other: StreamSession, room: float = float("inf")) -> None:
     """A connection of the two until it breaks, as node and client have it."""
     to_one, to_other = asyncio.StreamReader(), asyncio.StreamReader()
 
@@ -54,7 +54,7 @@ async def connected(one: Session, other: Session, room: float = float("inf")) ->
     await asyncio.gather(*ends)
 
 
-async def until_done(one: Session, other: Session, cuts: list[int], work: Any) -> Any:
+async def until_done(one: StreamSession, other: StreamSession, cuts: list[int], work: Any) -> Any:
     """Do the work, with connections that break after so many bytes, and a last one that lasts."""
 
     async def connections() -> None:
@@ -107,7 +107,7 @@ def test_what_is_sent_arrives_once_and_in_order_however_often_the_connection_is_
             got[stream.channel] = asyncio.ensure_future(echo())
 
         got_all = dict.fromkeys(range(len(sent)), b"")
-        near, far = Session(ignored), Session(ignored, opened)
+        near, far = StreamSession(ignored), StreamSession(ignored, opened)
 
         async def one(channel: int) -> tuple[int, bytes, bytes]:
             stream = near.open(channel)
@@ -135,7 +135,7 @@ def test_what_is_sent_arrives_once_and_in_order_however_often_the_connection_is_
 def test_messages_arrive_once_and_in_order(count: int, cuts: list[int]) -> None:
     async def run() -> list[Any]:
         got: list[Any] = []
-        near, far = Session(ignored), Session(got.append)
+        near, far = StreamSession(ignored), StreamSession(got.append)
         for number in range(count):
             near.send({"number": number})
         await until_done(near, far, cuts, near.delivered())
@@ -154,7 +154,7 @@ def test_a_stream_that_nobody_reads_holds_up_no_other() -> None:
             if len(opened) == 2:
                 both.set()
 
-        near, far = Session(ignored), Session(ignored, arrived)
+        near, far = StreamSession(ignored), StreamSession(ignored, arrived)
         stuck, other = near.open(1), near.open(2)
 
         async def work() -> tuple[bytes, bool]:
@@ -177,7 +177,7 @@ def test_a_stream_that_nobody_reads_holds_up_no_other() -> None:
 def test_what_was_sent_before_the_end_of_a_stream_can_be_read_and_then_the_stream_is_gone() -> None:
     async def run() -> tuple[bytes, int]:
         opened: list[Stream] = []
-        near, far = Session(ignored), Session(ignored, opened.append)
+        near, far = StreamSession(ignored), StreamSession(ignored, opened.append)
         stream = near.open(1)
 
         async def work() -> tuple[bytes, int]:
@@ -222,7 +222,7 @@ NUMBER = (5).to_bytes(8, "big")
 )
 def test_a_peer_that_breaks_the_protocol_is_given_up(sent: bytes) -> None:
     async def run() -> None:
-        session = Session(ignored)
+        session = StreamSession(ignored)
         session.open(1)
         reader = asyncio.StreamReader(limit=1 << 30)
         reader.feed_data(sent)
@@ -235,7 +235,7 @@ def test_a_peer_that_breaks_the_protocol_is_given_up(sent: bytes) -> None:
 @pytest.mark.parametrize("received", [-1, 3, "1", None, 1.5, json.loads("1e400")])
 def test_a_peer_that_resumes_what_never_was_is_given_up(received: Any) -> None:
     async def run() -> None:
-        session = Session(ignored)
+        session = StreamSession(ignored)
         session.send({})
         with pytest.raises(ProtocolError):
             session.resume(received)

@@ -14,7 +14,7 @@ _ALL = b"kernel."
 _STATUS = b".status"
 
 
-class Activity:
+class KernelActivity:
     """When the kernel was used last."""
 
     def __init__(self) -> None:

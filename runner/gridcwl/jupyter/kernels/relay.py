@@ -25,11 +25,11 @@ from typing import Any
 import msgspec
 
 from gridcwl.backends.nodes import listening_socket, server_tls
-from gridcwl.jupyter.kernels.activity import Activity
+from gridcwl.jupyter.kernels.activity import KernelActivity
 from gridcwl.jupyter.kernels.model import Record, load, plain_job, remove, save
 from gridcwl.model.codec import to_plain
 from gridcwl.worker.kernel_process import CHANNELS
-from gridcwl.worker.streams import ProtocolError, Session, bridge
+from gridcwl.worker.streams import ProtocolError, StreamSession, bridge
 
 log = logging.getLogger("gridcwl.kernel")
 
@@ -47,7 +47,7 @@ class Relay:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._session: Session | None = None
+        self._session: StreamSession | None = None
         self._node = self._place = ""
         """The node's own id, and that of its job."""
         self._gone: set[str] = set()
@@ -61,7 +61,7 @@ class Relay:
         self._number = 0
         self._attached = 0
         self._changed = asyncio.Condition()
-        self._activity = Activity()
+        self._activity = KernelActivity()
         self._over = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -111,7 +111,7 @@ class Relay:
                 log.warning("a node was lost: %s", error)
         await self._change()
 
-    async def _session_of(self, hello: Any, writer: asyncio.StreamWriter) -> Session:
+    async def _session_of(self, hello: Any, writer: asyncio.StreamWriter) -> StreamSession:
         """The session that a node begins or resumes; the earlier connection is closed."""
         node = str(hello["node"])[:64]
         if node in self._gone or not self._place or (self._node not in ("", node) and self._is_connected()):
@@ -122,7 +122,7 @@ class Relay:
                 self._gone.add(self._node)
                 self._session.close_streams()
                 self._kernel_exited(1)
-            self._node, self._session = node, Session(functools.partial(self._message, node))
+            self._node, self._session = node, StreamSession(functools.partial(self._message, node))
             log.info("node at %s, %s", str(hello.get("site"))[:80], str(hello.get("host"))[:80])
         elif self._carrying is not None:
             self._carrying.cancel()
