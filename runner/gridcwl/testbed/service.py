@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from gridcwl.testbed.pki import Authority
+    from gridcwl.testbed.place import InstallFolder
+    from gridcwl.testbed.processes import StartedProcesses
 
 Say: TypeAlias = Callable[[str], None]
 """Tells the person what is done now: one line."""
@@ -49,6 +54,22 @@ class InstallOptions:
     token_lifetime: timedelta = timedelta(hours=1)
     ports: Mapping[str, int] = field(default_factory=dict)
     """Ports that are to be these; others are chosen."""
+
+
+class InstalledServer:
+    """What the servers of a testbed have: where they are, what runs, who signs certificates, and what is wanted."""
+
+    def __init__(
+        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
+    ) -> None:
+        self._place = place
+        self._processes = processes
+        self._authority = authority
+        self._options = options
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the parts of one server; nothing is started yet."""
 
 
 class ServerGroup(Protocol):

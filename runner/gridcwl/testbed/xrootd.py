@@ -17,10 +17,8 @@ from pathlib import Path
 
 from gridcwl.testbed.installing import find_program, system_packages
 from gridcwl.testbed.oidc.service import issuer_of, issuer_url
-from gridcwl.testbed.pki import ORGANIZATION, Authority
-from gridcwl.testbed.place import InstallFolder
-from gridcwl.testbed.processes import StartedProcesses
-from gridcwl.testbed.service import InstallOptions, Say, Status
+from gridcwl.testbed.pki import ORGANIZATION
+from gridcwl.testbed.service import InstalledServer, Say, Status
 from gridcwl.testbed.waiting import listens, wait_for_port
 
 EXPORT = "/rucio"
@@ -31,18 +29,14 @@ _TOKENS = "/usr/lib/*/libXrdAccSciTokens-5.so"
 _KEYS_LIFETIME_S = 10 * 365 * 86400
 
 
-class XrootdService:
+class XrootdService(InstalledServer):
     """One server, as the user ``xrootd`` if this is root: it refuses to run as root."""
 
     name = "xrootd"
 
-    def __init__(
-        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
-    ) -> None:
-        self._place = place
-        self._processes = processes
-        self._authority = authority
-        self._with_tokens = "oidc" in options.services
+    @property
+    def _with_tokens(self) -> bool:
+        return "oidc" in self._options.services
 
     @property
     def url(self) -> str:

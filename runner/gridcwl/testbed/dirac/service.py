@@ -35,10 +35,7 @@ from gridcwl.testbed.dirac.proxies import Proxies
 from gridcwl.testbed.dirac.surroundings import Surroundings, write
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import environment, system_packages
-from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import InstallFolder
-from gridcwl.testbed.processes import StartedProcesses
-from gridcwl.testbed.service import InstallOptions, Say, Status
+from gridcwl.testbed.service import InstalledServer, Say, Status
 from gridcwl.testbed.sites import SITES
 from gridcwl.testbed.waiting import wait_for_port
 
@@ -48,21 +45,15 @@ _REQUIREMENTS = (f"DIRAC[server]=={VERSION}",)
 _OVERRIDES = ("gfal2-python ; sys_platform == 'never'",)
 
 
-class DiracService:
+class DiracService(InstalledServer):
     """MariaDB, DIRAC's services, optimizers and pilots, and what a user's client needs to know of them."""
 
     name = "dirac"
 
-    def __init__(
-        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
-    ) -> None:
-        self._place = place
-        self._processes = processes
-        self._authority = authority
-        self._options = options
-        self.database = MariaDb(place, processes)
-        self.proxies = Proxies(place, authority, options.proxy_lifetime)
-        self.surroundings = Surroundings(place, authority)
+    def _prepare(self) -> None:
+        self.database = MariaDb(self._place, self._processes)
+        self.proxies = Proxies(self._place, self._authority, self._options.proxy_lifetime)
+        self.surroundings = Surroundings(self._place, self._authority)
 
     # ------------------------------------------------------------------------------------------- the Service protocol
 

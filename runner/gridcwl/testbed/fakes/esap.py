@@ -7,15 +7,16 @@ with FakeEsap({"alice": "token"}) as esap:
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from gridcwl.testbed.fakes.web import FakeWebService
 
 PROFILES = "/esap-api/accounts/user-profiles/"
 
 
-class FakeEsap:
+class FakeEsap(FakeWebService):
     """The gateway. A context manager; listens on a free port of this machine."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
@@ -28,23 +29,12 @@ class FakeEsap:
         self._carts: dict[str, list[Any]] = {user: [] for user in users}
         self.requests: list[str] = []
         """Methods and paths, in their order."""
-        handler = type("Handler", (_Handler,), {"esap": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="fake-esap", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler, "fake-esap")
 
     @property
     def url(self) -> str:
         """Of the gateway, with a slash at its end."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        return f"{self.origin}/"
 
     def cart(self, user: str) -> list[Any]:
         """The items of a user, as plain values."""
@@ -76,7 +66,7 @@ class FakeEsap:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    esap: FakeEsap
+    service: FakeEsap
 
     def log_message(self, *_: Any) -> None:
         """Nothing on stderr."""
@@ -85,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The profile of whoever asks."""
         user = self._user()
         if user is not None and self.path == PROFILES:
-            self._answer(200, {"count": 1, "next": None, "previous": None, "results": [self.esap.profile(user)]})
+            self._answer(200, {"count": 1, "next": None, "previous": None, "results": [self.service.profile(user)]})
         elif user is not None:
             self._answer(404, {"detail": "Not found."})
 
@@ -98,12 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != f"{PROFILES}{user}/":
             self._answer(404, {"detail": "Not found."})
             return
-        self.esap.replace_cart(user, body["shopping_cart"])
-        self._answer(200, self.esap.profile(user))
+        self.service.replace_cart(user, body["shopping_cart"])
+        self._answer(200, self.service.profile(user))
 
     def _user(self) -> str | None:
-        self.esap.requests.append(f"{self.command} {self.path}")
-        user = self.esap.user_of(self.headers.get("Authorization", ""))
+        self.service.requests.append(f"{self.command} {self.path}")
+        user = self.service.user_of(self.headers.get("Authorization", ""))
         if user is None:
             self._answer(401, {"detail": "Authentication credentials were not provided."})
         return user

@@ -13,13 +13,14 @@ import gzip
 import hashlib
 import io
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from gridcwl.testbed.fakes.web import FakeWebService
 
 JSON_API = "application/vnd.api+json; version=1"
 COLUMNS = (
@@ -50,7 +51,7 @@ class _Resource:
     exports: dict[str, _Export] = field(default_factory=dict)
 
 
-class FakeZooniverse:
+class FakeZooniverse(FakeWebService):
     """The API, and the store of its files. A context manager; listens on a free port of this machine."""
 
     def __init__(self, members: Mapping[str, str], applications: Mapping[str, str] | None = None) -> None:
@@ -71,24 +72,12 @@ class FakeZooniverse:
         self._resources: dict[tuple[str, str], _Resource] = {}
         self._tokens: dict[str, str] = {}
         self._sessions: dict[str, str] = {}
-        handler = type("Handler", (_Handler,), {"zooniverse": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="fake-zooniverse")
-        self._thread.daemon = True
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler, "fake-zooniverse")
 
     @property
     def url(self) -> str:
         """The endpoint, as ``PANOPTES_ENDPOINT`` names it."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.origin
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
@@ -199,7 +188,7 @@ class FakeZooniverse:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    zooniverse: FakeZooniverse
+    service: FakeZooniverse
 
     def log_message(self, *_: Any) -> None:
         """Nothing on stderr."""
@@ -207,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Login options, resources, descriptions of exports, and files."""
         parts = urlsplit(self.path)
-        self.zooniverse.requests.append(f"GET {parts.path}")
+        self.service.requests.append(f"GET {parts.path}")
         if parts.path == "/users/sign_in":
             headers = {"X-CSRF-Param": "authenticity_token", "X-CSRF-Token": "csrf"}
             self._answer(200, {"login": "/users/sign_in"}, headers)
@@ -219,14 +208,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Log in, get a token, ask for an export."""
         path = urlsplit(self.path).path
-        self.zooniverse.requests.append(f"POST {path}")
+        self.service.requests.append(f"POST {path}")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         if path == "/users/sign_in":
             self._log_in(json.loads(body))
         elif path == "/oauth/token":
             cookies = dict(one.strip().partition("=")[::2] for one in self.headers.get("Cookie", "").split(";"))
             form = {name: values[0] for name, values in parse_qs(body).items()}
-            made = self.zooniverse.token(form, cookies.get("_Panoptes_session", ""))
+            made = self.service.token(form, cookies.get("_Panoptes_session", ""))
             refused = {"error": "invalid_grant", "error_description": "The provided authorization grant is invalid."}
             self._answer(200 if made else 401, made or refused)
         else:
@@ -235,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _log_in(self, given: Mapping[str, Any]) -> None:
         user = given.get("user") or {}
         fine = given.get("authenticity_token") == "csrf"
-        session = self.zooniverse.logged_in(str(user.get("login")), str(user.get("password"))) if fine else ""
+        session = self.service.logged_in(str(user.get("login")), str(user.get("password"))) if fine else ""
         if not session:
             self._answer(401, {"error": "Invalid email or password."})
             return
@@ -247,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Accept") != JSON_API or words[0] != "api" or len(words) not in (3, 4):
             self._answer(404, {"errors": [{"message": "Not Found"}]})
             return
-        kind, number, found = words[1], words[2], self.zooniverse.find(words[1], words[2])
+        kind, number, found = words[1], words[2], self.service.find(words[1], words[2])
         if found is None:
             self._answer(404, {"errors": [{"message": f"Could not find {kind[:-1]} with id='{number}'"}]})
         elif len(words) == 3:
@@ -258,15 +247,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._export(kind, number, words[3].removesuffix("_export"), ask=ask)
 
     def _export(self, kind: str, number: str, category: str, *, ask: bool) -> None:
-        if not self.zooniverse.is_member(self.headers.get("Authorization", "")):
+        if not self.service.is_member(self.headers.get("Authorization", "")):
             if ask:
                 self._answer(401, {"errors": [{"message": "You must be logged in to access this resource."}]})
                 return
             self._answer(404, {"errors": [{"message": self._missing(kind, number, category)}]})
             return
         if ask:
-            self.zooniverse.ask(kind, number, category)
-        medium = self.zooniverse.medium(kind, number, category)
+            self.service.ask(kind, number, category)
+        medium = self.service.medium(kind, number, category)
         if medium is None:
             self._answer(404, {"errors": [{"message": self._missing(kind, number, category)}]})
             return
@@ -278,8 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
         return f"No {category}_export exists for {kind[:-1]} #{number}"
 
     def _file(self, path: str, query: Mapping[str, list[str]]) -> None:
-        data = self.zooniverse.stored(path)
-        if data is None or query.get("sig") != [self.zooniverse.signature(path)]:
+        data = self.service.stored(path)
+        if data is None or query.get("sig") != [self.service.signature(path)]:
             self.send_response(403 if data else 404)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -8,11 +8,9 @@ import sys
 from datetime import timedelta
 
 from gridcwl.testbed.oidc.tokens import TokenSigner, issuer
-from gridcwl.testbed.pki import Authority
 from gridcwl.testbed.place import InstallFolder
-from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import InstallOptions, Say, Status
+from gridcwl.testbed.service import InstalledServer, Say, Status
 from gridcwl.testbed.waiting import listens, wait_for_port
 
 CLIENT = "rucio"
@@ -30,18 +28,10 @@ def issuer_of(place: InstallFolder) -> TokenSigner:
     return issuer(issuer_url(place), place.folder("oidc") / "issuer.key")
 
 
-class OidcService:
+class OidcService(InstalledServer):
     """One process of this very Python."""
 
     name = "oidc"
-
-    def __init__(
-        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
-    ) -> None:
-        self._place = place
-        self._processes = processes
-        self._authority = authority
-        self._options = options
 
     @property
     def url(self) -> str:

@@ -14,9 +14,6 @@ from typing import Any
 from gridcwl.testbed.errors import TestbedError
 from gridcwl.testbed.installing import find_program, system_packages
 from gridcwl.testbed.oidc.service import CLIENT, issuer_url
-from gridcwl.testbed.pki import Authority
-from gridcwl.testbed.place import InstallFolder
-from gridcwl.testbed.processes import StartedProcesses
 from gridcwl.testbed.rucio import environment
 from gridcwl.testbed.rucio.clients import Clients
 from gridcwl.testbed.rucio.configuration import ServerSettings, alembic_text, server_text
@@ -24,7 +21,7 @@ from gridcwl.testbed.rucio.contents import ACCOUNTS, contents
 from gridcwl.testbed.rucio.postgres import NAME as POSTGRES
 from gridcwl.testbed.rucio.postgres import Postgres
 from gridcwl.testbed.secrets import secret
-from gridcwl.testbed.service import InstallOptions, Say, Status
+from gridcwl.testbed.service import InstalledServer, Say, Status
 from gridcwl.testbed.sites import SITES
 from gridcwl.testbed.waiting import wait_for
 from gridcwl.testbed.xrootd import XrootdService
@@ -35,21 +32,16 @@ _DAEMONS = "rucio-daemons"
 _MEMCACHED = "memcached"
 
 
-class RucioService:
+class RucioService(InstalledServer):
     """Rucio's server over https: passwords, certificates, proxies and tokens are taken."""
 
     name = "rucio"
 
-    def __init__(
-        self, place: InstallFolder, processes: StartedProcesses, authority: Authority, options: InstallOptions
-    ) -> None:
-        self._place = place
-        self._processes = processes
-        self._authority = authority
-        self._options = options
-        self._postgres = Postgres(place, processes) if options.database == "postgresql" else None
-        self._xrootd = XrootdService(place, processes, authority, options) if "xrootd" in options.services else None
-        self.clients = Clients(place, authority, options)
+    def _prepare(self) -> None:
+        parts = (self._place, self._processes, self._authority, self._options)
+        self._postgres = Postgres(*parts[:2]) if self._options.database == "postgresql" else None
+        self._xrootd = XrootdService(*parts) if "xrootd" in self._options.services else None
+        self.clients = Clients(self._place, self._authority, self._options)
 
     @property
     def url(self) -> str:
