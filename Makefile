@@ -124,11 +124,15 @@ conformance-wes: install images-test wes-clients ## all CWL conformance cases th
 	GRIDCWL_ALL_CASES=1 $(BIN)/pytest tests/conformance/test_with_wes.py $(PYTEST_ARGS)
 
 .PHONY: test-jupyter
-test-jupyter: install ## a real JupyterLab in a real browser, and its extension for Rucio; installs them in build/jupyter (300 MB)
+test-jupyter: install images-test ## a real JupyterLab in a real browser, and its extension for Rucio; installs them in build/jupyter (300 MB)
 	@scripts/need chromium=chromium
 	[ -x build/jupyter/bin/jupyter-lab ] || python3 -m venv build/jupyter
 	build/jupyter/bin/pip install --quiet rucio-jupyterlab==41.0.0 'jupyterlab>=4.3' 'jupyter-server-proxy>=4.3' 'anywidget>=0.9.13' --editable '.[service,jupyter]'
-	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(wildcard tests/integration/test_jupyterlab_browser.py) $(PYTEST_ARGS)
+	GRIDCWL_JUPYTER_PYTHON=$(CURDIR)/build/jupyter/bin/python $(BIN)/pytest tests/integration/test_jupyter_extension.py $(wildcard tests/integration/test_jupyterlab_browser.py) tests/integration/test_kernel_browser.py $(PYTEST_ARGS)
+
+.PHONY: test-kernels
+test-kernels: install ## KERNELS=20 Jupyter kernels in jobs at a time
+	GRIDCWL_KERNELS=$(or $(KERNELS),20) $(BIN)/pytest tests/jupyter/test_many_job_kernels.py $(PYTEST_ARGS)
 
 .PHONY: test-notebooks
 test-notebooks: install images-testbed ## the notebooks of the documentation, the long one on the testbed's DIRAC and Rucio

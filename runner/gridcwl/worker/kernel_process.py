@@ -202,7 +202,7 @@ def _reason(codes: List[int], image: Optional[Plain], stderr: str) -> str:
     if not codes:
         return f"The kernel does not listen after {_START_S:g} s."
     if codes[0] == NO_KERNEL:
-        return f"{where} has no ipykernel. Choose one that has it, or add it: pip install ipykernel."
+        return f"{where} has no ipykernel\nAdd it (pip install ipykernel), or choose another image."
     try:
         with open(stderr, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
