@@ -82,6 +82,13 @@ def test_files_are_grouped_by_size(desk):
     assert texts(run.outputs) == ["1", "3"]
 
 
+def test_an_input_without_a_value_cannot_be_grouped(desk):
+    tool = {**COUNT, "cwlVersion": "v1.2", "inputs": {**COUNT["inputs"], "seed": {"type": "int?"}}}
+    desk.write("doc.cwl", json.dumps(tool))
+    with pytest.raises(InputError, match="'seed' has no value, so that it cannot be grouped"):
+        gridcwl.run("doc.cwl", {"files": ["a"]}, outdir="out", group="seed=1")
+
+
 def test_an_input_that_takes_one_file_runs_once_for_each(desk):
     for name in "ab":
         desk.write(name, name)

@@ -163,7 +163,7 @@ def test_parameters_are_set_until_it_runs(wes: Wes):
     assert wes.http.get(f"{job}/parameters/name").text == "after"
     wes.http.post(f"{job}/phase", data={"PHASE": "ABORT"})
     refused = wes.http.post(f"{job}/parameters", data={"name": "late"})
-    assert (refused.status_code, "ABORTED" in refused.text) == (409, True)
+    assert (refused.status_code, "ABORTED" in refused.text) == (403, True)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +313,8 @@ def test_limits_are_the_services(wes: Wes):
     job = created(wes)
     wes.http.post(f"{job}/executionduration", data={"EXECUTIONDURATION": "60"})
     wes.http.post(f"{job}/destruction", data={"DESTRUCTION": "2030-01-01T00:00:00Z"})
+    for part, value in (("executionduration", "a while"), ("destruction", "tomorrow")):
+        assert wes.http.post(f"{job}/{part}", data={part.upper(): value}).status_code == 400
     assert wes.http.get(f"{job}/executionduration").text == "0"
     assert read(wes.http.get(job).content).destruction is None
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     if arguments and arguments[0] in _ARCHIVES:
         return _archive(arguments[0], arguments[1:])
-    given = vars(_parser().parse_args(arguments))
+    given = _from_here(vars(_parser().parse_args(arguments)))
     for package in _NEEDED:
         imports.require(package, "gridcwl serve")
     set_up_logging(given.pop("loudness") or 0, timestamps=True)
@@ -56,6 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _from_here(given: dict[str, Any]) -> dict[str, Any]:
+    """The options, with a folder that counts from the current one and not from that of the configuration."""
+    return given | ({"folder": str(Path(given["folder"]).absolute())} if given.get("folder") else {})
+
+
 def _archive(action: str, arguments: Sequence[str]) -> int:
     """``gridcwl serve backup`` and ``restore``."""
     parser = Parser(prog=f"gridcwl serve {action}", description=_ARCHIVES[action])
@@ -63,7 +68,7 @@ def _archive(action: str, arguments: Sequence[str]) -> int:
     parser.add_argument("--db", metavar="URL", help="database (default: in DIR)")
     parser.add_argument("--dir", dest="folder", metavar="DIR", help="the service's folder")
     parser.add_argument("--config", metavar="FILE", help="TOML file of the service's settings")
-    given = vars(parser.parse_args(arguments))
+    given = _from_here(vars(parser.parse_args(arguments)))
     for package in _NEEDED:
         imports.require(package, "gridcwl serve")
     from gridcwl.service import backup

@@ -186,6 +186,8 @@ def completed(
         inputs = complete(session)
         groups = _groups(inputs.get(name), how, name, store)
         return _around(options, session, name), {**inputs, name: groups}
+    if not _is_given(session, name):
+        values_to_group(None, name)
     written: list[Any] = [session.written.options, session.written.values or {}]
     for values in written:
         if values.get(name) is not None and not isinstance(values[name], list):

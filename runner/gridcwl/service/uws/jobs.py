@@ -17,7 +17,7 @@ from vo_models.uws.types import ExecutionPhase
 from gridcwl.runs.record.folder import new_run_id
 from gridcwl.service import form_fields, submission
 from gridcwl.service.db import Viewer
-from gridcwl.service.problems import BadRequest, Busy, Conflict, Forbidden, NotFound, TooLarge
+from gridcwl.service.problems import BadRequest, Busy, Forbidden, NotFound, TooLarge
 from gridcwl.service.submitting import enqueue
 from gridcwl.service.uws.documents import CHANGING, Found
 from gridcwl.service.uws.store import JobStore, UwsJob, UwsState
@@ -144,7 +144,7 @@ def change(
     _save(service, job.id, uploads)
     _check_uploads(service, job.id, parameters)
     if not JobStore(service.db.engine).change(job.id, parameters):
-        raise Conflict(_not_pending(found))
+        raise Forbidden(_not_pending(found))
 
 
 def start(service: Service, viewer: Viewer, found: Found) -> None:
@@ -161,7 +161,7 @@ def start(service: Service, viewer: Viewer, found: Found) -> None:
     params = _params(fields, job.parameters, service.folder.run(job.id).files)
     store = JobStore(service.db.engine)
     if not store.move(job.id, UwsState.PENDING, UwsState.STARTED):
-        raise Conflict(_not_pending(found))
+        raise Forbidden(_not_pending(found))
     folder = service.folder.run(job.id)
     folder.files.mkdir(parents=True, exist_ok=True, mode=0o700)
     request = {
@@ -230,12 +230,11 @@ def _own(viewer: Viewer, found: Found) -> UwsJob:
     """A job without a run.
 
     Raises:
-        Conflict: it has one, or was aborted.
-        Forbidden: it is somebody else's.
+        Forbidden: it has one, or was aborted; or it is somebody else's.
     """
     job = found.job
     if job is None or found.phase is not ExecutionPhase.PENDING:
-        raise Conflict(_not_pending(found))
+        raise Forbidden(_not_pending(found))
     _may_submit(viewer)
     if job.owner != viewer.subject:
         raise Forbidden(f"The job {found.id} belongs to somebody else")

@@ -260,6 +260,11 @@ async def set_limit(job: str, asked: TheAsked) -> Response:
     found = await asyncio.to_thread(asked.find, job)
     if found.owner != asked.viewer.subject and not asked.viewer.may_operate:
         raise Forbidden(f"The job {job} belongs to somebody else")
+    for name, text in await _form(asked):
+        if name.upper() == "EXECUTIONDURATION":
+            _number(str(text), "EXECUTIONDURATION", 0)
+        elif name.upper() == "DESTRUCTION":
+            _time(str(text), "DESTRUCTION")
     return asked.to(job)
 
 
@@ -336,9 +341,9 @@ def _number(text: str, name: str, least: int) -> int:
     return int(plain)
 
 
-def _time(text: str) -> datetime:
+def _time(text: str, name: str = "AFTER") -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BadRequest(f"AFTER is {text[:80]!r}, but takes a time as 2026-11-29T18:00:00Z") from None
+        raise BadRequest(f"{name} is {text[:80]!r}, but takes a time as 2026-11-29T18:00:00Z") from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
