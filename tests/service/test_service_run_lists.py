@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
+from documents import expression
+from sqlalchemy import event
+from wes import serving
 
 from gridcwl.service.db import TASK_KIND, Database, NewRun, StoredRun, Viewer
 from gridcwl.service.schema import run_groups, runs
 from gridcwl.service.states import ACTIVE, State
 
+TWICE = expression("${ return {twice: 2 * inputs.number}; }", {"number": "int"}, {"twice": "int"})
 NOBODY = Viewer("nobody")
 MEMBER = Viewer("member", frozenset({"empty", "cta"}))
 OPERATOR = Viewer("operator", sees_all=True)
@@ -126,3 +131,18 @@ def test_tasks_of_a_group_are_found_by_their_tags(db: Database):
     assert [run.id for run in db.page(MEMBER, 10, kind=TASK_KIND, tags={"site": ""})] == ["first"]
     assert [run.id for run in db.page(MEMBER, 10, kind=TASK_KIND, tags={"site": "second"})] == []
     assert db.page(MEMBER, 10) == []
+
+
+@pytest.mark.postgresql
+def test_a_list_of_runs_looks_at_all_journals_with_one_query(tmp_path: Path, postgresql_url: str):
+    with serving(tmp_path, db=postgresql_url) as wes:
+        ended = [wes.run(TWICE, {"number": number})["run_id"] for number in range(3)]
+        folder = wes.service.folder
+        statements: list[str] = []
+        event.listen(wes.service.db.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        assert list(folder.records(ended)) == ended
+        assert not any("FROM journal_changes" in one for one in statements)  # which are looked for one by one
+        shutil.rmtree(folder.state / "runs" / ended[1])  # as on another machine
+        listed = wes.http.get("/api/v1/runs").json()["runs"]
+        assert [(one["run"], one["state"]) for one in listed] == [(run, "success") for run in reversed(ended)]
+        assert folder.records(ended)[ended[1]].journal.is_file()

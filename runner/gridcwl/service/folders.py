@@ -78,6 +78,10 @@ class ServiceFolder:
         """The folder that holds a run's journal."""
         return RunFolder(self.state / "runs" / RunId(engine))
 
+    def records(self, engines: Iterable[str]) -> dict[str, RunFolder]:
+        """The folders of many runs."""
+        return {engine: self.record(engine) for engine in engines}
+
 
 @dataclass(frozen=True, slots=True)
 class SubmittedFolder:

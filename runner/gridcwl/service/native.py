@@ -26,7 +26,7 @@ from gridcwl.runs.about import about_whole
 from gridcwl.runs.events import Event, Failure, RunEnded, RunStarted
 from gridcwl.runs.observer import Follower
 from gridcwl.runs.record.explain import answers
-from gridcwl.runs.record.folder import new_run_id
+from gridcwl.runs.record.folder import RunFolder, new_run_id
 from gridcwl.runs.record.history import History
 from gridcwl.runs.record.journal_file import JournalError
 from gridcwl.runs.record.listing import about_folder
@@ -89,7 +89,8 @@ def list_runs(
     most = min(limit, _MOST_RUNS)
     found = service.db.page(viewer, most + 1, before)
     more = found[most - 1].number if len(found) > most else 0
-    return {"runs": [_about(service, run) for run in found[:most]], "next": more}
+    records = service.folder.records(run.engine for run in found[:most])
+    return {"runs": [_about(run, records[run.engine]) for run in found[:most]], "next": more}
 
 
 @router.get("/runs/{run_id}")
@@ -101,7 +102,7 @@ def show_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, Any]:
         with contextlib.closing(History(record.journal)) as history:
             about = about_whole(record, history)
     except JournalError:
-        about = _about(service, run) | {
+        about = _about(run, record) | {
             name: [] for name in ("sessions", "steps", "running", "failures", "failure_groups", "events")
         }
     return about | _of_service(run)
@@ -235,8 +236,7 @@ def remove_run(run_id: str, service: _Service, viewer: _Viewer) -> dict[str, str
     return {"run_id": run.id}
 
 
-def _about(service: Service, run: StoredRun) -> dict[str, Any]:
-    record = service.folder.record(run.engine)
+def _about(run: StoredRun, record: RunFolder) -> dict[str, Any]:
     about: dict[str, Any] = {
         **{"name": str(run.tags.get("name", "")), "started": run.started, "seconds": None},
         **{"done": 0, "failed": 0, "shards": 0, "disk_bytes": 0},

@@ -67,7 +67,7 @@ def run_costs(
     if since is not None and not math.isfinite(since):
         raise BadRequest("since is not a number of seconds")
     chosen, following = _chosen(service, viewer, run or (), before)
-    records = {one.engine: service.folder.record(one.engine) for one in chosen}
+    records = service.folder.records(one.engine for one in chosen)
     there = [record for record in records.values() if record.journal.is_file()]  # others have not begun
     found = costs(service.folder.state, cast("By", by), since=since, runs=there)
     return {

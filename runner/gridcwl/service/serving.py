@@ -17,6 +17,9 @@ from gridcwl.service.driver_processes import leave
 from gridcwl.service.settings import ServiceSettings
 from gridcwl.service.web import Service
 
+_IDLE_S = 75
+"""How long a connection without requests stays open: longer than proxies and clients keep one, or they would send a
+request into one that is being closed."""
 _PATIENCE_S = 10
 """For requests that are under way when the service is to end."""
 
@@ -43,6 +46,7 @@ async def serve(settings: ServiceSettings, ready: Callable[[str], None], stop: a
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE_S,
+            timeout_keep_alive=_IDLE_S,
             proxy_headers=bool(settings.public_url),
         )
         server = _Server(config, lambda: ready(url))

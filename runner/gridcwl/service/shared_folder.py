@@ -21,11 +21,11 @@ from gridcwl.errors import GridCWLError
 from gridcwl.model import paths
 from gridcwl.model.objects import entries
 from gridcwl.runs.record.folder import RunFolder
-from gridcwl.runs.record.journal_log import bring_up_to_date
+from gridcwl.runs.record.journal_log import bring_up_to_date, copied
 from gridcwl.service.folders import HOME, ServiceFolder, SubmittedFolder
 from gridcwl.service.outputs import place_in_outputs
 from gridcwl.service.ownership import DatabaseLog
-from gridcwl.service.schema import run_files
+from gridcwl.service.schema import journals, run_files
 
 log = logging.getLogger("gridcwl.service")
 
@@ -53,6 +53,18 @@ class SharedFolder(ServiceFolder):
         except GridCWLError as error:
             log.warning("%s", error.message)
         return folder
+
+    def records(self, engines: Iterable[str]) -> dict[str, RunFolder]:
+        """See ``ServiceFolder``: one query tells which journals have to be brought up to date."""
+        wanted = dict.fromkeys(engines)
+        query = select(journals.c.engine, journals.c.number).where(journals.c.engine.in_(wanted))
+        with self.engine.connect() as connection:
+            numbers = {row.engine: row.number for row in connection.execute(query)}
+        found = {engine: ServiceFolder.record(self, engine) for engine in wanted}
+        return {
+            engine: folder if copied(folder.journal) >= numbers.get(engine, 0) else self.record(engine)
+            for engine, folder in found.items()
+        }
 
     def restored(self, engine: str) -> SubmittedFolder:
         """See ``ServiceFolder``."""

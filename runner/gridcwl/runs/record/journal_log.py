@@ -149,6 +149,17 @@ def number_in(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
+def copied(path: Path) -> int:
+    """The number of the last changes that the file at a path has; 0 if there is none, or if it cannot be read."""
+    try:
+        if path.is_file():
+            with closing(connect(path)) as db:
+                return number_in(db)
+    except sqlite3.Error:
+        pass
+    return 0
+
+
 def apply(db: sqlite3.Connection, number: int, changes: Iterable[Change]) -> None:
     """Put changes into a journal's file; in a transaction."""
     for statement, values in changes:
