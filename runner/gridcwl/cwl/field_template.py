@@ -24,6 +24,17 @@ class NotFast(Exception):
     """A tool, or a value, that no template knows: cwltool resolves the job."""
 
 
+def is_expression(value: Any) -> bool:
+    """Whether a text, or one in a list or mapping, may hold an expression."""
+    if isinstance(value, str):
+        return "$(" in value or "${" in value
+    if isinstance(value, list):
+        return any(map(is_expression, value))
+    if isinstance(value, Mapping):
+        return any(map(is_expression, value.values()))
+    return False
+
+
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda value: type(value) is str,
     "boolean": lambda value: type(value) is bool,

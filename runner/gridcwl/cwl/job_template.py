@@ -23,7 +23,7 @@ from cwltool.pathmapper import MapperEnt
 from cwltool.utils import aslist, cmp_like_py2
 
 from gridcwl.cwl.access import InputFs
-from gridcwl.cwl.field_template import FILE, InputField, Kind, NotFast, fields_of, file_of
+from gridcwl.cwl.field_template import FILE, InputField, Kind, NotFast, fields_of, file_of, is_expression
 from gridcwl.cwl.output_template import OutputTemplate
 from gridcwl.cwl.patches.path_mapper import StagePathMapper
 from gridcwl.cwl.placement import kind_of
@@ -246,17 +246,6 @@ class JobTemplate:
                 raise NotFast
             made[name] = str(value)
         return made
-
-
-def is_expression(value: Any) -> bool:
-    """Whether a text, or one in a list or mapping, may hold an expression."""
-    if isinstance(value, str):
-        return "$(" in value or "${" in value
-    if isinstance(value, list):
-        return any(map(is_expression, value))
-    if isinstance(value, Mapping):
-        return any(map(is_expression, value.values()))
-    return False
 
 
 def _check(tool: Process, context: JobContext, sample: Job) -> None:

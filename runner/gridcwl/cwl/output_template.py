@@ -1,4 +1,4 @@
-"""The outputs of a tool as job templates know them: Files with constant names, found in the worker's listing."""
+"""The outputs of a tool as job templates know them: Files by their whole names, found in the worker's listing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cwltool.process import shortname
 
+from gridcwl.cwl.field_template import is_expression
 from gridcwl.errors import GridCWLError
 from gridcwl.model import JobResult, Outcome, paths
 from gridcwl.model.objects import make_lean
@@ -23,12 +24,26 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9
 """A pattern that matches itself only, and is the same as a URL."""
 
 
-class _Port(NamedTuple):
-    name: str
+class _Named(NamedTuple):
+    """A path and its names."""
+
     path: str
     basename: str
     nameroot: str
     nameext: str
+
+
+class _Port(NamedTuple):
+    name: str
+    constant: _Named | None
+    glob: str
+    """Where there is no constant, an expression."""
+
+
+def _named(path: str) -> _Named:
+    basename = sys.intern(path.rpartition("/")[2])
+    root, extension = os.path.splitext(basename)  # noqa: PTH122  called for each file of a run
+    return _Named(path, basename, sys.intern(root), sys.intern(extension))
 
 
 class OutputTemplate:
@@ -39,7 +54,7 @@ class OutputTemplate:
 
     @classmethod
     def of(cls, tool: Process) -> OutputTemplate | None:
-        """Of a tool whose outputs are Files with constant names; None for others."""
+        """Of a tool whose outputs are Files whose names are constant or evaluated; None for others."""
         ports = []
         for port in tool.tool["outputs"]:
             binding = port.get("outputBinding") or {}
@@ -48,11 +63,12 @@ class OutputTemplate:
             is_file = kind == "File" or (isinstance(kind, list) and sorted(map(str, kind)) == ["File", "null"])
             if not is_file or binding.keys() != {"glob"} or not port.keys().isdisjoint(("secondaryFiles", "format")):
                 return None
-            if not isinstance(glob, str) or _PLAIN_PATH.fullmatch(glob) is None:
+            if not isinstance(glob, str) or (is_expression(glob) and "runtime" in glob):
+                return None  # runtime.exitCode is known when outputs are collected
+            if not is_expression(glob) and _PLAIN_PATH.fullmatch(glob) is None:
                 return None
-            basename = sys.intern(str(glob).rpartition("/")[2])
-            root, extension = os.path.splitext(basename)  # noqa: PTH122  called for each file of a run
-            ports.append(_Port(shortname(port["id"]), str(glob), basename, sys.intern(root), sys.intern(extension)))
+            constant = None if is_expression(glob) else _named(str(glob))
+            ports.append(_Port(shortname(port["id"]), constant, str(glob)))
         return cls(ports)
 
     def collect(self, resolved: ResolvedJob, result: JobResult) -> dict[str, Any] | None:
@@ -63,9 +79,10 @@ class OutputTemplate:
         if any(path.startswith(OUTPUT_OBJECT) for path in found):
             return None
         outputs: dict[str, Any] = {}
-        for name, path, basename, nameroot, nameext in self._ports:
-            file = found.get(path)
-            if file is None or file.kind != "file":
+        for name, constant, glob in self._ports:
+            named = constant or _evaluated(resolved, glob)
+            file = None if named is None else found.get(named.path)
+            if named is None or file is None or file.kind != "file":
                 return None
             try:
                 paths.location(file.location, "An output")
@@ -73,9 +90,9 @@ class OutputTemplate:
                 return None
             outputs[name] = made = {
                 "location": file.location,
-                "basename": basename,
-                "nameroot": nameroot,
-                "nameext": nameext,
+                "basename": named.basename,
+                "nameroot": named.nameroot,
+                "nameext": named.nameext,
                 "class": "File",
                 "size": file.size,
             }
@@ -85,3 +102,12 @@ class OutputTemplate:
             resolved.remote.settle(outputs)
         make_lean(outputs)
         return outputs
+
+
+def _evaluated(resolved: ResolvedJob, glob: str) -> _Named | None:
+    """The name that an expression gives; None if it is a pattern, or cwltool has to say what is wrong."""
+    try:
+        path = resolved.builder.do_eval(glob)
+    except Exception:  # noqa: BLE001  cwltool's own way says it in its words
+        return None
+    return _named(path) if type(path) is str and _PLAIN_PATH.fullmatch(path) is not None else None

@@ -223,6 +223,21 @@ def test_outputs_with_constant_names_are_those_of_cwltool(made):
         assert text(step.resolver.collect(job, result)) == text(collect(job, result))
 
 
+def test_outputs_that_are_named_after_an_input_are_those_of_cwltool(made):
+    outputs = {"o": glob("$(inputs.f.nameroot).txt"), "maybe": glob("$(inputs.pattern)", "File?")}
+    step = made(tool("cat", inputs={"f": "File", "pattern": "string"}, outputs=outputs))
+    given = [{"f": {**FILE, "basename": f"x{n}.h5"}, "pattern": p} for n, p in enumerate(("b", "b", "c", "?", "", "c"))]
+    for number, inputs in enumerate(given):
+        result = left(file(f"x{number}.txt"), file("b"), file("c"))
+        by_cwltool = collect(resolve(step.handle, inputs, step.context, **WAY), result) if number != 3 else None
+        job = step.job(inputs)
+        if by_cwltool is None:
+            with pytest.raises(OutputError, match="its glob matches several"):
+                step.resolver.collect(job, result)
+        else:
+            assert text(step.resolver.collect(job, result)) == text(by_cwltool)
+
+
 def test_an_output_that_is_missing_is_reported_as_by_cwltool(made):
     step = made(tool("cat", inputs={"f": "File"}, outputs={"o": glob("a.txt")}))
     step.learn({"f": FILE}, {"f": FILE})

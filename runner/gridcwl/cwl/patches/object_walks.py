@@ -61,7 +61,7 @@ UPSTREAM = (
 )
 _CONTAINERS = (dict, list)
 _FILES, _DIRECTORIES, _BOTH = ("File",), ("Directory",), ("File", "Directory")
-PLAIN_URL = re.compile(r"(?:[a-z]+://[A-Za-z0-9.:@-]*/|_:)[^\x00-\x20?#;\[\]\x7f-\U0010ffff]*[A-Za-z0-9_.~-]")
+PLAIN_URL = re.compile(r'(?:[a-z]+://[A-Za-z0-9.:@-]*/|_:)[!"$-:<->@-Z\\^-~]*[A-Za-z0-9_.~-]')
 """One whose path is what it ends in, and is no folder's."""
 _NORMALIZE = "normalizeFilesDirs"
 _NAMERS = ("checker", "command_line_tool", "process", "workflow", "workflow_job")
