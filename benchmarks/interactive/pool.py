@@ -6,8 +6,8 @@
 GRIDCWL_TESTBED_DIR names the testbed. Shards are jobs of their own: through the pool ``gridcwl --backend pool``, from
 start to end; as plain DIRAC jobs DIRAC's own parametric submission of the same command to pilots that run JobWrappers,
 until the last is Done, and ``gridcwl --backend dirac``. cta-irf is run by the same command with either backend, on the
-inputs of its test; the pool's nodes are in a container that has the tools of all its steps. The wait for the nodes of a
-pool is printed by itself: it is paid once.
+inputs of its test; its steps name four images, so the pool's nodes start their containers by the site's engine, as
+plain DIRAC jobs do. The wait for the nodes of a pool is printed by itself: it is paid once.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ from results import note
 from gridcwl.testbed.sites import SITES
 
 TOP = Path(__file__).resolve().parents[2]
-IMAGE = "gridcwl/simpipe-parametrised:0.1.0"
-"""Built from ctapipe's image: it has the tools of both."""
 SMALL = {"gammas": 400, "protons": 400, "electrons": 150}
 SHARD: dict[str, Any] = {
     "cwlVersion": "v1.2",
@@ -187,7 +185,7 @@ def main() -> None:
                 line(f"{given.jobs} shards of {given.seconds:g} s, {what}", value, rate=plain)
                 line("  the pool's rate by that", f"{rate / plain:.1f}", ratio=rate / plain)
         if given.irf:
-            with pool("irf", 2, 2, "--image", IMAGE):
+            with pool("irf", 3, 2, "--ram", "4096"):
                 warm = irf(folder, "pool", "--pool", "irf")
             line("  plain DIRAC jobs by that", f"{irf(folder, 'dirac') / warm:.2f}")
         print(f"load average {os.getloadavg()[0]:.1f}", flush=True)

@@ -31,6 +31,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class TestDaskBackendOfThisProcess(BackendSuite):
+    seen_s = 0.2
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return Place(lambda run: opened(run, tmp_path, DaskSettings(workers=2, cores=1)))
@@ -51,6 +53,8 @@ class TestDaskBackendOfThisProcess(BackendSuite):
 
 class TestDaskBackendOfProcesses(SurvivingSuite):
     """A scheduler and two workers with TLS, without this machine's files."""
+
+    seen_s = 0.2
 
     @pytest.fixture(scope="class")
     @classmethod

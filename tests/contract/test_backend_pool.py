@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from dask_processes import COMPILED
 from pool_nodes import NodesHere
 
 from gridcwl import plugins
@@ -48,6 +49,8 @@ def pool(nodes: NodesHere, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A pool of two nodes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRIDCWL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        for name, value in COMPILED.items():  # for the pool's scheduler
+            patch.setenv(name, value)
         made = pools.create(Pool(name="default", id="", host="127.0.0.1", bind="127.0.0.1", cores=4))
         try:
             made = pools.add_workers(made, 2, nodes, tmp_path_factory.mktemp("sandbox"))
@@ -60,6 +63,8 @@ def pool(nodes: NodesHere, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.mark.usefixtures("pool")
 class TestPoolBackend(SurvivingSuite):
+    seen_s = 0.2
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         self.folder = tmp_path / "here"
@@ -297,6 +302,8 @@ def test_a_pool_that_is_there_is_not_started_again_and_one_that_is_not_is_named(
 
 def test_a_pool_ends_when_it_is_idle_and_its_nodes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path))
+    for name, value in COMPILED.items():
+        monkeypatch.setenv(name, value)
     own = NodesHere(tmp_path / "nodes")
     made = pools.create(Pool(name="short", id="", host="127.0.0.1", bind="127.0.0.1", idle_s=3))
     try:

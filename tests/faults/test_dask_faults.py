@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dask_processes import DaskProcesses
+from dask_processes import COMPILED, DaskProcesses
 
 from gridcwl import plugins
 from gridcwl.backends import Backend
@@ -186,6 +186,7 @@ def test_a_run_whose_client_was_killed_is_resumed_and_its_job_runs_once(
     )
     environment = {
         **os.environ,
+        **COMPILED,
         "GRIDCWL_CONFIG": str(tmp_path / "config.toml"),
         "GRIDCWL_STATE_DIR": str(tmp_path / "state"),
     }

@@ -87,6 +87,9 @@ def text_of(result: JobResult) -> str:
 class BackendSuite:
     """The contract."""
 
+    seen_s: float = 3
+    """A job that runs so long is seen to run: longer than the backend's polls are apart."""
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         raise NotImplementedError
@@ -122,7 +125,7 @@ class BackendSuite:
 
     def test_a_job_reports_that_it_runs_before_it_reports_that_it_has_ended(self, place: Place) -> None:
         async def states(backend: Backend) -> list[JobState]:
-            await backend.submit([place.job(1, "sleep 3; echo > out.txt")])
+            await backend.submit([place.job(1, f"sleep {self.seen_s}; echo > out.txt")])
             found: list[JobState] = []
             async for event in backend.results():
                 found.append(event.state)

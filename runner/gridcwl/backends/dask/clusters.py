@@ -87,6 +87,7 @@ def local_arguments(settings: DaskSettings, machine: Machine, folder: Path) -> d
         "processes": False,
         "protocol": "inproc://",
         "dashboard_address": None,
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # Dask listens there all the same
         "memory_limit": 0,  # Dask's own: jobs are other processes
         "local_directory": str(folder),
         "resources": {"CORES": cores, "MEMORY": float(ram_mib * MIB), "GPU": float(gpus)},

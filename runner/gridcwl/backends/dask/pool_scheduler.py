@@ -179,6 +179,7 @@ async def serve(pool: Pool) -> None:
         protocol="tls://",
         security=security,
         dashboard=False,
+        dashboard_address="127.0.0.1:0",  # Dask listens there all the same, with no pages
         idle_timeout=f"{pool.idle_s} s",
     )
     async with scheduler:
