@@ -38,7 +38,7 @@ from gridcwl.cli.interactive import plain_of
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import BackendError, ConfigError, UnsupportedError
 from gridcwl.model import Job, paths
-from gridcwl.worker.shell_node import CHUNK, FILES, SETTINGS, Connection
+from gridcwl.worker.shell_node import CHUNK, FILES, SETTINGS, ShellConnection
 
 _MOST_FILES = 6 << 20
 """Bytes of input files of this machine that go along."""
@@ -181,7 +181,7 @@ def _along(source: str, archive: tarfile.TarFile, names: dict[str, str]) -> str:
 # -- the terminal ------------------------------------------------------------------------------------------------------
 
 
-def _accepted(nodes: NodeHost, node: str, listening: socket.socket, tls: ssl.SSLContext) -> Connection:
+def _accepted(nodes: NodeHost, node: str, listening: socket.socket, tls: ssl.SSLContext) -> ShellConnection:
     """The node's connection. Whoever has another certificate is refused."""
     listening.settimeout(_LOOK_S)
     while True:
@@ -193,7 +193,7 @@ def _accepted(nodes: NodeHost, node: str, listening: socket.socket, tls: ssl.SSL
             continue
         try:
             plain.settimeout(_HANDSHAKE_S)
-            connection = Connection(tls.wrap_socket(plain, server_side=True))
+            connection = ShellConnection(tls.wrap_socket(plain, server_side=True))
         except OSError:
             plain.close()
             continue
@@ -206,7 +206,7 @@ def _accepted(nodes: NodeHost, node: str, listening: socket.socket, tls: ssl.SSL
         return connection
 
 
-def _relayed(connection: Connection, *, terminal: bool) -> int:
+def _relayed(connection: ShellConnection, *, terminal: bool) -> int:
     """Carry bytes between this terminal and the node until the command has ended; returns its exit code."""
     threading.Thread(target=_send_input, args=(connection,), daemon=True).start()
     outputs = {"out": pty.STDOUT_FILENO, "err": pty.STDERR_FILENO}
@@ -230,7 +230,7 @@ def _write(descriptor: int, text: Any) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
-def _send_input(connection: Connection) -> None:
+def _send_input(connection: ShellConnection) -> None:
     with contextlib.suppress(OSError):
         while data := os.read(pty.STDIN_FILENO, CHUNK):
             connection.send_bytes("in", data)
@@ -244,7 +244,7 @@ def _size() -> list[int]:
 
 
 @contextlib.contextmanager
-def _raw(connection: Connection) -> Iterator[None]:
+def _raw(connection: ShellConnection) -> Iterator[None]:
     """Every key goes to the command, Ctrl-C among them, and the size of the terminal is the command's."""
 
     def resized(*_: object) -> None:

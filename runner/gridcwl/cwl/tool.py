@@ -127,36 +127,51 @@ def resolve(
     with problems(DocumentError, f"{name} cannot be started"):
         own = _own_context(context, inputs, str(job_id), toplevel=toplevel, ram_mib=ram_mib)
         captured: CapturedJob = next(iter(tool.job(inputs, None, own)))
-        builder = captured.builder
-        command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
-        _check_captured(captured, command, context, name)
-        directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
-        listing = captured.generatefiles["listing"]
-        staged = tuple(staged_files(builder, listing, name, context.remote, tool, inputs))
-        image = _image(tool, own)
-        _check_confinement(tool, captured, image, name)
-        job = Job(
-            id=job_id,
-            run=run,
-            name=name,
-            command=command if image else with_modules(command, tool, own.software),
-            image=image,
-            environment={str(name): str(value) for name, value in captured.environment.items()},
-            directories=directories,
-            staged=staged,
-            stdin=_stdin(captured.stdin, staged, name),
-            stdout=plain_word(captured.stdout),
-            stderr=plain_word(captured.stderr),
-            outputs=output_rules(tool, builder, by_port=context.remote is not None),
-            resources=_resources(captured, tool, name),
-            exit_codes=_exit_codes(captured),
-            in_place=captured.inplace_update,
-            placement=placement_of(tool, builder.do_eval, name),
-            trusted=own.trusted_storage,
-        )
-        job = with_processes(job, tool, builder)
-        reusable = _reusable(tool, builder) and not job.in_place
-    return ResolvedJob(job, tool, builder, reusable, context.remote)
+        job = _described(captured, tool, inputs, own, context, job_id=job_id, run=run, name=name)
+        job = with_processes(job, tool, captured.builder)
+        reusable = _reusable(tool, captured.builder) and not job.in_place
+    return ResolvedJob(job, tool, captured.builder, reusable, context.remote)
+
+
+def _described(
+    captured: CapturedJob,
+    tool: Process,
+    inputs: CwlObject,
+    own: JobContext,
+    context: JobContext,
+    *,
+    job_id: JobId,
+    run: RunId,
+    name: str,
+) -> Job:
+    """The Job of what cwltool has resolved; the arguments are those of :func:`resolve`, and the job's own context."""
+    builder = captured.builder
+    command = tuple(str(word) for word in _mpi_prefix(captured, own) + captured.command_line)
+    _check_captured(captured, command, context, name)
+    directories = JobDirectories(out=str(builder.outdir), tmp=str(builder.tmpdir), inputs=str(builder.stagedir))
+    listing = captured.generatefiles["listing"]
+    staged = tuple(staged_files(builder, listing, name, context.remote, tool, inputs))
+    image = _image(tool, own)
+    _check_confinement(tool, captured, image, name)
+    return Job(
+        id=job_id,
+        run=run,
+        name=name,
+        command=command if image else with_modules(command, tool, own.software),
+        image=image,
+        environment={str(name): str(value) for name, value in captured.environment.items()},
+        directories=directories,
+        staged=staged,
+        stdin=_stdin(captured.stdin, staged, name),
+        stdout=plain_word(captured.stdout),
+        stderr=plain_word(captured.stderr),
+        outputs=output_rules(tool, builder, by_port=context.remote is not None),
+        resources=_resources(captured, tool, name),
+        exit_codes=_exit_codes(captured),
+        in_place=captured.inplace_update,
+        placement=placement_of(tool, builder.do_eval, name),
+        trusted=own.trusted_storage,
+    )
 
 
 def _own_context(

@@ -46,7 +46,7 @@ _DRAIN_S = 5.0
 _LOST = "The connection was lost."
 
 
-class Connection:
+class ShellConnection:
     """Lines of JSON in both directions. Lines may be sent by any thread."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -93,7 +93,7 @@ class Connection:
             self.send({})
 
 
-class Streams:
+class ShellStreams:
     """The streams of the command at this end: a terminal, or three pipes."""
 
     def __init__(self, terminal: bool) -> None:
@@ -150,7 +150,7 @@ class Streams:
 class ShellNode:
     """The command in the job's container, and the connection."""
 
-    def __init__(self, about: Plain, connection: Connection) -> None:
+    def __init__(self, about: Plain, connection: ShellConnection) -> None:
         self._about, self._connection = about, connection
         self._job: Plain = json.loads(about["job"])  # as a text, in which the start script finds nothing of its own
         self._site = os.environ.get("GRIDCWL_SITE", "")
@@ -166,7 +166,7 @@ class ShellNode:
         timer.daemon = True
         timer.start()
         self._connection.send({"hello": os.uname().nodename, "site": self._site})
-        streams = Streams(about["terminal"])
+        streams = ShellStreams(about["terminal"])
         streams.take({"size": about["size"]} if about["terminal"] else {})
         threading.Thread(target=self._listen, args=(streams,), daemon=True).start()
         streams.carry_to(self._connection.send_bytes)
@@ -179,7 +179,7 @@ class ShellNode:
         timer.cancel()
         ORPHANS.end_all()
 
-    def _run(self, streams: Streams) -> Plain:
+    def _run(self, streams: ShellStreams) -> Plain:
         about = self._about
         if about["carried"]:
             unpack(FILES, os.getcwd())
@@ -199,14 +199,14 @@ class ShellNode:
             return BareEngine()
         return engine_of(settings_of(self._about["sites"], self._site), site=self._site)
 
-    def _listen(self, streams: Streams) -> None:
+    def _listen(self, streams: ShellStreams) -> None:
         while (message := self._connection.receive()) is not None:
             streams.take(message)
         if not self._over:
             self._control.kill(_LOST)
 
 
-def connected(about: Plain) -> Connection:
+def connected(about: Plain) -> ShellConnection:
     """The connection to the user's machine.
 
     Raises:
@@ -214,7 +214,7 @@ def connected(about: Plain) -> Connection:
     """
     context: ssl.SSLContext = tls_of(about["certificate"], about["key"])
     plain = socket.create_connection((about["host"], about["port"]), _CONNECT_S)
-    return Connection(context.wrap_socket(plain))
+    return ShellConnection(context.wrap_socket(plain))
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
