@@ -135,12 +135,16 @@ test-kernels: install ## KERNELS=20 Jupyter kernels in jobs at a time
 	GRIDCWL_KERNELS=$(or $(KERNELS),20) $(BIN)/pytest tests/jupyter/test_many_job_kernels.py $(PYTEST_ARGS)
 
 .PHONY: test-notebooks
-test-notebooks: install images-testbed ## the notebooks of the documentation, the long one on the testbed's DIRAC and Rucio
-	@box=$$(mktemp -d /tmp/gridcwl-notebooks-XXXXXX)
-	chmod 711 $$box
-	trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box/testbed"; rmdir "$$box"' EXIT
-	$(BIN)/gridcwl testbed up --dir "$$box/testbed" --with $(TESTBED) --light-pilots 6
-	eval "$$($(BIN)/gridcwl testbed env --dir "$$box/testbed")"
+test-notebooks: install images-testbed ## the notebooks of the documentation on a testbed's DIRAC and Rucio, that of GRIDCWL_TESTBED_DIR if set
+	@box=$${GRIDCWL_TESTBED_DIR:-}
+	if [ -z "$$box" ]; then
+	  top=$$(mktemp -d /tmp/gridcwl-notebooks-XXXXXX)
+	  chmod 711 $$top
+	  box=$$top/testbed
+	  trap '$(BIN)/gridcwl testbed down --wipe --dir "$$box"; rmdir "$$top"' EXIT
+	  $(BIN)/gridcwl testbed up --dir "$$box" --with $(TESTBED) --light-pilots 6
+	fi
+	eval "$$($(BIN)/gridcwl testbed env --dir "$$box")"
 	GRIDCWL_NOTEBOOK_GRID=1 GRIDCWL_ENGINE=none $(BIN)/pytest tests/jupyter/test_documented_notebooks.py $(PYTEST_ARGS)
 
 .PHONY: bench-pool

@@ -33,6 +33,7 @@ async ([script, values]) => {
         },
     };
     widget.initialize({model: window.model});
+    window.lose = () => { for (const call of listeners.comm_live_update) call(); };
     window.end = widget.render({model: window.model, el: document.getElementById("at")});
     window.listening = () => Object.values(listeners).flat().length;
 }
@@ -157,6 +158,14 @@ def test_it_fits_a_narrow_page_and_takes_the_colors_of_its_program(page: Page, w
         page.evaluate("([name, color]) => document.documentElement.style.setProperty(name, color)", [name, color])
         assert button.evaluate("one => getComputedStyle(one).backgroundColor") == color
     page.evaluate("document.documentElement.removeAttribute('style')")
+
+
+def test_when_the_kernel_has_ended_the_card_stays_without_buttons_and_with_what_to_do(page: Page):
+    shown(page)
+    page.evaluate("window.lose()")
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("status")).to_contain_text("gridcwl.last()")
+    expect(page.locator("td.state")).to_contain_text("0 of 10")
 
 
 def test_a_view_that_is_removed_listens_to_nothing(page: Page):

@@ -10,6 +10,7 @@ const TITLES = {
 };
 const PATIENCE_MS = 4000;
 const ATTEMPTS = 60, EVERY_MS = 1000;
+const ENDED = "The kernel has ended; the run does not depend on it. After %load_ext gridcwl, gridcwl.last() shows it.";
 const BUSY =
   "The kernel is busy with a cell and does it afterwards. Interrupt the cell to have it done now; the run continues.";
 
@@ -86,7 +87,7 @@ function render({ model, el }) {
   const body = element("div", "body", card);
   const shown = new Map();
   const buttons = new Map();
-  let requested = "", timer = 0;
+  let requested = "", timer = 0, live = true;
 
   function request(action) {
     requested = action;
@@ -98,7 +99,7 @@ function render({ model, el }) {
 
   function showButtons() {
     const active = requested || model.get("pending");
-    const actions = model.get("actions").filter((one) => one in WORDS);
+    const actions = live ? model.get("actions").filter((one) => one in WORDS) : [];
     for (const [action, button] of buttons) {
       if (!actions.includes(action)) { button.remove(); buttons.delete(action); }
     }
@@ -119,7 +120,7 @@ function render({ model, el }) {
   function answered() {
     requested = "";
     clearTimeout(timer);
-    message.textContent = model.get("message");
+    message.textContent = live ? model.get("message") : ENDED;
     showButtons();
   }
 
@@ -128,6 +129,7 @@ function render({ model, el }) {
     "change:actions": answered,
     "change:pending": answered,
     "change:message": answered,
+    comm_live_update: () => { live = false; answered(); }, // of @jupyter-widgets/base: nobody receives any more
   };
   for (const [name, change] of Object.entries(changes)) model.on(name, change);
   update(body, shown, model.get("card"));
