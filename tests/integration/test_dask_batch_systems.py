@@ -122,6 +122,7 @@ def test_jobs_run_in_pods_that_kubernetes_starts(tmp_path: Path, monkeypatch: py
                 processes=False,
                 protocol="inproc://",
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 local_directory=str(tmp_path / "pods"),
                 asynchronous=asynchronous,
             )

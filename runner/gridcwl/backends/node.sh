@@ -76,7 +76,9 @@ for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.
     "$python" -S -m "$module" "$settings" &
     node=$!
     trap 'kill -TERM "$node" 2> /dev/null' TERM INT HUP
-    trap 'kill -USR1 "$node" 2> /dev/null' USR1 USR2 XCPU
+    # how a batch system says that the time runs out: a node of a pool announces it, others end when it is over
+    case $module in *.pool_node) notice=USR1 ;; *) notice=0 ;; esac
+    trap 'kill "-$notice" "$node" 2> /dev/null' USR1 USR2 XCPU
     while kill -0 "$node" 2> /dev/null; do
       wait "$node"
       code=$?

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from archives import tar_gz
 
 pytest.importorskip("distributed")
 
-from gridcwl.backends.dask import tasks
+from gridcwl.backends.base import BackendContext
+from gridcwl.backends.dask import pool_factory, tasks
 from gridcwl.backends.dask.answers import result_of, write_log
+from gridcwl.backends.dask.backend import DaskBackend
 from gridcwl.backends.dask.clusters import (
     Machine,
     cluster_arguments,
@@ -24,10 +27,12 @@ from gridcwl.backends.dask.clusters import (
     security_of,
     workers_of,
 )
-from gridcwl.backends.dask.plugin import DaskSettings
+from gridcwl.backends.dask.factory import task_options
+from gridcwl.backends.dask.plugin import DaskSettings, PoolSettings
+from gridcwl.backends.dask.pool import Pool
 from gridcwl.backends.dask.tasks import TaskOptions, demands, job_of, key_of, messages_of, refuse_giant, task_of
 from gridcwl.errors import BackendError, ConfigError, UnsupportedError
-from gridcwl.model import Job, JobId, Outcome, Resources, RunId
+from gridcwl.model import Image, Job, JobId, Outcome, Resources, RunId
 from gridcwl.model.job import StagedFile
 from gridcwl.worker.limits import MIB
 
@@ -199,6 +204,21 @@ def test_a_worker_of_this_machine_recycles_folders_and_only_its_own_shelf_holds_
 def test_events_of_others_at_the_scheduler_are_no_messages(event: Any) -> None:
     assert not list(messages_of(event))
     assert list(messages_of({"messages": ["x", {"state": "ended"}]})) == [{"state": "ended"}]
+
+
+def test_jobs_that_name_another_image_than_that_of_their_workers_are_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = PoolSettings(), Pool(name="x", id="", image="own:1")
+    options = task_options(pool_factory.dask_settings(*settings), BackendContext(RUN, tmp_path))
+    assert options.image == "own:1"
+    backend = DaskBackend("tcp://127.0.0.1:1", options, run=RUN)
+    jobs = [replace(JOB, image=Image(name, pull=name)) for name in ("own:1", "other:1", "other:1")]
+    backend._warn_of_images([*jobs, JOB])
+    backend._warn_of_images(jobs)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Jobs that name the image other:1 run in that of the pool, own:1, which has to have their tools"
+    ]
 
 
 def test_workers_of_this_machine_share_it() -> None:

@@ -129,7 +129,7 @@ def cluster_arguments(settings: DaskSettings, folder: Path) -> dict[str, Any]:
         "worker_extra_args": ["--resources", ",".join(resources)],
         "log_directory": str(folder / "logs"),
         "local_directory": None,
-        "scheduler_options": {"dashboard_address": None},
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         # others on the network must not give orders to the workers; the files are this user's only
         "protocol": "tls://",
         "security": Security.temporary(),

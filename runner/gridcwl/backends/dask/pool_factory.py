@@ -12,6 +12,7 @@ from gridcwl.model import RunId
 
 if TYPE_CHECKING:
     from gridcwl.backends.dask.backend import DaskBackend
+    from gridcwl.backends.dask.pool import Pool
 
 
 def open_backend(settings: PoolSettings, context: BackendContext) -> AbstractAsyncContextManager[DaskBackend]:
@@ -27,7 +28,11 @@ def stop(settings: PoolSettings, run: RunId) -> int:
 def _dask(settings: PoolSettings) -> DaskSettings:
     from gridcwl.backends.dask.pool import load
 
-    pool = load(settings.name)
+    return dask_settings(settings, load(settings.name))
+
+
+def dask_settings(settings: PoolSettings, pool: Pool) -> DaskSettings:
+    """Settings of the Dask backend for a pool."""
     # a node in a container starts no others
     engines = settings.engines or (("none",) if pool.image else ())
     return pool.settings(folder=settings.folder, engines=engines, image=pool.image)
