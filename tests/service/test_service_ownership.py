@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from waiting import until
 
 from gridcwl.service.db import Database, NewRun
-from gridcwl.service.ownership import Ownership
+from gridcwl.service.ownership import FileLocks, Ownership
 from gridcwl.service.states import State
 
 NEVER, AT_ONCE = 1000.0, -1.0
@@ -97,3 +98,23 @@ def test_a_process_that_has_lost_its_runs_may_begin_again(db: Database, tmp_path
     assert first.take("run") == 2
     first.end()
     other.end()
+
+
+def test_a_process_that_lets_go_of_a_run_is_alive_meanwhile(tmp_path: Path):
+    class Observed(FileLocks):
+        """A run ends while it is looked at."""
+
+        def _is_there(self, name: str, descriptor: int) -> bool:
+            if threading.current_thread() is not ending and ending.ident is None:
+                ending.start()
+                ending.join(0.2)  # as far as it comes
+            return super()._is_there(name, descriptor)
+
+    locks = Observed(tmp_path)
+    ending = threading.Thread(target=locks.release, args=("run",))
+    assert locks.take("run")
+    assert locks.take("this process")
+    assert locks.alive()
+    ending.join()
+    assert locks.take("run")
+    locks.close()

@@ -278,8 +278,12 @@ class Driver:
     def _beat(self, done: threading.Event) -> None:
         """Show that this process is alive, in a thread of its own: nothing that a run does delays it."""
         while not done.wait(self._ownership.beat_s):
-            with contextlib.suppress(SQLAlchemyError):
+            try:
                 self._see_that_alive()
+            except SQLAlchemyError:
+                pass  # it is tried again until the others take the runs
+            except Exception:
+                log.exception("This process could not show that it is alive")
 
     def _look_late(self) -> None:
         """After each wait of the event loop: whoever was suspended for long may own nothing any more."""

@@ -117,6 +117,8 @@ class FileLocks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
+        self._changing = threading.Lock()
+        """While a lock is let go, nobody is to find it missing, or its file closed."""
 
     def take(self, name: str) -> bool:
         """See ``Locks``."""
@@ -125,7 +127,8 @@ class FileLocks:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_ino == path.stat().st_ino:  # else it was taken away, or its holder let go
-                self._held[name] = descriptor
+                with self._changing:
+                    self._held[name] = descriptor
                 return True
         except (BlockingIOError, FileNotFoundError):
             pass
@@ -134,14 +137,16 @@ class FileLocks:
 
     def release(self, name: str) -> None:
         """See ``Locks``."""
-        descriptor = self._held.pop(name)
-        if self._is_there(name, descriptor):
-            (self._folder / name).unlink()
-        os.close(descriptor)
+        with self._changing:
+            descriptor = self._held.pop(name)
+            if self._is_there(name, descriptor):
+                (self._folder / name).unlink()
+            os.close(descriptor)
 
     def alive(self) -> bool:
         """See ``Locks``."""
-        return all(self._is_there(name, descriptor) for name, descriptor in list(self._held.items()))
+        with self._changing:
+            return all(self._is_there(name, descriptor) for name, descriptor in self._held.items())
 
     def _is_there(self, name: str, descriptor: int) -> bool:
         try:
