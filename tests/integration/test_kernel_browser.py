@@ -96,8 +96,8 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     made = Jupyter(tmp_path_factory.mktemp("lab"))
     made.add_kernel("at-lyon", "--title", "ctapipe 0.32 @ LCG.Lyon.fr", "--image", "gridcwl/ipykernel:1")
     made.add_kernel("without", "--title", "debian @ LCG.Lyon.fr", "--image", "debian:trixie-slim")
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.end()

@@ -69,7 +69,7 @@ class RelayHere(relay.Relay):
             self.wire = Wire(int(words[0]))
             self.nodes = [*getattr(self, "nodes", []), asyncio.ensure_future(self.node())]
             return {"node": f"job-{len(self.nodes)}"}
-        return {"ended": None}
+        return {"ended": "The node has ended" if self.nodes[-1].done() else None}
 
     async def node(self) -> bool:
         listening = await asyncio.start_server(self.wire.accept, "127.0.0.1", 0)
@@ -79,7 +79,7 @@ class RelayHere(relay.Relay):
             "folder": str(folder / f"node-{secrets.token_hex(2)}"), "grace_s": self._record.request.lost_s,
         }  # fmt: skip
         async with listening:
-            return await kernel_node.Node(about, client_tls(folder)).serve()
+            return await kernel_node.KernelNode(about, client_tls(folder)).serve()
 
     async def ask(self, what: str) -> dict[str, Any]:
         return await self._done({"do": what, "environment": {}, "inputs": []})

@@ -63,7 +63,8 @@ class KernelNode:
         for task in tasks:
             task.cancel()
         self._kernel.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Python 3.9's wait_for may lose a cancellation: what still runs then ends with the process
+        await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
         return self._session.received > 0
 
     async def _connections(self) -> None:

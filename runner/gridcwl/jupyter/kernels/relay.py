@@ -123,7 +123,7 @@ class Relay:
                 self._session.close_streams()
                 self._kernel_exited(1)
             self._node, self._session = node, StreamSession(functools.partial(self._message, node))
-            log.info("node at %s, %s", str(hello.get("site"))[:80], str(hello.get("host"))[:80])
+            log.info("node at %r, %r", str(hello.get("site"))[:80], str(hello.get("host"))[:80])
         elif self._carrying is not None:
             self._carrying.cancel()
             await asyncio.wait({self._carrying})
@@ -141,7 +141,7 @@ class Relay:
         if node != self._node:  # the last words of one that was given up
             return
         kernel, number = message.get("kernel"), message.get("number")
-        reason = str(message.get("reason", ""))[:_TEXT]
+        reason = "".join(c for c in str(message.get("reason", ""))[:_TEXT] if c.isprintable() or c == "\n")
         if kernel == "ended":
             self._spawn(self._node_ended(self._ending or reason))
         elif number == self._number and kernel == "running":
