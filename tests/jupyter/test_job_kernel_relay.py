@@ -179,7 +179,7 @@ def test_a_kernel_works_on_while_the_connection_is_lost_and_an_interrupt_waits_f
 
 def test_a_node_that_is_lost_for_too_long_is_given_up_and_ends_by_itself() -> None:
     async def run() -> dict[str, Any]:
-        async with relayed(lost_s=1) as served:
+        async with relayed(lost_s=3) as served:
             await served.ask("start")
             served.wire.works = False
             served.wire.cut()
@@ -191,7 +191,7 @@ def test_a_node_that_is_lost_for_too_long_is_given_up_and_ends_by_itself() -> No
             return lost
 
     lost = asyncio.run(run())
-    assert (lost["kernel"], lost["reason"]) == ("ended", "The connection to its node was lost for 1 s.")
+    assert (lost["kernel"], lost["reason"]) == ("ended", "The connection to its node was lost for 3 s.")
 
 
 def test_a_kernel_that_works_is_not_idle_and_one_that_does_not_ends_its_job() -> None:
