@@ -172,10 +172,10 @@ def _main(command: Command, output: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (command.address_space, command.address_space))
     from gridcwl.cli.entry import entry
 
+    Path(output, "begun").touch()
     if preloaded and command.control is not None:
         preload.arm(command.control, command.crash_at, Path(output, "crashed"))
         atexit.register(lambda: Path(output, "counted").write_text(str(preload.counted())))
-    Path(output, "begun").touch()
     sys.argv = ["gridcwl", *command.words]
     try:
         entry()

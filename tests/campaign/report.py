@@ -28,7 +28,19 @@ $ make campaign                           # 20 minutes; MINUTES=300 for hours, O
 $ make campaign-crash-points              # each system call that changes something, one after the other
 ```
 
-`make test` runs a short seed of both. How to repeat and reduce what failed is in `tests/campaign`.
+`make test` runs a short seed of both. A violation is printed with a plan; `python -m campaign --repeat PLAN` does
+the same again, and `--reduce PLAN` leaves out faults as long as the violation stays
+(with `PYTHONPATH=tests:tests/helpers`).
+
+Known: a job at DIRAC that is killed between its upload and its end leaves files in storage that nobody registers or
+lists.
+
+Where a process may map no more memory (`RLIMIT_AS`), Python 3.11 can wait forever for a thread that could not begin.
+The campaign kills such a client and resumes the run.
+
+DIRAC and Rucio are the fakes of `gridcwl.testbed.fakes` and of the tests, behind sockets that refuse, freeze, answer
+late and lose answers. Servers of a real testbed are stopped and paused by the tests in `tests/faults`, and not by the
+campaign; drivers of the service are killed in `tests/service`. Delay and loss by `tc` are not part of it.
 """
 
 

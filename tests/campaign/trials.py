@@ -211,12 +211,21 @@ class Trial:
     def _attacked(self, scene: Scene, case: Case, expected: Expected, left: list[Fault], total: int) -> Ended | None:
         """A client, and faults in its life until it has ended; what was done is taken from those that are left."""
         client = self._start(scene, case)
-        codes = {0}
+        struck: list[Fault] = []
         while left and client.alive:
             self._wait(scene, client, total)
-            if client.alive and self._strike(scene, client, left.pop(0), codes):
+            if not client.alive:
+                break
+            if self._strike(scene, client, fault := left.pop(0)):
+                struck.append(fault)
                 faults.pause(self._random.random() * 0.3, client)
-        ended = client.wait(_PATIENCE_S)
+        codes = {0, *(code for fault in struck for code in fault.codes)}
+        may_hang = any(fault.may_hang for fault in struck)
+        ended = client.wait(_PATIENCE_S / 4 if may_hang else _PATIENCE_S)
+        if ended is None and may_hang:
+            client.kill()
+            codes.add(-9)
+            ended = client.wait(_PATIENCE_S)
         if ended is None:
             self._hangs(client)
             return None
@@ -236,13 +245,12 @@ class Trial:
                 return
             time.sleep(0.005)
 
-    def _strike(self, scene: Scene, client: Client, fault: Fault, codes: set[int]) -> bool:
-        """Do it and undo it; the exit codes that the client may have then are added."""
+    def _strike(self, scene: Scene, client: Client, fault: Fault) -> bool:
+        """Do it and undo it; False if there was nobody to do it to."""
         attack = Attack(scene, self.place, client, self._random)
         try:
             if not fault.act(attack):
                 return False
-            codes.update(fault.codes)
             self._outcome.done[fault.name] += 1
             self._last = fault.name
             faults.pause(attack.lasts_s, client)

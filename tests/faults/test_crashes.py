@@ -115,3 +115,14 @@ def test_a_client_that_ends_while_outputs_are_moved_and_working_copies_removed(b
 @places(("local", "toy"), ("local", "rucio"))
 def test_a_client_that_ends_while_outputs_are_published(bench: Bench, point: Call) -> None:
     crash_and_resume(bench, point)
+
+
+@places(("dirac", "local"))
+def test_a_client_that_ends_while_it_submits_leaves_no_sandbox_elsewhere(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    crash_and_resume(bench, Call("after", "gridcwl.backends.dirac.sandbox", "write"))
+    assert not list(temporary.glob("gridcwl-sandbox-*"))

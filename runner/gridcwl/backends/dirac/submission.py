@@ -163,7 +163,9 @@ class Submitter:
     async def _send(self, kind: SubmissionKind, needs: JobRequirements, parts: Sequence[packing.BatchPart]) -> int:
         """Submit parts, as many as fit into one sandbox; returns how many did."""
         sites = self.archives.settings_for(job for part in parts for job in part.jobs)
-        with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-") as folder:
+        self._options.folder.mkdir(parents=True, exist_ok=True)
+        # In the run's own folder: that of a client that is killed here goes with the run.
+        with tempfile.TemporaryDirectory(prefix="gridcwl-sandbox-", dir=self._options.folder) as folder:
             files, held = await self._call.once(sandbox.write, Path(folder), parts, sites)
             place = await self._call(self._server.put_sandbox, files)
         parts = parts[:held]
