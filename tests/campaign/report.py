@@ -114,8 +114,8 @@ def _of_points(points: Iterable[Mapping[str, Any]]) -> list[str]:
     kinds = ("journal", "publication", "server", "other")
     lines = [
         "## Crash points\n",
-        "A run is ended before its first system call that changes something, another before its second, and so on; "
-        "each is resumed. Columns say what the call writes to: the journal, the output directory and the list of what "
+        "A run is ended before its first system call that changes something, another before its second, and so on;\n"
+        "each is resumed. Columns say what the call writes to: the journal, the output directory and the list of what\n"
         "is in it, a connection to a server, anything else. Each cell: points / violations.\n",
         "| run | " + " | ".join(kinds) + " |",
         "|---|" + "---|" * len(kinds),
