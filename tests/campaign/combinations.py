@@ -205,6 +205,7 @@ def _open_pool(place: Place, folder: Path, stack: contextlib.ExitStack) -> None:
     from pool_nodes import NodesHere
 
     from gridcwl.backends.dask import pool as pools
+    from gridcwl.backends.dirac.nodes import DiracNodes
 
     (folder / "sandbox").mkdir(parents=True)
     os.environ["GRIDCWL_STATE_DIR"] = str(folder)  # where pools are recorded
@@ -213,7 +214,7 @@ def _open_pool(place: Place, folder: Path, stack: contextlib.ExitStack) -> None:
     made = pools.create(pools.Pool(name="default", id="", host="127.0.0.1", bind="127.0.0.1", cores=2))
     stack.callback(place.nodes.wait)
     stack.callback(pools.end, made, None)
-    made = pools.add_workers(made, 2, place.nodes, folder / "sandbox")
+    made = pools.add_workers(made, 2, DiracNodes(place.nodes), folder / "sandbox")
     until(lambda: len(pools.workers(made)) == 2)
     place.pool, place.pools = made, folder / "pools"
     place.words += ("--backend", "pool")

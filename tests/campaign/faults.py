@@ -249,6 +249,7 @@ def _dask_frozen(attack: Attack) -> bool:
 def _node(attack: Attack) -> bool:
     """A node of the pool is killed; another one is there a moment later."""
     from gridcwl.backends.dask import pool as pools
+    from gridcwl.backends.dirac.nodes import DiracNodes
 
     place = attack.place
     numbers = sorted(place.nodes._processes)
@@ -258,7 +259,9 @@ def _node(attack: Attack) -> bool:
         place.nodes.kill_node(attack.random.choice(numbers))
     except (OSError, IndexError):
         return False
-    place.pool = pools.add_workers(pools.load("default"), 1, place.nodes, place.nodes.folder.parent / "sandbox")
+    place.pool = pools.add_workers(
+        pools.load("default"), 1, DiracNodes(place.nodes), place.nodes.folder.parent / "sandbox"
+    )
     return True
 
 

@@ -25,6 +25,7 @@ from gridcwl.backends.base import BackendContext, JobOptions
 from gridcwl.backends.dask import pool as pools
 from gridcwl.backends.dask.plugin import PoolSettings
 from gridcwl.backends.dask.pool import Pool
+from gridcwl.backends.dirac.nodes import DiracNodes
 from gridcwl.backends.nodes import listening_socket
 from gridcwl.errors import ConfigError
 from gridcwl.testing.backends import Place, SurvivingSuite, ended, text_of
@@ -53,7 +54,7 @@ def pool(nodes: NodesHere, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             patch.setenv(name, value)
         made = pools.create(Pool(name="default", id="", host="127.0.0.1", bind="127.0.0.1", cores=4))
         try:
-            made = pools.add_workers(made, 2, nodes, tmp_path_factory.mktemp("sandbox"))
+            made = pools.add_workers(made, 2, DiracNodes(nodes), tmp_path_factory.mktemp("sandbox"))
             waited(lambda: len(pools.workers(made)) == 2)
             yield made
         finally:
@@ -99,7 +100,7 @@ class TestPoolBackend(SurvivingSuite):
 
         assert "/node-" in place.wait(all_of_it, 2)
         assert done.read_text() == "x\n"
-        pools.add_workers(pools.load("default"), 1, nodes, tmp_path)
+        pools.add_workers(pools.load("default"), 1, DiracNodes(nodes), tmp_path)
         waited(lambda: len(pools.workers(pool)) == 2)
 
     def test_a_job_at_a_node_whose_time_runs_out_ends_there_and_no_other_one_begins_there(
@@ -133,7 +134,7 @@ class TestPoolBackend(SurvivingSuite):
         nodes.settings = {"margin_s": 0.4}
 
         def another() -> None:
-            pools.add_workers(pools.load("default"), 1, nodes, Path(tempfile.mkdtemp(dir=tmp_path)))  # type: ignore[arg-type]
+            pools.add_workers(pools.load("default"), 1, DiracNodes(nodes), Path(tempfile.mkdtemp(dir=tmp_path)))  # type: ignore[arg-type]
             waited(lambda: len(pools.workers(pool)) >= 2)
 
         async def all_of_it(backend: Backend) -> str:
@@ -308,10 +309,10 @@ def test_a_pool_ends_when_it_is_idle_and_its_nodes_with_it(tmp_path: Path, monke
     made = pools.create(Pool(name="short", id="", host="127.0.0.1", bind="127.0.0.1", idle_s=3))
     try:
         (tmp_path / "sandbox").mkdir()
-        pools.add_workers(made, 1, own, tmp_path / "sandbox")
+        pools.add_workers(made, 1, DiracNodes(own), tmp_path / "sandbox")
         own.wait()
         waited(lambda: not pools.is_alive(made))
     finally:
-        pools.end(made, own)  # type: ignore[arg-type]
+        pools.end(made, DiracNodes(own))  # type: ignore[arg-type]
     about = json.loads((tmp_path / "nodes" / "sandbox-0" / "pool-node.json").read_text())
     assert (about["slots"], about["host"]) == (4, "127.0.0.1")

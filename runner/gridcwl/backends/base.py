@@ -45,6 +45,10 @@ class BackendPlugin:
     - ``offers(settings)``: what its sites offer: ``SiteOffer`` values;
     - ``accounting(settings, runs, by, since)``: what the jobs of these runs used as its accounting has it, by "run" or
       "site": ``AccountedUsage`` values;
+    - ``open_nodes(settings)``: a context manager that gives a ``NodeHost`` of ``gridcwl.backends.nodes``, for
+      ``gridcwl shell --at`` and Jupyter kernels;
+    - ``open_pool_nodes(settings)``: one that gives a ``PoolHost`` of that module, for ``gridcwl pool up --backend``;
+    - ``pools()``: the warm pools, as ``WarmPools`` of that module;
     - ``health(settings, needed)``: for ``gridcwl doctor``: ``HealthCheck`` values of ``gridcwl.health``; ``needed`` if
       the configuration chooses this backend.
 

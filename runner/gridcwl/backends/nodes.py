@@ -12,10 +12,11 @@ import os
 import shutil
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gridcwl import imports
 from gridcwl.worker.zipapp import NAME as WORKER
@@ -66,6 +67,117 @@ class NodeHost(Protocol):
 
         Raises:
             BackendError: the place does not answer.
+        """
+
+
+class PoolHost(Protocol):
+    """Where the nodes of warm pools are started: what the function ``open_pool_nodes`` of a backend's module gives."""
+
+    @property
+    def kind(self) -> str:
+        """What its jobs are called, for messages: "DIRAC jobs"."""
+
+    def check(self) -> None:
+        """See that jobs can be submitted.
+
+        Raises:
+            BackendError: there is no valid credential, or the place does not answer.
+        """
+
+    def start_all(self, request: NodeRequest, first: int, count: int) -> Sequence[str]:
+        """Start several nodes, of which the first has this number in its job's name; returns their ids.
+
+        Raises:
+            BackendError: they are not accepted, or the place does not answer.
+        """
+
+    def end_all(self, nodes: Sequence[str]) -> None:
+        """End nodes, whether they wait or run.
+
+        Raises:
+            BackendError: the place does not answer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """A warm pool to be started."""
+
+    name: str
+    backend: str
+    """Whose jobs its nodes are."""
+    nodes: int = 1
+    cores: int = 1
+    """Of each node."""
+    ram_mib: int = 2048
+    site: str = ""
+    """Where the nodes run; empty: anywhere."""
+    image: str = ""
+    """The container that the nodes run in; empty: with the site's own Python."""
+    time_s: int = 8 * 3600
+    """CPU time of each job that holds a node."""
+    idle_s: int = 1800
+    """The pool ends when nothing ran for so long."""
+    host: str = ""
+    """The name or address by which sites reach this machine; empty: as its routes have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmPool:
+    """A warm pool, as it is recorded."""
+
+    name: str
+    backend: str
+    kind: str
+    """What the jobs are called that hold its nodes."""
+    jobs: int
+    """How many were submitted."""
+    cores: int
+    site: str
+    image: str
+    address: str
+    """``HOST:PORT``, to which its nodes connect."""
+    is_alive: bool = True
+
+
+PoolHosts: TypeAlias = Callable[[str], AbstractContextManager[PoolHost]]
+"""The host of a backend's name; raises ConfigError where it cannot be used, with what to do."""
+
+
+class WarmPools(Protocol):
+    """The warm pools of a user: what the function ``pools`` of a backend's module gives."""
+
+    def start(self, request: PoolRequest, hosts: PoolHosts) -> WarmPool:
+        """Start a pool, whose nodes are submitted; it outlives this process.
+
+        Raises:
+            ConfigError: the name is taken, or is none.
+            BackendError: it does not start, or the host does not accept its nodes: nothing is left then.
+        """
+
+    def all(self) -> Sequence[WarmPool]:
+        """All pools."""
+
+    def connected(self, name: str) -> int:
+        """How many nodes are connected now.
+
+        Raises:
+            ConfigError: there is no such pool.
+            BackendError: it has ended, or does not answer.
+        """
+
+    def add(self, name: str, nodes: int, hosts: PoolHosts) -> WarmPool:
+        """Submit more nodes; raises as :meth:`connected`."""
+
+    def retire(self, name: str, nodes: int) -> None:
+        """Let so many nodes end, the idle ones first; raises as :meth:`connected`."""
+
+    def end(self, name: str, hosts: PoolHosts) -> None:
+        """End a pool, with all that runs there.
+
+        Raises:
+            ConfigError: there is no such pool.
+            BackendError: the host does not answer.
         """
 
 

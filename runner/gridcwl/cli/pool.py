@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from gridcwl import imports, plugins
 from gridcwl.cli.parsing import Parser, acted, positive, seconds
 from gridcwl.cli.tables import show
-from gridcwl.errors import BackendError
+from gridcwl.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
-    from gridcwl.backends.dask.pool import Pool
+    from gridcwl.backends.nodes import PoolHost, WarmPools
+
+_HOSTS = "open_pool_nodes"
 
 _EPILOG = """\
   gridcwl pool up --workers 8 --cores 2 --site LCG.Lyon.fr --idle 30m
@@ -58,7 +59,8 @@ def parser() -> Parser:
         "--time", metavar="TIME", type=seconds, default=8 * 3600, help="CPU time of each DIRAC job (default: 8h)"
     )
     up.add_argument("--host", metavar="HOST", default="", help="name or address by which sites reach this machine")
-    up.add_argument("--backend", choices=("dirac", "diracx"), default="dirac", help="by which DIRAC is reached")
+    hosts = plugins.backends_with(_HOSTS)
+    up.add_argument("--backend", choices=hosts, default="dirac", help="by which DIRAC is reached")
     up.set_defaults(act=_up)
     listed = actions.add_parser("ls", help="list the pools", description="List the pools.")
     listed.set_defaults(act=_ls)
@@ -72,77 +74,72 @@ def parser() -> Parser:
     return made
 
 
-def _up(given: argparse.Namespace) -> int:
-    from gridcwl.backends.dask import pool as pools
+def _pools() -> WarmPools:
+    pools: WarmPools = plugins.call(plugins.backend("pool"), "pools")
+    return pools
 
-    wanted = pools.Pool(
+
+def _host(backend: str) -> AbstractContextManager[PoolHost]:
+    """Whose jobs a pool's nodes are."""
+    plugin = plugins.backend(backend)
+    if _HOSTS not in plugin.hooks:
+        raise ConfigError(f"The backend {backend} has no nodes for pools")
+    opened: AbstractContextManager[PoolHost] = plugins.call(
+        plugin, _HOSTS, plugins.configured(plugin, plugins.configuration())
+    )
+    return opened
+
+
+def _up(given: argparse.Namespace) -> int:
+    from gridcwl.backends.nodes import PoolRequest
+
+    request = PoolRequest(
         name=given.name,
-        id="",
+        backend=given.backend,
+        nodes=given.workers,
         cores=given.cores,
-        ram=given.ram,
+        ram_mib=given.ram,
         site=given.site,
         image=given.image,
         time_s=given.time,
         idle_s=given.idle,
         host=given.host,
-        backend=given.backend,
     )
-    with plugins.loaded(plugins.backend(given.backend)).open_server(given.backend) as server:
-        server.credential()
-        pool = pools.create(wanted)
-        try:
-            with tempfile.TemporaryDirectory(prefix="gridcwl-pool-") as folder:
-                pool = pools.add_workers(pool, given.workers, server, Path(folder))
-        except BaseException:
-            pools.end(pool, server)
-            raise
-    print(f"Pool {pool.name}: {len(pool.jobs)} DIRAC jobs submitted; they connect to {pool.host}:{pool.port}")
+    pool = _pools().start(request, _host)
+    print(f"Pool {pool.name}: {pool.jobs} {pool.kind} submitted; they connect to {pool.address}")
     return 0
 
 
 def _ls(_given: argparse.Namespace) -> int:
-    from gridcwl.backends.dask import pool as pools
-
+    pools = _pools()
+    found = pools.all()
+    kinds = {pool.kind for pool in found} or {"DIRAC jobs"}
+    jobs = kinds.pop() if len(kinds) == 1 else "batch jobs"
     rows = []
-    for pool in pools.pools():
+    for pool in found:
         try:
-            nodes = str(len(pools.workers(pool))) if pools.is_alive(pool) else "ended"
+            nodes = str(pools.connected(pool.name)) if pool.is_alive else "ended"
         except BackendError:
             nodes = "no answer"
-        rows.append([pool.name, nodes, str(len(pool.jobs)), str(pool.cores), pool.site or "any", pool.image])
-    show(("pool", "nodes", "DIRAC jobs", "cores", "site", "image"), rows, right=("nodes", "DIRAC jobs", "cores"))
+        rows.append([pool.name, nodes, str(pool.jobs), str(pool.cores), pool.site or "any", pool.image])
+    show(("pool", "nodes", jobs, "cores", "site", "image"), rows, right=("nodes", jobs, "cores"))
     return 0
 
 
 def _scale(given: argparse.Namespace) -> int:
-    from gridcwl.backends.dask import pool as pools
-
-    pool = pools.load(given.name)
-    there = len(pools.workers(pool))
+    pools = _pools()
+    there = pools.connected(given.name)
     if given.workers <= there:
-        pools.retire(pool, there - given.workers)
-        print(f"Pool {pool.name}: {there - given.workers} of {there} nodes end")
+        pools.retire(given.name, there - given.workers)
+        print(f"Pool {given.name}: {there - given.workers} of {there} nodes end")
         return 0
-    return _more(pool, given.workers - there)
-
-
-def _more(pool: Pool, number: int) -> int:
-    from gridcwl.backends.dask import pool as pools
-
-    with (
-        plugins.loaded(plugins.backend(pool.backend)).open_server(pool.backend) as server,
-        tempfile.TemporaryDirectory(prefix="gridcwl-pool-") as folder,
-    ):
-        pools.add_workers(pool, number, server, Path(folder))
-    print(f"Pool {pool.name}: {number} more DIRAC jobs submitted")
+    more = given.workers - there
+    pool = pools.add(given.name, more, _host)
+    print(f"Pool {given.name}: {more} more {pool.kind} submitted")
     return 0
 
 
 def _down(given: argparse.Namespace) -> int:
-    from gridcwl.backends.dask import pool as pools
-
-    pool = pools.load(given.name)
-    with plugins.loaded(plugins.backend(pool.backend)).open_server(pool.backend) as server:
-        pools.end(pool, server)
-    print(f"Pool {pool.name} has ended")
+    _pools().end(given.name, _host)
+    print(f"Pool {given.name} has ended")
     return 0

@@ -112,7 +112,7 @@ POOL = BackendPlugin(
     table="pool",
     packages=("distributed",),
     remote=True,
-    hooks=frozenset({"stop"}),
+    hooks=frozenset({"stop", "pools"}),
 )
 
 

@@ -1,7 +1,7 @@
-"""Warm pools: nodes in DIRAC jobs that connect outwards, by TLS, to a scheduler on the user's machine.
+"""Warm pools: nodes in jobs of a batch system that connect outwards, by TLS, to a scheduler on the user's machine.
 
-A pool is a folder that only its user can enter: its certificates, the scheduler's address, the DIRAC jobs. Certificates
-are the pool's own. They reach its jobs in the input sandbox, which DIRAC gives to the user's own jobs only.
+A pool is a folder that only its user can enter: its certificates, the scheduler's address, the jobs. Certificates are
+the pool's own. They reach its jobs in the input sandbox, which a batch system gives to the user's own jobs only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,15 @@ from distributed import Client
 
 from gridcwl.backends.dask.clusters import security_of
 from gridcwl.backends.dask.plugin import DaskSettings, pool_folder
-from gridcwl.backends.dirac.nodes import submit
-from gridcwl.backends.dirac.server import Server
-from gridcwl.backends.nodes import NODE_CERTIFICATE, NODE_KEY, NodeRequest, own_address, private, write_certificate
+from gridcwl.backends.nodes import (
+    NODE_CERTIFICATE,
+    NODE_KEY,
+    NodeRequest,
+    PoolHost,
+    own_address,
+    private,
+    write_certificate,
+)
 from gridcwl.backends.nodes import sandbox_files as node_files
 from gridcwl.errors import BackendError, ConfigError
 
@@ -45,7 +51,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     id: str
-    """Unique: part of its DIRAC jobs' group."""
+    """Unique: part of its jobs' group."""
     cores: int = 1
     ram: int = 2048
     """MiB of memory of a worker."""
@@ -53,7 +59,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     """Its workers run in this container; empty: with the site's own Python."""
     time_s: int = 8 * 3600
-    """Seconds that a DIRAC job may take."""
+    """Seconds that a job may take."""
     idle_s: int = 1800
     """The pool ends when nothing ran for so long."""
     host: str = ""
@@ -63,15 +69,17 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     """Nodes connect to it."""
     backend: str = "dirac"
-    """By which DIRAC is reached."""
+    """Whose jobs its nodes are."""
+    kind: str = "DIRAC jobs"
+    """What these are called."""
     pid: int = 0
     address: str = ""
-    jobs: tuple[int, ...] = ()
-    """DIRAC jobs that were submitted."""
+    jobs: tuple[str | int, ...] = ()
+    """Those that were submitted, by their host's ids; those of older records are numbers."""
 
     @property
     def group(self) -> str:
-        """The group of its DIRAC jobs."""
+        """The group of its jobs."""
         return f"gridcwl-pool-{self.name}-{self.id}"
 
     @property
@@ -168,17 +176,17 @@ def _with_scheduler(pool: Pool) -> Pool:
     return msgspec.structs.replace(pool, pid=process.pid, address=address, port=int(port))
 
 
-def add_workers(pool: Pool, number: int, server: Server, folder: Path) -> Pool:
-    """Submit DIRAC jobs that hold a worker each; their files are written to this folder, which is removed by others."""
+def add_workers(pool: Pool, number: int, host: PoolHost, folder: Path) -> Pool:
+    """Submit jobs that hold a worker each; their files are written to this folder, which is removed by others."""
     needs = NodeRequest(
         pool.group, tuple(sandbox_files(pool, folder)), pool.cores, pool.ram, pool.time_s, pool.site, prefix="worker-"
     )
-    numbers = submit(server, needs, len(pool.jobs) + 1, number)
-    return save(msgspec.structs.replace(pool, jobs=(*pool.jobs, *numbers)))
+    started = host.start_all(needs, len(pool.jobs) + 1, number)
+    return save(msgspec.structs.replace(pool, jobs=(*pool.jobs, *started)))
 
 
 def sandbox_files(pool: Pool, folder: Path) -> list[Path]:
-    """The input sandbox of its DIRAC jobs."""
+    """The input sandbox of its jobs."""
     about = {
         "image": pool.image,
         "host": pool.host,
@@ -232,11 +240,11 @@ def is_alive(pool: Pool) -> bool:
     return os.fsencode(pool.folder) in words
 
 
-def end(pool: Pool, server: Server | None) -> None:
-    """End its scheduler, and with it its workers; kill DIRAC jobs that have not started; remove its folder."""
+def end(pool: Pool, host: PoolHost | None) -> None:
+    """End its scheduler, and with it its workers; kill jobs that have not started; remove its folder."""
     if is_alive(pool):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pool.pid, signal.SIGTERM)
-    if server is not None and pool.jobs:
-        server.kill(pool.jobs)
+    if host is not None and pool.jobs:
+        host.end_all([str(job) for job in pool.jobs])
     shutil.rmtree(pool.folder, ignore_errors=True)

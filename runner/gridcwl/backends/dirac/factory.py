@@ -17,7 +17,7 @@ from gridcwl.backends.dirac.placements import placement_from_table
 from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import DiracSite
-from gridcwl.backends.nodes import NodeHost
+from gridcwl.backends.nodes import NodeHost, PoolHost
 from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
@@ -96,6 +96,11 @@ def server_name(settings: DiracxSettings) -> ServerName:
     return "diracx"
 
 
+def _grid_name(settings: DiracxSettings) -> ServerName:
+    """Who answers for the grid itself: DIRAC's local mode is for runs, and has neither sites nor nodes."""
+    return "dirac" if isinstance(settings, DiracSettings) else "diracx"
+
+
 @contextmanager
 def open_server(
     name: ServerName, folder: Path | None = None, *, max_jobs: int | None = None, site: str = ""
@@ -134,6 +139,15 @@ def open_nodes(settings: DiracxSettings) -> Iterator[NodeHost]:
     from gridcwl.backends.dirac.nodes import DiracNodes
 
     with open_server(server_name(settings)) as server:
+        yield DiracNodes(server)
+
+
+@contextmanager
+def open_pool_nodes(settings: DiracxSettings) -> Iterator[PoolHost]:
+    """Nodes of warm pools as DIRAC jobs; raises as :func:`open_server`."""
+    from gridcwl.backends.dirac.nodes import DiracNodes
+
+    with open_server(_grid_name(settings)) as server:
         yield DiracNodes(server)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac import jdl
@@ -42,9 +44,22 @@ def submit(server: Server, request: NodeRequest, first: int = 1, count: int = 1)
 
 @dataclass(frozen=True, slots=True)
 class DiracNodes:
-    """Implements ``gridcwl.backends.nodes.NodeHost``."""
+    """Implements ``NodeHost`` and ``PoolHost`` of ``gridcwl.backends.nodes``."""
 
+    kind: ClassVar[str] = "DIRAC jobs"
     server: Server
+
+    def check(self) -> None:
+        """See ``PoolHost.check``."""
+        self.server.credential()
+
+    def start_all(self, request: NodeRequest, first: int, count: int) -> Sequence[str]:
+        """See ``PoolHost.start_all``: one submission."""
+        return [str(number) for number in submit(self.server, request, first, count)]
+
+    def end_all(self, nodes: Sequence[str]) -> None:
+        """See ``PoolHost.end_all``."""
+        self.server.kill([int(node) for node in nodes])
 
     def start(self, request: NodeRequest) -> str:
         """See ``NodeHost.start``."""

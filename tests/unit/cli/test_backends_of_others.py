@@ -1,0 +1,122 @@
+"""Commands that show what a backend has take a backend of another distribution as they take gridcwl's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from commandline import gridcwl
+from dask_processes import COMPILED
+
+from gridcwl import plugins
+from gridcwl.backends.base import BackendPlugin
+from gridcwl.backends.nodes import NodeRequest
+from gridcwl.errors import BackendError
+
+
+class FarmSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The table ``[farm]``."""
+
+    url: str = "https://farm.example.org"
+
+
+class Farm(ModuleType):
+    """The module of a batch system's plugin."""
+
+    def __init__(self) -> None:
+        super().__init__("farm_backend")
+        self.nodes: list[str] = []
+        self.requests: list[NodeRequest] = []
+        self.credential = True
+
+    @contextmanager
+    def open_pool_nodes(self, settings: FarmSettings) -> Iterator[FarmNodes]:
+        assert settings.url == "https://farm.example.org"
+        yield FarmNodes(self)
+
+
+class FarmNodes:
+    """Implements ``gridcwl.backends.nodes.PoolHost``."""
+
+    kind = "farm jobs"
+
+    def __init__(self, farm: Farm) -> None:
+        self._farm = farm
+
+    def check(self) -> None:
+        if not self._farm.credential:
+            raise BackendError("The farm does not know you")
+
+    def start_all(self, request: NodeRequest, first: int, count: int) -> Sequence[str]:
+        if request.site == "full":
+            raise BackendError("The farm is full")
+        self._farm.requests.append(request)
+        started = [f"{request.prefix}{number}" for number in range(first, first + count)]
+        self._farm.nodes += started
+        return started
+
+    def end_all(self, nodes: Sequence[str]) -> None:
+        self._farm.nodes = [node for node in self._farm.nodes if node not in nodes]
+
+
+@pytest.fixture
+def farm(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Farm:
+    """An installed backend with all optional functions."""
+    module = Farm()
+    hooks = frozenset(name for name, value in vars(Farm).items() if not name.startswith("_") and callable(value))
+    plugin = BackendPlugin(
+        "farm",
+        "a farm",
+        "farm_backend",
+        settings=FarmSettings,
+        table="farm",
+        title="The Farm",
+        remote=True,
+        hooks=hooks,
+    )
+    known = {**plugins.backends(), "farm": plugin}
+    monkeypatch.setitem(sys.modules, "farm_backend", module)
+    monkeypatch.setattr(plugins, "backends", lambda: known)
+    monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
+    for name, value in COMPILED.items():  # for the pool's scheduler
+        monkeypatch.setenv(name, value)
+    return module
+
+
+def test_the_nodes_of_a_pool_are_jobs_of_any_backend_that_offers_them(farm: Farm) -> None:
+    assert plugins.backends_with("open_pool_nodes")[-1] == "farm"
+    up = gridcwl("pool", "up", "--backend", "farm", "--workers", "2", "--host", "127.0.0.1", "--cores", "3")
+    try:
+        assert up.code == 0, up.stderr
+        assert up.stdout.startswith("Pool default: 2 farm jobs submitted; they connect to 127.0.0.1:")
+        assert farm.nodes == ["worker-1", "worker-2"]
+        assert (farm.requests[0].cores, farm.requests[0].site) == (3, "")
+        heading, row = gridcwl("pool", "ls").stdout.splitlines()
+        assert "farm jobs" in heading
+        assert row.split() == ["default", "0", "2", "3", "any"]
+        assert gridcwl("pool", "scale", "--workers", "1").stdout == "Pool default: 1 more farm jobs submitted\n"
+        assert farm.nodes == ["worker-1", "worker-2", "worker-3"]
+    finally:
+        down = gridcwl("pool", "down")
+    assert (down.code, down.stdout, farm.nodes) == (0, "Pool default has ended\n", [])
+    assert gridcwl("pool", "ls").stdout.count("\n") <= 1
+
+
+def test_a_pool_that_cannot_start_leaves_nothing(farm: Farm) -> None:
+    full = gridcwl("pool", "up", "--backend", "farm", "--site", "full", "--host", "127.0.0.1")
+    assert full.code != 0
+    assert "The farm is full" in full.stderr
+    assert "There is no pool default" in gridcwl("pool", "down").stderr
+    farm.credential = False
+    assert "The farm does not know you" in gridcwl("pool", "up", "--backend", "farm").stderr
+    assert "There is no pool default" in gridcwl("pool", "down").stderr
+
+
+def test_a_backend_without_nodes_is_no_choice_for_a_pool() -> None:
+    assert plugins.backends_with("open_pool_nodes") == ["dirac", "diracx"]
+    assert "local is not one of dirac, diracx" in gridcwl("pool", "up", "--backend", "local").stderr
