@@ -43,6 +43,9 @@ class BackendPlugin:
     - ``preload(settings)``: the same, while it is read;
     - ``stop(settings, run)``: stop jobs that no client monitors any more; returns how many there were;
     - ``offers(settings)``: what its sites offer: ``SiteOffer`` values;
+    - ``sites(settings)``: the same of all its sites, whichever of them the settings choose, for ``gridcwl sites``;
+    - ``open_batch_jobs(settings, run)``: a context manager that gives the ``BatchJobs`` of ``gridcwl.backends.views``,
+      for ``gridcwl logs`` of a run that is active;
     - ``accounting(settings, runs, by, since)``: what the jobs of these runs used as its accounting has it, by "run" or
       "site": ``AccountedUsage`` values;
     - ``open_nodes(settings)``: a context manager that gives a ``NodeHost`` of ``gridcwl.backends.nodes``, for

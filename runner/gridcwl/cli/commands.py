@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gridcwl import plugins
 from gridcwl.cli import accounts, output_options
 from gridcwl.cli.options import add_engines, add_log_format, add_loudness, add_retries, add_state_dir
 from gridcwl.cli.parsing import Parser, positive
@@ -81,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_resuming(command)
     command("cancel", _cancel, "stop a run that is active in another terminal or detached", json=False)
     sites = command("sites", grid_commands.sites, "list DIRAC's sites and their resources", run=False)
-    sites.add_argument("--backend", choices=("dirac", "diracx"), help="service to query (default: the configured one)")
+    sites.add_argument(
+        "--backend", choices=plugins.backends_with("sites"), help="service to query (default: the configured one)"
+    )
     command("doctor", _doctor, "check what gridcwl needs: programs, engines, servers, credentials, disks", run=False)
     document_commands.add(command)
     report = command(

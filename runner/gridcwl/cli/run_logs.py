@@ -117,7 +117,11 @@ def _follow(folder: RunFolder, history: History, step: str | None) -> int:
             looked = time.monotonic()
             follower.look(pending, detached=detached)
             if detached and pending.idle:
-                where = "The jobs at DIRAC have ended" if pending.server else "Nobody follows the jobs of this run"
+                where = (
+                    f"The jobs at {pending.title} have ended"
+                    if pending.title
+                    else "Nobody follows the jobs of this run"
+                )
                 message = f"{where}; gridcwl attach {folder.run} fetches their outputs"
                 print(f"gridcwl: {message}", file=sys.stderr)
                 return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,9 +14,13 @@ from commandline import gridcwl
 from dask_processes import COMPILED
 
 from gridcwl import plugins
-from gridcwl.backends.base import BackendPlugin
+from gridcwl.backends.base import BackendPlugin, QueueOffer, SiteOffer
 from gridcwl.backends.nodes import NodeRequest
+from gridcwl.backends.views import BatchJob
+from gridcwl.cli.grid_commands import open_pending
 from gridcwl.errors import BackendError
+from gridcwl.model import JobId, RunId
+from gridcwl.runs.options import GridOptions
 
 
 class FarmSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,14 +34,41 @@ class Farm(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("farm_backend")
+        self.offered = [
+            SiteOffer("Barn", (QueueOffer("long", 2.5, gpus=1),), storage=("BARN-DISK",)),
+            SiteOffer("Field"),
+        ]
         self.nodes: list[str] = []
         self.requests: list[NodeRequest] = []
         self.credential = True
+
+    def sites(self, settings: FarmSettings) -> list[SiteOffer]:
+        assert settings.url == "https://farm.example.org"
+        return self.offered
+
+    @contextmanager
+    def open_batch_jobs(self, settings: FarmSettings, run: RunId) -> Iterator[FarmJobs]:
+        assert settings.url == "https://farm.example.org"
+        yield FarmJobs(run)
 
     @contextmanager
     def open_pool_nodes(self, settings: FarmSettings) -> Iterator[FarmNodes]:
         assert settings.url == "https://farm.example.org"
         yield FarmNodes(self)
+
+
+class FarmJobs:
+    """Implements ``gridcwl.backends.views.BatchJobs``: the first job runs, and the second has ended."""
+
+    def __init__(self, run: RunId) -> None:
+        self.run = run
+
+    def jobs(self) -> dict[JobId, BatchJob]:
+        states = (BatchJob("a", "farm job a: runs in the barn", True), BatchJob("b", "farm job b: ended", False))
+        return {JobId(f"{self.run}-1-{number}"): state for number, state in enumerate(states)}
+
+    def texts(self, batch_job: str) -> dict[str, str]:
+        return {"output so far": f"hello from {batch_job}"}
 
 
 class FarmNodes:
@@ -120,3 +151,36 @@ def test_a_pool_that_cannot_start_leaves_nothing(farm: Farm) -> None:
 def test_a_backend_without_nodes_is_no_choice_for_a_pool() -> None:
     assert plugins.backends_with("open_pool_nodes") == ["dirac", "diracx"]
     assert "local is not one of dirac, diracx" in gridcwl("pool", "up", "--backend", "local").stderr
+
+
+def test_sites_are_those_of_any_backend_that_has_some(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = gridcwl("sites", "--backend", "farm")
+    assert table.code == 0, table.stderr
+    heading, barn, field = table.stdout.splitlines()
+    assert heading.split()[:4] == ["site", "status", "queue", "processors"]
+    assert barn.split() == ["Barn", "Active", "long", "2.5", "?", "?", "BARN-DISK"]
+    assert field.split() == ["Field", "Active"]
+    first, _ = gridcwl("sites", "--backend", "farm", "--json").outputs
+    assert first["queues"] == [
+        {
+            **{"name": "long", "processors": 2.5, "ram_mib": None, "gpus": 1, "cpu_time_s": None},
+            **{"tags": [], "required_tags": [], "platform": None},
+        }
+    ]
+    monkeypatch.setenv("GRIDCWL_BACKEND", "farm")
+    assert gridcwl("sites").stdout == table.stdout, "the configured backend is the default"
+    farm.offered = []
+    gridcwl("sites").assert_one_error(1, "The Farm names no sites")
+
+
+@pytest.mark.usefixtures("farm")
+def test_logs_show_what_the_batch_system_of_a_run_has_of_its_jobs() -> None:
+    folder: Any = SimpleNamespace(run=RunId("20260102-030405-abcdef"))
+    with open_pending(GridOptions("farm", FarmSettings()), folder) as pending:
+        rows: list[Any] = [SimpleNamespace(job=f"{folder.run}-1-{number}") for number in range(3)]
+        assert pending.of(rows[0]) == ("farm job a: runs in the barn", [("output so far", "hello from a")])
+        assert pending.of(rows[1])[0] == "farm job b: ended"
+        assert pending.of(rows[2]) == ("", [])
+        assert (pending.idle, pending.title) == (False, "The Farm")
+    with open_pending(GridOptions(), folder) as nothing:
+        assert (nothing.of(rows[0]), nothing.idle, nothing.title) == (("", []), True, "")

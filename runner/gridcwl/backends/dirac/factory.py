@@ -18,6 +18,7 @@ from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.backends.nodes import NodeHost, PoolHost
+from gridcwl.backends.views import BatchJobs
 from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
@@ -187,7 +188,22 @@ def offers(settings: DiracxSettings) -> list[SiteOffer]:
         ConfigError: what it needs is not installed or not configured.
     """
     with open_server(server_name(settings)) as server:
-        return [_offer(one, settings) for one in server.offers()]
+        return [_chosen(_offer(one), settings) for one in server.offers()]
+
+
+def sites(settings: DiracxSettings) -> list[SiteOffer]:
+    """What each site of the grid offers, also where jobs with these settings do not go; raises as :func:`offers`."""
+    with open_server(_grid_name(settings)) as server:
+        return [_offer(one) for one in server.offers()]
+
+
+@contextmanager
+def open_batch_jobs(settings: DiracxSettings, run: RunId) -> Iterator[BatchJobs]:
+    """The DIRAC jobs of a run; raises as :func:`open_server`."""
+    from gridcwl.backends.dirac.reconcile import DiracJobs
+
+    with open_server(server_name(settings)) as server:
+        yield DiracJobs(server, run)
 
 
 def accounting(
@@ -217,7 +233,7 @@ def health(settings: DiracxSettings, needed: bool) -> Iterator[HealthCheck]:
         yield from health.dirac(needed=needed and name == "dirac")
 
 
-def _offer(offer: DiracSite, settings: DiracxSettings) -> SiteOffer:
+def _offer(offer: DiracSite) -> SiteOffer:
     queues = tuple(
         QueueOffer(
             name=queue.name,
@@ -230,6 +246,10 @@ def _offer(offer: DiracSite, settings: DiracxSettings) -> SiteOffer:
         )
         for queue in offer.queues
     )
+    return SiteOffer(offer.site, queues, offer.status, offer.open, offer.storage)
+
+
+def _chosen(offer: SiteOffer, settings: DiracxSettings) -> SiteOffer:
+    """The offer for jobs with these settings."""
     excluded = offer.site in settings.banned or bool(settings.sites and offer.site not in settings.sites)
-    status = "Excluded here" if excluded and offer.open else offer.status
-    return SiteOffer(offer.site, queues, status, offer.open and not excluded, offer.storage)
+    return replace(offer, status="Excluded here", is_open=False) if excluded and offer.is_open else offer

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gridcwl.backends.base import Recovered
 from gridcwl.backends.batch import names
 from gridcwl.backends.batch.states import Phase
 from gridcwl.backends.dirac.problems import DiracUnreachable
+from gridcwl.backends.dirac.results import without_report
 from gridcwl.backends.dirac.server import FoundJob, Server
 from gridcwl.backends.dirac.states import phase
+from gridcwl.backends.views import BatchJob
 from gridcwl.errors import BackendError
 from gridcwl.model import JobId, JobState, RunId
 
 SEEN = {Phase.WAITING: JobState.WAITING, Phase.RUNNING: JobState.RUNNING, Phase.STALLED: JobState.RUNNING}
 """The states of jobs that have not ended, as a run reports them."""
 _ALIVE = (Phase.WAITING, Phase.RUNNING, Phase.STALLED)
+_SHOWN = ("StandardOutput", "Pilot_Reference", "LocalBatchID", "HostName")
+"""Parameters of a job that its user reads while it runs."""
 
 
 def alive(found: FoundJob) -> bool:
@@ -64,6 +69,26 @@ def where(server: Server, run: RunId) -> dict[JobId, FoundJob]:
         for job_id in kept.jobs if kept else ():
             latest[job_id] = one
     return latest
+
+
+@dataclass(frozen=True, slots=True)
+class DiracJobs:
+    """Implements ``gridcwl.backends.views.BatchJobs``."""
+
+    server: Server
+    run: RunId
+
+    def jobs(self) -> Mapping[JobId, BatchJob]:
+        """See ``BatchJobs.jobs``."""
+        return {
+            job_id: BatchJob(str(found.place.number), str(found.place), alive(found))
+            for job_id, found in where(self.server, self.run).items()
+        }
+
+    def texts(self, batch_job: str) -> Mapping[str, str]:
+        """See ``BatchJobs.texts``."""
+        parameters = self.server.parameters(int(batch_job))
+        return {name: without_report(text) for name, text in sorted(parameters.items()) if name in _SHOWN}
 
 
 def reconciled(found: Sequence[FoundJob], run: RunId) -> tuple[dict[JobId, FoundJob], list[int]]:
