@@ -169,7 +169,7 @@ def test_images_and_files_of_deployment_are_of_this_version():
 
 
 @pytest.mark.docker
-def test_the_image_serves_as_an_ordinary_user_and_finds_itself_healthy():
+def test_the_image_serves_as_an_ordinary_user_and_finds_itself_healthy_and_offers_gridcwls_workflows():
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
         pytest.skip(f"{IMAGE} is not built: make images-service")
     command = ["docker", "run", "--detach", "--rm", "--network", "host", "--read-only", "--tmpfs", "/tmp"]
@@ -183,6 +183,8 @@ def test_the_image_serves_as_an_ordinary_user_and_finds_itself_healthy():
         url = until(lambda: asked("logs", container).strip())
         with urllib.request.urlopen(f"{url}/ga4gh/wes/v1/service-info") as answer:
             assert json.load(answer)["version"] == __version__
+        with urllib.request.urlopen(f"{url}/api/v1/catalogue") as answer:
+            assert "corsika-production" in {one["name"] for one in json.load(answer)["workflows"]}
         assert asked("exec", container, "id", "-u").strip() == "1000"
         port = url.rpartition(":")[2]
         healthy = ["docker", "exec", "--env", f"GRIDCWL_PORT={port}", container, "healthy"]
