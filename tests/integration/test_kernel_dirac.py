@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.dirac, pytest.mark.rucio, py
 
 USER = """
 import os, sys
-sys.path[:0] = sys.argv[1].split(os.pathsep)
+sys.path[:0] = [sys.argv[1]]
 from job_kernels import PATIENCE_S, printed, started, until_said
 from gridcwl.jupyter.kernels import model
 with started("at-lyon", sys.argv[2]) as (manager, client):
@@ -54,7 +55,7 @@ def test_a_notebook_s_code_runs_in_a_container_at_a_site_next_to_the_data(grid: 
         "-i", f"{SCOPE}:{first}", "--time", "1h",
     )  # fmt: skip
     assert added.returncode == 0, added.stderr
-    helpers = os.pathsep.join(path for path in sys.path if path.endswith("helpers"))
+    helpers = str(Path(__file__).parents[1] / "helpers")
     done = subprocess.run(
         [sys.executable, "-c", USER, helpers, str(notebook), first, second],
         env={**os.environ, **grid.environment}, cwd=grid.folder, capture_output=True, text=True, check=False,
@@ -76,7 +77,7 @@ def test_a_job_that_cannot_start_a_kernel_says_why(grid: Site) -> None:
     grid.environment |= {**own, "GRIDCWL_CONFIG": str(grid.folder / "config.toml")}
     words = ("--image", "debian:trixie-slim", "--host", "127.0.0.1", "-i", f"{SCOPE}:nothing-of-this-name")
     assert grid.gridcwl("kernel", "add", "unknown", *words).returncode == 0
-    helpers = os.pathsep.join(path for path in sys.path if path.endswith("helpers"))
+    helpers = str(Path(__file__).parents[1] / "helpers")
     code = "import sys; sys.path[:0] = [sys.argv[1]]\nfrom job_kernels import started\nwith started('unknown'): pass"
     done = subprocess.run(
         [sys.executable, "-c", code, helpers],

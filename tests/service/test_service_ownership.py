@@ -118,3 +118,13 @@ def test_a_process_that_lets_go_of_a_run_is_alive_meanwhile(tmp_path: Path):
     ending.join()
     assert locks.take("run")
     locks.close()
+
+
+def test_signs_of_life_do_not_fill_the_memory_with_statements(db: Database, tmp_path: Path):
+    owner = process(db, tmp_path)
+    assert owner.beat()
+    compiled = len(db.engine._compiled_cache)
+    for _ in range(3):
+        assert owner.beat()
+    assert len(db.engine._compiled_cache) == compiled
+    owner.end()

@@ -32,7 +32,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal_column,
+    literal,
     select,
     text,
     update,
@@ -290,7 +290,7 @@ class Ownership:
     def _now(self, connection: Connection) -> Any:
         if connection.dialect.name == "postgresql":
             return cast(func.extract("epoch", func.clock_timestamp()), Float)
-        return literal_column(repr(time.time()))
+        return literal(time.time(), Float)
 
 
 class DatabaseLog:
