@@ -109,6 +109,11 @@ def test_a_plugin_s_backend_runs_a_document(environment: Environment, tmp_path: 
     assert Path(json.loads(done.stdout)["out"]["path"]).read_text() == "hello\n"
 
 
+def test_a_plugin_s_sites_are_listed(environment: Environment) -> None:
+    listed = environment.run("gridcwl", "sites", "--backend", "toy").stdout
+    assert listed.splitlines()[-1].split()[:4] == ["toy", "box", "Active", "worker"]
+
+
 def test_a_run_reads_its_inputs_from_a_plugin_s_store_and_keeps_its_outputs_there(
     environment: Environment, tmp_path: Path
 ) -> None:

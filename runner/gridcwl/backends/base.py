@@ -46,6 +46,9 @@ class BackendPlugin:
     - ``sites(settings)``: the same of all its sites, whichever of them the settings choose, for ``gridcwl sites``;
     - ``open_batch_jobs(settings, run)``: a context manager that gives the ``BatchJobs`` of ``gridcwl.backends.views``,
       for ``gridcwl logs`` of a run that is active;
+    - ``open_planner(settings)``: one that gives a ``Planner`` of that module, for ``gridcwl plan`` with sites;
+    - ``machine_planner(settings)``: a ``MachinePlanner`` of that module, for ``gridcwl plan`` with one machine; a
+      backend that has neither is planned as this machine;
     - ``accounting(settings, runs, by, since)``: what the jobs of these runs used as its accounting has it, by "run" or
       "site": ``AccountedUsage`` values;
     - ``open_nodes(settings)``: a context manager that gives a ``NodeHost`` of ``gridcwl.backends.nodes``, for

@@ -14,8 +14,7 @@ from gridcwl.runs.options import Options
 from gridcwl.runs.units import amount
 
 if TYPE_CHECKING:
-    from gridcwl.backends.local.machine import Ledger
-    from gridcwl.backends.local.presence import Presence
+    from gridcwl.backends.views import MachinePlanner, Presence
     from gridcwl.cwl.session import CwlSession
     from gridcwl.runs.disk_forecast import DiskForecast
     from gridcwl.runs.planning import PlannedStep
@@ -36,7 +35,6 @@ def print_local_plan(options: Options, evaluation: Any) -> int:
     Raises:
         GridCWLError: document or inputs are not as they should be.
     """
-    from gridcwl.backends.local.machine import this_machine
     from gridcwl.runs import dialect
     from gridcwl.runs.disk_forecast import DiskForecaster
     from gridcwl.runs.from_options import opened, run_store
@@ -46,7 +44,7 @@ def print_local_plan(options: Options, evaluation: Any) -> int:
     from gridcwl.runs.reuse.forecast import ReuseForecaster
 
     session = opened(options, evaluation)
-    machine = this_machine()
+    machine = _planner(options)
     session.context.largest = machine.largest
     remarks = dialect.remarks(options, session)
     dialect.ask_for_inputs(options, session, Path.cwd())
@@ -61,11 +59,11 @@ def print_local_plan(options: Options, evaluation: Any) -> int:
         options.cache_dir / "sums.db",
         options.cache_dir / "results" if options.cache else None,
     )
-    images = _images(options, steps)
+    images = _images(options, steps, machine)
     possible = True
     disk = DiskForecaster(options.document, options.state_dir, steps)
     for step in steps:
-        problem = step.problem or _too_large(step, machine)
+        problem = step.problem or machine.problem(step.jobs or (step.sample,))
         forecasts = forecaster.of(step.jobs[:_MOST_LOOKED_UP]) if step.jobs else []
         lines = _step(step, problem, machine, options, images, forecasts, disk.of(step))
         print("\n".join(lines), end="\n\n")
@@ -87,7 +85,7 @@ def print_local_plan(options: Options, evaluation: Any) -> int:
 def _step(
     step: PlannedStep,
     problem: str,
-    machine: Ledger,
+    machine: MachinePlanner,
     options: Options,
     images: Mapping[str, Presence],
     forecasts: Sequence[ReuseForecast],
@@ -113,8 +111,8 @@ def _step(
     yield f"  needs      {need.cores:g} core(s), {amount(need.ram_mib << 20)} of memory{gpus}"
     yield f"  disk       {disk}"
     if not problem:
-        yield f"  at a time  {_at_a_time(step, machine, options)} of {machine.cores:g} core(s), " + (
-            f"{amount(machine.ram_mib << 20)} of memory"
+        yield f"  at a time  {_at_a_time(step, machine, options)} of {machine.largest.cores:g} core(s), " + (
+            f"{amount(machine.largest.ram_mib << 20)} of memory"
         )
     yield from _reuse(step, forecasts)
 
@@ -134,21 +132,20 @@ def _presence(known: Presence) -> str:
     return f"{known.state}: {known.problem}" if known.problem else known.state
 
 
-def _at_a_time(step: PlannedStep, machine: Ledger, options: Options) -> int:
-    need = step.sample.resources
-    fitting = [step.number or 1 << 30, options.max_jobs or 1 << 30, int(machine.cores / (need.cores or 1))]
-    fitting += [int(machine.ram_mib / need.ram_mib)] if need.ram_mib else []
-    fitting += [machine.gpus // need.gpus] if need.gpus else []
-    return max(1, min(fitting))
+def _at_a_time(step: PlannedStep, machine: MachinePlanner, options: Options) -> int:
+    return machine.at_a_time(step.sample, min(step.number or 1 << 30, options.max_jobs or 1 << 30))
 
 
-def _too_large(step: PlannedStep, machine: Ledger) -> str:
-    try:
-        for job in step.jobs or (step.sample,):
-            machine.refuse_giants(job)
-    except GridCWLError as error:
-        return error.message
-    return ""
+def _planner(options: Options) -> MachinePlanner:
+    """Of the machine where the jobs run, as far as their backend says; else of this one."""
+    from gridcwl import plugins
+
+    plugin, settings = options.grid.plugin, options.grid.settings
+    if "machine_planner" not in plugin.hooks:
+        plugin = plugins.backend("local")
+        settings = plugin.settings()
+    planner: MachinePlanner = plugins.call(plugin, "machine_planner", settings)
+    return planner
 
 
 def _reuse(step: PlannedStep, forecasts: Sequence[ReuseForecast]) -> Iterator[str]:
@@ -168,11 +165,9 @@ def _reuse(step: PlannedStep, forecasts: Sequence[ReuseForecast]) -> Iterator[st
             yield f"             and {len(reasons) - _MOST_REASONS} other reasons"
 
 
-def _images(options: Options, steps: Sequence[PlannedStep]) -> Mapping[str, Presence]:
-    from gridcwl.backends.local.presence import presences
-
+def _images(options: Options, steps: Sequence[PlannedStep], machine: MachinePlanner) -> Mapping[str, Presence]:
     wanted = [step.sample.image for step in steps if step.sample.image is not None]
-    return presences(options.engine, wanted) if wanted else {}
+    return machine.images(options.engine, wanted) if wanted else {}
 
 
 def _outputs(options: Options, known: Sequence[str]) -> Iterator[str]:

@@ -95,7 +95,7 @@ class DiskForecaster:
         fetched = [replace(sample, written=sample.fetched) for sample in samples]
         found = [
             DiskForecast(expected(size, fetched), expected(size, samples), runs[0].name)
-            for size in map(_input_bytes, step.jobs)
+            for size in map(input_bytes, step.jobs)
         ]
         return max(found, key=lambda each: each.inputs + each.written)
 
@@ -109,7 +109,7 @@ class DiskForecaster:
         Inputs are counted in bytes, or in jobs that read them where an earlier run does not have their sizes.
         """
         first = [each for each in self.steps if each.jobs]
-        ready = [_input_bytes(job) for each in first for job in each.jobs]
+        ready = [input_bytes(job) for each in first for job in each.jobs]
         before = [run.inputs(each.name for each in first) for run in runs]
         sized = all(ready) and all(all(sizes) for sizes in before)
         loads = [sum(sizes) if sized else len(sizes) for sizes in (ready, *before)]
@@ -198,7 +198,8 @@ def _described_bytes(own: bytes) -> int:
     return total
 
 
-def _input_bytes(job: Job) -> int:
+def input_bytes(job: Job) -> int:
+    """The size of all inputs that have to be fetched, as far as it is known."""
     return sum(entry.size or 0 for entry in job.staged if entry.sources)
 
 

@@ -1,11 +1,15 @@
 """What every backend has to do, whoever wrote it: subclass :class:`BackendSuite` and give it a ``place``.
 
+A plugin with optional functions subclasses :class:`HooksSuite` as well.
+
 Jobs are bare commands whose outputs come back as files of this machine, so that no store is needed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +21,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gridcwl.backends import Backend
+from gridcwl.backends.base import BackendPlugin
 from gridcwl.errors import BackendError
 from gridcwl.model import ExitCodes, Job, JobEvent, JobId, JobResult, JobState, Outcome, OutputRules, Resources, RunId
 
@@ -82,6 +87,42 @@ def text_of(result: JobResult) -> str:
     """What the job's only output says."""
     (file,) = result.files
     return Path(file.location.removeprefix("file://")).read_text()
+
+
+_HOOKS = {
+    "start_ahead": 1,
+    "preload": 1,
+    "stop": 2,
+    "stop_processes": 1,
+    "stop_containers": 2,
+    "offers": 1,
+    "sites": 1,
+    "open_batch_jobs": 2,
+    "open_planner": 1,
+    "machine_planner": 1,
+    "open_nodes": 1,
+    "open_pool_nodes": 1,
+    "pools": 0,
+    "accounting": 4,
+    "health": 2,
+}
+"""How many arguments gridcwl gives each optional function of a plugin: see ``BackendPlugin.hooks``."""
+
+
+class HooksSuite:
+    """The optional functions that a plugin declares."""
+
+    @pytest.fixture
+    def plugin(self) -> BackendPlugin:
+        raise NotImplementedError
+
+    def test_each_hook_is_a_function_of_the_module_and_takes_what_it_is_given(self, plugin: BackendPlugin) -> None:
+        module = importlib.import_module(plugin.module)
+        for name in plugin.hooks:
+            assert name in _HOOKS, f"{name} is no hook: gridcwl never calls it"
+            function = getattr(module, name, None)
+            assert callable(function), f"{plugin.module} has no function {name}"
+            inspect.signature(function).bind(*[None] * _HOOKS[name])
 
 
 class BackendSuite:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
-from gridcwl.backends.base import BackendContext, Capabilities, Recovered
+from gridcwl.backends.base import BackendContext, Capabilities, QueueOffer, Recovered, SiteOffer
 from gridcwl.errors import BackendError, GridCWLError
 from gridcwl.model import Job, JobEvent, JobId, JobResult, JobState, Outcome, RunId
 from gridcwl.model.acceptance import accepted, refused
@@ -28,6 +28,11 @@ async def open_backend(settings: ToySettings, context: BackendContext) -> AsyncI
         yield backend
     finally:
         await backend.close()
+
+
+def sites(_settings: ToySettings) -> list[SiteOffer]:
+    """What ``gridcwl sites --backend toy`` lists."""
+    return [SiteOffer("toy box", (QueueOffer("worker", MOST_CORES),))]
 
 
 class ToyBackend:

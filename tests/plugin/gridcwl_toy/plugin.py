@@ -27,7 +27,12 @@ class ToyStoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BACKEND = BackendPlugin(
-    "toy", "worker processes of this machine", "gridcwl_toy.backend", settings=ToySettings, table="toy"
+    "toy",
+    "worker processes of this machine",
+    "gridcwl_toy.backend",
+    settings=ToySettings,
+    table="toy",
+    hooks=frozenset({"sites"}),
 )
 STORE = StorePlugin(
     "toy",

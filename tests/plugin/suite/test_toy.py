@@ -9,11 +9,11 @@ import pytest
 from gridcwl_toy.store import ToyStore
 
 from gridcwl import plugins
-from gridcwl.backends.base import Backend, BackendContext
+from gridcwl.backends.base import Backend, BackendContext, BackendPlugin
 from gridcwl.model import RunId
 from gridcwl.model.files import FileRef
 from gridcwl.stores.base import Store
-from gridcwl.testing.backends import BackendSuite, Place
+from gridcwl.testing.backends import BackendSuite, HooksSuite, Place
 from gridcwl.testing.stores import StoreContract
 
 
@@ -25,6 +25,12 @@ class TestToyBackend(BackendSuite):
             return plugins.open_backend(plugins.BackendChoice("toy"), context)
 
         return Place(make)
+
+
+class TestToyHooks(HooksSuite):
+    @pytest.fixture
+    def plugin(self) -> BackendPlugin:
+        return plugins.backend("toy")
 
 
 class TestToyStore(StoreContract):

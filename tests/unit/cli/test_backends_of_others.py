@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,11 +18,12 @@ from dask_processes import COMPILED
 from gridcwl import plugins
 from gridcwl.backends.base import BackendPlugin, QueueOffer, SiteOffer
 from gridcwl.backends.nodes import NodeRequest
-from gridcwl.backends.views import BatchJob
+from gridcwl.backends.views import BatchJob, StepJobs, StepPlan
 from gridcwl.cli.grid_commands import open_pending
 from gridcwl.errors import BackendError
 from gridcwl.model import JobId, RunId
 from gridcwl.runs.options import GridOptions
+from gridcwl.testing.backends import HooksSuite
 
 
 class FarmSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,11 @@ class Farm(ModuleType):
         yield FarmJobs(run)
 
     @contextmanager
+    def open_planner(self, settings: FarmSettings) -> Iterator[FarmPlanner]:
+        assert settings.url == "https://farm.example.org"
+        yield FarmPlanner()
+
+    @contextmanager
     def open_pool_nodes(self, settings: FarmSettings) -> Iterator[FarmNodes]:
         assert settings.url == "https://farm.example.org"
         yield FarmNodes(self)
@@ -69,6 +77,27 @@ class FarmJobs:
 
     def texts(self, batch_job: str) -> dict[str, str]:
         return {"output so far": f"hello from {batch_job}"}
+
+
+class FarmPlanner:
+    """Implements ``gridcwl.backends.views.Planner``: the barn has one core, the field none."""
+
+    language = "Farmish"
+    outputs = "the farm's cellar"
+
+    def plan(self, steps: Iterable[StepJobs]) -> Iterator[StepPlan]:
+        for step in steps:
+            cores = step.sample.resources.cores
+            if cores > 4:
+                yield StepPlan(problem="the farm has four cores")
+                continue
+            sites, excluded = (("Barn",), ()) if cores == 1 else ((), (("Barn", "it has one core"),))
+            excluded += (("Field", "it has none"),)
+            submissions, text = step.number, f"plough\n{len(step.jobs)}"
+            yield StepPlan("", f"{cores:g} core(s)", sites, excluded, (3, 5), ("It rains.",), submissions, text)
+
+    def credential(self) -> str:
+        return "farmer, until the harvest"
 
 
 class FarmNodes:
@@ -96,7 +125,7 @@ class FarmNodes:
 
 
 @pytest.fixture
-def farm(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Farm:
+def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Farm:
     """An installed backend with all optional functions."""
     module = Farm()
     hooks = frozenset(name for name, value in vars(Farm).items() if not name.startswith("_") and callable(value))
@@ -184,3 +213,58 @@ def test_logs_show_what_the_batch_system_of_a_run_has_of_its_jobs() -> None:
         assert (pending.idle, pending.title) == (False, "The Farm")
     with open_pending(GridOptions(), folder) as nothing:
         assert (nothing.of(rows[0]), nothing.idle, nothing.title) == (("", []), True, "")
+
+
+def tool(folder: Path, cores: int) -> str:
+    needs = {"ResourceRequirement": {"coresMin": cores}}
+    empty: dict[str, Any] = {"inputs": {}, "outputs": {}}
+    document = {"cwlVersion": "v1.2", "class": "CommandLineTool", "baseCommand": "true", "requirements": needs, **empty}
+    path = folder / f"tool{cores}.cwl"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+@pytest.mark.usefixtures("farm")
+def test_a_plan_is_that_of_any_backend_that_has_sites(tmp_path: Path) -> None:
+    planned = gridcwl("plan", "--backend", "farm", tool(tmp_path, 1))
+    assert (planned.code, planned.stdout) == (
+        0,
+        f"""\
+tool1.cwl: jobs 1
+  input      0 bytes in all, at most 0 for one job
+  disk       {planned.stdout.partition("disk       ")[2].partition(chr(10))[0]}
+  asks for   1 core(s)
+  sites      Barn
+  to move    3 to 5 bytes in all, depending on the site
+  not at     Field: it has none
+  not so     It rains.
+  calls      1 submission(s)
+  Farmish    plough
+             1
+
+outputs      the farm's cellar, then this machine: for small files only; use --store rucio for larger ones
+credential   farmer, until the harvest
+""",
+    ), planned.stderr
+    nowhere = gridcwl("plan", "--backend", "farm", tool(tmp_path, 2))
+    assert nowhere.code == 1
+    assert "  sites      none: not at     Barn: it has one core\n" in nowhere.stdout
+    refused = gridcwl("plan", "--backend", "farm", tool(tmp_path, 8))
+    assert refused.code == 1
+    assert refused.stdout.partition("\n\n")[0].endswith("  sites      none: the farm has four cores")
+
+
+@pytest.mark.parametrize("name", ["local", "dask", "dirac", "diracx", "pool"])
+class TestHooks(HooksSuite):
+    @pytest.fixture
+    def plugin(self, name: str) -> BackendPlugin:
+        return plugins.backend(name)
+
+
+def test_a_hook_that_the_module_lacks_is_found() -> None:
+    lacking = BackendPlugin("x", "x", "gridcwl.backends.local.factory", hooks=frozenset({"sites"}))
+    with pytest.raises(AssertionError, match="has no function sites"):
+        HooksSuite().test_each_hook_is_a_function_of_the_module_and_takes_what_it_is_given(lacking)
+    unknown = BackendPlugin("x", "x", "gridcwl.backends.local.factory", hooks=frozenset({"open_backend"}))
+    with pytest.raises(AssertionError, match="is no hook"):
+        HooksSuite().test_each_hook_is_a_function_of_the_module_and_takes_what_it_is_given(unknown)

@@ -18,7 +18,7 @@ from gridcwl.backends.dirac.plugin import DiracSettings, DiracxSettings
 from gridcwl.backends.dirac.server import Server
 from gridcwl.backends.dirac.sites import DiracSite
 from gridcwl.backends.nodes import NodeHost, PoolHost
-from gridcwl.backends.views import BatchJobs
+from gridcwl.backends.views import BatchJobs, Planner
 from gridcwl.health import HealthCheck
 from gridcwl.model import Placement, RunId
 
@@ -204,6 +204,16 @@ def open_batch_jobs(settings: DiracxSettings, run: RunId) -> Iterator[BatchJobs]
 
     with open_server(server_name(settings)) as server:
         yield DiracJobs(server, run)
+
+
+@contextmanager
+def open_planner(settings: DiracxSettings) -> Iterator[Planner]:
+    """Where jobs with these settings could run; raises as :func:`open_server`."""
+    from gridcwl.backends.dirac.planner import DiracPlanner
+
+    name = server_name(settings)
+    with open_server(name) as server:
+        yield DiracPlanner(server, wishes_of(settings), is_local=name == "dirac-local")
 
 
 def accounting(

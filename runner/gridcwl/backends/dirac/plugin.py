@@ -88,7 +88,9 @@ class DiracSettings(DiracxSettings, frozen=True, kw_only=True):
     """wms is the grid; local is DIRAC's own local mode."""
 
 
-_HOOKS = frozenset({"preload", "stop", "offers", "sites", "open_batch_jobs", "health", "open_nodes", "open_pool_nodes"})
+_HOOKS = frozenset(
+    {"preload", "stop", "offers", "sites", "open_batch_jobs", "open_planner", "health", "open_nodes", "open_pool_nodes"}
+)
 
 DIRAC = BackendPlugin(
     "dirac",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcwl.backends.base import BackendContext, QueueOffer, SiteOffer
 from gridcwl.backends.nodes import NodeHost
-from gridcwl.model import RunId
+from gridcwl.errors import ResourcesExceeded
+from gridcwl.model import Image, Job, Resources, RunId
 
 if TYPE_CHECKING:
     from gridcwl.backends.local.backend import LocalBackend
+    from gridcwl.backends.local.machine import Ledger
     from gridcwl.backends.local.plugin import LocalSettings
+    from gridcwl.backends.views import MachinePlanner, Presence
 
 
 def start_ahead(containers: bool) -> None:
@@ -60,3 +63,41 @@ def offers(_settings: LocalSettings) -> list[SiteOffer]:
     machine = this_machine()
     queue = QueueOffer(cores=machine.cores, ram_mib=machine.ram_mib, gpus=machine.gpus)
     return [SiteOffer("this machine", (queue,), hints_give_way=True)]
+
+
+def machine_planner(_settings: LocalSettings) -> MachinePlanner:
+    """What this machine has for the jobs of a plan."""
+    from gridcwl.backends.local.machine import this_machine
+
+    return LocalPlanner(this_machine())
+
+
+class LocalPlanner:
+    """Implements ``gridcwl.backends.views.MachinePlanner``."""
+
+    def __init__(self, machine: Ledger) -> None:
+        self._machine = machine
+
+    @property
+    def largest(self) -> Resources:
+        """See ``MachinePlanner.largest``."""
+        return self._machine.largest
+
+    def problem(self, jobs: Sequence[Job]) -> str:
+        """See ``MachinePlanner.problem``."""
+        try:
+            for job in jobs:
+                self._machine.refuse_giants(job)
+        except ResourcesExceeded as error:
+            return error.message
+        return ""
+
+    def at_a_time(self, job: Job, most: int) -> int:
+        """See ``MachinePlanner.at_a_time``."""
+        return self._machine.at_a_time(job, most)
+
+    def images(self, engine: str, images: Sequence[Image]) -> Mapping[str, Presence]:
+        """See ``MachinePlanner.images``."""
+        from gridcwl.backends.local import presence
+
+        return presence.presences(engine, images)

@@ -91,6 +91,14 @@ class Ledger:
         if need.gpus > self.gpus:
             raise ResourcesExceeded(job.name, f"{need.gpus} GPU(s)", f"{self.gpus}", "CUDARequirement")
 
+    def at_a_time(self, job: Job, most: int) -> int:
+        """How many jobs like this one could run at a time, of so many."""
+        need = job.resources
+        fitting = [most, int(self.cores / (need.cores or 1))]
+        fitting += [int(self.ram_mib / need.ram_mib)] if need.ram_mib else []
+        fitting += [self.gpus // need.gpus] if need.gpus else []
+        return max(1, min(fitting))
+
     def take(self, job: Job, turn: Turn | None = None) -> bool:
         """Give the job what it needs, if it is free; if not, its run waits in the queue."""
         need = job.resources

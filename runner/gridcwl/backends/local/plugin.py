@@ -38,7 +38,7 @@ PLUGIN = BackendPlugin(
     "gridcwl.backends.local.factory",
     settings=LocalSettings,
     table="local",
-    hooks=frozenset({"start_ahead", "stop_processes", "stop_containers", "offers", "open_nodes"}),
+    hooks=frozenset({"start_ahead", "stop_processes", "stop_containers", "offers", "open_nodes", "machine_planner"}),
     reads=frozenset(
         {
             "engine",

@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from gridcwl import imports
+from gridcwl.backends.views import Presence
 from gridcwl.model import Image
 from gridcwl.worker.engine import EngineError
+
+__all__ = ["Presence", "compressed_size", "presences"]
 
 _PATIENCE_S = 5
 _INDEXES = (
@@ -23,21 +25,6 @@ _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """How an image stands.
-
-    Attributes:
-        state: "present", "to be pulled", "to be built", "to be loaded" or "unavailable".
-        size: in bytes; as it is on disk if present, compressed if it is to be pulled; None if unknown.
-        problem: why it is not known or not available.
-    """
-
-    state: str
-    size: int | None = None
-    problem: str = ""
 
 
 def presences(engine: str, images: Iterable[Image], *, ask_registry: bool = True) -> dict[str, Presence]:
