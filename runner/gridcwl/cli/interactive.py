@@ -25,6 +25,11 @@ from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.removing import remove_tree
 
 
+def at_terminal() -> bool:
+    """Whether a person types and reads: input and output are a terminal, and neither is closed."""
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
 def run_in(job: Job, engine: str, command: Sequence[str], folder: Path | None = None) -> int:
     """Run a command in the container of a job, with its inputs; returns the command's exit code.
 
@@ -38,7 +43,7 @@ def run_in(job: Job, engine: str, command: Sequence[str], folder: Path | None = 
         BackendError: there is no engine, or the container cannot be started.
     """
     plain = plain_of(job) | {"storage": None}
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    terminal = at_terminal()
     try:
         bare = engine == "none" or job.image is None
         inner = BareEngine() if bare else find_engine(engine)

@@ -34,7 +34,7 @@ from gridcwl.backends.nodes import (
     server_tls,
     write_certificate,
 )
-from gridcwl.cli.interactive import plain_of
+from gridcwl.cli.interactive import at_terminal, plain_of
 from gridcwl.cli.terminal import escaped
 from gridcwl.errors import BackendError, ConfigError, UnsupportedError
 from gridcwl.model import Job, paths
@@ -84,7 +84,7 @@ def run_at_site(job: Job, command: Sequence[str], where: SiteShell) -> int:
     with tempfile.TemporaryDirectory(prefix="gridcwl-shell-") as name, listening_socket("", 0) as listening:
         folder = Path(name)
         write_certificate(folder / NODE_CERTIFICATE, folder / NODE_KEY)
-        terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        terminal = at_terminal()
         (box := folder / "sandbox").mkdir(mode=0o700)
         plain, carried = _carried(job, box)
         about = {

@@ -142,6 +142,7 @@ def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Farm:
     known = {**plugins.backends(), "farm": plugin}
     monkeypatch.setitem(sys.modules, "farm_backend", module)
     monkeypatch.setattr(plugins, "backends", lambda: known)
+    monkeypatch.setattr(plugins, "declared", plugins.declared.__wrapped__)  # asked again: it is remembered otherwise
     monkeypatch.setenv("GRIDCWL_STATE_DIR", str(tmp_path / "state"))
     for name, value in COMPILED.items():  # for the pool's scheduler
         monkeypatch.setenv(name, value)

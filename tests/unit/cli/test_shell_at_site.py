@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import pty
 import ssl
@@ -30,6 +31,7 @@ from gridcwl.backends.nodes import (
     write_certificate,
 )
 from gridcwl.cli import shell_at_site
+from gridcwl.cli.interactive import at_terminal
 from gridcwl.cli.shell import main
 from gridcwl.errors import BackendError
 from gridcwl.worker.pool_node import tls_of
@@ -215,3 +217,11 @@ def test_inputs_too_large_to_go_along_are_refused_with_what_to_do(desk: Desk):
     )
     assert result.code != 0
     assert "more than 6 MiB would travel" in result.stderr
+
+
+def test_streams_that_are_closed_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert not at_terminal()
