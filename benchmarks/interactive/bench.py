@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 from dask_processes import DaskProcesses
 from pool_nodes import NodesHere
 from results import note
+from shards import SCATTER, TOOL
 
 from gridcwl import plugins
 from gridcwl.backends import Backend
@@ -44,32 +45,6 @@ from gridcwl.model import Image, Job, JobId, OutputRules
 from gridcwl.testing.backends import ended, new_run_id
 
 IMAGE = Image("docker.io/debian:stable-slim", pull="docker.io/debian:stable-slim")
-TOOL = {
-    "cwlVersion": "v1.2",
-    "class": "CommandLineTool",
-    "baseCommand": ["sh", "-c"],
-    "arguments": ["[ $0 = 0 ] || sleep $0; echo $1 > out.txt"],
-    "inputs": {
-        "seconds": {"type": "string", "inputBinding": {"position": 1}},
-        "number": {"type": "int", "inputBinding": {"position": 2}},
-    },
-    "outputs": {"made": {"type": "File", "outputBinding": {"glob": "out.txt"}}},
-}
-SCATTER = {
-    "cwlVersion": "v1.2",
-    "class": "Workflow",
-    "requirements": {"ScatterFeatureRequirement": {}},
-    "inputs": {"numbers": "int[]", "seconds": "string"},
-    "outputs": {"made": {"type": "File[]", "outputSource": "work/made"}},
-    "steps": {
-        "work": {
-            "run": "tool.cwl",
-            "scatter": "number",
-            "in": {"number": "numbers", "seconds": "seconds"},
-            "out": ["made"],
-        }
-    },
-}
 
 
 async def latencies(backend: AbstractAsyncContextManager[Backend], jobs: list[Job]) -> tuple[list[float], list[float]]:

@@ -28,32 +28,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from results import note
+from shards import SCATTER
 
 from gridcwl.testbed.sites import SITES
 
 TOP = Path(__file__).resolve().parents[2]
 SMALL = {"gammas": 400, "protons": 400, "electrons": 150}
-SHARD: dict[str, Any] = {
-    "cwlVersion": "v1.2",
-    "class": "CommandLineTool",
-    "baseCommand": ["sh", "-c"],
-    "arguments": ["sleep $0; echo $1 > out.txt"],
-    "inputs": {
-        "seconds": {"type": "string", "inputBinding": {"position": 1}},
-        "number": {"type": "int", "inputBinding": {"position": 2}},
-    },
-    "outputs": {"made": {"type": "File", "outputBinding": {"glob": "out.txt"}}},
-}
-SCATTER: dict[str, Any] = {
-    "cwlVersion": "v1.2",
-    "class": "Workflow",
-    "requirements": {"ScatterFeatureRequirement": {}},
-    "inputs": {"numbers": "int[]", "seconds": "string"},
-    "outputs": {"made": {"type": "File[]", "outputSource": "work/made"}},
-    "steps": {
-        "work": {"run": SHARD, "scatter": "number", "in": {"number": "numbers", "seconds": "seconds"}, "out": ["made"]}
-    },
-}
 BARE = """[
 Executable = "/bin/sh"; Arguments = "script.sh %s"; JobName = "bare-%s"; JobGroup = "{group}"; GridCE = {{{pilots}}};
 StdOutput = "std.out"; StdError = "std.err"; InputSandbox = {{"{sandbox}"}}; OutputSandbox = {{"std.out", "std.err"}};

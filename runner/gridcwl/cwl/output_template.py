@@ -105,7 +105,7 @@ class OutputTemplate:
 
 
 def _evaluated(resolved: ResolvedJob, glob: str) -> _Named | None:
-    """The name that an expression gives; None if it is a pattern, or cwltool has to say what is wrong."""
+    """The name that an expression gives; None if it is a pattern, or cwltool reports what is wrong."""
     try:
         path = resolved.builder.do_eval(glob)
     except Exception:  # noqa: BLE001  cwltool's own way says it in its words

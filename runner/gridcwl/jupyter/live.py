@@ -74,7 +74,7 @@ class RunDisplay:
             ended = card.actions == ("resume",) != tuple(self._widget.actions)
             html = card_html(card, buttons=True)
             self._widget.show(card=html, actions=list(card.actions), pending=self._pending)
-            if began or ended:  # the notebook keeps this; more often, the page would draw the widget anew
+            if began or ended:  # the notebook keeps this; more often, the page would draw the widget again
                 self._display({**bundle(card), **self._widget.view()})
 
     def _display(self, made: Mapping[str, Any]) -> None:

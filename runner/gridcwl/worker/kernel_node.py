@@ -21,7 +21,7 @@ from typing import Any, List, Optional, Set
 from gridcwl.worker.engine import Plain
 from gridcwl.worker.kernel_process import CHANNELS, Kernel, KernelNotStarted
 from gridcwl.worker.orphans import ORPHANS
-from gridcwl.worker.pool_node import tls_of
+from gridcwl.worker.pool_node import start_as_node, tls_of
 from gridcwl.worker.site import settings_of
 from gridcwl.worker.streams import ProtocolError, Stream, StreamSession, bridge
 
@@ -165,12 +165,7 @@ class KernelNode:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Serve the kernel that the file describes; returns the exit code."""
-    (path,) = sys.argv[1:] if arguments is None else arguments
-    os.environ.pop("PYTHONPATH", None)  # it was for us, and is not for the kernel
-    with open(path, encoding="utf-8") as file:
-        about = json.load(file)
-    about["folder"] = os.path.abspath(about["folder"])
-    ORPHANS.watch()
+    about = start_as_node(arguments)
     tls = tls_of(about["certificate"], about["key"])
 
     async def serve() -> bool:

@@ -265,14 +265,20 @@ async def _leaving(
     reader.feed_eof()
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Serve the pool that the file describes; returns the exit code."""
+def start_as_node(arguments: Optional[List[str]] = None) -> Any:
+    """What every node begins with; returns what the file says that it is started with."""
     (path,) = sys.argv[1:] if arguments is None else arguments
     os.environ.pop("PYTHONPATH", None)  # it was for us, and is not for the tools
     with open(path, encoding="utf-8") as file:
         about = json.load(file)
     about["folder"] = os.path.abspath(about["folder"])
     ORPHANS.watch()
+    return about
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Serve the pool that the file describes; returns the exit code."""
+    about = start_as_node(arguments)
     try:
         asyncio.run(serve(about))
     except (OSError, asyncio.TimeoutError) as error:

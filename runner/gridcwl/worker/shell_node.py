@@ -21,7 +21,7 @@ import struct
 import sys
 import termios
 import threading
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from gridcwl.worker.bare_engine import BareEngine
 from gridcwl.worker.batch import unpack
@@ -31,7 +31,7 @@ from gridcwl.worker.interactive import SHELL, InteractiveEngine
 from gridcwl.worker.job import run_job
 from gridcwl.worker.options import WorkerOptions
 from gridcwl.worker.orphans import ORPHANS
-from gridcwl.worker.pool_node import tls_of
+from gridcwl.worker.pool_node import start_as_node, tls_of
 from gridcwl.worker.site import engine_of, settings_of
 
 SETTINGS = "shell-node.json"
@@ -219,12 +219,8 @@ def connected(about: Plain) -> ShellConnection:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Serve the user whom the file describes; returns the exit code."""
-    (path,) = sys.argv[1:] if arguments is None else arguments
-    os.environ.pop("PYTHONPATH", None)  # it was for us, and is not for the tools
     logging.basicConfig(format="gridcwl-worker: %(levelname)s: %(message)s", stream=sys.stderr, level=logging.INFO)
-    with open(path, encoding="utf-8") as file:
-        about: Any = json.load(file)
-    ORPHANS.watch()
+    about = start_as_node(arguments)
     try:
         connection = connected(about)
     except OSError as error:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-import zlib
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from rucio_builders import client_of, fake_server
+from staged_backends import RUN, Inner, Log, PlainInner, plain_job, result_of
 
-from gridcwl.backends.base import Capabilities, Recovered
 from gridcwl.errors import BackendError, ConfigError, StoreError
 from gridcwl.model import (
     Job,
@@ -24,11 +21,9 @@ from gridcwl.model import (
     JobState,
     Outcome,
     OutputRules,
-    ProducedFile,
     RunId,
     StagedFile,
 )
-from gridcwl.runs import staging
 from gridcwl.runs.lifecycle import Stage
 from gridcwl.runs.staging import StagingBackend
 from gridcwl.stores.local_runs import LocalSession
@@ -37,84 +32,8 @@ from gridcwl.stores.rucio.session import RucioSession
 from gridcwl.stores.rucio.settings import RucioSettings
 from gridcwl.tasks import TaskScope
 from gridcwl.testbed.fakes.rucio import FakeRucio
-from gridcwl.worker.naming import name_of, url_of
 
 exception = pytest.importorskip("rucio.common.exception")
-
-RUN = "20261123-000000-abcdef"
-
-
-class Inner:
-    """A backend that ends each job at once: it has written its own name into the files that it promised."""
-
-    def __init__(self, *, sees_files: bool = True) -> None:
-        self.capabilities = Capabilities(
-            containers=True, survives_client=False, batch_size=1, window=1000, sees_files=sees_files
-        )
-        self.jobs: list[Job] = []
-        self.events: asyncio.Queue[JobEvent | None] = asyncio.Queue()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    async def submit(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-        for job in jobs:
-            self.events.put_nowait(JobEvent(job.id, JobState.RUNNING))
-            self.events.put_nowait(JobEvent(job.id, JobState.DONE, result_of(job)))
-
-    async def results(self) -> AsyncIterator[JobEvent]:
-        while (event := await self.events.get()) is not None:
-            yield event
-
-    async def cancel(self, job_ids: Collection[JobId], *, running: bool = True) -> None:
-        """Everything has ended."""
-
-    async def recover(self, run: RunId) -> Mapping[JobId, Recovered]:  # noqa: ARG002
-        return {}
-
-    async def settled(self) -> None:
-        """Nothing outlives us."""
-
-    async def close(self) -> None:
-        self.events.put_nowait(None)
-
-
-class Log:
-    """A journal that is a list of what was done, in its order."""
-
-    def __init__(self, committed: Collection[str] = ()) -> None:
-        self.done: list[tuple[str, str]] = []
-        self.earlier = set(committed)
-        self.full = False
-
-    async def record(self, ended: Sequence[tuple[Job, JobResult]]) -> None:
-        if self.full:
-            raise StoreError("The journal cannot be written: the disk is full")
-        self.done += [(job.id.rpartition("-")[2], result.outcome.value) for job, result in ended]
-
-    def committed(self, batches: Iterable[str]) -> None:
-        self.done += [("committed", batch.rpartition("-")[2][:-1]) for batch in batches]
-
-    def is_committed(self, batch: str) -> bool:
-        return batch in self.earlier
-
-
-def result_of(job: Job) -> JobResult:
-    assert job.storage is not None
-    storage, data = job.storage, job.name.encode()
-    files = tuple(
-        ProducedFile(
-            path, "file", url_of(storage.scheme, storage.scope, name_of(storage.prefix, path)), len(data), "0" * 40,
-            f"{zlib.adler32(data):08x}",
-        )
-        for globs in job.outputs.ports.values()
-        for path in globs
-    )  # fmt: skip
-    return JobResult(job.id, Outcome.SUCCESS, 0, files=files, element=storage.elements[0].name)
 
 
 def job(number: int, name: str = "step", *, staged: Sequence[StagedFile] = (), **ports: str) -> Job:
@@ -348,65 +267,6 @@ def test_a_result_that_cannot_be_recorded_fails_the_run() -> None:
         run(None, [plain_job(1)], PlainInner(), log=log)
 
 
-class PlainInner(Inner):
-    """The same, with files that stay on this machine."""
-
-    async def submit(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-        for one in jobs:
-            self.events.put_nowait(JobEvent(one.id, JobState.DONE, JobResult(one.id, Outcome.SUCCESS, 0)))
-
-
-def plain_job(number: int) -> Job:
-    return Job(JobId(f"{RUN}-1-{number}"), RunId(RUN), f"step[{number}]", ("true",))
-
-
-def test_what_has_ended_and_nobody_took_is_recorded_when_the_backend_is_closed() -> None:
-    class Stopping(PlainInner):
-        async def close(self) -> None:
-            stopped = JobResult(self.jobs[1].id, Outcome.CANCELLED)
-            self.events.put_nowait(JobEvent(stopped.id, JobState.CANCELLED, stopped))
-            self.events.put_nowait(None)
-
-        async def submit(self, jobs: Sequence[Job]) -> None:
-            await super().submit(jobs[:1])
-            self.jobs += jobs[1:]
-
-    log = Log()
-
-    async def leave() -> None:
-        async with TaskScope() as tasks, StagingBackend(Stopping(), LocalSession(), log, tasks) as backend:
-            await backend.submit([plain_job(1), plain_job(2)])
-
-    asyncio.run(leave())
-    assert log.done == [("1", "success"), ("2", "cancelled")]
-
-
-@pytest.mark.parametrize("hangs", ["awaiting", "in a thread"])
-def test_a_backend_that_does_not_close_is_given_up_with_a_message(
-    hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    forever = threading.Event()
-
-    class Hanging(PlainInner):
-        async def close(self) -> None:
-            await (asyncio.to_thread(forever.wait) if hangs == "in a thread" else asyncio.Event().wait())
-
-    async def leave() -> str:
-        async with TaskScope() as tasks, StagingBackend(Hanging(), LocalSession(), Log(), tasks) as backend:
-            await backend.submit([plain_job(1)])
-        return "left"
-
-    monkeypatch.setattr(staging, "CLOSE_S", 0.01)
-    monkeypatch.setattr(staging, "LAST_RESULTS_S", 0.01)
-    monkeypatch.setattr("gridcwl.tasks.given_up", False)
-    try:
-        assert asyncio.run(leave()) == "left"
-    finally:
-        forever.set()
-    assert any("has not closed within" in record.getMessage() for record in caplog.records)
-
-
 IMAGE = "images:debian.tar"
 
 
@@ -457,35 +317,6 @@ def test_images_that_are_in_a_store_need_a_run_with_that_store() -> None:
     with pytest.raises(ConfigError, match="the run does not use it") as refused:
         asyncio.run(go())
     assert "--store rucio" in refused.value.remedy
-
-
-@pytest.mark.parametrize("hangs", ["blocking the event loop", "ignoring that it is cancelled"])
-def test_a_backend_that_cannot_be_interrupted_ends_the_process_of_the_command_line(
-    hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    ended = threading.Event()  # stands for the end of the process
-
-    class Stubborn(PlainInner):
-        async def close(self) -> None:
-            while not ended.is_set():
-                if hangs == "blocking the event loop":
-                    ended.wait()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
-            await super().close()
-
-    async def leave() -> None:
-        async with TaskScope() as tasks, StagingBackend(Stubborn(), LocalSession(), Log(), tasks) as backend:
-            await backend.submit([plain_job(1)])
-
-    for limit in ("CLOSE_S", "LAST_RESULTS_S", "GRACE_S"):
-        monkeypatch.setattr(staging, limit, 0.01)
-    monkeypatch.setattr("gridcwl.tasks.end_process", ended.set)
-    monkeypatch.setattr("gridcwl.tasks.given_up", False)
-    with contextlib.suppress(TimeoutError):
-        asyncio.run(leave())
-    assert ended.is_set()
-    assert any("cannot be interrupted" in record.getMessage() for record in caplog.records)
 
 
 def test_an_event_that_comes_twice_or_for_nobody_means_nothing() -> None:
